@@ -1,0 +1,1 @@
+"""Corpora: the embedded demo corpus, and importers that bring others into one form."""

@@ -1,0 +1,119 @@
+"""Aff-Wild2 as its organisers lay it out (valence-arousal challenge): file names, partitions and annotations.
+
+    ROOT/VA_Estimation_Challenge/{Train_Set,Validation_Set,Test_Set}/<clip>.txt     (older releases: VA_Set/...)
+    ROOT/**/<video>.{mp4,avi}        the raw videos, in any folder
+    ROOT/subjects.csv                optional: clip,subject
+
+A clip is `<video>`, or `<video>_left` / `<video>_right` for the second person of a video with two.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from iaca.corpora.index import CLIP_COLUMNS, CorpusIndex, problem
+from iaca.errors import InputError
+
+SETS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}
+ROOTS = ("VA_Estimation_Challenge", "VA_Set")
+VIDEO_SUFFIXES = (".mp4", ".avi")
+UNANNOTATED = -5.0
+
+
+def index_affwild2(root: Path) -> CorpusIndex:
+    """List the clips of a corpus without opening a video.
+
+    A video without annotation is a test clip. An annotation without video is a problem, not an error.
+
+    Raises:
+        InputError: there is no annotation folder, or two videos have one name.
+    """
+    videos, annotations = _videos(root), _annotations(root)
+    subjects = _subjects(root)
+    rows: list[tuple[str, str, str, Path, Path | None, str]] = []
+    problems = []
+    for clip, (partition, annotation) in sorted(annotations.items()):
+        video, side = split_clip(clip) if clip not in videos else (clip, "")
+        if video not in videos:
+            remedy = f"put {video}.mp4 anywhere under {root}, or remove the annotation"
+            problems.append(problem(clip, annotation, "no video of this name", remedy))
+            continue
+        rows.append((clip, subjects.get(clip, video), partition, videos[video], annotation, side))
+    used = {row[3] for row in rows}
+    rows += [(v, subjects.get(v, v), "test", p, None, "") for v, p in sorted(videos.items()) if p not in used]
+    clips = pd.DataFrame(rows, columns=list(CLIP_COLUMNS))
+    for column in ("media", "annotation"):
+        clips[column] = [str(p.relative_to(root)) if p else "" for p in clips[column]]
+    return CorpusIndex(clips.sort_values("clip", ignore_index=True), problems)
+
+
+def split_clip(clip: str) -> tuple[str, str]:
+    """`10-60-1280x720_left` -> (`10-60-1280x720`, `left`); a name without a side keeps its own name."""
+    match = re.fullmatch(r"(.+)_(left|right)", clip)
+    return (match[1], match[2]) if match else (clip, "")
+
+
+def read_annotation(path: Path) -> np.ndarray:
+    """Valence and arousal per frame, (rows, 2) float32; NaN in both where either column says -5.
+
+    Raises:
+        InputError: the header, or a row, is not what the format says; named with its line.
+    """
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    if not lines or [c.strip().lower() for c in lines[0].split(",")] != ["valence", "arousal"]:
+        raise InputError("the first line is not `valence,arousal`", path, 1, "give the file the organisers' header")
+    labels = np.empty((len(lines) - 1, 2), np.float32)
+    for number, line in enumerate(lines[1:], start=2):
+        labels[number - 2] = _row(line, path, number)
+    labels[(labels == UNANNOTATED).any(1)] = np.nan
+    return labels
+
+
+def _row(line: str, path: Path, number: int) -> tuple[float, float]:
+    try:
+        valence, arousal = (float(cell) for cell in line.split(","))
+    except ValueError:
+        raise InputError(f"not two numbers: {line[:40]!r}", path, number, "write `valence,arousal`") from None
+    for value in (valence, arousal):
+        if value != UNANNOTATED and not -1 <= value <= 1:
+            raise InputError(f"{value} is outside [-1, 1]", path, number, "write -5 where a frame is not annotated")
+    return valence, arousal
+
+
+def _annotations(root: Path) -> dict[str, tuple[str, Path]]:
+    found = {}
+    for top in ROOTS:
+        for folder, partition in SETS.items():
+            for path in sorted((root / top / folder).glob("*.txt")):
+                if path.stem in found:
+                    raise InputError(f"{path.stem} is annotated in two partitions", path, remedy="remove one of them")
+                found[path.stem] = (partition, path)
+    if not found:
+        raise InputError(
+            "no annotation found",
+            root / ROOTS[0],
+            remedy="give the folder that holds VA_Estimation_Challenge/Train_Set",
+        )
+    return found
+
+
+def _videos(root: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.name[0] != "."):
+        if path.stem in found:
+            raise InputError(f"two videos have this name, the other is {found[path.stem]}", path, remedy="remove one")
+        found[path.stem] = path
+    return found
+
+
+def _subjects(root: Path) -> dict[str, str]:
+    """Subjects where the corpus says them; elsewhere each video counts as a subject of its own."""
+    path = root / "subjects.csv"
+    if not path.exists():
+        return {}
+    table = pd.read_csv(path, dtype=str)
+    return dict(zip(table["clip"], table["subject"], strict=True))

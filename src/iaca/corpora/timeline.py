@@ -1,0 +1,55 @@
+"""The timeline of a clip: one row per decoded video frame, on the container's clock, with its annotation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from iaca.corpora.affwild2 import read_annotation
+from iaca.errors import InputError
+from iaca.media import frame_times, probe
+
+TOLERANCE = 2  # annotation files are often a line or two longer or shorter than their video
+VERSION = "1"
+
+
+def build_timeline(media: Path, annotation: Path | None = None, *, target: Path) -> None:
+    """The engine's task: decode a video for its frame times, lay the annotation beside them, write Parquet.
+
+    Row i of the annotation belongs to decoded frame i. Columns `frame`, `time_s`, `valence`, `arousal`; facts about
+    the file, and the length of its annotation, travel in the table's `attrs`.
+
+    Raises:
+        InputError: nothing decodes, or the annotation is unreadable.
+    """
+    facts = asdict(probe(media))
+    if not facts["has_video"]:
+        raise InputError("there is no video stream", media, remedy="remove the file from the corpus")
+    times = frame_times(media)
+    labels = np.full((len(times), 2), np.nan, np.float32)
+    rows = None
+    if annotation is not None:
+        given = read_annotation(annotation)
+        rows = len(given)
+        shared = min(rows, len(times))
+        labels[:shared] = given[:shared]
+    table = pd.DataFrame({"frame": np.arange(len(times), dtype=np.int32), "time_s": times})
+    table["valence"], table["arousal"] = labels[:, 0], labels[:, 1]
+    table.attrs.update({"annotation_rows": rows}, **_facts(facts))
+    table.to_parquet(target)
+
+
+def _facts(facts: dict[str, object]) -> dict[str, object]:
+    """Facts as JSON has them: no path of this machine, no NaN."""
+    plain = {name: value for name, value in facts.items() if name != "path"}
+    return {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in plain.items()}
+
+
+def length_problem(frames: int, annotation_rows: int | None) -> str | None:
+    """What is wrong with the lengths; None where they agree within `TOLERANCE`, or there is no annotation."""
+    if annotation_rows is None or abs(annotation_rows - frames) <= TOLERANCE:
+        return None
+    return f"{annotation_rows} annotated rows for {frames} decoded frames"

@@ -1,0 +1,75 @@
+"""A folder with one file per clip, filled by the engine."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from kedro.io.core import AbstractDataset, DatasetError
+from kedro_datasets._typing import ImagePreview, TablePreview
+
+from iaca.engine import ClipPaths, ExecutorConfig, Task, results, run_tasks
+from iaca.engine.manifest import NAME
+
+
+class ClipFiles(AbstractDataset[dict[str, Task], ClipPaths]):
+    """`save` brings the folder up to date for a mapping of clip -> task; `load` gives clip -> path of its file.
+
+    Args:
+        path: the folder.
+        suffix: ending of the files, such as `.parquet`.
+        executor: an `ExecutorConfig` as a mapping; one process per core where it is not given.
+        prune: remove files of clips that left the mapping. False where a user's folder collects results.
+        bar: show a progress bar. False where the tasks show one of their own.
+        metadata: for kedro-viz.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        suffix: str,
+        executor: dict[str, Any] | None = None,
+        prune: bool = True,
+        bar: bool = True,
+        metadata: dict[str, Any] | None = None,
+    ):
+        self._path, self._suffix, self._prune, self._bar = Path(path), suffix, prune, bar
+        self._executor = ExecutorConfig(**(executor or {}))
+        self.metadata = metadata
+
+    def load(self) -> ClipPaths:
+        """Clip -> file, in the order of names, for every clip whose file is whole; failures beside them."""
+        if not self._exists():
+            raise DatasetError(f"{self._path} has not been made yet: run the pipeline that writes it first")
+        return results(self._path, self._suffix)
+
+    def save(self, data: dict[str, Task]) -> None:
+        """Run what is not up to date."""
+        run_tasks(data, self._path, self._suffix, self._executor, self._prune, self._bar)
+
+    def preview(self, nrows: int = 20) -> TablePreview:
+        """What kedro-viz shows: the first files with their sizes, and every failure."""
+        paths = self.load()
+        sizes = [(item, f"{path.stat().st_size / 1024:.0f} KiB", "") for item, path in paths.items()]
+        failed = [(item, "failed", reason) for item, reason in paths.failures.items()]
+        columns = [f"clip ({len(sizes)} whole, {len(failed)} failed)", "size", "reason"]
+        return TablePreview(pd.DataFrame((failed + sizes)[:nrows], columns=columns).to_dict(orient="split"))
+
+    def _exists(self) -> bool:
+        return (self._path / NAME).exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path), "suffix": self._suffix}
+
+
+class FaceFiles(ClipFiles):
+    """A folder of aligned faces, shown by kedro-viz as a contact sheet."""
+
+    def preview(self, nrows: int = 12) -> ImagePreview:  # type: ignore[override]
+        """One row per clip, faces from its beginning to its end."""
+        from iaca.faces.sheet import contact_sheet  # brings OpenCV
+
+        return ImagePreview(base64.b64encode(contact_sheet(list(self.load().values())[:nrows])).decode())

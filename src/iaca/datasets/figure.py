@@ -1,0 +1,41 @@
+"""Figures as PNG files: drawn once, read back as bytes for the report, shown by kedro-viz."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from kedro.io.core import AbstractDataset
+from kedro_datasets._typing import ImagePreview
+from matplotlib.figure import Figure
+
+from iaca.evaluation.style import png
+from iaca.files import replacing
+
+
+class FigureDataset(AbstractDataset[Figure, bytes]):
+    """`save` takes a matplotlib Figure, `load` gives the bytes of its PNG; the same figure gives the same bytes."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> bytes:
+        """The PNG."""
+        return self._filepath.read_bytes()
+
+    def save(self, data: Figure) -> None:
+        """Draw and write, whole or not at all."""
+        with replacing(self._filepath) as partial:
+            partial.write_bytes(png(data))
+
+    def preview(self) -> ImagePreview:
+        """What kedro-viz shows."""
+        return ImagePreview(base64.b64encode(self.load()).decode())
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

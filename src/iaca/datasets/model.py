@@ -1,0 +1,81 @@
+"""Trained models: versioned by Kedro, and found again by their path."""
+
+from __future__ import annotations
+
+import glob
+import json
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
+from kedro_datasets._typing import JSONPreview
+
+if TYPE_CHECKING:
+    from iaca.training import TrainedModel
+
+
+class ModelDataset(AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
+    """A trained model as safetensors. `save` and `load` take and give an `iaca.training.TrainedModel`."""
+
+    def __init__(self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None):
+        super().__init__(
+            filepath=PurePosixPath(filepath),
+            version=version,
+            exists_function=lambda path: Path(path).exists(),
+            glob_function=glob.glob,
+        )
+        self.metadata = metadata
+
+    def load(self) -> TrainedModel:
+        """The model of the chosen version, by default the newest."""
+        from iaca.training import load_model  # brings torch: `kedro catalog` and kedro-viz do without
+
+        return load_model(Path(self._get_load_path()))
+
+    def save(self, data: TrainedModel) -> None:
+        """Write the model, whole or not at all."""
+        from iaca.training import save_model
+
+        save_model(data, Path(self._get_save_path()))
+
+    def preview(self) -> JSONPreview:
+        """What kedro-viz shows: architecture and origin."""
+        model = self.load()
+        return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **model.metadata}))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "version": self._version}
+
+
+class ModelPath(AbstractDataset[NoReturn, Path]):
+    """Where a model file lies: a file, or a Kedro-versioned folder, whose newest version is meant."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """The model file.
+
+        Raises:
+            DatasetError: there is none; the message says how to get one.
+        """
+        path = self._filepath
+        if path.is_dir():
+            path = max(path.glob(f"*/{path.name}"), key=lambda p: p.parent.name, default=path / "none")
+        if not path.is_file():
+            raise DatasetError(
+                f"There is no model at {self._filepath}. Train one with `kedro run`, or name a model file: "
+                "--params inference.model=FILE"
+            )
+        return path
+
+    def save(self, data: NoReturn) -> None:
+        """Refused: the training pipeline writes models."""
+        raise DatasetError("a model path is read, not written")
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

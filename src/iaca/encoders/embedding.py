@@ -1,0 +1,75 @@
+"""The embeddings of one clip, and the safetensors file that holds them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from iaca.errors import InputError
+
+ARRAYS = ("audio", "visual", "audio_present", "face_found", "time_s", "labels", "quality")
+HEADER = "iaca_embedding"  # one entry: safetensors keeps several in no fixed order, and the bytes would differ
+
+
+@dataclass(frozen=True)
+class ClipEmbedding:
+    """What the fusion model sees of a clip; step i of every array is decoded video frame i.
+
+    Attributes:
+        audio: (t, D_a) float32. Rows where `audio_present` is False carry no meaning.
+        visual: (t, D_v) float32. Rows where `face_found` is False carry no meaning.
+        audio_present: (t,) bool, the sound stream covers this moment.
+        face_found: (t,) bool.
+        time_s: (t,) float64, s from the start of the container.
+        labels: (t, 2) float32, valence and arousal in [-1, 1]; NaN where not annotated.
+        quality: (t, q) float32, cues named by `quality_names`.
+        metadata: encoder names and versions, as strings.
+    """
+
+    audio: NDArray[np.float32]
+    visual: NDArray[np.float32]
+    audio_present: NDArray[np.bool_]
+    face_found: NDArray[np.bool_]
+    time_s: NDArray[np.float64]
+    labels: NDArray[np.float32]
+    quality: NDArray[np.float32]
+    quality_names: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        steps = {name: len(getattr(self, name)) for name in ARRAYS}
+        if len(set(steps.values())) != 1:
+            raise ValueError(f"every array of a clip has one row per step, got {steps}")
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+
+def write_embedding(embedding: ClipEmbedding, path: Path) -> None:
+    """Write a clip's embeddings as safetensors. The caller renames: this writes to `path` itself."""
+    arrays = {name: np.ascontiguousarray(getattr(embedding, name)) for name in ARRAYS}
+    header = {"quality_names": embedding.quality_names, "metadata": embedding.metadata}
+    save_file(arrays, path, metadata={HEADER: json.dumps(header, sort_keys=True)})
+
+
+def read_embedding(path: Path) -> ClipEmbedding:
+    """Read what `write_embedding` wrote.
+
+    Raises:
+        InputError: the file is torn, or is not an embedding file.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {})[HEADER])
+            arrays = {name: file.get_tensor(name) for name in ARRAYS}
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"not a whole embedding file ({error})", path, remedy="delete it and run the embedding pipeline again"
+        ) from error
+    return ClipEmbedding(**arrays, quality_names=tuple(header["quality_names"]), metadata=header["metadata"])

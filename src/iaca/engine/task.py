@@ -1,0 +1,78 @@
+"""One piece of per-video work, and the fingerprint that says whether its result is still good."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Task:
+    """A function that turns input files into one output file.
+
+    Attributes:
+        function: called as `function(*inputs, target=path, **parameters, **settings)`; it writes to `target`.
+            A module-level function, since it travels to worker processes.
+        inputs: files whose content decides the result.
+        parameters: keyword arguments that decide the result: plain values, dataclasses or pydantic models.
+        settings: keyword arguments that do not, such as a folder for work in progress: no part of the fingerprint.
+        version: raised by hand when the function's code changes what it computes.
+    """
+
+    function: Callable[..., None]
+    inputs: tuple[Path, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    version: str = "1"
+
+    def fingerprint(self) -> str:
+        """SHA-256 over function name, version, parameters and the content of the inputs."""
+        body = [
+            f"{self.function.__module__}.{self.function.__qualname__}",
+            self.version,
+            {name: _plain(value) for name, value in self.parameters.items()},
+            [_digest(path) for path in self.inputs],
+        ]
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+    def run(self, target: Path) -> None:
+        """Do the work, writing to `target`."""
+        self.function(*self.inputs, target=target, **self.parameters, **self.settings)
+
+
+def _plain(value: Any) -> Any:
+    """A JSON-able picture of a parameter; values that have none are refused, since they can't be compared."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a task's parameters are plain values, dataclasses or pydantic models, not {type(value).__name__}")
+
+
+def _digest(path: Path) -> str:
+    facts = path.stat()
+    return _digest_of(path, facts.st_size, facts.st_mtime_ns)
+
+
+@cache
+def _digest_of(path: Path, size: int, modified_ns: int) -> str:
+    """Size and time are arguments so that a file is read once for all tasks, and again when it has changed."""
+    del size, modified_ns
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

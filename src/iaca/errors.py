@@ -1,0 +1,25 @@
+"""The one error a user is meant to read: what is wrong, where, and what mends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Bad input, named so that its owner can mend it.
+
+    Args:
+        problem: what is wrong, in one sentence.
+        file: the file it was found in.
+        row: 1-based line of that file, where there is one.
+        remedy: what the user can do about it.
+    """
+
+    def __init__(self, problem: str, file: str | Path | None = None, row: int | None = None, remedy: str | None = None):
+        self.problem, self.file, self.row, self.remedy = problem, file, row, remedy
+        super().__init__(problem, file, row, remedy)  # positional, so that it survives pickling between processes
+
+    def __str__(self) -> str:
+        place = "" if self.file is None else f"{self.file}" + ("" if self.row is None else f", line {self.row}") + ": "
+        remedy = "" if self.remedy is None else f" Remedy: {self.remedy}"
+        return f"{place}{self.problem}{remedy}"

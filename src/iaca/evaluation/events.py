@@ -1,0 +1,148 @@
+"""Whether the gates knew what was wrong: their weights scored against corruption events with a known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from iaca.errors import InputError
+
+Mask = npt.NDArray[np.bool_]
+MODALITIES = ("audio", "visual")
+ANY = "any"
+EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
+AUROC_COLUMNS = (
+    "modality",
+    "kind",
+    "auroc",
+    "weight_event",
+    "weight_clean",
+    "event_frames",
+    "clean_frames",
+    "event_clips",
+)
+
+
+def modality_gate(modality: str) -> str:
+    """Column of the predictions that holds the weight of `modality` in the gate across modalities."""
+    return f"gate_modalities_{modality}"
+
+
+def has_modality_gates(predictions: pd.DataFrame) -> bool:
+    """Whether the model behind the predictions weighs audio against face (unimodal models and concatenation do not)."""
+    return all(modality_gate(modality) in predictions for modality in MODALITIES)
+
+
+def event_mask(
+    predictions: pd.DataFrame, events: pd.DataFrame, modality: str | None = None, kind: str | None = None
+) -> Mask:
+    """Which rows of the predictions lie inside an event.
+
+    Args:
+        predictions: clip, time_s, one row per frame.
+        events: clip, modality, kind, start_s, end_s; an event holds start_s <= time_s < end_s.
+        modality: only events of this modality; None takes both.
+        kind: only events of this kind; None takes every kind.
+
+    Returns:
+        (n,) bool, in the order of the rows.
+
+    Raises:
+        InputError: if the events lack a column or one of them ends before it starts.
+    """
+    _check_events(events)
+    chosen = events
+    if modality is not None:
+        chosen = chosen[chosen["modality"] == modality]
+    if kind is not None:
+        chosen = chosen[chosen["kind"] == kind]
+    clip, time_s = predictions["clip"].to_numpy(), predictions["time_s"].to_numpy(np.float64)
+    inside = np.zeros(len(predictions), bool)
+    for event in chosen.itertuples(index=False):
+        inside |= (clip == event.clip) & (time_s >= event.start_s) & (time_s < event.end_s)
+    return inside
+
+
+def truth_masks(predictions: pd.DataFrame, events: pd.DataFrame) -> dict[tuple[str, str], Mask]:
+    """`event_mask` of every (modality, kind) that occurs in the events of the predicted clips, sorted by name."""
+    known = events[events["clip"].isin(predictions["clip"].unique())]
+    pairs = sorted(set(zip(known["modality"], known["kind"], strict=True)))
+    return {(modality, kind): event_mask(predictions, known, modality, kind) for modality, kind in pairs}
+
+
+def gate_auroc(predictions: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
+    """Is the weight of the corrupted modality lower during the event than in clean frames?
+
+    AUROC of (1 - weight of the corrupted modality): 1 = always lower, .5 = chance, 0 = always higher. The other class
+    are the frames in which *nothing* is wrong, so that an event of the other modality does not count as clean.
+
+    Args:
+        predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual; frames without a weight (neither
+            modality was there) are left out.
+        events: clip, modality, kind, start_s, end_s.
+
+    Returns:
+        One row per modality and kind, and per modality one of kind "any" where it has several: auroc, mean weight of
+        the modality in event and in clean frames, and the numbers of frames and clips behind it. Kinds with no event
+        frame, or with no clean frame to compare with, are left out: the table holds no NaN.
+    """
+    if not has_modality_gates(predictions):
+        return pd.DataFrame(columns=list(AUROC_COLUMNS))
+    weighed = predictions[predictions[[modality_gate(m) for m in MODALITIES]].notna().all(axis=1)]
+    clean = ~event_mask(weighed, events)
+    rows = [
+        _score(weighed, modality, kind, mask, clean)
+        for modality, kind, mask in _classes(weighed, events)
+        if mask.any() and clean.any()
+    ]
+    return pd.DataFrame(rows, columns=list(AUROC_COLUMNS))
+
+
+def spans(events: pd.DataFrame, modality: str) -> list[tuple[float, float, str]]:
+    """(start_s, end_s, kind) of the events of one modality, in the order of the table."""
+    chosen = events[events["modality"] == modality]
+    return [
+        (float(start), float(end), str(kind))
+        for start, end, kind in zip(chosen["start_s"], chosen["end_s"], chosen["kind"], strict=True)
+    ]
+
+
+def _classes(predictions: pd.DataFrame, events: pd.DataFrame) -> Iterator[tuple[str, str, Mask]]:
+    masks = truth_masks(predictions, events)
+    for modality in MODALITIES:
+        kinds = [kind for other, kind in masks if other == modality]
+        for kind in kinds:
+            yield modality, kind, masks[modality, kind]
+        if len(kinds) > 1:
+            yield modality, ANY, np.logical_or.reduce([masks[modality, kind] for kind in kinds])
+
+
+def _score(
+    predictions: pd.DataFrame, modality: str, kind: str, event: Mask, clean: Mask
+) -> dict[str, str | float | int]:
+    weight = predictions[modality_gate(modality)].to_numpy(np.float64)
+    either = event | clean
+    return {
+        "modality": modality,
+        "kind": kind,
+        "auroc": float(roc_auc_score(event[either], -weight[either])),
+        "weight_event": float(weight[event].mean()),
+        "weight_clean": float(weight[clean].mean()),
+        "event_frames": int(event.sum()),
+        "clean_frames": int(clean.sum()),
+        "event_clips": int(predictions.loc[event, "clip"].nunique()),
+    }
+
+
+def _check_events(events: pd.DataFrame) -> None:
+    missing = [name for name in EVENT_COLUMNS if name not in events]
+    if missing:
+        raise InputError(f"the events table lacks {', '.join(missing)}", remedy=f"its columns are {EVENT_COLUMNS}")
+    backwards = events[events["end_s"] < events["start_s"]]
+    if len(backwards):
+        first = backwards.iloc[0]
+        raise InputError(f"an event of clip {first['clip']} ends at {first['end_s']} s, before {first['start_s']} s")

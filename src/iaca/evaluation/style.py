@@ -1,0 +1,129 @@
+"""One look for every figure: few colours, told apart without colour vision, and the finding as the title."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK, MUTED, GRID, SHADE, PAPER = "#1b2733", "#566472", "#e3e8ed", "#dfe3e8", "#ffffff"
+VALENCE, AROUSAL = "#1f6fb4", "#d1600a"
+AUDIO, VISUAL = "#3aa396", "#8a2f62"
+DIMENSION_COLOURS = {"valence": VALENCE, "arousal": AROUSAL}
+MODALITY_COLOURS = {"audio": AUDIO, "visual": VISUAL}
+MODALITY_NAMES = {"audio": "voice", "visual": "face"}
+SMALL, NORMAL, LARGE = 9.5, 10.5, 13.5
+DPI = 144
+HEAD_IN = 0.72
+"""Height in inches that title and subtitle take."""
+
+
+def new_figure(width_in: float, height_in: float, title: str, subtitle: str = "") -> Figure:
+    """An empty white figure of the given size in inches, its title (the finding) and subtitle (the method) set left."""
+    figure = Figure(figsize=(width_in, height_in), dpi=DPI, facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    top = 1 - HEAD_IN / height_in if subtitle else 1 - 0.42 / height_in
+    figure.get_layout_engine().set(rect=(0.006, 0.008, 0.984, top - 0.008), h_pad=0.06, w_pad=0.08)  # type: ignore[union-attr,call-arg]
+    size = float(np.clip((width_in - 0.24) * 72 / (0.64 * max(len(title), 1)), SMALL, LARGE))  # long ones still fit
+    figure.text(0.12 / width_in, 1 - 0.1 / height_in, title, size=size, weight="bold", color=INK, va="top")
+    if subtitle:
+        figure.text(0.12 / width_in, 1 - 0.41 / height_in, subtitle, size=NORMAL, color=MUTED, va="top")
+    return figure
+
+
+def dress(axes: Axes, *, grid: str = "y") -> Axes:
+    """Bare axes: no box, muted ticks of at least 9 pt, and a faint grid along `grid` ("x", "y", "both" or "")."""
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(length=0, labelsize=SMALL, labelcolor=MUTED, pad=4)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(True, axis=grid, color=GRID, linewidth=0.9)  # type: ignore[arg-type]
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(size=NORMAL, color=MUTED)
+    return axes
+
+
+def panel_title(axes: Axes, text: str, aside: str = "") -> None:
+    """A panel's own heading, on its left; `aside` in the muted colour on its right."""
+    axes.set_title(text, loc="left", size=NORMAL, weight="bold", color=INK, pad=7)
+    if aside:
+        axes.set_title(aside, loc="right", size=SMALL, color=MUTED, pad=7)
+
+
+def legend(axes: Axes, **options: Any) -> None:
+    """A legend without a frame, in the text colour."""
+    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=1.6, borderaxespad=0.2, **options)
+
+
+def stretches(mask: npt.NDArray[np.bool_], time_s: npt.NDArray[np.float64]) -> Iterator[tuple[float, float]]:
+    """(start_s, end_s) of each run of True in `mask` (n,), at the frame times `time_s` (n,) in seconds."""
+    if not mask.size:
+        return
+    step = float(np.median(np.diff(time_s))) if time_s.size > 1 else 0.0
+    edges = np.append(time_s, time_s[-1] + step)
+    bounds = [0, *(np.flatnonzero(np.diff(mask)) + 1).tolist(), mask.size]
+    for start, end in pairwise(bounds):
+        if mask[start]:
+            yield float(edges[start]), float(edges[end])
+
+
+def gate_bands(axes: Axes, time_s: npt.ArrayLike, audio: npt.ArrayLike, visual: npt.ArrayLike) -> None:
+    """Weights of voice (below) and face (above) as two bands that fill 0 to 1; NaN leaves a gap."""
+    audio, visual = np.asarray(audio, float), np.asarray(visual, float)
+    axes.fill_between(time_s, 0, audio, color=AUDIO, alpha=0.75, linewidth=0, label="voice")
+    axes.fill_between(time_s, audio, audio + visual, color=VISUAL, alpha=0.7, linewidth=0, label="face")
+    axes.plot(time_s, audio, color=PAPER, linewidth=1.2)
+    axes.axhline(0.5, color=PAPER, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.8)
+    axes.set(ylim=(0, 1), yticks=[0, 0.5, 1], yticklabels=["0 %", "50 %", "100 %"])
+
+
+def event_strip(axes: Axes, spans: Sequence[tuple[str, float, float, str, str]], rows: Sequence[str]) -> None:
+    """Labelled bars on one row each.
+
+    Args:
+        axes: x is time in s.
+        spans: (row, start_s, end_s, colour, label).
+        rows: names of the rows, from top to bottom; all of them are shown, the empty ones too.
+    """
+    place = {row: len(rows) - 1 - i for i, row in enumerate(rows)}
+    for row, start, end, colour, label in spans:
+        axes.barh(place[row], end - start, left=start, height=0.78, color=colour, linewidth=0)
+        _bar_label(axes, start, end, place[row], label)
+    axes.set(ylim=(-0.55, len(rows) - 0.45), yticks=list(place.values()), yticklabels=list(place))
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG bytes, the same for the same figure (no dates, no version in its metadata)."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _bar_label(axes: Axes, start: float, end: float, height: float, label: str) -> None:
+    """Inside the bar where it fits, beside it where it does not (a label must never be cut)."""
+    low, high = axes.get_xlim()
+    per_inch = (high - low) / (axes.get_window_extent().width / DPI)
+    needed = (len(label) * SMALL * 0.6 / 72 + 0.08) * per_inch
+    if end - start >= needed:
+        axes.text((start + end) / 2, height, label, size=SMALL, color=PAPER, ha="center", va="center", weight="bold")
+        return
+    room = high - end > needed
+    side, anchor = (end, "left") if room else (start, "right")
+    axes.annotate(
+        label,
+        (side, height),
+        (4 if room else -4, 0),
+        textcoords="offset points",
+        size=SMALL,
+        color=INK,
+        ha=anchor,
+        va="center",
+    )

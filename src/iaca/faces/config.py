@@ -1,0 +1,54 @@
+"""Parameters of face extraction."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from iaca.config import Parameters
+
+
+class FaceConfig(Parameters):
+    """How faces are found, followed, aligned and stored.
+
+    Attributes:
+        detector: registered name, "mtcnn" (its weights come with facenet-pytorch) or "yunet" (needs `weights`).
+        weights: file of the detector's weights, for detectors that bring none.
+        device: torch device of the detector, e.g. "cpu" or "cuda".
+        every: detect on each k-th frame at least while faces are not steady; optical flow covers the frames between.
+        max_every: while flow and detector agree, the interval grows by one at a time up to this many frames.
+        size: side of the aligned face (px).
+        min_face: smallest face looked for, as a share of the image's shorter side ...
+        min_face_px: ... but not below this many px.
+        min_score: detections with a lower score (0..1) are dropped.
+        jpeg_quality: quality (0..100) of the stored faces.
+        relink_s: a face that was away for at most this long (s) and comes back to its place keeps its track.
+        min_track_s: tracks shorter than this (s) are taken for false alarms.
+        join: a clip without `side` goes on with the next face that is alone in view when its person's track ends (after
+            a cut, a long absence); set it to false where several people take turns.
+    """
+
+    detector: str = "mtcnn"
+    weights: str | None = None
+    device: str = "cpu"
+    every: int = Field(5, ge=1)
+    max_every: int = Field(15, ge=1)
+    size: int = Field(112, ge=16)
+    min_face: float = Field(0.1, gt=0.0, le=1.0)
+    min_face_px: int = Field(20, ge=12)
+    min_score: float = Field(0.9, ge=0.0, le=1.0)
+    jpeg_quality: int = Field(92, ge=1, le=100)
+    relink_s: float = Field(3.0, ge=0.0)
+    min_track_s: float = Field(0.3, ge=0.0)
+    join: bool = True
+
+    @model_validator(mode="after")
+    def _intervals_in_order(self) -> FaceConfig:
+        if self.max_every < self.every:
+            raise ValueError(f"max_every ({self.max_every}) is below every ({self.every})")
+        return self
+
+
+Side = Literal["left", "right"]
+"""Which of two people in the picture a clip is about, seen in the image."""

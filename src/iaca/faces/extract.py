@@ -1,0 +1,126 @@
+"""The faces of one person in a video: one row per decoded frame, from a single pass in bounded memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from iaca.faces.choose import TrackSummary, choose
+from iaca.faces.config import FaceConfig, Side
+from iaca.faces.detector import Detection, FaceDetector, make_detector
+from iaca.faces.table import COLUMNS, FaceRow, faces_frame, write_batches
+from iaca.faces.template import align
+from iaca.faces.track import FaceTracker
+from iaca.media import read_frames
+
+
+def extract_faces(
+    media_path: str | Path, config: FaceConfig, side: Side | None = None, detector: FaceDetector | None = None
+) -> pd.DataFrame:
+    """Find, follow and align the face of a video's person (the rule is `choose`'s).
+
+    Args:
+        media_path: a file with pictures.
+        config: parameters.
+        side: "left" or "right" where two people share the picture.
+        detector: used instead of the configured one, e.g. one that is already loaded.
+
+    Returns:
+        One row per decoded frame: frame int32, time_s float64, face_found bool, score float32, x0 y0 x1 y1 and
+        lm0x lm0y .. lm4x lm4y float32 (px), track int32, jpeg bytes (aligned face). Frames without the face have
+        NaN, track -1 and empty bytes; gaps are never filled.
+
+    Raises:
+        InputError: the file has no pictures that decode, or the detector is unknown or lacks its weights.
+    """
+    with _Spool() as spool:
+        spool.fill(media_path, config, detector)
+        return faces_frame(list(spool.rows(config, side)))
+
+
+def extract_faces_file(
+    media_path: str | Path,
+    target: str | Path,
+    config: FaceConfig,
+    side: Side | None = None,
+    detector: FaceDetector | None = None,
+) -> None:
+    """As `write_faces(target, extract_faces(...))`, in a memory that does not grow with the video's length."""
+    with _Spool() as spool:
+        spool.fill(media_path, config, detector)
+        write_batches(target, spool.rows(config, side))
+
+
+class _Spool:
+    """All faces of a pass over the video: numbers in memory, JPEGs in a temporary file, until the person is chosen."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        self._times: list[float] = []
+        self._faces: dict[int, dict[int, tuple[NDArray[np.float32], int, int]]] = {}  # track -> frame -> row, place
+        self._tracks: dict[int, TrackSummary] = {}
+
+    def __enter__(self) -> _Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def fill(self, media_path: str | Path, config: FaceConfig, detector: FaceDetector | None) -> None:
+        """Pass once over the video."""
+        tracker = FaceTracker(detector or make_detector(config), config)
+        for frame, faces in tracker.run(read_frames(media_path)):
+            self._times.append(frame.time_s)
+            for track, face in faces.items():
+                summary = self._tracks.setdefault(track, TrackSummary(track, frame.time_s))
+                summary.add(frame.index, frame.time_s, face)
+                jpeg = encode_face(align(frame.image, face.landmarks, config.size), config.jpeg_quality)
+                place = self._file.tell()
+                self._file.write(jpeg)
+                self._faces.setdefault(track, {})[frame.index] = (_numbers(face), place, len(jpeg))
+
+    def rows(self, config: FaceConfig, side: Side | None) -> Iterator[FaceRow]:
+        """One row per frame of the video for the chosen person."""
+        chosen = choose(list(self._tracks.values()), config, side)
+        for index, time_s in enumerate(self._times):
+            track = next((t for t in chosen if index in self._faces[t]), -1)
+            if track < 0:
+                yield FaceRow(index, time_s)
+                continue
+            numbers, place, length = self._faces[track][index]
+            self._file.seek(place)
+            yield FaceRow(index, time_s, numbers, track, self._file.read(length))
+
+
+def _numbers(face: Detection) -> NDArray[np.float32]:
+    return np.concatenate([[face.score], face.box, face.landmarks.reshape(-1)]).astype(np.float32)
+
+
+def encode_face(face: NDArray[np.uint8], quality: int) -> bytes:
+    """JPEG of an RGB face (size, size, 3)."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(face, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"OpenCV can't encode an image of shape {face.shape}")
+    return bytes(data)
+
+
+def decode_face(jpeg: bytes) -> NDArray[np.uint8]:
+    """RGB face (size, size, 3) uint8 of a row's JPEG.
+
+    Raises:
+        ValueError: the bytes are empty (a frame without a face) or no image.
+    """
+    image: Any = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
+    if image is None:
+        raise ValueError("no face is stored in this row" if not jpeg else "the stored face is no image")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+__all__ = ["COLUMNS", "decode_face", "encode_face", "extract_faces", "extract_faces_file"]

@@ -1,0 +1,113 @@
+"""The fusion model: two streams, a cross-attention, gates, a head. Start reading here.
+
+A reconstruction of G. Rajasekhar and J. Alam, "Inconsistency-Aware Cross-Attention for Audio-Visual Fusion in
+Dimensional Emotion Recognition" (arXiv 2405.12853), of which no code is public. Throughout the package, [paper] marks
+what the paper states, [sibling] what the public code of its sibling papers (DCA, arXiv 2403.19554; GRJCA, arXiv
+2503.12261) does, and [ours] what had to be filled in.
+
+Letters: b batch, t steps, d width, D_a and D_v embedding widths, k ways of a gate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from iaca.errors import InputError
+from iaca.fusion.attention import ATTENTION
+from iaca.fusion.config import FusionConfig
+from iaca.fusion.dropout import ChannelDropout
+from iaca.fusion.gates import Gating
+from iaca.fusion.masks import Masks
+from iaca.fusion.streams import Stream
+
+
+@dataclass(frozen=True)
+class FusionOutput:
+    """What the model says about a batch.
+
+    Attributes:
+        prediction: (b, t, 2) valence, arousal in (-1, 1); finite everywhere, meaningful where `observed`.
+        gates: name -> (b, t, k) weights that sum to one over k; `FusionModel.gate_labels` names the k.
+        observed: (b, t) bool, True where the step exists and at least one modality was observed.
+    """
+
+    prediction: Tensor
+    gates: dict[str, Tensor]
+    observed: Tensor
+
+
+class FusionModel(nn.Module):
+    """Valence and arousal per step from the embeddings of a face and a voice.
+
+    x_m -> h_m (`Stream`) -> c_m (`ATTENTION`) -> f_m and gates (`Gating`) -> tanh(head([f_a ; f_v])).
+
+    A sequence gives the same answer alone and inside a padded batch, and what stands in the input where a modality was
+    not observed has no influence. Every t is taken, except by `jca_fixed`.
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        self.config = config
+        self.streams = nn.ModuleDict({m: Stream(config, m) for m in config.modalities})
+        self.attention = None if config.attention == "none" else ATTENTION[config.attention](config)
+        self.gating = None if config.gate == "none" else Gating(config)
+        self.head = nn.Sequential(
+            nn.Linear(len(config.modalities) * config.width, config.width),
+            nn.ReLU(),
+            ChannelDropout(config.dropout),
+            nn.Linear(config.width, 2),
+        )
+
+    @property
+    def gate_labels(self) -> dict[str, tuple[str, ...]]:
+        """What the k weights of each gate weigh, in order."""
+        return {} if self.gating is None else dict(self.gating.labels)
+
+    def forward(
+        self,
+        audio: Tensor,
+        visual: Tensor,
+        audio_present: Tensor | None = None,
+        visual_present: Tensor | None = None,
+        padding: Tensor | None = None,
+        quality: Tensor | None = None,
+    ) -> FusionOutput:
+        """Predict a batch.
+
+        Args:
+            audio: (b, t, D_a) embeddings.
+            visual: (b, t, D_v) embeddings.
+            audio_present, visual_present: (b, t) bool, True where that modality was observed; None is everywhere.
+            padding: (b, t) bool, True where the step exists; None is everywhere. Padding follows the sequence.
+            quality: (b, t, q) cues per step. Members of the family with a learned reliability read them; these do not.
+
+        Raises:
+            InputError: shapes that do not fit each other or the configuration.
+        """
+        inputs = {"audio": audio, "visual": visual}
+        self._check(inputs)
+        masks = Masks.build(audio, audio_present, visual_present, padding)
+        raw = {m: stream(inputs[m], masks) for m, stream in self.streams.items()}  # h_m (b, t, d)
+        fused, gates = self._fuse(raw, masks)  # (b, t, d) per modality
+        prediction = torch.tanh(self.head(torch.cat(list(fused.values()), dim=-1)))  # (b, t, 2)
+        return FusionOutput(prediction, gates, masks.either > 0)
+
+    def _fuse(self, raw: dict[str, Tensor], masks: Masks) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        if self.attention is None:
+            return raw, {}
+        c_a, c_v = self.attention(raw["audio"], raw["visual"], masks)  # (b, t, d) twice
+        crossed = {"audio": c_a, "visual": c_v}
+        return (crossed, {}) if self.gating is None else self.gating(raw, crossed, masks)
+
+    def _check(self, inputs: dict[str, Tensor]) -> None:
+        for modality, dim in self.config.dims.items():
+            x = inputs[modality]
+            if x.ndim != 3 or x.shape[-1] != dim:
+                raise InputError(f"{modality} is {tuple(x.shape)}, but the model was built for (b, t, {dim})")
+            if x.shape[:2] != inputs["audio"].shape[:2]:
+                raise InputError(
+                    f"audio has (b, t) = {tuple(inputs['audio'].shape[:2])}, but {modality} has {tuple(x.shape[:2])}"
+                )

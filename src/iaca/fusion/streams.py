@@ -1,0 +1,36 @@
+"""One modality up to the point where the two meet: projection, absent token, temporal encoding, normalisation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from iaca.fusion.config import FusionConfig, Modality
+from iaca.fusion.masks import Masks
+from iaca.fusion.temporal import TEMPORAL
+
+
+class Stream(nn.Module):
+    """h_m = LN(temporal(p_m Linear(x_m) + (1 - p_m) token_m)) [paper: projection, TCN; token and LayerNorm: ours].
+
+    What stands in the input where the modality was not observed has no influence at all, NaN included, neither on the
+    output nor on any gradient.
+    """
+
+    def __init__(self, config: FusionConfig, modality: Modality):
+        super().__init__()
+        self.modality, self.normalisation = modality, config.normalisation
+        self.project = nn.Linear(config.dims[modality], config.width)
+        self.absent = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
+        self.temporal = TEMPORAL[config.temporal](config)
+        self.norm = nn.LayerNorm(config.width) if config.normalisation == "layer" else nn.Identity()
+
+    def forward(self, x: Tensor, masks: Masks) -> Tensor:
+        """(b, t, D_m) -> (b, t, d)."""
+        presence = masks.of(self.modality)  # (b, t)
+        absent = presence[..., None] == 0  # (b, t, 1)
+        x = self.project(x.masked_fill(absent, 0.0))  # emptied first: 0 * NaN would reach the weights' gradient
+        x = torch.where(absent, self.absent.to(x.dtype), x)  # (b, t, d)
+        x = self.norm(self.temporal(x, presence, masks))
+        return F.normalize(x, dim=-1) if self.normalisation == "l2" else x

@@ -1,0 +1,136 @@
+"""A video in a few numbers, and what its owner should know before trusting them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from iaca.errors import InputError
+
+QUIET_DBFS = -50.0
+"""Below this root mean square (dB relative to full scale) a voice is close to the noise of most recordings."""
+TOLERANCE_S = 0.5
+"""Sound and picture that start or end this far apart are what containers usually hold: no reason to warn."""
+_NOTHING = "neither face nor sound: nothing could be predicted"
+
+
+def summarise(table: pd.DataFrame, media_facts: Mapping[str, object], caveats: Sequence[str] = ()) -> dict[str, object]:
+    """What `NAME.json` holds: means, peaks with their times, coverage, mean gate weights and warnings.
+
+    Args:
+        table: predictions of one clip: frame, time_s (s), valence, arousal and, where there are any, face_found,
+            audio_present, gate_<name>_<label>.
+        media_facts: what is known of the file, copied into the result where JSON can hold it. These keys are looked
+            at: duration_s, has_audio, audio_end_s (s; where the sound ends), loudness_dbfs (root mean square of the
+            sound in dB relative to full scale).
+        caveats: further warnings, such as what the model can't know; they come first.
+
+    Returns:
+        A dictionary of plain numbers, strings, lists and None (undefined), ready for `json.dumps`.
+
+    Raises:
+        InputError: if the table is empty.
+    """
+    if table.empty:
+        raise InputError("there are no predictions to summarise", remedy="does the file hold a video stream?")
+    table = table.sort_values("time_s")
+    gates = [str(name) for name in table if str(name).startswith("gate_")]
+    return {
+        "frames": len(table),
+        "duration_s": _plain(media_facts.get("duration_s", table["time_s"].iloc[-1])),
+        "valence": _extremes(table, "valence"),
+        "arousal": _extremes(table, "arousal"),
+        "coverage": {
+            "predicted": _share(table[["valence", "arousal"]].notna().all(axis=1)),
+            "face": _share(table["face_found"]) if "face_found" in table else None,
+            "audio": _share(table["audio_present"]) if "audio_present" in table else None,
+        },
+        "mean_gates": {name.removeprefix("gate_"): _plain(table[name].mean()) for name in gates},
+        "media": {str(name): _plain(value) for name, value in media_facts.items()},
+        "warnings": [*caveats, *_warnings(table, media_facts)],
+    }
+
+
+def _warnings(table: pd.DataFrame, facts: Mapping[str, object]) -> Iterator[str]:
+    yield from _face_warnings(table)
+    yield from _audio_warnings(table, facts)
+    unpredicted = table[["valence", "arousal"]].isna().any(axis=1)
+    if unpredicted.all():
+        yield _NOTHING
+    elif unpredicted.any():
+        yield f"{int(unpredicted.sum())} of {len(table)} frames have neither face nor sound and no prediction"
+
+
+def _face_warnings(table: pd.DataFrame) -> Iterator[str]:
+    if "face_found" not in table:
+        return
+    share = _share(table["face_found"])
+    if share == 0:
+        yield "no face in any frame"
+    elif share < 0.5:
+        yield f"face in under half the frames ({100 * share:.0f} %)"
+
+
+def _audio_warnings(table: pd.DataFrame, facts: Mapping[str, object]) -> Iterator[str]:
+    if facts.get("has_audio") is False:
+        yield "no audio stream"
+        return
+    if "audio_present" in table and not table["audio_present"].any():
+        yield "no sound in any frame"
+        return
+    start_s, end_s = _audio_bounds(table, facts)
+    if start_s is not None and start_s > TOLERANCE_S:
+        yield f"audio starts {start_s:.2f} s after the video"
+    if end_s is not None and end_s > TOLERANCE_S:
+        yield f"audio ends {end_s:.2f} s before the video"
+    loudness = _plain(facts.get("loudness_dbfs"))
+    if isinstance(loudness, (int, float)) and loudness < QUIET_DBFS:
+        yield f"sound is very quiet ({loudness:.0f} dBFS)"
+
+
+def _audio_bounds(table: pd.DataFrame, facts: Mapping[str, object]) -> tuple[float | None, float | None]:
+    """Seconds of video before the sound starts, and after it has ended; None where that is unknown."""
+    time_s = table["time_s"].to_numpy(np.float64)
+    step = float(np.median(np.diff(time_s))) if time_s.size > 1 else 0.0
+    start = end = None
+    if "audio_present" in table:
+        heard = time_s[table["audio_present"].to_numpy(bool)]
+        start, end = float(heard[0] - time_s[0]), float(time_s[-1] - heard[-1])
+    stated = _plain(facts.get("audio_end_s"))
+    if isinstance(stated, (int, float)):
+        end = time_s[-1] + step - float(stated)
+    return start, end
+
+
+def _extremes(table: pd.DataFrame, name: str) -> dict[str, object]:
+    values, time_s = table[name].to_numpy(np.float64), table["time_s"].to_numpy(np.float64)
+    known = np.isfinite(values)
+    if not known.any():
+        return {"mean": None, "std": None, "maximum": None, "minimum": None}
+    values, time_s = values[known], time_s[known]
+    high, low = int(values.argmax()), int(values.argmin())
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std()),
+        "maximum": {"value": float(values[high]), "time_s": float(time_s[high])},
+        "minimum": {"value": float(values[low]), "time_s": float(time_s[low])},
+    }
+
+
+def _share(mask: pd.Series) -> float:
+    return float(mask.to_numpy(bool).mean())
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it: numpy numbers as Python's, NaN and infinity as None, anything unknown as text."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, str) else str(value)

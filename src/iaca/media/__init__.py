@@ -1,0 +1,25 @@
+"""Reading and writing of video and sound, on one clock: seconds from the start of the container."""
+
+from iaca.media.audio import AudioTrack, audio_blocks, present_at, read_audio
+from iaca.media.flac import extract_audio, read_audio_file, write_audio
+from iaca.media.info import MediaInfo, probe
+from iaca.media.movie import write_movie
+from iaca.media.overlay import rewrite_movie
+from iaca.media.video import VideoFrame, frame_times, read_frames
+
+__all__ = [
+    "AudioTrack",
+    "MediaInfo",
+    "VideoFrame",
+    "audio_blocks",
+    "extract_audio",
+    "frame_times",
+    "present_at",
+    "probe",
+    "read_audio",
+    "read_audio_file",
+    "read_frames",
+    "rewrite_movie",
+    "write_audio",
+    "write_movie",
+]

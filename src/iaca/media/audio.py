@@ -1,0 +1,138 @@
+"""Sound as 16 kHz mono on the container's clock: zero is the container's start, whatever the stream's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from iaca.media.container import Clock, Source, decode, open_source, undecodable
+
+GAP_S = 0.02
+"""Timestamps may stray by less than this (s) from an unbroken stream; more is a gap (zeros) or an overlap (cut)."""
+
+
+@dataclass(frozen=True)
+class AudioTrack:
+    """Mono sound from the container's start.
+
+    Attributes:
+        samples: (n,) float32 in -1..1; zeros where there is no sound.
+        rate: sampling rate (Hz).
+        present: intervals (start, end) in seconds, in order, in which the file really holds sound. Empty without any.
+    """
+
+    samples: NDArray[np.float32]
+    rate: int
+    present: tuple[tuple[float, float], ...]
+
+
+@dataclass
+class Presence:
+    """Collects the intervals, in samples, that blocks of sound cover."""
+
+    intervals: list[list[int]] = field(default_factory=list)
+
+    def add(self, start: int, stop: int) -> None:
+        """Add a block that starts no earlier than the last one ended."""
+        if self.intervals and self.intervals[-1][1] == start:
+            self.intervals[-1][1] = stop
+        else:
+            self.intervals.append([start, stop])
+
+    def seconds(self, rate: int) -> tuple[tuple[float, float], ...]:
+        """The intervals in seconds."""
+        return tuple((start / rate, stop / rate) for start, stop in self.intervals)
+
+
+def read_audio(path: str | Path, rate: int = 16000) -> AudioTrack:
+    """Decode, mix to mono and resample the sound of a file.
+
+    Channels are mixed by the standard matrix of libswresample, scaled so that nothing clips: two equal channels give
+    that channel. A late start and gaps become zeros outside `present`. A file without sound gives an empty track.
+
+    Raises:
+        InputError: the file can't be opened, or it has sound alone and not one frame of it decodes.
+    """
+    data, presence = bytearray(), Presence()  # a bytearray grows in place: hours of sound are held only once
+    for start, block in audio_blocks(path, rate):
+        data.extend(bytes(4 * start - len(data)))
+        data.extend(block.tobytes())
+        presence.add(start, start + len(block))
+    return AudioTrack(np.frombuffer(data, dtype=np.float32), rate, presence.seconds(rate))
+
+
+def audio_blocks(path: str | Path, rate: int = 16000) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Stream what `read_audio` reads: (first sample, samples), in order and without overlap. Errors as there."""
+    with open_source(path) as source:
+        if source.audio is None:
+            return
+        empty = True
+        for block in _blocks(source, rate):
+            empty = False
+            yield block
+        if empty and source.video is None:
+            raise undecodable(source.path, "audio")
+
+
+def _blocks(source: Source, rate: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    clock, position, expected = Clock(source.origin), 0, source.start_s(source.audio)
+    segment: _Segment | None = None
+    for _, _, frames in decode(source, [source.audio]):
+        for frame in frames:
+            time = clock(frame, expected)
+            if segment is None or not segment.fits(frame) or abs(time - expected) >= GAP_S:
+                if segment is not None:
+                    yield from segment.push(None)
+                    position = segment.position
+                segment = _Segment(frame, round(time * rate), position, rate)
+                expected = time
+            expected += frame.samples / frame.sample_rate
+            yield from segment.push(frame)
+    if segment is not None:
+        yield from segment.push(None)
+
+
+class _Segment:
+    """A stretch of unbroken sound of one format: one resampler, and the place of its next output sample."""
+
+    def __init__(self, frame: Any, start: int, earliest: int, rate: int):
+        self.position = max(start, earliest, 0)
+        self._drop = self.position - start  # overlap with what was already placed
+        self._format = self._describe(frame)
+        # rematrix_maxval scales the mixing matrix, so that a mix of full-scale channels stays within full scale
+        self._resampler = av.AudioResampler("flt", "mono", rate, options={"rematrix_maxval": "1.0"})
+
+    @staticmethod
+    def _describe(frame: Any) -> tuple[int, str, str]:
+        return frame.sample_rate, frame.layout.name, frame.format.name
+
+    def fits(self, frame: Any) -> bool:
+        return self._describe(frame) == self._format
+
+    def push(self, frame: Any | None) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Resample a decoded frame, or the rest (None)."""
+        if frame is not None:
+            frame.pts = None  # the place is known, and the resampler shall not fill or cut by itself
+        for output in self._resampler.resample(frame):
+            if output is None:  # what a resampler with nothing to do gives at the end
+                continue
+            block = output.to_ndarray().reshape(-1)
+            cut = min(self._drop, len(block))
+            self._drop -= cut
+            if len(block) > cut:
+                yield self.position, np.ascontiguousarray(block[cut:], dtype=np.float32)
+                self.position += len(block) - cut
+
+
+def present_at(present: tuple[tuple[float, float], ...], times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the times (s) lie in one of the stretches [start, end) where sound really exists."""
+    inside = np.zeros(len(times), bool)
+    for start, end in present:
+        inside |= (times >= start) & (times < end)
+    return inside

@@ -1,0 +1,148 @@
+"""Opening a media file, what it holds, and its clock. Everything else in `iaca.media` is built on this."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.stream import Disposition
+
+from iaca.errors import InputError
+
+_log = logging.getLogger(__name__)
+_REENCODE = (
+    "play the file to see whether it is whole; if it plays, re-encode it: ffmpeg -i IN -c:v libx264 -c:a aac OUT.mp4"
+)
+
+JUMP_BACK_S = 1.0
+"""A timestamp that falls back by more than this (s) restarts the stream's clock: the frame follows its predecessor."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened file: its best video and best audio stream, and the container's start (s, exact)."""
+
+    path: Path
+    container: Any
+    video: Any | None
+    audio: Any | None
+    origin: Fraction
+
+    def start_s(self, stream: Any | None) -> float:
+        """Start of a stream in seconds from the container's start; NaN without a stream, 0 where it is not declared."""
+        if stream is None:
+            return math.nan
+        return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base - self.origin)
+
+
+@contextmanager
+def open_source(path: str | Path) -> Iterator[Source]:
+    """Open a media file for reading.
+
+    Raises:
+        InputError: the file is missing, is no media file, or holds neither video nor audio.
+    """
+    path = Path(path)
+    try:
+        container = av.open(f"file:{path}", metadata_errors="replace")  # "file:", since a name may hold a colon
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(f"can't be opened as a media file ({_reason(error)}).", file=path, remedy=_REENCODE) from error
+    with container:
+        if container.format.name == "tty":  # FFmpeg draws a plain text file as a video
+            raise InputError("is a text file.", file=path, remedy="give a video or a sound file")
+        video, audio = _best(container, "video"), _best(container, "audio")
+        if video is None and audio is None:
+            raise InputError("holds neither a video nor an audio stream.", file=path, remedy=_REENCODE)
+        for stream in (video, audio):
+            if stream is not None:
+                stream.codec_context.thread_count = 1  # work is spread over files, and one thread decodes repeatably
+        yield Source(path, container, video, audio, _origin(video, audio))
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def _best(container: Any, kind: str) -> Any | None:
+    """The stream a player would choose; a cover picture is no video, nor is a stream without a decoder."""
+    streams = [
+        s
+        for s in getattr(container.streams, kind)
+        if s.codec_context is not None and not s.disposition & Disposition.attached_pic
+    ]
+    best = container.streams.best(kind)
+    return best if best in streams else next(iter(streams), None)
+
+
+def _origin(video: Any | None, audio: Any | None) -> Fraction:
+    """Start (s) of the stream that starts first. Sound before zero is a codec's run-in, which no player plays."""
+    starts = []
+    if video is not None and video.start_time is not None:
+        starts.append(video.start_time * video.time_base)
+    if audio is not None and audio.start_time is not None:
+        starts.append(max(audio.start_time * audio.time_base, Fraction(0)))
+    return Fraction(min(starts, default=0))
+
+
+class Clock:
+    """Timestamps of one stream as seconds from the container's start.
+
+    Rules for broken ones: a frame without a timestamp follows its predecessor without a gap; a timestamp that falls
+    back by more than `JUMP_BACK_S` (two recordings glued together) makes the stream go on where it was.
+    """
+
+    def __init__(self, origin: Fraction):
+        self._origin, self._shift = origin, 0.0
+
+    def __call__(self, frame: Any, expected: float) -> float:
+        """Time (s) of a decoded frame; `expected` (s) is where it lies if it follows its predecessor without a gap."""
+        if frame.pts is None:
+            return expected
+        time = float(frame.pts * frame.time_base - self._origin) + self._shift
+        if time < expected - JUMP_BACK_S:
+            self._shift += expected - time
+            return expected
+        return time
+
+
+def decode(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any, list[Any]]]:
+    """Demux and decode: (stream, packet, frames) for each packet, in file order; a flush packet is empty.
+
+    A packet that can't be decoded gives no frames; a file that breaks off ends there. Both are counted and logged.
+    """
+    lost = 0
+    for stream, packet in _packets(source, streams):
+        try:
+            frames = stream.codec_context.decode(packet)
+        except av.FFmpegError:
+            frames, lost = [], lost + 1
+        yield stream, packet, frames
+    if lost:
+        _log.warning("%s: %d packets could not be decoded and were skipped", source.path.name, lost)
+
+
+def _packets(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    demuxer = source.container.demux(list(streams))
+    while True:
+        try:
+            packet = next(demuxer)
+        except StopIteration:
+            return
+        except av.FFmpegError as error:
+            _log.warning("%s: breaks off (%s); what came before is kept", source.path.name, _reason(error))
+            break
+        yield packet.stream, packet
+    for stream in streams:  # the decoders still hold the last frames
+        yield stream, None
+
+
+def undecodable(path: Path, what: str) -> InputError:
+    """The error for a stream that yields nothing."""
+    return InputError(f"not one {what} frame could be decoded.", file=path, remedy=_REENCODE)

@@ -1,0 +1,73 @@
+"""Sound on disk: 16-bit mono FLAC whose comment tag says where sound was present."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from iaca.errors import InputError
+from iaca.files import replacing
+from iaca.media.audio import AudioTrack, Presence, audio_blocks
+
+_BLOCK = 65536
+
+
+def write_audio(path: str | Path, track: AudioTrack) -> None:
+    """Write a track as FLAC, 16 bit, mono; samples beyond -1..1 are clipped. The file appears whole or not at all."""
+    with replacing(path) as partial, _flac(partial, track.rate, track.present, len(track.samples)) as file:
+        file.write(track.samples)
+
+
+def extract_audio(source: str | Path, target: str | Path, rate: int = 16000) -> None:
+    """Write the sound of a media file as FLAC, as `write_audio(target, read_audio(source, rate))` does, but in a memory
+    that does not grow with its length. It decodes twice: FLAC wants its tags before its samples."""
+    presence, end = Presence(), 0
+    for start, block in audio_blocks(source, rate):
+        end = start + len(block)
+        presence.add(start, end)
+    with replacing(target) as partial, _flac(partial, rate, presence.seconds(rate), end) as file:
+        end = 0
+        for start, block in audio_blocks(source, rate):
+            for silence in range(start - end, 0, -_BLOCK):
+                file.write(np.zeros(min(silence, _BLOCK), dtype=np.float32))
+            file.write(block)
+            end = start + len(block)
+
+
+def read_audio_file(path: str | Path, start: int = 0, stop: int | None = None) -> AudioTrack:
+    """Read a track that `write_audio` wrote; `start` and `stop` (in samples) choose a part of the samples.
+
+    `present` always covers the whole track, in seconds from its start.
+
+    Raises:
+        InputError: no sound file, not mono, or without the tag.
+    """
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            tag = json.loads(file.comment)
+            present = tuple((float(a), float(b)) for a, b in tag["present"])
+            rate, channels, count = file.samplerate, file.channels, int(tag["samples"])
+            file.seek(min(start, count))
+            stop = count if stop is None else min(stop, count)
+            samples = file.read(max(stop - start, 0), dtype="float32")
+    except (soundfile.LibsndfileError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path) from error
+    if channels != 1:
+        raise _unreadable(path)
+    return AudioTrack(samples, rate, present)
+
+
+def _flac(path: Path, rate: int, present: tuple[tuple[float, float], ...], count: int) -> soundfile.SoundFile:
+    file = soundfile.SoundFile(str(path), "w", rate, 1, subtype="PCM_16", format="FLAC")
+    file.comment = json.dumps({"present": present, "samples": count})
+    if not count:  # libsndfile can't read back a FLAC without samples: write one, which the tag does not count
+        file.write(np.zeros(1, dtype=np.float32))
+    return file
+
+
+def _unreadable(path: str | Path) -> InputError:
+    problem = "is no mono sound file with the tag that says where sound is present."
+    return InputError(problem, file=path, remedy="delete it and run the preprocessing pipeline again")

@@ -1,0 +1,127 @@
+"""Redrawing the pictures of a movie while its sound stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iaca.files import replacing
+from iaca.media.container import Clock, Source, decode, open_source, undecodable
+from iaca.media.movie import MovieWriter, open_movie
+from iaca.media.video import FrameClock, VideoFrame, nominal_fps, require_video, upright
+
+AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+AAC_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
+COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
+"""Sound that mp4 takes as it is; any other is encoded anew as AAC."""
+
+
+def rewrite_movie(source: str | Path, target: str | Path, draw: Callable[[VideoFrame], NDArray[np.uint8]]) -> None:
+    """Write `source` as mp4 with every picture replaced by `draw(frame)`, in bounded memory.
+
+    Args:
+        source: a file with pictures, with or without sound.
+        target: the mp4 to write; it appears whole or not at all.
+        draw: gives an RGB image (h, w, 3) uint8 for a frame; any size, but the same for all frames.
+
+    Each frame keeps its time, the sound its place; sound packets are copied where mp4 takes their codec. (Copied sound
+    with a late start may show up to 30 ms of the codec's run-in, which the source's header hid.)
+
+    Raises:
+        InputError: the source can't be opened, has no pictures, or none decodes.
+    """
+    with open_source(source) as opened:
+        require_video(opened)
+        with replacing(target) as partial, open_movie(partial) as container:
+            fps = nominal_fps(opened.video)
+            _Rewriting(opened, container, MovieWriter(container, fps if fps > 0 else 25.0), draw).run()
+
+
+class _Rewriting:
+    def __init__(self, source: Source, container: Any, writer: MovieWriter, draw: Callable[..., NDArray[np.uint8]]):
+        self._source, self._container, self._writer, self._draw = source, container, writer, draw
+        self._clock, self._count = FrameClock(source), 0
+        self._sound: _CopiedSound | _EncodedSound | None = None
+        self._waiting: list[tuple[Any, list[Any]]] = []  # sound that comes before the first picture gives the size
+
+    def run(self) -> None:
+        """Pass once over the packets."""
+        source = self._source
+        for stream, packet, frames in decode(source, [s for s in (source.video, source.audio) if s is not None]):
+            if stream is source.video:
+                for frame in frames:
+                    self._picture(frame)
+            elif self._count:
+                self._sound_packet(packet, frames)
+            else:
+                self._waiting.append((packet, frames))
+        if not self._count:
+            raise undecodable(source.path, "video")
+        if self._sound is not None:
+            self._sound.close()
+        self._writer.close()
+
+    def _picture(self, frame: Any) -> None:
+        image = VideoFrame(self._count, self._clock(frame), upright(frame))
+        drawn = self._draw(image)
+        if not self._count:
+            self._start(drawn)
+        self._count += 1
+        self._writer.write(image.time_s, drawn)
+
+    def _start(self, drawn: NDArray[np.uint8]) -> None:
+        self._writer.open(drawn)  # both streams must exist before anything is written
+        if self._source.audio is not None:
+            copied = self._source.audio.codec_context.codec.canonical_name in COPIED_CODECS
+            self._sound = (_CopiedSound if copied else _EncodedSound)(self._source, self._source.audio, self._container)
+        for packet, frames in self._waiting:
+            self._sound_packet(packet, frames)
+        self._waiting.clear()
+
+    def _sound_packet(self, packet: Any, frames: list[Any]) -> None:
+        if self._sound is not None:
+            self._sound.write(packet, frames)
+
+
+class _CopiedSound:
+    """Packets as they are, moved to the new container's start."""
+
+    def __init__(self, source: Source, audio: Any, container: Any):
+        self._container, self._stream = container, container.add_stream_from_template(audio)
+        self._shift = round(source.origin / audio.time_base)
+
+    def write(self, packet: Any, frames: list[Any]) -> None:
+        if packet is None or packet.dts is None:  # a flush packet
+            return
+        packet.dts, packet.pts = packet.dts - self._shift, packet.pts - self._shift
+        packet.stream = self._stream
+        self._container.mux(packet)
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class _EncodedSound:
+    """Decoded frames as AAC, each at its own time."""
+
+    def __init__(self, source: Source, audio: Any, container: Any):
+        context = audio.codec_context
+        self._container, self._clock = container, Clock(source.origin)
+        rate = context.sample_rate if context.sample_rate in AAC_RATES else 48000
+        self._stream = container.add_stream("aac", rate=rate, layout=AAC_LAYOUTS.get(context.channels, "stereo"))
+        self._expected = source.start_s(audio)
+
+    def write(self, packet: Any, frames: list[Any]) -> None:
+        for frame in frames:
+            time = self._clock(frame, self._expected)
+            self._expected = time + frame.samples / frame.sample_rate
+            frame.pts, frame.time_base = round(time * frame.sample_rate), Fraction(1, frame.sample_rate)
+            self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        self._container.mux(self._stream.encode(None))

@@ -1,0 +1,95 @@
+"""Frames of a video as upright RGB images, each with its time from the container's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iaca.errors import InputError
+from iaca.media.container import Clock, Source, decode, open_source, undecodable
+
+TICK_S = 0.001
+"""Frames whose timestamps repeat or fall back a little follow each other by this step (s), so that times increase."""
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """One decoded frame: 0-based index, time (s from the container's start), image (h, w, 3) uint8 RGB, upright."""
+
+    index: int
+    time_s: float
+    image: NDArray[np.uint8]
+
+
+class FrameClock:
+    """Strictly increasing times (s) of video frames; `Clock` and `TICK_S` give the rules for broken timestamps."""
+
+    def __init__(self, source: Source):
+        self._clock = Clock(source.origin)
+        self._interval = 1.0 / nominal_fps(source.video) if nominal_fps(source.video) > 0 else 0.04
+        self._start = max(source.start_s(source.video), 0.0)
+        self._last: float | None = None
+
+    def __call__(self, frame: Any) -> float:
+        """Time of the next decoded frame."""
+        if self._last is None:
+            self._last = self._clock(frame, self._start)
+        else:
+            self._last = max(self._clock(frame, self._last + self._interval), self._last + TICK_S)
+        return self._last
+
+
+def nominal_fps(stream: Any) -> float:
+    """Frames per second that the file declares (Hz); NaN where it declares none. Never used where timestamps exist."""
+    rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+    return float(rate) if rate else float("nan")
+
+
+def read_frames(path: str | Path) -> Iterator[VideoFrame]:
+    """Decode a video, one frame in memory at a time.
+
+    Yields:
+        `VideoFrame`s in display order. Times are presentation timestamps, so that variable frame rates and a late
+        start are kept. Rotation metadata is applied; non-square pixels are left as they are.
+
+    Raises:
+        InputError: no video stream, or not one frame decodes. Damage further on is logged, and the rest is kept.
+    """
+    for index, (time, frame) in enumerate(_decoded(Path(path))):
+        yield VideoFrame(index, time, upright(frame))
+
+
+def frame_times(path: str | Path) -> NDArray[np.float64]:
+    """Times (n,) in seconds of all frames that decode, without making images of them. Errors as `read_frames`."""
+    return np.array([time for time, _ in _decoded(Path(path))], dtype=np.float64)
+
+
+def _decoded(path: Path) -> Iterator[tuple[float, Any]]:
+    with open_source(path) as source:
+        require_video(source)
+        clock, empty = FrameClock(source), True
+        for _, _, frames in decode(source, [source.video]):
+            for frame in frames:
+                empty = False
+                yield clock(frame), frame
+        if empty:
+            raise undecodable(path, "video")
+
+
+def require_video(source: Source) -> None:
+    """Refuse a file without pictures."""
+    if source.video is None:
+        raise InputError("has no video stream.", file=source.path, remedy="give a file with pictures")
+
+
+def upright(frame: Any) -> NDArray[np.uint8]:
+    """RGB image (h, w, 3) of a decoded frame, turned as its display matrix says (in steps of 90 degrees)."""
+    image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) % 4  # the matrix turns the picture counterclockwise, as rot90 does
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

@@ -1,0 +1,1 @@
+"""Kedro pipelines: wiring only. What the nodes do lives in the library."""

@@ -1,0 +1,24 @@
+"""Predict on any video with a trained model."""
+
+from kedro.pipeline import Node, Pipeline
+
+from iaca.pipelines.inference.nodes import plan_inference, summarise_inference
+
+
+def create_pipeline() -> Pipeline:
+    """Videos and a model to tables, plots and overlay videos.
+
+    inference_model, parameters -> [predict videos] -> inference_results -> [summarise] -> inference_summary
+    """
+    return Pipeline(
+        [
+            Node(
+                plan_inference,
+                ["params:inference", "params:faces", "inference_model"],
+                "inference_results",
+                name="predict_videos",
+            ),
+            Node(summarise_inference, "inference_results", "inference_summary", name="summarise_videos"),
+        ],
+        tags="model",
+    )

@@ -1,0 +1,27 @@
+"""Read a corpus: which clips there are, when each frame is shown, and what is wrong."""
+
+from kedro.pipeline import Node, Pipeline
+
+from iaca.pipelines.ingestion.nodes import describe_corpus, index_corpus, plan_timelines, read_facts
+
+
+def create_pipeline() -> Pipeline:
+    """A corpus to its index.
+
+    corpus -> [index] -> clip_index -> [build timelines] -> frame_labels -> [describe] -> clips, problems, summary
+           -> [read facts] -> corpus_card, events
+    """
+    return Pipeline(
+        [
+            Node(index_corpus, "corpus", ["clip_index", "index_problems"], name="index_corpus"),
+            Node(plan_timelines, ["corpus", "clip_index"], "frame_labels", name="build_timelines"),
+            Node(
+                describe_corpus,
+                ["clip_index", "index_problems", "frame_labels"],
+                ["clips", "ingestion_problems", "corpus_summary"],
+                name="describe_corpus",
+            ),
+            Node(read_facts, "corpus", ["corpus_card", "events"], name="read_facts"),
+        ],
+        tags="data",
+    )

@@ -1,0 +1,40 @@
+"""One task per clip and product; the datasets run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from iaca.audio.config import AudioConfig
+from iaca.engine import ClipPaths, Task
+from iaca.faces.config import FaceConfig
+
+
+def plan_faces(root: Path, clips: pd.DataFrame, config: FaceConfig) -> dict[str, Task]:
+    """Faces of the clip's person in every decoded frame."""
+    from iaca.faces import extract_faces_file  # brings OpenCV and PyAV: only the run that needs them pays for it
+
+    return {
+        row["clip"]: Task(extract_faces_file, (root / row["media"],), {"config": config, "side": row["side"] or None})
+        for row in clips.fillna({"side": ""}).to_dict("records")
+    }
+
+
+def plan_audio(root: Path, clips: pd.DataFrame, config: AudioConfig) -> dict[str, Task]:
+    """Mono sound that starts at the container's start."""
+    from iaca.media import extract_audio
+
+    media = zip(clips["clip"], clips["media"], strict=True)
+    return {clip: Task(extract_audio, (root / path,), {"rate": config.rate}) for clip, path in media}
+
+
+def plan_timelines(frame_labels: ClipPaths, faces: ClipPaths, audio: ClipPaths) -> dict[str, Task]:
+    """Timelines that say where a face was found and sound was present."""
+    from iaca.corpora.presence import complete_timeline
+
+    return {
+        clip: Task(complete_timeline, (frame_labels[clip], faces[clip], audio[clip]))
+        for clip in frame_labels
+        if clip in faces and clip in audio
+    }

@@ -1,0 +1,96 @@
+"""Select the clips of each partition, train the main model and its baselines on them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from iaca.engine import ClipPaths, Task
+from iaca.training.choice import ModelChoice
+from iaca.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from iaca.training import TrainedModel
+else:  # Kedro reads these annotations at run time, to find typed parameters; torch is not imported for that
+    TrainedModel = Any
+
+log = logging.getLogger(__name__)
+MAIN = "main"
+FEW_FACES = 0.5  # below this share something is likely to be wrong: the detector, the side, the videos
+
+
+def index_steps(clips: pd.DataFrame, embeddings: ClipPaths) -> pd.DataFrame:
+    """What each clip gives to a model: steps, annotated steps, and the share of steps with sound and with a face."""
+    from iaca.encoders import read_embedding
+
+    rows = []
+    for clip in clips[clips["clip"].isin(list(embeddings))].to_dict("records"):
+        embedding = read_embedding(embeddings[clip["clip"]])
+        rows.append(
+            {
+                **{name: clip[name] for name in ("clip", "subject", "partition")},
+                "steps": len(embedding),
+                "annotated": int(pd.notna(embedding.labels).all(axis=1).sum()),
+                "audio_present": float(embedding.audio_present.mean()),
+                "face_found": float(embedding.face_found.mean()),
+            }
+        )
+    index = pd.DataFrame(rows)
+    for partition, part in index.groupby("partition"):
+        found = float((part["face_found"] * part["steps"]).sum() / part["steps"].sum())
+        level = logging.WARNING if found < FEW_FACES else logging.INFO
+        log.log(
+            level, "%s: %d clips, a face in %.0f %% of %d steps", partition, len(part), 100 * found, part["steps"].sum()
+        )
+    return index
+
+
+def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.DataFrame:
+    """The annotations of all clips in one table: clip, partition, frame, valence, arousal (NaN: not annotated)."""
+    tables = []
+    for clip, partition in zip(training_index["clip"], training_index["partition"], strict=True):
+        table = pd.read_parquet(timelines[clip], columns=["frame", "valence", "arousal"])
+        tables.append(table.assign(clip=clip, partition=partition))
+    return pd.concat(tables, ignore_index=True)[["clip", "partition", "frame", "valence", "arousal"]]
+
+
+def plan_runs(
+    embeddings: ClipPaths,
+    training_index: pd.DataFrame,
+    corpus_card: dict[str, str],
+    checkpoints: Path,
+    fusion: ModelChoice,
+    baselines: list[str],
+    training: TrainingConfig,
+) -> dict[str, Task]:
+    """One run per model: the main one, and each baseline on the same data, with the same corruption and seed."""
+    from iaca.engine.progress import watched
+    from iaca.training.run import VERSION, train_file
+
+    parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
+    files = tuple(embeddings[clip] for clip in sorted(parts["train"] + parts["validation"]))
+    names = {f"{part}_clips": clips for part, clips in parts.items()}
+    choices = {MAIN: fusion, **{name: ModelChoice(preset=name) for name in baselines}}
+    return {
+        run: Task(
+            train_file,
+            files,
+            {"choice": choice, "training": training, "corpus": corpus_card, **names},
+            settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched()},
+            version=VERSION,
+        )
+        for run, choice in choices.items()
+    }
+
+
+def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, pd.DataFrame]:
+    """The main model as a new version, and the history of every run."""
+    from iaca.training import load_model
+    from iaca.training.run import history_of
+
+    models = {run: load_model(path) for run, path in training_runs.items()}
+    histories = [history_of(model).assign(model=run) for run, model in models.items()]
+    return models[MAIN], pd.concat(histories, ignore_index=True)

@@ -1,0 +1,37 @@
+"""Train the fusion model, and the baselines it is compared with."""
+
+from kedro.pipeline import Node, Pipeline
+
+from iaca.pipelines.training.nodes import collect_labels, index_steps, plan_runs, publish_model
+
+
+def create_pipeline() -> Pipeline:
+    """Embeddings to models.
+
+    clips, embeddings -> [index steps] -> training_index
+    embeddings, training_index, corpus_card -> [train models] -> training_runs
+    timelines, training_index -> [collect labels] -> labels
+    training_runs -> [publish] -> model, history
+    """
+    return Pipeline(
+        [
+            Node(index_steps, ["clips", "embeddings"], "training_index", name="index_steps"),
+            Node(collect_labels, ["training_index", "timelines"], "labels", name="collect_labels"),
+            Node(
+                plan_runs,
+                [
+                    "embeddings",
+                    "training_index",
+                    "corpus_card",
+                    "checkpoints",
+                    "params:fusion",
+                    "params:baselines",
+                    "params:training",
+                ],
+                "training_runs",
+                name="train_models",
+            ),
+            Node(publish_model, "training_runs", ["model", "history"], name="publish_model"),
+        ],
+        tags="model",
+    )

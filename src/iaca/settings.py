@@ -1,0 +1,11 @@
+"""Kedro settings: where configuration lies and how it is read."""
+
+from kedro.config import OmegaConfigLoader
+
+CONFIG_LOADER_CLASS = OmegaConfigLoader
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    # An environment that changes one field of a parameter group keeps the others.
+    "merge_strategy": {"parameters": "soft"},
+}

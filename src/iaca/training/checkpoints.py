@@ -1,0 +1,88 @@
+"""The checkpoints of a run: whose they are, whether they can be gone on from, and their end."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import is_zipfile
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from iaca.encoders.embedding import ARRAYS, ClipEmbedding
+from iaca.fusion.config import FusionConfig
+from iaca.training.config import TrainingConfig
+
+LOGGER = logging.getLogger(__name__)
+LAST, BEST = "last.ckpt", "best.ckpt"
+MACHINE = {"accelerator", "devices", "strategy", "num_nodes", "threads"}  # where a run happens, not what it is
+
+
+def data_fingerprint(clips: Mapping[str, ClipEmbedding]) -> str:
+    """SHA-256 over the names and arrays of clips, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(clips):
+        for array in (np.ascontiguousarray(getattr(clips[name], field)) for field in ARRAYS):
+            digest.update(f"{name}\0{array.dtype}{array.shape}".encode())
+            digest.update(array.data.cast("B") if array.size else b"")
+    return digest.hexdigest()
+
+
+def run_fingerprint(fusion: FusionConfig, config: TrainingConfig, *data: str) -> str:
+    """SHA-256 over everything that decides how a run turns out."""
+    parts = (fusion.model_dump_json(), config.model_dump_json(exclude=MACHINE), *data)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def keepers(folder: Path) -> list[ModelCheckpoint]:
+    """Keep the best-scored epoch as `best.ckpt` and the newest as `last.ckpt`, both written when an epoch has ended.
+
+    Two of them, in this order: Lightning's `save_last` writes only when there is a new best, and the newest has to hold
+    what is known of the best.
+    """
+    keep = partial(ModelCheckpoint, dirpath=folder, save_on_train_epoch_end=True, enable_version_counter=False)
+    return [keep(filename=Path(BEST).stem, monitor="score", mode="max"), keep(filename=Path(LAST).stem)]
+
+
+def resumable(folder: Path, fingerprint: str) -> Path | None:
+    """`last.ckpt` when it is whole and belongs to this run in this folder; otherwise the folder is cleared of ours."""
+    last = folder / LAST
+    if last.exists():
+        if _belongs(last, folder, fingerprint):
+            LOGGER.info("going on from %s", last)
+            return last
+        LOGGER.info("%s belongs to another run: starting afresh", last)
+    clear(folder)
+    return None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint, tensors and plain values only: nothing in it is executed."""
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint
+
+
+def clear(folder: Path) -> None:
+    """Remove our checkpoints, and the folder if nothing else is in it."""
+    for name in (LAST, BEST):
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _belongs(last: Path, folder: Path, fingerprint: str) -> bool:
+    try:
+        checkpoint = read(last) if is_zipfile(last) else None
+    except (RuntimeError, UnpicklingError, LookupError, TypeError, ValueError, AttributeError, EOFError) as error:
+        LOGGER.warning("%s cannot be read (%s)", last, type(error).__name__)  # torn bytes break a reader anywhere
+        return False
+    if checkpoint is None or checkpoint.get("fingerprint") != fingerprint or not (folder / BEST).exists():
+        return False
+    folders = {state.get("dirpath") for state in checkpoint["callbacks"].values()}
+    return str(folder.resolve()) in folders  # in a folder that was moved, Lightning would forget the best score

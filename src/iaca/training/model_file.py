@@ -1,0 +1,126 @@
+"""A trained model and its file: safetensors, the rest as JSON in its header. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from iaca.errors import InputError
+from iaca.files import replacing
+from iaca.fusion.config import FusionConfig
+from iaca.fusion.model import FusionModel
+from iaca.training.normalisation import Normalisation
+
+HEADER = "iaca_model"  # one header entry: safetensors keeps several of them in no fixed order, and bytes would differ
+VERSION = 1
+WEIGHTS, NORMALISATION = "model.", "normalisation."
+REMEDY = "give a model file written by the training pipeline, or train again"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained fusion model.
+
+    Attributes:
+        config: its architecture.
+        weights: its state dict, float32, on the CPU.
+        normalisation: of the embeddings, from the train partition.
+        metadata: where it comes from: encoders, seed, data fingerprint, validation scores.
+    """
+
+    config: FusionConfig
+    weights: dict[str, Tensor]
+    normalisation: Normalisation
+    metadata: dict[str, str]
+
+    def build(self) -> FusionModel:
+        """The model, ready to predict."""
+        model = FusionModel(self.config)
+        model.load_state_dict(self.weights)
+        return model.eval()
+
+
+def save_model(model: TrainedModel, path: Path) -> None:
+    """Write a model file, complete or not at all; the same model gives the same bytes."""
+    header = {"version": VERSION, "config": model.config.model_dump(mode="json"), "metadata": model.metadata}
+    arrays = {name: torch.from_numpy(array) for name, array in asdict(model.normalisation).items()}
+    tensors = {WEIGHTS + name: tensor for name, tensor in model.weights.items()}
+    tensors |= {NORMALISATION + name: tensor for name, tensor in arrays.items()}
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    with replacing(path) as partial:
+        partial.write_bytes(save(whole, metadata={HEADER: json.dumps(header, sort_keys=True)}))
+
+
+def load_model(path: Path) -> TrainedModel:
+    """Read a model file, and check that its tensors are those of its configuration.
+
+    Raises:
+        InputError: there is no such file; it is torn, is not a model file, or does not hold what its header says.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = _header((file.metadata() or {}).get(HEADER), path)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+    except FileNotFoundError as error:
+        raise InputError("there is no such model file", path, remedy=REMEDY) from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"not a whole safetensors file ({error})", path, remedy=REMEDY) from error
+    config = _config(header, path)
+    _check_tensors(tensors, _expected(config), path)
+    weights = {name.removeprefix(WEIGHTS): tensor for name, tensor in tensors.items() if name.startswith(WEIGHTS)}
+    normalisation = {field.name: tensors[NORMALISATION + field.name].numpy() for field in fields(Normalisation)}
+    return TrainedModel(config, weights, Normalisation(**normalisation), dict(header["metadata"]))
+
+
+def _header(text: str | None, path: Path) -> dict[str, Any]:
+    if text is None:
+        raise InputError("a safetensors file, but not of an iaca model", path, remedy=REMEDY)
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError("the header of the model file is not JSON", path, remedy=REMEDY) from error
+    if not isinstance(header, dict) or header.get("version") != VERSION:
+        found = header.get("version") if isinstance(header, dict) else None
+        raise InputError(f"model file version {found!r}, this program reads {VERSION}", path, remedy=REMEDY)
+    return header
+
+
+def _config(header: dict[str, Any], path: Path) -> FusionConfig:
+    metadata = header.get("metadata")
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise InputError("the header's metadata are not a table of strings", path, remedy=REMEDY)
+    try:
+        return FusionConfig.model_validate(header.get("config"))
+    except ValidationError as error:
+        raise InputError(f"the header's configuration is not valid ({error})", path, remedy=REMEDY) from error
+
+
+def _expected(config: FusionConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a model, found without allocating any."""
+    with torch.device("meta"):
+        model = FusionModel(config)
+    shapes = {WEIGHTS + name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for modality, dim in config.dims.items():
+        shapes |= {f"{NORMALISATION}{modality}_{moment}": (dim,) for moment in ("mean", "std")}
+    return shapes
+
+
+def _check_tensors(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]], path: Path) -> None:
+    if differing := sorted(set(tensors) ^ set(expected)):
+        kind = "lacks" if differing[0] in expected else "has an unknown"
+        raise InputError(f"the model file {kind} tensor {differing[0]!r}", path, remedy=REMEDY)
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != expected[name] or tensor.dtype != torch.float32:
+            found, wanted = f"{tensor.dtype} {tuple(tensor.shape)}", f"torch.float32 {expected[name]}"
+            raise InputError(f"tensor {name!r} is {found}, its configuration says {wanted}", path, remedy=REMEDY)
+        if not np.isfinite(tensor.numpy()).all():
+            raise InputError(f"tensor {name!r} holds values that are not finite", path, remedy=REMEDY)

@@ -1,0 +1,137 @@
+"""Predictions of a whole clip: windows that overlap, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from iaca.encoders.embedding import ClipEmbedding
+from iaca.errors import InputError
+from iaca.fusion.model import FusionModel
+from iaca.training.model_file import TrainedModel
+from iaca.training.normalisation import FloatArray, Normalisation
+from iaca.training.sample import cut
+from iaca.training.windows import collate, window_starts
+
+WINDOWS_AT_ONCE = 16  # bounds the memory that a long clip takes
+
+
+@dataclass(frozen=True)
+class ClipPrediction:
+    """What a model says about a clip of t steps.
+
+    Attributes:
+        prediction: (t, 2) float32 valence, arousal in [-1, 1]; finite everywhere.
+        gates: name -> (t, k) float32 weights that sum to one.
+        observed: (t,) bool, at least one modality was there.
+    """
+
+    prediction: FloatArray
+    gates: dict[str, FloatArray]
+    observed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A model ready to predict many clips, on the device it was built for."""
+
+    model: FusionModel
+    normalisation: Normalisation
+    device: torch.device
+
+    @classmethod
+    def of(cls, trained: TrainedModel, device: str | torch.device = "cpu") -> BuiltModel:
+        """Build a trained model on a device."""
+        return cls(trained.build().to(device), trained.normalisation, torch.device(device))
+
+
+def predict_clip(
+    model: TrainedModel | BuiltModel, clip: ClipEmbedding, window: int = 300, hop: int = 200
+) -> ClipPrediction:
+    """Predict every step of a clip; where windows overlap, their answers and their gate weights are averaged.
+
+    Args:
+        model: trained, or built once for many clips.
+        clip: embeddings of t steps, of the widths the model was trained on.
+        window, hop: steps. A model with its length in its weights (`jca_fixed`) takes that for its window.
+
+    Raises:
+        InputError: embeddings of another width; a hop above the window, which would leave steps out.
+    """
+    built = BuiltModel.of(model) if isinstance(model, TrainedModel) else model
+    window = built.model.config.length or window
+    _check(built, clip, window, hop)
+    if len(clip) == 0:
+        empty = {name: np.empty((0, len(labels)), np.float32) for name, labels in built.model.gate_labels.items()}
+        return ClipPrediction(np.empty((0, 2), np.float32), empty, np.empty(0, np.bool_))
+    averages = _average(_answers(built, clip, window, hop), len(clip))
+    prediction = averages.pop("prediction").clip(-1.0, 1.0)
+    return ClipPrediction(prediction, averages, clip.audio_present | clip.face_found)
+
+
+def prediction_table(
+    clip_name: str, clip: ClipEmbedding, prediction: ClipPrediction, gate_labels: Mapping[str, tuple[str, ...]]
+) -> pd.DataFrame:
+    """The predictions of a clip, one row per decoded frame.
+
+    Columns: clip, frame (0-based), time_s, valence, arousal (float32, NaN where neither modality was there),
+    face_found, audio_present, and gate_<name>_<label> (float32) for every gate weight.
+    """
+    said = np.where(prediction.observed[:, None], prediction.prediction, np.float32(np.nan))
+    columns: dict[str, object] = {
+        "clip": clip_name,
+        "frame": np.arange(len(clip), dtype=np.int32),
+        "time_s": clip.time_s,
+        "valence": said[:, 0],
+        "arousal": said[:, 1],
+        "face_found": clip.face_found,
+        "audio_present": clip.audio_present,
+    }
+    for name, labels in gate_labels.items():
+        columns |= {f"gate_{name}_{label}": prediction.gates[name][:, i] for i, label in enumerate(labels)}
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(clip)))
+
+
+def _answers(
+    built: BuiltModel, clip: ClipEmbedding, window: int, hop: int
+) -> Iterator[tuple[int, dict[str, FloatArray]]]:
+    """(first step, name -> (window, k)) of each window; the last one may reach beyond the clip."""
+    starts = window_starts(len(clip), window, hop)
+    length = window if built.model.config.length else min(window, len(clip))
+    for first in range(0, len(starts), WINDOWS_AT_ONCE):
+        some = starts[first : first + WINDOWS_AT_ONCE]
+        batch = collate([cut(clip, start, length, built.normalisation) for start in some])
+        names = ("audio", "visual", "audio_present", "visual_present", "padding")
+        with torch.inference_mode():
+            output = built.model(*(batch[name].to(built.device) for name in names))
+        said = {"prediction": output.prediction, **output.gates}
+        arrays = {name: tensor.float().cpu().numpy() for name, tensor in said.items()}
+        yield from ((start, {name: array[i] for name, array in arrays.items()}) for i, start in enumerate(some))
+
+
+def _average(answers: Iterator[tuple[int, dict[str, FloatArray]]], steps: int) -> dict[str, FloatArray]:
+    """Mean over windows, per step: name -> (steps, k)."""
+    sums: dict[str, NDArray[np.float64]] = {}
+    counts = np.zeros((steps, 1))
+    for start, answer in answers:
+        for name, values in answer.items():
+            total = sums.setdefault(name, np.zeros((steps, values.shape[1])))
+            total[start : start + len(values)] += values[: steps - start]
+        counts[start : start + len(values)] += 1
+    return {name: (total / counts).astype(np.float32) for name, total in sums.items()}
+
+
+def _check(built: BuiltModel, clip: ClipEmbedding, window: int, hop: int) -> None:
+    found = {"audio": clip.audio.shape[1], "visual": clip.visual.shape[1]}
+    if found != built.model.config.dims:
+        raise InputError(
+            f"the clip's embeddings have widths {found}, but the model was trained on {built.model.config.dims}",
+            remedy="embed the clip with the encoders that the model was trained with",
+        )
+    if not 1 <= hop <= window:
+        raise InputError(f"hop={hop} must lie between 1 and window={window}, or steps are left out")

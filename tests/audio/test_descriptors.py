@@ -1,0 +1,61 @@
+"""Descriptors of speech: pitch, voicing, level, and statistics that stay where they belong in time."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iaca.audio.descriptors import NAMES, functionals
+from iaca.audio.pitch import pitch
+
+RATE = 16_000
+
+
+def voice(hertz: float, seconds: float = 1.0) -> torch.Tensor:
+    """Ten harmonics, falling off as a voice's do."""
+    time = torch.arange(int(seconds * RATE)) / RATE
+    return 0.1 * sum(torch.sin(2 * torch.pi * k * hertz * time) / k for k in range(1, 11))
+
+
+def column(name: str, samples: torch.Tensor, at: float = 0.5) -> float:
+    return float(functionals(samples, torch.tensor([at], dtype=torch.float64))[0, NAMES.index(name)])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(75, 400))
+def test_the_pitch_of_a_voice_is_found_within_one_percent(hertz: float) -> None:
+    frequency, voicing = pitch(voice(hertz), RATE, 160)
+    assert float(frequency[10:-10].median()) == pytest.approx(hertz, rel=0.01)
+    assert float(voicing[10:-10].min()) > 0.9
+
+
+def test_noise_and_silence_are_unvoiced() -> None:
+    noise = torch.randn(RATE, generator=torch.Generator().manual_seed(0))
+    assert float(pitch(noise, RATE, 160)[1].median()) < 0.4
+    assert float(pitch(torch.zeros(RATE), RATE, 160)[1].max()) == 0
+
+
+def test_louder_higher_and_livelier_show_in_their_columns() -> None:
+    assert column("level_db_mean", 2 * voice(120)) - column("level_db_mean", voice(120)) == pytest.approx(
+        6.02, abs=0.01
+    )
+    assert column("pitch_mean", voice(240)) - column("pitch_mean", voice(120)) == pytest.approx(1.0, abs=0.02)
+    syllables = voice(120) * (torch.sin(2 * torch.pi * 4 * torch.arange(RATE) / RATE) > 0)
+    assert column("level_motion", syllables) > 5 * column("level_motion", voice(120))
+    assert column("voiced_share", syllables) < column("voiced_share", voice(120))
+
+
+def test_a_step_hears_only_its_own_second() -> None:
+    quiet = torch.zeros(5 * RATE)
+    loud = quiet.clone()
+    loud[3 * RATE :] = voice(120, 2.0)
+    times = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
+    before, after = functionals(quiet, times), functionals(loud, times)
+    torch.testing.assert_close(before[:2, NAMES.index("voiced_share")], after[:2, NAMES.index("voiced_share")])
+    assert float(after[2, NAMES.index("voiced_share")]) > 0.9
+
+
+@pytest.mark.parametrize("samples", [1, 100, 8_000])
+def test_steps_beyond_the_sound_are_finite(samples: int) -> None:
+    times = torch.tensor([-1.0, 0.0, 0.4, 99.0], dtype=torch.float64)
+    assert functionals(torch.zeros(samples), times).isfinite().all()

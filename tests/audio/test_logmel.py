@@ -1,0 +1,51 @@
+"""Log-mel front ends: the published values, the time grid, and the level."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from iaca.audio.logmel import BLOCK, VGGISH, LogMel, patches
+from shared import SHARED, needs_shared
+
+REFERENCE = SHARED / "reference" / "vggish_logmel"
+
+
+@needs_shared("reference/vggish_logmel")
+def test_vggish_patches_of_a_recording_are_the_reference_ones() -> None:
+    samples, rate = soundfile.read(REFERENCE / "test.wav")
+    expected = np.load(REFERENCE / "vggish_logmel_ref.npz")["torchvggish_test_wav"]
+    assert rate == VGGISH.rate
+    np.testing.assert_allclose(patches(LogMel(VGGISH)(torch.from_numpy(samples))), expected, atol=1e-4)
+
+
+@needs_shared("reference/vggish_logmel")
+def test_vggish_patches_of_a_sine_and_of_silence_are_the_reference_ones() -> None:
+    expected = np.load(REFERENCE / "vggish_logmel_ref.npz")
+    sine = np.sin(2 * np.pi * 1000 * np.linspace(0, 3, 48_000))
+    np.testing.assert_allclose(patches(LogMel(VGGISH)(torch.from_numpy(sine))), expected["sine1k_16000"], atol=1e-4)
+    silence = patches(LogMel(VGGISH)(torch.zeros(32_000)))
+    np.testing.assert_allclose(silence, expected["silence_2s_16000"], atol=1e-4)
+
+
+def test_a_click_is_brightest_in_the_frame_of_its_moment() -> None:
+    samples = torch.zeros(16_000)
+    samples[8_000] = 1.0
+    assert int(LogMel()(samples).mean(1).argmax()) == 8_000 // 160
+
+
+def test_twice_the_amplitude_is_six_decibels_more() -> None:
+    sine = 0.2 * torch.sin(2 * torch.pi * 440 * torch.arange(16_000) / 16_000)
+    soft, loud = LogMel()(sine).max(), LogMel()(2 * sine).max()
+    assert float(loud - soft) == pytest.approx(20 * np.log10(2), abs=1e-3)
+
+
+def test_blocks_leave_no_seam() -> None:
+    noise = torch.randn(160 * (BLOCK + 50), generator=torch.Generator().manual_seed(0))
+    whole, end = LogMel()(noise), LogMel()(noise[160 * (BLOCK - 50) :])
+    torch.testing.assert_close(whole[-40:-10], end[-40:-10], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 100, 160, 4_000])
+def test_short_sounds_have_their_frames(samples: int) -> None:
+    assert LogMel()(torch.zeros(samples)).shape == (1 + samples // 160, 64)

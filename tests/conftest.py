@@ -1,0 +1,30 @@
+"""What tests share: one finished run of the whole workflow on a tiny corpus."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from project import Command, copy_project, runner
+
+# A busy machine is no failure; the same examples in every run, so that no run fails by chance.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which `kedro run --env test` has made everything from the demo corpus to the report."""
+    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    command = runner(project)
+    command("git", "init", "--quiet")
+    command("git", "add", "--all")
+    command("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "-m", "start")
+    command("kedro", "run", "--env", "test")
+    return project
+
+
+@pytest.fixture
+def kedro(finished: Path) -> Command:
+    """Runs commands in the finished project."""
+    return runner(finished)

@@ -1,0 +1,178 @@
+"""The Aff-Wild2 layout: names, partitions, annotations, and what is said about what does not fit."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from iaca.corpora.affwild2 import index_affwild2, read_annotation, split_clip
+from iaca.corpora.card import CorpusCard, card_text, read_card
+from iaca.corpora.describe import clip_table, partition_summary
+from iaca.corpora.events import read_event_table
+from iaca.corpora.index import check_subjects
+from iaca.corpora.timeline import build_timeline, length_problem
+from iaca.engine import ClipPaths
+from iaca.errors import InputError
+from iaca.media import write_movie
+from shared import SHARED, needs_shared
+
+
+def corpus(
+    root: Path, annotations: dict[str, list[str]], videos: list[str], top: str = "VA_Estimation_Challenge"
+) -> Path:
+    for folder, clips in annotations.items():
+        (root / top / folder).mkdir(parents=True, exist_ok=True)
+        for clip in clips:
+            (root / top / folder / f"{clip}.txt").write_text("valence,arousal\n0.1,0.2\n")
+    for video in videos:
+        (root / video).parent.mkdir(parents=True, exist_ok=True)
+        (root / video).write_bytes(b"")
+    return root
+
+
+def annotation(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "x.txt"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("top", ["VA_Estimation_Challenge", "VA_Set"])
+def test_clips_find_their_videos_partitions_and_sides(tmp_path: Path, top: str) -> None:
+    annotated = {"Train_Set": ["1", "video2_left", "video2"], "Validation_Set": ["3-30-640x360"]}
+    root = corpus(tmp_path, annotated, ["a/1.mp4", "b/video2.avi", "b/3-30-640x360.mp4", "b/test1.mp4"], top)
+    clips = index_affwild2(root).clips.set_index("clip")
+    assert clips["partition"].to_dict() == {
+        "1": "train", "video2": "train", "video2_left": "train", "3-30-640x360": "validation", "test1": "test",
+    }  # fmt: skip
+    assert clips.loc["video2_left", ["media", "side"]].tolist() == ["b/video2.avi", "left"]
+    assert clips.loc["test1", "annotation"] == ""
+
+
+@needs_shared("reference/affwild2_names")
+def test_every_true_name_of_the_corpus_is_understood(tmp_path: Path) -> None:
+    lists = {
+        folder: pd.read_csv(SHARED / "reference/affwild2_names" / file, header=None, dtype=str)[0].tolist()
+        for folder, file in {"Train_Set": "train.csv", "Validation_Set": "val.csv"}.items()
+    }
+    names = [name.removesuffix(".txt") for clips in lists.values() for name in clips]
+    videos = sorted({split_clip(name)[0] for name in names})
+    annotated = {folder: [n.removesuffix(".txt") for n in clips] for folder, clips in lists.items()}
+    index = index_affwild2(corpus(tmp_path, annotated, [f"v/{video}.mp4" for video in videos]))
+    assert index.problems == []
+    assert sorted(index.clips["clip"]) == sorted(set(names))
+
+
+def test_an_annotation_without_video_is_reported_and_costs_nothing_else(tmp_path: Path) -> None:
+    index = index_affwild2(corpus(tmp_path, {"Train_Set": ["1", "2"]}, ["1.mp4"]))
+    assert index.clips["clip"].tolist() == ["1"]
+    (found,) = index.problems
+    assert found["clip"] == "2"
+    assert "2.mp4" in str(found["remedy"])
+
+
+def test_a_folder_that_is_no_corpus_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="VA_Estimation_Challenge"):
+        index_affwild2(tmp_path)
+
+
+def test_a_clip_in_two_partitions_and_two_videos_of_one_name_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two partitions"):
+        index_affwild2(corpus(tmp_path / "a", {"Train_Set": ["1"], "Validation_Set": ["1"]}, ["1.mp4"]))
+    with pytest.raises(InputError, match="two videos"):
+        index_affwild2(corpus(tmp_path / "b", {"Train_Set": ["1"]}, ["x/1.mp4", "y/1.avi"]))
+
+
+def test_subjects_in_two_partitions_are_an_error_that_names_them() -> None:
+    clips = pd.DataFrame({"subject": ["ann", "bob", "ann"], "partition": ["train", "train", "test"]})
+    with pytest.raises(InputError, match="ann in test and train"):
+        check_subjects(clips, Path("corpus"))
+    check_subjects(clips.iloc[:2], Path("corpus"))
+
+
+def test_minus_five_in_either_column_is_not_annotated(tmp_path: Path) -> None:
+    labels = read_annotation(annotation(tmp_path, "valence,arousal\n0.5,-0.5\n-5,0.1\n0.2,-5\n-5,-5\n-1,1\n"))
+    np.testing.assert_array_equal(np.isnan(labels).all(1), [False, True, True, True, False])
+    np.testing.assert_allclose(labels[[0, 4]], [[0.5, -0.5], [-1, 1]])
+
+
+@pytest.mark.parametrize("text", ["\ufeffvalence,arousal\r\n0.1,0.2\r\n", "Valence, Arousal\n0.1, 0.2"])
+def test_byte_order_marks_windows_lines_and_capitals_are_read(tmp_path: Path, text: str) -> None:
+    np.testing.assert_allclose(read_annotation(annotation(tmp_path, text)), [[0.1, 0.2]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0.1,0.2\n", "line 1: .*header|line 1"),
+        ("valence,arousal\n0.1,0.2\n0.3\n", "line 3: not two numbers"),
+        ("valence,arousal\n0.1,abc\n", "line 2: not two numbers"),
+        ("valence,arousal\n0.1,1.5\n", r"line 2: 1\.5 is outside"),
+        ("valence,arousal\nnan,0\n", "line 2: nan is outside"),
+        ("", "line 1"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_annotation(annotation(tmp_path, text))
+
+
+def test_lengths_may_differ_by_two_rows_and_no_more() -> None:
+    assert [length_problem(100, rows) is None for rows in (97, 98, 100, 102, 103)] == [False, True, True, True, False]
+    assert length_problem(100, None) is None
+
+
+def movie(path: Path, frames: int, fps: float = 25.0) -> Path:
+    picture = np.zeros((48, 64, 3), np.uint8)
+    write_movie(path, ((i / fps, picture + i) for i in range(frames)), fps, None, 16_000)
+    return path
+
+
+def test_a_timeline_has_a_row_per_decoded_frame_with_its_label(tmp_path: Path) -> None:
+    rows = "".join(f"0.{i % 10},0\n" for i in range(11))
+    build_timeline(
+        movie(tmp_path / "m.mp4", 10), annotation(tmp_path, "valence,arousal\n" + rows), target=tmp_path / "t"
+    )
+    table = pd.read_parquet(tmp_path / "t")
+    np.testing.assert_allclose(table["time_s"], np.arange(10) / 25, atol=1e-3)
+    np.testing.assert_allclose(table["valence"], np.arange(10) / 10, atol=1e-6)
+    assert table.attrs["annotation_rows"] == 11
+
+
+def test_clips_that_do_not_fit_are_left_out_with_their_reason(tmp_path: Path) -> None:
+    paths = {}
+    for clip, rows in {"fits": 10, "short": 5}.items():
+        text = annotation(tmp_path, "valence,arousal\n" + "0,0\n" * rows)
+        paths[clip] = tmp_path / f"{clip}.parquet"
+        build_timeline(movie(tmp_path / f"{clip}.mp4", 10), text, target=paths[clip])
+    index = pd.DataFrame(
+        [(c, c, "train", f"{c}.mp4", f"{c}.txt", "") for c in ("fits", "short", "broken")],
+        columns=["clip", "subject", "partition", "media", "annotation", "side"],
+    )
+    clips, problems = clip_table(index, ClipPaths(paths, {"broken": "can't be opened"}))
+    assert clips["clip"].tolist() == ["fits"]
+    assert {p["clip"]: p["problem"] for p in problems} == {
+        "short": "5 annotated rows for 10 decoded frames",
+        "broken": "can't be opened",
+    }
+    assert partition_summary(clips)[["clips", "frames", "annotated"]].to_numpy().tolist() == [[1, 10, 10]]
+
+
+def test_events_are_checked_and_optional(tmp_path: Path) -> None:
+    assert read_event_table(tmp_path / "none.csv").empty
+    path = tmp_path / "events.csv"
+    path.write_text("clip,modality,kind,start_s,end_s\n1,audio,silent,2,1\n")
+    with pytest.raises(InputError, match=r"line 2: .*ends before"):
+        read_event_table(path)
+    path.write_text("clip,kind\n1,silent\n")
+    with pytest.raises(InputError, match="modality, start_s, end_s are missing"):
+        read_event_table(path)
+
+
+def test_a_corpus_without_a_card_goes_by_its_folder_and_a_bad_card_is_named(tmp_path: Path) -> None:
+    assert read_card(tmp_path) == CorpusCard(name=tmp_path.name)
+    (tmp_path / "corpus.json").write_text(card_text(CorpusCard(name="mine", caveat="small")))
+    assert read_card(tmp_path).caveat == "small"
+    (tmp_path / "corpus.json").write_text('{"nam": "mine"}')
+    with pytest.raises(InputError, match=r"corpus\.json"):
+        read_card(tmp_path)

@@ -1,0 +1,141 @@
+"""The Kedro datasets: whole or not at all, found by version, clear where something is missing."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from kedro.io.core import DatasetError, Version
+from matplotlib.figure import Figure
+
+from iaca.datasets.atomic import CSVDataset, JSONDataset
+from iaca.datasets.clip_files import ClipFiles, FaceFiles
+from iaca.datasets.figure import FigureDataset
+from iaca.datasets.folders import CorpusFolder, WorkFolder
+from iaca.datasets.model import ModelDataset, ModelPath
+from iaca.engine import Task
+from iaca.faces import encode_face, write_faces
+from iaca.faces.table import NUMBERS, FaceRow, faces_frame
+from iaca.fusion import FusionConfig, FusionModel
+from iaca.training.model_file import TrainedModel
+from iaca.training.normalisation import Normalisation
+
+
+class Torn:
+    """A table whose writing fails half-way."""
+
+    def to_csv(self, path_or_buf: object, **_: object) -> None:
+        path_or_buf.write("clip,fra")  # type: ignore[attr-defined]
+        raise OSError("the disk is full")
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    dataset = CSVDataset(filepath=str(tmp_path / "t.csv"), save_args={"index": False})
+    dataset.save(pd.DataFrame({"clip": ["a"]}))
+    with pytest.raises(DatasetError, match="disk is full"):
+        dataset.save(Torn())
+    assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
+    assert dataset.load()["clip"].tolist() == ["a"]
+
+
+def test_a_save_does_not_write_through_a_link_into_a_cache(tmp_path: Path) -> None:
+    cached = tmp_path / "cached"
+    cached.write_text("old")
+    (tmp_path / "t.json").symlink_to(cached)
+    JSONDataset(filepath=str(tmp_path / "t.json")).save({"new": 1})
+    assert cached.read_text() == "old"
+    assert JSONDataset(filepath=str(tmp_path / "t.json")).load() == {"new": 1}
+
+
+def test_versions_are_kept_side_by_side(tmp_path: Path) -> None:
+    for version in ("2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
+        JSONDataset(filepath=str(tmp_path / "m.json"), version=Version(None, version)).save({"version": version})
+    assert JSONDataset(filepath=str(tmp_path / "m.json"), version=Version(None, None)).load()["version"] > "2026-01-02"
+    older = Version("2026-01-01T00.00.00.000Z", None)
+    assert JSONDataset(filepath=str(tmp_path / "m.json"), version=older).load()["version"] < "2026-01-02"
+
+
+def test_a_figure_comes_back_as_its_png_with_the_same_bytes(tmp_path: Path) -> None:
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    for name in ("a.png", "b.png"):
+        FigureDataset(filepath=str(tmp_path / name)).save(figure)
+    first, second = (FigureDataset(filepath=str(tmp_path / name)).load() for name in ("a.png", "b.png"))
+    assert first == second
+    assert first.startswith(b"\x89PNG")
+
+
+def model() -> TrainedModel:
+    config = FusionConfig(audio_dim=3, visual_dim=4, width=8)
+    normalisation = Normalisation(*(np.ones(n, np.float32) for n in (3, 3, 4, 4)))
+    return TrainedModel(config, FusionModel(config).state_dict(), normalisation, {"corpus": "c"})
+
+
+def test_the_newest_model_is_found_by_path_and_by_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "iaca.safetensors"
+    for version in ("2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
+        ModelDataset(filepath=str(path), version=Version(None, version)).save(model())
+    assert ModelPath(filepath=str(path)).load() == path / "2026-01-02T00.00.00.000Z" / path.name
+    loaded = ModelDataset(filepath=str(path), version=Version(None, None)).load()
+    assert loaded.config == model().config
+    assert ModelPath(filepath=str(ModelPath(filepath=str(path)).load())).load().is_file()
+
+
+def test_what_is_missing_says_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"inference\.model=FILE"):
+        ModelPath(filepath=str(tmp_path / "none")).load()
+    with pytest.raises(DatasetError, match="demo_corpus"):
+        CorpusFolder(path=str(tmp_path / "none")).load()
+    with pytest.raises(DatasetError, match="has not been made yet"):
+        ClipFiles(path=str(tmp_path / "none"), suffix=".x").load()
+    with pytest.raises(DatasetError, match="not an output"):
+        WorkFolder(path=str(tmp_path)).save("x")  # type: ignore[arg-type]
+
+
+def test_a_demo_is_never_written_into_another_corpus(tmp_path: Path) -> None:
+    demo = {"corpus.json": "demo", "VA_Estimation_Challenge/Train_Set/1.txt": "valence,arousal"}
+    theirs, own = tmp_path / "theirs", tmp_path / "own"
+    (theirs / "VA_Set").mkdir(parents=True)
+    (theirs / "corpus.json").write_text("theirs")
+    with pytest.raises(DatasetError, match="something else"):
+        CorpusFolder(path=str(theirs)).save(demo)
+    assert sorted(p.name for p in theirs.iterdir()) == ["VA_Set", "corpus.json"]
+    ClipFiles(path=str(own / "videos"), suffix=".txt", executor={"kind": "serial"}).save(
+        {"good": Task(copy_text, (), {"text": "x"})}
+    )
+    for _ in range(2):
+        CorpusFolder(path=str(own)).save(demo)
+    assert (own / "VA_Estimation_Challenge/Train_Set/1.txt").exists()
+
+
+def write_one_face(target: Path, shade: int) -> None:
+    face = np.full((112, 112, 3), shade, np.uint8)
+    numbers = np.ones(len(NUMBERS), np.float32)
+    rows = [FaceRow(0, 0.0, numbers, 0, encode_face(face, 92)), FaceRow(1, 0.04)]
+    write_faces(target, faces_frame(rows))
+
+
+def test_a_folder_of_faces_previews_as_a_contact_sheet(tmp_path: Path) -> None:
+    dataset = FaceFiles(path=str(tmp_path), suffix=".parquet", executor={"kind": "serial"})
+    dataset.save({f"clip{i}": Task(write_one_face, (), {"shade": 40 * i}) for i in range(3)})
+    import base64
+
+    sheet = cv2.imdecode(np.frombuffer(base64.b64decode(dataset.preview()), np.uint8), cv2.IMREAD_COLOR)
+    assert sheet.shape[0] == 3 * 72
+    assert int(sheet[2 * 72 + 30, 30].mean()) == pytest.approx(80, abs=3)
+
+
+def test_a_folder_of_files_previews_failures_first(tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    dataset = ClipFiles(path=str(tmp_path), suffix=".txt", executor={"kind": "serial"})
+    dataset.save({"good": Task(copy_text, (), {"text": "x"}), "bad": Task(copy_text, (), {"text": ""})})
+    preview = dataset.preview()
+    assert preview["data"][0][:2] == ["bad", "failed"]
+    assert preview["data"][1][0] == "good"
+
+
+def copy_text(target: Path, text: str) -> None:
+    if not text:
+        raise ValueError("nothing to write")
+    target.write_text(text)

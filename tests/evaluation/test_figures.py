@@ -1,0 +1,90 @@
+"""Figures say their finding, keep their text readable, and are the same each time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from iaca.errors import InputError
+from iaca.evaluation import plots, style, timelines
+from iaca.evaluation.figures import report_figures
+from iaca.evaluation.tables import comparison
+
+
+@pytest.fixture(scope="module")
+def history():
+    rise = 1 - np.exp(-np.arange(1, 21) / 5)
+    return pd.DataFrame(
+        {
+            "epoch": np.arange(1, 21),
+            "train_loss": 1 - rise,
+            "validation_ccc_valence": rise,
+            "validation_ccc_arousal": 0.5 * rise,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def figures(models, predictions, labels, events, history):
+    table = comparison(models, labels, replicates=50)
+    return report_figures(predictions, labels, table, "validation", events, history)
+
+
+def _texts(figure):
+    return [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+
+
+def test_all_figures_of_a_report_are_drawn(figures):
+    assert set(figures) == {"comparison", "affect_plane", "traces", "learning_curve", "gates", "gate_distribution"}
+    for figure in figures.values():
+        assert style.png(figure).startswith(b"\x89PNG")
+
+
+def test_no_text_is_smaller_than_nine_points(figures):
+    for slot, figure in figures.items():
+        style.png(figure)
+        assert min(text.get_fontsize() for text in _texts(figure)) >= 9, slot
+
+
+def test_no_text_runs_out_of_the_picture(figures):
+    for slot, figure in figures.items():
+        style.png(figure)
+        drawn = figure.get_tightbbox()
+        assert (drawn.x0, drawn.y0) >= (-0.01, -0.01), slot
+        assert drawn.x1 <= figure.get_figwidth() + 0.01, slot
+        assert drawn.y1 <= figure.get_figheight() + 0.01, slot
+
+
+def test_the_title_tells_the_finding(figures, history):
+    assert "iaca agrees best" in figures["comparison"].texts[0].get_text()
+    assert "0.736 in epoch 20" in figures["learning_curve"].texts[0].get_text()
+    assert "3 of 3" in figures["gate_distribution"].texts[0].get_text()  # the fourth kind lies in the train partition
+
+
+def test_a_figure_is_the_same_file_each_time(history):
+    assert style.png(plots.learning_curve(history)) == style.png(plots.learning_curve(history))
+
+
+def test_a_history_with_less_in_it_is_drawn_too():
+    figure = plots.learning_curve(pd.DataFrame({"train_loss": [1.0, 0.5]}))
+    assert figure.texts[0].get_text() == "Training history"
+
+
+def test_a_model_without_gates_gets_no_gate_figure(models, labels, events, history):
+    table = comparison(models, labels, replicates=20)
+    drawn = report_figures(models["audio only"], labels, table, "validation", events, history)
+    assert not {"gates", "gate_distribution"} & set(drawn)
+    with pytest.raises(InputError, match="no gate across modalities"):
+        timelines.gates_beside_events(models["audio only"], events, ["a"])
+
+
+def test_a_clip_that_is_not_there_is_named(predictions, events):
+    with pytest.raises(InputError, match="clip z"):
+        timelines.gates_beside_events(predictions, events, ["z"])
+
+
+def test_stretches_are_the_runs_of_a_mask_in_seconds():
+    time_s = np.arange(6) / 10
+    found = list(style.stretches(np.array([1, 1, 0, 0, 1, 1], bool), time_s))
+    assert np.allclose(found, [(0, 0.2), (0.4, 0.6)])
+    assert list(style.stretches(np.zeros(6, bool), time_s)) == []

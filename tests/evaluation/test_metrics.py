@@ -1,0 +1,114 @@
+"""Agreement with the annotation is measured as the field's protocols say."""
+
+import audmetric
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iaca.errors import InputError
+from iaca.evaluation.metrics import ccc, join_labels, pcc, per_video, pooled_metrics, rmse, sagr, video_means
+
+VALUES = st.floats(-1, 1).map(lambda x: round(x, 6))
+PAIRS = st.lists(st.tuples(VALUES, VALUES), min_size=2, max_size=60).map(np.array)
+
+
+@pytest.mark.parametrize("n", [2, 16, 300])
+def test_a_sequence_agrees_fully_with_itself(n):
+    x = np.random.default_rng(n).normal(size=n)
+    assert ccc(x, x) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold", "expected"),
+    [
+        ([0, 1, 2], [0, 1, 1], 2 / 3),
+        ([3, -0.5, 2, 7], [2.5, 0, 2, 8], 0.976789),
+        ([0, 1, 2, 3], [1, 2, 3, 4], 0.714286),
+        ([0.1, 0.1, 0.1], [0.3, 0.2, 0.9], 0),
+        ([0.3, 0.2, 0.9], [0.1, 0.1, 0.1], 0),
+    ],
+)
+def test_the_check_values_of_the_protocol(prediction, gold, expected):
+    assert ccc(prediction, gold) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("prediction", "gold"), [([0.1] * 3, [0.1] * 3), ([0.1] * 3, [0.7] * 3), ([1], [1]), ([], [])])
+def test_what_is_undefined_is_nan(prediction, gold):
+    assert np.isnan(ccc(prediction, gold))
+    assert np.isnan(pcc(prediction, gold))
+
+
+def test_the_two_sequences_must_be_of_one_length():
+    with pytest.raises(InputError, match="3 predictions against 2"):
+        ccc([1, 2, 3], [1, 2])
+
+
+@given(PAIRS)
+def test_ccc_is_that_of_audmetric(pairs):
+    x, y = pairs.T
+    if len(np.unique(x)) > 1 and len(np.unique(y)) > 1:
+        assert ccc(x, y) == pytest.approx(audmetric.concordance_cc(y, x), abs=1e-9)
+
+
+@given(PAIRS)
+def test_ccc_is_symmetric(pairs):
+    x, y = pairs.T
+    assert ccc(x, y) == pytest.approx(ccc(y, x), abs=1e-12, nan_ok=True)
+
+
+@given(PAIRS)
+def test_ccc_is_never_larger_than_correlation(pairs):
+    x, y = pairs.T
+    if len(np.unique(x)) > 1 and len(np.unique(y)) > 1:
+        assert abs(ccc(x, y)) <= abs(pcc(x, y)) + 1e-9
+
+
+@given(PAIRS, st.floats(0.1, 10), st.floats(-5, 5))
+def test_ccc_does_not_change_when_both_are_scaled_and_shifted_alike(pairs, scale, shift):
+    x, y = pairs.T
+    if np.ptp(x) > 1e-3 and np.ptp(y) > 1e-3:
+        assert ccc(scale * x + shift, scale * y + shift) == pytest.approx(ccc(x, y), abs=1e-7)
+
+
+def test_error_and_sign_agreement_are_the_textbook_ones():
+    assert rmse([0, 1], [0, 3]) == pytest.approx(np.sqrt(2))
+    assert sagr([-1, 0.5, 0, 0.2], [-0.3, 0.1, 0, -1]) == pytest.approx(0.75)
+
+
+def test_pooled_metrics_mask_each_dimension_by_its_own_annotation():
+    table = pd.DataFrame(
+        {
+            "valence": [0, 1, 2, 9],
+            "valence_gold": [0, 1, 1, np.nan],
+            "arousal": [0, 1, 2, 3],
+            "arousal_gold": [1, 2, 3, 4],
+        }
+    )
+    scores = pooled_metrics(table)
+    assert scores["ccc_valence"] == pytest.approx(2 / 3)
+    assert scores["ccc_mean"] == pytest.approx((2 / 3 + 0.7142857) / 2)
+    assert (scores["frames_valence"], scores["frames_arousal"], scores["unpredicted"]) == (3, 4, 0)
+
+
+def test_an_annotated_frame_without_prediction_is_counted_not_lost(predictions, labels):
+    joined = join_labels(predictions.iloc[20:], labels)
+    assert len(joined) == len(labels)
+    assert pooled_metrics(joined)["unpredicted"] == 20
+
+
+def test_a_repeated_frame_is_refused(predictions, labels):
+    with pytest.raises(InputError, match="frame 0 of clip a more than once"):
+        join_labels(pd.concat([predictions, predictions.head(1)]), labels)
+
+
+def test_the_mean_over_videos_leaves_undefined_videos_out_and_says_so(predictions, labels):
+    gold = labels.copy()
+    gold.loc[gold["clip"] == "a", ["valence", "arousal"]] = 0.5
+    still = predictions.copy()
+    still.loc[still["clip"] == "a", ["valence", "arousal"]] = 0.5
+    videos = per_video(join_labels(still, gold))
+    means = video_means(videos)
+    assert (means["videos"], means["videos_scored"]) == (4, 3)
+    assert means["video_ccc_mean"] == pytest.approx(videos["ccc_mean"].iloc[1:].mean())

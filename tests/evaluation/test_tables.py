@@ -1,0 +1,65 @@
+"""Tables of results: every model, every partition, the difference to the main model."""
+
+import json
+
+import numpy as np
+import pytest
+
+from iaca.errors import InputError
+from iaca.evaluation.metrics import join_labels, pooled_metrics
+from iaca.evaluation.tables import comparison, headline, video_table
+
+
+@pytest.fixture(scope="module")
+def table(models, labels):
+    return comparison(models, labels, replicates=200)
+
+
+def test_every_model_stands_on_every_annotated_partition(table, models):
+    assert list(table["partition"].unique()) == ["train", "validation"]
+    assert set(table[table["partition"] == "validation"]["model"]) == set(models)
+
+
+def test_its_numbers_are_the_pooled_metrics(table, models, labels):
+    gold = labels[labels["partition"] == "validation"]
+    for row in table[table["partition"] == "validation"].to_dict("records"):
+        expected = pooled_metrics(join_labels(models[row["model"]], gold))
+        assert {name: row[name] for name in expected} == expected
+        assert row["ccc_mean_low"] <= row["ccc_mean"] <= row["ccc_mean_high"]
+
+
+def test_the_main_model_differs_from_itself_by_exactly_nothing(table):
+    columns = [name for name in table if name.startswith("difference_") and not name.endswith(("_low", "_high"))]
+    assert (table.loc[table["main"], columns] == 0).all(axis=None)
+    assert (table.loc[~table["main"] & (table["partition"] == "validation"), columns] < 0).all(axis=None)
+
+
+def test_a_partition_without_annotation_is_left_out(models, labels):
+    hidden = labels.copy()
+    hidden.loc[hidden["partition"] == "train", ["valence", "arousal"]] = np.nan
+    assert list(comparison(models, hidden, replicates=20)["partition"].unique()) == ["validation"]
+
+
+def test_labels_without_any_annotation_are_refused(models, labels):
+    with pytest.raises(InputError, match="no frame of the labels is annotated"):
+        comparison(models, labels.assign(valence=np.nan, arousal=np.nan))
+
+
+def test_an_unknown_main_model_is_named(models, labels):
+    with pytest.raises(InputError, match="main model rjca"):
+        comparison(models, labels, main="rjca")
+
+
+def test_the_headline_is_flat_and_fits_json(table):
+    flat = json.loads(json.dumps(headline(table), allow_nan=False))
+    row = table[(table["model"] == "iaca") & (table["partition"] == "validation")].iloc[0]
+    assert flat["model"] == "iaca"
+    assert flat["validation_ccc_mean"] == row["ccc_mean"]
+    assert flat["train_ccc_mean_low"] is None  # one clip has no interval
+    assert not any(isinstance(value, dict | list) for value in flat.values())
+
+
+def test_videos_come_best_first_with_their_partition(predictions, labels):
+    videos = video_table(predictions, labels)
+    assert videos["ccc_mean"].is_monotonic_decreasing
+    assert set(videos["partition"]) == {"train", "validation"}

@@ -1,0 +1,163 @@
+"""The overlay marks what it should, leaves the rest of the picture alone, and can be read on a phone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from iaca.errors import InputError
+from iaca.inference import canvas
+from iaca.inference.dial import Dial
+from iaca.inference.overlay import OverlayPainter
+
+
+@dataclass(frozen=True)
+class Frame:
+    index: int
+    time_s: float
+    image: np.ndarray
+
+
+def table(frames: int = 60) -> pd.DataFrame:
+    time_s = np.arange(frames) / 25
+    return pd.DataFrame(
+        {
+            "clip": "a",
+            "frame": np.arange(frames),
+            "time_s": time_s,
+            "valence": 0.6 * np.sin(time_s),
+            "arousal": 0.4 * np.cos(time_s),
+            "face_found": True,
+            "audio_present": True,
+            "gate_modalities_audio": 0.62,
+            "gate_modalities_visual": 0.38,
+            "x0": 200.0,
+            "y0": 100.0,
+            "x1": 300.0,
+            "y1": 220.0,
+        }
+    )
+
+
+def grey(index: int, width: int = 640, height: int = 360) -> Frame:
+    return Frame(index, index / 25, np.full((height, width, 3), 128, np.uint8))
+
+
+def painted(predictions: pd.DataFrame, index: int = 30, width: int = 640, height: int = 360):
+    painter = OverlayPainter(predictions, width, height)
+    image = painter(grey(index, width, height))
+    return image[: painter.picture[1]], image[painter.picture[1] :]
+
+
+def has_colour(image: np.ndarray, colour: canvas.Colour) -> bool:
+    return bool((image == np.array(colour, np.uint8)).all(axis=2).any())
+
+
+def test_the_picture_is_changed_along_the_box_and_nowhere_else():
+    picture, _ = painted(table())
+    changed = (picture != 128).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert changed[100, 205]
+    assert (rows.min(), rows.max()) == pytest.approx((100, 220), abs=4)
+    assert (columns.min(), columns.max()) == pytest.approx((200, 300), abs=4)
+    assert not changed[110:210, 210:290].any()
+
+
+def test_a_frame_without_a_face_has_no_box_but_a_notice():
+    gone = table().assign(face_found=False, x0=np.nan, y0=np.nan, x1=np.nan, y1=np.nan)
+    picture, _ = painted(gone)
+    changed = (picture != 128).any(axis=2)
+    assert changed[:50, :150].any()
+    assert not changed[50:].any()
+
+
+def test_silence_adds_a_second_notice():
+    one, _ = painted(table().assign(face_found=False))
+    two, _ = painted(table().assign(face_found=False, audio_present=False))
+    assert (two[:50] != 128).any(axis=2).sum() > (one[:50] != 128).any(axis=2).sum()
+
+
+def test_the_gate_bar_is_divided_as_the_weights_are():
+    _, panel = painted(table())
+    audio, visual = ((panel[90] == np.array(colour)).all(axis=1).sum() for colour in (canvas.AUDIO, canvas.VISUAL))
+    assert audio / (audio + visual) == pytest.approx(0.62, abs=0.01)
+
+
+def test_a_model_with_one_modality_shows_no_gates():
+    bare = table().drop(columns=["gate_modalities_audio", "gate_modalities_visual", "x0", "y0", "x1", "y1"])
+    picture, panel = painted(bare)
+    assert (picture == 128).all()
+    assert not has_colour(panel, canvas.AUDIO)
+    assert has_colour(panel, canvas.VALENCE)
+
+
+def test_a_frame_without_prediction_has_neither_point_nor_bars():
+    missing = ["valence", "arousal", "gate_modalities_audio", "gate_modalities_visual"]
+    _, panel = painted(table().assign(**dict.fromkeys(missing, np.nan)))
+    assert not any(
+        has_colour(panel, colour) for colour in (canvas.VALENCE, canvas.AROUSAL, canvas.AUDIO, canvas.VISUAL)
+    )
+
+
+def test_a_frame_that_is_not_in_the_table_gets_the_empty_panel():
+    picture, panel = painted(table(), index=999)
+    assert (picture[:50, :200] != 128).any()
+    assert not has_colour(panel, canvas.VALENCE)
+
+
+def test_the_meter_grows_from_the_middle_to_the_side_of_its_sign():
+    columns = []
+    for value in (-0.8, 0.8):
+        _, panel = painted(table().assign(valence=value))
+        columns.append(np.flatnonzero((panel[47] == np.array(canvas.VALENCE)).all(axis=1)))
+    assert columns[0].max() <= columns[1].min()
+    assert len(columns[0]) == pytest.approx(len(columns[1]), abs=2)
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 240), (641, 361), (1080, 1920), (200, 90)])
+def test_sizes_are_even_and_at_least_640_wide(width, height):
+    painter = OverlayPainter(table(), width, height)
+    image = painter(grey(3, width, height))
+    assert image.shape == (painter.size[1], painter.size[0], 3)
+    assert image.dtype == np.uint8
+    assert painter.size[0] >= 640
+    assert painter.size[0] % 2 == painter.size[1] % 2 == 0
+
+
+def test_the_box_is_enlarged_with_the_picture():
+    picture, _ = painted(table().assign(x0=100.0, x1=200.0, y0=50.0, y1=150.0), width=320, height=240)
+    rows, columns = np.nonzero((picture != 128).any(axis=2))
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == pytest.approx((200, 400, 100, 300), abs=4)
+
+
+def test_frames_may_come_in_any_order_and_are_not_drawn_on():
+    painter = OverlayPainter(table(), 640, 360)
+    frame = grey(40)
+    first = painter(frame)
+    painter(grey(5))
+    assert (painter(frame) == first).all()
+    assert (frame.image == 128).all()
+
+
+def test_the_trail_holds_no_more_than_its_length():
+    moved = table()
+    moved.loc[:4, ["valence", "arousal"]] = -0.9  # 2.2 s before frame 59
+    short, long = (OverlayPainter(moved, 640, 360, trail_s=s)(grey(59))[360:] for s in (2.0, 10.0))
+    start = Dial(66, 60, 50, 1).place(-0.9, -0.9)
+    spot = np.s_[round(start[1]) - 2 : round(start[1]) + 3, round(start[0]) - 2 : round(start[0]) + 3]
+    assert (short[spot] != long[spot]).any()
+
+
+def test_a_point_outside_the_circle_stays_on_its_rim():
+    dial = Dial(0, 0, 50, 1)
+    assert dial.place(1, 0) == (50, 0)
+    assert dial.place(0, 0.5) == (0, -25)
+    assert np.hypot(*dial.place(0.9, 0.9)) == pytest.approx(50)
+
+
+def test_a_table_of_two_clips_is_refused():
+    with pytest.raises(InputError, match="2"):
+        OverlayPainter(pd.concat([table(), table().assign(clip="b")]), 640, 360)
+    with pytest.raises(InputError, match="arousal"):
+        OverlayPainter(table().drop(columns="arousal"), 640, 360)

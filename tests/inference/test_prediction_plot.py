@@ -1,0 +1,64 @@
+"""The picture of a video shows the curves, the gates, and where something was missing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from iaca.errors import InputError
+from iaca.evaluation import style
+from iaca.inference.plot import prediction_plot
+
+
+@pytest.fixture
+def table():
+    time_s = np.arange(250) / 25
+    return pd.DataFrame(
+        {
+            "time_s": time_s,
+            "valence": np.sin(time_s) * 0.5,
+            "arousal": np.cos(time_s) * 0.5,
+            "face_found": (time_s < 3) | (time_s >= 5),
+            "audio_present": True,
+            "gate_modalities_audio": 0.4,
+            "gate_modalities_visual": 0.6,
+        }
+    )
+
+
+def words(figure):
+    style.png(figure)
+    return [text.get_text() for text in figure.findobj(Text) if text.get_visible()]
+
+
+def test_it_names_the_video_and_what_was_found(table):
+    figure = prediction_plot(table, "interview.mp4")
+    assert figure.texts[0].get_text() == "interview.mp4"
+    assert "relies on the voice for 40 %" in figure.texts[1].get_text()
+
+
+def test_the_stretch_without_a_face_is_a_bar_of_its_length(table):
+    figure = prediction_plot(table, "a")
+    bars = [patch for patch in figure.axes[-1].patches if patch.get_width() > 0]
+    assert [(round(bar.get_x(), 2), round(bar.get_width(), 2)) for bar in bars] == [(3.0, 2.0)]
+
+
+def test_one_modality_needs_one_panel_less(table):
+    alone = table.drop(columns=["gate_modalities_audio", "gate_modalities_visual"])
+    assert len(prediction_plot(alone, "a").axes) == len(prediction_plot(table, "a").axes) - 1
+
+
+def test_events_are_labelled_by_their_kind(table):
+    events = pd.DataFrame({"modality": ["audio"], "kind": ["noisy"], "start_s": [1.0], "end_s": [4.0]})
+    assert "noisy" in words(prediction_plot(table, "a", events))
+
+
+def test_a_video_without_any_prediction_is_still_a_picture(table):
+    nothing = table.assign(valence=np.nan, arousal=np.nan, gate_modalities_audio=np.nan, gate_modalities_visual=np.nan)
+    assert "Neither face nor sound" in " ".join(words(prediction_plot(nothing, "a")))
+
+
+def test_a_single_frame_is_a_picture_and_none_is_an_error(table):
+    assert "a" in words(prediction_plot(table.head(1), "a"))
+    with pytest.raises(InputError, match="no predictions"):
+        prediction_plot(table.head(0), "a")

@@ -1,0 +1,100 @@
+"""A summary is plain JSON and warns of what its reader should know."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from iaca.errors import InputError
+from iaca.inference.config import InferenceConfig
+from iaca.inference.summary import summarise
+
+
+@pytest.fixture
+def table():
+    time_s = np.arange(200) / 25
+    return pd.DataFrame(
+        {
+            "frame": np.arange(200),
+            "time_s": time_s,
+            "valence": np.where(time_s == 4.0, 0.9, 0.1),
+            "arousal": -0.2,
+            "face_found": True,
+            "audio_present": True,
+            "gate_modalities_audio": 0.25,
+            "gate_modalities_visual": 0.75,
+        }
+    )
+
+
+def warnings(table, **facts):
+    return summarise(table, {"has_audio": True, **facts})["warnings"]
+
+
+def test_means_peaks_coverage_and_gates(table):
+    table.loc[:49, "face_found"] = False
+    summary = json.loads(json.dumps(summarise(table, {"duration_s": np.float32(8), "codec": "h264"}), allow_nan=False))
+    assert summary["frames"] == 200
+    assert summary["duration_s"] == 8
+    assert summary["valence"]["maximum"] == {"value": 0.9, "time_s": 4.0}
+    assert summary["arousal"]["mean"] == pytest.approx(-0.2)
+    assert summary["coverage"] == {"predicted": 1.0, "face": 0.75, "audio": 1.0}
+    assert summary["mean_gates"] == {"modalities_audio": 0.25, "modalities_visual": 0.75}
+    assert summary["media"]["codec"] == "h264"
+
+
+def test_a_sound_video_has_no_warning(table):
+    assert warnings(table, audio_end_s=8.0, loudness_dbfs=-20.0) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "warning"),
+    [(0.0, "no face in any frame"), (0.3, "face in under half the frames (30 %)")],
+)
+def test_missing_faces_are_told(table, share, warning):
+    assert warnings(table.assign(face_found=np.arange(200) < 200 * share)) == [warning]
+
+
+def test_missing_sound_is_told_by_its_reason(table):
+    silent = table.assign(audio_present=False)
+    assert warnings(silent, has_audio=False) == ["no audio stream"]
+    assert warnings(silent) == ["no sound in any frame"]
+
+
+def test_sound_that_ends_early_is_told_in_seconds(table):
+    assert warnings(table, audio_end_s=4.04) == ["audio ends 3.96 s before the video"]
+    assert warnings(table.assign(audio_present=table["time_s"] < 6)) == ["audio ends 2.00 s before the video"]
+
+
+def test_sound_that_starts_late_is_told_in_seconds(table):
+    assert warnings(table.assign(audio_present=table["time_s"] >= 1.2)) == ["audio starts 1.20 s after the video"]
+
+
+def test_quiet_sound_is_told(table):
+    assert warnings(table, loudness_dbfs=-63.2) == ["sound is very quiet (-63 dBFS)"]
+
+
+def test_frames_without_a_prediction_are_counted(table):
+    table.loc[:9, ["valence", "arousal"]] = np.nan
+    assert warnings(table) == ["10 of 200 frames have neither face nor sound and no prediction"]
+
+
+def test_nothing_at_all_is_none_and_not_nan(table):
+    nothing = table.assign(valence=np.nan, arousal=np.nan, gate_modalities_audio=np.nan, gate_modalities_visual=np.nan)
+    summary = json.loads(json.dumps(summarise(nothing, {}), allow_nan=False))
+    assert summary["valence"]["mean"] is None
+    assert "neither face nor sound: nothing could be predicted" in summary["warnings"]
+
+
+def test_an_empty_table_is_refused(table):
+    with pytest.raises(InputError, match="no predictions"):
+        summarise(table.head(0), {})
+
+
+def test_parameters_refuse_a_typo_and_a_missing_input():
+    assert InferenceConfig(input="a.mp4", output="out").overlay
+    with pytest.raises(ValueError, match="overlai"):
+        InferenceConfig.model_validate({"input": "a.mp4", "output": "out", "overlai": False})
+    with pytest.raises(ValueError, match="input"):
+        InferenceConfig.model_validate({"input": "", "output": "out"})

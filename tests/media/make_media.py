@@ -1,0 +1,75 @@
+"""Small media files with known content, made for the tests of `iaca.media`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+TICK = Fraction(1, 90000)
+
+
+def steady(count: int, fps: float = 25.0, start: float = 0.0) -> list[float]:
+    """Times (s) of frames at a constant rate."""
+    return [start + k / fps for k in range(count)]
+
+
+def grey(level: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
+    """A picture of one grey level."""
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def tone(seconds: float, rate: int, hertz: float = 440.0, level: float = 0.5) -> NDArray[np.float32]:
+    """A sine (n,)."""
+    return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def make(
+    path: Path,
+    times: Sequence[float] = (),
+    images: Sequence[NDArray[np.uint8]] | None = None,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    rotation: int = 0,
+    sounds: Sequence[tuple[float, NDArray[np.float32]]] = (),
+    rate: int = 16000,
+    layout: str = "mono",
+    audio_codec: str = "aac",
+) -> Path:
+    """Write pictures at `times` (s), and stretches of sound (start s, samples (n,), the same in all channels)."""
+    pictures = [grey(128)] * len(times) if images is None else images
+    with av.open(str(path), "w") as container:
+        video = None
+        if len(times):
+            video = container.add_stream(codec, rate=25, options={"preset": "ultrafast"} if "x26" in codec else {})
+            video.height, video.width, video.pix_fmt = *pictures[0].shape[:2], pix_fmt
+            # AVI and MPEG-4 know only steady frames
+            base = Fraction(1, 25) if path.suffix == ".avi" else TICK
+            video.codec_context.time_base = base
+            video.codec_context.max_b_frames = 0
+            if rotation:
+                video.set_display_rotation(rotation)
+        audio = container.add_stream(audio_codec, rate=rate, layout=layout) if sounds else None
+        for start, samples in sounds:
+            _put_sound(container, audio, start, samples, rate, layout)
+        for time, picture in zip(times, pictures, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(time / base), base
+            container.mux(video.encode(frame))
+        for stream in (video, audio):
+            if stream is not None:
+                container.mux(stream.encode(None))
+    return path
+
+
+def _put_sound(container, stream, start, samples, rate, layout):
+    channels = len(av.AudioLayout(layout).channels)
+    for at in range(0, len(samples), 1024):
+        block = np.ascontiguousarray(np.tile(samples[at : at + 1024], (channels, 1)))
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, round(start * rate) + at, Fraction(1, rate)
+        container.mux(stream.encode(frame))

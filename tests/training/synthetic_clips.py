@@ -1,0 +1,55 @@
+"""Clips of two latent trajectories: the face sees valence well and arousal badly, the voice the reverse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from iaca.encoders.embedding import ClipEmbedding
+
+AUDIO_DIM, VISUAL_DIM = 6, 8
+
+
+def smooth(rng: np.random.Generator, steps: int) -> np.ndarray:
+    """(steps, 2) unit-variance trajectories that change over about 20 steps."""
+    kernel = np.hanning(41)
+    kernel /= np.sqrt((kernel**2).sum())
+    return np.stack([np.convolve(rng.standard_normal(steps + 40), kernel, "valid") for _ in range(2)], axis=1)[:steps]
+
+
+def clip(seed: int, steps: int = 60, noise: float = 1.0) -> ClipEmbedding:
+    """One clip; a stretch without a face, a stretch without sound, a few frames not annotated."""
+    mixing = np.random.default_rng(99)
+    to_audio, to_visual = mixing.standard_normal((2, AUDIO_DIM)), mixing.standard_normal((2, VISUAL_DIM))
+    rng = np.random.default_rng(seed)
+    latent = smooth(rng, steps)
+    audio = latent * [0.2, 1.0] @ to_audio + noise * rng.standard_normal((steps, AUDIO_DIM))
+    visual = latent * [1.0, 0.2] @ to_visual + noise * rng.standard_normal((steps, VISUAL_DIM))
+    labels = np.tanh(0.5 * latent).astype(np.float32)
+    labels[: steps // 20] = np.nan
+    place = np.arange(steps) / steps
+    return ClipEmbedding(
+        audio=audio.astype(np.float32),
+        visual=visual.astype(np.float32),
+        audio_present=(place < 0.8) | (place > 0.9),
+        face_found=(place < 0.3) | (place > 0.45),
+        time_s=np.arange(steps) / 25.0,
+        labels=labels,
+        quality=np.zeros((steps, 1), np.float32),
+        quality_names=("face_score",),
+        metadata={"audio_encoder": "descriptors", "visual_encoder": "fer", "clip_seed": str(seed)},
+    )
+
+
+def clips(count: int, first: int = 0, steps: int = 60, noise: float = 1.0) -> dict[str, ClipEmbedding]:
+    return {f"clip{seed}": clip(seed, steps, noise) for seed in range(first, first + count)}
+
+
+def blind(clip: ClipEmbedding, *, audio: bool = False, visual: bool = False) -> ClipEmbedding:
+    """The clip without one modality or both, NaN in its place."""
+    if audio:
+        clip = replace(clip, audio=np.full_like(clip.audio, np.nan), audio_present=np.zeros_like(clip.audio_present))
+    if visual:
+        clip = replace(clip, visual=np.full_like(clip.visual, np.nan), face_found=np.zeros_like(clip.face_found))
+    return clip

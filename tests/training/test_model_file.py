@@ -1,0 +1,157 @@
+"""Model files: what was saved comes back; what is not a model file is refused by name."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from iaca.errors import InputError
+from iaca.fusion import FusionConfig, FusionModel
+from iaca.training import TrainedModel, load_model, save_model
+from iaca.training.normalisation import Normalisation
+
+CONFIG = FusionConfig(audio_dim=3, visual_dim=4, width=8, heads=2)
+
+
+@pytest.fixture
+def model() -> TrainedModel:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    moments = (rng.random(dim, dtype=np.float32) for dim in (3, 3, 4, 4))
+    return TrainedModel(CONFIG, FusionModel(CONFIG).state_dict(), Normalisation(*moments), {"b": "2", "a": "ä\n1"})
+
+
+@pytest.fixture
+def path(model: TrainedModel, tmp_path: Path) -> Path:
+    save_model(model, tmp_path / "models" / "iaca.safetensors")
+    return tmp_path / "models" / "iaca.safetensors"
+
+
+def header_of(path: Path) -> dict:
+    content = path.read_bytes()
+    return json.loads(json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])["__metadata__"]["iaca_model"])
+
+
+def rewrite(path: Path, header: object | None = None, **tensors: torch.Tensor | None) -> None:
+    """The same file with another header, or with some tensors replaced, added, or (None) left out."""
+    text = json.dumps(header_of(path) if header is None else header)
+    whole = load_file(path) | tensors
+    save_file({name: t for name, t in whole.items() if t is not None}, path, metadata={"iaca_model": text})
+
+
+def test_what_was_saved_comes_back(model: TrainedModel, path: Path) -> None:
+    loaded = load_model(path)
+    assert (loaded.config, loaded.metadata) == (model.config, model.metadata)
+    for name, values in vars(model.normalisation).items():
+        np.testing.assert_array_equal(getattr(loaded.normalisation, name), values)
+    inputs = torch.randn(1, 5, 3), torch.randn(1, 5, 4)
+    assert torch.equal(loaded.build()(*inputs).prediction, model.build()(*inputs).prediction)
+
+
+def test_the_same_model_gives_the_same_bytes_and_no_unfinished_file(model: TrainedModel, path: Path) -> None:
+    first = path.read_bytes()
+    save_model(load_model(path), path)
+    assert path.read_bytes() == first
+    assert [file.name for file in path.parent.iterdir()] == ["iaca.safetensors"]
+
+
+def test_a_failed_save_leaves_the_old_file_and_no_other(
+    model: TrainedModel, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_model(replace(model, metadata={}), path)
+    assert path.read_bytes() == before
+    assert len(list(path.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a model", b"\x80\x04K\x01.", struct.pack("<Q", 2**63) + b"{}", struct.pack("<Q", 5) + b"[[[[[",
+     struct.pack("<Q", 2) + b"{}"],
+    ids=["empty", "text", "pickle", "endless header", "broken header", "foreign"],
+)  # fmt: skip
+def test_files_that_are_no_model_files_are_refused(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.safetensors: .*Remedy: ") as refusal:
+        load_model(file)
+    assert refusal.value.file == file
+
+
+def test_a_torn_file_is_refused(path: Path) -> None:
+    content = path.read_bytes()
+    for size in (4, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        with pytest.raises(InputError, match="not a whole safetensors file"):
+            load_model(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such model file"):
+        load_model(tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"version": 2}, "version 2, this program reads 1"),
+        ({"metadata": {"a": 1}}, "not a table of strings"),
+        ({"metadata": None}, "not a table of strings"),
+        ({"config": None}, "configuration is not valid"),
+        ({"config": {"audio_dim": 3, "visual_dim": 4, "gate": "iaca_plus"}}, "configuration is not valid"),
+        ({"config": {"audio_dim": 3, "visual_dim": 4, "width": 10**9, "heads": 1}}, "configuration is not valid"),
+    ],
+)
+def test_headers_that_say_something_else_are_refused(path: Path, changes: dict, problem: str) -> None:
+    rewrite(path, header_of(path) | changes)
+    with pytest.raises(InputError, match=problem):
+        load_model(path)
+
+
+@pytest.mark.parametrize("header", [[], "iaca", 3])
+def test_headers_that_are_no_table_are_refused(path: Path, header: object) -> None:
+    rewrite(path, header)
+    with pytest.raises(InputError, match="version None"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000])
+def test_headers_that_are_no_json_are_refused(path: Path, text: str) -> None:
+    save_file(load_file(path), path, metadata={"iaca_model": text})
+    with pytest.raises(InputError, match="not JSON"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "problem"),
+    [
+        ({"model.head.0.bias": None}, r"lacks tensor 'model\.head\.0\.bias'"),
+        ({"normalisation.audio_std": None}, "lacks tensor 'normalisation.audio_std'"),
+        ({"model.extra": torch.zeros(1)}, r"has an unknown tensor 'model\.extra'"),
+        ({"model.head.0.bias": torch.zeros(9)}, r"\(9,\), its configuration says torch.float32 \(8,\)"),
+        ({"model.head.0.bias": torch.zeros(8, dtype=torch.float64)}, r"torch.float64 \(8,\)"),
+        ({"model.head.0.bias": torch.full((8,), torch.nan)}, "values that are not finite"),
+    ],
+)
+def test_tensors_that_are_not_those_of_the_configuration_are_refused(path: Path, tensors: dict, problem: str) -> None:
+    rewrite(path, **tensors)
+    with pytest.raises(InputError, match=problem):
+        load_model(path)
+
+
+def test_a_huge_configuration_is_refused_without_being_built(path: Path) -> None:
+    """65536 x 4096 x ... floats would take gigabytes: shapes are compared without allocating them."""
+    rewrite(path, header_of(path) | {"config": {"audio_dim": 65536, "visual_dim": 65536, "width": 4096}})
+    with pytest.raises(InputError, match="tensor"):
+        load_model(path)

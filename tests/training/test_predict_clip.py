@@ -1,0 +1,114 @@
+"""Predictions of whole clips: every step, whatever the length, and honest about what was not observed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from synthetic_clips import AUDIO_DIM, VISUAL_DIM, blind, clip, clips
+
+from iaca.errors import InputError
+from iaca.fusion import FusionConfig, FusionModel, preset
+from iaca.training import BuiltModel, TrainedModel, predict_clip, prediction_table
+from iaca.training.normalisation import Normalisation
+
+
+def some_model(config: FusionConfig | None = None) -> TrainedModel:
+    config = config or preset("iaca", AUDIO_DIM, VISUAL_DIM, width=8, heads=2)
+    torch.manual_seed(0)
+    weights = {name: w + 0.1 * torch.randn_like(w) for name, w in FusionModel(config).state_dict().items()}
+    return TrainedModel(config, weights, Normalisation.fit(clips(3)), {})
+
+
+@pytest.mark.parametrize("steps", [1, 7, 29, 30, 31, 50, 51, 200])
+def test_every_step_of_a_clip_of_any_length_gets_an_answer(steps: int) -> None:
+    said = predict_clip(some_model(), clip(5, steps), window=30, hop=20)
+    assert said.prediction.shape == (steps, 2)
+    assert said.prediction.dtype == np.float32
+    assert np.abs(said.prediction).max() <= 1
+    assert set(said.gates) == {"audio", "visual", "modalities"}
+    for weights in said.gates.values():
+        np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-6)
+
+
+def test_a_clip_of_no_steps_gets_no_answers() -> None:
+    said = predict_clip(some_model(), clip(5, 0))
+    assert said.prediction.shape == (0, 2)
+    assert said.gates["modalities"].shape == (0, 2)
+
+
+def test_where_windows_overlap_their_answers_are_averaged() -> None:
+    model, one = some_model(), clip(5, 50)
+    parts = [replace(one, **{name: getattr(one, name)[s] for name in STEPWISE}) for s in (slice(0, 30), slice(20, 50))]
+    first, second = (predict_clip(model, part, window=30, hop=20).prediction for part in parts)
+    together = predict_clip(model, one, window=30, hop=20).prediction
+    np.testing.assert_allclose(together[:20], first[:20], atol=1e-6)
+    np.testing.assert_allclose(together[20:30], (first[20:] + second[:10]) / 2, atol=1e-6)
+    np.testing.assert_allclose(together[30:], second[10:], atol=1e-6)
+
+
+STEPWISE = ("audio", "visual", "audio_present", "face_found", "time_s", "labels", "quality")
+
+
+def test_a_model_built_once_says_the_same_as_one_built_each_time() -> None:
+    model, one = some_model(), clip(5, 70)
+    np.testing.assert_array_equal(
+        predict_clip(BuiltModel.of(model), one).prediction, predict_clip(model, one).prediction
+    )
+
+
+def test_what_was_not_observed_may_be_anything_and_changes_nothing() -> None:
+    model, one = some_model(), clip(5, 70)
+    spoilt = replace(
+        one,
+        audio=np.where(one.audio_present[:, None], one.audio, np.nan),
+        visual=np.where(one.face_found[:, None], one.visual, np.inf),
+    )
+    np.testing.assert_array_equal(predict_clip(model, spoilt).prediction, predict_clip(model, one).prediction)
+
+
+def test_one_modality_alone_is_enough_and_the_gate_says_which() -> None:
+    for missing, column in (("audio", 1), ("visual", 0)):
+        said = predict_clip(some_model(), blind(clip(5), **{missing: True}))
+        here = said.observed
+        np.testing.assert_allclose(said.gates["modalities"][here][:, column], 1.0, atol=1e-6)
+        assert np.isfinite(said.prediction).all()
+
+
+@pytest.mark.parametrize("steps", [10, 30, 70])
+def test_a_length_in_the_weights_becomes_the_window(steps: int) -> None:
+    fixed = FusionConfig(audio_dim=AUDIO_DIM, visual_dim=VISUAL_DIM, width=8, heads=2, attention="jca_fixed", length=30)
+    assert predict_clip(some_model(fixed), clip(5, steps), hop=20).prediction.shape == (steps, 2)
+
+
+def test_the_table_has_one_row_per_frame_and_nan_only_where_nothing_was_there() -> None:
+    model, one = some_model(), clip(5, 70)
+    hidden = replace(one, audio_present=one.audio_present & (np.arange(70) > 1), face_found=np.arange(70) > 0)
+    table = prediction_table("a", hidden, predict_clip(model, hidden), model.build().gate_labels)
+    assert list(table.columns) == [
+        "clip", "frame", "time_s", "valence", "arousal", "face_found", "audio_present",
+        "gate_audio_self", "gate_audio_cross", "gate_visual_self", "gate_visual_cross",
+        "gate_modalities_audio", "gate_modalities_visual",
+    ]  # fmt: skip
+    assert table["frame"].tolist() == list(range(70))
+    assert table["valence"].isna().tolist() == [True] + [False] * 69
+    assert table["arousal"].isna().tolist() == [True] + [False] * 69
+    assert {str(table[name].dtype) for name in ("valence", "gate_audio_self")} == {"float32"}
+    pd.testing.assert_series_equal(table["time_s"], pd.Series(hidden.time_s, name="time_s"))
+
+
+def test_models_without_gates_have_no_gate_columns() -> None:
+    model, one = some_model(preset("visual", AUDIO_DIM, VISUAL_DIM, width=8)), clip(5)
+    table = prediction_table("a", one, predict_clip(model, one), model.build().gate_labels)
+    assert not [name for name in table.columns if name.startswith("gate_")]
+
+
+def test_embeddings_of_other_encoders_and_gaps_between_windows_are_refused() -> None:
+    wide = replace(clip(5), audio=np.zeros((60, AUDIO_DIM + 1), np.float32))
+    with pytest.raises(InputError, match=r"widths \{'audio': 7.*Remedy: embed the clip with the encoders"):
+        predict_clip(some_model(), wide)
+    with pytest.raises(InputError, match="hop=40 must lie between 1 and window=30"):
+        predict_clip(some_model(), clip(5), window=30, hop=40)

@@ -1,0 +1,238 @@
+"""Training: it learns, it repeats itself bit for bit, and it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from synthetic_clips import AUDIO_DIM, VISUAL_DIM, clips
+
+from iaca.errors import InputError
+from iaca.fusion import FusionConfig, preset
+from iaca.training import TrainedModel, TrainingConfig
+from iaca.training.module import FusionTraining, warmup_cosine
+from iaca.training.train import train
+
+TRAIN, VALIDATION = clips(6), clips(3, first=100)
+SHORT = TrainingConfig(length=30, hop=20, batch_size=4, epochs=4, accelerator="cpu")
+MODEL = preset("iaca", AUDIO_DIM, VISUAL_DIM, width=8, heads=2, temporal_layers=1)
+
+
+class PowerCutError(Exception):
+    """What a power cut looks like from the inside."""
+
+
+def run_until(epoch: int, monkeypatch: pytest.MonkeyPatch, *run: object) -> None:
+    """Train, and lose power in the middle of an epoch."""
+    step = FusionTraining.training_step
+
+    def stops(self: FusionTraining, batch: dict, index: int) -> torch.Tensor:
+        if self.current_epoch == epoch and index == 1:
+            raise PowerCutError
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FusionTraining, "training_step", stops)
+        with pytest.raises(PowerCutError):
+            train(*run)
+
+
+def equal(one: TrainedModel, other: TrainedModel) -> bool:
+    return one.weights.keys() == other.weights.keys() and all(
+        torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items()
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, pd.DataFrame]:
+    return train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("run") / "checkpoints")
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
+    epoch: int, undisturbed: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_until(epoch, monkeypatch, MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "checkpoints")
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
+    epochs_run = []
+    monkeypatch.setattr(FusionTraining, "on_train_epoch_start", counting(epochs_run))
+    model, history = train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "checkpoints")
+    assert epochs_run == list(range(epoch, 4))  # it went on, and did not start afresh
+    assert equal(model, undisturbed[0])
+    assert model.metadata == undisturbed[0].metadata
+    pd.testing.assert_frame_equal(history, undisturbed[1], check_exact=True)
+
+
+def counting(epochs: list[int]):
+    start = FusionTraining.on_train_epoch_start
+
+    def counts(self: FusionTraining) -> None:
+        epochs.append(self.current_epoch)
+        start(self)
+
+    return counts
+
+
+@pytest.mark.parametrize("other", ["seed", "data", "model"])
+def test_checkpoints_of_another_run_are_not_gone_on_from(
+    other: str, undisturbed: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = {
+        "seed": (MODEL, SHORT.model_copy(update={"seed": 5}), TRAIN),
+        "data": (MODEL, SHORT, clips(5)),
+        "model": (preset("concat", AUDIO_DIM, VISUAL_DIM, width=8), SHORT, TRAIN),
+    }
+    run_until(2, monkeypatch, *runs[other], VALIDATION, tmp_path)
+    model, _ = train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path)
+    assert equal(model, undisturbed[0])
+
+
+def zipped(content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"fingerprint": content}, buffer)
+    return buffer.getvalue()
+
+
+def test_a_torn_or_hostile_checkpoint_is_neither_used_nor_executed(undisturbed: tuple, tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "executed",)
+
+    for content in (b"torn", pickle.dumps(Hostile()), zipped(Hostile())):
+        (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        (tmp_path / "checkpoints" / "last.ckpt").write_bytes(content)
+        (tmp_path / "checkpoints" / "best.ckpt").write_bytes(content)
+        model, _ = train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "checkpoints")
+        assert equal(model, undisturbed[0])
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_run_leaves_nothing_behind_and_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.INFO)
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    train(MODEL, SHORT.model_copy(update={"threads": 1}), TRAIN, VALIDATION, tmp_path / "checkpoints")
+    assert list(tmp_path.iterdir()) == []
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_progress_is_one_bar_of_epochs(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    train(MODEL, SHORT.model_copy(update={"epochs": 2}), TRAIN, VALIDATION, tmp_path, progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "training: 100%" in err
+    assert err.count("\n") == 1
+
+
+def test_the_best_epoch_is_kept_and_its_scores_are_told(undisturbed: tuple) -> None:
+    model, history = undisturbed
+    assert list(history.columns) == ["epoch", "loss", "learning_rate", "score", "clean_valence", "clean_arousal",
+                                     "corrupted_valence", "corrupted_arousal"]  # fmt: skip
+    assert history["epoch"].tolist() == [0, 1, 2, 3]
+    means = history[["clean_valence", "clean_arousal", "corrupted_valence", "corrupted_arousal"]].mean(axis=1)
+    np.testing.assert_allclose(history["score"], means)
+    best = history.loc[history["score"].idxmax()]
+    assert model.metadata["epoch"] == str(int(best["epoch"]))
+    assert float(model.metadata["validation_score"]) == pytest.approx(best["score"], abs=1e-6)
+    assert model.metadata["audio_encoder"] == "descriptors"
+    assert "validation_learning_rate" not in model.metadata
+    assert "clip_seed" not in model.metadata  # the clips differ in it
+
+
+def test_training_stops_when_it_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iaca.training.module.concordance", lambda *_: torch.tensor([0.1, 0.1]))
+    _, history = train(MODEL, SHORT.model_copy(update={"epochs": 9, "patience": 2}), TRAIN, VALIDATION, tmp_path)
+    assert len(history) == 3
+
+
+def test_epochs_that_were_no_better_are_remembered_across_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iaca.training.module.concordance", lambda *_: torch.tensor([0.1, 0.1]))
+    patient, epochs_run = SHORT.model_copy(update={"epochs": 9, "patience": 3}), []
+    run_until(3, monkeypatch, MODEL, patient, TRAIN, VALIDATION, tmp_path)
+    monkeypatch.setattr(FusionTraining, "on_train_epoch_start", counting(epochs_run))
+    model, history = train(MODEL, patient, TRAIN, VALIDATION, tmp_path)
+    assert epochs_run == [3]
+    assert history["epoch"].tolist() == [0, 1, 2, 3]
+    assert model.metadata["epoch"] == "0"
+
+
+def test_a_folder_that_was_moved_starts_afresh(
+    undisturbed: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_until(2, monkeypatch, MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert equal(train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "there")[0], undisturbed[0])
+
+
+@pytest.mark.parametrize("name", ["iaca", "concat"])
+def test_two_latent_trajectories_are_learned_in_a_few_epochs(name: str, tmp_path: Path) -> None:
+    config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=8, learning_rate=3e-3, accelerator="cpu")
+    fusion = preset(name, AUDIO_DIM, VISUAL_DIM, width=16, heads=2)
+    _, history = train(fusion, config, clips(16, steps=120), clips(6, first=100, steps=120), tmp_path)
+    best = history.loc[history["score"].idxmax()]
+    assert best["clean_valence"] > 0.75
+    assert best["clean_arousal"] > 0.75
+    assert best["score"] > 0.65
+
+
+def test_each_modality_alone_learns_what_it_sees(tmp_path: Path) -> None:
+    config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=6, learning_rate=3e-3, accelerator="cpu")
+    data, held_out = clips(12, steps=120, noise=2.0), clips(6, first=100, steps=120, noise=2.0)
+    gaps = {}
+    for modality in ("audio", "visual"):
+        fusion = preset(modality, AUDIO_DIM, VISUAL_DIM, width=16)
+        best = train(fusion, config, data, held_out, tmp_path)[1].max()
+        gaps[modality] = best["clean_valence"] - best["clean_arousal"]
+    assert gaps["visual"] > 0.1
+    assert gaps["audio"] < -0.1
+
+
+def test_a_fixed_length_trains_on_windows_of_that_length(tmp_path: Path) -> None:
+    fixed = FusionConfig(audio_dim=AUDIO_DIM, visual_dim=VISUAL_DIM, width=8, heads=2, attention="jca_fixed", length=30)
+    once = SHORT.model_copy(update={"epochs": 1})
+    assert train(fixed, once, TRAIN, VALIDATION, tmp_path)[0].weights["attention.layers.0.mix.audio.weight"].shape == (
+        30,
+        30,
+    )
+    with pytest.raises(InputError, match="length=30 steps, but training windows have length=20"):
+        train(fixed, SHORT.model_copy(update={"length": 20}), TRAIN, VALIDATION, tmp_path)
+
+
+def test_mixed_precision_trains(tmp_path: Path) -> None:
+    mixed = SHORT.model_copy(update={"precision": "bf16-mixed", "epochs": 2})
+    model, history = train(MODEL, mixed, TRAIN, VALIDATION, tmp_path)
+    assert np.isfinite(history["loss"]).all()
+    assert {tensor.dtype for tensor in model.weights.values()} == {torch.float32}
+
+
+def test_clips_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
+    unlabelled = {n: replace(c, labels=np.full_like(c.labels, np.nan)) for n, c in VALIDATION.items()}
+    with pytest.raises(InputError, match="no step of the validation partition is annotated"):
+        train(MODEL, SHORT, TRAIN, unlabelled, tmp_path)
+    with pytest.raises(InputError, match=r"no step of the train partition is annotated \(0 clips\)"):
+        train(MODEL, SHORT, {}, VALIDATION, tmp_path)
+    with pytest.raises(InputError, match="clip clip0 has embeddings of width"):
+        train(preset("iaca", 7, VISUAL_DIM, width=8), SHORT, TRAIN, VALIDATION, tmp_path)
+
+
+def test_the_learning_rate_warms_up_and_comes_down() -> None:
+    factors = [warmup_cosine(step, 100, 10.0) for step in range(101)]
+    assert np.diff(factors[:11]).min() > 0
+    assert factors[10] == pytest.approx(1.0)
+    assert np.diff(factors[10:]).max() < 0
+    assert factors[100] == pytest.approx(0.0)

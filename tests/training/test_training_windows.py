@@ -1,0 +1,188 @@
+"""Windows, their corruption, and the statistics that normalise them."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from synthetic_clips import AUDIO_DIM, VISUAL_DIM, blind, clip, clips
+
+from iaca.errors import InputError
+from iaca.training.config import CorruptionConfig, TrainingConfig
+from iaca.training.corruption import corrupt
+from iaca.training.normalisation import Normalisation
+from iaca.training.sample import Sample, cut
+from iaca.training.seeds import Stream, generator
+from iaca.training.windows import EpochSampler, WindowDataset, collate, window_starts, windows_of
+
+CLIPS = clips(4, steps=70)
+NORMALISATION = Normalisation.fit(CLIPS)
+
+
+def same(one: Sample, other: Sample) -> bool:
+    return all(
+        np.array_equal(getattr(one, f.name), getattr(other, f.name), equal_nan=f.name == "labels")
+        for f in fields(Sample)
+    )
+
+
+@given(st.integers(0, 2000), st.integers(1, 400), st.data())
+def test_windows_cover_every_step_and_the_last_is_right_aligned(steps: int, length: int, data: st.DataObject) -> None:
+    hop = data.draw(st.integers(1, length))
+    starts = window_starts(steps, length, hop)
+    assert starts[0] == 0
+    assert starts[-1] == max(0, steps - length)
+    assert all(0 < b - a <= hop for a, b in pairwise(starts))
+
+
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=4), st.integers(1, 40))
+def test_counted_once_each_annotated_step_is_valid_in_exactly_one_window(lengths: list[int], length: int) -> None:
+    some = {f"c{i}": replace_labels(clip(i, steps)) for i, steps in enumerate(lengths)}
+    windows = windows_of(some, length, length, once=True)
+    counted = sum(int(cut(some[w.clip], w.start, length, NORMALISATION, w.fresh).valid.sum()) for w in windows)
+    assert counted == sum(int((c.audio_present | c.face_found).sum()) for c in some.values())
+
+
+def replace_labels(one):
+    return replace(one, labels=np.zeros_like(one.labels))
+
+
+def test_a_short_clip_is_padded_and_padding_is_nothing() -> None:
+    sample = cut(CLIPS["clip0"], 60, 30, NORMALISATION)
+    assert sample.padding.tolist() == [True] * 10 + [False] * 20
+    for mask in (sample.audio_present, sample.visual_present, sample.valid):
+        assert not mask[10:].any()
+    assert not sample.audio[10:].any()
+
+
+def test_nothing_counts_that_is_not_annotated_or_not_observed() -> None:
+    one = CLIPS["clip0"]
+    labels = one.labels.copy()
+    labels[40, 1] = np.nan  # half an annotation is none
+    hidden = one.audio_present & (np.arange(70) != 50), one.face_found & (np.arange(70) != 50)
+    valid = cut(replace(one, labels=labels, audio_present=hidden[0], face_found=hidden[1]), 0, 70, NORMALISATION).valid
+    assert np.flatnonzero(~valid).tolist() == [0, 1, 2, 40, 50]
+
+
+def test_statistics_are_those_of_the_observed_steps_of_all_clips() -> None:
+    rows = np.concatenate([c.visual[c.face_found] for c in CLIPS.values()]).astype(np.float64)
+    np.testing.assert_allclose(NORMALISATION.visual_mean, rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(NORMALISATION.visual_std, rows.std(0), rtol=1e-5)
+    spoilt = {name: replace(c, visual=np.where(c.face_found[:, None], c.visual, np.nan)) for name, c in CLIPS.items()}
+    np.testing.assert_array_equal(Normalisation.fit(spoilt).visual_std, NORMALISATION.visual_std)
+
+
+def test_constant_features_and_modalities_never_observed_normalise_to_finite_values() -> None:
+    constant = replace(CLIPS["clip0"], visual=np.full((70, VISUAL_DIM), 3.0, np.float32))
+    fitted = Normalisation.fit({"constant": blind(constant, audio=True)})
+    assert (fitted.audio_mean == 0).all()
+    assert fitted.audio_mean.shape == (AUDIO_DIM,)
+    assert (fitted.visual_std == 1).all()
+
+
+def test_nan_where_something_was_observed_is_refused_by_name() -> None:
+    audio = CLIPS["clip0"].audio.copy()
+    audio[0, 0] = np.nan
+    with pytest.raises(InputError, match="clip bad: the audio embedding holds NaN"):
+        Normalisation.fit({"good": CLIPS["clip1"], "bad": replace(CLIPS["clip0"], audio=audio)})
+
+
+def dataset(config: CorruptionConfig | None, seed: int = 0) -> WindowDataset:
+    return WindowDataset(CLIPS, windows_of(CLIPS, 30, 20), 30, NORMALISATION, config, seed)
+
+
+def test_a_window_depends_on_seed_epoch_and_index_alone() -> None:
+    config = CorruptionConfig(share=1.0)
+    backwards = {i: dataset(config)[(2, i)] for i in reversed(range(8))}
+    assert all(same(dataset(config)[(2, i)], backwards[i]) for i in range(8))
+    assert not all(same(dataset(config)[(3, i)], backwards[i]) for i in range(8))
+    assert not all(same(dataset(config, seed=1)[(2, i)], backwards[i]) for i in range(8))
+
+
+def test_without_corruption_windows_are_clean() -> None:
+    clean, never = dataset(None), dataset(CorruptionConfig(share=0.0))
+    assert all(same(clean[(0, i)], never[(5, i)]) for i in range(len(clean)))
+
+
+def test_the_corrupted_share_and_the_whole_windows_are_as_asked() -> None:
+    whole = cut(CLIPS["clip0"], 0, 60, NORMALISATION)
+    whole = replace(whole, audio_present=np.ones(60, bool), visual_present=np.ones(60, bool))
+    lost = []
+    for i in range(3000):
+        config = CorruptionConfig(kinds=("absent",))
+        out = corrupt(whole, lambda: whole, config, generator(0, Stream.CORRUPTION, 0, i))
+        lost.append(max(int((~out.audio_present).sum()), int((~out.visual_present).sum())))
+    lost = np.array(lost)
+    assert (lost > 0).mean() == pytest.approx(0.6, abs=0.03)
+    assert (lost == 60).sum() / (lost > 0).sum() == pytest.approx(1 / 3, abs=0.03)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(["absent", "zeros", "noise", "other"]), st.integers(0, 10**6))
+def test_corruption_is_one_contiguous_segment_of_one_modality(kind: str, seed: int) -> None:
+    clean, other = cut(CLIPS["clip0"], 20, 60, NORMALISATION), cut(CLIPS["clip1"], 0, 60, NORMALISATION)
+    before = {f.name: getattr(clean, f.name).copy() for f in fields(Sample)}
+    out = corrupt(clean, lambda: other, CorruptionConfig(share=1.0, kinds=(kind,)), np.random.default_rng(seed))
+    assert same(clean, Sample(**before))  # the input is left alone
+    inputs = ("audio", "visual", "audio_present", "visual_present")
+    assert same(replace(out, **{name: before[name] for name in inputs}), clean)  # the rest stays
+    touched = [m for m in ("audio", "visual") if not np.array_equal(getattr(out, m), getattr(clean, m))]
+    assert len(touched) <= 1
+    for m in touched:
+        moved = np.flatnonzero((getattr(out, m) != getattr(clean, m)).any(axis=1))
+        between = np.arange(moved[0], moved[-1] + 1)
+        here = clean.audio_present if m == "audio" else clean.visual_present
+        seen = here[between] | (getattr(other, f"{m}_present")[between] if kind == "other" else False)
+        assert set(between[seen]) <= set(moved)
+        assert moved.max() < clean.padding.sum()
+    if kind == "absent":
+        assert not out.audio[~out.audio_present].any()
+        assert not out.visual[~out.visual_present].any()
+    if kind in {"zeros", "noise"}:
+        assert np.array_equal(out.audio_present, clean.audio_present)
+
+
+def test_the_other_clip_is_another_one_whenever_there_is_another() -> None:
+    windows, rng = dataset(None), np.random.default_rng(0)
+    for index, window in enumerate(windows.windows):
+        drawn = {windows.windows[windows.elsewhere(index, rng)].clip for _ in range(100)}
+        assert drawn == set(CLIPS) - {window.clip}
+    alone = WindowDataset({"one": CLIPS["clip0"]}, windows_of({"one": CLIPS["clip0"]}, 30, 20), 30, NORMALISATION)
+    assert alone.windows[alone.elsewhere(0, rng)].clip == "one"
+
+
+def test_every_epoch_visits_every_window_once_in_an_order_of_its_own() -> None:
+    sampler, orders = EpochSampler(20, seed=3), []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        assert {e for e, _ in sampler} == {epoch}
+        orders.append([index for _, index in sampler])
+        assert sorted(orders[-1]) == list(range(20))
+    assert orders[0] != orders[1]
+
+
+def test_batches_carry_every_field_by_name() -> None:
+    batch = collate([dataset(None)[(0, i)] for i in range(3)])
+    assert set(batch) == {f.name for f in fields(Sample)}
+    assert batch["audio"].shape == (3, 30, AUDIO_DIM)
+    assert batch["visual"].shape == (3, 30, VISUAL_DIM)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"hop": 301}, "hop=301"),
+        ({"corruption": {"shortest": 0.9, "longest": 0.5}}, "shortest"),
+        ({"corruption": {"noise": (2.0, 1.0)}}, "noise"),
+        ({"precision": "16-mixed"}, "precision"),
+        ({"epoch": 3}, "epoch"),
+    ],
+)
+def test_training_settings_that_do_not_fit_are_refused(given: dict, named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        TrainingConfig(**given)
