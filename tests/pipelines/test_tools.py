@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,42 +26,48 @@ TABLES = {"clips", "corpus_summary", "events", "training_index", "predictions", 
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on. kedro-viz refuses those above 49151, and the system gives away those above 32767."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_768):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AssertionError("no port is free between 20000 and 32767")
 
 
 @contextmanager
-def serving(finished: Path, *words: str) -> Iterator[None]:
-    """A server of its own process group, ended with all its children."""
-    process = subprocess.Popen(
-        words, cwd=finished, env=environment(finished), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
+def serving(finished: Path, log: Path, *words: str) -> Iterator[Callable[[str], Any]]:
+    """A server in a process group of its own, ended with all its children. Gives a function: address -> its JSON."""
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            words, cwd=finished, env=environment(finished), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def fetch(url: str, seconds: float = 120) -> Any:
+        """Waits for the server; fails with what the server printed, at once where it has ended with an error."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=30) as answer:
+                    return json.load(answer)
+            except (urllib.error.URLError, ConnectionError) as error:
+                if process.poll() or time.monotonic() > deadline:
+                    raise AssertionError(f"{' '.join(words)}\n{url}: {error}\n{log.read_text()}") from error
+                time.sleep(0.5)
+
     try:
-        yield
+        yield fetch
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=30)
 
 
-def fetch(url: str, seconds: float = 120) -> Any:
-    """The JSON at an address, once the server answers."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=30) as answer:
-                return json.load(answer)
-        except (urllib.error.URLError, ConnectionError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-
-
-def test_kedro_viz_shows_every_pipeline_layer_and_preview(finished: Path) -> None:
+def test_kedro_viz_shows_every_pipeline_layer_and_preview(finished: Path, tmp_path: Path) -> None:
     bootstrap_project(finished)
     port = free_port()
-    with serving(finished, "kedro", "viz", "run", "--no-browser", "--env", "test", "--port", str(port)):
+    words = ("kedro", "viz", "run", "--no-browser", "--env", "test", "--port", str(port))
+    with serving(finished, tmp_path / "viz.log", *words) as fetch:
         graph = fetch(f"http://127.0.0.1:{port}/api/main")
         assert {p["id"] for p in graph["pipelines"]} == set(pipelines)
         assert graph["layers"] == LAYERS
@@ -101,7 +107,7 @@ def test_a_notebook_runs_through_and_is_committed_without_outputs(
     )
 
 
-def test_kedro_jupyter_notebook_serves_the_notebooks(finished: Path) -> None:
+def test_kedro_jupyter_notebook_serves_the_notebooks(finished: Path, tmp_path: Path) -> None:
     port = free_port()
     options = (
         "--no-browser",
@@ -110,7 +116,7 @@ def test_kedro_jupyter_notebook_serves_the_notebooks(finished: Path) -> None:
         "--IdentityProvider.token=",
         "--ServerApp.disable_check_xsrf=True",
     )
-    with serving(finished, "kedro", "jupyter", "notebook", *options):
+    with serving(finished, tmp_path / "jupyter.log", "kedro", "jupyter", "notebook", *options) as fetch:
         listed = fetch(f"http://127.0.0.1:{port}/api/contents/notebooks")
         assert "results.ipynb" in {entry["name"] for entry in listed["content"]}
         kernels = fetch(f"http://127.0.0.1:{port}/api/kernelspecs")["kernelspecs"]
