@@ -11,17 +11,19 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from iaca.fusion import FusionConfig, FusionModel, FusionOutput
+from iaca.fusion.registry import ATTENTION, GATES, TEMPORAL
 
 LENGTH = 9
+CUES = ("sound_level", "mouth_motion", "face_score")
 SMALL = {"audio_dim": 3, "visual_dim": 5, "width": 8, "heads": 2, "temporal_layers": 2, "kernel": 3}
 
 
 def combinations() -> list[FusionConfig]:
     """Every combination of parts that the configuration allows."""
     parts = product(
-        ("tcn", "lstm", "transformer", "none"),
-        ("none", "ca", "jca", "jca_fixed", "rjca", "mha"),
-        ("none", "dca", "iaca"),
+        tuple(TEMPORAL),
+        ("none", *ATTENTION),
+        ("none", *GATES),
         ("modalities", "hierarchical", "none"),
         ("self", "raw"),
         (("audio", "visual"), ("audio",), ("visual",)),
@@ -32,19 +34,30 @@ def combinations() -> list[FusionConfig]:
         if gate == "dca" and source == "raw":
             continue  # the same model as without saying so
         given = {"temporal": temporal, "attention": attention, "gate": gate, "stage2": stage2, "length": length}
+        cues = CUES if gate == "iaca_plus" else ()
         try:
-            configs.append(FusionConfig(**SMALL, **given, stage1_source=source, modalities=modalities))
+            configs.append(FusionConfig(**SMALL, **given, stage1_source=source, modalities=modalities, cues=cues))
         except ValidationError:
             continue
     return configs
 
 
+def options() -> list[FusionConfig]:
+    """What is chosen independently of the combination of parts, each once."""
+    changes: list[dict] = [
+        {"context": "lstm"}, {"head": "separate"}, {"input_norm": "l2"}, {"normalisation": "l2"},
+        {"normalisation": "none"}, {"context": "lstm", "head": "separate", "modalities": ("visual",)},
+    ]  # fmt: skip
+    return [FusionConfig(**SMALL, **change) for change in changes]
+
+
 def title(config: FusionConfig) -> str:
     parts = (config.temporal, config.attention, config.gate, config.stage2, config.stage1_source, *config.modalities)
-    return "-".join(parts)
+    options = (config.input_norm, config.normalisation, config.context, config.head)
+    return "-".join(parts if options == ("none", "layer", "none", "joint") else (*parts, *options))
 
 
-every_combination = pytest.mark.parametrize("config", combinations(), ids=title)
+every_combination = pytest.mark.parametrize("config", combinations() + options(), ids=title)
 
 
 @dataclass(frozen=True)
@@ -56,11 +69,13 @@ class Inputs:
     audio_present: Tensor
     visual_present: Tensor
     padding: Tensor
+    quality: Tensor
 
     def map(self, change) -> Inputs:
         return Inputs(*(change(tensor) for tensor in vars(self).values()))
 
     def through(self, model: FusionModel) -> FusionOutput:
+        """What a model says; one that reads no cues is given cues all the same, and has to leave them alone."""
         return model(**vars(self))
 
 
@@ -73,6 +88,7 @@ def some_inputs(batch: int = 3, steps: int = LENGTH, seed: int = 0) -> Inputs:
         torch.rand(batch, steps, generator=rng) > 0.3,
         torch.rand(batch, steps, generator=rng) > 0.3,
         torch.ones(batch, steps, dtype=torch.bool),
+        torch.randn(batch, steps, len(CUES), generator=rng),
     )
 
 
@@ -89,5 +105,6 @@ def some_model(config: FusionConfig, seed: int = 1) -> FusionModel:
 def padded(inputs: Inputs, lengths: list[int]) -> Inputs:
     """The same batch with everything after each length declared padding, and rubbish put there."""
     padding = torch.arange(inputs.audio.shape[1])[None] < torch.tensor(lengths)[:, None]
-    rubbish = {name: torch.where(padding[..., None], getattr(inputs, name), 1e6) for name in ("audio", "visual")}
+    spoilt = ("audio", "visual", "quality")
+    rubbish = {name: torch.where(padding[..., None], getattr(inputs, name), 1e6) for name in spoilt}
     return replace(inputs, padding=padding, **rubbish)

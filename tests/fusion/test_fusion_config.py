@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from iaca.errors import InputError
 from iaca.fusion import PRESETS, FusionConfig, FusionModel, preset
+from iaca.fusion.masks import Masks
+from iaca.fusion.registry import ATTENTION, GATES, Part
 
 
 def test_the_default_is_what_the_study_measured_best() -> None:
@@ -27,6 +31,7 @@ def test_the_default_is_what_the_study_measured_best() -> None:
         ({"gate": "none"}, ("jca", "none", "none")),
         ({"attention": "ca", "gate": "dca"}, ("ca", "dca", "none")),
         ({"attention": "rjca"}, ("rjca", "iaca", "modalities")),
+        ({"gate": "iaca_plus"}, ("jca", "iaca_plus", "modalities")),
     ],
 )
 def test_parts_that_do_not_apply_are_left_out_without_being_told(given: dict, resolved: tuple) -> None:
@@ -50,7 +55,12 @@ def test_parts_that_do_not_apply_are_left_out_without_being_told(given: dict, re
         ({"modalities": ("audio", "audio")}, ("modalities",)),
         ({"modalities": ()}, ("modalities",)),
         ({"temperature": 0.0}, ("temperature",)),
-        ({"gate": "iaca_plus"}, ("gate",)),
+        ({"gate": "icaa"}, ("gate", "iaca_plus")),
+        ({"attention": "jcaa"}, ("attention", "jca_fixed", "none")),
+        ({"temporal": "gru"}, ("temporal", "tcn", "lstm")),
+        ({"gate": "iaca", "cues": ("snr_estimate",)}, ("cues", "gate")),
+        ({"gate": "iaca_plus", "cues": ("snr", "snr")}, ("cues",)),
+        ({"context": "lstm", "width": 7, "heads": 1}, ("context", "width")),
         ({"widht": 64}, ("widht",)),
     ],
 )
@@ -68,6 +78,43 @@ def test_several_clashes_are_told_at_once() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_named_model_builds(name: str) -> None:
     assert sum(p.numel() for p in FusionModel(preset(name, 3, 5, width=8)).parameters()) > 0
+
+
+def test_quality_cues_are_given_to_the_models_that_read_them_and_to_no_other() -> None:
+    cues = ("snr_estimate", "face_score")
+    assert preset("iaca_plus", 3, 5, cues).cues == cues
+    assert all(preset(name, 3, 5, cues).cues == () for name in PRESETS if name != "iaca_plus")
+
+
+def test_a_new_part_is_a_class_and_a_line_in_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ATTENTION, "swap", Part(f"{__name__}:Swap"))
+    monkeypatch.setitem(GATES, "halves", Part(f"{__name__}:Halves"))
+    model = FusionModel(FusionConfig(audio_dim=3, visual_dim=5, width=8, attention="swap", gate="halves"))
+    output = model(torch.randn(2, 4, 3), torch.randn(2, 4, 5))
+    assert output.gates["halves"].shape == (2, 4, 2)
+    assert model.gate_labels == {"halves": ("audio", "visual")}
+
+
+class Swap(torch.nn.Module):
+    """Each modality is attended by becoming the other one."""
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+
+    def forward(self, x_a: torch.Tensor, x_v: torch.Tensor, masks: Masks) -> tuple[torch.Tensor, torch.Tensor]:
+        return x_v, x_a
+
+
+class Halves(torch.nn.Module):
+    """A gate that never decides."""
+
+    labels: ClassVar = {"halves": ("audio", "visual")}
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+
+    def forward(self, raw: dict, crossed: dict, masks: Masks) -> tuple[dict, dict]:
+        return {m: 0.5 * x for m, x in crossed.items()}, {"halves": torch.full((*masks.steps.shape, 2), 0.5)}
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:

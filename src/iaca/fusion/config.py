@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from iaca.config import Parameters
+from iaca.fusion.registry import ATTENTION, GATES, TEMPORAL, Part
 
 Modality = Literal["audio", "visual"]
 MODALITIES: tuple[Modality, ...] = ("audio", "visual")
+NONE = "none"
+_ABSENT = Part("")
 
 
-def _default_attention(given: dict[str, Any]) -> Literal["jca", "none"]:
-    return "jca" if len(given.get("modalities", MODALITIES)) == 2 else "none"
+def _default_attention(given: dict[str, Any]) -> str:
+    return "jca" if len(given.get("modalities", MODALITIES)) == 2 else NONE
 
 
-def _default_gate(given: dict[str, Any]) -> Literal["iaca", "none"]:
-    return "none" if given.get("attention") == "none" else "iaca"
+def _default_gate(given: dict[str, Any]) -> str:
+    return NONE if given.get("attention") == NONE else "iaca"
 
 
 def _default_stage2(given: dict[str, Any]) -> Literal["modalities", "none"]:
-    return "modalities" if given.get("gate") == "iaca" else "none"
+    return "modalities" if GATES.get(str(given.get("gate")), _ABSENT).stage2 else "none"
 
 
 class FusionConfig(Parameters):
     """Architecture of a fusion model; the defaults are what the project's study measured best.
 
     Fields that do not apply take the value that says so: one modality alone has no attention and no gate, no attention
-    (concatenation) has no gate, and only `iaca` has a second stage. Asking for them explicitly is refused.
+    (concatenation) has no gate, and only `iaca` and `iaca_plus` have a second stage. Asking for them explicitly is
+    refused.
 
     Attributes:
         audio_dim, visual_dim: width of the cached embeddings, D_a and D_v.
         modalities: what the model listens to; one of them alone is a unimodal baseline.
         width: model width d.
+        input_norm: `l2` brings each embedding to unit length before anything else [sibling: DCA].
         temporal: per-modality encoder over time [paper: TCN]; `none` leaves each step by itself.
         temporal_layers, kernel: its depth, and the odd kernel of the TCN (steps; dilation doubles per layer).
         normalisation: of each step before attention: LayerNorm [ours], unit length [sibling], or none.
-        attention: `ca` [paper], `jca` (free of length) [ours], `jca_fixed`, `rjca` [sibling], `mha`, or `none`.
+        attention: `ca` [paper], `jca` (free of length) [ours], `jca_fixed`, `rjca` [sibling], `mha`, `lfan`, or `none`.
         layers: stacked layers of `rjca` and `jca_fixed`; the others have one.
         length: steps per sequence, baked into the weights of `jca_fixed`, and of it alone.
         heads: attention heads of `mha`, of the temporal transformer and of the self-attention; must divide `width`.
-        gate: `none` concatenates, `dca` [sibling], `iaca` [paper].
-        stage1_source: what `iaca` weighs against the cross-attended features: self-attended ones, or the raw ones.
+        gate: `none` concatenates, `dca` [sibling], `iaca` [paper], `iaca_plus` [ours].
+        stage1_source: what stage 1 weighs against the cross-attended features: self-attended ones, or the raw ones.
         stage2: of `iaca`: gate across the modalities, a second gate within each of them, or none.
+        cues: names of the per-step quality cues that `iaca_plus` reads, in the order of `forward`'s `quality`.
         temperature: T of every gate; published: 0.1.
         gate_init: `zero` starts every gate undecided; `default` is torch's, which saturates at T = 0.1.
+        context: over the fused features, before the head: a BiLSTM [sibling: DCA], or none.
+        head: `joint` predicts valence and arousal from one hidden layer, `separate` from one each [sibling: DCA].
         dropout: probability, in every residual branch and in the head.
     """
 
@@ -53,20 +62,33 @@ class FusionConfig(Parameters):
     visual_dim: int = Field(ge=1, le=65536)
     modalities: tuple[Modality, ...] = MODALITIES
     width: int = Field(default=128, ge=1, le=4096)
-    temporal: Literal["tcn", "lstm", "transformer", "none"] = "tcn"
+    input_norm: Literal["none", "l2"] = "none"
+    temporal: str = "tcn"
     temporal_layers: int = Field(default=3, ge=1, le=16)
     kernel: int = Field(default=5, ge=1, le=129)
     normalisation: Literal["layer", "l2", "none"] = "layer"
-    attention: Literal["none", "ca", "jca", "jca_fixed", "rjca", "mha"] = Field(default_factory=_default_attention)
+    attention: str = Field(default_factory=_default_attention)
     layers: int = Field(default=2, ge=1, le=16)
     length: int | None = Field(default=None, ge=1, le=8192)
     heads: int = Field(default=4, ge=1, le=64)
-    gate: Literal["none", "dca", "iaca"] = Field(default_factory=_default_gate)
+    gate: str = Field(default_factory=_default_gate)
     stage1_source: Literal["self", "raw"] = "self"
     stage2: Literal["modalities", "hierarchical", "none"] = Field(default_factory=_default_stage2)
+    cues: tuple[str, ...] = Field(default=(), max_length=64)
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     gate_init: Literal["zero", "default"] = "zero"
+    context: Literal["none", "lstm"] = "none"
+    head: Literal["joint", "separate"] = "joint"
     dropout: float = Field(default=0.2, ge=0, lt=1)
+
+    @field_validator("temporal", "attention", "gate")
+    @classmethod
+    def _known(cls, name: str, info: Any) -> str:
+        registry: Mapping[str, Part] = {"temporal": TEMPORAL, "attention": ATTENTION, "gate": GATES}[info.field_name]
+        if name != NONE and name not in registry:
+            choices = ", ".join(dict.fromkeys((NONE, *registry)))
+            raise ValueError(f"there is no {info.field_name} named {name!r}; choose one of {choices}")
+        return name
 
     @field_validator("modalities")
     @classmethod
@@ -84,41 +106,54 @@ class FusionConfig(Parameters):
 
     def _clashing_parts(self) -> list[tuple[bool, str]]:
         alone, attention, gate = len(self.modalities) == 1, f"attention={self.attention!r}", f"gate={self.gate!r}"
+        part = GATES.get(self.gate, _ABSENT)
+        raw, cues = self.stage1_source == "raw", f"cues={list(self.cues)}"
         return [
-            (alone and self.attention != "none", f"{attention} needs both, but modalities={list(self.modalities)}"),
-            (self.gate != "none" and self.attention == "none", f"{gate} weighs attended features, but {attention}"),
-            (self.gate != "iaca" and self.stage2 != "none", f"stage2={self.stage2!r} is a part of iaca, but {gate}"),
-            (self.gate == "none" and self.stage1_source != "self", f"stage1_source='raw' feeds a gate, but {gate}"),
+            (alone and self.attention != NONE, f"{attention} needs both, but modalities={list(self.modalities)}"),
+            (self.gate != NONE and self.attention == NONE, f"{gate} weighs attended features, but {attention}"),
+            (self.stage2 != "none" and not part.stage2, f"stage2={self.stage2!r} is a part of iaca, but {gate}"),
+            (self.gate == NONE and raw, f"stage1_source='raw' feeds a gate, but {gate}"),
+            (bool(self.cues) and not part.reliability, f"{cues} are read by iaca_plus, but {gate}"),
+            (len(set(self.cues)) < len(self.cues), f"{cues} name one cue twice"),
         ]
 
     def _clashing_sizes(self) -> list[tuple[bool, str]]:
-        fixed, temporal, width = self.attention == "jca_fixed", f"temporal={self.temporal!r}", f"width={self.width}"
+        fixed = ATTENTION.get(self.attention, _ABSENT).length
+        temporal, odd = TEMPORAL[self.temporal], self.width % 2 == 1
+        encoder, width, heads = f"temporal={self.temporal!r}", f"width={self.width}", f"heads={self.heads}"
         return [
             (
                 fixed and self.length is None,
-                "attention='jca_fixed' has the steps in its weights, but length is not given",
+                f"attention={self.attention!r} has the steps in its weights, but length is not given",
             ),
             (
                 not fixed and self.length is not None,
                 f"length={self.length} is for jca_fixed, not attention={self.attention!r}",
             ),
-            (self.temporal == "lstm" and self.width % 2 == 1, f"{temporal} halves the width, but {width} is odd"),
+            (temporal.halves and odd, f"{encoder} halves the width, but {width} is odd"),
+            (self.context == "lstm" and odd, f"context='lstm' halves the width, but {width} is odd"),
             (
-                self.temporal == "tcn" and self.kernel % 2 == 0,
-                f"{temporal} is centred, but kernel={self.kernel} is even",
+                temporal.odd_kernel and self.kernel % 2 == 0,
+                f"{encoder} is centred, but kernel={self.kernel} is even",
             ),
-            (self.uses_heads and self.width % self.heads > 0, f"heads={self.heads} does not divide {width}"),
+            (self.uses_heads and self.width % self.heads > 0, f"{heads} does not divide {width}"),
         ]
 
     @property
     def self_attends(self) -> bool:
         """Whether self-attended features are made: stage 1 of `iaca`, unless it is told to weigh raw ones."""
-        return self.gate == "iaca" and self.stage1_source == "self"
+        return GATES.get(self.gate, _ABSENT).own_features and self.stage1_source == "self"
+
+    @property
+    def learns_reliability(self) -> bool:
+        """Whether how far each modality is trusted is learned."""
+        return GATES.get(self.gate, _ABSENT).reliability
 
     @property
     def uses_heads(self) -> bool:
         """Whether any part has several attention heads."""
-        return self.temporal == "transformer" or self.attention == "mha" or self.self_attends
+        parts = (TEMPORAL[self.temporal], ATTENTION.get(self.attention, _ABSENT))
+        return self.self_attends or any(part.heads for part in parts)
 
     @property
     def dims(self) -> dict[Modality, int]:

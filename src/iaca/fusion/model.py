@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from iaca.errors import InputError
-from iaca.fusion.attention import ATTENTION
-from iaca.fusion.config import FusionConfig
-from iaca.fusion.dropout import ChannelDropout
-from iaca.fusion.gates import Gating
+from iaca.fusion.config import NONE, FusionConfig
+from iaca.fusion.heads import Head
 from iaca.fusion.masks import Masks
+from iaca.fusion.registry import ATTENTION, GATES
+from iaca.fusion.reliability import LABELS, Reliability, gates_of
 from iaca.fusion.streams import Stream
 
 
@@ -42,7 +42,8 @@ class FusionOutput:
 class FusionModel(nn.Module):
     """Valence and arousal per step from the embeddings of a face and a voice.
 
-    x_m -> h_m (`Stream`) -> c_m (`ATTENTION`) -> f_m and gates (`Gating`) -> tanh(head([f_a ; f_v])).
+    x_m -> h_m (`Stream`) -> c_m (`ATTENTION`) -> f_m and gates (`GATES`) -> `Head`. In `iaca_plus`, `Reliability`
+    softens the masks after the first half of `Stream`.
 
     A sequence gives the same answer alone and inside a padded batch, and what stands in the input where a modality was
     not observed has no influence. Every t is taken, except by `jca_fixed`.
@@ -52,19 +53,16 @@ class FusionModel(nn.Module):
         super().__init__()
         self.config = config
         self.streams = nn.ModuleDict({m: Stream(config, m) for m in config.modalities})
-        self.attention = None if config.attention == "none" else ATTENTION[config.attention](config)
-        self.gating = None if config.gate == "none" else Gating(config)
-        self.head = nn.Sequential(
-            nn.Linear(len(config.modalities) * config.width, config.width),
-            nn.ReLU(),
-            ChannelDropout(config.dropout),
-            nn.Linear(config.width, 2),
-        )
+        self.reliability = Reliability(config) if config.learns_reliability else None
+        self.attention = None if config.attention == NONE else ATTENTION[config.attention].build(config)
+        self.gating = None if config.gate == NONE else GATES[config.gate].build(config)
+        self.head = Head(config)
 
     @property
     def gate_labels(self) -> dict[str, tuple[str, ...]]:
         """What the k weights of each gate weigh, in order."""
-        return {} if self.gating is None else dict(self.gating.labels)
+        trust = {} if self.reliability is None else dict.fromkeys(("reliability_audio", "reliability_visual"), LABELS)
+        return trust if self.gating is None else {**trust, **self.gating.labels}
 
     def forward(
         self,
@@ -82,18 +80,25 @@ class FusionModel(nn.Module):
             visual: (b, t, D_v) embeddings.
             audio_present, visual_present: (b, t) bool, True where that modality was observed; None is everywhere.
             padding: (b, t) bool, True where the step exists; None is everywhere. Padding follows the sequence.
-            quality: (b, t, q) cues per step. Members of the family with a learned reliability read them; these do not.
+            quality: (b, t, q) the cues named by `config.cues`, normalised, 0 where unknown; None is all unknown. Only
+                members with a learned reliability read them.
 
         Raises:
             InputError: shapes that do not fit each other or the configuration.
         """
         inputs = {"audio": audio, "visual": visual}
-        self._check(inputs)
+        self._check(inputs, quality)
         masks = Masks.build(audio, audio_present, visual_present, padding)
-        raw = {m: stream(inputs[m], masks) for m, stream in self.streams.items()}  # h_m (b, t, d)
-        fused, gates = self._fuse(raw, masks)  # (b, t, d) per modality
-        prediction = torch.tanh(self.head(torch.cat(list(fused.values()), dim=-1)))  # (b, t, 2)
-        return FusionOutput(prediction, gates, masks.either > 0)
+        observed = masks.either > 0
+        embedded = {m: stream.embed(inputs[m], masks) for m, stream in self.streams.items()}  # (b, t, d) per modality
+        gates: dict[str, Tensor] = {}
+        if self.reliability is not None:
+            masks, trusted = self.reliability(embedded, quality, masks)
+            gates = gates_of(trusted)
+        raw = {m: stream(embedded[m], masks) for m, stream in self.streams.items()}  # h_m (b, t, d)
+        fused, weights = self._fuse(raw, masks)  # (b, t, d) per modality
+        prediction = self.head(torch.cat(list(fused.values()), dim=-1), masks)  # (b, t, 2)
+        return FusionOutput(prediction, gates | weights, observed)
 
     def _fuse(self, raw: dict[str, Tensor], masks: Masks) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         if self.attention is None:
@@ -102,7 +107,7 @@ class FusionModel(nn.Module):
         crossed = {"audio": c_a, "visual": c_v}
         return (crossed, {}) if self.gating is None else self.gating(raw, crossed, masks)
 
-    def _check(self, inputs: dict[str, Tensor]) -> None:
+    def _check(self, inputs: dict[str, Tensor], quality: Tensor | None) -> None:
         for modality, dim in self.config.dims.items():
             x = inputs[modality]
             if x.ndim != 3 or x.shape[-1] != dim:
@@ -111,3 +116,6 @@ class FusionModel(nn.Module):
                 raise InputError(
                     f"audio has (b, t) = {tuple(inputs['audio'].shape[:2])}, but {modality} has {tuple(x.shape[:2])}"
                 )
+        cues = (*inputs["audio"].shape[:2], len(self.config.cues))
+        if self.reliability is not None and quality is not None and quality.shape != cues:
+            raise InputError(f"quality is {tuple(quality.shape)}, but the model reads {list(self.config.cues)}: {cues}")

@@ -8,29 +8,37 @@ from torch import Tensor, nn
 
 from iaca.fusion.config import FusionConfig, Modality
 from iaca.fusion.masks import Masks
-from iaca.fusion.temporal import TEMPORAL
+from iaca.fusion.registry import TEMPORAL
 
 
 class Stream(nn.Module):
     """h_m = LN(temporal(p_m Linear(x_m) + (1 - p_m) token_m)) [paper: projection, TCN; token and LayerNorm: ours].
 
-    What stands in the input where the modality was not observed has no influence at all, NaN included, neither on the
-    output nor on any gradient.
+    In two halves, `embed` and `forward`, since `iaca_plus` judges between them how far the modality can be trusted, and
+    then the presence p_m is soft. What stands in the input where the modality was not observed has no influence at all,
+    NaN included, neither on the output nor on any gradient.
     """
 
     def __init__(self, config: FusionConfig, modality: Modality):
         super().__init__()
-        self.modality, self.normalisation = modality, config.normalisation
+        self.modality, self.normalisation, self.input_norm = modality, config.normalisation, config.input_norm
+        self.soft = config.learns_reliability
         self.project = nn.Linear(config.dims[modality], config.width)
         self.absent = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
-        self.temporal = TEMPORAL[config.temporal](config)
+        self.temporal = TEMPORAL[config.temporal].build(config)
         self.norm = nn.LayerNorm(config.width) if config.normalisation == "layer" else nn.Identity()
 
+    def embed(self, x: Tensor, masks: Masks) -> Tensor:
+        """(b, t, D_m) -> (b, t, d): projected, and the token where the modality was not observed."""
+        absent = masks.of(self.modality)[..., None] == 0  # (b, t, 1)
+        x = x.masked_fill(absent, 0.0)  # emptied first: 0 * NaN would reach the weights' gradient
+        x = self.project(F.normalize(x, dim=-1) if self.input_norm == "l2" else x)
+        return torch.where(absent, self.absent.to(x.dtype), x)
+
     def forward(self, x: Tensor, masks: Masks) -> Tensor:
-        """(b, t, D_m) -> (b, t, d)."""
+        """What `embed` gave (b, t, d) -> (b, t, d)."""
         presence = masks.of(self.modality)  # (b, t)
-        absent = presence[..., None] == 0  # (b, t, 1)
-        x = self.project(x.masked_fill(absent, 0.0))  # emptied first: 0 * NaN would reach the weights' gradient
-        x = torch.where(absent, self.absent.to(x.dtype), x)  # (b, t, d)
+        if self.soft:  # a doubted step gives way to the token before its neighbours hear of it
+            x = self.absent + presence[..., None] * (x - self.absent)
         x = self.norm(self.temporal(x, presence, masks))
         return F.normalize(x, dim=-1) if self.normalisation == "l2" else x

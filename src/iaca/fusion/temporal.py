@@ -98,11 +98,3 @@ def positions(steps: Tensor, width: int) -> Tensor:
     rates = torch.exp(torch.arange(0, width, 2, device=steps.device) * (-math.log(10_000.0) / width))  # (ceil(d/2),)
     angles = place[..., None] * rates  # (b, t, ceil(d/2))
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(2)[..., :width]
-
-
-TEMPORAL: dict[str, type[nn.Module]] = {
-    "tcn": TemporalConvolution,
-    "lstm": BidirectionalLSTM,
-    "transformer": TemporalTransformer,
-    "none": NoTemporal,
-}
