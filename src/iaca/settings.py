@@ -2,10 +2,13 @@
 
 from kedro.config import OmegaConfigLoader
 
+from iaca.context import ProjectContext
+
+CONTEXT_CLASS = ProjectContext
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
-    # An environment that changes one field of a parameter group keeps the others.
-    "merge_strategy": {"parameters": "soft"},
+    # An environment that changes one field of a parameter group, or the path of a dataset, keeps the others.
+    "merge_strategy": {"parameters": "soft", "catalog": "soft"},
 }

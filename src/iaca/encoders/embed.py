@@ -17,7 +17,7 @@ from iaca.errors import InputError
 from iaca.faces import decode_face, read_faces
 from iaca.media import AudioTrack, present_at, read_audio_file
 
-VERSION = "1"
+VERSION = "2"
 
 
 def embed_file(faces: Path, audio: Path, timeline: Path, *, target: Path, config: EmbeddingConfig) -> None:
@@ -58,7 +58,7 @@ def embed(
         face_found=found,
         time_s=times,
         labels=np.full((len(times), 2), np.nan, np.float32) if labels is None else labels,
-        quality=np.stack([score, sharpness, level, snr, activity, synchrony], axis=1),
+        quality=np.stack([score, sharpness, level, snr, activity, synchrony, motion], axis=1),
         quality_names=quality.NAMES,
         metadata={
             "visual_encoder": config.visual,

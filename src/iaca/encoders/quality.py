@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d, percentile_filter
 
-NAMES = ("face_score", "face_sharpness", "sound_level", "snr_estimate", "voice_activity", "synchrony")
+OF = {
+    "face_score": "visual", "face_sharpness": "visual", "sound_level": "audio", "snr_estimate": "audio",
+    "voice_activity": "audio", "synchrony": "both", "mouth_motion": "visual",
+}  # fmt: skip
+"""Which modality each cue speaks of."""
+NAMES = tuple(OF)
 FloatArray = NDArray[np.float32]
 FLOOR_DB = -100.0
 

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from iaca.pipelines.ingestion import features
 from iaca.pipelines.ingestion.nodes import describe_corpus, index_corpus, plan_timelines, read_facts
 
 
@@ -18,6 +19,34 @@ def create_pipeline() -> Pipeline:
             Node(
                 describe_corpus,
                 ["clip_index", "index_problems", "frame_labels"],
+                ["clips", "ingestion_problems", "corpus_summary"],
+                name="describe_corpus",
+            ),
+            Node(read_facts, "corpus", ["corpus_card", "events"], name="read_facts"),
+        ],
+        tags="data",
+    )
+
+
+def create_features_pipeline() -> Pipeline:
+    """A corpus of precomputed features to its index, its embeddings and timelines.
+
+    corpus -> [index] -> clip_index -> [align features] -> embeddings -> [lay out timelines] -> timelines
+           -> [read facts] -> corpus_card, events          embeddings -> [describe] -> clips, problems, summary
+    """
+    return Pipeline(
+        [
+            Node(features.index_corpus, "corpus", ["clip_index", "index_problems"], name="index_corpus"),
+            Node(
+                features.plan_embeddings,
+                ["corpus", "clip_index", "params:ingestion"],
+                "embeddings",
+                name="align_features",
+            ),
+            Node(features.plan_timelines, "embeddings", "timelines", name="lay_out_timelines"),
+            Node(
+                features.describe_corpus,
+                ["corpus", "clip_index", "index_problems", "embeddings"],
                 ["clips", "ingestion_problems", "corpus_summary"],
                 name="describe_corpus",
             ),

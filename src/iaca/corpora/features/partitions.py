@@ -1,0 +1,63 @@
+"""The table of partitions: which clip is whose, and what it serves for."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+
+from iaca.corpora.index import PARTITIONS, check_subjects, problem
+from iaca.errors import InputError
+
+PARTITION_FILE = "partition.csv"
+REMEDY = "write one row per clip below the line clip,partition,subject"
+Problems = list[dict[str, object]]
+
+
+def read_partitions(path: Path, problems: Problems) -> pd.DataFrame:
+    """Columns clip, subject, partition. Without a subject, a clip counts as one of its own.
+
+    Args:
+        path: the table.
+        problems: takes rows that can't be used.
+
+    Raises:
+        InputError: there is no such table, or a subject is in two partitions.
+    """
+    clips: dict[str, dict[str, str | int]] = {}
+    for line, row in _rows(path):
+        clip, partition = row["clip"], row["partition"]
+        if partition not in PARTITIONS:
+            remedy = f"write one of {', '.join(PARTITIONS)}"
+            problems.append(problem(clip, PARTITION_FILE, f"{partition!r} is no partition", remedy, line))
+        elif clip in clips:
+            remedy = "remove one of the rows; the first one counts"
+            problems.append(problem(clip, PARTITION_FILE, "the clip is listed twice", remedy, line))
+        else:
+            subject = row.get("subject") or clip
+            clips[clip] = {"clip": clip, "subject": subject, "partition": partition, "line": line}
+    table = pd.DataFrame(list(clips.values()), columns=["clip", "subject", "partition", "line"])
+    _check_subjects(table, path)
+    return table.drop(columns="line")
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """(line, cells by column) of every row."""
+    if not path.is_file():
+        raise InputError("there is no such file", path, remedy=REMEDY)
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        columns = reader.fieldnames or ()
+        if missing := [name for name in ("clip", "partition") if name not in columns]:
+            raise InputError(f"no column {missing[0]!r}", path, 1, REMEDY)
+        return [(reader.line_num, row) for row in reader]
+
+
+def _check_subjects(table: pd.DataFrame, path: Path) -> None:
+    try:
+        check_subjects(table, path)
+    except InputError as error:
+        first = table.groupby("subject")["partition"].transform("first")
+        line = int(table.loc[table["partition"] != first, "line"].iloc[0])
+        raise InputError(error.problem, path, line, error.remedy) from None

@@ -1,0 +1,344 @@
+"""Precomputed features: one clock for both modalities, and every fault named by file, row and remedy."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from safetensors.numpy import save_file
+
+from iaca.corpora.features.clip import VERSION, align_file, read_clip, write_timeline
+from iaca.corpora.features.describe import clip_table, failure
+from iaca.corpora.features.layout import FOLDERS, feature_widths, index_features
+from iaca.corpora.features.tables import read_table, write_table
+from iaca.engine import ExecutorConfig, Task, results, run_tasks
+from iaca.errors import InputError
+
+WIDTHS = {"audio": 2, "visual": 3}
+
+
+def table(path: Path, rate: float = 25.0, columns: int = 2, rows: int = 50, start: float = 0.0) -> pd.DataFrame:
+    """A file whose value in column i of row j is 10 j + i, at times start + j / rate."""
+    times = start + np.arange(rows) / rate
+    values = {f"f{i}": 10.0 * np.arange(rows) + i for i in range(columns)}
+    frame = pd.DataFrame({"time_s": times, **values})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False)
+    return frame
+
+
+def labels(path: Path, rate: float = 25.0, rows: int = 50) -> pd.DataFrame:
+    frame = pd.DataFrame({"time_s": np.arange(rows) / rate, "valence": 0.25, "arousal": -0.5})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False)
+    return frame
+
+
+def corpus(root: Path, clips: int = 4) -> Path:
+    """Clips c0, c1, ... of 50 steps, one subject each, the last one for validation."""
+    for i in range(clips):
+        table(root / f"features/audio/c{i}.csv", columns=2)
+        table(root / f"features/visual/c{i}.csv", columns=3)
+        labels(root / f"labels/c{i}.csv")
+    rows = [f"c{i},{'validation' if i == clips - 1 else 'train'},s{i}" for i in range(clips)]
+    (root / "partition.csv").write_text("\n".join(["clip,partition,subject", *rows]) + "\n")
+    return root
+
+
+def clip_files(root: Path, clip: str = "c0") -> dict[str, Path]:
+    paths = {kind: root / folder / f"{clip}.csv" for kind, folder in FOLDERS.items()}
+    return {kind: path for kind, path in paths.items() if path.exists()}
+
+
+def rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+
+
+@given(
+    arrays.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 4)),
+                  elements=st.floats(width=32, allow_nan=False)),
+    st.sampled_from([".csv", ".parquet", ".safetensors"]),
+    st.floats(0, 1e5), st.floats(1e-3, 10),
+)  # fmt: skip
+def test_a_table_written_and_read_again_is_the_same_to_the_last_bit(
+    tmp_path_factory: pytest.TempPathFactory, values: np.ndarray, suffix: str, start: float, step: float
+) -> None:
+    path = tmp_path_factory.mktemp("table") / f"x{suffix}"
+    times = start + step * np.arange(len(values))
+    names = tuple(f"f{i}" for i in range(values.shape[1]))
+    write_table(path, times, names, values)
+    again = read_table(path)
+    assert again.times.tobytes() == times.tobytes()
+    assert again.values.tobytes() == values.tobytes()
+    assert again.names == (names if suffix != ".safetensors" else tuple(map(str, range(len(names)))))
+
+
+def test_the_steps_are_the_times_of_the_labels_and_each_takes_the_nearest_row(tmp_path: Path) -> None:
+    root = tmp_path
+    table(root / "features/audio/c0.csv", rate=10.0, rows=20, columns=2)  # slower than the labels
+    table(root / "features/visual/c0.csv", rate=100.0, rows=200, columns=3)  # faster
+    gold = labels(root / "labels/c0.csv", rate=25.0, rows=49)
+    clip = read_clip(clip_files(root), WIDTHS)
+    np.testing.assert_array_equal(clip.time_s, gold["time_s"])
+    assert clip.audio_present.all()
+    assert clip.face_found.all()
+    np.testing.assert_array_equal(clip.visual[:, 0], 10.0 * np.round(clip.time_s * 100))
+    off = np.abs(clip.audio[:, 0] / 10.0 / 10.0 - clip.time_s)  # row j lies at j / 10 s and holds 10 j
+    assert off.max() <= 0.05 + 1e-6
+    assert clip.labels[:, 0].tolist() == [0.25] * 49
+
+
+def test_where_a_modality_has_no_row_it_is_absent_and_zero(tmp_path: Path) -> None:
+    root = corpus(tmp_path, 1)
+    rewrite(root / "features/audio/c0.csv", lambda lines: lines[:11] + lines[21:])  # rows 10 to 19 are gone
+    clip = read_clip(clip_files(root), WIDTHS)
+    assert np.flatnonzero(~clip.audio_present).tolist() == list(range(10, 20))
+    assert (clip.audio[~clip.audio_present] == 0).all()
+    assert clip.face_found.all()
+    wide = read_clip(clip_files(root), WIDTHS, tolerance_s=0.1)
+    assert np.flatnonzero(~wide.audio_present).tolist() == list(range(12, 18))  # 2.5 steps from either side
+    assert (wide.audio[10:12, 0] == 90.0).all()
+
+
+def test_features_between_two_steps_belong_to_the_nearer_one(tmp_path: Path) -> None:
+    root = corpus(tmp_path, 1)
+    table(root / "features/audio/c0.csv", start=0.015)
+    table(root / "features/visual/c0.csv", start=-0.012, columns=3)
+    clip = read_clip(clip_files(root), WIDTHS)
+    np.testing.assert_array_equal(clip.audio[:, 0], 10.0 * np.arange(50))
+    np.testing.assert_array_equal(clip.visual[:, 0], 10.0 * np.arange(50))
+
+
+def test_without_labels_the_steps_are_those_of_the_face_or_else_of_the_voice(tmp_path: Path) -> None:
+    root = corpus(tmp_path, 1)
+    (root / "labels/c0.csv").unlink()
+    faces = table(root / "features/visual/c0.csv", rate=30.0, columns=3)
+    clip = read_clip(clip_files(root), WIDTHS)
+    np.testing.assert_array_equal(clip.time_s, faces["time_s"])
+    assert np.isnan(clip.labels).all()
+    (root / "features/visual/c0.csv").unlink()
+    heard = read_clip(clip_files(root), WIDTHS)
+    assert len(heard) == 50
+    assert heard.visual.shape == (50, 3)
+    assert not heard.face_found.any()
+
+
+def test_an_empty_cell_of_the_labels_is_a_step_not_annotated(tmp_path: Path) -> None:
+    root = corpus(tmp_path, 1)
+    cells = ["time_s,valence,arousal", "0,0.1,0.2", "0.04,,0.2", "0.08,nan,nan"]
+    (root / "labels/c0.csv").write_text("\n".join(cells) + "\n")
+    clip = read_clip(clip_files(root), WIDTHS)
+    assert np.isfinite(clip.labels).all(axis=1).tolist() == [True, False, False]
+    assert len(clip) == 3
+
+
+def test_cues_come_along_by_name_and_the_nearest_row_counts(tmp_path: Path) -> None:
+    root = corpus(tmp_path, 1)
+    cues = pd.DataFrame({"time_s": [0.0, 1.0], "face_score": [0.5, 0.9], "sound_level": [-20.0, -30.0]})
+    (root / "features/quality").mkdir()
+    cues.to_csv(root / "features/quality/c0.csv", index=False)
+    clip = read_clip(clip_files(root), WIDTHS)
+    assert clip.quality_names == ("face_score", "sound_level")
+    np.testing.assert_array_equal(clip.quality[:, 1], np.where(clip.time_s <= 0.5, -20, -30).astype(np.float32))
+
+
+def test_safetensors_hold_a_time_and_a_block_of_features(tmp_path: Path) -> None:
+    root = corpus(tmp_path, 1)
+    (root / "features/audio/c0.csv").unlink()
+    block = np.arange(100, dtype=np.float32).reshape(50, 2)
+    path = root / "features/audio/c0.safetensors"
+    save_file({"time_s": np.arange(50) / 25, "features": block}, path)
+    clip = read_clip({**clip_files(root), "audio": path}, WIDTHS)
+    np.testing.assert_array_equal(clip.audio, block)
+    save_file({"time_s": np.arange(49) / 25, "features": block}, path)
+    with pytest.raises(InputError, match="two tensors"):
+        read_table(path)
+
+
+def put(line: int, text: str) -> Callable[[list[str]], list[str]]:
+    return lambda lines: [*lines[: line - 1], text, *lines[line:]]
+
+
+BROKEN = {
+    "a word among numbers": ("audio", put(7, "0.2,x,1"), 7, "'x' in column 'f0' is no number"),
+    "a cell too few": ("audio", put(7, "0.2,1"), 7, "2 cells, but the header names 3 columns"),
+    "an empty cell": ("audio", put(7, "0.2,,1"), 7, "nan in column 'f0'"),
+    "infinity": ("visual", put(9, "0.28,1,inf,2"), 9, "inf in column 'f1'"),
+    "a time that goes back": ("audio", put(7, "0.1,1,1"), 7, "0.1 s comes after 0.16 s"),
+    "a time twice": ("audio", put(7, "0.16,1,1"), 7, "0.16 s is there twice"),
+    "no time": ("audio", put(7, ",1,1"), 7, "no time in this row"),
+    "a label above 1": ("labels", put(5, "0.12,0.1,3.7"), 5, "arousal 3.7 is outside [-1, 1]"),
+    "an infinite label": ("labels", put(5, "0.12,-inf,0.1"), 5, "valence -inf is outside [-1, 1]"),
+    "a row after an empty line": ("audio", lambda lines: [*lines[:4], "", *lines[4:6], "0.2,x,1"], 8, "'x'"),
+    "no row": ("audio", lambda lines: lines[:1], None, "no row below the header"),
+    "no time column": ("audio", put(1, "seconds,f0,f1"), 1, "no column `time_s`"),
+    "semicolons": ("audio", lambda lines: [line.replace(",", ";") for line in lines], 1, "commas between the names"),
+    "a column twice": ("audio", put(1, "time_s,f0,f0"), 1, "'f0' is there twice"),
+    "times in milliseconds": (
+        "labels", lambda lines: [lines[0], *(f"{float(x.split(',')[0]) * 1000 + 5000},0,0" for x in lines[1:])], None,
+        "write all times in seconds",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_table_is_named_with_file_row_and_remedy(tmp_path: Path, fault: str) -> None:
+    kind, change, row, words = BROKEN[fault]
+    files = clip_files(corpus(tmp_path, 1))
+    rewrite(files[kind], change)
+    with pytest.raises(InputError) as caught:
+        read_clip(files, WIDTHS)
+    named = caught.value.file
+    assert named == files[kind if fault != "times in milliseconds" else "audio"]
+    assert caught.value.row == row
+    assert words in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_an_empty_and_a_torn_file_are_named(tmp_path: Path) -> None:
+    for name, content in {"x.csv": b"", "x.parquet": b"PAR1 torn", "x.safetensors": b"torn"}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            read_table(tmp_path / name)
+        assert caught.value.file == tmp_path / name
+        assert caught.value.remedy
+
+
+def test_a_text_column_of_a_parquet_file_is_named(tmp_path: Path) -> None:
+    pd.DataFrame({"time_s": [0.0], "f0": [1.0], "name": ["x"]}).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="'name' holds"):
+        read_table(tmp_path / "x.parquet")
+
+
+def test_every_clip_of_the_table_of_partitions_is_indexed(tmp_path: Path) -> None:
+    root = corpus(tmp_path)
+    index = index_features(root)
+    assert index.problems == []
+    assert index.clips["clip"].tolist() == ["c0", "c1", "c2", "c3"]
+    assert index.clips["audio"].tolist() == [f"features/audio/c{i}.csv" for i in range(4)]
+    assert index.clips["quality"].tolist() == [""] * 4
+    assert feature_widths(root, index.clips) == WIDTHS
+
+
+def test_without_subjects_a_clip_counts_as_one_of_its_own(tmp_path: Path) -> None:
+    root = corpus(tmp_path)
+    (root / "partition.csv").write_text("clip,partition\nc0,train\nc1,train\nc2,validation\nc3,test\n")
+    assert index_features(root).clips["subject"].tolist() == ["c0", "c1", "c2", "c3"]
+
+
+def test_a_subject_in_two_partitions_is_an_error(tmp_path: Path) -> None:
+    root = corpus(tmp_path)
+    rewrite(root / "partition.csv", lambda lines: [line.replace("s3", "s0") for line in lines])
+    with pytest.raises(InputError, match="s0 in train and validation") as caught:
+        index_features(root)
+    assert (caught.value.file, caught.value.row) == (root / "partition.csv", 5)
+
+
+@pytest.mark.parametrize("text", ["", "name,set\nc0,train\n", "clip;partition\nc0;train\n"])
+def test_a_table_of_partitions_that_is_none_says_how_to_write_one(tmp_path: Path, text: str) -> None:
+    root = corpus(tmp_path)
+    (root / "partition.csv").write_text(text)
+    with pytest.raises(InputError, match="clip,partition"):
+        index_features(root)
+    (root / "partition.csv").unlink()
+    with pytest.raises(InputError, match="no such file"):
+        index_features(root)
+
+
+def test_what_does_not_fit_is_reported_and_costs_only_its_own_clip(tmp_path: Path) -> None:
+    root = corpus(tmp_path, 9)
+    table(root / "features/audio/c1.csv", columns=5)
+    rewrite(root / "features/visual/c2.csv", put(1, "time_s,f1,f0,f2"))
+    (root / "features/audio/c3.csv").unlink()
+    for modality in ("audio", "visual"):
+        (root / f"features/{modality}/c4.csv").unlink()
+    rewrite(root / "labels/c5.csv", put(1, "time_s,valence"))
+    rewrite(root / "partition.csv", lambda lines: [line.replace("c6,train", "c6,devel") for line in lines])
+    table(root / "features/audio/stranger.csv")
+    rewrite(root / "partition.csv", lambda lines: [*lines, "c0,test,s0"])
+    index = index_features(root)
+    assert index.clips["clip"].tolist() == ["c0", "c3", "c7", "c8"]
+    assert index.clips.set_index("clip").loc["c3", "audio"] == ""
+    told = {(row["clip"], row["file"], row["row"]): row["problem"] for row in index.problems}
+    assert "'f2' is one too many" in str(told["c1", "features/audio/c1.csv", 1])
+    assert "another order" in str(told["c2", "features/visual/c2.csv", 1])
+    assert "counts as absent" in str(told["c3", "features/audio", None])
+    assert "is left out" in str(told["c4", "features/audio", None])
+    assert "'arousal' is missing" in str(told["c5", "labels/c5.csv", 1])
+    assert "'devel' is no partition" in str(told["c6", "partition.csv", 8])
+    assert "listed twice" in str(told["c0", "partition.csv", 11])
+    assert told["stranger", "features/audio/stranger.csv", None] == "the clip is in no partition"
+    assert all(row["remedy"] for row in index.problems)
+    assert len(index.problems) == len(told) == 9  # c4 lacks two files
+
+
+def test_cues_are_had_by_all_clips_or_by_none(tmp_path: Path) -> None:
+    root = corpus(tmp_path)
+    for i in range(3):
+        table(root / f"features/quality/c{i}.csv", columns=1)
+    index = index_features(root)
+    assert index.clips["clip"].tolist() == ["c0", "c1", "c2"]
+    assert index.problems[0]["problem"] == "the clip has no cues, but others have"
+
+
+def test_a_corpus_without_a_usable_clip_or_without_one_modality_is_an_error(tmp_path: Path) -> None:
+    root = corpus(tmp_path)
+    for path in (root / "features/audio").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="no clip has audio features"):
+        feature_widths(root, index_features(root).clips)
+    for path in (root / "features/visual").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="no clip can be used"):
+        index_features(root)
+
+
+def test_one_broken_clip_is_a_row_of_problems_and_the_others_are_read(tmp_path: Path) -> None:
+    root = corpus(tmp_path / "corpus")
+    rewrite(root / "features/audio/c1.csv", put(7, "0.2,x,1"))
+    index = index_features(root)
+    tasks = {
+        clip: Task(
+            align_file,
+            tuple(clip_files(root, clip).values()),
+            {"kinds": tuple(clip_files(root, clip)), "widths": WIDTHS, "tolerance_s": None},
+            version=VERSION,
+        )
+        for clip in index.clips["clip"]
+    }
+    folder = tmp_path / "embeddings"
+    run_tasks(tasks, folder, ".safetensors", ExecutorConfig(kind="serial"))
+    clips, problems = clip_table(index.clips, results(folder, ".safetensors"), root)
+    assert clips["clip"].tolist() == ["c0", "c2", "c3"]
+    assert clips["frames"].tolist() == clips["annotated"].tolist() == [50, 50, 50]
+    (row,) = problems
+    assert {key: row[key] for key in ("clip", "file", "row")} == {
+        "clip": "c1", "file": "features/audio/c1.csv", "row": 7,
+    }  # fmt: skip
+    assert row["problem"] == "'x' in column 'f0' is no number"
+    assert "remove the column or the row" in str(row["remedy"])
+    write_timeline(folder / "c0.safetensors", target=tmp_path / "c0.parquet")
+    timeline = pd.read_parquet(tmp_path / "c0.parquet")
+    assert list(timeline.columns) == ["frame", "time_s", "valence", "arousal", "face_found", "audio_present"]
+    assert timeline["frame"].tolist() == list(range(50))
+
+
+@given(
+    st.text("abc x:.", min_size=1).filter(lambda t: ": " not in t and t.strip()), st.none() | st.integers(1, 9999),
+    st.none() | st.text("abc, ", min_size=1),
+)  # fmt: skip
+def test_the_text_of_an_error_is_taken_apart_into_what_it_was_made_of(
+    problem: str, row: int | None, remedy: str | None
+) -> None:
+    error = InputError(problem, Path("/corpus/features/audio/c1.csv"), row, remedy)
+    found = failure("c1", str(error), Path("/corpus"))
+    assert (found["file"], found["row"]) == ("features/audio/c1.csv", row)
+    assert (found["problem"], found["remedy"]) == (problem, remedy or "")
+
+
+def test_a_failure_that_is_no_input_error_is_told_as_it_is() -> None:
+    assert failure("c1", "MemoryError: 8 GB", Path("/corpus"))["problem"] == "MemoryError: 8 GB"

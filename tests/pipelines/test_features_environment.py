@@ -1,0 +1,186 @@
+"""The environment `features`: from a folder of tables to the report, beside the demo's results."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pandas as pd
+import pytest
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
+from pydantic import BaseModel
+
+from iaca.corpora.synthetic import SyntheticConfig, write_corpus
+from iaca.errors import InputError
+from iaca.pipeline_registry import register_pipelines
+from project import ROOT, copy_project, runner
+
+CORPUS = SyntheticConfig(clips=10, seconds=12.0, audio_dim=6, visual_dim=8, event_share=0.3)
+BROKEN = "clip00001"
+
+
+@pytest.fixture
+def project() -> Iterator[None]:
+    """Kedro's pipelines are those of the default environment again, whatever a test has loaded."""
+    bootstrap_project(ROOT)
+    yield
+    bootstrap_project(ROOT)
+
+
+def catalog_of(env: str | None, **ingestion: str) -> DataCatalog:
+    with KedroSession.create(ROOT, env=env, runtime_params={"ingestion": ingestion} if ingestion else None) as session:
+        return session.load_context().catalog
+
+
+def location(catalog: DataCatalog, name: str) -> Path:
+    dataset: Any = catalog[name]
+    path = Path(str(getattr(dataset, "_filepath", None) or dataset._path))
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+@pytest.mark.usefixtures("project")
+def test_the_environment_decides_which_pipelines_there_are_each_time_anew() -> None:
+    usual = set(pipelines)
+    catalog_of("features")
+    assert {"ingestion", "training", "evaluation", "__default__"} <= set(pipelines) < usual
+    assert {"faces", "audio", "demo_videos"}.isdisjoint(pipelines["__default__"].datasets())
+    catalog_of(None)
+    assert set(pipelines) == usual
+    assert "faces" in pipelines["__default__"].datasets()
+    catalog_of("test")
+    assert set(pipelines) == usual
+
+
+@pytest.mark.usefixtures("project")
+def test_the_default_pipeline_begins_at_the_corpus_and_nowhere_else() -> None:
+    catalog_of("features")
+    for name in set(pipelines) - {"training", "evaluation"}:
+        begins = {name for name in pipelines[name].inputs() if not name.startswith("params:")}
+        assert begins - {"checkpoints"} == {"corpus"}, name
+
+
+@pytest.mark.usefixtures("project")
+def test_the_root_of_the_command_line_reaches_the_corpus(tmp_path: Path) -> None:
+    assert location(catalog_of("features", root=str(tmp_path)), "corpus") == tmp_path
+    assert location(catalog_of("features"), "corpus") == Path("data/01_raw/features")
+    assert location(catalog_of(None), "corpus") == Path("data/01_raw/demo")
+
+
+@pytest.mark.usefixtures("project")
+def test_what_the_environment_makes_lies_beside_what_others_make() -> None:
+    usual, catalog = catalog_of(None), catalog_of("features")
+    written = pipelines["__default__"].all_outputs() | pipelines["benchmark"].all_outputs() | {"checkpoints"}
+    for name in written:
+        theirs, ours = location(usual, name), location(catalog, name)
+        scripted = str(theirs).startswith("data/08_reporting/benchmark")
+        assert ours == (theirs if scripted else theirs.parent / "features" / theirs.name), name
+        assert type(catalog[name]) is type(usual[name]), name
+
+
+def test_every_parameter_a_node_takes_is_typed() -> None:
+    for node in register_pipelines("features")["ingestion"].nodes:
+        typed = [h for h in get_type_hints(node.func).values() if isinstance(h, type) and issubclass(h, BaseModel)]
+        assert len(typed) == len([name for name in node.inputs if name.startswith("params:")]), node.name
+
+
+def test_an_importer_that_is_none_is_named() -> None:
+    with pytest.raises(InputError, match="no importer 'featurez'"):
+        register_pipelines("featurez")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten clips, one of them with a word among its numbers."""
+    root = tmp_path_factory.mktemp("corpus") / "S2"
+    write_corpus(CORPUS, root)
+    broken = root / f"features/audio/{BROKEN}.csv"
+    lines = broken.read_text().splitlines()
+    broken.write_text("\n".join([*lines[:4], "oops" + lines[4][1:], *lines[5:]]) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the environment has run from the features to the report."""
+    project = copy_project(tmp_path_factory.mktemp("features") / "project")
+    for small in ("training", "benchmark"):
+        shutil.copy(project / f"conf/test/parameters_{small}.yml", project / "conf/features")
+    done = runner(project)("kedro", "run", "--env", "features", "--params", f"ingestion.root={corpus}")
+    assert f"{BROKEN}: features/audio/{BROKEN}.csv, line 5: 'oops" in done.stdout + done.stderr
+    return project
+
+
+@pytest.mark.slow
+def test_features_become_a_report_and_a_broken_clip_costs_only_itself(made: Path) -> None:
+    data = made / "data"
+    clips = pd.read_csv(data / "02_intermediate/features/clips.csv")
+    assert sorted(clips["clip"]) == [f"clip{i:05d}" for i in range(10) if f"clip{i:05d}" != BROKEN]
+    problems = pd.read_csv(data / "02_intermediate/features/problems.csv")
+    (problem,) = problems.to_dict("records")
+    assert (problem["clip"], problem["file"], problem["row"]) == (BROKEN, f"features/audio/{BROKEN}.csv", 5)
+    page = (data / "08_reporting/features/report.html").read_text()
+    assert "synthetic S2" in page
+    assert "nothing about emotions of real people" in page
+    comparison = pd.read_csv(data / "08_reporting/features/comparison.csv")
+    assert set(comparison["model"]) == {"iaca", "concat"}
+    assert comparison["ccc_mean"].notna().all()
+    headline = json.loads((data / "08_reporting/features/headline.json").read_text())
+    assert "validation_ccc_valence" in headline
+    gates = pd.read_csv(data / "08_reporting/features/gate_scores.csv")
+    assert {"absent", "zeros", "noise", "other"} & set(gates["kind"])
+
+
+@pytest.mark.slow
+def test_nothing_is_written_where_the_demo_writes(made: Path) -> None:
+    for path in (p for p in (made / "data").rglob("*") if p.is_file() and p.name not in (".gitkeep", ".gitignore")):
+        assert path.relative_to(made / "data").parts[1] == "features", path
+
+
+@pytest.mark.slow
+def test_the_benchmark_begins_at_the_corpus_and_makes_only_what_is_missing(made: Path, corpus: Path) -> None:
+    words = ("kedro", "run", "--env", "features", "--pipelines", "benchmark", "--params", f"ingestion.root={corpus}")
+    done = runner(made)(*words)
+    assert "embeddings: 0 made, 9 up to date" in done.stdout + done.stderr
+    results = pd.read_csv(made / "data/08_reporting/benchmark.csv")
+    assert list(results.columns)[:6] == ["model", "seed", "corruption", "level", "ccc_valence", "ccc_arousal"]
+    assert results["ccc_valence"].notna().all()
+    assert "synthetic S2" in (made / "data/08_reporting/benchmark_summary.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_second_run_reads_only_what_has_changed_and_a_typo_is_refused(made: Path, corpus: Path) -> None:
+    run = ("kedro", "run", "--env", "features", "--pipelines", "ingestion", "--params")
+    labels = corpus / "labels/clip00000.csv"
+    labels.write_text(labels.read_text().replace("\n0.04,", "\n0.041,"))
+    changed = runner(made)(*run, f"ingestion.root={corpus}")
+    assert "embeddings: 1 made, 8 up to date" in changed.stdout + changed.stderr
+    refused = runner(made)(*run, f"ingestion.root={corpus},ingestion.tolerance=1", fails=True)
+    assert "tolerance" in refused.stdout + refused.stderr
+
+
+@pytest.mark.slow
+def test_a_root_that_is_not_there_is_named(made: Path, tmp_path: Path) -> None:
+    words = ("kedro", "run", "--env", "features", "--params", f"ingestion.root={tmp_path / 'nowhere'}")
+    told = runner(made)(*words, fails=True)
+    assert "There is no corpus at" in told.stdout + told.stderr
+
+
+@pytest.mark.slow
+def test_clips_named_by_numbers_keep_their_names_and_need_no_cues_events_or_subjects(tmp_path: Path) -> None:
+    write_corpus(CORPUS.model_copy(update={"clips": 6, "quality": False, "event_share": 0.0}), tmp_path / "corpus")
+    for path in (tmp_path / "corpus").glob("*/**/clip*"):
+        path.rename(path.with_name(path.name.replace("clip0000", "0")))
+    (tmp_path / "corpus/partition.csv").write_text("clip,partition\n00,train\n01,train\n02,validation\n03,test\n")
+    project = copy_project(tmp_path / "project")
+    given = f"ingestion.root={tmp_path / 'corpus'}"
+    runner(project)("kedro", "run", "--env", "features", "--to-nodes", "collect_labels", "--params", given)
+    labels = pd.read_parquet(project / "data/05_model_input/features/labels.parquet")
+    assert labels.groupby("clip").size().to_dict() == dict.fromkeys(["00", "01", "02", "03"], CORPUS.steps)
+    problems = pd.read_csv(project / "data/02_intermediate/features/problems.csv", dtype=str)
+    assert problems[["clip", "problem"]].to_numpy().tolist() == [
+        ["04", "the clip is in no partition"], ["05", "the clip is in no partition"],
+    ]  # fmt: skip
