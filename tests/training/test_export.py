@@ -1,0 +1,355 @@
+"""Exported models say what the model says, at any length, and carry what a user has to know."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import zipfile
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from synthetic_clips import AUDIO_DIM, VISUAL_DIM, clip
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from iaca.encoders.embedding import write_embedding
+from iaca.errors import InputError
+from iaca.fusion import PRESETS, FusionConfig, FusionModel, preset
+from iaca.training import TrainedModel, predict_clip, save_model
+from iaca.training.cues import presence
+from iaca.training.export import export_model, onnx_file
+from iaca.training.export.__main__ import main
+from iaca.training.export.check import check, onnx_runner
+from iaca.training.export.exportable import example, facts
+from iaca.training.export.onnx_file import onnx_bytes
+from iaca.training.export.program import BATCH, STEPS, program_bytes, trace
+from iaca.training.normalisation import Normalisation
+from iaca.training.per_dimension import PerDimension
+
+DOCS = Path(__file__).parents[2] / "docs" / "export.md"
+needs_onnx = pytest.mark.skipif(not all(map(find_spec, onnx_file.PACKAGES)), reason="needs pip install -e '.[export]'")
+SMALL = {"audio_dim": AUDIO_DIM, "visual_dim": VISUAL_DIM, "width": 8, "heads": 2, "temporal_layers": 1}
+CUES = ("mouth_motion", "sound_level", "synchrony", "not_ours")
+METADATA = {"caveat": "made up", "audio_encoder": "descriptors", "visual_encoder": "fer", "history": "long"}
+QUICK = {"concat", "iaca"}  # the others take minutes together
+NOT_PRESETS = {
+    "lstm": FusionConfig(**SMALL | {"temporal_layers": 2}, temporal="lstm", context="lstm"),
+    "small": FusionConfig(**SMALL, temporal="none", attention="ca", gate="dca"),
+    "fixed": FusionConfig(**SMALL, temporal="none", attention="jca_fixed", length=5, gate="none"),
+}
+
+every_preset = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PRESETS]
+)
+
+
+@cache
+def trained(name: str) -> TrainedModel:
+    """A small model of that name, no parameter of which is at its initial value."""
+    config = NOT_PRESETS.get(name) or preset(name, cues=CUES, **SMALL)
+    torch.manual_seed(0)
+    model, rng = FusionModel(config), np.random.default_rng(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    widths = (AUDIO_DIM, AUDIO_DIM, VISUAL_DIM, VISUAL_DIM, len(config.cues), len(config.cues))
+    moments = (0.5 + rng.random(width, dtype=np.float32) for width in widths)
+    return TrainedModel(config, model.state_dict(), Normalisation(*moments), {**METADATA, "preset": name})
+
+
+@cache
+def program(name: str) -> ExportedProgram:
+    return trace(trained(name))
+
+
+@cache
+def onnx(name: str) -> bytes:
+    return onnx_bytes(program(name), trained(name), facts(trained(name)))
+
+
+def session(name: str):
+    return pytest.importorskip("onnxruntime").InferenceSession(onnx(name), providers=["CPUExecutionProvider"])
+
+
+def said_by_the_model(model: TrainedModel, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the model itself says, its inputs normalised as in training."""
+    normalisation, padding = model.normalisation, inputs["padding"].numpy()
+    present = {m: inputs[f"{m}_present"].numpy() & padding for m in ("audio", "visual")}
+    normalised = {}
+    for m, there in present.items():
+        rows = zip(inputs[m].numpy(), there, strict=True)
+        normalised[m] = torch.from_numpy(np.stack([normalisation.apply(*row, m) for row in rows]))
+    if "quality" in inputs:
+        known = [presence(model.config.cues, *row) for row in zip(*present.values(), strict=True)]
+        cues = np.where(np.stack(known), inputs["quality"].numpy(), np.float32(np.nan))
+        normalised["quality"] = torch.from_numpy(normalisation.apply_cues(cues))
+    with torch.inference_mode():
+        output = model.build()(**(inputs | normalised))
+    gates = {f"gate_{name}": weights for name, weights in output.gates.items()}
+    return {"prediction": output.prediction, **gates, "observed": output.observed}
+
+
+def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
+    assert list(found) == list(expected)
+    assert torch.equal(found["observed"], expected["observed"])
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values, rtol=0, atol=tolerance, msg=lambda text, n=name: f"{n}: {text}")
+
+
+def batches(model: TrainedModel) -> list[dict[str, Tensor]]:
+    """Batches of other sizes than the traced one, with absent steps, padding, and NaN under the masks."""
+    sizes = ((1, 1), (1, 37), (4, 7))
+    assert all(b != BATCH and t != STEPS for b, t in sizes)
+    return [example(model, b, model.config.length or t, seed) for seed, (b, t) in enumerate(sizes)]
+
+
+@every_preset
+def test_every_preset_becomes_a_program_that_says_what_the_model_says(name: str) -> None:
+    model, module = trained(name), program(name).module()
+    for inputs in batches(model):
+        assert_same(module(**inputs), said_by_the_model(model, inputs), 1e-6)
+
+
+@needs_onnx
+@every_preset
+def test_every_preset_becomes_an_onnx_file_that_says_what_the_model_says(name: str) -> None:
+    model, run = trained(name), onnx_runner(onnx(name))
+    for inputs in batches(model):
+        assert_same(run(inputs), said_by_the_model(model, inputs), 1e-4)
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_an_lstm_of_any_length_can_be_exported() -> None:
+    model, module, run = trained("lstm"), program("lstm").module(), onnx_runner(onnx("lstm"))
+    for inputs in batches(model):
+        assert_same(module(**inputs), said_by_the_model(model, inputs), 1e-6)
+        assert_same(run(inputs), said_by_the_model(model, inputs), 1e-4)
+
+
+def test_a_torch_without_the_lstm_kernel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    with pytest.raises(InputError, match="can't export an LSTM Remedy: "):
+        trace(trained("lstm"))
+
+
+def test_a_network_per_dimension_comes_out_as_one_model() -> None:
+    config = NOT_PRESETS["small"]
+    torch.manual_seed(0)
+    weights = {name: torch.randn_like(x) for name, x in PerDimension(config).state_dict().items()}
+    model = replace(trained("small"), weights=weights, per_dimension=True)
+    inputs = example(model, 1, 8)
+    found = trace(model).module()(**inputs)
+    assert_same(found, said_by_the_model(model, inputs), 1e-6)
+    assert {"gate_valence_audio", "gate_arousal_visual"} < set(found)
+
+
+def test_a_dimension_that_was_not_learned_is_nan() -> None:
+    model = replace(trained("small"), targets=("arousal",))
+    inputs = example(model, 1, 8)
+    module = trace(model).module()
+    found = module(**inputs)["prediction"]
+    assert found[..., 0].isnan().all()
+    torch.testing.assert_close(found[..., 1], said_by_the_model(model, inputs)["prediction"][..., 1])
+    assert check(model, lambda inputs: module(**inputs), 1e-6) <= 1e-6
+    assert json.loads(facts(model)["targets"]) == ["arousal"]
+
+
+@needs_onnx
+def test_what_stands_under_a_mask_has_no_influence() -> None:
+    run, inputs = onnx_runner(onnx("iaca")), example(trained("iaca"), 3, 20)
+    assert inputs["audio"].isnan().any()
+    assert inputs["visual"].isnan().any()
+    filled = {name: x.nan_to_num(nan=-1e30) if x.is_floating_point() else x for name, x in inputs.items()}
+    for name, values in run(inputs).items():
+        assert torch.equal(run(filled)[name], values)
+        assert not values.isnan().any()
+
+
+@needs_onnx
+def test_a_sequence_alone_and_in_a_padded_batch_are_told_the_same() -> None:
+    run, inputs = onnx_runner(onnx("iaca")), example(trained("iaca"), 3, 21)
+    alone = {name: x[-1:, :14] for name, x in inputs.items()}
+    assert inputs["padding"][-1].sum() == 14
+    for name, values in run(alone).items():
+        torch.testing.assert_close(run(inputs)[name][-1:, :14].float(), values.float(), rtol=0, atol=1e-6)
+
+
+@needs_onnx
+def test_the_program_in_the_docs_gives_the_predictions_of_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "iaca.onnx").write_bytes(onnx("iaca"))
+    write_embedding(clip(seed=3, steps=50), tmp_path / "video.safetensors")
+    (snippet,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
+    said: dict = {}
+    exec(compile(snippet, str(DOCS), "exec"), said)
+    expected = predict_clip(trained("iaca"), clip(seed=3, steps=50))
+    np.testing.assert_allclose(said["said"]["prediction"][0], expected.prediction, atol=1e-5)
+    np.testing.assert_array_equal(said["said"]["observed"][0], expected.observed)
+    for gate, weights in expected.gates.items():
+        np.testing.assert_allclose(said["said"][f"gate_{gate}"][0], weights, atol=1e-5)
+    assert "made up" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_unknown_cue_is_told_by_nan() -> None:
+    model, module = trained("iaca_plus"), program("iaca_plus").module()
+    inputs = example(model, 2, 9)
+    unknown = module(**inputs | {"quality": torch.full_like(inputs["quality"], torch.nan)})
+    means = torch.from_numpy(model.normalisation.quality_mean).expand_as(inputs["quality"])
+    assert_same(unknown, module(**inputs | {"quality": means}), 1e-6)
+    assert not torch.allclose(unknown["prediction"], module(**inputs)["prediction"])
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_raw_cues_give_the_predictions_of_the_pipeline() -> None:
+    some, names = clip(seed=4, steps=40), CUES[:3]
+    cues = np.random.default_rng(0).normal(1, 2, (40, 3)).astype(np.float32)
+    some = replace(some, quality=cues, quality_names=names)
+    expected = predict_clip(trained("iaca_plus"), some)
+    arrays = {"audio": some.audio, "visual": some.visual, "audio_present": some.audio_present,
+              "visual_present": some.face_found, "padding": np.ones(40, np.bool_),
+              "quality": np.column_stack([cues, np.full(40, np.nan, np.float32)])}  # fmt: skip
+    found = onnx_runner(onnx("iaca_plus"))({name: torch.from_numpy(array[None]) for name, array in arrays.items()})
+    np.testing.assert_allclose(found["prediction"][0], expected.prediction, atol=1e-5)
+    for gate, weights in expected.gates.items():
+        np.testing.assert_allclose(found[f"gate_{gate}"][0], weights, atol=1e-5)
+
+
+@needs_onnx
+def test_an_onnx_file_names_what_goes_in_and_out_and_leaves_batch_and_length_open() -> None:
+    inputs, outputs = ({value.name: value.shape for value in some} for some in (
+        session("iaca").get_inputs(), session("iaca").get_outputs()
+    ))  # fmt: skip
+    both = ["batch", "steps"]
+    masks = dict.fromkeys(("audio_present", "visual_present", "padding"), both)
+    assert inputs == {"audio": [*both, AUDIO_DIM], "visual": [*both, VISUAL_DIM], **masks}
+    gates = {f"gate_{name}": [*both, 2] for name in ("audio", "visual", "modalities")}
+    assert outputs == {"prediction": [*both, 2], **gates, "observed": both}
+
+
+@needs_onnx
+def test_a_model_with_its_length_in_its_weights_takes_that_length_alone() -> None:
+    model, length = session("fixed"), trained("fixed").config.length
+    assert [value.shape[:2] for value in model.get_inputs()] == [["batch", length]] * 5
+    shorter = {name: x.numpy() for name, x in example(trained("fixed"), 2, length - 1).items()}
+    with pytest.raises(Exception, match="invalid dimensions"):
+        model.run(None, shorter)
+
+
+@needs_onnx
+def test_both_kinds_of_file_carry_where_the_model_comes_from() -> None:
+    told = session("concat").get_modelmeta().custom_metadata_map
+    content = program_bytes(program("concat"), facts(trained("concat")))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        extra = {name.split("/")[-1]: archive.read(name).decode() for name in archive.namelist() if "/extra/" in name}
+    assert extra == told == facts(trained("concat"))
+    assert FusionConfig.model_validate_json(told["config"]) == trained("concat").config
+    assert {name: told[name] for name in ("caveat", "audio_encoder", "visual_encoder", "preset")} == {
+        "caveat": "made up", "audio_encoder": "descriptors", "visual_encoder": "fer", "preset": "concat"
+    }  # fmt: skip
+    labels = json.loads(session("iaca").get_modelmeta().custom_metadata_map["gate_labels"])
+    assert labels["gate_modalities"] == ["audio", "visual"]
+    assert set(labels) == {output.name for output in session("iaca").get_outputs()} - {"prediction", "observed"}
+
+
+@needs_onnx
+def test_no_file_says_where_it_was_made() -> None:
+    folders = [str(Path(place).resolve()).encode() for place in (__file__, torch.__file__, onnx_file.__file__)]
+    for content in (onnx("concat"), program_bytes(program("concat"), {})):
+        assert not any(folder in content for folder in folders)
+        assert b".py" not in content
+
+
+@needs_onnx
+def test_the_same_model_gives_the_same_bytes() -> None:
+    again = trace(trained("concat"))
+    assert onnx_bytes(again, trained("concat"), facts(trained("concat"))) == onnx("concat")
+    assert program_bytes(again, {}) == program_bytes(program("concat"), {})
+
+
+@needs_onnx
+@pytest.mark.parametrize("form", ["onnx", "torch"])
+def test_the_command_writes_a_file_that_can_be_used(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = trained("concat")
+    save_model(model, tmp_path / "mine.safetensors")
+    main([str(tmp_path / "mine.safetensors"), str(tmp_path / "out"), "--format", form])
+    (written,) = (tmp_path / "out").iterdir()
+    assert written.name == {"onnx": "mine.onnx", "torch": "mine.pt2"}[form]
+    assert capsys.readouterr().out.startswith(f"{written}: differs from the model by ")
+    run = onnx_runner(written.read_bytes()) if form == "onnx" else None
+    inputs = example(model, 2, 5)
+    found = run(inputs) if run else torch.export.load(written).module()(**inputs)  # our own file, made a line ago
+    assert_same(found, said_by_the_model(model, inputs), 1e-4)
+
+
+def test_the_command_says_what_is_wrong_with_a_model_file(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"error: .*none\.safetensors: there is no such model file Remedy: "):
+        main([str(tmp_path / "none.safetensors"), str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("package", onnx_file.PACKAGES)
+def test_a_missing_package_is_named_with_its_remedy(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in onnx_file.PACKAGES:  # as if the others were there
+        monkeypatch.setitem(sys.modules, name, None if name == package else sys)
+    with pytest.raises(InputError, match=rf"needs {package} Remedy: pip install -e '\.\[export\]'"):
+        export_model(trained("concat"), tmp_path / "model.onnx")
+
+
+def test_a_folder_that_can_not_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(InputError, match=r"model\.pt2: can't be written .*Remedy: name another folder"):
+        export_model(trained("audio"), tmp_path / "taken" / "model.pt2", "torch")
+
+
+def test_a_model_too_large_for_one_onnx_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_file, "LARGEST", 100)
+    with pytest.raises(InputError, match="an ONNX file at most 100 Remedy: give --format torch"):
+        onnx_bytes(program("concat"), trained("concat"), {})
+
+
+@pytest.mark.parametrize("wrong", [0.01, torch.nan])
+def test_an_export_that_says_something_else_is_refused(wrong: float) -> None:
+    model = trained("concat")
+
+    def run(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        said = said_by_the_model(model, inputs)
+        return said | {"prediction": said["prediction"] + wrong}
+
+    assert check(model, lambda inputs: said_by_the_model(model, inputs), 1e-4) <= 1e-6
+    with pytest.raises(InputError, match="differs from the model by"):
+        check(model, run, 1e-4)
+
+
+def test_a_gate_that_differs_is_noticed_too() -> None:
+    model = trained("iaca")
+
+    def run(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        said = said_by_the_model(model, inputs)
+        return said | {"gate_modalities": said["gate_modalities"].flip(-1)}
+
+    with pytest.raises(InputError, match="differs from the model by"):
+        check(model, run, 1e-4)
+
+
+@needs_onnx
+def test_the_locked_onnxruntime_is_one_that_reports_to_nobody() -> None:
+    """From 1.29 on its Linux packages send usage data to their maker unless told not to."""
+    assert tuple(int(part) for part in version("onnxruntime").split(".")[:2]) < (1, 29)
