@@ -9,6 +9,7 @@ import numpy as np
 from iaca.encoders.embedding import ClipEmbedding
 
 AUDIO_DIM, VISUAL_DIM = 6, 8
+CUES = ("face_score", "snr_estimate", "synchrony")  # of the face, of the voice, of both
 
 
 def smooth(rng: np.random.Generator, steps: int) -> np.ndarray:
@@ -29,6 +30,7 @@ def clip(seed: int, steps: int = 60, noise: float = 1.0) -> ClipEmbedding:
     labels = np.tanh(0.5 * latent).astype(np.float32)
     labels[: steps // 20] = np.nan
     place = np.arange(steps) / steps
+    quality = np.random.default_rng((seed, 1)).normal([0.9, 20.0, 0.4], [0.05, 5.0, 0.2], (steps, len(CUES)))
     return ClipEmbedding(
         audio=audio.astype(np.float32),
         visual=visual.astype(np.float32),
@@ -36,8 +38,8 @@ def clip(seed: int, steps: int = 60, noise: float = 1.0) -> ClipEmbedding:
         face_found=(place < 0.3) | (place > 0.45),
         time_s=np.arange(steps) / 25.0,
         labels=labels,
-        quality=np.zeros((steps, 1), np.float32),
-        quality_names=("face_score",),
+        quality=quality.astype(np.float32),
+        quality_names=CUES,
         metadata={"audio_encoder": "descriptors", "visual_encoder": "fer", "clip_seed": str(seed)},
     )
 

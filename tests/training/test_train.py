@@ -12,42 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from short_runs import MODEL, PLUS, SHORT, TRAIN, VALIDATION, equal, run_until
 from synthetic_clips import AUDIO_DIM, VISUAL_DIM, clips
 
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, preset
 from iaca.training import TrainedModel, TrainingConfig
-from iaca.training.module import FusionTraining, warmup_cosine
+from iaca.training.module import FusionTraining
 from iaca.training.train import train
-
-TRAIN, VALIDATION = clips(6), clips(3, first=100)
-SHORT = TrainingConfig(length=30, hop=20, batch_size=4, epochs=4, accelerator="cpu")
-MODEL = preset("iaca", AUDIO_DIM, VISUAL_DIM, width=8, heads=2, temporal_layers=1)
-
-
-class PowerCutError(Exception):
-    """What a power cut looks like from the inside."""
-
-
-def run_until(epoch: int, monkeypatch: pytest.MonkeyPatch, *run: object) -> None:
-    """Train, and lose power in the middle of an epoch."""
-    step = FusionTraining.training_step
-
-    def stops(self: FusionTraining, batch: dict, index: int) -> torch.Tensor:
-        if self.current_epoch == epoch and index == 1:
-            raise PowerCutError
-        return step(self, batch, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(FusionTraining, "training_step", stops)
-        with pytest.raises(PowerCutError):
-            train(*run)
-
-
-def equal(one: TrainedModel, other: TrainedModel) -> bool:
-    return one.weights.keys() == other.weights.keys() and all(
-        torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items()
-    )
 
 
 @pytest.fixture(scope="module")
@@ -139,16 +111,20 @@ def test_progress_is_one_bar_of_epochs(tmp_path: Path, capfd: pytest.CaptureFixt
 
 def test_the_best_epoch_is_kept_and_its_scores_are_told(undisturbed: tuple) -> None:
     model, history = undisturbed
-    assert list(history.columns) == ["epoch", "loss", "learning_rate", "score", "clean_valence", "clean_arousal",
-                                     "corrupted_valence", "corrupted_arousal"]  # fmt: skip
+    assert list(history.columns) == ["epoch", "train_loss", "learning_rate", "score", "clean_valence", "clean_arousal",
+                                     "corrupted_valence", "corrupted_arousal", "validation_ccc_valence",
+                                     "validation_ccc_arousal"]  # fmt: skip
     assert history["epoch"].tolist() == [0, 1, 2, 3]
     means = history[["clean_valence", "clean_arousal", "corrupted_valence", "corrupted_arousal"]].mean(axis=1)
     np.testing.assert_allclose(history["score"], means)
+    np.testing.assert_allclose(history["score"], history.filter(like="validation_ccc_").mean(axis=1))
     best = history.loc[history["score"].idxmax()]
     assert model.metadata["epoch"] == str(int(best["epoch"]))
     assert float(model.metadata["validation_score"]) == pytest.approx(best["score"], abs=1e-6)
     assert model.metadata["audio_encoder"] == "descriptors"
-    assert "validation_learning_rate" not in model.metadata
+    assert {name for name in model.metadata if name.startswith("validation_")} == {
+        "validation_score", "validation_clean_valence", "validation_clean_arousal", "validation_corrupted_valence",
+        "validation_corrupted_arousal"}  # fmt: skip
     assert "clip_seed" not in model.metadata  # the clips differ in it
 
 
@@ -181,7 +157,7 @@ def test_a_folder_that_was_moved_starts_afresh(
 
 @pytest.mark.parametrize("name", ["iaca", "concat"])
 def test_two_latent_trajectories_are_learned_in_a_few_epochs(name: str, tmp_path: Path) -> None:
-    config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=8, learning_rate=3e-3, accelerator="cpu")
+    config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=8, learning_rate=3e-3, accelerator="cpu", threads=1)
     fusion = preset(name, AUDIO_DIM, VISUAL_DIM, width=16, heads=2)
     _, history = train(fusion, config, clips(16, steps=120), clips(6, first=100, steps=120), tmp_path)
     best = history.loc[history["score"].idxmax()]
@@ -191,7 +167,7 @@ def test_two_latent_trajectories_are_learned_in_a_few_epochs(name: str, tmp_path
 
 
 def test_each_modality_alone_learns_what_it_sees(tmp_path: Path) -> None:
-    config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=6, learning_rate=3e-3, accelerator="cpu")
+    config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=6, learning_rate=3e-3, accelerator="cpu", threads=1)
     data, held_out = clips(12, steps=120, noise=2.0), clips(6, first=100, steps=120, noise=2.0)
     gaps = {}
     for modality in ("audio", "visual"):
@@ -213,10 +189,11 @@ def test_a_fixed_length_trains_on_windows_of_that_length(tmp_path: Path) -> None
         train(fixed, SHORT.model_copy(update={"length": 20}), TRAIN, VALIDATION, tmp_path)
 
 
-def test_mixed_precision_trains(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fusion", [MODEL, PLUS], ids=["iaca", "iaca_plus"])
+def test_mixed_precision_trains(fusion: FusionConfig, tmp_path: Path) -> None:
     mixed = SHORT.model_copy(update={"precision": "bf16-mixed", "epochs": 2})
-    model, history = train(MODEL, mixed, TRAIN, VALIDATION, tmp_path)
-    assert np.isfinite(history["loss"]).all()
+    model, history = train(fusion, mixed, TRAIN, VALIDATION, tmp_path)
+    assert np.isfinite(history["train_loss"]).all()
     assert {tensor.dtype for tensor in model.weights.values()} == {torch.float32}
 
 
@@ -228,11 +205,3 @@ def test_clips_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
         train(MODEL, SHORT, {}, VALIDATION, tmp_path)
     with pytest.raises(InputError, match="clip clip0 has embeddings of width"):
         train(preset("iaca", 7, VISUAL_DIM, width=8), SHORT, TRAIN, VALIDATION, tmp_path)
-
-
-def test_the_learning_rate_warms_up_and_comes_down() -> None:
-    factors = [warmup_cosine(step, 100, 10.0) for step in range(101)]
-    assert np.diff(factors[:11]).min() > 0
-    assert factors[10] == pytest.approx(1.0)
-    assert np.diff(factors[10:]).max() < 0
-    assert factors[100] == pytest.approx(0.0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from synthetic_clips import AUDIO_DIM, VISUAL_DIM, blind, clip, clips
+from synthetic_clips import AUDIO_DIM, CUES, VISUAL_DIM, blind, clip, clips
 
 from iaca.errors import InputError
 from iaca.training.config import CorruptionConfig, TrainingConfig
@@ -129,7 +129,7 @@ def test_corruption_is_one_contiguous_segment_of_one_modality(kind: str, seed: i
     before = {f.name: getattr(clean, f.name).copy() for f in fields(Sample)}
     out = corrupt(clean, lambda: other, CorruptionConfig(share=1.0, kinds=(kind,)), np.random.default_rng(seed))
     assert same(clean, Sample(**before))  # the input is left alone
-    inputs = ("audio", "visual", "audio_present", "visual_present")
+    inputs = ("audio", "visual", "audio_present", "visual_present", "corrupted")
     assert same(replace(out, **{name: before[name] for name in inputs}), clean)  # the rest stays
     touched = [m for m in ("audio", "visual") if not np.array_equal(getattr(out, m), getattr(clean, m))]
     assert len(touched) <= 1
@@ -140,11 +140,39 @@ def test_corruption_is_one_contiguous_segment_of_one_modality(kind: str, seed: i
         seen = here[between] | (getattr(other, f"{m}_present")[between] if kind == "other" else False)
         assert set(between[seen]) <= set(moved)
         assert moved.max() < clean.padding.sum()
+        still = moved if kind == "absent" else moved[getattr(out, f"{m}_present")[moved]]
+        flagged = np.argwhere(out.corrupted)
+        assert flagged[:, 0].tolist() == still.tolist()  # what was observed and spoilt is known, step by step
+        assert (flagged[:, 1] == ("audio", "visual").index(m)).all()
+    if not touched:
+        assert not out.corrupted.any()
     if kind == "absent":
         assert not out.audio[~out.audio_present].any()
         assert not out.visual[~out.visual_present].any()
     if kind in {"zeros", "noise"}:
         assert np.array_equal(out.audio_present, clean.audio_present)
+
+
+def test_the_corruption_is_the_same_whether_or_not_a_model_reads_cues() -> None:
+    """Or models with cues and without would not be trained on the same data."""
+    config, cues = CorruptionConfig(share=1.0), CUES
+    windows = windows_of(CLIPS, 30, 20)
+    reads = WindowDataset(CLIPS, windows, 30, Normalisation.fit(CLIPS, cues), config, cues=cues)
+    for epoch in range(3):
+        for i in range(len(windows)):
+            with_cues, without = reads[(epoch, i)], dataset(config)[(epoch, i)]
+            assert with_cues.quality.shape == (30, 3)
+            assert same(replace(with_cues, quality=without.quality), without)
+
+
+def test_a_step_annotated_for_the_dimension_that_is_learned_counts() -> None:
+    one = CLIPS["clip0"]
+    labels = one.labels.copy()
+    labels[:, 1] = np.nan
+    half = replace(one, labels=labels)
+    assert not cut(half, 0, 70, NORMALISATION).valid.any()
+    assert cut(half, 0, 70, NORMALISATION, targets=("valence",)).valid.sum() == np.isfinite(labels[:, 0]).sum()
+    assert not cut(half, 0, 70, NORMALISATION, targets=("arousal",)).valid.any()
 
 
 def test_the_other_clip_is_another_one_whenever_there_is_another() -> None:
@@ -181,6 +209,12 @@ def test_batches_carry_every_field_by_name() -> None:
         ({"corruption": {"noise": (2.0, 1.0)}}, "noise"),
         ({"precision": "16-mixed"}, "precision"),
         ({"epoch": 3}, "epoch"),
+        ({"loss": {"form": "batch"}}, "form"),
+        ({"loss": {"mse": -1.0}}, "mse"),
+        ({"targets": ()}, "targets must be valence, arousal, or both"),
+        ({"targets": ("valence", "valence")}, "each once"),
+        ({"targets": ("valence",), "per_dimension": True}, "per_dimension=True"),
+        ({"schedule": "plateau", "plateau_patience": 8}, "plateau_patience=8"),
     ],
 )
 def test_training_settings_that_do_not_fit_are_refused(given: dict, named: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from iaca.training.config import CorruptionConfig, TrainingConfig
+from iaca.training.config import CorruptionConfig, LossConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from iaca.training.loss import ccc_loss
@@ -19,6 +19,7 @@ __all__ = [
     "BuiltModel",
     "ClipPrediction",
     "CorruptionConfig",
+    "LossConfig",
     "TrainedModel",
     "TrainingConfig",
     "ccc_loss",

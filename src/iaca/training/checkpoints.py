@@ -25,9 +25,10 @@ MACHINE = {"accelerator", "devices", "strategy", "num_nodes", "threads"}  # wher
 
 
 def data_fingerprint(clips: Mapping[str, ClipEmbedding]) -> str:
-    """SHA-256 over the names and arrays of clips, whatever their order."""
+    """SHA-256 over the names, cues and arrays of clips, whatever their order."""
     digest = hashlib.sha256()
     for name in sorted(clips):
+        digest.update("\0".join((name, *clips[name].quality_names)).encode())
         for array in (np.ascontiguousarray(getattr(clips[name], field)) for field in ARRAYS):
             digest.update(f"{name}\0{array.dtype}{array.shape}".encode())
             digest.update(array.data.cast("B") if array.size else b"")

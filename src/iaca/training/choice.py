@@ -27,6 +27,9 @@ class ModelChoice(Parameters):
         self.build(1, 1)
         return self
 
-    def build(self, audio_dim: int, visual_dim: int) -> FusionConfig:
-        """The full configuration for embeddings of these widths."""
-        return preset(self.preset, audio_dim, visual_dim, **self.changes)
+    def build(self, audio_dim: int, visual_dim: int, cues: tuple[str, ...] = ()) -> FusionConfig:
+        """The full configuration for embeddings of these widths, which come with these quality cues.
+
+        A model that reads none is not given any; `changes` may name the ones to be read.
+        """
+        return preset(self.preset, audio_dim, visual_dim, **{"cues": cues, **self.changes})

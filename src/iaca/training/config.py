@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from iaca.config import Parameters
 
 CorruptionKind = Literal["absent", "zeros", "noise", "other"]
+Target = Literal["valence", "arousal"]
+TARGETS: tuple[Target, ...] = ("valence", "arousal")  # in the order of the last axis of labels and predictions
 
 
 class CorruptionConfig(Parameters):
@@ -18,9 +20,11 @@ class CorruptionConfig(Parameters):
         share: of windows that are corrupted, in one modality each.
         whole: share of those that are corrupted from end to end.
         shortest, longest: bounds of the other corrupted segments, as a share of the window.
-        kinds: drawn evenly. `absent` takes the presence mask down; `zeros` leaves it up over mean features; `noise`
-            adds Gaussian noise; `other` puts in another clip's segment.
+        kinds: drawn evenly. `absent` takes the presence mask down: modality dropout, in contiguous segments; `zeros`
+            leaves it up over mean features; `noise` adds Gaussian noise that lasts; `other` puts in another clip's
+            segment.
         noise: bounds of the noise's standard deviation, in standard deviations of each feature.
+        noise_reach: bounds of how long it lasts, in steps; see `lasting_noise`.
     """
 
     share: float = Field(default=0.6, ge=0, le=1)
@@ -29,6 +33,7 @@ class CorruptionConfig(Parameters):
     longest: float = Field(default=0.8, gt=0, le=1)
     kinds: tuple[CorruptionKind, ...] = Field(default=("absent", "zeros", "noise", "other"), min_length=1)
     noise: tuple[float, float] = (1.0, 3.0)
+    noise_reach: tuple[float, float] = (0.3, 50.0)
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
@@ -36,7 +41,22 @@ class CorruptionConfig(Parameters):
             raise ValueError(f"shortest={self.shortest} is above longest={self.longest}")
         if not 0 <= self.noise[0] <= self.noise[1]:
             raise ValueError(f"noise={self.noise} must be two bounds in order, from 0 up")
+        if not 0 < self.noise_reach[0] <= self.noise_reach[1]:
+            raise ValueError(f"noise_reach={self.noise_reach} must be two numbers of steps in order, above 0")
         return self
+
+
+class LossConfig(Parameters):
+    """What is minimised, per dimension: 1 - CCC + `mse` * mean squared error, both over valid steps.
+
+    Attributes:
+        form: `pooled` takes the valid steps of a batch as one sequence; `window` takes the CCC of each window that has
+            at least two of them, and the mean over windows, as published code does [sibling: GRJCA].
+        mse: weight of the squared error.
+    """
+
+    form: Literal["pooled", "window"] = "pooled"
+    mse: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class TrainingConfig(Parameters):
@@ -47,9 +67,16 @@ class TrainingConfig(Parameters):
         length, hop: training windows, in steps [sibling: 300, 200]; the last window of a clip is right-aligned.
         batch_size: windows per batch and device.
         learning_rate, weight_decay: of AdamW.
-        warmup_epochs, epochs: linear warm-up, then a cosine down to zero at the last epoch.
+        schedule: of the learning rate, after a linear warm-up: `cosine` down to zero at the last epoch, or `plateau`,
+            times `plateau_factor` after each `plateau_patience` epochs in a row without a better validation score
+            [sibling: warm-up 5, factor 0.1, patience 5]. Never both.
+        warmup_epochs, epochs: length of the warm-up, and of the run.
         patience: epochs without a better validation score before training stops.
         gradient_clip: largest gradient norm.
+        loss: its form.
+        supervision: weight of what the injected corruption teaches the gates of `iaca_plus`, and of no other model.
+        targets: the dimensions that are learned and scored; the others have no meaning in what the model says.
+        per_dimension: train two models, one per dimension, into one model file [sibling: one model per dimension].
         corruption: of training windows, and of the corrupted half of the validation score.
         precision, accelerator, devices, strategy, num_nodes: as in `lightning.Trainer`.
         threads: of torch on the CPU while training; None leaves them as they are.
@@ -61,10 +88,17 @@ class TrainingConfig(Parameters):
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-3, ge=0)
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    plateau_factor: float = Field(default=0.1, gt=0, lt=1)
+    plateau_patience: int = Field(default=5, ge=1)
     warmup_epochs: float = Field(default=1.0, ge=0)
     epochs: int = Field(default=30, ge=1)
     patience: int = Field(default=8, ge=1)
     gradient_clip: float = Field(default=1.0, gt=0)
+    loss: LossConfig = LossConfig()
+    supervision: float = Field(default=0.3, ge=0, allow_inf_nan=False)
+    targets: tuple[Target, ...] = TARGETS
+    per_dimension: bool = False
     corruption: CorruptionConfig = CorruptionConfig()
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -72,6 +106,24 @@ class TrainingConfig(Parameters):
     strategy: str = "auto"
     num_nodes: int = Field(default=1, ge=1)
     threads: int | None = Field(default=None, ge=1)
+
+    @field_validator("targets")
+    @classmethod
+    def _in_canonical_order(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+        if not targets or len(set(targets)) < len(targets):
+            raise ValueError(f"targets must be valence, arousal, or both, each once; got {list(targets)}")
+        return tuple(target for target in TARGETS if target in targets)
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.per_dimension and self.targets != TARGETS:
+            raise ValueError(f"per_dimension=True trains a model for each dimension, but targets={list(self.targets)}")
+        if self.schedule == "plateau" and self.patience <= self.plateau_patience:
+            raise ValueError(
+                f"patience={self.patience} stops training before plateau_patience={self.plateau_patience} lowers the "
+                "learning rate"
+            )
+        return self
 
     @model_validator(mode="after")
     def _windows_leave_no_gap(self) -> Self:

@@ -3,44 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from iaca.training.config import CorruptionConfig
+from iaca.fusion.config import MODALITIES, Modality
+from iaca.training.config import CorruptionConfig, CorruptionKind
+from iaca.training.noise import draw_reach, lasting_noise
 from iaca.training.sample import Sample
+
+if TYPE_CHECKING:
+    from iaca.training.cue_simulation import CueSimulation
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What was drawn for a window.
+
+    Attributes:
+        modality, kind, segment: what happens to which steps.
+        scale, reach: of `noise`, in standard deviations of each feature, and in steps.
+        other: of `other`, the window of another clip.
+    """
+
+    modality: Modality
+    kind: CorruptionKind
+    segment: slice
+    scale: float = 0.0
+    reach: float = 1.0
+    other: Sample | None = None
 
 
 def corrupt(
-    sample: Sample, elsewhere: Callable[[], Sample], config: CorruptionConfig, rng: np.random.Generator
+    sample: Sample,
+    elsewhere: Callable[[], Sample],
+    config: CorruptionConfig,
+    rng: np.random.Generator,
+    cues: CueSimulation | None = None,
 ) -> Sample:
     """Maybe corrupt one contiguous segment of one modality; labels, and the steps that count, stay as they are.
 
+    What happens to the embeddings is the same whether or not a model reads cues: theirs is the last draw.
+
     Args:
         sample: a window of t steps; never changed itself.
-        elsewhere: draws a window of another clip, for the kind `other`.
+        elsewhere: draws a window of another clip, for the kind `other` and for cues of both modalities.
         config: shares and kinds.
         rng: the generator of this window in this epoch.
+        cues: what corruption does to the quality cues that the model reads.
     """
     if rng.random() >= config.share:
         return sample
-    modality = "audio" if rng.random() < 0.5 else "visual"
+    modality = MODALITIES[0 if rng.random() < 0.5 else 1]
     kind = config.kinds[int(rng.integers(len(config.kinds)))]
     segment = _segment(int(sample.padding.sum()), config, rng)
-    x, present = getattr(sample, modality).copy(), getattr(sample, f"{modality}_present").copy()
-    if kind in {"absent", "zeros"}:
-        x[segment] = 0.0  # the mean, since features are normalised
-    if kind == "absent":
-        present[segment] = False
+    damage = Damage(modality, kind, segment)
     if kind == "noise":
-        scale = np.float32(rng.uniform(*config.noise))
-        noise = scale * rng.standard_normal(x[segment].shape, dtype=np.float32)
+        damage = replace(damage, scale=rng.uniform(*config.noise), reach=draw_reach(rng, config.noise_reach))
+    elif kind == "other":
+        damage = replace(damage, other=elsewhere())
+    broken = _break(sample, damage, rng)
+    return broken if cues is None else cues.follow(broken, damage, elsewhere, rng)
+
+
+def _break(sample: Sample, damage: Damage, rng: np.random.Generator) -> Sample:
+    """The window with its damage done to the embeddings."""
+    modality, segment = damage.modality, damage.segment
+    x, present = getattr(sample, modality).copy(), getattr(sample, f"{modality}_present").copy()
+    hurt = present.copy()
+    if damage.kind in {"absent", "zeros"}:
+        x[segment] = 0.0  # the mean, since features are normalised
+    if damage.kind == "absent":
+        present[segment] = False
+    if damage.kind == "noise":
+        noise = np.float32(damage.scale) * lasting_noise(rng, x[segment].shape, damage.reach)
         x[segment] += np.where(present[segment, None], noise, np.float32(0.0))
-    if kind == "other":
-        other = elsewhere()
-        x[segment] = getattr(other, modality)[segment]
-        present[segment] = getattr(other, f"{modality}_present")[segment]
-    changes = {modality: x, f"{modality}_present": present}
+    if damage.other is not None:
+        x[segment] = getattr(damage.other, modality)[segment]
+        hurt[segment] = present[segment] = getattr(damage.other, f"{modality}_present")[segment]
+    corrupted = sample.corrupted.copy()
+    corrupted[segment, MODALITIES.index(modality)] = hurt[segment]
+    changes = {modality: x, f"{modality}_present": present, "corrupted": corrupted}
     return replace(sample, **changes)
 
 

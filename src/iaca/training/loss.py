@@ -1,4 +1,4 @@
-"""The concordance correlation coefficient as a loss, pooled over all valid steps of a batch."""
+"""The concordance correlation coefficient as a loss, pooled over all valid steps of a batch or window by window."""
 
 from __future__ import annotations
 
@@ -6,36 +6,27 @@ import torch
 from torch import Tensor
 
 from iaca.errors import InputError
+from iaca.training.config import LossConfig
 
 EPSILON = 1e-8  # keeps 0/0 of two constants at 0, with a finite gradient
+FEWEST = 2  # valid steps of a window that has a CCC
 
 
 def concordance(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
     """CCC = 2 cov / (var_x + var_y + (mean_x - mean_y)^2), with biased (N) moments [Lin, 1989].
 
     Args:
-        prediction, gold: (..., 2) valence, arousal; anything, NaN included, where not valid.
+        prediction, gold: (..., k), a column per dimension; anything, NaN included, where not valid.
         valid: (...) bool, the steps that count, all taken as one sequence.
 
     Returns:
-        (2,) in [-1, 1], float32 or better under any autocast; 0 for constants and where nothing is valid.
+        (k,) in [-1, 1], float32 or better under any autocast; 0 for constants and where nothing is valid.
 
     Raises:
         InputError: shapes that do not fit each other.
     """
-    if prediction.shape != gold.shape or prediction.shape[:-1] != valid.shape:
-        shapes = f"prediction {tuple(prediction.shape)}, gold {tuple(gold.shape)}, valid {tuple(valid.shape)}"
-        raise InputError(f"the shapes do not fit each other: {shapes}")
-    dtype = torch.promote_types(prediction.dtype, torch.float32)
-    counts = valid.bool()[..., None]  # (..., 1)
-    x = torch.where(counts, prediction.to(dtype), 0.0).flatten(0, -2)  # (n, 2); where() lets no gradient through
-    y = torch.where(counts, gold.to(dtype), 0.0).flatten(0, -2)
-    weight = counts.to(dtype).flatten(0, -2)  # (n, 1)
-    total = weight.sum().clamp(min=1.0)
-    mean_x, mean_y = x.sum(0) / total, y.sum(0) / total  # (2,)
-    dx, dy = (x - mean_x) * weight, (y - mean_y) * weight  # (n, 2), centred first: float32 keeps its digits
-    covariance, spread = (dx * dy).sum(0) / total, (dx.square() + dy.square()).sum(0) / total
-    return 2 * covariance / (spread + (mean_x - mean_y).square() + EPSILON)
+    _check(prediction, gold, valid)
+    return _ccc(*_flat(prediction, gold, valid.flatten()))
 
 
 def ccc_loss(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
@@ -52,3 +43,78 @@ def ccc_loss(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
         InputError: shapes that do not fit each other.
     """
     return (1.0 - concordance(prediction, gold, valid)).mean()
+
+
+def training_loss(prediction: Tensor, gold: Tensor, valid: Tensor, config: LossConfig) -> Tensor:
+    """What a run minimises: 1 - CCC in the form that is asked for, and the squared error by its weight.
+
+    Args:
+        prediction, gold: (b, t, k), a column per dimension that is learned.
+        valid: (b, t) bool. Other steps have exactly zero gradient, whatever stands there.
+        config: form and weight.
+
+    Returns:
+        Scalar, the mean over the dimensions; `ccc_loss` by default. Finite, with a finite gradient, whatever is valid.
+
+    Raises:
+        InputError: shapes that do not fit each other.
+    """
+    pooled = config.form == "pooled"
+    loss = 1.0 - (concordance if pooled else window_concordance)(prediction, gold, valid)  # (k,)
+    if config.mse > 0:
+        loss = loss + config.mse * squared_error(prediction, gold, valid)
+    return loss.mean()
+
+
+def window_concordance(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
+    """CCC of each window by itself, and the mean over those with at least two valid steps [sibling: GRJCA].
+
+    A window of constant gold gives 0, and no gradient: one of the reasons why the pooled form is the default.
+
+    Args:
+        prediction, gold: (b, t, k).
+        valid: (b, t) bool.
+
+    Returns:
+        (k,) in [-1, 1], float32 or better; 0 where no window qualifies.
+    """
+    _check(prediction, gold, valid)
+    scored = (valid.sum(dim=1) >= FEWEST)[:, None]  # (b, 1)
+    each = _ccc(*_observed(prediction, gold, valid))  # (b, k)
+    return torch.where(scored, each, 0.0).sum(0) / scored.sum().clamp(min=1)
+
+
+def squared_error(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
+    """Mean squared error over the valid steps of all windows, (..., k) -> (k,); 0 where nothing is valid."""
+    _check(prediction, gold, valid)
+    x, y, weight = _flat(prediction, gold, valid.flatten())
+    return (x - y).square().sum(0) / weight.sum().clamp(min=1.0)
+
+
+def _ccc(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """(..., n, k) twice, zero where not valid, and weights (..., n, 1) -> (..., k): the n steps are one sequence."""
+    total = weight.sum(-2, keepdim=True).clamp(min=1.0)  # (..., 1, 1)
+    mean_x, mean_y = x.sum(-2, keepdim=True) / total, y.sum(-2, keepdim=True) / total  # (..., 1, k)
+    dx, dy = (x - mean_x) * weight, (y - mean_y) * weight  # (..., n, k), centred first: float32 keeps its digits
+    covariance = (dx * dy).sum(-2, keepdim=True) / total
+    spread = (dx.square() + dy.square()).sum(-2, keepdim=True) / total
+    return (2 * covariance / (spread + (mean_x - mean_y).square() + EPSILON)).squeeze(-2)
+
+
+def _flat(prediction: Tensor, gold: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """All steps as one sequence: (n, k) twice, (n, 1)."""
+    return _observed(prediction.flatten(0, -2), gold.flatten(0, -2), valid)
+
+
+def _observed(prediction: Tensor, gold: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Both in float32 or better, zero where not valid; and 1 or 0, (..., 1). where() lets no gradient through."""
+    dtype = torch.promote_types(prediction.dtype, torch.float32)
+    counts = valid.bool()[..., None]
+    x, y = torch.where(counts, prediction.to(dtype), 0.0), torch.where(counts, gold.to(dtype), 0.0)
+    return x, y, counts.to(dtype)
+
+
+def _check(prediction: Tensor, gold: Tensor, valid: Tensor) -> None:
+    if prediction.shape != gold.shape or prediction.shape[:-1] != valid.shape:
+        shapes = f"prediction {tuple(prediction.shape)}, gold {tuple(gold.shape)}, valid {tuple(valid.shape)}"
+        raise InputError(f"the shapes do not fit each other: {shapes}")

@@ -18,10 +18,13 @@ from iaca.errors import InputError
 from iaca.files import replacing
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel
+from iaca.training.config import TARGETS, Target
 from iaca.training.normalisation import Normalisation
+from iaca.training.per_dimension import PerDimension, network
 
 HEADER = "iaca_model"  # one header entry: safetensors keeps several of them in no fixed order, and bytes would differ
-VERSION = 1
+VERSION, READ = 2, (1, 2)
+OLD_HEAD, HEAD = "head.", "head.regressors.0."  # in version 1 and since; 1 had neither cues nor single dimensions
 WEIGHTS, NORMALISATION = "model.", "normalisation."
 REMEDY = "give a model file written by the training pipeline, or train again"
 
@@ -35,24 +38,34 @@ class TrainedModel:
         weights: its state dict, float32, on the CPU.
         normalisation: of the embeddings, from the train partition.
         metadata: where it comes from: encoders, seed, data fingerprint, validation scores.
+        targets: the dimensions it was trained for.
+        per_dimension: it is two networks of this architecture, see `PerDimension`.
     """
 
     config: FusionConfig
     weights: dict[str, Tensor]
     normalisation: Normalisation
     metadata: dict[str, str]
+    targets: tuple[Target, ...] = TARGETS
+    per_dimension: bool = False
 
-    def build(self) -> FusionModel:
+    def build(self) -> FusionModel | PerDimension:
         """The model, ready to predict."""
-        model = FusionModel(self.config)
+        model = network(self.config, self.per_dimension)
         model.load_state_dict(self.weights)
         return model.eval()
 
 
 def save_model(model: TrainedModel, path: Path) -> None:
     """Write a model file, complete or not at all; the same model gives the same bytes."""
-    header = {"version": VERSION, "config": model.config.model_dump(mode="json"), "metadata": model.metadata}
-    arrays = {name: torch.from_numpy(array) for name, array in asdict(model.normalisation).items()}
+    header = {
+        "version": VERSION,
+        "config": model.config.model_dump(mode="json"),
+        "metadata": model.metadata,
+        "targets": model.targets,
+        "per_dimension": model.per_dimension,
+    }
+    arrays = {name: torch.from_numpy(a) for name, a in asdict(model.normalisation).items() if a.size}
     tensors = {WEIGHTS + name: tensor for name, tensor in model.weights.items()}
     tensors |= {NORMALISATION + name: tensor for name, tensor in arrays.items()}
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
@@ -74,11 +87,14 @@ def load_model(path: Path) -> TrainedModel:
         raise InputError("there is no such model file", path, remedy=REMEDY) from error
     except (SafetensorError, OSError) as error:
         raise InputError(f"not a whole safetensors file ({error})", path, remedy=REMEDY) from error
-    config = _config(header, path)
-    _check_tensors(tensors, _expected(config), path)
+    config, kind = _config(header, path), _kind(header, path)
+    if header["version"] == 1:
+        tensors = {name.replace(WEIGHTS + OLD_HEAD, WEIGHTS + HEAD): tensor for name, tensor in tensors.items()}
+    _check_tensors(tensors, _expected(config, kind[1]), path)
     weights = {name.removeprefix(WEIGHTS): tensor for name, tensor in tensors.items() if name.startswith(WEIGHTS)}
-    normalisation = {field.name: tensors[NORMALISATION + field.name].numpy() for field in fields(Normalisation)}
-    return TrainedModel(config, weights, Normalisation(**normalisation), dict(header["metadata"]))
+    kept = [field.name for field in fields(Normalisation) if NORMALISATION + field.name in tensors]
+    normalisation = Normalisation(**{name: tensors[NORMALISATION + name].numpy() for name in kept})
+    return TrainedModel(config, weights, normalisation, dict(header["metadata"]), *kind)
 
 
 def _header(text: str | None, path: Path) -> dict[str, Any]:
@@ -88,9 +104,10 @@ def _header(text: str | None, path: Path) -> dict[str, Any]:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError("the header of the model file is not JSON", path, remedy=REMEDY) from error
-    if not isinstance(header, dict) or header.get("version") != VERSION:
-        found = header.get("version") if isinstance(header, dict) else None
-        raise InputError(f"model file version {found!r}, this program reads {VERSION}", path, remedy=REMEDY)
+    found = header.get("version") if isinstance(header, dict) else None
+    if found not in READ or not isinstance(header, dict):
+        known = " and ".join(map(str, READ))
+        raise InputError(f"model file version {found!r}, this program reads {known}", path, remedy=REMEDY)
     return header
 
 
@@ -104,13 +121,24 @@ def _config(header: dict[str, Any], path: Path) -> FusionConfig:
         raise InputError(f"the header's configuration is not valid ({error})", path, remedy=REMEDY) from error
 
 
-def _expected(config: FusionConfig) -> dict[str, tuple[int, ...]]:
+def _kind(header: dict[str, Any], path: Path) -> tuple[tuple[Target, ...], bool]:
+    """The dimensions that a model was trained for, and whether it has a network for each."""
+    targets, per_dimension = header.get("targets", list(TARGETS)), header.get("per_dimension", False)
+    known = tuple(target for target in TARGETS if isinstance(targets, list) and target in targets)
+    if not known or list(known) != targets or not isinstance(per_dimension, bool):
+        said = f"targets {targets!r} and per_dimension {per_dimension!r}"
+        raise InputError(f"the header's {said} are not those of a model", path, remedy=REMEDY)
+    return known, per_dimension
+
+
+def _expected(config: FusionConfig, per_dimension: bool) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors of a model, found without allocating any."""
     with torch.device("meta"):
-        model = FusionModel(config)
+        model = network(config, per_dimension)
     shapes = {WEIGHTS + name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    for modality, dim in config.dims.items():
-        shapes |= {f"{NORMALISATION}{modality}_{moment}": (dim,) for moment in ("mean", "std")}
+    for name, dim in (*config.dims.items(), ("quality", len(config.cues))):
+        if dim > 0:
+            shapes |= {f"{NORMALISATION}{name}_{moment}": (dim,) for moment in ("mean", "std")}
     return shapes
 
 

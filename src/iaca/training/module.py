@@ -2,75 +2,98 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
-from iaca.training.config import TrainingConfig
-from iaca.training.loss import ccc_loss, concordance
+from iaca.training.config import TARGETS, TrainingConfig
+from iaca.training.loss import concordance, training_loss
+from iaca.training.schedule import learning_rate
 from iaca.training.seeds import Stream, torch_seed
+from iaca.training.supervision import gate_supervision
 
 Batch = dict[str, Tensor]
 CONDITIONS = ("clean", "corrupted")  # the validation loaders, in order
+INPUTS = ("audio", "visual", "audio_present", "visual_present", "padding")
 
 
 class FusionTraining(lightning.LightningModule):
     """Trains a `FusionModel` on windows; scores it by pooled CCC on clean and on corrupted validation windows.
 
-    Everything random is seeded anew at each epoch, so that an epoch is the same whether or not the run was interrupted
-    before it.
+    Everything random is seeded anew at each epoch, and the learning rate follows from the step and the history, so that
+    an epoch is the same whether or not the run was interrupted before it.
     """
 
     def __init__(self, fusion: FusionConfig, config: TrainingConfig, fingerprint: str):
         super().__init__()
         self.config, self.fingerprint = config, fingerprint
+        self.columns = [TARGETS.index(target) for target in config.targets]
+        self.supervised = fusion.learns_reliability and config.supervision > 0
         torch.manual_seed(torch_seed(config.seed, Stream.WEIGHTS))
         self.model = FusionModel(fusion)
         self.history: list[dict[str, float]] = []
-        self.losses: list[Tensor] = []
+        self.losses: dict[str, list[Tensor]] = {}
         self.scored: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
 
+    def setup(self, stage: str) -> None:
+        if self.config.threads is not None:  # the processes of `ddp_spawn` have settings of their own
+            torch.set_num_threads(self.config.threads)
+
     def forward(self, batch: Batch) -> FusionOutput:
-        output: FusionOutput = self.model(
-            batch["audio"], batch["visual"], batch["audio_present"], batch["visual_present"], batch["padding"]
-        )
+        quality = batch["quality"] if self.model.config.cues else None
+        output: FusionOutput = self.model(*(batch[name] for name in INPUTS), quality=quality)
         return output
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(torch_seed(self.config.seed, Stream.DROPOUT, self.current_epoch))
-        self.losses = []
+        self.losses = {}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        rate = learning_rate(self.config, self.global_step, steps, [row["score"] for row in self.history])
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = rate
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        loss = ccc_loss(self(batch).prediction, batch["labels"], batch["valid"])
-        self.losses.append(loss.detach())
+        output = self(batch)
+        loss = training_loss(*self._targets(output, batch), batch["valid"], self.config.loss)
+        said = {"train_loss": loss}
+        if self.supervised:
+            present = (batch["audio_present"], batch["visual_present"], batch["padding"])
+            said["supervision"] = gate_supervision(output.gates, batch["corrupted"], *present)
+            loss = loss + self.config.supervision * said["supervision"]
+        for name, value in said.items():
+            self.losses.setdefault(name, []).append(value.detach())
         return loss
 
     def on_validation_epoch_start(self) -> None:
         self.scored = {condition: [] for condition in CONDITIONS}
 
     def validation_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
-        scored = (self(batch).prediction.double(), batch["labels"].double(), batch["valid"])
-        self.scored[CONDITIONS[dataloader_idx]].append(scored)
+        prediction, gold = self._targets(self(batch), batch)
+        self.scored[CONDITIONS[dataloader_idx]].append((prediction.double(), gold.double(), batch["valid"]))
 
     def on_validation_epoch_end(self) -> None:
-        row: dict[str, float] = {"epoch": float(self.current_epoch)}
+        cccs = {}
         for condition, parts in self.scored.items():
             prediction, gold, valid = (torch.cat(column) for column in zip(*parts, strict=True))
-            valence, arousal = concordance(prediction, gold, valid).tolist()  # pooled over the partition
-            row |= {f"{condition}_valence": valence, f"{condition}_arousal": arousal}
-        row["score"] = sum(row[f"{c}_{d}"] for c in CONDITIONS for d in ("valence", "arousal")) / 4
-        self.log("score", row["score"])
-        self.history.append(row)
+            cccs[condition] = dict(zip(self.config.targets, concordance(prediction, gold, valid).tolist(), strict=True))
+        row = {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
+        means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in self.config.targets}
+        score = sum(means.values()) / len(means)
+        row |= {f"validation_ccc_{target}": mean for target, mean in means.items()}
+        self.log("score", score)
+        self.history.append({"epoch": float(self.current_epoch), "score": score, **row})
 
     def on_train_epoch_end(self) -> None:
-        learning_rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
-        self.history[-1] |= {"loss": torch.stack(self.losses).mean().item(), "learning_rate": learning_rate}
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        means = {name: torch.stack(values).mean() for name, values in self.losses.items()}
+        everywhere = {name: self.trainer.strategy.reduce(mean, reduce_op="mean") for name, mean in means.items()}
+        self.history[-1] |= {name: mean.item() for name, mean in everywhere.items()} | {"learning_rate": rate}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint |= {"fingerprint": self.fingerprint, "history": self.history}
@@ -78,17 +101,10 @@ class FusionTraining(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+    def configure_optimizers(self) -> torch.optim.Optimizer:
         config = self.config
-        optimizer = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
-        warmup = config.warmup_epochs * steps / config.epochs
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, steps, warmup))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
 
-
-def warmup_cosine(step: int, steps: int, warmup: float) -> float:
-    """Factor on the learning rate: linear over the first `warmup` steps, then half a cosine down to zero."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, steps - warmup))))
+    def _targets(self, output: FusionOutput, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Predictions and gold of the dimensions that are learned, (b, t, k) each."""
+        return output.prediction[..., self.columns], batch["labels"][..., self.columns]

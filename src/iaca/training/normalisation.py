@@ -1,22 +1,25 @@
-"""Mean and standard deviation of the embeddings, from what was really observed in the train partition."""
+"""Mean and standard deviation of embeddings and cues, from what was really observed in the train partition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
-
-FloatArray = NDArray[np.float32]
+from iaca.training.cues import FloatArray, read_cues
 
 
 def observed(clip: ClipEmbedding, modality: str) -> NDArray[np.bool_]:
     """(t,) bool, where a modality of a clip was observed."""
     return clip.audio_present if modality == "audio" else clip.face_found
+
+
+def _no_cues() -> FloatArray:
+    return np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -26,26 +29,39 @@ class Normalisation:
     Attributes:
         audio_mean, audio_std: (D_a,) float32; a feature that never varies has 1 as its deviation.
         visual_mean, visual_std: (D_v,) float32.
+        quality_mean, quality_std: (q,) float32, of the cues that the model reads, in its order.
     """
 
     audio_mean: FloatArray
     audio_std: FloatArray
     visual_mean: FloatArray
     visual_std: FloatArray
+    quality_mean: FloatArray = field(default_factory=_no_cues)
+    quality_std: FloatArray = field(default_factory=_no_cues)
 
     @classmethod
-    def fit(cls, clips: Mapping[str, ClipEmbedding]) -> Normalisation:
+    def fit(cls, clips: Mapping[str, ClipEmbedding], cues: Sequence[str] = ()) -> Normalisation:
         """Statistics over the observed steps of all clips.
 
+        Args:
+            clips: of the train partition.
+            cues: names of the quality cues that the model reads. A value that is not finite is an unknown one.
+
         Raises:
-            InputError: an observed step holds a value that is not finite; named by clip.
+            InputError: an observed step holds an embedding that is not finite; named by clip.
         """
-        return cls(*_moments(_seen(clips, "audio")), *_moments(_seen(clips, "visual")))
+        each = np.array([_moments(_known(clips, cue)) for cue in cues], np.float32).reshape(len(cues), 2)
+        return cls(*_moments(_seen(clips, "audio")), *_moments(_seen(clips, "visual")), *each.T.copy())
 
     def apply(self, x: FloatArray, present: NDArray[np.bool_], modality: str) -> FloatArray:
         """(t, D) normalised; zero, the mean, where the modality is not present (t,)."""
         mean, std = getattr(self, f"{modality}_mean"), getattr(self, f"{modality}_std")
         normalised: FloatArray = np.where(present[:, None], (x - mean) / std, np.float32(0.0))
+        return normalised
+
+    def apply_cues(self, cues: FloatArray) -> FloatArray:
+        """(t, q) normalised; zero, the mean, where NaN says that a cue is not known."""
+        normalised: FloatArray = np.nan_to_num((cues - self.quality_mean) / self.quality_std, nan=0.0)
         return normalised
 
 
@@ -59,6 +75,13 @@ def _seen(clips: Mapping[str, ClipEmbedding], modality: str) -> Iterable[NDArray
                 remedy="run the embedding pipeline again, or mark those steps as not observed",
             )
         yield rows
+
+
+def _known(clips: Mapping[str, ClipEmbedding], cue: str) -> Iterable[NDArray[np.float64]]:
+    """The known values of one cue of each clip, (n, 1)."""
+    for clip in clips.values():
+        values = read_cues(clip, [cue])
+        yield values[np.isfinite(values)].astype(np.float64)[:, None]
 
 
 def _moments(parts: Iterable[NDArray[np.float64]]) -> tuple[FloatArray, FloatArray]:

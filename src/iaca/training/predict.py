@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
 from iaca.fusion.model import FusionModel
+from iaca.training.config import TARGETS, Target
+from iaca.training.cues import FloatArray
 from iaca.training.model_file import TrainedModel
-from iaca.training.normalisation import FloatArray, Normalisation
+from iaca.training.normalisation import Normalisation
+from iaca.training.per_dimension import PerDimension
 from iaca.training.sample import cut
 from iaca.training.windows import collate, window_starts
 
@@ -26,7 +29,8 @@ class ClipPrediction:
     """What a model says about a clip of t steps.
 
     Attributes:
-        prediction: (t, 2) float32 valence, arousal in [-1, 1]; finite everywhere.
+        prediction: (t, 2) float32 valence, arousal in [-1, 1]; finite everywhere. A dimension that the model was not
+            trained for is NaN.
         gates: name -> (t, k) float32 weights that sum to one.
         observed: (t,) bool, at least one modality was there.
     """
@@ -40,14 +44,15 @@ class ClipPrediction:
 class BuiltModel:
     """A model ready to predict many clips, on the device it was built for."""
 
-    model: FusionModel
+    model: FusionModel | PerDimension
     normalisation: Normalisation
     device: torch.device
+    targets: tuple[Target, ...] = TARGETS
 
     @classmethod
     def of(cls, trained: TrainedModel, device: str | torch.device = "cpu") -> BuiltModel:
         """Build a trained model on a device."""
-        return cls(trained.build().to(device), trained.normalisation, torch.device(device))
+        return cls(trained.build().to(device), trained.normalisation, torch.device(device), trained.targets)
 
 
 def predict_clip(
@@ -57,7 +62,8 @@ def predict_clip(
 
     Args:
         model: trained, or built once for many clips.
-        clip: embeddings of t steps, of the widths the model was trained on.
+        clip: embeddings of t steps, of the widths the model was trained on. Of its quality cues the model gets those
+            that it reads, by name; one that the clip lacks is unknown at every step.
         window, hop: steps. A model with its length in its weights (`jca_fixed`) takes that for its window.
 
     Raises:
@@ -71,6 +77,7 @@ def predict_clip(
         return ClipPrediction(np.empty((0, 2), np.float32), empty, np.empty(0, np.bool_))
     averages = _average(_answers(built, clip, window, hop), len(clip))
     prediction = averages.pop("prediction").clip(-1.0, 1.0)
+    prediction[:, [target not in built.targets for target in TARGETS]] = np.nan
     return ClipPrediction(prediction, averages, clip.audio_present | clip.face_found)
 
 
@@ -101,12 +108,13 @@ def _answers(
     built: BuiltModel, clip: ClipEmbedding, window: int, hop: int
 ) -> Iterator[tuple[int, dict[str, FloatArray]]]:
     """(first step, name -> (window, k)) of each window; the last one may reach beyond the clip."""
+    config, normalisation = built.model.config, built.normalisation
     starts = window_starts(len(clip), window, hop)
-    length = window if built.model.config.length else min(window, len(clip))
+    length = window if config.length else min(window, len(clip))
+    names = ("audio", "visual", "audio_present", "visual_present", "padding", *(["quality"] if config.cues else []))
     for first in range(0, len(starts), WINDOWS_AT_ONCE):
         some = starts[first : first + WINDOWS_AT_ONCE]
-        batch = collate([cut(clip, start, length, built.normalisation) for start in some])
-        names = ("audio", "visual", "audio_present", "visual_present", "padding")
+        batch = collate([cut(clip, start, length, normalisation, cues=config.cues) for start in some])
         with torch.inference_mode():
             output = built.model(*(batch[name].to(built.device) for name in names))
         said = {"prediction": output.prediction, **output.gates}

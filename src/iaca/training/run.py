@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
 from iaca.encoders.embedding import read_embedding
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
-from iaca.training.model_file import TrainedModel, save_model
+from iaca.training.cues import shared_cues
+from iaca.training.history import history_of, with_history
+from iaca.training.model_file import save_model
 from iaca.training.train import train
 
-VERSION = "1"
-HISTORY = "history"
+__all__ = ["VERSION", "history_of", "train_file"]
+
+VERSION = "2"
 
 
 def train_file(
@@ -32,18 +32,15 @@ def train_file(
 ) -> None:
     """Train on the named clips among the embedding files and write the model, its origin in its metadata.
 
+    A model that reads quality cues is given those that all of these clips have, unless `choice` names them.
+
     Raises:
         InputError: a partition has no clip, or none that is annotated.
     """
     clips = {path.stem: read_embedding(path) for path in embeddings}
-    widths = next(((c.audio.shape[1], c.visual.shape[1]) for c in clips.values()), (1, 1))
+    audio_dim, visual_dim = next(((c.audio.shape[1], c.visual.shape[1]) for c in clips.values()), (1, 1))
     parts = [{name: clips[name] for name in names} for names in (train_clips, validation_clips)]
-    model, history = train(choice.build(*widths), training, parts[0], parts[1], checkpoints, progress)
+    fusion = choice.build(audio_dim, visual_dim, shared_cues(clips))
+    model, history = train(fusion, training, parts[0], parts[1], checkpoints, progress)
     origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
-    metadata = {**model.metadata, **origin, HISTORY: json.dumps(history.to_dict("list"))}
-    save_model(replace(model, metadata=metadata), target)
-
-
-def history_of(model: TrainedModel) -> pd.DataFrame:
-    """The history a model carries: one row per epoch."""
-    return pd.DataFrame(json.loads(model.metadata[HISTORY]))
+    save_model(with_history(replace(model, metadata={**model.metadata, **origin}), history), target)

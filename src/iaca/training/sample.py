@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.training.normalisation import FloatArray, Normalisation
+from iaca.training.config import TARGETS, Target
+from iaca.training.cues import BoolArray, FloatArray, read_cues
+from iaca.training.normalisation import Normalisation
 
-BoolArray = NDArray[np.bool_]
 Array = TypeVar("Array", FloatArray, BoolArray)
 
 
@@ -25,6 +26,8 @@ class Sample:
         padding: (t,) bool, True where the step exists.
         labels: (t, 2) float32 valence, arousal; NaN where not annotated.
         valid: (t,) bool, the steps that count: annotated, something observed, not counted by another window.
+        quality: (t, q) float32, the cues that the model reads, normalised; zero where not known or padded.
+        corrupted: (t, 2) bool (audio, visual), True where corruption was injected into what was observed.
     """
 
     audio: FloatArray
@@ -34,17 +37,37 @@ class Sample:
     padding: BoolArray
     labels: FloatArray
     valid: BoolArray
+    quality: FloatArray
+    corrupted: BoolArray
 
 
-def cut(clip: ClipEmbedding, start: int, length: int, normalisation: Normalisation, fresh: int = 0) -> Sample:
-    """`length` steps of a clip from step `start`, padded at the end; steps before `fresh` do not count."""
+def cut(
+    clip: ClipEmbedding,
+    start: int,
+    length: int,
+    normalisation: Normalisation,
+    fresh: int = 0,
+    cues: Sequence[str] = (),
+    targets: Sequence[Target] = TARGETS,
+) -> Sample:
+    """A window of a clip, clean.
+
+    Args:
+        clip: from which it is taken.
+        start, length: its steps; it is padded at the end.
+        normalisation: of embeddings and cues.
+        fresh: steps of the clip before this one do not count.
+        cues: names of the quality cues that the model reads, those of `normalisation`.
+        targets: the dimensions for which a step has to be annotated to count.
+    """
     stretch = slice(start, start + length)
     present = {"audio": clip.audio_present[stretch], "visual": clip.face_found[stretch]}
     audio = normalisation.apply(clip.audio[stretch], present["audio"], "audio")
     visual = normalisation.apply(clip.visual[stretch], present["visual"], "visual")
     labels = clip.labels[stretch]
     seen = present["audio"] | present["visual"]
-    valid = np.isfinite(labels).all(axis=1) & seen & (np.arange(start, start + len(labels)) >= fresh)
+    annotated = np.isfinite(labels[:, [TARGETS.index(target) for target in targets]]).all(axis=1)
+    valid = annotated & seen & (np.arange(start, start + len(labels)) >= fresh)
     exists = np.ones(len(labels), dtype=np.bool_)
     return Sample(
         audio=_padded(audio, length),
@@ -54,6 +77,8 @@ def cut(clip: ClipEmbedding, start: int, length: int, normalisation: Normalisati
         padding=_padded(exists, length),
         labels=_padded(labels, length),
         valid=_padded(valid, length),
+        quality=_padded(normalisation.apply_cues(read_cues(clip, cues, stretch)), length),
+        corrupted=np.zeros((length, 2), dtype=np.bool_),
     )
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.training.config import CorruptionConfig
+from iaca.training.config import TARGETS, CorruptionConfig, Target
 from iaca.training.corruption import corrupt
+from iaca.training.cue_simulation import CueSimulation
 from iaca.training.normalisation import Normalisation
 from iaca.training.sample import Sample, cut
 from iaca.training.seeds import Stream, generator
@@ -45,7 +46,7 @@ def windows_of(clips: Mapping[str, ClipEmbedding], length: int, hop: int, once: 
 
 
 class WindowDataset(Dataset[Sample]):
-    """Windows of clips by (epoch, index), corrupted where a corruption is given.
+    """Windows of clips by (epoch, index), corrupted where a corruption is given; with the cues that a model reads.
 
     What comes out depends on the seed, the epoch and the index, and on nothing that happened before: that is what makes
     a resumed run equal to an undisturbed one.
@@ -60,9 +61,13 @@ class WindowDataset(Dataset[Sample]):
         corruption: CorruptionConfig | None = None,
         seed: int = 0,
         stream: Stream = Stream.CORRUPTION,
+        cues: tuple[str, ...] = (),
+        targets: tuple[Target, ...] = TARGETS,
     ):
         self.clips, self.windows, self.length, self.normalisation = clips, windows, length, normalisation
         self.corruption, self.seed, self.stream = corruption, seed, stream
+        self.cues, self.targets = cues, targets
+        self.simulation = CueSimulation.of(cues, normalisation) if cues else None
         self.blocks = _blocks(windows)
 
     def __len__(self) -> int:
@@ -74,11 +79,11 @@ class WindowDataset(Dataset[Sample]):
         if self.corruption is None:
             return sample
         rng = generator(self.seed, self.stream, epoch, index)
-        return corrupt(sample, lambda: self._cut(self.elsewhere(index, rng)), self.corruption, rng)
+        return corrupt(sample, lambda: self._cut(self.elsewhere(index, rng)), self.corruption, rng, self.simulation)
 
     def _cut(self, index: int) -> Sample:
-        window = self.windows[index]
-        return cut(self.clips[window.clip], window.start, self.length, self.normalisation, window.fresh)
+        name, start, fresh = self.windows[index]
+        return cut(self.clips[name], start, self.length, self.normalisation, fresh, self.cues, self.targets)
 
     def elsewhere(self, index: int, rng: np.random.Generator) -> int:
         """A window of another clip, evenly drawn; of the same clip where there is no other."""

@@ -1,0 +1,76 @@
+"""What injected corruption does to quality cues: a simulation [ours], since cues are measured on pictures and sound.
+
+Training corrupts embeddings, long after sound and pictures are gone. The cues have to tell of it nevertheless, or a
+model would learn that they know nothing. What is assumed, in normalised units (standard deviations of a cue):
+
+absent      the cues of that modality, and those of both, are not known: 0
+zeros       the cues of that modality fall to `FLOOR`
+noise       the cues of that modality fall by `DROP` per standard deviation of the noise, each 0.5 to 1.5 times that
+other       the cues of that modality come with the other clip's segment
+
+A cue of both modalities (synchrony) can't be measured again without its two signals. Wherever something observed was
+corrupted it becomes that of unrelated streams: no agreement (0 before normalisation) on average, fluctuating around it
+as the cue of another clip's window fluctuates around its own mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from iaca.training.corruption import Damage
+from iaca.training.cues import BOTH, FloatArray, owners, presence
+from iaca.training.normalisation import Normalisation
+from iaca.training.sample import Sample
+
+FLOOR = -2.0
+DROP = 0.5
+
+
+@dataclass(frozen=True)
+class CueSimulation:
+    """Follows the damage to a window's embeddings in its cues.
+
+    Attributes:
+        cues: names of the q cues that the model reads.
+        no_agreement: (q,) float32, what 0 is after normalisation.
+    """
+
+    cues: tuple[str, ...]
+    no_agreement: FloatArray
+
+    @classmethod
+    def of(cls, cues: Sequence[str], normalisation: Normalisation) -> CueSimulation:
+        """For the cues that a normalisation was fitted on."""
+        return cls(tuple(cues), -normalisation.quality_mean / normalisation.quality_std)
+
+    def follow(
+        self, sample: Sample, damage: Damage, elsewhere: Callable[[], Sample], rng: np.random.Generator
+    ) -> Sample:
+        """The window whose embeddings are damaged, with cues to match; draws nothing if there are none."""
+        own, both = self._of(damage.modality), self._of(BOTH)
+        quality = sample.quality.copy()
+        steps = quality[damage.segment]  # a view
+        if damage.other is not None:
+            steps[:, own] = damage.other.quality[damage.segment][:, own]
+        elif damage.kind == "zeros":
+            steps[:, own] = FLOOR
+        elif damage.kind == "noise":
+            steps[:, own] -= DROP * damage.scale * rng.uniform(0.5, 1.5, len(own)).astype(np.float32)
+        if both and damage.kind != "absent":
+            steps[:, both] = self._unrelated(damage.other or elsewhere(), both)[damage.segment]
+        known = presence(self.cues, sample.audio_present, sample.visual_present)
+        return replace(sample, quality=np.where(known, quality, np.float32(0.0)))
+
+    def _of(self, owner: str) -> list[int]:
+        return [i for i, who in enumerate(owners(self.cues)) if who == owner]
+
+    def _unrelated(self, other: Sample, both: list[int]) -> FloatArray:
+        """(t, len(both)): no agreement, and another window's fluctuation where that has any."""
+        seen = (other.audio_present & other.visual_present)[:, None]  # (t, 1)
+        values = other.quality[:, both]
+        mean = values.sum(axis=0, where=seen) / max(int(seen.sum()), 1)
+        fluctuation: FloatArray = np.where(seen, values - mean, np.float32(0.0)) + self.no_agreement[both]
+        return fluctuation.astype(np.float32)

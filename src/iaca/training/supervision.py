@@ -1,0 +1,69 @@
+"""What the injected corruption teaches the gates of `iaca_plus`: training knows which modality it spoilt [ours].
+
+Letters: b batch, t steps, m a modality, S the gate across modalities, r_m reliability, p_m presence, c_m corruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+MODALITIES = ("audio", "visual")
+RARE = 0.05  # share of the observed steps below which a class no longer weighs a half
+
+
+def gate_supervision(
+    gates: Mapping[str, Tensor], corrupted: Tensor, present_a: Tensor, present_v: Tensor, padding: Tensor
+) -> Tensor:
+    """How far the gates are from what is known of the corruption; the sum of the terms whose gates are there.
+
+    `modalities`: -log S_healthy, the mean over steps where both are observed and exactly one of them is corrupted.
+    `reliability_m`: cross-entropy of (trusted, doubted), clean and corrupted observed steps weighing a half each; the
+    mean over the modalities that have such a gate.
+
+    Args:
+        gates: of a `FusionOutput`, (b, t, 2) each.
+        corrupted: (b, t, 2) bool (audio, visual), of a `Sample`.
+        present_a, present_v: (b, t) bool, True where that modality was observed.
+        padding: (b, t) bool, True where the step exists.
+
+    Returns:
+        Scalar >= 0, float32 or better. Where no step qualifies: exactly zero, with a gradient of zeros.
+    """
+    observed = torch.stack([present_a, present_v], dim=-1) & padding[..., None]  # (b, t, 2)
+    hurt = corrupted & observed
+    terms = [_healthy(gates["modalities"], hurt, observed)] if "modalities" in gates else []
+    told = [(gates[f"reliability_{m}"], i) for i, m in enumerate(MODALITIES) if f"reliability_{m}" in gates]
+    if told:
+        terms.append(torch.stack([_doubt(gate, hurt[..., i], observed[..., i]) for gate, i in told]).mean())
+    return torch.stack(terms).sum() if terms else torch.zeros((), device=corrupted.device)
+
+
+def _healthy(weights: Tensor, hurt: Tensor, observed: Tensor) -> Tensor:
+    """-log S_n where m is corrupted and n is not, both observed: (b, t, 2) each -> scalar."""
+    teaches = observed.all(dim=-1) & (hurt[..., 0] != hurt[..., 1])  # (b, t)
+    loss = _surprise(weights)  # (b, t, 2), -log S
+    right = torch.where(hurt[..., 0], loss[..., 1], loss[..., 0])  # of the healthy one
+    return torch.where(teaches, right, 0.0).sum() / teaches.sum().clamp(min=1)
+
+
+def _doubt(weights: Tensor, hurt: Tensor, observed: Tensor) -> Tensor:
+    """Cross-entropy of (trusted, doubted) (b, t, 2) against corruption (b, t), both classes weighing the same.
+
+    A class that has less than `RARE` of the observed steps weighs less in proportion: a few steps never steer a batch.
+    """
+    loss = _surprise(weights)  # (b, t, 2)
+    fewest = RARE * observed.sum()
+    halves = [
+        torch.where(steps, loss[..., i], 0.0).sum() / torch.maximum(steps.sum(), fewest).clamp(min=1.0)
+        for i, steps in enumerate((observed & ~hurt, hurt))
+    ]
+    return torch.stack(halves).mean()
+
+
+def _surprise(weights: Tensor) -> Tensor:
+    """-log of weights in float32 or better, finite for a weight of zero."""
+    exact = weights.to(torch.promote_types(weights.dtype, torch.float32))
+    return -exact.clamp(min=torch.finfo(torch.float32).tiny).log()

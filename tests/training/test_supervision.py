@@ -1,0 +1,126 @@
+"""What corruption teaches the gates: values by hand, and nothing where nothing is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from iaca.training.supervision import RARE, gate_supervision
+
+FALSE, TRUE = False, True
+
+
+def masks(*steps: tuple[bool, bool]) -> torch.Tensor:
+    """Steps of one sequence, (audio, visual) each -> (1, t, 2)."""
+    return torch.tensor(steps, dtype=torch.bool)[None]
+
+
+def supervise(
+    gates: dict[str, torch.Tensor],
+    corrupted: torch.Tensor,
+    present: torch.Tensor | None = None,
+    padding: torch.Tensor | None = None,
+) -> torch.Tensor:
+    present = torch.ones_like(corrupted) if present is None else present
+    padding = torch.ones_like(corrupted[..., 0]) if padding is None else padding
+    return gate_supervision(gates, corrupted, present[..., 0], present[..., 1], padding)
+
+
+def weights(*first: float) -> torch.Tensor:
+    """(1, t, 2) from the first of two weights at each step."""
+    column = torch.tensor(first)[None, :, None]
+    return torch.cat([column, 1 - column], dim=-1)
+
+
+def test_the_gate_across_modalities_learns_the_healthy_one_of_two() -> None:
+    gate = weights(0.9, 0.9, 0.9, 0.9)
+    corrupted = masks((TRUE, FALSE), (FALSE, TRUE), (TRUE, TRUE), (FALSE, FALSE))  # the last two say nothing
+    loss = supervise({"modalities": gate}, corrupted)
+    assert loss.item() == pytest.approx((-math.log(0.1) - math.log(0.9)) / 2, rel=1e-6)
+
+
+def test_there_is_no_choice_to_learn_where_one_modality_is_absent_or_the_step_is_padded() -> None:
+    gate = weights(0.5, 0.5, 0.8).requires_grad_()
+    corrupted = masks((TRUE, FALSE), (FALSE, TRUE), (TRUE, FALSE))
+    present = masks((TRUE, FALSE), (TRUE, FALSE), (TRUE, TRUE))
+    assert supervise({"modalities": gate}, corrupted, present).item() == pytest.approx(-math.log(0.2), rel=1e-6)
+    assert supervise({"modalities": gate}, corrupted, padding=torch.zeros(1, 3, dtype=torch.bool)).item() == 0.0
+
+
+def test_reliability_learns_what_was_corrupted_both_classes_weighing_the_same() -> None:
+    gate = weights(0.8, 0.8, 0.8, 0.3)
+    corrupted = masks((FALSE, FALSE), (FALSE, FALSE), (FALSE, FALSE), (TRUE, FALSE))
+    loss = supervise({"reliability_audio": gate}, corrupted)
+    assert loss.item() == pytest.approx((-math.log(0.8) - math.log(0.7)) / 2, rel=1e-6)
+    assert supervise({"reliability_visual": gate}, corrupted).item() == pytest.approx(
+        -(3 * math.log(0.8) + math.log(0.3)) / 8, rel=1e-6
+    )
+
+
+def test_a_rare_class_weighs_less_so_that_a_few_steps_never_steer_a_batch() -> None:
+    steps = 200
+    corrupted = torch.zeros(1, steps, 2, dtype=torch.bool)
+    corrupted[0, 0, 0] = True
+    trusted = torch.ones(steps)
+    trusted[0] = 0.5
+    loss = supervise({"reliability_audio": weights(*trusted)}, corrupted)
+    assert loss.item() == pytest.approx(-math.log(0.5) / (RARE * steps) / 2, rel=1e-5)
+
+
+def test_steps_that_were_not_observed_teach_reliability_nothing() -> None:
+    gate = weights(0.8, 0.2).requires_grad_()
+    loss = supervise(
+        {"reliability_audio": gate}, masks((FALSE, FALSE), (TRUE, FALSE)), masks((TRUE, TRUE), (FALSE, TRUE))
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(-math.log(0.8) / 2, rel=1e-6)
+    assert not gate.grad[0, 1].any()
+
+
+def test_the_terms_of_all_gates_add_up() -> None:
+    corrupted = masks((TRUE, FALSE), (FALSE, FALSE))
+    gates = {
+        "modalities": weights(0.4, 0.5),
+        "reliability_audio": weights(0.2, 0.9),
+        "reliability_visual": weights(0.7, 0.8),
+    }
+    alone = {name: supervise({name: gate}, corrupted).item() for name, gate in gates.items()}
+    reliability = (alone["reliability_audio"] + alone["reliability_visual"]) / 2
+    assert supervise(gates, corrupted).item() == pytest.approx(alone["modalities"] + reliability, rel=1e-6)
+
+
+def test_gates_of_other_names_are_left_alone() -> None:
+    gates = {"audio": weights(0.1), "valence_modalities": weights(0.1)}
+    assert supervise(gates, masks((TRUE, FALSE))).item() == 0.0
+
+
+def test_where_no_step_qualifies_it_is_exactly_zero_with_a_gradient_of_zeros() -> None:
+    gates = {
+        name: torch.tensor([[[1.0, 0.0], [0.0, 1.0]]], requires_grad=True)  # saturated, too
+        for name in ("modalities", "reliability_audio", "reliability_visual")
+    }
+    loss = supervise(gates, masks((TRUE, TRUE), (TRUE, TRUE)), masks((FALSE, FALSE), (FALSE, FALSE)))
+    loss.backward()
+    assert loss.item() == 0.0
+    for gate in gates.values():
+        assert torch.equal(gate.grad, torch.zeros(1, 2, 2))
+
+
+def test_saturated_gates_leave_loss_and_gradient_finite() -> None:
+    logits = torch.tensor([[[60.0, -60.0], [-200.0, 200.0]]], requires_grad=True)
+    gates = dict.fromkeys(("modalities", "reliability_audio"), torch.softmax(logits, dim=-1))
+    loss = supervise(gates, masks((TRUE, FALSE), (FALSE, TRUE)))
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+def test_it_is_computed_in_float32_under_autocast() -> None:
+    gate, corrupted = weights(0.9, 0.3), masks((TRUE, FALSE), (FALSE, TRUE))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = supervise({"modalities": gate}, corrupted)
+        coarse = supervise({"modalities": gate.bfloat16()}, corrupted)
+    assert inside.dtype == coarse.dtype == torch.float32
+    assert inside.item() == supervise({"modalities": gate}, corrupted).item()

@@ -1,0 +1,82 @@
+"""Several devices: processes that agree, started without running the caller's program again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_clips import clip
+
+from iaca.errors import InputError
+from iaca.training import TrainingConfig, load_model, predict_clip
+from iaca.training.launch import strategy_of
+
+PROGRAM = Path(__file__).parent / "two_processes.py"
+
+
+def on_two(**changes: object) -> TrainingConfig:
+    return TrainingConfig(accelerator="cpu", devices=2, **changes)
+
+
+# `ddp` is what Lightning would start by running the program twice
+@pytest.mark.parametrize("strategy", ["ddp_spawn", pytest.param("ddp", marks=pytest.mark.slow)])
+def test_two_processes_train_one_model_and_the_caller_runs_once(strategy: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, PROGRAM, tmp_path, strategy], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
+    assert [told["world"] for told in ranks] == [2, 2]
+    assert ranks[0]["pid"] != ranks[1]["pid"]
+    assert ranks[0]["weights"] == ranks[1]["weights"]
+    assert ranks[0]["history"] == ranks[1]["history"]
+
+    model, history = load_model(tmp_path / "model.safetensors"), pd.read_csv(tmp_path / "history.csv")
+    assert history["epoch"].tolist() == [0, 1, 2, 3, 4]
+    assert history["score"].max() > 0.5
+    assert float(model.metadata["validation_score"]) == pytest.approx(history["score"].max(), abs=1e-6)
+    assert np.isfinite(predict_clip(model, clip(9)).prediction).all()
+
+    assert len((tmp_path / "called").read_text().splitlines()) == 1
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "started"),
+    [
+        ("auto", "ddp_spawn"),
+        ("ddp", "ddp_spawn"),
+        ("ddp_find_unused_parameters_true", "ddp_spawn_find_unused_parameters_true"),
+        ("ddp_spawn", "ddp_spawn"),
+        ("ddp_fork", "ddp_fork"),
+        ("ddp_notebook", "ddp_notebook"),
+    ],
+)
+def test_several_devices_are_started_from_within(asked: str, started: str) -> None:
+    assert strategy_of(on_two(strategy=asked)) == started
+
+
+def test_one_device_is_lightnings_own_choice() -> None:
+    for strategy in ("auto", "ddp", "fsdp"):
+        assert strategy_of(TrainingConfig(accelerator="cpu", strategy=strategy)) == strategy
+    assert strategy_of(TrainingConfig(accelerator="cpu", devices="auto")) == "auto"
+
+
+def test_a_strategy_that_can_only_run_the_program_again_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"strategy='fsdp' would run the whole program .* Remedy: start .* by torchrun"
+    ):
+        strategy_of(on_two(strategy="fsdp"))
+
+
+def test_processes_that_torchrun_has_started_are_used_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "GROUP_RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
+    for strategy in ("auto", "ddp", "fsdp"):
+        assert strategy_of(on_two(strategy=strategy)) == strategy
