@@ -4,11 +4,38 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from iaca.pipelines import demo_corpus, embedding, evaluation, inference, ingestion, preprocessing, training
+from iaca.errors import InputError
+from iaca.pipelines import (
+    benchmark,
+    demo_corpus,
+    embedding,
+    evaluation,
+    inference,
+    ingestion,
+    preprocessing,
+    training,
+)
+
+IMPORTER = "affwild2"  # of an environment that names none
 
 
-def register_pipelines() -> dict[str, Pipeline]:
-    """Pipelines by name, in the order in which they chain."""
+def register_pipelines(importer: str = IMPORTER) -> dict[str, Pipeline]:
+    """Pipelines by name, in the order in which they chain.
+
+    Args:
+        importer: what reads the corpus. Kedro leaves it out; `iaca.context` gives the one of the environment.
+
+    Raises:
+        InputError: there is no such importer.
+    """
+    if importer == IMPORTER:
+        return _media_pipelines()
+    if importer == "features":
+        return _features_pipelines(_media_pipelines())
+    raise InputError(f"there is no importer {importer!r}", remedy=f"set ingestion.importer to {IMPORTER} or features")
+
+
+def _media_pipelines() -> dict[str, Pipeline]:
     chain = {
         "demo_corpus": demo_corpus.create_pipeline(),
         "ingestion": ingestion.create_pipeline(),
@@ -17,4 +44,25 @@ def register_pipelines() -> dict[str, Pipeline]:
         "training": training.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
     }
-    return {**chain, "inference": inference.create_pipeline(), "__default__": sum(chain.values(), Pipeline([]))}
+    apart = {"benchmark": benchmark.create_pipeline(), "inference": inference.create_pipeline()}
+    return {**chain, **apart, "__default__": sum(chain.values(), Pipeline([]))}
+
+
+def _features_pipelines(media: dict[str, Pipeline]) -> dict[str, Pipeline]:
+    """Without media there is nothing to render, to preprocess or to embed, and no video to predict on.
+
+    `benchmark` begins at the corpus: what is up to date is not made again.
+    """
+    chain = {
+        "ingestion": ingestion.create_features_pipeline(),
+        "training": media["training"],
+        "evaluation": media["evaluation"],
+    }
+    whole = sum(chain.values(), Pipeline([]))
+    return {**chain, "benchmark": _with_origin(media["benchmark"], whole), "__default__": whole}
+
+
+def _with_origin(pipeline: Pipeline, upstream: Pipeline) -> Pipeline:
+    """A pipeline together with everything that its inputs are made from."""
+    made = pipeline.inputs() & upstream.all_outputs()
+    return upstream.to_outputs(*sorted(made)) + pipeline

@@ -46,15 +46,17 @@ def options() -> list[FusionConfig]:
     """What is chosen independently of the combination of parts, each once."""
     changes: list[dict] = [
         {"context": "lstm"}, {"head": "separate"}, {"input_norm": "l2"}, {"normalisation": "l2"},
-        {"normalisation": "none"}, {"context": "lstm", "head": "separate", "modalities": ("visual",)},
+        {"normalisation": "none"}, {"locality": False}, {"locality": False, "attention": "rjca"},
+        {"context": "lstm", "head": "separate", "modalities": ("visual",)},
     ]  # fmt: skip
     return [FusionConfig(**SMALL, **change) for change in changes]
 
 
 def title(config: FusionConfig) -> str:
     parts = (config.temporal, config.attention, config.gate, config.stage2, config.stage1_source, *config.modalities)
-    options = (config.input_norm, config.normalisation, config.context, config.head)
-    return "-".join(parts if options == ("none", "layer", "none", "joint") else (*parts, *options))
+    options = (config.input_norm, config.normalisation, config.context, config.head, f"locality {config.locality}")
+    usual = ("none", "layer", "none", "joint", "locality True")
+    return "-".join(parts if options == usual else (*parts, *options))
 
 
 every_combination = pytest.mark.parametrize("config", combinations() + options(), ids=title)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -11,14 +13,15 @@ from torch.testing import assert_close
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel
 from iaca.fusion.cross import CrossAttention
-from iaca.fusion.gates import Gate, StageOne, mix
+from iaca.fusion.gates import PENALTY, Gate, StageOne, mix
 from iaca.fusion.joint import FixedJointLayer, JointLayer
 from iaca.fusion.masks import Masks
+from iaca.fusion.selfattention import EncoderLayer
 
 # three steps of width two: small enough to follow with a pencil
 X_A = np.array([[1.0, 0.0], [0.5, -0.5], [0.0, 2.0]])
 X_V = np.array([[0.2, 1.0], [-1.0, 0.3], [0.7, 0.4]])
-TINY = FusionConfig(audio_dim=1, visual_dim=1, width=2, heads=1, dropout=0.0)
+TINY = FusionConfig(audio_dim=1, visual_dim=1, width=2, heads=1, dropout=0.0, locality=False)
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
@@ -86,6 +89,33 @@ def test_jca_free_of_length_worked_by_hand_with_absent_steps() -> None:
         assert_close(c[0], torch.from_numpy(x + np.maximum(affine(layer.out[m], h), 0)), atol=1e-6, rtol=0)
 
 
+def test_locality_takes_a_slope_per_step_of_distance_off_the_score() -> None:
+    layer = EncoderLayer(2, 1, 0.0, local=True).double()
+    with torch.no_grad():
+        layer.locality.slope.fill_(math.log(math.expm1(0.5)))  # softplus of it is 0.5
+    x, norm = batch(X_A), layer.norm_attention
+    q, k, v = affine(layer.to_qkv, norm(x)[0].detach().numpy()).reshape(3, 3, 2).transpose(1, 0, 2)
+    distance = np.abs(np.subtract.outer(np.arange(3), np.arange(3)))
+    weights = softmax(q @ k.T / np.sqrt(2) - 0.5 * distance)
+    attended = X_A + affine(layer.out, weights @ v)
+    s = torch.from_numpy(attended)
+    assert_close(
+        layer(x, masks().audio, masks())[0], s + layer.feedforward(layer.norm_feedforward(s)), atol=1e-6, rtol=0
+    )
+
+
+@pytest.mark.parametrize("attention", ["jca", "rjca"])
+def test_without_slopes_locality_changes_nothing_for_one_head(attention: str) -> None:
+    near = some_model(FusionConfig(**{**SMALL, "heads": 1}, attention=attention))
+    far = FusionModel(FusionConfig(**{**SMALL, "heads": 1}, attention=attention, locality=False)).eval()
+    far.load_state_dict({name: w for name, w in near.state_dict().items() if not name.endswith("slope")})
+    with torch.no_grad():
+        for name, parameter in near.named_parameters():
+            if name.endswith("slope"):
+                parameter.fill_(-50.0)  # softplus of it is 0
+    assert_close(some_inputs().through(near).prediction, some_inputs().through(far).prediction, atol=1e-6, rtol=0)
+
+
 def test_the_gate_worked_by_hand() -> None:
     """Logits (1, -1) / 0.5 = (2, -2): weights 1 / (1 + e^-4) and 1 / (1 + e^4)."""
     gate = Gate(2, 2, TINY.model_copy(update={"temperature": 0.5})).double()
@@ -149,11 +179,15 @@ def test_stage_2_turns_away_from_what_is_absent() -> None:
     inputs = some_inputs()
     absent = torch.zeros_like(inputs.padding)
     there = torch.ones_like(inputs.padding)
-    output = some_model(FusionConfig(**SMALL))(inputs.audio, inputs.visual, absent, there)
-    assert_close(output.gates["modalities"], torch.tensor([0.0, 1.0]).expand(3, 9, 2), atol=1e-6, rtol=0)
-    assert_close(
-        output.gates["visual"], torch.tensor([1.0, 0.0]).expand(3, 9, 2), atol=1e-6, rtol=0
-    )  # nothing attended
+    model = FusionModel(FusionConfig(**SMALL)).eval()  # whose gates are undecided but for what is absent
+    odds = math.exp(-math.log1p(math.exp(PENALTY)))
+    whole = model(inputs.audio, inputs.visual, there, there).gates
+    assert all(torch.equal(weights, torch.full_like(weights, 0.5)) for weights in whole.values())
+    turned = model(inputs.audio, inputs.visual, absent, there).gates
+    away = torch.tensor([1.0, odds]) / (1 + odds)
+    assert_close(turned["modalities"], away.flip(0).expand(3, 9, 2), atol=1e-6, rtol=0)
+    assert_close(turned["visual"], away.expand(3, 9, 2), atol=1e-6, rtol=0)  # own features, of which there are some
+    assert_close(turned["audio"], torch.full((3, 9, 2), 0.5), atol=1e-6, rtol=0)
 
 
 @every_combination

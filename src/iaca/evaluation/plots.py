@@ -31,7 +31,9 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     finding = "Training history"
     if best is not None:
         finding = f"Validation CCC peaks at {scores['mean'][best]:.3f} in epoch {epoch[best]:g} of {epoch[-1]:g}"
-    figure = style.new_figure(9.6, 3.8, finding, "Left: loss, 1 − CCC. Right: pooled CCC of the validation partition.")
+    figure = style.new_figure(
+        9.6, 3.8, finding, "Left: loss. Right: pooled validation CCC, mean of clean and corrupted windows."
+    )
     left, right = figure.subplots(1, 2)
     for name, colour in (("train_loss", style.INK), ("validation_loss", style.AROUSAL)):
         if name in history:

@@ -46,7 +46,9 @@ class FusionConfig(Parameters):
         attention: `ca` [paper], `jca` (free of length) [ours], `jca_fixed`, `rjca` [sibling], `mha`, `lfan`, or `none`.
         layers: stacked layers of `rjca` and `jca_fixed`; the others have one.
         length: steps per sequence, baked into the weights of `jca_fixed`, and of it alone.
-        heads: attention heads of `mha`, of the temporal transformer and of the self-attention; must divide `width`.
+        heads: of `mha`, of the temporal transformer, of the self-attention and, with `locality`, of `jca` and `rjca`;
+            must divide `width`.
+        locality: joint and self-attention prefer near steps, by a slope learned per head [ours].
         gate: `none` concatenates, `dca` [sibling], `iaca` [paper], `iaca_plus` [ours].
         stage1_source: what stage 1 weighs against the cross-attended features: self-attended ones, or the raw ones.
         stage2: of `iaca`: gate across the modalities, a second gate within each of them, or none.
@@ -71,6 +73,7 @@ class FusionConfig(Parameters):
     layers: int = Field(default=2, ge=1, le=16)
     length: int | None = Field(default=None, ge=1, le=8192)
     heads: int = Field(default=4, ge=1, le=64)
+    locality: bool = True
     gate: str = Field(default_factory=_default_gate)
     stage1_source: Literal["self", "raw"] = "self"
     stage2: Literal["modalities", "hierarchical", "none"] = Field(default_factory=_default_stage2)

@@ -28,9 +28,10 @@ class CrossAttention(nn.Module):
 
     def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
         """(b, t, d) twice -> (b, t, d) twice."""
-        to_v = attend(x_a @ self.correlation, x_v, x_v, masks.key_bias(masks.visual), scale=1.0)  # A_a X_v
-        to_a = attend(x_v @ self.correlation.T, x_a, x_a, masks.key_bias(masks.audio), scale=1.0)  # A_v X_a
-        return torch.tanh(x_a + to_v), torch.tanh(x_v + to_a)
+        from_v, from_a = masks.key_bias(masks.visual)[:, 0], masks.key_bias(masks.audio)[:, 0]  # (b, 1, t)
+        z = (x_a @ self.correlation) @ x_v.transpose(1, 2)  # (b, t, t), made once for both ways
+        a_a, a_v = torch.softmax(z + from_v, dim=-1), torch.softmax(z.transpose(1, 2) + from_a, dim=-1)
+        return torch.tanh(x_a + a_a @ x_v), torch.tanh(x_v + a_v @ x_a)
 
 
 class MultiHeadCrossAttention(nn.Module):
@@ -61,5 +62,4 @@ class _HeadsInto(nn.Module):
     def forward(self, x: Tensor, other: Tensor, bias: Tensor) -> Tensor:
         key, value = self.to_key_value(other).chunk(2, dim=-1)  # (b, t, d) twice
         attended = attend(self.to_query(x), key, value, bias, self.heads)  # (b, t, d)
-        out: Tensor = x + self.dropout(self.out(attended))
-        return out
+        return self.dropout.residual(x, self.out(attended))

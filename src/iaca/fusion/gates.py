@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iaca.fusion.config import FusionConfig
-from iaca.fusion.masks import Masks, log_presence
+from iaca.fusion.masks import Masks
 from iaca.fusion.selfattention import EncoderLayer
 
 Features = dict[str, Tensor]  # modality -> (b, t, d)
+PENALTY = 2.0  # at the start, before softplus: an absent modality weighs about a ninth of what it would
 
 
 class Gate(nn.Module):
@@ -38,6 +40,22 @@ class Gate(nn.Module):
         return torch.softmax(logits if bias is None else logits + bias, dim=-1)
 
 
+class Absence(nn.Module):
+    """-softplus(w_i) (1 - p_i): what each option of a gate loses where what it is made of is absent [ours].
+
+    Finite and learned, not log p: a modality that is absent at this step was heard a moment ago, and what the attention
+    has carried over from there is worth something.
+    """
+
+    def __init__(self, options: int):
+        super().__init__()
+        self.loss = nn.Parameter(torch.full((options,), PENALTY))
+
+    def forward(self, *presence: Tensor) -> Tensor:
+        """Presence (b, t) of each option -> (b, t, k)."""
+        return -F.softplus(self.loss) * (1.0 - torch.stack(presence, dim=-1))
+
+
 def mix(weights: Tensor, features: Sequence[Tensor]) -> Tensor:
     """relu(sum_i G_i * X_i) [sibling]: weights (b, t, k), k features (b, t, d) -> (b, t, d). Weights are broadcast."""
     mixed = torch.zeros_like(features[0])
@@ -49,7 +67,7 @@ def mix(weights: Tensor, features: Sequence[Tensor]) -> Tensor:
 class StageOne(nn.Module):
     """Per modality, a two-way gate between its own features s_m and the cross-attended ones c_m.
 
-    G_m = softmax(c_m W_g,m / T + [0, log p_n]);  g_m = relu(G_m0 s_m + G_m1 c_m)
+    G_m = softmax(c_m W_g,m / T + [0, absence of n]);  g_m = relu(G_m0 s_m + G_m1 c_m)
 
     `iaca` [paper]: s_m is self-attended. `dca` [sibling]: s_m is what went into the attention.
     """
@@ -57,14 +75,15 @@ class StageOne(nn.Module):
     def __init__(self, config: FusionConfig):
         super().__init__()
         self.gates = nn.ModuleDict({m: Gate(config.width, 2, config) for m in config.modalities})
+        self.absence = nn.ModuleDict({m: Absence(1) for m in config.modalities})
 
     def forward(self, own: Features, crossed: Features, masks: Masks) -> tuple[Features, Features]:
         """Features (b, t, d) per modality -> gated features (b, t, d), weights (b, t, 2) (own, cross) per modality."""
         other = {"audio": masks.visual, "visual": masks.audio}
         weights, gated = {}, {}
         for m, gate in self.gates.items():
-            absence = log_presence(other[m])  # (b, t)
-            weights[m] = gate(crossed[m], torch.stack([torch.zeros_like(absence), absence], dim=-1))  # (b, t, 2)
+            bias = F.pad(self.absence[m](other[m]), (1, 0))  # (b, t, 2): nothing, and the absence of the other one
+            weights[m] = gate(crossed[m], bias)  # (b, t, 2)
             gated[m] = mix(weights[m], [own[m], crossed[m]])  # (b, t, d)
         return gated, weights
 
@@ -72,7 +91,7 @@ class StageOne(nn.Module):
 class AcrossModalities(nn.Module):
     """Stage 2 of `iaca` [paper: "fuses modalities while downweighting corrupted information"; form ours].
 
-    S = softmax(Linear([g_a ; g_v]) / T + [log p_a, log p_v]);  f = [2 S_a g_a ; 2 S_v g_v]
+    S = softmax(Linear([g_a ; g_v]) / T + absence of [a, v]);  f = [2 S_a g_a ; 2 S_v g_v]
 
     The factor 2 makes an undecided gate the identity. g_m >= 0 already, so that a further relu would change nothing.
     """
@@ -80,10 +99,11 @@ class AcrossModalities(nn.Module):
     def __init__(self, config: FusionConfig):
         super().__init__()
         self.gate = Gate(2 * config.width, 2, config)
+        self.absence = Absence(2)
 
     def forward(self, raw: Features, gated: Features, masks: Masks) -> tuple[Features, Features]:
         """Gated features (b, t, d) -> weighed features (b, t, d), weights (b, t, 2) (audio, visual)."""
-        bias = torch.stack([log_presence(masks.audio), log_presence(masks.visual)], dim=-1)  # (b, t, 2)
+        bias = self.absence(masks.audio, masks.visual)  # (b, t, 2)
         weights = self.gate(torch.cat([gated["audio"], gated["visual"]], dim=-1), bias)  # (b, t, 2)
         s_a, s_v = weights[..., :1], weights[..., 1:]  # (b, t, 1) twice
         return {"audio": 2 * s_a * gated["audio"], "visual": 2 * s_v * gated["visual"]}, {"modalities": weights}
@@ -122,7 +142,7 @@ class Gating(nn.Module):
         super().__init__()
         d, heads, dropout = config.width, config.heads, config.dropout
         self.attend = nn.ModuleDict(
-            {m: EncoderLayer(d, heads, dropout) for m in config.modalities if config.self_attends}
+            {m: EncoderLayer(d, heads, dropout, config.locality) for m in config.modalities if config.self_attends}
         )
         self.stage1 = StageOne(config)
         self.stage2 = None if config.stage2 == "none" else STAGE2[config.stage2](config)

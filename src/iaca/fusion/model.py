@@ -61,8 +61,10 @@ class FusionModel(nn.Module):
     @property
     def gate_labels(self) -> dict[str, tuple[str, ...]]:
         """What the k weights of each gate weigh, in order."""
-        trust = {} if self.reliability is None else dict.fromkeys(("reliability_audio", "reliability_visual"), LABELS)
-        return trust if self.gating is None else {**trust, **self.gating.labels}
+        labels: dict[str, tuple[str, ...]] = {}
+        if self.reliability is not None:
+            labels |= dict.fromkeys(("reliability_audio", "reliability_visual"), LABELS)
+        return labels if self.gating is None else labels | self.gating.labels
 
     def forward(
         self,
@@ -90,12 +92,13 @@ class FusionModel(nn.Module):
         self._check(inputs, quality)
         masks = Masks.build(audio, audio_present, visual_present, padding)
         observed = masks.either > 0
-        embedded = {m: stream.embed(inputs[m], masks) for m, stream in self.streams.items()}  # (b, t, d) per modality
+        streams: dict[str, Stream] = dict(self.streams.items())  # type: ignore[arg-type]  # a ModuleDict forgets its types
+        embedded = {m: stream.embed(inputs[m], masks) for m, stream in streams.items()}  # (b, t, d) per modality
         gates: dict[str, Tensor] = {}
         if self.reliability is not None:
             masks, trusted = self.reliability(embedded, quality, masks)
             gates = gates_of(trusted)
-        raw = {m: stream(embedded[m], masks) for m, stream in self.streams.items()}  # h_m (b, t, d)
+        raw = {m: stream(embedded[m], masks) for m, stream in streams.items()}  # h_m (b, t, d)
         fused, weights = self._fuse(raw, masks)  # (b, t, d) per modality
         prediction = self.head(torch.cat(list(fused.values()), dim=-1), masks)  # (b, t, 2)
         return FusionOutput(prediction, gates | weights, observed)

@@ -14,7 +14,9 @@ from iaca.errors import InputError
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.registry import GATES
 
-_PUBLISHED: Mapping[str, Any] = MappingProxyType({"width": 512, "dropout": 0.6, "normalisation": "none"})
+_PUBLISHED: Mapping[str, Any] = MappingProxyType(
+    {"width": 512, "dropout": 0.6, "normalisation": "none", "locality": False}
+)
 _SPANS: Mapping[str, Any] = MappingProxyType(  # 16 spans of 32 frames each, read one after the other
     {**_PUBLISHED, "input_norm": "l2", "temporal": "lstm", "temporal_layers": 1, "attention": "jca_fixed", "length": 16,
      "context": "lstm", "head": "separate"}

@@ -54,9 +54,9 @@ TEMPORAL: dict[str, Part] = {
 
 ATTENTION: dict[str, Part] = {
     "ca": Part("iaca.fusion.cross:CrossAttention"),
-    "jca": Part("iaca.fusion.joint:JointAttention"),
+    "jca": Part("iaca.fusion.joint:JointAttention", heads=True),
     "jca_fixed": Part("iaca.fusion.joint:JointAttention", length=True),
-    "rjca": Part("iaca.fusion.joint:JointAttention"),
+    "rjca": Part("iaca.fusion.joint:JointAttention", heads=True),
     "mha": Part("iaca.fusion.cross:MultiHeadCrossAttention", heads=True),
     "lfan": Part("iaca.fusion.leader:LeaderFollower"),
 }

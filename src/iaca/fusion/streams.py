@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from iaca.fusion.config import FusionConfig, Modality
 from iaca.fusion.masks import Masks
+from iaca.fusion.products import add_product
 from iaca.fusion.registry import TEMPORAL
 
 
@@ -30,10 +31,12 @@ class Stream(nn.Module):
 
     def embed(self, x: Tensor, masks: Masks) -> Tensor:
         """(b, t, D_m) -> (b, t, d): projected, and the token where the modality was not observed."""
-        absent = masks.of(self.modality)[..., None] == 0  # (b, t, 1)
-        x = x.masked_fill(absent, 0.0)  # emptied first: 0 * NaN would reach the weights' gradient
-        x = self.project(F.normalize(x, dim=-1) if self.input_norm == "l2" else x)
-        return torch.where(absent, self.absent.to(x.dtype), x)
+        present = masks.of(self.modality)[..., None]  # (b, t, 1), 0 or 1
+        x = x.masked_fill(present == 0, 0.0)  # emptied first: 0 * NaN would reach the weights' gradient
+        x = F.normalize(x, dim=-1) if self.input_norm == "l2" else x
+        choice = torch.cat([present, 1.0 - present], dim=-1)  # (b, t, 2)
+        offset = choice @ torch.stack([self.project.bias, self.absent])  # (b, t, d): the bias, or the token
+        return add_product(offset, x, self.project.weight)
 
     def forward(self, x: Tensor, masks: Masks) -> Tensor:
         """What `embed` gave (b, t, d) -> (b, t, d)."""

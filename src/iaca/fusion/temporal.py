@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.dropout import ChannelDropout
@@ -36,15 +36,34 @@ class TemporalConvolution(nn.Module):
 
     def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
         """(b, t, d) -> (b, t, d)."""
-        outside = ~masks.steps[:, None, :]  # (b, 1, t)
+        exists = masks.steps[..., None].to(x.dtype)  # (b, t, 1)
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
-            inside = norm(x).transpose(1, 2).masked_fill(outside, 0.0)  # (b, d, t), as if padded by the convolution
-            x = x + self.dropout(convolution(inside).relu().transpose(1, 2))
+            inside = norm(x) * exists  # (b, t, d), padded with zeros as the convolution itself pads
+            x = self.dropout.residual(x, _rectified(inside, convolution))
         return x
 
 
+def _rectified(x: Tensor, convolution: nn.Module) -> Tensor:
+    """relu(convolution over time): (b, t, d) -> (b, t, d).
+
+    As a picture of one row in channels-last order, which (b, t, d) is as it lies in memory: nothing is transposed, and
+    the dilated kernels are up to a quarter faster. The undilated one is not.
+    """
+    ((dilation,), (padding,)) = convolution.dilation, convolution.padding
+    if dilation == 1:
+        return convolution(x.transpose(1, 2)).transpose(1, 2).contiguous().relu_()  # type: ignore[no-any-return]
+    picture, weight = x.transpose(1, 2)[:, :, None], convolution.weight[:, :, None]  # (b, d, 1, t), (d, d, 1, k)
+    out = F.conv2d(picture, weight, convolution.bias, padding=(0, padding), dilation=(1, dilation))
+    return out.relu_().squeeze(2).transpose(1, 2)
+
+
 class BidirectionalLSTM(nn.Module):
-    """BiLSTM, d/2 each way [sibling: DCA]. Padded steps are packed away: the way back starts at the real end."""
+    """BiLSTM, d/2 each way [sibling: DCA]. The way back starts at the real end, not in the padding.
+
+    Each way reads its own arrangement of the steps, real ones first, so that padding comes after all that matters. No
+    packing: packed sequences of different lengths fall back to a loop over time that is four times as slow, and need
+    the lengths as numbers, which a traced graph does not have.
+    """
 
     def __init__(self, config: FusionConfig):
         super().__init__()
@@ -55,13 +74,37 @@ class BidirectionalLSTM(nn.Module):
 
     def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
         """(b, t, d) -> (b, t, d)."""
-        lengths = masks.steps.sum(dim=1).clamp(min=1).cpu()  # (b,); a packed sequence has at least one step
-        order = (~masks.steps).long().argsort(dim=1, stable=True)[..., None].expand_as(x)  # real steps to the front
-        packed = pack_padded_sequence(x.gather(1, order), lengths, batch_first=True, enforce_sorted=False)
-        hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
-        hidden = torch.zeros_like(x, dtype=hidden.dtype).scatter(1, order, hidden)  # (b, t, d), back in their places
-        out: Tensor = x + self.dropout(hidden)
-        return out
+        ways = [(rows, rows.argsort()) for rows in reading_orders(masks.steps)]  # (t * b,): there, and back again
+        hidden, weights = x, self.lstm.all_weights  # per layer: ahead, back
+        for layer in range(self.lstm.num_layers):
+            pair = zip(ways, weights[2 * layer : 2 * layer + 2], strict=True)
+            hidden = torch.cat([self._read(hidden, *way, weight) for way, weight in pair], dim=-1)  # (b, t, d)
+        return self.dropout.residual(x, hidden)
+
+    def _read(self, x: Tensor, rows: Tensor, places: Tensor, weights: list[Tensor]) -> Tensor:
+        """One layer one way: (b, t, d) -> (b, t, d/2)."""
+        b, t, d = x.shape
+        sequence = x.flatten(0, 1).index_select(0, rows).view(t, b, d)
+        start = x.new_zeros(1, b, self.lstm.hidden_size)
+        hidden, _, _ = torch.lstm(sequence, (start, start), weights, True, 1, 0.0, self.training, False, False)
+        return hidden.flatten(0, 1).index_select(0, places).view(b, t, -1)
+
+
+def reading_orders(steps: Tensor) -> tuple[Tensor, Tensor]:
+    """The order in which a sequence is read ahead and back: real steps first, padding last.
+
+    Args:
+        steps: (b, t) bool, True where the step exists.
+
+    Returns:
+        (t * b,) twice: which of the b * t steps comes at each place of a (t, b) arrangement.
+    """
+    b, t = steps.shape
+    ahead = (~steps).long().argsort(dim=1, stable=True)  # (b, t)
+    place, real = torch.arange(t, device=steps.device), steps.sum(dim=1, keepdim=True)  # (t,), (b, 1)
+    back = ahead.gather(1, torch.where(place < real, real - 1 - place, place))  # (b, t)
+    first = torch.arange(b, device=steps.device)[:, None] * t  # (b, 1): where each sequence begins
+    return (first + ahead).T.flatten(), (first + back).T.flatten()
 
 
 class TemporalTransformer(nn.Module):

@@ -1,0 +1,1 @@
+"""The benchmark: models x seeds x corruptions, scored on the same clips, compared in pairs."""

@@ -1,0 +1,84 @@
+"""The page of a benchmark, in Markdown: what was found, every number behind it, and what it cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+
+from iaca.evaluation.benchmark.findings import findings, in_short
+from iaca.evaluation.benchmark.page_tables import (
+    area_differences,
+    area_table,
+    clean_table,
+    curve_table,
+    difference_table,
+    gate_table,
+    markdown,
+)
+from iaca.evaluation.benchmark.words import TITLES
+from iaca.evaluation.robustness.config import CLEAN
+
+
+@dataclass(frozen=True)
+class PageData:
+    """What the page shows; it computes nothing but verdicts.
+
+    Attributes:
+        summary: of `summary.summarise`.
+        gates: of `summary.gate_summary`.
+        main: the models that the others are subtracted from.
+        corpus, caveat: its name, and what its numbers do not prove.
+        partition, clips, steps: what was scored; steps are the annotated ones.
+        facts: settings that all runs share, name -> value; nested ones are written with dots.
+    """
+
+    summary: pd.DataFrame
+    gates: pd.DataFrame
+    main: Sequence[str]
+    corpus: str
+    caveat: str
+    partition: str
+    clips: int
+    steps: int
+    facts: Mapping[str, object]
+
+
+def render_page(data: PageData) -> str:
+    """The whole page."""
+    summary = data.summary
+    environment = Environment(loader=PackageLoader("iaca.evaluation.benchmark", "."), trim_blocks=True)
+    corruptions = [name for name in summary["corruption"].unique() if name != CLEAN.corruption]
+    own = summary[summary["minus"].isna()]
+    return environment.get_template("page.md.j2").render(
+        data=data,
+        facts=list(flat(data.facts)),
+        models=list(own["model"].unique()),
+        seeds=int(own["seeds"].max()),
+        titles=TITLES,
+        corruptions=corruptions,
+        conditions=len(summary.loc[summary["level"].fillna(0) != 0, ["corruption", "level"]].drop_duplicates()),
+        in_short=in_short,
+        findings={name: findings(summary, name) for name in data.main},
+        clean=markdown(*clean_table(summary, data.main)),
+        curves={name: markdown(*curve_table(own, name)) for name in corruptions},
+        differences={
+            name: {main: markdown(*difference_table(summary, main, name)) for main in data.main} for name in corruptions
+        },
+        areas=markdown(*area_table(own, corruptions)),
+        area_differences={main: markdown(*area_differences(summary, main, corruptions)) for main in data.main},
+        protocol_gates=markdown(*gate_table(data.gates, "protocol")),
+        event_gates=markdown(*gate_table(data.gates, "event")),
+    )
+
+
+def flat(facts: Mapping[str, object], prefix: str = "") -> Iterator[str]:
+    """`name value` of each setting, `outer.inner value` of nested ones."""
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            values = value if isinstance(value, list | tuple) else [value]
+            yield f"{prefix}{name} {', '.join(f'{v:.4g}' if isinstance(v, float) else str(v) for v in values)}"

@@ -1,0 +1,61 @@
+"""Absence: a modality is gone for a while, for whole videos, or in single steps, and its presence mask says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iaca.encoders.embedding import ClipEmbedding
+from iaca.evaluation.robustness.config import RobustnessConfig
+from iaca.evaluation.robustness.partition import MODALITIES, PRESENCE, Partition, dice, drawn_order, present
+from iaca.evaluation.robustness.protocol import Corrupted, Mask
+from iaca.evaluation.robustness.segments import block_count, nearest, segments
+
+MISSING = {"missing_audio": "audio", "missing_video": "visual"}
+
+
+def missing(
+    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
+) -> Corrupted:
+    """`missing_audio`, `missing_video`: a share of the partition's timeline is gone.
+
+    The videos are parted into two halves by lot. In one of them whole videos go, one after the other in a drawn order,
+    until the share is reached (the last one in part, from its start); in each video of the other half contiguous
+    segments go, as much of it as the share says.
+    """
+    whole = drawn_order(config.seed, protocol, partition.steps)[1::2]
+    if name in whole:
+        gone = _whole_videos(whole, name, level, partition)
+    else:
+        gone = np.zeros(len(clip), np.bool_)
+        blocks = block_count(clip.time_s, config.block_s)
+        for steps in segments(len(clip), blocks, level, dice(config.seed, protocol, name)):
+            gone[steps] = True
+    truth = np.stack([gone & (MISSING[protocol] == modality) for modality in MODALITIES], axis=1)
+    return Corrupted(without(clip, truth), truth)
+
+
+def frame_drop(
+    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
+) -> Corrupted:
+    """`frame_drop`: each step of each modality goes with probability `level`, independently of all others."""
+    truth = dice(config.seed, protocol, name).random((len(clip), len(MODALITIES))) < level
+    return Corrupted(without(clip, truth), truth)
+
+
+def without(clip: ClipEmbedding, gone: Mask) -> ClipEmbedding:
+    """The clip without some steps (t, 2) of its modalities: mask down, zeros in the place of the features."""
+    changes: dict[str, NDArray[np.generic]] = {}
+    for modality, mask in zip(MODALITIES, gone.T, strict=True):
+        changes[modality] = np.where(mask[:, None], np.float32(0), getattr(clip, modality))
+        changes[PRESENCE[modality]] = present(clip, modality) & ~mask
+    return replace(clip, **changes)  # type: ignore[arg-type]
+
+
+def _whole_videos(order: list[str], name: str, level: float, partition: Partition) -> NDArray[np.bool_]:
+    """The steps of one video that are gone when the videos are laid end to end and the share is cut off in front."""
+    steps = [partition.steps[clip] for clip in order]
+    before = sum(steps[: order.index(name)])
+    return np.arange(partition.steps[name]) < nearest(level * sum(steps)) - before

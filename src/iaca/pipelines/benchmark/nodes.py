@@ -1,0 +1,136 @@
+"""Train every model with every seed, score each run clean and corrupted, compare them in pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from iaca.engine import ClipPaths, Task
+from iaca.errors import InputError
+from iaca.evaluation.benchmark.config import BenchmarkConfig, run_settings
+from iaca.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+else:  # Kedro reads these annotations at run time, to find typed parameters; matplotlib is not imported for that
+    Figure = Any
+
+
+def plan_runs(
+    embeddings: ClipPaths,
+    training_index: pd.DataFrame,
+    corpus_card: dict[str, str],
+    checkpoints: Path,
+    training: TrainingConfig,
+    benchmark: BenchmarkConfig,
+) -> dict[str, Task]:
+    """One training run per model and seed, each resumable by itself, all with the same settings and corruption."""
+    from iaca.training.run import VERSION, train_file
+
+    _scored_clips(training_index, benchmark)  # refused now rather than after hours of training
+    parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
+    files = tuple(embeddings[clip] for clip in sorted(parts["train"] + parts["validation"]))
+    shared = {"corpus": corpus_card, **{f"{part}_clips": clips for part, clips in parts.items()}}
+    folder = (checkpoints / "benchmark").absolute()
+    return {
+        run: Task(
+            train_file,
+            files,
+            {"choice": model.choice(), "training": run_settings(training, seed), **shared},
+            settings={"checkpoints": folder / run},
+            version=VERSION,
+        )
+        for run, (model, seed) in benchmark.runs().items()
+    }
+
+
+def plan_scores(
+    runs: ClipPaths,
+    embeddings: ClipPaths,
+    training_index: pd.DataFrame,
+    events: pd.DataFrame,
+    training: TrainingConfig,
+    benchmark: BenchmarkConfig,
+) -> dict[str, Task]:
+    """One scoring per run: the partition clean, and under every corruption at every level."""
+    from iaca.evaluation.benchmark.score import VERSION, score_file
+
+    clips = _scored_clips(training_index, benchmark)
+    known = events[events["clip"].isin(clips)]
+    parameters = {
+        "corruption": benchmark.corruption,
+        "events": known.to_dict("records"),
+        "window": training.length,
+        "hop": training.hop,
+    }
+    return {
+        run: Task(score_file, (runs[run], *(embeddings[clip] for clip in clips)), parameters, version=VERSION)
+        for run in benchmark.runs()
+    }
+
+
+def compare_models(scores: ClipPaths, benchmark: BenchmarkConfig) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Every score; its summary over seeds with paired differences; how well the gates knew."""
+    from iaca.evaluation.benchmark.collect import gates_of_runs, read_runs, results_table
+    from iaca.evaluation.benchmark.summary import gate_summary, summarise
+
+    runs = read_runs(scores, benchmark)
+    summary = summarise(runs, benchmark.main, benchmark.replicates)
+    return results_table(runs), summary, gate_summary(gates_of_runs(runs))
+
+
+def draw_benchmark(summary: pd.DataFrame, benchmark: BenchmarkConfig) -> tuple[Figure, Figure]:
+    """Curves of every model, and differences of the main ones."""
+    from iaca.evaluation.benchmark.curves import robustness_curves
+    from iaca.evaluation.benchmark.differences import difference_dots
+
+    return (
+        robustness_curves(summary, benchmark.main, benchmark.partition),
+        difference_dots(summary, benchmark.main, benchmark.partition),
+    )
+
+
+def write_page(
+    summary: pd.DataFrame,
+    gates: pd.DataFrame,
+    training_index: pd.DataFrame,
+    corpus_card: dict[str, str],
+    training: TrainingConfig,
+    benchmark: BenchmarkConfig,
+) -> str:
+    """What was found, in Markdown."""
+    from iaca.evaluation.benchmark.page import PageData, render_page
+
+    scored = training_index[training_index["clip"].isin(_scored_clips(training_index, benchmark))]
+    return render_page(
+        PageData(
+            summary=summary,
+            gates=gates,
+            main=benchmark.main,
+            corpus=corpus_card["name"],
+            caveat=corpus_card["caveat"],
+            partition=benchmark.partition,
+            clips=len(scored),
+            steps=int(scored["annotated"].sum()),
+            facts=training.model_dump(mode="json", exclude={"seed", "threads"}),
+        )
+    )
+
+
+def _scored_clips(training_index: pd.DataFrame, benchmark: BenchmarkConfig) -> list[str]:
+    """The annotated clips of the partition.
+
+    Raises:
+        InputError: there is none; the partitions that could be scored are named.
+    """
+    annotated = training_index[training_index["annotated"] > 0]
+    clips = sorted(annotated.loc[annotated["partition"] == benchmark.partition, "clip"])
+    if not clips:
+        others = ", ".join(sorted(set(annotated["partition"]) - {"train"})) or "none"
+        raise InputError(
+            f"no clip of the {benchmark.partition} partition is annotated: there is nothing to score against",
+            remedy=f"choose another one, as in benchmark.partition=validation; annotated are: {others}",
+        )
+    return clips

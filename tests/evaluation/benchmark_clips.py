@@ -1,0 +1,49 @@
+"""Small clips whose every row is unlike any other, so that it can be told where a row came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.quality import NAMES, synchrony
+
+AUDIO_DIM, VISUAL_DIM, RATE_HZ = 3, 4, 25.0
+SCALE = {"audio": np.full(AUDIO_DIM, 2.0, np.float32), "visual": np.full(VISUAL_DIM, 0.5, np.float32)}
+
+
+def clip(seed: int, steps: int, observed: float = 0.9) -> ClipEmbedding:
+    """Random features; about that share of the steps of either modality is observed; a few steps are not annotated."""
+    rng = np.random.default_rng([7, seed])
+    time_s = np.arange(steps) / RATE_HZ
+    quality = rng.uniform(0, 10, (steps, len(NAMES))).astype(np.float32)
+    motion, level = (quality[:, NAMES.index(name)] for name in ("mouth_motion", "sound_level"))
+    quality[:, NAMES.index("synchrony")] = synchrony(motion, level, time_s)
+    labels = np.tanh(np.cumsum(rng.normal(0, 0.2, (steps, 2)), axis=0)).astype(np.float32)
+    labels[::11] = np.nan
+    return ClipEmbedding(
+        audio=(2 * rng.standard_normal((steps, AUDIO_DIM))).astype(np.float32),
+        visual=(0.5 * rng.standard_normal((steps, VISUAL_DIM))).astype(np.float32),
+        audio_present=rng.random(steps) < observed,
+        face_found=rng.random(steps) < observed,
+        time_s=time_s,
+        labels=labels,
+        quality=quality,
+        quality_names=NAMES,
+        metadata={},
+    )
+
+
+def clips(lengths: list[int], observed: float = 0.9, first: int = 0) -> dict[str, ClipEmbedding]:
+    return {f"clip{first + i}": clip(first + i, steps, observed) for i, steps in enumerate(lengths)}
+
+
+def arrays(clip: ClipEmbedding) -> Mapping[str, np.ndarray]:
+    names = ("audio", "visual", "audio_present", "face_found", "time_s", "labels", "quality")
+    return {name: getattr(clip, name) for name in names}
+
+
+def same(one: ClipEmbedding, other: ClipEmbedding) -> bool:
+    """Bit for bit."""
+    return all(a.tobytes() == b.tobytes() for a, b in zip(arrays(one).values(), arrays(other).values(), strict=True))

@@ -1,0 +1,65 @@
+"""Models that were never trained, in files, and score rows that were made up: a benchmark's parts without its hours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from benchmark_clips import AUDIO_DIM, VISUAL_DIM, clip
+
+from iaca.encoders.embedding import ClipEmbedding, write_embedding
+from iaca.encoders.quality import NAMES
+from iaca.evaluation.benchmark.sums import clip_sums, statistics
+from iaca.evaluation.bootstrap import SCORES, pooled_ccc
+from iaca.fusion.model import FusionModel
+from iaca.fusion.presets import preset
+from iaca.training.model_file import TrainedModel, save_model
+from iaca.training.normalisation import Normalisation
+
+
+def write_clips(clips: dict[str, ClipEmbedding], folder: Path) -> tuple[Path, ...]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = tuple(folder / f"{name}.safetensors" for name in sorted(clips))
+    for path in paths:
+        write_embedding(clips[path.stem], path)
+    return paths
+
+
+def untrained(name: str, clips: dict[str, ClipEmbedding], seed: int = 0) -> TrainedModel:
+    """A model with weights drawn wide enough that its answers and gates vary."""
+    config = preset(name, AUDIO_DIM, VISUAL_DIM, cues=NAMES, width=8, temporal_layers=1, heads=2)
+    torch.manual_seed(seed)
+    model = FusionModel(config)
+    weights = {k: torch.randn_like(v) * 0.3 if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    return TrainedModel(config, weights, Normalisation.fit(clips, config.cues), {})
+
+
+def save(model: TrainedModel, path: Path) -> Path:
+    save_model(model, path)
+    return path
+
+
+CONDITIONS = [("clean", 0.0), ("conflict", 0.0), ("conflict", 0.5), ("conflict", 0.9), ("time_shift", -1.0),
+              ("time_shift", 0.0), ("time_shift", 2.0)]  # fmt: skip
+
+
+def made_up(skill: float, seed: int, clips: int = 4) -> list[dict[str, object]]:
+    """Score rows of a model that is the worse the less its skill, and the higher the level."""
+    rows = []
+    for i, (corruption, level) in enumerate(CONDITIONS):
+        clean = [c for c in (("clean", 0.0), ("conflict", 0.0), ("time_shift", 0.0)) if c == (corruption, level)]
+        rng = np.random.default_rng([seed, int(1000 * skill), 0 if clean else i])
+        sums = []
+        for number in range(clips):
+            one = clip(number, 120, observed=1.0)
+            gold = np.nan_to_num(one.labels)
+            noise = rng.standard_normal(gold.shape) * (1 - skill) * (1 + abs(level))
+            sums += clip_sums(f"clip{number}", one, (0.6 * gold + 0.3 * noise).astype(np.float32))
+        pooled = pooled_ccc(statistics(sums), np.ones((1, clips), np.int64))[0]
+        scores = dict(zip(SCORES, map(float, pooled), strict=True))
+        gate = {"gate": "modalities", "modality": "audio", "kind": corruption, "weight_event": 0.3, "weight_clean": 0.5}
+        gate |= {"auroc": 0.5 + 0.4 * skill + 0.01 * seed, "event_frames": 100, "clean_frames": 300}
+        gates = [gate | {"kind": "silent"}] if corruption == "clean" else [gate] if level else []
+        rows.append({"corruption": corruption, "level": level, **scores, "clips": sums, "gates": gates})
+    return rows

@@ -1,0 +1,59 @@
+"""What can be compared, and what is refused before anything is trained."""
+
+import pytest
+from pydantic import ValidationError
+
+from iaca.evaluation.benchmark.config import BenchmarkConfig, run_settings
+from iaca.training.config import TrainingConfig
+
+
+def test_by_default_every_kind_of_model_is_run_with_five_seeds():
+    config = BenchmarkConfig()
+    labels = {model.label for model in config.models}
+    assert {"iaca", "iaca_plus", "concat", "audio", "visual", "ca", "jca", "dca", "lfan"} == labels
+    assert len(config.runs()) == 5 * len(labels)
+    assert "iaca-seed0" in config.runs()
+
+
+def test_a_comparison_is_complete_seed_by_seed():
+    names = list(BenchmarkConfig(models=["iaca", "concat"], seeds=[3, 1], main=["iaca"]).runs())
+    assert names == ["iaca-seed3", "concat-seed3", "iaca-seed1", "concat-seed1"]
+
+
+def test_a_variant_has_a_name_of_its_own_that_decides_nothing():
+    config = BenchmarkConfig(
+        models=["iaca", {"preset": "iaca", "changes": {"width": 32}, "name": "narrow"}], main=["iaca", "narrow"]
+    )
+    _, narrow = config.models
+    assert narrow.label == "narrow"
+    assert narrow.choice().build(3, 4).width == 32
+    renamed = narrow.model_copy(update={"name": "thin"})
+    assert renamed.choice() == narrow.choice()
+
+
+def test_all_runs_have_the_same_training_but_for_their_seed():
+    training = TrainingConfig(epochs=3, seed=9)
+    one, other = run_settings(training, 0), run_settings(training, 1)
+    assert one.seed == 0
+    assert one == other.model_copy(update={"seed": 0})
+    assert one == training.model_copy(update={"seed": 0, "threads": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"models": ["iaca"]}, "at least 2"),
+        ({"models": ["iaca", "iaca"], "main": ["iaca"]}, "each once"),
+        ({"models": ["iaca", "iacca"], "main": ["iaca"]}, "iacca"),
+        ({"models": ["iaca", {"preset": "iaca", "changes": {"width": 32}}], "main": ["iaca"]}, "name of its own"),
+        ({"models": ["iaca", {"preset": "ca", "name": "../ca"}], "main": ["iaca"]}, "pattern"),
+        ({"models": ["iaca", "concat"], "main": ["jca"]}, "main names jca"),
+        ({"models": ["iaca", "concat"], "main": []}, "main must be named"),
+        ({"seeds": [0, 0]}, "each once"),
+        ({"seeds": []}, "at least 1"),
+        ({"epochs": 3}, "Extra inputs"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(changes, told):
+    with pytest.raises((ValidationError, ValueError), match=told):
+        BenchmarkConfig(**changes)

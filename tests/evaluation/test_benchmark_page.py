@@ -1,0 +1,186 @@
+"""The page and the figures say in words what the summary says in numbers, whatever comes out."""
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from benchmark_scores import CONDITIONS, made_up
+from matplotlib.text import Text
+
+from iaca.evaluation import style
+from iaca.evaluation.benchmark.collect import gates_of_runs
+from iaca.evaluation.benchmark.curves import curve_finding, looks, robustness_curves
+from iaca.evaluation.benchmark.differences import difference_dots
+from iaca.evaluation.benchmark.findings import findings, in_short
+from iaca.evaluation.benchmark.page import PageData, render_page
+from iaca.evaluation.benchmark.summary import gate_summary, summarise
+from iaca.evaluation.benchmark.words import level_text, listed
+
+SKILLS = {"iaca": 0.8, "concat": 0.75, "audio": 0.2, "jca": 0.9}
+CORRUPTED = [condition for condition in CONDITIONS if condition[1]]
+
+
+@pytest.fixture(scope="module")
+def scores():
+    return {(model, seed): made_up(skill, seed) for model, skill in SKILLS.items() for seed in range(4)}
+
+
+@pytest.fixture(scope="module")
+def summary(scores, tmp_path_factory):
+    """As it comes back from disk."""
+    path = tmp_path_factory.mktemp("page") / "summary.csv"
+    summarise(scores, ["iaca"], replicates=100).to_csv(path, index=False)
+    return pd.read_csv(path)
+
+
+def page_of(summary, scores, **changes):
+    data = {
+        "summary": summary, "gates": gate_summary(gates_of_runs(scores)), "main": ["iaca"], "corpus": "Made up",
+        "caveat": "It proves nothing.", "partition": "test", "clips": 4, "steps": 1234,
+        "facts": {"epochs": 3, "corruption": {"share": 0.6}},
+    }  # fmt: skip
+    return render_page(PageData(**(data | changes)))
+
+
+@pytest.fixture(scope="module")
+def page(summary, scores):
+    return page_of(summary, scores)
+
+
+def paired(summary, other):
+    rows = summary[(summary["model"] == "iaca") & (summary["minus"] == other) & (summary["measure"] == "ccc_mean")]
+    return rows.set_index(["corruption", "level"])
+
+
+@pytest.mark.parametrize("other", ["concat", "audio", "jca"])
+def test_the_sentence_counts_what_the_intervals_say(summary, page, other):
+    rows = paired(summary, other).loc[CORRUPTED]
+    better, worse = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
+    sentence = next(line for line in page.splitlines() if line.startswith(f"- Against **{other}**"))
+    assert f"Of 4 corrupted conditions better in {better}" in sentence
+    assert f"worse in {worse}" in sentence
+    assert f"undecided in {4 - better - worse}." in sentence
+    clean = paired(summary, other).loc["clean", 0.0]
+    said = "better" if clean["low"] > 0 else "worse" if clean["high"] < 0 else "undecided"
+    assert f"Against **{other}**: {said} (" in sentence
+    assert f"{clean['mean']:+.3f}".replace("-", "−") in sentence
+
+
+def test_the_places_of_a_verdict_are_named(summary):
+    found = {finding.other: finding for finding in findings(summary, "iaca")}
+    for other, finding in found.items():
+        rows = paired(summary, other).loc[CORRUPTED]
+        for corruption in ("conflict", "time_shift"):
+            levels = rows.loc[corruption]
+            better = [level_text(corruption, level) for level in levels.index[levels["low"] > 0]]
+            expected = "every level" if len(better) == 2 else listed(better)
+            assert finding.where["better"].get(corruption, "none") == expected
+        decided = rows[(rows["low"] > 0) | (rows["high"] < 0)]
+        agreed = ((decided["low"] > 0) & (decided["clips_low"] > 0)) | (
+            (decided["high"] < 0) & (decided["clips_high"] < 0)
+        )
+        assert finding.confirmed == agreed.sum()
+
+
+def test_a_main_model_that_loses_is_said_to_lose(summary, page):
+    assert paired(summary, "jca").loc[("clean", 0.0), "high"] < 0  # it was made up so
+    assert re.search(r"worse than [^;]*jca", in_short(findings(summary, "iaca")))
+    assert "Against **jca**: worse" in page
+
+
+def test_the_tables_hold_the_numbers_of_the_summary(summary, page):
+    for row in paired(summary, "concat").loc[CORRUPTED].itertuples():
+        cell = f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]".replace("-", "−")
+        decided = row.low > 0 or row.high < 0
+        assert (f"**{cell}**" if decided else f"| {cell} ") in page
+    own = summary[summary["minus"].isna() & (summary["measure"] == "ccc_mean")]
+    for row in own.itertuples():
+        assert f"{row.mean:.3f} ± {row.sd:.3f}" in page
+
+
+def test_tables_are_whole(page):
+    lines = page.splitlines()
+    tables = [line for line in lines if line.startswith("|")]
+    assert len(tables) > 20
+    for before, line in pairwise(lines):
+        if line.startswith("|") and before.startswith("|"):
+            assert line.count("|") == before.count("|")
+    assert not re.search(r"\bnan\b", page, re.IGNORECASE)
+
+
+def test_the_page_says_what_it_cannot_tell(page):
+    assert "> It proves nothing." in page
+    assert "All seeds share the 4 clips" in page
+    assert "n = 4 (five or more are advised)" in page
+    assert "not corrected for their number" in page
+    assert "epochs 3; corruption.share 0.6" in page
+
+
+def test_gates_are_told_by_kind_and_the_known_events_apart(page):
+    gates = page[page.index("## Gates") : page.index("## How to read")]
+    protocol, events = gates.split("known to hold")
+    assert "| iaca | modalities | audio | " in protocol
+    assert f"{0.5 + 0.4 * 0.8 + 0.015:.2f}"[:3] in protocol
+    assert "silent" in events
+    assert "silent" not in protocol
+
+
+def test_without_gates_and_without_intervals_there_is_a_page_too(scores):
+    single = {key: [row | {"gates": []} for row in rows] for key, rows in scores.items() if key[1] == 0}
+    summary = summarise(single, ["iaca"], replicates=100)
+    page = page_of(summary, single, caveat="")
+    assert "No model here has a gate" in page
+    assert "undecided in 4." in page
+    assert "n/a" in page
+    for figure in (robustness_curves(summary, ["iaca"], "test"), difference_dots(summary, ["iaca"], "test")):
+        assert style.png(figure).startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def figures(summary):
+    drawn = {"curves": robustness_curves(summary, ["iaca"], "test"), "dots": difference_dots(summary, ["iaca"], "test")}
+    for figure in drawn.values():
+        style.png(figure)
+    return drawn
+
+
+def test_figures_are_readable_and_keep_to_the_paper(figures):
+    for name, figure in figures.items():
+        texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+        assert min(text.get_fontsize() for text in texts) >= 9, name
+        drawn = figure.get_tightbbox()
+        assert (drawn.x0, drawn.y0) >= (-0.01, -0.01), name
+        assert (drawn.x1, drawn.y1) <= (figure.get_figwidth() + 0.01, figure.get_figheight() + 0.01), name
+
+
+def test_there_is_a_panel_for_every_corruption_with_a_line_for_every_model(figures):
+    panels = [axes for axes in figures["curves"].axes if axes.get_visible()]
+    assert len(panels) == 2
+    assert all(len(axes.lines) == len(SKILLS) for axes in panels)
+    assert len([axes for axes in figures["dots"].axes if axes.get_visible()]) == 3  # and the clean partition
+
+
+def test_the_title_counts_conditions_ahead_and_behind(summary, figures):
+    rows = paired(summary, "concat").loc[CORRUPTED]
+    ahead, behind = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
+    assert curve_finding(summary, ["iaca"]) == f"Of 4 conditions, ahead of concat: iaca in {ahead}, behind in {behind}"
+    assert figures["curves"].texts[0].get_text() == curve_finding(summary, ["iaca"])
+
+
+def test_a_curve_goes_through_the_means_of_its_levels(summary, figures):
+    axes = next(axes for axes in figures["curves"].axes if axes.get_title("left") == "Another clip's voice or face")
+    drawn = max(axes.lines, key=lambda line: line.get_linewidth())
+    own = summary[summary["minus"].isna() & (summary["measure"] == "ccc_mean") & (summary["model"] == "iaca")]
+    expected = own[own["corruption"] == "conflict"].sort_values("level")
+    np.testing.assert_allclose(drawn.get_ydata(), expected["mean"])
+    np.testing.assert_allclose(drawn.get_xdata(), 100 * expected["level"])
+
+
+def test_every_model_is_told_from_every_other():
+    models = ["iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus"]
+    drawn = looks(models, ["iaca", "iaca_plus"])
+    assert set(drawn) == set(models)
+    assert list(drawn)[:3] == ["iaca", "iaca_plus", "concat"]
+    assert len({(look.colour, str(look.line)) for look in drawn.values()}) == len(models)

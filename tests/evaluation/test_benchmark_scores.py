@@ -1,0 +1,203 @@
+"""Scores of a run: every condition, on the same steps, with the truth about the gates beside it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from benchmark_clips import clips, same
+from benchmark_scores import save, untrained, write_clips
+from sklearn.metrics import roc_auc_score
+
+from iaca.evaluation.benchmark import score as scoring
+from iaca.evaluation.benchmark.score import score_file
+from iaca.evaluation.benchmark.store import SCHEMA, read_scores
+from iaca.evaluation.events import gate_auroc
+from iaca.evaluation.metrics import ccc, join_labels, pooled_metrics
+from iaca.evaluation.robustness.config import Condition, RobustnessConfig
+from iaca.evaluation.robustness.partition import Partition
+from iaca.evaluation.robustness.protocols import corrupted
+from iaca.training.predict import BuiltModel, predict_clip, prediction_table
+
+CONFIG = RobustnessConfig(
+    block_s=1.0, levels={"missing_audio": [0, 0.5, 1.0], "frame_drop": [0.5], "conflict": [0.5], "time_shift": [1.0]}
+)
+EVENTS = [
+    {"clip": "clip0", "modality": "audio", "kind": "noisy", "start_s": 0.5, "end_s": 1.5},
+    {"clip": "clip1", "modality": "visual", "kind": "absent", "start_s": 1.2, "end_s": 1.8},
+]
+WINDOW, HOP = 50, 40
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """Clips, their files, and a model with gates across modalities."""
+    clean = clips([70, 60, 80])
+    folder = tmp_path_factory.mktemp("scores")
+    return clean, write_clips(clean, folder / "clips"), untrained("iaca_plus", clean), folder
+
+
+def run(given, model=None, config=CONFIG, events=EVENTS):
+    _, paths, default, folder = given
+    target = folder / "scores.parquet"
+    file = save(model or default, folder / "model.safetensors")
+    score_file(file, *paths, target=target, corruption=config, events=events, window=WINDOW, hop=HOP)
+    return {(row["corruption"], row["level"]): row for row in read_scores(target)}
+
+
+@pytest.fixture(scope="module")
+def rows(given):
+    return run(given)
+
+
+def answers(given, condition):
+    """(clip, corrupted, prediction) of each clip, made once more without the benchmark."""
+    clean, _, model, _ = given
+    deviation = {m: getattr(model.normalisation, f"{m}_std") for m in ("audio", "visual")}
+    partition = Partition.of(clean, deviation)
+    built = BuiltModel.of(model)
+    for name in partition.steps:
+        made = corrupted(condition, name, clean[name], partition, CONFIG)
+        yield clean[name], made, predict_clip(built, made.clip, WINDOW, HOP)
+
+
+def test_there_is_a_row_for_every_condition(rows):
+    assert list(rows) == [tuple(condition) for condition in CONFIG.conditions()]
+
+
+def test_clean_scores_are_those_of_the_evaluation(given, rows):
+    clean, _, model, _ = given
+    labels, tables = [], []
+    for name, one in clean.items():
+        said = predict_clip(model, one, WINDOW, HOP)
+        tables.append(prediction_table(name, one, said, {}))
+        gold = {"clip": name, "frame": np.arange(len(one)), "valence": one.labels[:, 0], "arousal": one.labels[:, 1]}
+        labels.append(pd.DataFrame({**gold, "partition": "test"}))
+    expected = pooled_metrics(join_labels(pd.concat(tables), pd.concat(labels)))
+    row = rows["clean", 0.0]
+    for score in ("ccc_valence", "ccc_arousal", "ccc_mean"):
+        assert row[score] == pytest.approx(expected[score], abs=1e-9)
+    assert sum(part["n"] for part in row["clips"] if part["dimension"] == "valence") == expected["frames_valence"]
+
+
+def test_level_0_of_every_corruption_is_the_clean_partition(rows):
+    for (corruption, level), row in rows.items():
+        if level == 0 and corruption != "clean":
+            assert row["clips"] == rows["clean", 0.0]["clips"]
+            assert row["ccc_mean"] == rows["clean", 0.0]["ccc_mean"]
+
+
+@pytest.mark.parametrize("condition", [("missing_audio", 1.0), ("frame_drop", 0.5), ("conflict", 0.5)])
+def test_corrupted_scores_count_the_steps_that_the_clean_clip_had(given, rows, condition):
+    said, gold = [], []
+    for clean, _, prediction in answers(given, Condition(*condition)):
+        counts = (clean.audio_present | clean.face_found) & np.isfinite(clean.labels).all(axis=1)
+        said.append(prediction.prediction[counts])
+        gold.append(clean.labels[counts])
+    said, gold = np.concatenate(said), np.concatenate(gold)
+    row = rows[condition]
+    assert row["ccc_valence"] == pytest.approx(ccc(said[:, 0], gold[:, 0]), abs=1e-9)
+    assert row["ccc_arousal"] == pytest.approx(ccc(said[:, 1], gold[:, 1]), abs=1e-9)
+    steps = [part["n"] for part in row["clips"]]
+    assert steps == [part["n"] for part in rows["clean", 0.0]["clips"]]
+
+
+def test_the_share_that_was_corrupted_is_told(rows):
+    assert rows["clean", 0.0]["corrupted_audio"] == 0
+    assert rows["missing_audio", 0.5]["corrupted_audio"] == pytest.approx(0.5, abs=0.01)
+    assert rows["missing_audio", 0.5]["corrupted_visual"] == 0
+    both = rows["conflict", 0.5]
+    assert both["corrupted_audio"] + both["corrupted_visual"] == pytest.approx(0.5, abs=0.03)
+
+
+def wrong_already(name, clip):
+    wrong = np.zeros(len(clip), bool)
+    for event in EVENTS:
+        wrong |= (event["clip"] == name) & (clip.time_s >= event["start_s"]) & (clip.time_s < event["end_s"])
+    return wrong
+
+
+@pytest.mark.parametrize(("corruption", "modality"), [("conflict", 0), ("conflict", 1), ("missing_audio", 0)])
+def test_gates_are_scored_where_the_truth_is_known_and_nothing_else_is_wrong(given, rows, corruption, modality):
+    names = iter(sorted(given[0]))
+    weights, truth = {"modalities": [], "reliability": []}, []
+    for clean, made, said in answers(given, Condition(corruption, 0.5)):
+        observed = np.stack([clean.audio_present, clean.face_found], axis=1)
+        usable = said.observed & ~wrong_already(next(names), clean)
+        corrupted_here = made.truth[:, modality] & observed[:, modality] & usable
+        fine = ~made.truth.any(axis=1) & observed.all(axis=1) & usable
+        either = corrupted_here | fine
+        truth.append(corrupted_here[either])
+        weights["modalities"].append(said.gates["modalities"][either, modality])
+        weights["reliability"].append(said.gates[f"reliability_{('audio', 'visual')[modality]}"][either, 0])
+    found = {(g["gate"], g["modality"]): g for g in rows[corruption, 0.5]["gates"]}
+    if corruption == "missing_audio":  # of what is absent the mask has said everything: there is nothing to judge
+        assert not any(gate == "reliability" for gate, _ in found)
+        del weights["reliability"]
+    for gate, values in weights.items():
+        expected = roc_auc_score(np.concatenate(truth), -np.concatenate(values))
+        row = found[gate, ("audio", "visual")[modality]]
+        assert row["auroc"] == pytest.approx(expected, abs=1e-9)
+        assert row["kind"] == corruption
+        assert row["event_frames"] == np.concatenate(truth).sum()
+
+
+def test_a_modality_to_which_nothing_was_done_has_no_auroc(rows):
+    assert {(g["gate"], g["modality"]) for g in rows["missing_audio", 0.5]["gates"]} == {("modalities", "audio")}
+
+
+def test_without_clean_steps_there_is_no_auroc(rows):
+    assert rows["missing_audio", 1.0]["gates"] == []
+    assert rows["time_shift", 1.0]["gates"] == []
+    assert rows["conflict", 0.0]["gates"] == []
+
+
+def test_on_the_clean_partition_gates_are_scored_against_the_known_events(given, rows):
+    clean, _, model, _ = given
+    built = BuiltModel.of(model)
+    tables = []
+    for name, one in clean.items():
+        said = predict_clip(built, one, WINDOW, HOP)
+        table = prediction_table(name, one, said, built.model.gate_labels)
+        tables.append(table[said.observed])
+    expected = gate_auroc(pd.concat(tables), pd.DataFrame(EVENTS)).set_index(["modality", "kind"])["auroc"]
+    found = {(g["modality"], g["kind"]): g["auroc"] for g in rows["clean", 0.0]["gates"] if g["gate"] == "modalities"}
+    assert found == pytest.approx(expected.to_dict(), abs=1e-9)
+    assert {g["gate"] for g in rows["clean", 0.0]["gates"]} == {"modalities", "reliability"}
+
+
+@pytest.mark.parametrize("name", ["concat", "audio", "jca", "dca"])
+def test_a_model_without_a_gate_that_speaks_of_a_modality_has_no_gate_rows(given, name):
+    few = RobustnessConfig(levels={"conflict": [0.5]})
+    assert all(row["gates"] == [] for row in run(given, untrained(name, given[0]), few).values())
+
+
+def test_a_corpus_without_events_is_scored_too(given):
+    rows = run(given, config=RobustnessConfig(levels={"conflict": [0.5]}), events=[])
+    assert rows["clean", 0.0]["gates"] == []
+    assert rows["conflict", 0.5]["gates"]
+
+
+def test_every_model_sees_the_very_same_corruption(given, monkeypatch):
+    seen = []
+
+    def spy(built, clip, window, hop):
+        seen[-1].append(clip)
+        return predict_clip(built, clip, window, hop)
+
+    monkeypatch.setattr(scoring, "predict_clip", spy)
+    for name in ("iaca", "visual"):
+        seen.append([])
+        run(given, untrained(name, given[0], seed=5))
+    assert len(seen[0]) == len(seen[1]) == 3 * (len(CONFIG.conditions()) - 4)  # clips x (conditions, clean ones once)
+    assert all(same(one, other) for one, other in zip(*seen, strict=True))
+
+
+def test_a_score_file_is_the_same_file_each_time_and_has_its_schema(given):
+    import pyarrow.parquet as pq
+
+    few = RobustnessConfig(levels={"conflict": [0.5]})
+    run(given, config=few)
+    target = given[3] / "scores.parquet"
+    first = target.read_bytes()
+    run(given, config=few)
+    assert target.read_bytes() == first
+    assert pq.read_schema(target).names == SCHEMA.names

@@ -1,0 +1,81 @@
+"""The benchmark pipeline on a tiny synthetic corpus in a folder of its own: python benchmark_project.py FOLDER."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from iaca.corpora.synthetic.clip import draw_corpus
+from iaca.corpora.synthetic.config import SyntheticConfig
+from iaca.datasets.atomic import CSVDataset, TextDataset
+from iaca.datasets.clip_files import ClipFiles
+from iaca.datasets.figure import FigureDataset
+from iaca.encoders.embedding import write_embedding
+from iaca.engine import ClipPaths
+from iaca.evaluation.benchmark.config import BenchmarkConfig
+from iaca.pipelines.benchmark import create_pipeline
+from iaca.training.config import TrainingConfig
+
+SMALL = {"width": 8, "temporal_layers": 1, "heads": 2}
+MODELS = [{"preset": name, "name": name, "changes": SMALL} for name in ("iaca", "concat")]
+LEVELS = {"missing_audio": [0, 0.5], "conflict": [0.5]}
+BENCHMARK = BenchmarkConfig(
+    models=MODELS, seeds=[0, 1], main=["iaca"], replicates=100, corruption={"levels": LEVELS, "block_s": 1.0}
+)
+TRAINING = TrainingConfig(length=50, hop=40, epochs=2, batch_size=4, threads=1)
+
+
+def corpus(folder: Path, partition: str = "test") -> tuple[ClipPaths, pd.DataFrame]:
+    """Embeddings of six clips of 4 s, and their index; the scored partition is called `partition`."""
+    config = SyntheticConfig(clips=6, clips_per_subject=1, seconds=4.0, audio_dim=3, visual_dim=4,
+                             partitions=("train", "validation", "test"))  # fmt: skip
+    rows, paths = [], {}
+    for clip in draw_corpus(config):
+        paths[clip.name] = folder / "embeddings" / f"{clip.name}.safetensors"
+        paths[clip.name].parent.mkdir(parents=True, exist_ok=True)
+        write_embedding(clip.embedding, paths[clip.name])
+        place = partition if clip.partition == "test" else clip.partition
+        rows.append({"clip": clip.name, "partition": place, "annotated": len(clip.embedding)})
+    return ClipPaths(paths, {}), pd.DataFrame(rows)
+
+
+def catalog(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.DataFrame | None = None) -> DataCatalog:
+    """Everything in memory but what the engine makes; the runs one after the other."""
+    embeddings, found = corpus(folder)
+    serial = {"kind": "serial", "tolerated_failures": 0.0}
+    events = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])
+    given = {
+        "embeddings": embeddings, "training_index": found if index is None else index, "events": events,
+        "corpus_card": {"name": "tiny", "caveat": "made up"}, "checkpoints": folder / "checkpoints",
+        "params:training": TRAINING, "params:benchmark": benchmark,
+    }  # fmt: skip
+    made = {
+        "benchmark_runs": ClipFiles(path=str(folder / "runs"), suffix=".safetensors", executor=serial, prune=False),
+        "benchmark_scores": ClipFiles(path=str(folder / "scores"), suffix=".parquet", executor=serial),
+    }
+    reports = {
+        **{f"benchmark_{name}": table(folder / f"{name}.csv") for name in ("results", "summary", "gates")},
+        **{f"benchmark_{name}_figure": FigureDataset(filepath=str(folder / f"{name}.png"))
+           for name in ("summary", "differences")},
+        "benchmark_page": TextDataset(filepath=str(folder / "summary.md")),
+    }  # fmt: skip
+    return DataCatalog({**{name: MemoryDataset(value) for name, value in given.items()}, **made, **reports})
+
+
+def table(path: Path) -> CSVDataset:
+    return CSVDataset(filepath=str(path), save_args={"index": False})
+
+
+def run(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.DataFrame | None = None) -> DataCatalog:
+    """Run the whole pipeline."""
+    data = catalog(folder, benchmark, index)
+    SequentialRunner().run(create_pipeline(), data)
+    return data
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]))
