@@ -185,18 +185,24 @@ def _mixed(weights: Tensor, *features: Tensor) -> Tensor:
 
 def _gated(gating: nn.Module, h: dict[str, Tensor], crossed: dict[str, Tensor], masks: Masks) -> dict[str, Tensor]:
     own = h | {m: _encoder_layer(layer, h[m], masks.of(m)) for m, layer in gating.attend.items()}
-    other = {"audio": masks.visual.log(), "visual": masks.audio.log()}
+    other = {"audio": masks.visual, "visual": masks.audio}
     g = {}
     for m, gate in gating.stage1.gates.items():
-        g[m] = _mixed(_weights(gate, crossed[m], 0.0, other[m]), own[m], crossed[m])
+        lost = _lost(gating.stage1.absence[m], other[m])[0]  # (b, t)
+        g[m] = _mixed(_weights(gate, crossed[m], torch.zeros_like(lost), lost), own[m], crossed[m])
     if gating.stage2 is None:
         return g
     if hasattr(gating.stage2, "gates"):  # within modalities
         zero = torch.zeros_like(masks.audio)
         return {m: _mixed(_weights(gate, g[m], 0.0, zero), h[m], g[m]) for m, gate in gating.stage2.gates.items()}
     both = torch.cat([g["audio"], g["visual"]], dim=-1)
-    s = _weights(gating.stage2.gate, both, masks.audio.log(), masks.visual.log())  # (b, t, 2)
+    s = _weights(gating.stage2.gate, both, *_lost(gating.stage2.absence, masks.audio, masks.visual))  # (b, t, 2)
     return {m: torch.relu(2.0 * s[..., i : i + 1].repeat(1, 1, g[m].shape[-1]) * g[m]) for i, m in enumerate(g)}
+
+
+def _lost(absence: nn.Module, *presence: Tensor) -> list[Tensor]:
+    """-softplus(w_i) (1 - p_i), (b, t) each."""
+    return [-F.softplus(w) * (1.0 - p) for w, p in zip(absence.loss, presence, strict=True)]
 
 
 def _head(head: nn.Module, x: Tensor) -> Tensor:

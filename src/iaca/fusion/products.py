@@ -10,15 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def affine(layer: nn.Linear, x: Tensor, of_weight: float, of_bias: float) -> Tensor:
-    """x (of_weight W) + of_bias b: (b, t, d) -> (b, t, e)."""
-    return F.linear(x, layer.weight * of_weight, layer.bias * of_bias)
+def affine(layer: nn.Module, x: Tensor, of_weight: float, of_bias: float) -> Tensor:
+    """x (of_weight W) + of_bias b, W and b being those of a `torch.nn.Linear`: (b, t, d) -> (b, t, e)."""
+    weight, bias = layer.parameters()
+    return F.linear(x, weight * of_weight, bias * of_bias)
 
 
-def mixed(layer: nn.Linear, x: Tensor, scale: float) -> Tensor:
+def mixed(layer: nn.Module, x: Tensor, scale: float) -> Tensor:
     """scale (X^T W + b)^T, a map over time: (b, t, d) -> (b, t, d). From the left, so that X is not transposed."""
-    bias, weight = (layer.bias * scale)[:, None], (layer.weight * scale)[None]  # (t, 1), (1, t, t)
-    return torch.baddbmm(bias.expand_as(x), weight.expand(x.shape[0], -1, -1), x)
+    weight, bias = (parameter * scale for parameter in layer.parameters())  # (t, t), (t,)
+    return torch.baddbmm(bias[:, None].expand_as(x), weight.expand(x.shape[0], -1, -1), x)
 
 
 def add_product(offset: Tensor, x: Tensor, weight: Tensor) -> Tensor:

@@ -37,24 +37,25 @@ class TemporalConvolution(nn.Module):
     def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
         """(b, t, d) -> (b, t, d)."""
         exists = masks.steps[..., None].to(x.dtype)  # (b, t, 1)
-        for norm, convolution in zip(self.norms, self.convolutions, strict=True):
+        for i, (norm, convolution) in enumerate(zip(self.norms, self.convolutions, strict=True)):
             inside = norm(x) * exists  # (b, t, d), padded with zeros as the convolution itself pads
-            x = self.dropout.residual(x, _rectified(inside, convolution))
+            x = self.dropout.residual(x, _rectified(inside, convolution, 2**i))
         return x
 
 
-def _rectified(x: Tensor, convolution: nn.Module) -> Tensor:
+def _rectified(x: Tensor, convolution: nn.Module, dilation: int) -> Tensor:
     """relu(convolution over time): (b, t, d) -> (b, t, d).
 
     As a picture of one row in channels-last order, which (b, t, d) is as it lies in memory: nothing is transposed, and
     the dilated kernels are up to a quarter faster. The undilated one is not.
     """
-    ((dilation,), (padding,)) = convolution.dilation, convolution.padding
     if dilation == 1:
-        return convolution(x.transpose(1, 2)).transpose(1, 2).contiguous().relu_()  # type: ignore[no-any-return]
-    picture, weight = x.transpose(1, 2)[:, :, None], convolution.weight[:, :, None]  # (b, d, 1, t), (d, d, 1, k)
-    out = F.conv2d(picture, weight, convolution.bias, padding=(0, padding), dilation=(1, dilation))
-    return out.relu_().squeeze(2).transpose(1, 2)
+        out: Tensor = convolution(x.transpose(1, 2))  # (b, d, t)
+        return out.transpose(1, 2).contiguous().relu_()
+    weight, bias = convolution.parameters()  # (d, d, k), (d,)
+    padding = (0, dilation * (weight.shape[-1] // 2))
+    out = F.conv2d(x.transpose(1, 2)[:, :, None], weight[:, :, None], bias, padding=padding, dilation=(1, dilation))
+    return out.relu_().squeeze(2).transpose(1, 2)  # (b, d, 1, t) -> (b, t, d)
 
 
 class BidirectionalLSTM(nn.Module):
@@ -75,7 +76,8 @@ class BidirectionalLSTM(nn.Module):
     def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
         """(b, t, d) -> (b, t, d)."""
         ways = [(rows, rows.argsort()) for rows in reading_orders(masks.steps)]  # (t * b,): there, and back again
-        hidden, weights = x, self.lstm.all_weights  # per layer: ahead, back
+        weights: list[list[Tensor]] = [list(each) for each in self.lstm.all_weights]  # per layer: ahead, back
+        hidden = x
         for layer in range(self.lstm.num_layers):
             pair = zip(ways, weights[2 * layer : 2 * layer + 2], strict=True)
             hidden = torch.cat([self._read(hidden, *way, weight) for way, weight in pair], dim=-1)  # (b, t, d)
