@@ -17,25 +17,26 @@ import argparse
 import multiprocessing
 import resource
 import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from literal_fusion import literal
+from timing import Recorder, in_turns, ratio
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from iaca.fusion import PRESETS, FusionConfig, FusionModel, preset
+from iaca.fusion.joint import JointAttention
+from iaca.fusion.masks import Masks
 
 BATCH, STEPS, DIM = 8, 300, 512
 LSTM = {"temporal": "lstm", "temporal_layers": 1, "gate": "dca"}
-aten = torch.ops.aten
-BARE = {aten.addmm: aten.mm, aten.baddbmm: aten.bmm}  # products without what is added to them
-KERNELS = {
-    aten.mm, aten.bmm, aten.convolution, aten.convolution_backward, aten.mkldnn_rnn_layer,
-    aten.mkldnn_rnn_layer_backward,
-}  # fmt: skip
+TARGET = "jca_fixed x2 + dca, lstm"
+HEADER = (
+    "| member | parameters | forward | / literal | forward + backward | / literal | / bare | literal / bare | memory "
+    "| literal's |\n" + "|---" * 10 + "|"
+)
 
 
 def members(width: int) -> dict[str, FusionConfig]:
@@ -46,30 +47,8 @@ def members(width: int) -> dict[str, FusionConfig]:
         configs[name] = preset(name, DIM, DIM, width=width, **length)
     sizes = {"audio_dim": DIM, "visual_dim": DIM, "width": width}
     configs["jca + dca, lstm"] = FusionConfig(**sizes, **LSTM, attention="jca")
-    configs["jca_fixed x2 + dca, lstm"] = FusionConfig(**sizes, **LSTM, attention="jca_fixed", layers=2, length=STEPS)
+    configs[TARGET] = FusionConfig(**sizes, **LSTM, attention="jca_fixed", layers=2, length=STEPS)
     return configs
-
-
-class Recorder(TorchDispatchMode):
-    """Notes every product and recurrent kernel that runs, with what it was given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
-
-    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        family, kwargs = operation.overloadpacket, kwargs or {}
-        if family in BARE:
-            self.calls.append((BARE[family], args[1:3], {}))
-        elif family in KERNELS:
-            self.calls.append((operation, args, kwargs))
-        return operation(*args, **kwargs)
-
-    def replay(self) -> None:
-        """Run them again, one after the other."""
-        with torch.inference_mode():
-            for operation, args, kwargs in self.calls:
-                operation(*args, **kwargs)
 
 
 class Member:
@@ -101,22 +80,6 @@ class Member:
         with Recorder() as recorder:
             self.step(self.plain)
         return recorder
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def in_turns(repeat: int, **works: Callable[[], object]) -> dict[str, list[float]]:
-    """Times of each, one round after the other; the first round is not counted."""
-    rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(repeat + 1)][1:]
-    return {name: [times[name] for times in rounds] for name in works}
-
-
-def ratio(these: list[float], those: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(these, those, strict=True))
 
 
 def grown(config: FusionConfig, form: str) -> float:
@@ -164,6 +127,33 @@ def half_precision(config: FusionConfig, repeat: int) -> str:
     return f"{ratio(times['coarse'], times['plain']):.2f}"
 
 
+def attentions(width: int, repeat: int) -> list[str]:
+    """Rows: forward + backward of the attention alone, in training, and its share of `jca_fixed` x2."""
+    forms: dict[str, dict[str, Any]] = {
+        "jca_fixed x2": {"attention": "jca_fixed", "length": STEPS, "layers": 2},
+        "jca_fixed x1": {"attention": "jca_fixed", "length": STEPS, "layers": 1},
+        "rjca x2": {"attention": "rjca", "layers": 2},
+        "jca": {"attention": "jca"},
+    }
+    masks, works = Masks.build(torch.empty(BATCH, STEPS, 1), None, None, None), {}
+    for name, fields in forms.items():
+        block = JointAttention(FusionConfig(audio_dim=DIM, visual_dim=DIM, width=width, **fields)).train()
+        works[name] = partial(_once, block, torch.randn(2, BATCH, STEPS, width), masks)
+    times = in_turns(repeat, **works)
+    whole = times["jca_fixed x2"]
+    return [
+        f"| {width} | {name} | {1e3 * statistics.median(own):.0f} ms | {ratio(own, whole):.2f} |"
+        for name, own in times.items()
+    ]
+
+
+def _once(block: JointAttention, x: Tensor, masks: Masks) -> None:
+    block.zero_grad(set_to_none=True)
+    x_a, x_v = x.clone().requires_grad_()
+    c_a, c_v = block(x_a, x_v, masks)
+    (c_a + c_v).sum().backward()
+
+
 def main() -> None:
     """Measure what is asked for and print it."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -179,11 +169,16 @@ def main() -> None:
     }  # before this process has run anything that its children would inherit
     torch.set_num_threads(1)
     for d, configs in chosen.items():
-        print(f"\n### d = {d}\n")
-        print("| member | parameters | forward | / literal | forward + backward | / literal | / bare | literal / bare "
-              "| memory | literal's |\n|" + "---|" * 10)  # fmt: skip
+        print(f"\n### d = {d}\n\n{HEADER}")
         for name, config in configs.items():
             print(row(name, config, options.repeat, memory[d, name]), flush=True)
+    print("\n### The attention alone, forward + backward\n\n| d | attention | time | / jca_fixed x2 |")
+    print("|---" * 4 + "|")
+    for d in options.widths:
+        print("\n".join(attentions(d, options.repeat)), flush=True)
+    print("\n### bfloat16 autocast, forward + backward, over the literal form in float32\n")
+    for d in options.widths:
+        print(f"d = {d}: {half_precision(members(d)[TARGET], min(options.repeat, 3))}", flush=True)
 
 
 if __name__ == "__main__":
