@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import zipfile
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
@@ -39,16 +40,15 @@ needs_onnx = pytest.mark.skipif(not all(map(find_spec, onnx_file.PACKAGES)), rea
 SMALL = {"audio_dim": AUDIO_DIM, "visual_dim": VISUAL_DIM, "width": 8, "heads": 2, "temporal_layers": 1}
 CUES = ("mouth_motion", "sound_level", "synchrony", "not_ours")
 METADATA = {"caveat": "made up", "audio_encoder": "descriptors", "visual_encoder": "fer", "history": "long"}
-QUICK = {"concat", "iaca"}  # the others take minutes together
+# Each part of each preset is in one of these; all of them would take minutes, and each export checks itself.
+COVERING = ("concat", "lfan", "mha", "iaca", "iaca_ca", "iaca_plus", "dca_paper", "grjca_paper")
 NOT_PRESETS = {
     "lstm": FusionConfig(**SMALL | {"temporal_layers": 2}, temporal="lstm", context="lstm"),
     "small": FusionConfig(**SMALL, temporal="none", attention="ca", gate="dca"),
     "fixed": FusionConfig(**SMALL, temporal="none", attention="jca_fixed", length=5, gate="none"),
 }
 
-every_preset = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PRESETS]
-)
+every_part = pytest.mark.parametrize("name", COVERING)
 
 
 @cache
@@ -111,19 +111,29 @@ def batches(model: TrainedModel) -> list[dict[str, Tensor]]:
     return [example(model, b, model.config.length or t, seed) for seed, (b, t) in enumerate(sizes)]
 
 
-@every_preset
-def test_every_preset_becomes_a_program_that_says_what_the_model_says(name: str) -> None:
+@every_part
+def test_every_part_becomes_a_program_that_says_what_the_model_says(name: str) -> None:
     model, module = trained(name), program(name).module()
     for inputs in batches(model):
         assert_same(module(**inputs), said_by_the_model(model, inputs), 1e-6)
 
 
 @needs_onnx
-@every_preset
-def test_every_preset_becomes_an_onnx_file_that_says_what_the_model_says(name: str) -> None:
+@every_part
+def test_every_part_becomes_an_onnx_file_that_says_what_the_model_says(name: str) -> None:
     model, run = trained(name), onnx_runner(onnx(name))
     for inputs in batches(model):
         assert_same(run(inputs), said_by_the_model(model, inputs), 1e-4)
+
+
+def test_the_exported_presets_have_every_part_of_all() -> None:
+    def parts(names: Iterable[str]) -> set[tuple[str, object]]:
+        configs = [preset(name, cues=CUES, **SMALL) for name in names]
+        fields = ("temporal", "attention", "gate", "stage1_source", "stage2", "context", "head", "input_norm")
+        same = {"rjca": "jca"}  # several of its layers
+        return {(field, same.get(value := getattr(c, field), value)) for c in configs for field in fields}
+
+    assert parts(COVERING) == parts(PRESETS)
 
 
 @needs_onnx
