@@ -2,7 +2,7 @@
 
 As one would write them on a first day: attention forms its t x t matrix, gate weights are repeated to full width,
 LSTMs are `torch.nn.LSTM`, dropout is torch's own. Every step is there, so that there are no masks. Weights are those of
-the `FusionModel` that is compared, by their names; the reliability of `iaca_plus` is the model's own code.
+the `FusionModel` that is compared, by their names; reliability and repair of `iaca_plus` are the model's own code.
 
 Letters: b batch, t steps, d width, h heads, k ways of a gate.
 """
@@ -29,6 +29,8 @@ def literal(model: FusionModel, audio: Tensor, visual: Tensor) -> Tensor:
     x = {m: _projected(stream, inputs[m]) for m, stream in model.streams.items()}  # (b, t, d) each
     if model.reliability is not None:
         masks, _ = model.reliability(x, None, masks)
+    if model.repair is not None:
+        x, masks = model.repair(x, {m: stream.absent for m, stream in model.streams.items()}, masks)
     h = {m: _encoded(stream, x[m], masks.of(m)) for m, stream in model.streams.items()}
     fused = h
     if model.attention is not None:

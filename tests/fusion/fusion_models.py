@@ -48,14 +48,23 @@ def options() -> list[FusionConfig]:
         {"context": "lstm"}, {"head": "separate"}, {"input_norm": "l2"}, {"normalisation": "l2"},
         {"normalisation": "none"}, {"locality": False}, {"locality": False, "attention": "rjca"},
         {"context": "lstm", "head": "separate", "modalities": ("visual",)},
+        {"repair": True}, {"repair": True, "modalities": ("audio",)}, {"repair": True, "attention": "none"},
+        {"gate": "iaca_plus", "repair": False, "cues": CUES},
     ]  # fmt: skip
     return [FusionConfig(**SMALL, **change) for change in changes]
 
 
 def title(config: FusionConfig) -> str:
     parts = (config.temporal, config.attention, config.gate, config.stage2, config.stage1_source, *config.modalities)
-    options = (config.input_norm, config.normalisation, config.context, config.head, f"locality {config.locality}")
-    usual = ("none", "layer", "none", "joint", "locality True")
+    options = (
+        config.input_norm,
+        config.normalisation,
+        config.context,
+        config.head,
+        f"locality {config.locality}",
+        f"repair {config.repair}",
+    )
+    usual = ("none", "layer", "none", "joint", "locality True", f"repair {config.learns_reliability}")
     return "-".join(parts if options == usual else (*parts, *options))
 
 

@@ -61,7 +61,7 @@ def test_files_of_version_1_still_predict_as_they_did(model: TrainedModel, path:
     model = replace(model, config=concat, weights=FusionModel(concat).state_dict())
     save_model(model, path)
     old = header_of(path) | {"version": 1}
-    for name in ("cues", "input_norm", "context", "head"):  # what configurations did not have then
+    for name in ("cues", "input_norm", "context", "head", "repair"):  # what configurations did not have then
         old["config"].pop(name)
     head = {name: tensor for name, tensor in load_file(path).items() if "head.regressors" in name}
     renamed = {name.replace("regressors.0.", ""): tensor for name, tensor in head.items()}
@@ -69,6 +69,17 @@ def test_files_of_version_1_still_predict_as_they_did(model: TrainedModel, path:
     assert "model.head.0.weight" in load_file(path)
     inputs = torch.randn(1, 5, 3), torch.randn(1, 5, 4)
     assert torch.equal(load_model(path).build()(*inputs).prediction, model.build()(*inputs).prediction)
+
+
+def test_a_file_from_before_the_repair_has_none(tmp_path: Path) -> None:
+    config = preset("iaca_plus", 3, 4, width=8, heads=2, repair=False)
+    file = tmp_path / "plus.safetensors"
+    moments = (np.ones(dim, np.float32) for dim in (3, 3, 4, 4))
+    save_model(TrainedModel(config, FusionModel(config).state_dict(), Normalisation(*moments), {}), file)
+    old = header_of(file) | {"version": 2}
+    old["config"].pop("repair")
+    rewrite(file, old)
+    assert load_model(file).config == config
 
 
 def test_a_model_that_reads_cues_carries_what_normalises_them(tmp_path: Path) -> None:
@@ -140,7 +151,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"version": 3}, "version 3, this program reads 1 and 2"),
+        ({"version": 4}, "version 4, this program reads 1, 2, 3"),
         ({"targets": ["arousal", "valence"]}, "are not those of a model"),
         ({"targets": []}, "are not those of a model"),
         ({"targets": "valence"}, "are not those of a model"),

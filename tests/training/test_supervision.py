@@ -34,21 +34,6 @@ def weights(*first: float) -> torch.Tensor:
     return torch.cat([column, 1 - column], dim=-1)
 
 
-def test_the_gate_across_modalities_learns_the_healthy_one_of_two() -> None:
-    gate = weights(0.9, 0.9, 0.9, 0.9)
-    corrupted = masks((TRUE, FALSE), (FALSE, TRUE), (TRUE, TRUE), (FALSE, FALSE))  # the last two say nothing
-    loss = supervise({"modalities": gate}, corrupted)
-    assert loss.item() == pytest.approx((-math.log(0.1) - math.log(0.9)) / 2, rel=1e-6)
-
-
-def test_there_is_no_choice_to_learn_where_one_modality_is_absent_or_the_step_is_padded() -> None:
-    gate = weights(0.5, 0.5, 0.8).requires_grad_()
-    corrupted = masks((TRUE, FALSE), (FALSE, TRUE), (TRUE, FALSE))
-    present = masks((TRUE, FALSE), (TRUE, FALSE), (TRUE, TRUE))
-    assert supervise({"modalities": gate}, corrupted, present).item() == pytest.approx(-math.log(0.2), rel=1e-6)
-    assert supervise({"modalities": gate}, corrupted, padding=torch.zeros(1, 3, dtype=torch.bool)).item() == 0.0
-
-
 def test_reliability_learns_what_was_corrupted_both_classes_weighing_the_same() -> None:
     gate = weights(0.8, 0.8, 0.8, 0.3)
     corrupted = masks((FALSE, FALSE), (FALSE, FALSE), (FALSE, FALSE), (TRUE, FALSE))
@@ -79,27 +64,22 @@ def test_steps_that_were_not_observed_teach_reliability_nothing() -> None:
     assert not gate.grad[0, 1].any()
 
 
-def test_the_terms_of_all_gates_add_up() -> None:
+def test_both_modalities_weigh_the_same() -> None:
     corrupted = masks((TRUE, FALSE), (FALSE, FALSE))
-    gates = {
-        "modalities": weights(0.4, 0.5),
-        "reliability_audio": weights(0.2, 0.9),
-        "reliability_visual": weights(0.7, 0.8),
-    }
-    alone = {name: supervise({name: gate}, corrupted).item() for name, gate in gates.items()}
-    reliability = (alone["reliability_audio"] + alone["reliability_visual"]) / 2
-    assert supervise(gates, corrupted).item() == pytest.approx(alone["modalities"] + reliability, rel=1e-6)
+    gates = {"reliability_audio": weights(0.2, 0.9), "reliability_visual": weights(0.7, 0.8)}
+    alone = [supervise({name: gate}, corrupted).item() for name, gate in gates.items()]
+    assert supervise(gates, corrupted).item() == pytest.approx(sum(alone) / 2, rel=1e-6)
 
 
-def test_gates_of_other_names_are_left_alone() -> None:
-    gates = {"audio": weights(0.1), "valence_modalities": weights(0.1)}
+def test_gates_that_act_are_left_to_the_loss() -> None:
+    gates = {"audio": weights(0.1), "modalities": weights(0.1), "valence_reliability_audio": weights(0.1)}
     assert supervise(gates, masks((TRUE, FALSE))).item() == 0.0
 
 
 def test_where_no_step_qualifies_it_is_exactly_zero_with_a_gradient_of_zeros() -> None:
     gates = {
         name: torch.tensor([[[1.0, 0.0], [0.0, 1.0]]], requires_grad=True)  # saturated, too
-        for name in ("modalities", "reliability_audio", "reliability_visual")
+        for name in ("reliability_audio", "reliability_visual")
     }
     loss = supervise(gates, masks((TRUE, TRUE), (TRUE, TRUE)), masks((FALSE, FALSE), (FALSE, FALSE)))
     loss.backward()
@@ -110,7 +90,7 @@ def test_where_no_step_qualifies_it_is_exactly_zero_with_a_gradient_of_zeros() -
 
 def test_saturated_gates_leave_loss_and_gradient_finite() -> None:
     logits = torch.tensor([[[60.0, -60.0], [-200.0, 200.0]]], requires_grad=True)
-    gates = dict.fromkeys(("modalities", "reliability_audio"), torch.softmax(logits, dim=-1))
+    gates = dict.fromkeys(("reliability_visual", "reliability_audio"), torch.softmax(logits, dim=-1))
     loss = supervise(gates, masks((TRUE, FALSE), (FALSE, TRUE)))
     loss.backward()
     assert loss.isfinite()
@@ -120,7 +100,7 @@ def test_saturated_gates_leave_loss_and_gradient_finite() -> None:
 def test_it_is_computed_in_float32_under_autocast() -> None:
     gate, corrupted = weights(0.9, 0.3), masks((TRUE, FALSE), (FALSE, TRUE))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = supervise({"modalities": gate}, corrupted)
-        coarse = supervise({"modalities": gate.bfloat16()}, corrupted)
+        inside = supervise({"reliability_audio": gate}, corrupted)
+        coarse = supervise({"reliability_audio": gate.bfloat16()}, corrupted)
     assert inside.dtype == coarse.dtype == torch.float32
-    assert inside.item() == supervise({"modalities": gate}, corrupted).item()
+    assert inside.item() == supervise({"reliability_audio": gate}, corrupted).item()

@@ -28,6 +28,10 @@ def _default_stage2(given: dict[str, Any]) -> Literal["modalities", "none"]:
     return "modalities" if GATES.get(str(given.get("gate")), _ABSENT).stage2 else "none"
 
 
+def _default_repair(given: dict[str, Any]) -> bool:
+    return GATES.get(str(given.get("gate")), _ABSENT).reliability
+
+
 class FusionConfig(Parameters):
     """Architecture of a fusion model; the defaults are what the project's study measured best.
 
@@ -52,6 +56,7 @@ class FusionConfig(Parameters):
         gate: `none` concatenates, `dca` [sibling], `iaca` [paper], `iaca_plus` [ours].
         stage1_source: what stage 1 weighs against the cross-attended features: self-attended ones, or the raw ones.
         stage2: of `iaca`: gate across the modalities, a second gate within each of them, or none.
+        repair: fill gaps from what was observed around them, before the temporal encoder; on in `iaca_plus` [ours].
         cues: names of the per-step quality cues that `iaca_plus` reads, in the order of `forward`'s `quality`.
         temperature: T of every gate; published: 0.1.
         gate_init: `zero` starts every gate undecided; `default` is torch's, which saturates at T = 0.1.
@@ -77,6 +82,7 @@ class FusionConfig(Parameters):
     gate: str = Field(default_factory=_default_gate)
     stage1_source: Literal["self", "raw"] = "self"
     stage2: Literal["modalities", "hierarchical", "none"] = Field(default_factory=_default_stage2)
+    repair: bool = Field(default_factory=_default_repair)
     cues: tuple[str, ...] = Field(default=(), max_length=64)
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     gate_init: Literal["zero", "default"] = "zero"

@@ -21,6 +21,7 @@ from iaca.fusion.heads import Head
 from iaca.fusion.masks import Masks
 from iaca.fusion.registry import ATTENTION, GATES
 from iaca.fusion.reliability import LABELS, Reliability, gates_of
+from iaca.fusion.repair import Repair
 from iaca.fusion.streams import Stream
 
 
@@ -42,8 +43,8 @@ class FusionOutput:
 class FusionModel(nn.Module):
     """Valence and arousal per step from the embeddings of a face and a voice.
 
-    x_m -> h_m (`Stream`) -> c_m (`ATTENTION`) -> f_m and gates (`GATES`) -> `Head`. In `iaca_plus`, `Reliability`
-    softens the masks after the first half of `Stream`.
+    x_m -> h_m (`Stream`) -> c_m (`ATTENTION`) -> f_m and gates (`GATES`) -> `Head`. In `iaca_plus`, between the two
+    halves of `Stream`, `Reliability` softens the masks and `Repair` fills the gaps.
 
     A sequence gives the same answer alone and inside a padded batch, and what stands in the input where a modality was
     not observed has no influence. Every t is taken, except by `jca_fixed`.
@@ -54,6 +55,7 @@ class FusionModel(nn.Module):
         self.config = config
         self.streams = nn.ModuleDict({m: Stream(config, m) for m in config.modalities})
         self.reliability = Reliability(config) if config.learns_reliability else None
+        self.repair = Repair(config) if config.repair else None
         self.attention = None if config.attention == NONE else ATTENTION[config.attention].build(config)
         self.gating = None if config.gate == NONE else GATES[config.gate].build(config)
         self.head = Head(config)
@@ -98,6 +100,8 @@ class FusionModel(nn.Module):
         if self.reliability is not None:
             masks, trusted = self.reliability(embedded, quality, masks)
             gates = gates_of(trusted)
+        if self.repair is not None:
+            embedded, masks = self.repair(embedded, {m: stream.absent for m, stream in streams.items()}, masks)
         raw = {m: stream(embedded[m], masks) for m, stream in streams.items()}  # h_m (b, t, d)
         fused, weights = self._fuse(raw, masks)  # (b, t, d) per modality
         prediction = self.head(torch.cat(list(fused.values()), dim=-1), masks)  # (b, t, 2)

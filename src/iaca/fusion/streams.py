@@ -16,14 +16,14 @@ class Stream(nn.Module):
     """h_m = LN(temporal(p_m Linear(x_m) + (1 - p_m) token_m)) [paper: projection, TCN; token and LayerNorm: ours].
 
     In two halves, `embed` and `forward`, since `iaca_plus` judges between them how far the modality can be trusted, and
-    then the presence p_m is soft. What stands in the input where the modality was not observed has no influence at all,
+    fills what is missing. What stands in the input where the modality was not observed has no influence at all,
     NaN included, neither on the output nor on any gradient.
     """
 
     def __init__(self, config: FusionConfig, modality: Modality):
         super().__init__()
         self.modality, self.normalisation, self.input_norm = modality, config.normalisation, config.input_norm
-        self.soft = config.learns_reliability
+        self.soft = config.learns_reliability and not config.repair
         self.project = nn.Linear(config.dims[modality], config.width)
         self.absent = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
         self.temporal = TEMPORAL[config.temporal].build(config)

@@ -74,7 +74,7 @@ class TrainingConfig(Parameters):
         patience: epochs without a better validation score before training stops.
         gradient_clip: largest gradient norm.
         loss: its form.
-        supervision: weight of what the injected corruption teaches the gates of `iaca_plus`, and of no other model.
+        supervision: weight of what the injected corruption teaches the judgement of `iaca_plus`, and no other model.
         targets: the dimensions that are learned and scored; the others have no meaning in what the model says.
         per_dimension: train two models, one per dimension, into one model file [sibling: one model per dimension].
         corruption: of training windows, and of the corrupted half of the validation score.

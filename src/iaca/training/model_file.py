@@ -23,7 +23,7 @@ from iaca.training.normalisation import Normalisation
 from iaca.training.per_dimension import PerDimension, network
 
 HEADER = "iaca_model"  # one header entry: safetensors keeps several of them in no fixed order, and bytes would differ
-VERSION, READ = 2, (1, 2)
+VERSION, READ = 3, (1, 2, 3)  # 1 and 2 had no repair
 OLD_HEAD, HEAD = "head.", "head.regressors.0."  # in version 1 and since; 1 had neither cues nor single dimensions
 WEIGHTS, NORMALISATION = "model.", "normalisation."
 REMEDY = "give a model file written by the training pipeline, or train again"
@@ -106,7 +106,7 @@ def _header(text: str | None, path: Path) -> dict[str, Any]:
         raise InputError("the header of the model file is not JSON", path, remedy=REMEDY) from error
     found = header.get("version") if isinstance(header, dict) else None
     if found not in READ or not isinstance(header, dict):
-        known = " and ".join(map(str, READ))
+        known = ", ".join(map(str, READ))
         raise InputError(f"model file version {found!r}, this program reads {known}", path, remedy=REMEDY)
     return header
 
@@ -116,7 +116,10 @@ def _config(header: dict[str, Any], path: Path) -> FusionConfig:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise InputError("the header's metadata are not a table of strings", path, remedy=REMEDY)
     try:
-        return FusionConfig.model_validate(header.get("config"))
+        config = header.get("config")
+        if isinstance(config, dict) and header["version"] < 3:
+            config = {**config, "repair": False}
+        return FusionConfig.model_validate(config)
     except ValidationError as error:
         raise InputError(f"the header's configuration is not valid ({error})", path, remedy=REMEDY) from error
 

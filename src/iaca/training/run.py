@@ -16,7 +16,7 @@ from iaca.training.train import train
 
 __all__ = ["VERSION", "history_of", "train_file"]
 
-VERSION = "2"
+VERSION = "3"
 
 
 def train_file(

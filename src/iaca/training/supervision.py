@@ -1,6 +1,9 @@
-"""What the injected corruption teaches the gates of `iaca_plus`: training knows which modality it spoilt [ours].
+"""What the injected corruption teaches the judgement of `iaca_plus`: training knows which modality it spoilt [ours].
 
-Letters: b batch, t steps, m a modality, S the gate across modalities, r_m reliability, p_m presence, c_m corruption.
+Only the judgement, which explains. What the model does about it is left to the loss: a gate that was told to turn away
+from whatever is spoilt threw away what still helped (docs/experiments.md).
+
+Letters: b batch, t steps.
 """
 
 from __future__ import annotations
@@ -17,11 +20,10 @@ RARE = 0.05  # share of the observed steps below which a class no longer weighs 
 def gate_supervision(
     gates: Mapping[str, Tensor], corrupted: Tensor, present_a: Tensor, present_v: Tensor, padding: Tensor
 ) -> Tensor:
-    """How far the gates are from what is known of the corruption; the sum of the terms whose gates are there.
+    """How far the judgements `reliability_audio` and `reliability_visual` are from what is known of the corruption.
 
-    `modalities`: -log S_healthy, the mean over steps where both are observed and exactly one of them is corrupted.
-    `reliability_m`: cross-entropy of (trusted, doubted), clean and corrupted observed steps weighing a half each; the
-    mean over the modalities that have such a gate.
+    Cross-entropy of (trusted, doubted), clean and corrupted observed steps weighing a half each; the mean over the
+    modalities that have such a gate.
 
     Args:
         gates: of a `FusionOutput`, (b, t, 2) each.
@@ -34,19 +36,9 @@ def gate_supervision(
     """
     observed = torch.stack([present_a, present_v], dim=-1) & padding[..., None]  # (b, t, 2)
     hurt = corrupted & observed
-    terms = [_healthy(gates["modalities"], hurt, observed)] if "modalities" in gates else []
     told = [(gates[f"reliability_{m}"], i) for i, m in enumerate(MODALITIES) if f"reliability_{m}" in gates]
-    if told:
-        terms.append(torch.stack([_doubt(gate, hurt[..., i], observed[..., i]) for gate, i in told]).mean())
-    return torch.stack(terms).sum() if terms else torch.zeros((), device=corrupted.device)
-
-
-def _healthy(weights: Tensor, hurt: Tensor, observed: Tensor) -> Tensor:
-    """-log S_n where m is corrupted and n is not, both observed: (b, t, 2) each -> scalar."""
-    teaches = observed.all(dim=-1) & (hurt[..., 0] != hurt[..., 1])  # (b, t)
-    loss = _surprise(weights)  # (b, t, 2), -log S
-    right = torch.where(hurt[..., 0], loss[..., 1], loss[..., 0])  # of the healthy one
-    return torch.where(teaches, right, 0.0).sum() / teaches.sum().clamp(min=1)
+    terms = [_doubt(gate, hurt[..., i], observed[..., i]) for gate, i in told]
+    return torch.stack(terms).mean() if terms else torch.zeros((), device=corrupted.device)
 
 
 def _doubt(weights: Tensor, hurt: Tensor, observed: Tensor) -> Tensor:
