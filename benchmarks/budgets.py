@@ -23,7 +23,7 @@ import torch
 from iaca.encoders import ClipEmbedding
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embed import embed
-from iaca.encoders.registry import build_encoders
+from iaca.encoders.networks import build_encoders
 from iaca.faces import FaceConfig, decode_face, extract_faces
 from iaca.faces.detector import iou, make_detector
 from iaca.inference.config import Drawing

@@ -11,10 +11,12 @@ import torch
 
 from iaca.encoders import ClipEmbedding, quality, read_embedding, write_embedding
 from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.device import pick_device
 from iaca.encoders.embed import embed
-from iaca.encoders.mini_xception import EXPRESSIONS, load_mini_xception
-from iaca.encoders.registry import build_encoders
-from iaca.encoders.weights import WEIGHTS, fetch, locate
+from iaca.encoders.networks import build_encoders
+from iaca.encoders.visual.mini_xception import EXPRESSIONS, load_mini_xception
+from iaca.encoders.weight_files import WEIGHTS
+from iaca.encoders.weights import fetch, locate
 from iaca.errors import InputError
 from iaca.faces import align, encode_face
 from iaca.media import AudioTrack
@@ -148,7 +150,5 @@ def test_synchrony_is_one_for_a_mouth_that_moves_with_the_sound() -> None:
 
 
 def test_no_gpu_is_needed_and_a_named_device_is_taken() -> None:
-    from iaca.encoders.registry import pick_device
-
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device("auto").type in ("cpu", "cuda")

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 
 from iaca.encoders import quality
+from iaca.encoders.batches import nearest_faces, read_ahead
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
-from iaca.encoders.registry import VisualEncoder, build_encoders
+from iaca.encoders.identity import describe, mismatches
+from iaca.encoders.networks import VisualEncoder, build_encoders, to_rows
 from iaca.errors import InputError
-from iaca.faces import decode_face, read_faces
+from iaca.faces import read_faces
 from iaca.media import AudioTrack, present_at, read_audio_file
 
 VERSION = "2"
+THREADS = 2  # beside the one that computes: decoding and the audio encoder
 
 
-def embed_file(faces: Path, audio: Path, timeline: Path, *, target: Path, config: EmbeddingConfig) -> None:
-    """The engine's task: read a clip's faces (Parquet), sound (FLAC) and timeline (Parquet), write its embeddings."""
+def embed_file(
+    faces: Path, audio: Path, timeline: Path, *, target: Path, config: EmbeddingConfig, encoders: Mapping[str, str]
+) -> None:
+    """The engine's task: read a clip's faces (Parquet), sound (FLAC) and timeline (Parquet), write its embeddings.
+
+    Args:
+        faces, audio, timeline: of the clip.
+        target: the file to write.
+        config: which encoders.
+        encoders: what `describe` said of them when the task was planned: it is part of the task's fingerprint.
+
+    Raises:
+        InputError: the inputs do not belong together, or the encoders have changed since the task was planned.
+    """
     labels = pd.read_parquet(timeline, columns=["time_s", "valence", "arousal"])
     table = read_faces(faces, columns=["time_s", "face_found", "score", "jpeg"])
     if len(labels) != len(table):
@@ -30,6 +47,8 @@ def embed_file(faces: Path, audio: Path, timeline: Path, *, target: Path, config
             faces,
             remedy="the video changed in between: run ingestion and preprocessing again",
         )
+    if changed := mismatches(encoders, describe(config)):
+        raise InputError(f"encoders changed while the run was under way: {'; '.join(changed)}", remedy="run it again")
     embedding = embed(table, read_audio_file(audio), labels[["valence", "arousal"]].to_numpy(np.float32), config)
     write_embedding(embedding, target)
 
@@ -47,12 +66,15 @@ def embed(
     """
     times, found = faces["time_s"].to_numpy(np.float64), faces["face_found"].to_numpy(bool)
     visual_encoder, audio_encoder = build_encoders(config)
-    visual, sharpness, motion = _see(faces, found, visual_encoder, config.batch)
-    level, snr, activity = quality.sound_cues(audio.samples, audio.rate, times)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="embed") as pool:
+        heard = pool.submit(audio_encoder.encode, audio.samples, times)
+        visual, sharpness, motion = _see(faces["jpeg"].to_list(), found, visual_encoder, pool)
+        level, snr, activity = quality.sound_cues(audio.samples, audio.rate, times)
+        sound = heard.result()
     score = faces["score"].fillna(0.0).to_numpy(np.float32)
     synchrony = quality.synchrony(motion, level, times)
     return ClipEmbedding(
-        audio=audio_encoder.encode(audio.samples, times),
+        audio=sound,
         visual=visual,
         audio_present=present_at(audio.present, times),
         face_found=found,
@@ -60,33 +82,31 @@ def embed(
         labels=np.full((len(times), 2), np.nan, np.float32) if labels is None else labels,
         quality=np.stack([score, sharpness, level, snr, activity, synchrony, motion], axis=1),
         quality_names=quality.NAMES,
-        metadata={
-            "visual_encoder": config.visual,
-            "audio_encoder": config.audio,
-            "visual_version": visual_encoder.version,
-            "audio_version": audio_encoder.version,
-            "embedding_version": VERSION,
-        },
+        metadata={**describe(config), "embedding_version": VERSION},
     )
 
 
 def _see(
-    faces: pd.DataFrame, found: NDArray[np.bool_], encoder: VisualEncoder, batch: int
+    jpegs: list[bytes], found: NDArray[np.bool_], encoder: VisualEncoder, pool: ThreadPoolExecutor
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Embeddings (t, dim), sharpness (t,) and mouth motion (t,); zeros where there is no face."""
-    rows = np.zeros((len(faces), encoder.dim), np.float32)
-    cues = np.zeros((len(faces), 2), np.float32)
-    jpegs = faces["jpeg"].to_list()
-    previous: tuple[int, NDArray[np.uint8]] | None = None
-    for indices in _batches(np.flatnonzero(found), batch):
-        images = [decode_face(jpegs[i]) for i in indices]
-        for i, image in zip(indices, images, strict=True):
-            cues[i] = quality.face_cues(image, previous[1] if previous and previous[0] == i - 1 else None)
-            previous = (int(i), image)
-        rows[indices] = encoder.encode(np.stack(images))
+    """Embeddings (t, dim), sharpness (t,) and mouth motion (t,); zeros where there is no face.
+
+    The rows of a batch are fetched when the next one has been handed to the device, so that a GPU does not wait.
+    """
+    rows = np.zeros((len(jpegs), encoder.dim), np.float32)
+    cues = np.zeros((len(jpegs), 2), np.float32)
+    with_face = np.flatnonzero(found)
+    under_way: tuple[NDArray[np.intp], Tensor] | None = None
+    for batch in read_ahead(jpegs, found, encoder.batch, encoder.reach, pool):
+        cues[batch.steps] = batch.cues
+        sources = [
+            np.searchsorted(batch.frames, nearest_faces(with_face, batch.steps, network.offsets))
+            for network in encoder.networks
+        ]
+        launched = batch.steps, encoder.launch(batch.faces, sources)
+        if under_way is not None:
+            rows[under_way[0]] = to_rows(under_way[1])
+        under_way = launched
+    if under_way is not None:
+        rows[under_way[0]] = to_rows(under_way[1])
     return rows, cues[:, 0], cues[:, 1]
-
-
-def _batches(indices: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:
-    for start in range(0, len(indices), size):
-        yield indices[start : start + size]

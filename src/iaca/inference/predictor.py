@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.device import pick_device
 from iaca.encoders.embed import embed
-from iaca.encoders.registry import pick_device
+from iaca.encoders.identity import config_of, describe, mismatches
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, extract_faces_file, read_faces
 from iaca.media import AudioTrack, MediaInfo, extract_audio, probe, read_audio_file
@@ -59,12 +60,17 @@ class Predictor:
         trained = load_model(Path(model_path))
         names = {key: trained.metadata.get(f"{key}_encoder") for key in ("visual", "audio")}
         try:
-            embedding = EmbeddingConfig(**names, device=device)
+            embedding = config_of(trained.metadata, device)
         except ValueError as error:
             raise InputError(
                 f"the model was trained on embeddings that can't be made here: {names}", model_path,
                 remedy="use a model trained on videos with the encoders of this version",
             ) from error  # fmt: skip
+        if differences := mismatches(trained.metadata, describe(embedding)):
+            raise InputError(
+                f"the model was trained on other encoders than those here: {'; '.join(differences)}", model_path,
+                remedy="put the weights it was trained with in their place, or embed and train again",
+            )  # fmt: skip
         return cls(trained, BuiltModel.of(trained, pick_device(device)), embedding, faces or FaceConfig())
 
     def origin(self) -> dict[str, str]:

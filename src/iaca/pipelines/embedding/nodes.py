@@ -9,10 +9,13 @@ from iaca.engine import ClipPaths, Task
 def plan_embeddings(
     faces: ClipPaths, audio: ClipPaths, timelines: ClipPaths, config: EmbeddingConfig
 ) -> dict[str, Task]:
-    """Embeddings of every clip that has a complete timeline."""
+    """Embeddings of every clip that has a complete timeline. Names, versions and weights of the encoders are part of
+    each task's fingerprint: another checkpoint embeds anew."""
     from iaca.encoders.embed import VERSION, embed_file  # brings torch: only the run that embeds pays for it
+    from iaca.encoders.identity import describe
 
+    parameters = {"config": config, "encoders": describe(config)}
     return {
-        clip: Task(embed_file, (faces[clip], audio[clip], timelines[clip]), {"config": config}, version=VERSION)
+        clip: Task(embed_file, (faces[clip], audio[clip], timelines[clip]), parameters, version=VERSION)
         for clip in timelines
     }

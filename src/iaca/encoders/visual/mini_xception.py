@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iaca.encoders.checkpoint import load
+from iaca.encoders.options import NoOptions
 from iaca.errors import InputError
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -76,6 +78,27 @@ class MiniXception(nn.Module):
         x = F.relu(self.norm2(self.conv2(x)))  # b 8 60 60
         x = self.blocks(x)  # b 128 4 4
         return x.mean((2, 3)), self.head(x).mean((2, 3))
+
+
+class MiniXceptionFaces(nn.Module):
+    """Faces -> pooled features and expression logits, (n, 135)."""
+
+    def __init__(self, options: NoOptions, weights: Path | None):
+        super().__init__()
+        del options
+        hdf5 = weights is not None and weights.suffix in {".hdf5", ".h5"}
+        self.network = load_mini_xception(weights) if weights is not None and hdf5 else MiniXception()
+        if not hdf5:
+            load(self, weights)
+        self.eval()
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(n, h, w, 3) uint8 RGB -> (n, 135). Grey, averaged down to 64x64, in [-1, 1], as in its training."""
+        images = faces.permute(0, 3, 1, 2).float()
+        luma = images.new_tensor([0.299, 0.587, 0.114])
+        grey = (images * luma[:, None, None]).sum(1, keepdim=True)
+        grey = F.interpolate(grey, (SIZE, SIZE), mode="area") / 127.5 - 1
+        return torch.cat(self.network(grey.contiguous(memory_format=torch.channels_last)), 1)
 
 
 def load_mini_xception(path: Path) -> MiniXception:

@@ -1,0 +1,82 @@
+"""Batches of decoded faces, read ahead: JPEGs are decoded in threads while the network is at work."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iaca.encoders import quality
+from iaca.faces import decode_face
+
+AHEAD = 3  # batches decoded or under way: 64 faces of 112 px are 2.4 MB
+
+
+@dataclass(frozen=True)
+class FaceBatch:
+    """Some steps with a face, and what is needed to encode them.
+
+    Attributes:
+        steps: (n,) steps of the clip.
+        frames: (m,) frames whose faces are decoded, ascending: the steps, and what lies within reach of them.
+        faces: (m, h, w, 3) uint8 RGB.
+        cues: (n, 2) quality cues of the face at each step.
+    """
+
+    steps: NDArray[np.intp]
+    frames: NDArray[np.intp]
+    faces: NDArray[np.uint8]
+    cues: NDArray[np.float32]
+
+
+def read_ahead(
+    jpegs: Sequence[bytes], found: NDArray[np.bool_], size: int, reach: int, pool: ThreadPoolExecutor
+) -> Iterator[FaceBatch]:
+    """The steps with a face, in order, `size` at a time; whole batches but for the last.
+
+    Args:
+        jpegs: of every frame; empty where no face was found.
+        found: (t,) where there is one.
+        size: steps in a batch.
+        reach: frames on either side of a step that an encoder looks at.
+        pool: where batches are decoded, `AHEAD` of them at a time.
+    """
+    with_face = np.flatnonzero(found)
+    waiting: deque[Future[FaceBatch]] = deque()
+    for start in range(0, len(with_face), size):
+        waiting.append(pool.submit(_load, jpegs, with_face, with_face[start : start + size], reach))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def nearest_faces(with_face: NDArray[np.intp], steps: NDArray[np.intp], offsets: Sequence[int]) -> NDArray[np.intp]:
+    """The frames (n, k) that a clip around each step is made of: (n,) steps, all with a face; k offsets.
+
+    A frame without a face is replaced by the nearest one that has one, the earlier of two, and never by one outside
+    of the clip's own span.
+    """
+    reach = max(abs(offset) for offset in offsets)
+    wanted = steps[:, None] + np.asarray(offsets)
+    after = np.searchsorted(with_face, wanted)
+    later = with_face[np.minimum(after, len(with_face) - 1)]
+    earlier = with_face[np.maximum(np.where(later == wanted, after, after - 1), 0)]
+    too_late = (later < wanted) | (later > steps[:, None] + reach)
+    too_early = (earlier > wanted) | (earlier < steps[:, None] - reach)
+    take_later = ~too_late & (too_early | (later - wanted < wanted - earlier))
+    chosen: NDArray[np.intp] = np.where(take_later, later, earlier)
+    return chosen
+
+
+def _load(jpegs: Sequence[bytes], with_face: NDArray[np.intp], steps: NDArray[np.intp], reach: int) -> FaceBatch:
+    first, last = np.searchsorted(with_face, [steps[0] - max(reach, 1), steps[-1] + reach + 1])
+    frames = with_face[first:last]  # one before the first step too: motion is measured against it
+    faces = np.stack([decode_face(jpegs[frame]) for frame in frames])
+    place = np.searchsorted(frames, steps)
+    cues = [quality.face_cues(faces[i], faces[i - 1] if i and frames[i - 1] == frames[i] - 1 else None) for i in place]
+    return FaceBatch(steps, frames, faces, np.array(cues, np.float32))

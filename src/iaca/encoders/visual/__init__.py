@@ -1,0 +1,1 @@
+"""Visual encoders: one module each, from aligned RGB faces to rows."""
