@@ -58,14 +58,14 @@ class EmbeddingConfig(Parameters):
         device: `auto` takes a GPU where there is one.
         precision: of the networks' arithmetic; below `float32` they run under autocast. `auto` is bfloat16 where the
             processor computes in it, float32 elsewhere. `float16` needs a GPU.
-        batch: steps in one forward pass; None takes each encoder's own.
+        batch: steps in one forward pass; None takes each encoder's own, and no more than 16 on a CPU.
     """
 
     visual: Choices = (EncoderChoice(name="mini_xception"),)
     audio: Choices = (EncoderChoice(name="prosody"),)
     device: str = "auto"
     precision: Precision = "float32"
-    batch: int | None = Field(default=None, ge=1, le=4096)
+    batch: int | None = Field(default=None, ge=2, le=4096)
 
     @field_validator("visual", "audio")
     @classmethod

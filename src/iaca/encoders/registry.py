@@ -33,7 +33,8 @@ class Encoder:
         sees: its input: size, normalisation, front end. Sound is 16 kHz everywhere.
         reach: how much of the clip one row depends on.
         options: what can be changed, with its defaults.
-        batch: steps in one forward pass, unless the configuration says otherwise.
+        batch: steps in one forward pass on a GPU, unless the configuration says otherwise; 1 for a network over whole
+            sounds, which is given one after the other.
         version: raised by hand when what it computes changes.
     """
 

@@ -57,8 +57,8 @@ def pieces(samples: Tensor) -> Iterator[tuple[Tensor, int, int]]:
     total = (len(samples) - FIELD) // STRIDE + 1
     for first in range(0, total, CORE):
         start, stop = max(first - CONTEXT, 0), min(first + CORE + CONTEXT, total)
-        piece = samples[start * STRIDE : (stop - 1) * STRIDE + FIELD]
-        yield piece, first - start, min(first + CORE, total) - start
+        end = len(samples) if stop == total else (stop - 1) * STRIDE + FIELD
+        yield samples[start * STRIDE : end], first - start, min(first + CORE, total) - start
 
 
 class WavLM(HiddenStates):

