@@ -151,3 +151,15 @@ def test_embeddings_of_other_encoders_and_gaps_between_windows_are_refused() -> 
         predict_clip(some_model(), wide)
     with pytest.raises(InputError, match="hop=40 must lie between 1 and window=30"):
         predict_clip(some_model(), clip(5), window=30, hop=40)
+
+
+def test_a_clip_of_encoders_of_the_same_width_but_another_name_or_version_is_refused() -> None:
+    one = clip(5)
+    trained = replace(some_model(), metadata={**one.metadata, "audio_version": "2"})
+    assert len(predict_clip(trained, one).prediction) == len(one)  # the clip does not say its version
+    newer = replace(one, metadata={**one.metadata, "audio_version": "3"})
+    with pytest.raises(InputError, match=r"audio_version '3', not '2'.*Remedy: embed the clip with the encoders"):
+        predict_clip(trained, newer)
+    other = replace(one, metadata={**one.metadata, "visual_encoder": "resnet18"})
+    with pytest.raises(InputError, match="visual_encoder 'resnet18', not 'fer'"):
+        predict_clip(trained, other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.identity import mismatches
 from iaca.errors import InputError
 from iaca.fusion.model import FusionModel
 from iaca.training.config import TARGETS, Target
@@ -48,11 +49,13 @@ class BuiltModel:
     normalisation: Normalisation
     device: torch.device
     targets: tuple[Target, ...] = TARGETS
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trained: TrainedModel, device: str | torch.device = "cpu") -> BuiltModel:
         """Build a trained model on a device."""
-        return cls(trained.build().to(device), trained.normalisation, torch.device(device), trained.targets)
+        network, where = trained.build().to(device), torch.device(device)
+        return cls(network, trained.normalisation, where, trained.targets, trained.metadata)
 
 
 def predict_clip(
@@ -67,7 +70,7 @@ def predict_clip(
         window, hop: steps. A model with its length in its weights (`jca_fixed`) takes that for its window.
 
     Raises:
-        InputError: embeddings of another width; a hop above the window, which would leave steps out.
+        InputError: embeddings of another width or other encoders; a hop above the window, which would leave steps out.
     """
     built = BuiltModel.of(model) if isinstance(model, TrainedModel) else model
     window = built.model.config.length or window
@@ -140,6 +143,11 @@ def _check(built: BuiltModel, clip: ClipEmbedding, window: int, hop: int) -> Non
         raise InputError(
             f"the clip's embeddings have widths {found}, but the model was trained on {built.model.config.dims}",
             remedy="embed the clip with the encoders that the model was trained with",
+        )
+    if differences := mismatches(built.metadata, clip.metadata):
+        raise InputError(
+            f"the clip's embeddings are not of the model's encoders: {'; '.join(differences)}",
+            remedy="embed the clip with the encoders that the model was trained with, or train again",
         )
     if not 1 <= hop <= window:
         raise InputError(f"hop={hop} must lie between 1 and window={window}, or steps are left out")
