@@ -1,9 +1,12 @@
 """Encoders by name: what a configuration accepts, what a fingerprint covers, and what an error says."""
 
+import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -13,7 +16,8 @@ from iaca.encoders import identity
 from iaca.encoders.__main__ import table
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.networks import build_encoders
-from iaca.encoders.registry import AUDIO, REGISTRIES, VISUAL, needs_weights, published
+from iaca.encoders.options import FaceOptions
+from iaca.encoders.registry import AUDIO, REGISTRIES, VISUAL, Encoder, needs_weights, published
 from iaca.encoders.weight_files import WEIGHTS
 from iaca.encoders.weights import fetch, locate
 from iaca.engine import ClipPaths, Task
@@ -167,3 +171,30 @@ def test_a_checkpoint_that_changed_is_read_again(tmp_path: Path) -> None:
     save_resnet18(path, 1)
     weight = build_encoders(config)[0].networks[0].module.backbone.conv1.weight
     assert not torch.equal(weight, first.networks[0].module.backbone.conv1.weight)
+
+
+def test_the_encoder_of_the_docs_is_one_module_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
+    own = page.split("## An encoder of your own")[1]
+    module, line = re.findall(r"```python\n(.*?)```", own, re.DOTALL)[:2]
+    home = types.ModuleType("iaca.encoders.visual.mobile")
+    exec(module, vars(home))
+    monkeypatch.setitem(sys.modules, home.__name__, home)
+    for name, entry in eval(f"{{{line}}}", {"Encoder": Encoder, "FaceOptions": FaceOptions}).items():  # noqa: S307
+        monkeypatch.setitem(VISUAL, name, entry)
+    state = VISUAL["mobilenet"].build({}, None).backbone.state_dict()
+    save_file(state, tmp_path / "w.safetensors")
+    config = EmbeddingConfig(visual={"name": "mobilenet", "weights": str(tmp_path / "w.safetensors")}, device="cpu")
+    rows = build_encoders(config)[0].encode(np.zeros((3, 112, 112, 3), np.uint8))
+    assert rows.shape == (3, config.dim("visual"))
+
+
+def test_the_docs_name_every_encoder_with_its_width_and_file() -> None:
+    page = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    assert list(rows) == [*VISUAL, *AUDIO]
+    for name, row in rows.items():
+        width = sum(int(part) for part in re.findall(r"\d+", row.split("|")[2])) + 2 * ("arousal" in row)
+        assert width == {**VISUAL, **AUDIO}[name].dim
+        file = published(name)
+        assert file is None or name == "enet_b0_8_va_mtl" or file.name in row
