@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +19,7 @@ def replacing(target: str | Path) -> Iterator[Path]:
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{LEFTOVER}{os.getpid()}-{target.name}")
+    partial = target.with_name(f"{LEFTOVER}{secrets.token_hex(4)}-{target.name}")
     try:
         yield partial
         partial.replace(target)

@@ -1,4 +1,4 @@
-"""Where tasks run: a pool of processes, one torch thread each, or the calling process itself."""
+"""Where tasks run: a pool of processes, one torch thread each, a cluster, or the calling process itself."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import os
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any, Literal
 
-from iaca.config import Parameters
+from pydantic import Field, model_validator
 
-# Set before a worker imports its numeric libraries: threads of one process would fight those of the next.
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENCV_FOR_THREADS_NUM": "1",
-}
+from iaca.config import Parameters
+from iaca.engine.cluster import ClusterExecutor
+from iaca.engine.worker import prepare
+
 _POOLS: dict[int, ProcessPoolExecutor] = {}  # by number of workers; the interpreter ends them when it exits
 
 
@@ -23,23 +20,34 @@ class ExecutorConfig(Parameters):
     """How per-video work is spread.
 
     Attributes:
-        kind: `processes` for a process pool, `serial` for the calling process (debugging, one GPU).
-        workers: processes; None for one per core.
+        kind: `processes` for a process pool, `serial` for the calling process (debugging, one GPU), `dask` for the
+            workers of a Dask cluster.
+        workers: processes of the pool; None for one per core.
+        address: where the Dask scheduler listens, such as `tcp://host:8786`; for `dask` alone.
         tolerated_failures: share of items that may fail before the run as a whole is an error.
     """
 
-    kind: Literal["processes", "serial"] = "processes"
-    workers: int | None = None
-    tolerated_failures: float = 0.5
+    kind: Literal["processes", "serial", "dask"] = "processes"
+    workers: int | None = Field(None, ge=1)
+    address: str | None = None
+    tolerated_failures: float = Field(0.5, ge=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _address_of_the_cluster(self) -> ExecutorConfig:
+        if (self.kind == "dask") != (self.address is not None):
+            raise ValueError(f"`address` names the scheduler of kind dask, and no other (kind is {self.kind})")
+        return self
 
     def executor(self) -> Executor:
         """The executor of this configuration. A pool is kept for the next caller: starting one costs seconds."""
         if self.kind == "serial":
             return SerialExecutor()
+        if self.address is not None:
+            return ClusterExecutor(self.address)
         if self.count() not in _POOLS:
             # Spawned, not forked: a forked child inherits locks of threads that torch and OpenCV have started.
             context = multiprocessing.get_context("spawn")
-            _POOLS[self.count()] = ProcessPoolExecutor(self.count(), mp_context=context, initializer=_one_thread)
+            _POOLS[self.count()] = ProcessPoolExecutor(self.count(), mp_context=context, initializer=prepare)
         return _POOLS[self.count()]
 
     def discard(self) -> None:
@@ -47,8 +55,12 @@ class ExecutorConfig(Parameters):
         if self.kind == "processes" and (pool := _POOLS.pop(self.count(), None)):
             pool.shutdown(wait=True, cancel_futures=True)
 
+    def ahead(self, waiting: int) -> int:
+        """Tasks to hand over at a time. A cluster gets all: it keeps the queue itself, and may grow by its length."""
+        return waiting if self.kind == "dask" else 2 * self.count()
+
     def count(self) -> int:
-        """Workers that `open` starts."""
+        """Workers that a pool starts."""
         return 1 if self.kind == "serial" else self.workers or len(os.sched_getaffinity(0))
 
 
@@ -63,7 +75,3 @@ class SerialExecutor(Executor):
         except Exception as error:  # noqa: BLE001  a future carries whatever its call raised
             future.set_exception(error)
         return future
-
-
-def _one_thread() -> None:
-    os.environ.update(ONE_THREAD)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from iaca.engine.executors import ExecutorConfig
+from iaca.engine.lock import locked
 from iaca.engine.manifest import Manifest, write_failures
-from iaca.engine.pool import outcomes
+from iaca.engine.pool import Pool
 from iaca.engine.progress import progress
 from iaca.engine.task import Task
 from iaca.errors import InputError
@@ -46,10 +47,26 @@ def run_tasks(
     another's. Without `bar` no progress is shown: for tasks that show their own.
 
     Raises:
-        InputError: more than `config.tolerated_failures` of the items failed, or all of them.
+        InputError: more than `config.tolerated_failures` of the items failed, or all of them; or another run is at
+            work in the folder.
     """
-    started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder) as run:
+        report = _bring_up_to_date(tasks, folder, suffix, config, prune, bar, run)
+    _judge(report, folder, len(tasks), config)
+    return report
+
+
+def _bring_up_to_date(
+    tasks: Mapping[str, Task],
+    folder: Path,
+    suffix: str,
+    config: ExecutorConfig,
+    prune: bool,
+    bar: bool,
+    run: str,
+) -> Report:
+    started = time.monotonic()
     manifest, report = Manifest(folder), Report()
     fingerprints = _fingerprints(tasks, report)
     _sweep(folder, manifest, tasks, suffix, prune, report)
@@ -60,7 +77,7 @@ def run_tasks(
             report.kept.append(item)
         else:
             stale[item] = tasks[item]
-    finished = outcomes(stale, folder, suffix, config)
+    finished = Pool(stale, folder, suffix, config, run).outcomes()
     for item, reason in progress(finished, folder.name, len(stale)) if bar else finished:
         if reason is None:
             manifest.record(item, fingerprints[item])
@@ -74,7 +91,6 @@ def run_tasks(
     manifest.compact()
     write_failures(folder, report.failed)
     report.seconds = time.monotonic() - started
-    _judge(report, folder, len(tasks), config)
     return report
 
 

@@ -1,0 +1,85 @@
+"""One run at a time in a folder of results."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from iaca.errors import InputError
+
+NAME = ".lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[str]:
+    """Hold a folder for one run; the value names that run, for `still_ours`.
+
+    An advisory lock on a file: the kernel lets go of it when its process ends, however that ends, so that no killed
+    run ever blocks the next one. The file itself is removed at the end, and is no part of the results.
+
+    Raises:
+        InputError: another run holds the folder; it is named by process and host.
+    """
+    descriptor = _acquire(folder)
+    token = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "run": secrets.token_hex(8)})
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, token.encode(), 0)
+        yield token
+    finally:
+        (folder / NAME).unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def still_ours(folder: Path, token: str) -> bool:
+    """Whether no other run has taken the folder over since.
+
+    A worker on another machine outlives a killed run by the task it has under way; what it then brings is thrown away
+    where a new run, perhaps with other parameters, has begun.
+    """
+    held = _read(folder / NAME)
+    return held in ("", token)
+
+
+def _acquire(folder: Path) -> int:
+    path = folder / NAME
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_file_at(descriptor, path):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise _occupied(folder) from None
+        os.close(descriptor)  # a run that was just ending has removed this file after it was opened: try the next
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _occupied(folder: Path) -> InputError:
+    held = _read(folder / NAME)
+    owner = json.loads(held) if held else {"pid": "unknown", "host": "unknown"}
+    return InputError(
+        f"another run is at work here: process {owner['pid']} on {owner['host']}",
+        folder,
+        remedy="wait until it is done, or end that process; what it has finished is kept",
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,130 @@
+"""A run that is killed leaves no worker, no half file and no lock behind; a second run beside it is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from driver import slow_tasks
+
+from iaca.engine import ExecutorConfig, run_tasks
+from iaca.engine.lock import locked, still_ours
+from iaca.engine.worker import work
+from iaca.errors import InputError
+
+SERIAL = ExecutorConfig(kind="serial")
+DRIVER = "import driver; driver.main()"
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is at work: not gone, and not dead and waiting for its parent to ask how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """Two words that are written at once, and two that take a minute."""
+    folder = tmp_path / "words"
+    folder.mkdir()
+    for name, text in {"a": "ape 0", "b": "bee 0", "c": "cat 60", "d": "dog 60"}.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def start(words: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Starts a run on two workers in a process of its own, and hands it over when both long tasks are under way."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run() -> subprocess.Popen[str]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", DRIVER, str(words), str(tmp_path / "out"), json.dumps({"workers": 2})]
+        process = subprocess.Popen(command, env=environment, text=True)
+        started.append(process)
+        until(lambda: all((tmp_path / f"{name}.pid").exists() for name in "cd"))
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def whole(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_killed_run_takes_its_workers_along_and_the_next_one_resumes_to_the_same_bytes(
+    words: Path, tmp_path: Path, start: Callable[[], subprocess.Popen[str]]
+) -> None:
+    process, out = start(), tmp_path / "out"
+    workers = {int((tmp_path / f"{name}.pid").read_text()) for name in "cd"}
+    assert len(workers) == 2
+    assert all(alive(worker) for worker in workers)
+    with pytest.raises(InputError, match=f"out: another run is at work here: process {process.pid} on"):
+        run_tasks(slow_tasks(words), out, ".txt", SERIAL)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    until(lambda: not any(alive(worker) for worker in workers), seconds=5)
+    assert sorted(path.name for path in out.glob("*.txt")) == ["a.txt", "b.txt"]
+    for name in "cd":
+        (words / name).write_text((words / name).read_text().replace("60", "0"))
+    report = run_tasks(slow_tasks(words), out, ".txt", SERIAL)
+    assert (report.kept, report.made) == (["a", "b"], ["c", "d"])
+    run_tasks(slow_tasks(words), tmp_path / "undisturbed", ".txt", SERIAL)
+    assert whole(out) == whole(tmp_path / "undisturbed")
+
+
+def test_a_folder_is_held_by_one_run_and_free_after_it(tmp_path: Path) -> None:
+    with locked(tmp_path) as run:
+        assert still_ours(tmp_path, run)
+        with pytest.raises(InputError, match=f"process {os.getpid()} on"), locked(tmp_path):
+            pass
+    with locked(tmp_path) as later:
+        assert not still_ours(tmp_path, run)
+        assert still_ours(tmp_path, later)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_file_that_a_killed_run_left_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text('{"pid": 1, "host": "elsewhere", "run": "old"}')
+    with locked(tmp_path) as run:
+        assert still_ours(tmp_path, run)
+
+
+def test_what_a_worker_of_a_run_that_is_over_brings_is_thrown_away(words: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with locked(out) as old:
+        pass
+    with locked(out), pytest.raises(InputError, match="the run that asked for this is over"):
+        work(slow_tasks(words)["a"], out / "a.txt", old)
+    assert list(out.iterdir()) == []
+
+
+def test_one_clip_more_is_made_alone_and_one_less_goes_alone(words: Path, tmp_path: Path) -> None:
+    for name in "cd":
+        (words / name).write_text(f"{name} 0")
+    pool = ExecutorConfig(workers=2)
+    run_tasks(slow_tasks(words), tmp_path / "out", ".txt", pool)
+    (words / "e").write_text("elk 0")
+    assert run_tasks(slow_tasks(words), tmp_path / "out", ".txt", pool).made == ["e"]
+    (words / "e").unlink()
+    report = run_tasks(slow_tasks(words), tmp_path / "out", ".txt", pool)
+    assert (report.made, report.pruned, len(report.kept)) == ([], ["e"], 4)
+    assert len(run_tasks(slow_tasks(words, "?"), tmp_path / "out", ".txt", pool).made) == 4
