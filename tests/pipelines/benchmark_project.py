@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from kedro.io import DataCatalog, MemoryDataset
@@ -46,7 +47,7 @@ def corpus(folder: Path, partition: str = "test") -> tuple[ClipPaths, pd.DataFra
 def catalog(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.DataFrame | None = None) -> DataCatalog:
     """Everything in memory but what the engine makes; the runs one after the other."""
     embeddings, found = corpus(folder)
-    serial = {"kind": "serial", "tolerated_failures": 0.0}
+    here: dict[str, Any] = {"executor": {"kind": "serial"}, "tolerated_failures": 0.0}
     events = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])
     given = {
         "embeddings": embeddings, "training_index": found if index is None else index, "events": events,
@@ -54,8 +55,8 @@ def catalog(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.Data
         "params:training": TRAINING, "params:benchmark": benchmark,
     }  # fmt: skip
     made = {
-        "benchmark_runs": ClipFiles(path=str(folder / "runs"), suffix=".safetensors", executor=serial, prune=False),
-        "benchmark_scores": ClipFiles(path=str(folder / "scores"), suffix=".parquet", executor=serial),
+        "benchmark_runs": ClipFiles(path=str(folder / "runs"), suffix=".safetensors", prune=False, **here),
+        "benchmark_scores": ClipFiles(path=str(folder / "scores"), suffix=".parquet", **here),
     }
     reports = {
         **{f"benchmark_{name}": table(folder / f"{name}.csv") for name in ("results", "summary", "gates")},

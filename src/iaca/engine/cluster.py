@@ -69,8 +69,9 @@ class ClusterExecutor(Executor):
             raise InputError(f"the cluster at {self._address} has no worker", remedy=f"start one: {_START}")
 
     def lost(self) -> InputError:
-        """The error for a scheduler that went away in mid-run."""
+        """The error for a scheduler that went away in mid-run; its client is given up."""
         _connect.cache_clear()
+        self._client.close(timeout=1)
         remedy = "start the scheduler again and repeat the command: what is finished is kept"
         return InputError(f"the connection to the Dask scheduler at {self._address} was lost", remedy=remedy)
 

@@ -23,7 +23,7 @@ class ExecutorConfig(Parameters):
         kind: `processes` for a process pool, `serial` for the calling process (debugging, one GPU), `dask` for the
             workers of a Dask cluster.
         workers: processes of the pool; None for one per core.
-        address: where the Dask scheduler listens, such as `tcp://host:8786`; for `dask` alone.
+        address: where the Dask scheduler listens, such as `tcp://host:8786`; for `dask` alone, which it implies.
         tolerated_failures: share of items that may fail before the run as a whole is an error.
     """
 
@@ -31,6 +31,11 @@ class ExecutorConfig(Parameters):
     workers: int | None = Field(None, ge=1)
     address: str | None = None
     tolerated_failures: float = Field(0.5, ge=0.0, le=1.0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_implies_a_cluster(cls, given: Any) -> Any:
+        return {"kind": "dask", **given} if isinstance(given, dict) and given.get("address") else given
 
     @model_validator(mode="after")
     def _address_of_the_cluster(self) -> ExecutorConfig:
