@@ -75,13 +75,16 @@ class Pool:
         return self.folder / f"{item}{self.suffix}"
 
 
-def _finished(executor: object, running: Mapping[Future[None], str]) -> set[Future[None]]:
-    """Those that are done, at least one unless there is none; a cluster is looked at while nothing happens."""
+def _finished(executor: object, running: Mapping[Future[None], str]) -> list[Future[None]]:
+    """Those that are done, in the order in which they were handed over; at least one, unless none is running.
+
+    A cluster is looked at while nothing happens.
+    """
     remote = isinstance(executor, ClusterExecutor)
     while True:
         done, _ = wait(running, timeout=LOOK_S if remote else None, return_when=FIRST_COMPLETED)
         if done or not running:
-            return done
+            return [future for future in running if future in done]
         if isinstance(executor, ClusterExecutor):
             executor.check_alive()
 
