@@ -39,18 +39,25 @@ def make(
     rate: int = 16000,
     layout: str = "mono",
     audio_codec: str = "aac",
+    b_frames: int = 0,
+    options: dict[str, str] | None = None,
 ) -> Path:
-    """Write pictures at `times` (s), and stretches of sound (start s, samples (n,), the same in all channels)."""
+    """Write pictures at `times` (s), and stretches of sound (start s, samples (n,), the same in all channels).
+
+    `b_frames` pictures in a row may refer to later ones; `options` go to the video encoder.
+    """
     pictures = [grey(128)] * len(times) if images is None else images
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as container:
         video = None
         if len(times):
-            video = container.add_stream(codec, rate=25, options={"preset": "ultrafast"} if "x26" in codec else {})
+            video = container.add_stream(
+                codec, rate=25, options={**({"preset": "ultrafast"} if "x26" in codec else {}), **(options or {})}
+            )
             video.height, video.width, video.pix_fmt = *pictures[0].shape[:2], pix_fmt
-            # AVI and MPEG-4 know only steady frames
-            base = Fraction(1, 25) if path.suffix == ".avi" else TICK
+            # AVI knows only steady frames, and so do the encoders of MPEG-1 and MPEG-2
+            base = Fraction(1, 25) if path.suffix == ".avi" or codec.startswith("mpeg") else TICK
             video.codec_context.time_base = base
-            video.codec_context.max_b_frames = 0
+            video.codec_context.max_b_frames = b_frames
             if rotation:
                 video.set_display_rotation(rotation)
         audio = container.add_stream(audio_codec, rate=rate, layout=layout) if sounds else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -118,14 +119,36 @@ def decode(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any, l
     A packet that can't be decoded gives no frames; a file that breaks off ends there. Both are counted and logged.
     """
     lost = 0
+    slots = StorageSlots() if source.container.format.name == "avi" else None
     for stream, packet in _packets(source, streams):
         try:
             frames = stream.codec_context.decode(packet)
         except av.FFmpegError:
             frames, lost = [], lost + 1
+        else:
+            if slots is not None and stream is source.video:
+                slots.assign(packet, frames)
         yield stream, packet, frames
     if lost:
         _log.warning("%s: %d packets could not be decoded and were skipped", source.path.name, lost)
+
+
+class StorageSlots:
+    """Times of pictures in a container that stores none (AVI): the k-th one shown has the k-th place in storage.
+
+    Such a file counts its pictures as they lie there, which is not the order in which they are shown; what FFmpeg
+    makes of that as presentation times jumps to and fro where pictures refer to later ones (B-frames).
+    """
+
+    def __init__(self) -> None:
+        self._places: list[int] = []
+
+    def assign(self, packet: Any | None, frames: Sequence[Any]) -> None:
+        """Note the place of a packet that was decoded; frames that came out of the decoder get theirs as timestamp."""
+        if packet is not None and packet.dts is not None:
+            heapq.heappush(self._places, packet.dts)
+        for frame in frames:
+            frame.pts = heapq.heappop(self._places) if self._places else None
 
 
 def _packets(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
