@@ -16,7 +16,7 @@ from iaca.pipelines import (
     training,
 )
 
-IMPORTER = "affwild2"  # of an environment that names none
+IMPORTER = "demo"  # of an environment that names none: the embedded corpus, in Aff-Wild2's layout
 
 
 def register_pipelines(importer: str = IMPORTER) -> dict[str, Pipeline]:
@@ -30,9 +30,13 @@ def register_pipelines(importer: str = IMPORTER) -> dict[str, Pipeline]:
     """
     if importer == IMPORTER:
         return _media_pipelines()
+    if importer == "affwild2":
+        return _without_demo(_media_pipelines())
     if importer == "features":
         return _features_pipelines(_media_pipelines())
-    raise InputError(f"there is no importer {importer!r}", remedy=f"set ingestion.importer to {IMPORTER} or features")
+    raise InputError(
+        f"there is no importer {importer!r}", remedy=f"set ingestion.importer to {IMPORTER}, affwild2 or features"
+    )
 
 
 def _media_pipelines() -> dict[str, Pipeline]:
@@ -46,6 +50,12 @@ def _media_pipelines() -> dict[str, Pipeline]:
     }
     apart = {"benchmark": benchmark.create_pipeline(), "inference": inference.create_pipeline()}
     return {**chain, **apart, "__default__": sum(chain.values(), Pipeline([]))}
+
+
+def _without_demo(media: dict[str, Pipeline]) -> dict[str, Pipeline]:
+    """The same for a corpus that is somebody's own: nothing is ever rendered into it."""
+    demo = media.pop("demo_corpus")
+    return {**media, "__default__": media["__default__"] - demo}
 
 
 def _features_pipelines(media: dict[str, Pipeline]) -> dict[str, Pipeline]:

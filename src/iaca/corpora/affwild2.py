@@ -2,6 +2,7 @@
 
     ROOT/VA_Estimation_Challenge/{Train_Set,Validation_Set,Test_Set}/<clip>.txt     (older releases: VA_Set/...)
     ROOT/**/<video>.{mp4,avi}        the raw videos, in any folder
+    ROOT/cropped_aligned*/<clip>/    optional: faces that the organisers have cut out (`iaca.corpora.crops`)
     ROOT/subjects.csv                optional: clip,subject
 
 A clip is `<video>`, or `<video>_left` / `<video>_right` for the second person of a video with two.
@@ -9,12 +10,16 @@ A clip is `<video>`, or `<video>_left` / `<video>_right` for the second person o
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from iaca.corpora.crops import PATTERN, find_crops
 from iaca.corpora.index import CLIP_COLUMNS, CorpusIndex, problem
 from iaca.errors import InputError
 
@@ -27,7 +32,8 @@ UNANNOTATED = -5.0
 def index_affwild2(root: Path) -> CorpusIndex:
     """List the clips of a corpus without opening a video.
 
-    A video without annotation is a test clip. An annotation without video is a problem, not an error.
+    A video without annotation is a test clip; two, where the organisers' crops know a second person of it. An
+    annotation without video is a problem, not an error.
 
     Raises:
         InputError: there is no annotation folder, or two videos have one name.
@@ -44,11 +50,20 @@ def index_affwild2(root: Path) -> CorpusIndex:
             continue
         rows.append((clip, subjects.get(clip, video), partition, videos[video], annotation, side))
     used = {row[3] for row in rows}
-    rows += [(v, subjects.get(v, v), "test", p, None, "") for v, p in sorted(videos.items()) if p not in used]
+    for clip, video, side in _unannotated({video for video, path in videos.items() if path not in used}, root):
+        rows.append((clip, subjects.get(clip, video), "test", videos[video], None, side))
     clips = pd.DataFrame(rows, columns=list(CLIP_COLUMNS))
     for column in ("media", "annotation"):
         clips[column] = [str(p.relative_to(root)) if p else "" for p in clips[column]]
     return CorpusIndex(clips.sort_values("clip", ignore_index=True), problems)
+
+
+def _unannotated(videos: set[str], root: Path) -> list[tuple[str, str, str]]:
+    """Clip, video and side of what nobody has annotated: the clips of the crops, and the videos that have none."""
+    known = [(clip, *split_clip(clip)) for clip in find_crops(root) if clip not in videos]
+    clips = [(clip, video, side) for clip, video, side in known if video in videos]
+    cropped = {video for _, video, _ in clips} - set(find_crops(root))
+    return sorted(clips + [(video, video, "") for video in videos - cropped])
 
 
 def split_clip(clip: str) -> tuple[str, str]:
@@ -103,11 +118,18 @@ def _annotations(root: Path) -> dict[str, tuple[str, Path]]:
 
 def _videos(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.name[0] != "."):
+    for path in sorted(_files(root)):
         if path.stem in found:
             raise InputError(f"two videos have this name, the other is {found[path.stem]}", path, remedy="remove one")
         found[path.stem] = path
     return found
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """The videos below a folder, found without walking through millions of crops."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not fnmatch(name, PATTERN)]
+        yield from (Path(folder, name) for name in files if name[0] != "." and name.lower().endswith(VIDEO_SUFFIXES))
 
 
 def _subjects(root: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from iaca.errors import InputError
 from iaca.media import frame_times, probe
 
 TOLERANCE = 2  # annotation files are often a line or two longer or shorter than their video
-VERSION = "1"
+VERSION = "2"
 
 
 def build_timeline(media: Path, annotation: Path | None = None, *, target: Path) -> None:

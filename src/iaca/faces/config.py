@@ -13,6 +13,8 @@ class FaceConfig(Parameters):
     """How faces are found, followed, aligned and stored.
 
     Attributes:
+        source: "detect" finds faces in the videos; "crops" takes those that the corpus brings along, for every clip;
+            "auto" takes them for the clips that have some and detects the others.
         detector: registered name, "mtcnn" (its weights come with facenet-pytorch) or "yunet" (needs `weights`).
         weights: file of the detector's weights, for detectors that bring none.
         device: torch device of the detector, e.g. "cpu" or "cuda".
@@ -29,6 +31,7 @@ class FaceConfig(Parameters):
             a cut, a long absence); set it to false where several people take turns.
     """
 
+    source: Literal["auto", "crops", "detect"] = "auto"
     detector: str = "mtcnn"
     weights: str | None = None
     device: str = "cpu"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from iaca.corpora.affwild2 import index_affwild2
 from iaca.corpora.card import read_card
+from iaca.corpora.crops import crop_problems
 from iaca.corpora.describe import clip_table, partition_summary
 from iaca.corpora.events import read_event_table
 from iaca.corpora.index import check_subjects, problem_table
@@ -35,10 +36,11 @@ def plan_timelines(root: Path, clip_index: pd.DataFrame) -> dict[str, Task]:
 
 
 def describe_corpus(
-    clip_index: pd.DataFrame, index_problems: pd.DataFrame, frame_labels: ClipPaths
+    root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, frame_labels: ClipPaths
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The clips that can be used with the facts of their media, everything that is wrong, and counts per partition."""
     clips, found = clip_table(clip_index.fillna(""), frame_labels)
+    found += crop_problems(root, clips)
     problems = pd.concat([index_problems, problem_table(found)], ignore_index=True)
     return clips, problems, partition_summary(clips)
 

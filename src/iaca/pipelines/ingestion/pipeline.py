@@ -18,7 +18,7 @@ def create_pipeline() -> Pipeline:
             Node(plan_timelines, ["corpus", "clip_index"], "frame_labels", name="build_timelines"),
             Node(
                 describe_corpus,
-                ["clip_index", "index_problems", "frame_labels"],
+                ["corpus", "clip_index", "index_problems", "frame_labels"],
                 ["clips", "ingestion_problems", "corpus_summary"],
                 name="describe_corpus",
             ),

@@ -11,14 +11,24 @@ from iaca.engine import ClipPaths, Task
 from iaca.faces.config import FaceConfig
 
 
-def plan_faces(root: Path, clips: pd.DataFrame, config: FaceConfig) -> dict[str, Task]:
-    """Faces of the clip's person in every decoded frame."""
-    from iaca.faces import extract_faces_file  # brings OpenCV and PyAV: only the run that needs them pays for it
+def plan_faces(root: Path, clips: pd.DataFrame, frame_labels: ClipPaths, config: FaceConfig) -> dict[str, Task]:
+    """Faces of the clip's person in every decoded frame: the corpus's own crops, or found in the video."""
+    from iaca.corpora.crops import PATTERN, find_crops  # OpenCV and PyAV: only the run that needs them pays for it
+    from iaca.faces import extract_faces_file
+    from iaca.faces.crops import VERSION, collect_crops
 
-    return {
-        row["clip"]: Task(extract_faces_file, (root / row["media"],), {"config": config, "side": row["side"] or None})
-        for row in clips.fillna({"side": ""}).to_dict("records")
-    }
+    crops = {} if config.source == "detect" else find_crops(root)
+    detecting = {"config": config.model_copy(update={"source": "detect"})}
+    collecting = {"size": config.size, "jpeg_quality": config.jpeg_quality}
+    tasks = {}
+    for row in clips.fillna({"side": ""}).to_dict("records"):
+        clip = row["clip"]
+        if clip in crops or config.source == "crops":  # without a folder the clip fails, and is told by its name
+            folder = crops.get(clip, root / PATTERN / clip)
+            tasks[clip] = Task(collect_crops, (frame_labels[clip], folder), collecting, version=VERSION)
+        else:
+            tasks[clip] = Task(extract_faces_file, (root / row["media"],), detecting | {"side": row["side"] or None})
+    return tasks
 
 
 def plan_audio(root: Path, clips: pd.DataFrame, config: AudioConfig) -> dict[str, Task]:

@@ -8,12 +8,12 @@ from iaca.pipelines.preprocessing.nodes import plan_audio, plan_faces, plan_time
 def create_pipeline() -> Pipeline:
     """Clips to faces, sound and complete timelines, one file each per clip.
 
-    clips -> [extract faces] -> faces --\\
+    clips -> [extract faces, or take the corpus's own] -> faces --\\
           -> [extract audio] -> audio ----> [complete timelines] -> timelines
     """
     return Pipeline(
         [
-            Node(plan_faces, ["corpus", "clips", "params:faces"], "faces", name="extract_faces"),
+            Node(plan_faces, ["corpus", "clips", "frame_labels", "params:faces"], "faces", name="extract_faces"),
             Node(plan_audio, ["corpus", "clips", "params:audio"], "audio", name="extract_audio"),
             Node(plan_timelines, ["frame_labels", "faces", "audio"], "timelines", name="complete_timelines"),
         ],
