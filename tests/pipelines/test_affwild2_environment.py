@@ -1,0 +1,84 @@
+"""The environment `affwild2`: a tree in the organisers' layout to embeddings, in one command, beside the demo."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
+
+from affwild2_tree import FRAMES, tree
+from project import ROOT, copy_project, runner
+
+
+@pytest.fixture
+def project() -> Iterator[None]:
+    """Kedro's pipelines are those of the default environment again, whatever a test has loaded."""
+    bootstrap_project(ROOT)
+    yield
+    bootstrap_project(ROOT)
+
+
+def catalog_of(env: str | None, **ingestion: str) -> DataCatalog:
+    with KedroSession.create(ROOT, env=env, runtime_params={"ingestion": ingestion} if ingestion else None) as session:
+        return session.load_context().catalog
+
+
+def location(catalog: DataCatalog, name: str) -> Path:
+    dataset: Any = catalog[name]
+    path = Path(str(getattr(dataset, "_filepath", None) or dataset._path))
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+@pytest.mark.usefixtures("project")
+def test_nothing_is_rendered_and_everything_lies_beside_what_others_make(tmp_path: Path) -> None:
+    usual, whole = catalog_of(None), set(pipelines)
+    ours = catalog_of("affwild2", root=str(tmp_path))
+    assert set(pipelines) == whole - {"demo_corpus"}
+    assert pipelines["__default__"].inputs() >= {"corpus", "params:faces"}
+    assert "demo_videos" not in pipelines["__default__"].datasets()
+    assert location(ours, "corpus") == tmp_path
+    made = pipelines["__default__"].all_outputs() | pipelines["benchmark"].all_outputs() | {"checkpoints"}
+    for name in made:
+        theirs, place = location(usual, name), location(ours, name)
+        scripted = str(theirs).startswith("data/08_reporting/benchmark")
+        assert place == (theirs if scripted else theirs.parent / "affwild2" / theirs.name), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("top", ["VA_Estimation_Challenge", "VA_Set"])
+def test_the_download_becomes_embeddings_and_what_does_not_fit_is_told(tmp_path: Path, top: str) -> None:
+    root, project = tree(tmp_path / "Aff-Wild2", top), copy_project(tmp_path / "project")
+    steps = "ingestion,preprocessing,embedding" if top == "VA_Set" else "ingestion"
+    words = ("kedro", "run", "--env", "affwild2", "--pipelines", steps)
+    done = runner(project)(*words, "--params", f"ingestion.root={root},executor.kind=serial")
+    clips = pd.read_csv(project / "data/02_intermediate/affwild2/clips.csv").set_index("clip")
+    fitting = {"1-30-64x48", "video2", "video2_left", "3-30-64x48", "5-30-64x48_right", "video6"}
+    assert set(clips.index) == fitting
+    assert clips.loc["video2", ["frames", "annotated"]].tolist() == [FRAMES, FRAMES - 1]
+    problems = pd.read_csv(project / "data/02_intermediate/affwild2/problems.csv").set_index("clip")["problem"]
+    assert problems["4-30-64x48"] == "34 annotated rows for 30 decoded frames"
+    assert problems["video2"].startswith("3 crops beyond")
+    assert set(problems.index) == {"4-30-64x48", "video2", "video6"}
+    if top == "VA_Set":
+        check_embeddings(project, done.stdout + done.stderr)
+
+
+def check_embeddings(project: Path, told: str) -> None:
+    """Six clips; a gap among the crops is an absent face; nothing is lost though one video's faces are detected."""
+    from iaca.encoders import read_embedding
+
+    assert "faces: 6 made, 0 up to date, 0 pruned, 0 failed" in told
+    embedded = {
+        path.stem: read_embedding(path) for path in (project / "data/04_feature/affwild2/embeddings").glob("*s")
+    }
+    assert len(embedded) == 6
+    assert np.flatnonzero(~embedded["1-30-64x48"].face_found).tolist() == [3, 4, 6, 19]
+    assert not embedded["video6"].face_found.any()
+    assert all(len(embedding.time_s) == FRAMES for embedding in embedded.values())
+    assert np.isnan(embedded["video2_left"].labels[:, 0]).nonzero()[0].tolist() == [2, FRAMES - 2, FRAMES - 1]
