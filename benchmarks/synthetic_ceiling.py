@@ -1,0 +1,118 @@
+"""How well anybody could do on a synthetic corpus under the benchmark's corruptions.
+
+    python benchmarks/synthetic_ceiling.py [--kind s2] [--clips 24] [--seconds 24]
+
+What is felt and what is shown of it are Gaussian processes of known covariance, so that the best guess at what is felt
+is known in closed form (Gaussian process regression). It is told the covariances, where a modality is missing, noisy
+or another clip's, how strong the noise is, and every nuisance: a learned model is told none of it. The bend of the
+features is taken as its best straight line, and correlation is given, which no CCC exceeds. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
+
+from iaca.corpora.synthetic.config import SEES, SyntheticConfig
+from iaca.corpora.synthetic.noise import smooth
+from iaca.corpora.synthetic.world import BEND, View, draw_views
+from iaca.encoders.embedding import ClipEmbedding
+from iaca.evaluation.robustness.config import Condition, RobustnessConfig
+from iaca.evaluation.robustness.partition import MODALITIES, Partition
+from iaca.evaluation.robustness.protocols import corrupted
+
+STEEPNESS = 0.8  # of the labels, as `iaca.corpora.synthetic.clip` has it
+CONDITIONS = (
+    Condition("clean", 0.0), Condition("missing_audio", 0.6), Condition("missing_audio", 1.0),
+    Condition("missing_video", 0.6), Condition("missing_video", 1.0), Condition("frame_drop", 0.8),
+    Condition("feature_noise", 0.5), Condition("feature_noise", 0.8), Condition("conflict", 0.3),
+    Condition("conflict", 0.8),
+)  # fmt: skip
+
+
+class Ceiling:
+    """The best guess, for one configuration."""
+
+    def __init__(self, config: SyntheticConfig, robustness: RobustnessConfig):
+        self.config, self.robustness = config, robustness
+        lag = np.arange(config.steps)[:, None] - np.arange(config.steps)
+        self.felt = np.exp(-((lag / (config.correlation_s * config.rate)) ** 2))  # covariance over time (t, t)
+        self.lasting = np.exp(-np.abs(lag) / robustness.noise_reach)
+        self.white, self.loud = {}, {}
+        for modality, view in draw_views(config).items():
+            straight, power = self._straightened(view)
+            inverse = np.diag(np.linalg.inv(straight @ straight.T))  # (2,) of unit noise per feature, on what is shown
+            slow = config.nuisance**2 * (view.nuisance**2).sum(0) + config.identity**2 * (view.traits**2).sum(0)
+            self.white[modality] = config.noise**2 * inverse
+            self.loud[modality] = robustness.noise_sd**2 * (power + slow + config.noise**2).mean() * inverse
+
+    def correlation(self, condition: Condition, clips: int) -> float:
+        """Mean over valence and arousal of the pooled correlation of the best guess and the truth."""
+        names = [f"clip{i:05d}" for i in range(clips)]
+        partition = Partition.of(dict.fromkeys(names, self._blank()), dict.fromkeys(MODALITIES, np.ones(1)))
+        rng, guesses, truths = np.random.default_rng(0), [], []
+        for name in names:
+            spoilt = corrupted(condition, name, self._blank(), partition, self.robustness).truth.T  # (2, t)
+            noisy = spoilt if condition.corruption == "feature_noise" else np.zeros_like(spoilt)
+            guess, truth = zip(*(self._guess(k, ~spoilt | noisy, noisy, rng) for k in range(2)), strict=True)
+            guesses.append(np.stack(guess))
+            truths.append(np.stack(truth))
+        said, gold = np.concatenate(guesses, axis=1), np.concatenate(truths, axis=1)
+        return float(np.mean([np.corrcoef(said[k], gold[k])[0, 1] for k in range(2)]))
+
+    def _guess(
+        self, k: int, there: np.ndarray, noisy: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Best guess and truth (t,) of one dimension of one drawn clip; masks are (2, t)."""
+        steps, reach = self.config.steps, self.config.correlation_s * self.config.rate
+        sees = np.array([SEES[self.config.kind][m][k] for m in MODALITIES])
+        felt, *drift = smooth(rng, steps, reach, 3).T
+        noise = [self._noise(m, k, mask) for m, mask in zip(MODALITIES, noisy, strict=True)]
+        shown = [c * felt + np.sqrt(1 - c**2) * d for c, d in zip(sees, drift, strict=True)]
+        seen = np.concatenate([
+            x + np.linalg.cholesky(n) @ rng.standard_normal(steps) for x, n in zip(shown, noise, strict=True)
+        ])  # fmt: skip
+        both = np.kron(np.where(np.eye(2, dtype=bool), 1.0, np.outer(sees, sees)), self.felt)
+        for i, n in enumerate(noise):
+            both[i * steps : (i + 1) * steps, i * steps : (i + 1) * steps] += n
+        keep = there.ravel()
+        across = np.concatenate([c * self.felt for c in sees], axis=1)[:, keep]  # (t, observed)
+        gain = np.linalg.solve(both[np.ix_(keep, keep)], across.T).T if keep.any() else across
+        spread = np.sqrt(np.maximum(1 - (gain * across).sum(1), 0))
+        nodes, weights = hermegauss(21)
+        posterior = np.tanh(STEEPNESS * ((gain @ seen[keep])[:, None] + spread[:, None] * nodes))
+        return posterior @ weights / weights.sum(), np.tanh(STEEPNESS * felt)
+
+    def _noise(self, modality: str, k: int, noisy: np.ndarray) -> np.ndarray:
+        lasting = self.loud[modality][k] * self.lasting * np.outer(noisy, noisy)
+        return self.white[modality][k] * np.eye(self.config.steps) + lasting
+
+    def _straightened(self, view: View) -> tuple[np.ndarray, np.ndarray]:
+        """The straight line (2, D) that is nearest to what a view makes of what is shown, and the variance (D,)."""
+        shown = np.random.default_rng(0).standard_normal((20_000, 2))
+        signal = shown @ view.straight + BEND * np.tanh(shown @ view.bent)
+        return np.linalg.lstsq(shown, signal, rcond=None)[0], signal.var(axis=0)
+
+    def _blank(self) -> ClipEmbedding:
+        t = self.config.steps
+        everywhere, empty = np.ones(t, np.bool_), np.zeros((t, 1), np.float32)
+        times = np.arange(t) / self.config.rate
+        return ClipEmbedding(empty, empty, everywhere, everywhere, times, np.zeros((t, 2), np.float32), empty[:, :0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=SEES, default="s2")
+    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--seconds", type=float, default=24.0)
+    options = parser.parse_args()
+    ceiling = Ceiling(SyntheticConfig(kind=options.kind, seconds=options.seconds), RobustnessConfig())
+    print("| condition | level | correlation of the best guess |\n|---|---|---|")
+    for condition in CONDITIONS:
+        print(f"| {condition.corruption} | {condition.level} | {ceiling.correlation(condition, options.clips):.3f} |")
+
+
+if __name__ == "__main__":
+    main()
