@@ -9,6 +9,7 @@ from iaca.pipelines import (
     benchmark,
     demo_corpus,
     embedding,
+    encoder_training,
     evaluation,
     inference,
     ingestion,
@@ -48,7 +49,11 @@ def _media_pipelines() -> dict[str, Pipeline]:
         "training": training.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
     }
-    apart = {"benchmark": benchmark.create_pipeline(), "inference": inference.create_pipeline()}
+    apart = {
+        "encoder_training": encoder_training.create_pipeline(),
+        "benchmark": benchmark.create_pipeline(),
+        "inference": inference.create_pipeline(),
+    }
     return {**chain, **apart, "__default__": sum(chain.values(), Pipeline([]))}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from iaca.encoders import quality
 from iaca.faces import decode_face
 
+T = TypeVar("T")
+R = TypeVar("R")
 AHEAD = 3  # batches decoded or under way: 64 faces of 112 px are 2.4 MB
 
 
@@ -46,9 +49,15 @@ def read_ahead(
         pool: where batches are decoded, `AHEAD` of them at a time.
     """
     with_face = np.flatnonzero(found)
-    waiting: deque[Future[FaceBatch]] = deque()
-    for start in range(0, len(with_face), size):
-        waiting.append(pool.submit(_load, jpegs, with_face, with_face[start : start + size], reach))
+    steps = (with_face[start : start + size] for start in range(0, len(with_face), size))
+    return ahead(pool, lambda some: _load(jpegs, with_face, some, reach), steps)
+
+
+def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Results of `work` on each item, in their order, `AHEAD` of them done or under way before they are asked for."""
+    waiting: deque[Future[R]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
         if len(waiting) > AHEAD:
             yield waiting.popleft().result()
     while waiting:

@@ -89,7 +89,7 @@ class MiniXceptionFaces(nn.Module):
         hdf5 = weights is not None and weights.suffix in {".hdf5", ".h5"}
         self.network = load_mini_xception(weights) if weights is not None and hdf5 else MiniXception()
         if not hdf5:
-            load(self, weights)
+            load(self.network, weights)
         self.eval()
 
     def forward(self, faces: Tensor) -> Tensor:

@@ -1,0 +1,41 @@
+"""One task: the encoder that the parameters name."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from iaca.engine import ClipPaths, Task
+from iaca.training.tuning.config import EncoderTrainingConfig
+
+
+def plan_encoder(
+    clips: pd.DataFrame,
+    faces: ClipPaths,
+    timelines: ClipPaths,
+    corpus_card: dict[str, str],
+    config: EncoderTrainingConfig,
+) -> dict[str, Task]:
+    """Fine-tuning on the faces of the train partition, scored on those of the validation partition."""
+    from iaca.encoders.config import EmbeddingConfig
+    from iaca.encoders.identity import describe
+    from iaca.training.tuning.run import VERSION, tune_file
+
+    whole = clips[clips["clip"].isin(list(timelines))]
+    parts = {p: sorted(whole.loc[whole["partition"] == p, "clip"]) for p in ("train", "validation")}
+    names = parts["train"] + parts["validation"]
+    before = "random"
+    if config.start == "weights":
+        before = describe(EmbeddingConfig(visual=(config.encoder,)))["visual_version"]
+    return {
+        config.encoder.name: Task(
+            tune_file,
+            tuple(faces[clip] for clip in names) + tuple(timelines[clip] for clip in names),
+            {
+                "config": config,
+                "corpus": corpus_card,
+                "started_from": before,
+                **{f"{part}_clips": those for part, those in parts.items()},
+            },
+            version=VERSION,
+        )
+    }

@@ -1,0 +1,14 @@
+"""Fine-tune a visual encoder on annotated faces."""
+
+from kedro.pipeline import Node, Pipeline
+
+from iaca.pipelines.encoder_training.nodes import plan_encoder
+
+
+def create_pipeline() -> Pipeline:
+    """Faces and annotations to a checkpoint of an encoder.
+
+    clips, faces, timelines, corpus_card -> [tune encoder] -> tuned_encoders
+    """
+    inputs = ["clips", "faces", "timelines", "corpus_card", "params:encoder_training"]
+    return Pipeline([Node(plan_encoder, inputs, "tuned_encoders", name="tune_encoder")], tags="model")

@@ -1,0 +1,1 @@
+"""Fine-tuning of visual encoders on annotated faces."""

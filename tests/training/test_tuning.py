@@ -1,0 +1,155 @@
+"""Fine-tuning of a visual encoder: what it learns from, what it changes, and the checkpoint it leaves."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors import safe_open
+
+from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.networks import build_encoders
+from iaca.engine import ClipPaths
+from iaca.errors import InputError
+from iaca.faces import encode_face
+from iaca.faces.table import NUMBERS, write_faces
+from iaca.pipelines.encoder_training.nodes import plan_encoder
+from iaca.training.tuning.augment import augment
+from iaca.training.tuning.config import EncoderTrainingConfig
+from iaca.training.tuning.samples import FaceSamples, gather
+from iaca.training.tuning.tune import tune
+
+CONFIG = EncoderTrainingConfig(
+    encoder={"name": "resnet18", "changes": {"side": 32}}, start="random", epochs=2, batch=16, every=1, device="cpu",
+    learning_rate=3e-4, jitter=0.0,
+)  # fmt: skip
+STILL = CONFIG.model_copy(update={"flip": 0.0, "jitter": 0.0, "crop": 1.0})
+
+
+def picture(valence: float, arousal: float, seed: int) -> np.ndarray:
+    """Valence is how red it is, arousal how bright its upper half."""
+    face = np.random.default_rng(seed).integers(90, 110, (32, 32, 3)).astype(float)
+    face[..., 0] += 80 * valence
+    face[:16] += 60 * arousal
+    return face.clip(0, 255).astype(np.uint8)
+
+
+def samples(count: int, seed: int = 0) -> FaceSamples:
+    labels = np.random.default_rng(seed).uniform(-1, 1, (count, 2)).astype(np.float32)
+    jpegs = [encode_face(picture(*row, seed=i), 95) for i, row in enumerate(labels)]
+    return FaceSamples(jpegs, np.arange(count)[:, None], labels)
+
+
+def write_clip(folder: Path, name: str, steps: int, missing: tuple[int, ...] = (), bare: tuple[int, ...] = ()) -> None:
+    one = samples(steps, seed=len(name))
+    found = np.array([i not in missing for i in range(steps)])
+    table = pd.DataFrame({"frame": np.arange(steps), "time_s": np.arange(steps) / 25, "face_found": found})
+    table = table.assign(**dict.fromkeys(NUMBERS, np.float32(1)), track=0)
+    table["jpeg"] = [jpeg if there else b"" for jpeg, there in zip(one.jpegs, found, strict=True)]
+    write_faces(folder / f"{name}.faces", table)
+    labels = pd.DataFrame(one.labels, columns=["valence", "arousal"])
+    labels.loc[list(bare)] = np.nan
+    labels.to_parquet(folder / f"{name}.timeline")
+
+
+def test_it_learns_what_the_pictures_show() -> None:
+    tuned = tune(CONFIG.model_copy(update={"epochs": 4, "learning_rate": 1e-3}), samples(64), samples(32, seed=1))
+    assert tuned.best["score"] > 0.35
+    assert tuned.best["score"] == max(row["score"] for row in tuned.history)
+
+
+def test_the_same_seed_gives_the_same_encoder_and_another_another() -> None:
+    first, again, other = (
+        tune(CONFIG.model_copy(update={"epochs": 1, "seed": seed}), samples(16), samples(8, seed=1))
+        for seed in (0, 0, 1)
+    )
+    assert first.history == again.history
+    assert all(torch.equal(first.state[name], again.state[name]) for name in first.state)
+    assert other.history != first.history
+
+
+def test_it_stops_when_nothing_gets_better() -> None:
+    config = CONFIG.model_copy(update={"learning_rate": 1e-12, "epochs": 9, "patience": 1})
+    tuned = tune(config, samples(8), FaceSamples(*vars(samples(8)).values()))
+    assert len(tuned.history) < 9
+
+
+def test_nothing_drawn_is_nothing_changed_and_a_clip_is_changed_alike() -> None:
+    faces = torch.from_numpy(samples(4).faces(np.arange(4)))
+    random = torch.Generator().manual_seed(0)
+    difference = augment(faces, STILL, random).int() - faces.int()
+    assert difference.abs().max() <= 1
+    clips = faces.expand(-1, 3, -1, -1, -1)
+    strong = CONFIG.model_copy(update={"jitter": 0.4, "crop": 0.6})
+    changed = augment(clips, strong, random)
+    assert changed.shape == clips.shape
+    assert changed.dtype == torch.uint8
+    assert (changed == changed[:, :1]).all()
+    assert (changed.float() - clips.float()).abs().mean() > 3
+
+
+def test_a_flip_mirrors_the_picture() -> None:
+    faces = torch.from_numpy(samples(2).faces(np.arange(2)))
+    flipped = augment(faces, STILL.model_copy(update={"flip": 1.0}), torch.Generator().manual_seed(0))
+    assert (flipped.int() - faces.flip(3).int()).abs().max() <= 1
+
+
+def test_samples_are_annotated_steps_with_a_face_thinned_out(tmp_path: Path) -> None:
+    write_clip(tmp_path, "a", 12, missing=(0, 5), bare=(1, 2))
+    write_clip(tmp_path, "bb", 6)
+    files = [(tmp_path / f"{name}.faces", tmp_path / f"{name}.timeline") for name in ("a", "bb")]
+    every = gather(files, (0,), 1)
+    assert len(every) == 8 + 6
+    assert len(gather(files, (0,), 3)) == 3 + 2
+    clips = gather(files[:1], (-2, 2), 1)
+    gold = samples(12, seed=1).labels[[3, 4, 6, 7, 8, 9, 10, 11]]
+    np.testing.assert_array_equal(clips.labels, gold)
+    shown = clips.faces(np.array([0]))[0]  # step 3 shows frames 1 and, for 5, which has no face, the earlier 4
+    wanted = [samples(12, seed=1).faces(np.array([i]))[0, 0] for i in (1, 4)]
+    np.testing.assert_array_equal(shown, np.stack(wanted))
+
+
+def test_faults_are_named(tmp_path: Path) -> None:
+    write_clip(tmp_path, "a", 4, bare=(0, 1, 2, 3))
+    with pytest.raises(InputError, match="no annotated step has a face"):
+        gather([(tmp_path / "a.faces", tmp_path / "a.timeline")], (0,), 1)
+    write_clip(tmp_path, "bb", 3)
+    with pytest.raises(InputError, match=r"a\.faces: 4 frames of faces, but 3 in the timeline"):
+        gather([(tmp_path / "a.faces", tmp_path / "bb.timeline")], (0,), 1)
+    with pytest.raises(ValidationError, match="no visual encoder named 'prosody'"):
+        EncoderTrainingConfig(encoder="prosody")
+
+
+def test_the_checkpoint_is_an_encoder_by_its_name(tmp_path: Path) -> None:
+    for name in ("a", "bb", "ccc"):
+        write_clip(tmp_path, name, 8)
+    faces, timelines = (
+        ClipPaths({name: tmp_path / f"{name}.{kind}" for name in ("a", "bb", "ccc")}, {})
+        for kind in ("faces", "timeline")
+    )
+    clips = pd.DataFrame({"clip": ["a", "bb", "ccc"], "partition": ["train", "train", "validation"]})
+    config = CONFIG.model_copy(update={"epochs": 1, "batch": 8})
+    task = plan_encoder(clips, faces, timelines, {"name": "made up", "caveat": "of pictures"}, config)["resnet18"]
+    task.run(tmp_path / "tuned.safetensors")
+    with safe_open(tmp_path / "tuned.safetensors", framework="numpy") as file:
+        assert '"encoder": "resnet18"' in file.metadata()["iaca_encoder"]
+    choice = {"name": "resnet18", "weights": str(tmp_path / "tuned.safetensors"), "changes": {"side": 32}}
+    rows = build_encoders(EmbeddingConfig(visual=choice, device="cpu"))[0].encode(samples(3).faces(np.arange(3))[:, 0])
+    assert rows.shape == (3, 512)
+    lonely = plan_encoder(clips.head(2), faces, timelines, {}, config)["resnet18"]
+    with pytest.raises(InputError, match="2 clips to train on, 0 to validate on"):
+        lonely.run(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("name", ["mini_xception", "resnet50_affectnet", "r2plus1d_18", "efficientnet_b0"])
+def test_what_is_saved_of_an_encoder_is_what_it_loads(name: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from iaca.encoders.registry import VISUAL
+
+    network = VISUAL[name].build({}, None)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    again = VISUAL[name].build({}, tmp_path / "w.safetensors")
+    assert all(torch.equal(again.state_dict()[key], value) for key, value in network.state_dict().items())
