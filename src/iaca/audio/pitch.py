@@ -25,19 +25,21 @@ def pitch(samples: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
     padded = F.pad(samples, (length // 2, length - length // 2))
     frames = padded.unfold(0, length, hop)
     window = torch.hann_window(length)
-    reference = _autocorrelation(window[None])[0]
+    lags = int(rate / LOWEST) + 2  # the longest period, and one more on which a peak there leans
+    reference = _autocorrelation(window[None], lags)[0]
     found = [
-        _peak(_autocorrelation((block - block.mean(1, keepdim=True)) * window), reference, rate)
+        _peak(_autocorrelation((block - block.mean(1, keepdim=True)) * window, lags), reference, rate)
         for block in torch.split(frames, BLOCK)
     ]
     return torch.cat([f for f, _ in found]), torch.cat([v for _, v in found])
 
 
-def _autocorrelation(frames: Tensor) -> Tensor:
-    size = 1 << (2 * frames.shape[1] - 1).bit_length()
+def _autocorrelation(frames: Tensor, lags: int) -> Tensor:
+    """(n, length) -> (n, lags). What wraps around the transform's end reaches later lags only."""
+    size = 1 << (frames.shape[1] + lags - 1).bit_length()
     power = torch.fft.rfft(frames, n=size).abs().square()
     correlation: Tensor = torch.fft.irfft(power)
-    return correlation[:, : frames.shape[1]]
+    return correlation[:, :lags]
 
 
 def _peak(correlation: Tensor, reference: Tensor, rate: int) -> tuple[Tensor, Tensor]:
