@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from iaca.encoders.registry import REGISTRIES, needs_weights, published
+from iaca.encoders.registry import REGISTRIES, Encoder, published
 from iaca.encoders.weights import FETCH, locate
 from iaca.errors import InputError
 
@@ -19,14 +19,14 @@ def table() -> list[tuple[str, ...]]:
             file = published(name)
             licence = file.licence if file else "-"
             facts = (modality, name, str(entry.dim), entry.sees, entry.reach, str(entry.batch), licence)
-            rows.append((*facts, state(name)))
+            rows.append((*facts, state(name, entry)))
     return rows
 
 
-def state(name: str) -> str:
+def state(name: str, entry: Encoder) -> str:
     """Whether an encoder's weights are on this machine, or how to get them."""
     file = published(name)
-    if not needs_weights(name):
+    if not entry.learned:
         return "needs none"
     if file is None:
         return "none published: a checkpoint of your own"

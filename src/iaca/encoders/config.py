@@ -30,13 +30,16 @@ class EncoderChoice(Parameters):
         """What the registry says.
 
         Raises:
-            ValueError: there is no such encoder of this modality, or it has no such option.
+            ValueError: there is no such encoder of this modality, it has no such option, or it has no weights.
         """
         registry = REGISTRIES[modality]
         if self.name not in registry:
             raise ValueError(f"there is no {modality} encoder named {self.name!r}; choose one of {', '.join(registry)}")
-        registry[self.name].configured(self.changes)
-        return registry[self.name]
+        entry = registry[self.name]
+        entry.configured(self.changes)
+        if self.weights is not None and not entry.learned:
+            raise ValueError(f"{self.name} learned nothing: it takes no weights")
+        return entry
 
 
 def _listed(given: Any) -> Any:

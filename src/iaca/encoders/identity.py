@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
-from iaca.encoders.registry import REGISTRIES, Modality, needs_weights, published
+from iaca.encoders.registry import REGISTRIES, Modality, published
 from iaca.encoders.weights import local, locate, sha256
 
 
-def weights_of(choice: EncoderChoice) -> Path | None:
+def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
     """The weight file of a choice; None for an encoder that learned nothing.
 
     Raises:
         InputError: it is missing, or is not the published one.
     """
-    if not needs_weights(choice.name):
+    if not choice.entry(modality).learned:
         return None
     return locate(choice.name) if choice.weights is None else local(choice.weights)
 
@@ -63,7 +63,7 @@ def mismatches(metadata: Mapping[str, str], facts: Mapping[str, str]) -> list[st
 
 
 def _version(choice: EncoderChoice, modality: Modality) -> str:
-    entry, path, known = choice.entry(modality), weights_of(choice), published(choice.name)
+    entry, path, known = choice.entry(modality), weights_of(choice, modality), published(choice.name)
     pinned = choice.weights is None and known is not None and known.sha256
     checksum = f"#{sha256(path)[:16]}" if path is not None and not pinned else ""
     changes = ",".join(f"{name}={value}" for name, value in sorted(choice.changes.items()))

@@ -134,7 +134,7 @@ MODALITIES: tuple[Modality, Modality] = ("visual", "audio")
 def _network(choice: EncoderChoice, modality: Modality, config: EmbeddingConfig) -> Network:
     entry, device = choice.entry(modality), pick_device(config.device)
     options, dtype = entry.configured(choice.changes), pick_dtype(config.precision, device)
-    module = entry.build(choice.changes, weights_of(choice)).to(device)
+    module = entry.build(choice.changes, weights_of(choice, modality)).to(device)
     if modality == "visual":
         clips = isinstance(options, ClipOptions)
         module = module.to(memory_format=torch.channels_last_3d if clips else torch.channels_last)

@@ -36,6 +36,7 @@ class Encoder:
         batch: steps in one forward pass on a GPU, unless the configuration says otherwise; 1 for a network over whole
             sounds, which is given one after the other.
         version: raised by hand when what it computes changes.
+        learned: it has weights.
     """
 
     home: str
@@ -45,6 +46,7 @@ class Encoder:
     options: Parameters = NoOptions()  # noqa: RUF009  frozen
     batch: int = 64
     version: str = "1"
+    learned: bool = True
 
     def configured(self, changes: Mapping[str, Any]) -> Parameters:
         """The options with some of them changed. Raises pydantic's ValidationError, a ValueError."""
@@ -82,7 +84,9 @@ VISUAL: dict[str, Encoder] = {
 }  # fmt: skip
 
 AUDIO: dict[str, Encoder] = {
-    "prosody": Encoder("iaca.encoders.audio.prosody:Prosody", 40, "log-mel 64 and pitch, 10 ms", "1.0 s"),
+    "prosody": Encoder(
+        "iaca.encoders.audio.prosody:Prosody", 40, "log-mel 64 and pitch, 10 ms", "1.0 s", learned=False
+    ),
     "logmel_resnet18": Encoder(
         "iaca.encoders.audio.logmel_resnet:LogMelResNet18", 512, "log-mel 64 x 107, mean 0, deviation 1", "1.07 s",
         WindowOptions(),
@@ -103,8 +107,3 @@ REGISTRIES: dict[Modality, dict[str, Encoder]] = {"visual": VISUAL, "audio": AUD
 def published(name: str) -> WeightFile | None:
     """The published weight file of an encoder; None for one that has no weights, or none but a user's own."""
     return WEIGHTS.get(name)
-
-
-def needs_weights(name: str) -> bool:
-    """Whether an encoder learned anything: all but `prosody` did."""
-    return name != "prosody"

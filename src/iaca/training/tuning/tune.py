@@ -70,7 +70,7 @@ def tune(config: EncoderTrainingConfig, train: FaceSamples, validation: FaceSamp
 
 def _networks(config: EncoderTrainingConfig, device: torch.device) -> tuple[nn.Module, nn.Module]:
     entry = config.encoder.entry("visual")
-    weights = weights_of(config.encoder) if config.start == "weights" else None
+    weights = weights_of(config.encoder, "visual") if config.start == "weights" else None
     encoder = entry.build(config.encoder.changes, weights)
     return encoder.to(device), nn.Sequential(nn.Linear(entry.dim, 2), nn.Tanh()).to(device)
 
