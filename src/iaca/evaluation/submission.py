@@ -1,0 +1,110 @@
+"""The file that the organisers of the ABAW challenge score: valence and arousal for exactly the images they list.
+
+    python -m iaca.evaluation.submission PREDICTIONS SAMPLE OUT
+
+PREDICTIONS is `data/07_model_output/affwild2/predictions.parquet` (its newest version) or a table of that form, SAMPLE
+the organisers' list: a header `image_location,valence,arousal`, then rows such as `video1/00001.jpg,...`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from iaca.errors import InputError
+from iaca.files import write_text
+
+log = logging.getLogger(__name__)
+HEADER = ["image_location", "valence", "arousal"]
+_LOCATION = re.compile(r"([^/]+)/(\d+)\.(?:jpg|png)")
+
+
+def write_submission(predictions: pd.DataFrame, sample: Path, target: Path) -> pd.DataFrame:
+    """Write the submission: the rows of `sample`, in its order, image i (counted from 1) with the value of frame i.
+
+    Where a video has fewer predictions than images, its last one is repeated; where it has more, the rest is cut;
+    a frame without a prediction (neither face nor sound) has that of its predecessor, at the start that of the first
+    frame with one.
+
+    Args:
+        predictions: `clip`, `frame`, `valence`, `arousal`, in [-1, 1] or NaN.
+        sample: the organisers' list.
+        target: the file to write.
+
+    Returns:
+        One row per clip: `clip`, `images`, `repeated`, `cut` and `held` (frames without a prediction).
+
+    Raises:
+        InputError: the list is not in its format, or a clip of it has no prediction at all.
+    """
+    rows, wanted = _listed(sample)
+    report, values = [], np.empty((len(rows), 2))
+    tables = {str(clip): table.sort_values("frame") for clip, table in predictions.groupby("clip")}
+    for clip, places in wanted.items():
+        frames = np.array([frame for _, frame in places])
+        held = _held(tables[clip][["valence", "arousal"]].to_numpy(np.float64)) if clip in tables else None
+        if held is None:
+            remedy = "predict this clip as well: it must be in the corpus, and its partition in evaluation.partitions"
+            raise InputError(f"there is no prediction for the clip {clip}", sample, remedy=remedy)
+        values[[row for row, _ in places]] = held[np.minimum(frames, len(held) - 1)]
+        empty = int(tables[clip]["valence"].isna().sum())
+        beyond, cut = int((frames >= len(held)).sum()), max(len(held) - int(frames.max()) - 1, 0)
+        report.append((clip, len(frames), beyond, cut, empty))
+    lines = [f"{location},{v:.6f},{a:.6f}" for location, (v, a) in zip(rows, values, strict=True)]
+    write_text(target, "\n".join([",".join(HEADER), *lines]) + "\n")
+    return pd.DataFrame(report, columns=["clip", "images", "repeated", "cut", "held"])
+
+
+def _listed(sample: Path) -> tuple[list[str], dict[str, list[tuple[int, int]]]]:
+    """The locations in order, and per clip (row, 0-based frame) of each."""
+    lines = sample.read_text(encoding="utf-8-sig").splitlines()
+    if not lines or [cell.strip() for cell in lines[0].split(",")] != HEADER:
+        raise InputError(f"the first line is not `{','.join(HEADER)}`", sample, 1, "give the organisers' sample file")
+    rows: list[str] = []
+    wanted: dict[str, list[tuple[int, int]]] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        location = line.split(",")[0].strip()
+        match = _LOCATION.fullmatch(location)
+        if match is None or int(match[2]) < 1:
+            raise InputError(f"not an image location: {location[:40]!r}", sample, number, "write `clip/00001.jpg`")
+        wanted.setdefault(match[1], []).append((len(rows), int(match[2]) - 1))
+        rows.append(location)
+    return rows, wanted
+
+
+def _held(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Values (n, 2) without holes; None where there is nothing to fill them with."""
+    filled = pd.DataFrame(values).ffill().bfill().to_numpy()
+    return None if not len(filled) or np.isnan(filled).any() else filled
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """A table of predictions: a Parquet file, or a folder of versions, of which the newest counts."""
+    if path.is_dir():
+        path = max(path.glob(f"*/{path.name}"), key=lambda file: file.parent.name, default=path / "none")
+    if not path.is_file():
+        raise InputError("there are no predictions", path, remedy="run the evaluation pipeline first")
+    return pd.read_parquet(path, columns=["clip", "frame", "valence", "arousal"])
+
+
+def main() -> None:
+    """Write a submission, and tell what did not fit."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("predictions", "sample", "out"):
+        parser.add_argument(name, type=Path)
+    given = parser.parse_args()
+    report = write_submission(read_predictions(given.predictions), given.sample, given.out)
+    for row in report[(report[["repeated", "cut", "held"]] > 0).any(axis=1)].itertuples():
+        log.info("%s: %d repeated, %d cut, %d without a prediction", row.clip, row.repeated, row.cut, row.held)
+    log.info("%s: %d images of %d clips", given.out, report["images"].sum(), len(report))
+
+
+if __name__ == "__main__":
+    main()
