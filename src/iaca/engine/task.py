@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+
+from iaca.engine.digests import digest
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Task:
             f"{self.function.__module__}.{self.function.__qualname__}",
             self.version,
             {name: _plain(value) for name, value in self.parameters.items()},
-            [_digest(path) for path in self.inputs],
+            [digest(path) for path in self.inputs],
         ]
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
@@ -65,26 +64,3 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"a task's parameters are plain values, dataclasses or pydantic models, not {type(value).__name__}")
-
-
-def _digest(path: Path) -> str:
-    facts = path.stat()
-    if stat.S_ISDIR(facts.st_mode):
-        return _digest_of_folder(path)
-    return _digest_of(path, facts.st_size, facts.st_mtime_ns)
-
-
-@cache
-def _digest_of(path: Path, size: int, modified_ns: int) -> str:
-    """Size and time are arguments so that a file is read once for all tasks, and again when it has changed."""
-    del size, modified_ns
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest_of_folder(path: Path) -> str:
-    """Thousands of images are not read for this: a file that changes has another size or time."""
-    with os.scandir(path) as entries:
-        facts = {entry.name: entry.stat() for entry in entries if entry.is_file()}
-    lines = [f"{name} {fact.st_size} {fact.st_mtime_ns}\n" for name, fact in sorted(facts.items())]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
