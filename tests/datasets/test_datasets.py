@@ -129,10 +129,11 @@ def test_a_folder_of_faces_previews_as_a_contact_sheet(tmp_path: Path) -> None:
 def test_a_folder_of_files_previews_failures_first(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     dataset = ClipFiles(path=str(tmp_path), suffix=".txt", executor={"kind": "serial"})
-    dataset.save({"good": Task(copy_text, (), {"text": "x"}), "bad": Task(copy_text, (), {"text": ""})})
+    dataset.save({"good": Task(copy_text, (), {"text": "x" * 2**20}), "bad": Task(copy_text, (), {"text": ""})})
     preview = dataset.preview()
     assert preview["data"][0][:2] == ["bad", "failed"]
-    assert preview["data"][1][0] == "good"
+    assert preview["data"][1][:2] == ["good", "1024 KiB"]
+    assert preview["columns"][:2] == ["clip (1 whole, 1 failed)", "size (1.0 MiB in all)"]
 
 
 def copy_text(target: Path, text: str) -> None:

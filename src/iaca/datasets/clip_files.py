@@ -53,12 +53,14 @@ class ClipFiles(AbstractDataset[dict[str, Task], ClipPaths]):
         run_tasks(data, self._path, self._suffix, self._executor, self._prune, self._bar)
 
     def preview(self, nrows: int = 20) -> TablePreview:
-        """What kedro-viz shows: the first files with their sizes, and every failure."""
+        """What kedro-viz shows: how many files of what size, the first of them, and every failure before them."""
         paths = self.load()
-        sizes = [(item, f"{path.stat().st_size / 1024:.0f} KiB", "") for item, path in paths.items()]
+        sizes = {item: path.stat().st_size for item, path in paths.items()}
+        whole = [(item, f"{size / 1024:.0f} KiB", "") for item, size in sizes.items()]
         failed = [(item, "failed", reason) for item, reason in paths.failures.items()]
-        columns = [f"clip ({len(sizes)} whole, {len(failed)} failed)", "size", "reason"]
-        return TablePreview(pd.DataFrame((failed + sizes)[:nrows], columns=columns).to_dict(orient="split"))
+        counts = f"clip ({len(whole)} whole, {len(failed)} failed)"
+        columns = [counts, f"size ({sum(sizes.values()) / 2**20:.1f} MiB in all)", "reason"]
+        return TablePreview(pd.DataFrame((failed + whole)[:nrows], columns=columns).to_dict(orient="split"))
 
     def _exists(self) -> bool:
         return (self._path / NAME).exists()
