@@ -18,9 +18,9 @@ from iaca.corpora.features.clip import read_clip
 from iaca.corpora.features.layout import FOLDERS, feature_widths, index_features
 from iaca.corpora.synthetic import SyntheticConfig, draw_clip, draw_corpus, draw_embeddings, write_corpus
 from iaca.corpora.synthetic.__main__ import main
+from iaca.corpora.synthetic.cues import NAMES
 from iaca.corpora.synthetic.noise import smooth
 from iaca.encoders.embedding import ARRAYS, ClipEmbedding
-from iaca.encoders.quality import NAMES
 from iaca.errors import InputError
 
 SMALL = SyntheticConfig(clips=6, seconds=8.0, audio_dim=5, visual_dim=7)
@@ -124,7 +124,7 @@ def test_cues_have_the_names_and_the_ranges_of_measured_ones() -> None:
     cues = dict(zip(NAMES, clip.quality.T, strict=True))
     for name, low, high in (
         ("face_score", 0.9, 1), ("face_sharpness", 3, 9), ("sound_level", -70, 0), ("snr_estimate", 5, 40),
-        ("voice_activity", 0, 1), ("synchrony", -1, 1), ("mouth_motion", 0, 30),
+        ("voice_activity", 0, 1), ("synchrony", -1, 1), ("mouth_motion", 0, 30), ("mouth_opening", -1, 1),
     ):  # fmt: skip
         assert low <= cues[name].min() <= cues[name].max() <= high, name
     assert draw_clip(SMALL.model_copy(update={"quality": False}), 0).embedding.quality.shape == (200, 0)

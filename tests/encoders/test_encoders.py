@@ -9,7 +9,7 @@ import pytest
 import skimage.data
 import torch
 
-from iaca.encoders import ClipEmbedding, quality, read_embedding, write_embedding
+from iaca.encoders import ClipEmbedding, read_embedding, write_embedding
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.device import pick_device
 from iaca.encoders.embed import embed
@@ -65,7 +65,9 @@ def test_steps_without_a_face_are_marked_and_empty(face: np.ndarray) -> None:
     assert clip.audio_present.tolist() == [True] * 5 + [False] * 5
     assert np.isnan(clip.labels).all()
     assert clip.quality.shape == (10, len(clip.quality_names))
-    assert np.isfinite(clip.quality).all()
+    cues = dict(zip(clip.quality_names, clip.quality.T, strict=True))
+    assert np.isfinite(cues["mouth_opening"]).tolist() == clip.face_found.tolist()
+    assert np.isfinite(cues["sound_level"]).all()
 
 
 def test_a_clip_without_sound_embeds(face: np.ndarray) -> None:
@@ -119,34 +121,6 @@ def test_another_file_is_not_taken_for_weights(tmp_path: Path) -> None:
     (tmp_path / "w.hdf5").write_bytes(b"nothing")
     with pytest.raises(InputError, match="not the weights"):
         load_mini_xception(tmp_path / "w.hdf5")
-
-
-def test_sharpness_falls_with_blur_and_mouth_motion_needs_a_previous_face(face: np.ndarray) -> None:
-    sharp, still = quality.face_cues(face, None)
-    blurred, _ = quality.face_cues(cv2.GaussianBlur(face, (0, 0), 3), None)
-    assert sharp > blurred
-    assert still == 0.0
-    assert quality.face_cues(face, face)[1] == 0.0
-    assert quality.face_cues(face, face[::-1])[1] > 1.0
-
-
-def test_speech_over_a_quiet_floor_is_active_and_noise_alone_is_not() -> None:
-    rng = np.random.default_rng(0)
-    noise = 0.001 * rng.standard_normal(16_000 * 6).astype(np.float32)
-    speech = noise.copy()
-    speech[48_000:56_000] += 0.1 * np.sin(np.arange(8_000) * 0.05).astype(np.float32)
-    times = np.array([1.0, 3.2])
-    _, snr, active = quality.sound_cues(speech, 16_000, times)
-    assert active[0] < 0.2 < 0.9 < active[1]
-    assert snr[1] > snr[0] + 20
-
-
-def test_synchrony_is_one_for_a_mouth_that_moves_with_the_sound() -> None:
-    times = np.arange(200) / 25
-    level = (20 * np.sin(times * 9) - 30).astype(np.float32)
-    assert quality.synchrony(level + 50, level, times)[50:150].min() > 0.99
-    assert quality.synchrony(-level, level, times)[50:150].max() < -0.99
-    assert not quality.synchrony(np.ones(200, np.float32), level, times).any()
 
 
 def test_no_gpu_is_needed_and_a_named_device_is_taken() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from iaca.encoders.cues.synchrony import synchrony
+from iaca.encoders.cues.table import NAMES
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.quality import NAMES, synchrony
 
 AUDIO_DIM, VISUAL_DIM, RATE_HZ = 3, 4, 25.0
 SCALE = {"audio": np.full(AUDIO_DIM, 2.0, np.float32), "visual": np.full(VISUAL_DIM, 0.5, np.float32)}
@@ -18,15 +19,17 @@ def clip(seed: int, steps: int, observed: float = 0.9) -> ClipEmbedding:
     rng = np.random.default_rng([7, seed])
     time_s = np.arange(steps) / RATE_HZ
     quality = rng.uniform(0, 10, (steps, len(NAMES))).astype(np.float32)
-    motion, level = (quality[:, NAMES.index(name)] for name in ("mouth_motion", "sound_level"))
-    quality[:, NAMES.index("synchrony")] = synchrony(motion, level, time_s)
+    audio_present, face_found = rng.random(steps) < observed, rng.random(steps) < observed
+    opening, level = (quality[:, NAMES.index(name)] for name in ("mouth_opening", "sound_level"))
+    for name, values in synchrony(opening, level, time_s, audio_present & face_found).items():
+        quality[:, NAMES.index(name)] = values
     labels = np.tanh(np.cumsum(rng.normal(0, 0.2, (steps, 2)), axis=0)).astype(np.float32)
     labels[::11] = np.nan
     return ClipEmbedding(
         audio=(2 * rng.standard_normal((steps, AUDIO_DIM))).astype(np.float32),
         visual=(0.5 * rng.standard_normal((steps, VISUAL_DIM))).astype(np.float32),
-        audio_present=rng.random(steps) < observed,
-        face_found=rng.random(steps) < observed,
+        audio_present=audio_present,
+        face_found=face_found,
         time_s=time_s,
         labels=labels,
         quality=quality,

@@ -9,7 +9,8 @@ from benchmark_clips import RATE_HZ, SCALE, clip, clips, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iaca.encoders.quality import NAMES, OF, synchrony
+from iaca.encoders.cues.synchrony import synchrony
+from iaca.encoders.cues.table import NAMES, OF
 from iaca.evaluation.robustness.config import CLEAN, Condition, RobustnessConfig
 from iaca.evaluation.robustness.partition import MODALITIES, PRESENCE, Partition, present
 from iaca.evaluation.robustness.protocols import PROTOCOLS, corrupted
@@ -170,11 +171,12 @@ def test_a_segment_of_a_conflict_is_one_stretch_of_one_other_clip():
 def test_synchrony_is_measured_again_on_what_mouth_and_sound_now_do(protocol):
     clean = clips([300, 250])
     for name, result in run(protocol, 0.7, clean).items():
-        motion, level, found = (
-            result.clip.quality[:, NAMES.index(n)] for n in ("mouth_motion", "sound_level", "synchrony")
-        )
-        np.testing.assert_allclose(found, synchrony(motion, level, result.clip.time_s), atol=1e-6)
-        assert np.abs(found - clean[name].quality[:, NAMES.index("synchrony")]).max() > 0.05
+        now = result.clip
+        opening, level = (now.quality[:, NAMES.index(n)] for n in ("mouth_opening", "sound_level"))
+        for cue, expected in synchrony(opening, level, now.time_s, now.face_found & now.audio_present).items():
+            np.testing.assert_allclose(now.quality[:, NAMES.index(cue)], expected, atol=1e-6)
+        column = NAMES.index("synchrony")
+        assert np.abs(now.quality[:, column] - clean[name].quality[:, column]).max() > 0.05
 
 
 def test_a_synchrony_of_another_making_stays_as_it_was():

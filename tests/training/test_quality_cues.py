@@ -22,9 +22,11 @@ WINDOW, OTHER = (cut(CLIPS[name], 0, 70, NORMALISATION, cues=CUES) for name in (
 FACE, VOICE, BOTH = range(3)  # columns
 
 
-def corrupted(kind: str, seed: int, window: Sample = WINDOW, simulation: CueSimulation = SIMULATION) -> Sample:
+def corrupted(
+    kind: str, seed: int, window: Sample = WINDOW, simulation: CueSimulation = SIMULATION, other: Sample = OTHER
+) -> Sample:
     config = CorruptionConfig(share=1.0, kinds=(kind,))
-    return corrupt(window, lambda: OTHER, config, np.random.default_rng(seed), simulation)
+    return corrupt(window, lambda: other, config, np.random.default_rng(seed), simulation)
 
 
 def of(modality: str, kind: str, **changes: object) -> tuple[Sample, np.ndarray]:
@@ -154,3 +156,41 @@ def test_without_another_clip_to_look_at_there_is_plainly_no_agreement() -> None
     sample = corrupt(WINDOW, lambda: blinded, config, np.random.default_rng(0), SIMULATION)
     known = sample.corrupted.any(axis=1) & sample.audio_present & sample.visual_present
     assert (sample.quality[known, BOTH] == SIMULATION.no_agreement[BOTH]).all()
+
+
+def test_a_cue_is_spoilt_the_way_it_goes_and_one_that_does_not_depend_on_it_stays() -> None:
+    """Clipping rises with noise, yaw has nothing to do with it, and the lag of what does not agree is unknown."""
+    names = ("clipping", "head_yaw", "face_contrast", "synchrony_lag")
+    windows = [
+        replace(w, quality=np.random.default_rng(i).standard_normal((70, 4)).astype(np.float32))
+        for i, w in enumerate((WINDOW, OTHER))
+    ]
+    zero, one = np.zeros(4, np.float32), np.ones(4, np.float32)
+    simulation = CueSimulation.of(names, replace(NORMALISATION, quality_mean=zero, quality_std=one))
+    before = windows[0].quality
+
+    def spoilt(modality: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
+        sample, hurt = of(modality, kind, window=windows[0], other=windows[1], simulation=simulation)
+        seen = hurt & sample.audio_present & sample.visual_present
+        return sample.quality[seen], before[seen]
+
+    after, was = spoilt("audio", "noise")
+    assert (after[:, 0] > was[:, 0]).all()
+    np.testing.assert_array_equal(after[:, 1:3], was[:, 1:3])
+    after, was = spoilt("visual", "noise")
+    np.testing.assert_array_equal(after[:, 1], was[:, 1])
+    assert (after[:, 2] < was[:, 2]).all()
+    assert not after[:, 3].any()
+    after, _ = spoilt("visual", "zeros")
+    assert not after[:, 1].any()
+    assert (after[:, 2] == FLOOR).all()
+
+
+def test_a_cue_that_hardly_moved_in_training_does_not_drown_the_others_where_it_does() -> None:
+    rare = {}
+    for name, c in CLIPS.items():
+        quality = np.zeros((70, 1), np.float32)
+        quality[:1] = 0.001
+        rare[name] = replace(c, quality=quality, quality_names=("clipping",))
+    fitted = Normalisation.fit(rare, ("clipping",))
+    assert np.abs(fitted.apply_cues(np.array([[0.05]], np.float32))).max() < 6

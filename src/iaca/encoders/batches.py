@@ -11,7 +11,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.encoders import quality
 from iaca.faces import decode_face
 
 T = TypeVar("T")
@@ -27,13 +26,11 @@ class FaceBatch:
         steps: (n,) steps of the clip.
         frames: (m,) frames whose faces are decoded, ascending: the steps, and what lies within reach of them.
         faces: (m, h, w, 3) uint8 RGB.
-        cues: (n, 2) quality cues of the face at each step.
     """
 
     steps: NDArray[np.intp]
     frames: NDArray[np.intp]
     faces: NDArray[np.uint8]
-    cues: NDArray[np.float32]
 
 
 def read_ahead(
@@ -83,9 +80,6 @@ def nearest_faces(with_face: NDArray[np.intp], steps: NDArray[np.intp], offsets:
 
 
 def _load(jpegs: Sequence[bytes], with_face: NDArray[np.intp], steps: NDArray[np.intp], reach: int) -> FaceBatch:
-    first, last = np.searchsorted(with_face, [steps[0] - max(reach, 1), steps[-1] + reach + 1])
-    frames = with_face[first:last]  # one before the first step too: motion is measured against it
-    faces = np.stack([decode_face(jpegs[frame]) for frame in frames])
-    place = np.searchsorted(frames, steps)
-    cues = [quality.face_cues(faces[i], faces[i - 1] if i and frames[i - 1] == frames[i] - 1 else None) for i in place]
-    return FaceBatch(steps, frames, faces, np.array(cues, np.float32))
+    first, last = np.searchsorted(with_face, [steps[0] - reach, steps[-1] + reach + 1])
+    frames = with_face[first:last]
+    return FaceBatch(steps, frames, np.stack([decode_face(jpegs[frame]) for frame in frames]))

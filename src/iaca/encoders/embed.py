@@ -11,9 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iaca.encoders import quality
 from iaca.encoders.batches import nearest_faces, read_ahead
 from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.cues.picture import BOX, LANDMARKS, FaceCues
+from iaca.encoders.cues.sound import sound_cues
+from iaca.encoders.cues.synchrony import synchrony
+from iaca.encoders.cues.table import NAMES, stacked
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.encoders.identity import describe, mismatches
 from iaca.encoders.networks import VisualEncoder, build_encoders, to_rows
@@ -21,7 +24,7 @@ from iaca.errors import InputError
 from iaca.faces import read_faces
 from iaca.media import AudioTrack, present_at, read_audio_file
 
-VERSION = "2"
+VERSION = "3"
 THREADS = 2  # beside the one that computes: decoding and the audio encoder
 
 
@@ -40,7 +43,7 @@ def embed_file(
         InputError: the inputs do not belong together, or the encoders have changed since the task was planned.
     """
     labels = pd.read_parquet(timeline, columns=["time_s", "valence", "arousal"])
-    table = read_faces(faces, columns=["time_s", "face_found", "score", "jpeg"])
+    table = read_faces(faces, columns=["time_s", "face_found", "score", *BOX, *LANDMARKS, "jpeg"])
     if len(labels) != len(table):
         raise InputError(
             f"{len(table)} frames of faces, but {len(labels)} in the timeline",
@@ -66,47 +69,47 @@ def embed(
     """
     times, found = faces["time_s"].to_numpy(np.float64), faces["face_found"].to_numpy(bool)
     visual_encoder, audio_encoder = build_encoders(config)
+    heard, seen = present_at(audio.present, times), FaceCues(faces)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="embed") as pool:
-        heard = pool.submit(audio_encoder.encode, audio.samples, times)
-        visual, sharpness, motion = _see(faces["jpeg"].to_list(), found, visual_encoder, pool)
-        level, snr, activity = quality.sound_cues(audio.samples, audio.rate, times)
-        sound = heard.result()
-    score = faces["score"].fillna(0.0).to_numpy(np.float32)
-    synchrony = quality.synchrony(motion, level, times)
+        sound = pool.submit(audio_encoder.encode, audio.samples, times)
+        visual = _see(faces["jpeg"].to_list(), found, visual_encoder, pool, seen)
+        cues = {**seen.columns(), **sound_cues(audio.samples, audio.rate, times)}
+        cues |= synchrony(cues["mouth_opening"], cues["sound_level"], times, found & heard)
+        audible = sound.result()
     return ClipEmbedding(
-        audio=sound,
+        audio=audible,
         visual=visual,
-        audio_present=present_at(audio.present, times),
+        audio_present=heard,
         face_found=found,
         time_s=times,
         labels=np.full((len(times), 2), np.nan, np.float32) if labels is None else labels,
-        quality=np.stack([score, sharpness, level, snr, activity, synchrony, motion], axis=1),
-        quality_names=quality.NAMES,
+        quality=stacked(cues),
+        quality_names=NAMES,
         metadata={**describe(config), "embedding_version": VERSION},
     )
 
 
 def _see(
-    jpegs: list[bytes], found: NDArray[np.bool_], encoder: VisualEncoder, pool: ThreadPoolExecutor
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Embeddings (t, dim), sharpness (t,) and mouth motion (t,); zeros where there is no face.
+    jpegs: list[bytes], found: NDArray[np.bool_], encoder: VisualEncoder, pool: ThreadPoolExecutor, cues: FaceCues
+) -> NDArray[np.float32]:
+    """Embeddings (t, dim), zeros where there is no face; every face is shown to `cues` on its way.
 
     The rows of a batch are fetched when the next one has been handed to the device, so that a GPU does not wait.
     """
     rows = np.zeros((len(jpegs), encoder.dim), np.float32)
-    cues = np.zeros((len(jpegs), 2), np.float32)
     with_face = np.flatnonzero(found)
     under_way: tuple[NDArray[np.intp], Tensor] | None = None
     for batch in read_ahead(jpegs, found, encoder.batch, encoder.reach, pool):
-        cues[batch.steps] = batch.cues
         sources = [
             np.searchsorted(batch.frames, nearest_faces(with_face, batch.steps, network.offsets))
             for network in encoder.networks
         ]
         launched = batch.steps, encoder.launch(batch.faces, sources)
+        for step, place in zip(batch.steps, np.searchsorted(batch.frames, batch.steps), strict=True):
+            cues.add(int(step), batch.faces[place])
         if under_way is not None:
             rows[under_way[0]] = to_rows(under_way[1])
         under_way = launched
     if under_way is not None:
         rows[under_way[0]] = to_rows(under_way[1])
-    return rows, cues[:, 0], cues[:, 1]
+    return rows

@@ -4,13 +4,16 @@ Training corrupts embeddings, long after sound and pictures are gone. The cues h
 model would learn that they know nothing. What is assumed, in normalised units (standard deviations of a cue):
 
 absent      the cues of that modality, and those of both, are not known: 0
-zeros       the cues of that modality fall to `FLOOR`
-noise       the cues of that modality fall by `DROP` per standard deviation of the noise, each 0.5 to 1.5 times that
+zeros       the cues of that modality that fall when it is spoilt are at `FLOOR`; the others say nothing special: 0
+noise       the cues of that modality fall (clipping rises) by `DROP` per standard deviation of the noise, each 0.5 to
+            1.5 times that; those that do not depend on noise (size, pose) stay as they are
 other       the cues of that modality come with the other clip's segment
+
+`iaca.encoders.cues.table` says which way each goes; a cue that is not in it is one of both modalities.
 
 A cue of both modalities (synchrony) can't be measured again without its two signals. Wherever something observed was
 corrupted it becomes that of unrelated streams: no agreement (0 before normalisation) on average, fluctuating around it
-as the cue of another clip's window fluctuates around its own mean.
+as the cue of another clip's window fluctuates around its own mean. The lag of the sound is not known there: 0.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from iaca.encoders.cues.table import LAG, TABLE
 from iaca.training.corruption import Damage
 from iaca.training.cues import BOTH, FloatArray, owners, presence
 from iaca.training.normalisation import Normalisation
@@ -56,13 +60,17 @@ class CueSimulation:
         if damage.other is not None:
             steps[:, own] = damage.other.quality[damage.segment][:, own]
         elif damage.kind == "zeros":
-            steps[:, own] = FLOOR
+            steps[:, own] = FLOOR * (self._direction(own) < 0)
         elif damage.kind == "noise":
-            steps[:, own] -= DROP * damage.scale * rng.uniform(0.5, 1.5, len(own)).astype(np.float32)
+            size = DROP * damage.scale * rng.uniform(0.5, 1.5, len(own)).astype(np.float32)
+            steps[:, own] += self._direction(own) * size
         if both and damage.kind != "absent":
             steps[:, both] = self._unrelated(damage.other or elsewhere(), both)[damage.segment]
         known = presence(self.cues, sample.audio_present, sample.visual_present)
         return replace(sample, quality=np.where(known, quality, np.float32(0.0)))
+
+    def _direction(self, own: list[int]) -> FloatArray:
+        return np.array([TABLE[self.cues[i]].spoilt for i in own], dtype=np.float32)
 
     def _of(self, owner: str) -> list[int]:
         return [i for i, who in enumerate(owners(self.cues)) if who == owner]
@@ -72,5 +80,6 @@ class CueSimulation:
         seen = (other.audio_present & other.visual_present)[:, None]  # (t, 1)
         values = other.quality[:, both]
         mean = values.sum(axis=0, where=seen) / max(int(seen.sum()), 1)
-        fluctuation: FloatArray = np.where(seen, values - mean, np.float32(0.0)) + self.no_agreement[both]
-        return fluctuation.astype(np.float32)
+        fluctuation = np.where(seen, values - mean, np.float32(0.0)) + self.no_agreement[both]
+        measured = np.array([self.cues[i] != LAG for i in both])
+        return np.where(measured, fluctuation, np.float32(0.0)).astype(np.float32)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from iaca.encoders.cues.table import OF, TABLE
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.quality import OF
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
@@ -18,6 +18,11 @@ BOTH = "both"
 def owners(cues: Sequence[str]) -> tuple[str, ...]:
     """Of which modality each cue speaks: audio, visual, or both, which is also what an unknown name is taken for."""
     return tuple(OF.get(cue, BOTH) for cue in cues)
+
+
+def grains(cues: Sequence[str]) -> FloatArray:
+    """(q,) the least deviation of each cue that means something; 0 for an unknown name."""
+    return np.array([TABLE[cue].grain if cue in TABLE else 0.0 for cue in cues], dtype=np.float32)
 
 
 def presence(cues: Sequence[str], audio_present: BoolArray, visual_present: BoolArray) -> BoolArray:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
-from iaca.training.cues import FloatArray, read_cues
+from iaca.training.cues import FloatArray, grains, read_cues
 
 
 def observed(clip: ClipEmbedding, modality: str) -> NDArray[np.bool_]:
@@ -29,7 +29,8 @@ class Normalisation:
     Attributes:
         audio_mean, audio_std: (D_a,) float32; a feature that never varies has 1 as its deviation.
         visual_mean, visual_std: (D_v,) float32.
-        quality_mean, quality_std: (q,) float32, of the cues that the model reads, in its order.
+        quality_mean, quality_std: (q,) float32, of the cues that the model reads, in its order; a deviation is no
+            smaller than what means something of that cue.
     """
 
     audio_mean: FloatArray
@@ -51,6 +52,7 @@ class Normalisation:
             InputError: an observed step holds an embedding that is not finite; named by clip.
         """
         each = np.array([_moments(_known(clips, cue)) for cue in cues], np.float32).reshape(len(cues), 2)
+        each[:, 1] = np.maximum(each[:, 1], grains(cues))
         return cls(*_moments(_seen(clips, "audio")), *_moments(_seen(clips, "visual")), *each.T.copy())
 
     def apply(self, x: FloatArray, present: NDArray[np.bool_], modality: str) -> FloatArray:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from iaca.corpora.features.clip import METADATA
 from iaca.corpora.synthetic.config import SyntheticConfig
-from iaca.corpora.synthetic.cues import draw_cues
+from iaca.corpora.synthetic.cues import NAMES, draw_cues
 from iaca.corpora.synthetic.events import Event, Track, corrupt, draw_events
 from iaca.corpora.synthetic.noise import Array, Stream, generator, smooth
 from iaca.corpora.synthetic.world import draw_identity, draw_views
+from iaca.encoders.cues.synchrony import synchrony
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.quality import NAMES, synchrony
 
 STEEPNESS = 0.8  # a label is tanh(0.8 of what is felt), whose variance is 1
 PLACES = 4  # decimals of features and cues: halves the files, and is far below the noise
@@ -106,8 +106,10 @@ def _embedding(config: SyntheticConfig, felt: Array, tracks: dict[str, Track]) -
 def _quality(audio: Track, visual: Track, time_s: Array) -> NDArray[np.float32]:
     """(t, len(NAMES)); synchrony is computed from what mouth and sound do, as it is for recorded clips."""
     cues = audio.cues | visual.cues
-    motion, level = (cues[name].astype(np.float32) for name in ("mouth_motion", "sound_level"))
-    cues["synchrony"] = synchrony(motion, level, time_s).astype(np.float64)
+    opening, level = (cues[name].astype(np.float32) for name in ("mouth_opening", "sound_level"))
+    cues["synchrony"] = synchrony(opening, level, time_s, audio.present & visual.present)["synchrony"].astype(
+        np.float64
+    )
     return _rounded(np.stack([cues[name] for name in NAMES], axis=1))
 
 

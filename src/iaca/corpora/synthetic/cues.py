@@ -1,6 +1,6 @@
 """Quality cues of a clean stream: a mouth that moves with the sound, a picture and a sound that are as they should be.
 
-Orders of magnitude are those that `iaca.encoders.quality` measures on recorded clips.
+A choice of those that `iaca.encoders.cues` measures on recorded clips, with their orders of magnitude.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ from iaca.corpora.synthetic.noise import Array, smooth
 
 Cues = dict[str, Array]
 
+NAMES = (
+    "face_score", "face_sharpness", "sound_level", "snr_estimate", "voice_activity", "synchrony", "mouth_motion",
+    "mouth_opening",
+)  # fmt: skip
+
 TALK_S, PAUSE_S, ONSET_S, SYLLABLES_HZ = 2.5, 1.0, 0.1, 4.0
 SILENT_SOUND: dict[str, float] = {"sound_level": -100.0, "snr_estimate": 0.0, "voice_activity": 0.0}
-NO_FACE: dict[str, float] = {"face_score": 0.0, "face_sharpness": 0.0, "mouth_motion": 0.0}
+NO_FACE: dict[str, float] = {"face_score": 0.0, "face_sharpness": 0.0, "mouth_motion": 0.0, "mouth_opening": 0.0}
 
 
 def draw_cues(config: SyntheticConfig, rng: np.random.Generator) -> dict[str, Cues]:
@@ -23,6 +28,7 @@ def draw_cues(config: SyntheticConfig, rng: np.random.Generator) -> dict[str, Cu
     slow = smooth(rng, config.steps, config.correlation_s * config.rate, 3)
     white = rng.standard_normal((config.steps, 5))
     room, gain, focus = rng.standard_normal(3)
+    shape = rng.standard_normal(config.steps)  # drawn last: the other cues stay those of earlier versions
     mouth = config.lip_sync * speech + (1 - config.lip_sync) * own
     return {
         "audio": {
@@ -34,6 +40,7 @@ def draw_cues(config: SyntheticConfig, rng: np.random.Generator) -> dict[str, Cu
             "face_score": np.clip(0.98 + 0.01 * slow[:, 1] + 0.005 * white[:, 3], 0, 1),
             "face_sharpness": 6 + 0.4 * focus + 0.2 * slow[:, 2],
             "mouth_motion": np.abs(1 + 6 * mouth + 0.8 * white[:, 4]),
+            "mouth_opening": 0.1 * focus + 0.4 * mouth + 0.04 * shape,
         },
     }
 

@@ -76,6 +76,8 @@ def corrupt(track: Track, event: Event, other: Callable[[], Track], rng: np.rand
         features[stretch] += NOISE * track.features.std(axis=0) * rng.standard_normal(features[stretch].shape)
         for name, value in NOISY[event.modality].items():
             cues[name][stretch] = value * np.exp(0.1 * rng.standard_normal(event.end - event.start))
+        if "mouth_motion" in cues:  # what moves in noise is not the mouth
+            cues["mouth_opening"][stretch] = cues["mouth_motion"][stretch] / 30
         _keep_in_range(cues)
     else:
         donor = other()
