@@ -38,7 +38,6 @@ def test_batches_are_full_but_for_the_last_and_hold_the_faces_within_reach() -> 
     assert wide[1].frames.tolist() == [4, 5, 6, 7, 8, 9, 10, 11]
     for batch in wide:
         np.testing.assert_array_equal(batch.faces, [decode_face(stored[i]) for i in batch.frames])
-    for one, other in zip(single, wide, strict=True):
 
 
 def test_a_torn_face_is_an_error_and_not_a_black_one() -> None:

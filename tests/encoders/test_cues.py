@@ -1,5 +1,7 @@
 """Quality cues: each goes the way it says when its cause is applied, and what cannot be known is marked."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -195,3 +197,11 @@ def test_a_long_sound_is_taken_in_pieces_without_a_seam() -> None:
     quiet = 0.1 * np.random.default_rng(2).standard_normal(RATE // 10 * 625)
     cues = sound_cues(np.concatenate([quiet, quiet]).astype(np.float32), RATE, np.array([59.9, 60.0, 60.1]))
     assert np.ptp(cues["loudness"]) < 1.0
+
+
+def test_the_page_about_cues_lists_them_as_the_code_has_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cues.md").read_text(encoding="utf-8")
+    for name, cue in TABLE.items():
+        ends = [f"{end:g}" if np.isfinite(end) else "" for end in (cue.low, cue.high)]
+        row = f"| `{name}` | {cue.modality} | {cue.unit} | {ends[0]}..{ends[1]} | {cue.says} |"
+        assert row in page, f"docs/cues.md lacks: {row}"

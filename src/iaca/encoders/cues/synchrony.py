@@ -100,17 +100,13 @@ class Pair:
         x, y, w = self.mouth, np.zeros(n), np.zeros(n)
         y[here], w[here] = self.sound[there], self.known[there] * self.known[here]
 
-        def mean(values: Array) -> Array:
-            return np.asarray(uniform_filter1d(values, size, mode="constant"))
-
-        share = mean(w)
-        enough = np.maximum(share, 1e-6)
-        mean_x, mean_y = mean(w * x) / enough, mean(w * y) / enough
-        covariance = mean(w * x * y) / enough - mean_x * mean_y
-        variances = [mean(w * v * v) / enough - m * m for v, m in ((x, mean_x), (y, mean_y))]
+        terms = w * np.stack([np.ones(n), x, y, x * x, y * y, x * y])
+        share, *means = uniform_filter1d(terms, size, axis=1, mode="constant")
+        mean_x, mean_y, xx, yy, xy = means / np.maximum(share, 1e-6)
+        covariance, variances = xy - mean_x * mean_y, (xx - mean_x * mean_x, yy - mean_y * mean_y)
         moving = (variances[0] > 1e-4) & (variances[1] > 1e-4)
         r = np.where(moving, covariance / np.sqrt(np.maximum(variances[0] * variances[1], 1e-8)), 0.0)
-        return np.clip(r, -1, 1) * np.minimum(share / EVIDENCE, 1.0)
+        return np.asarray(np.clip(r, -1, 1) * np.minimum(share / EVIDENCE, 1.0))
 
     def best(self, span_s: float) -> tuple[Array, Array]:
         """The highest correlation (n,) over all lags in windows of `span_s`, and its lag (n,) in s."""
