@@ -32,7 +32,7 @@ class ClipOptions(FaceOptions):
             not be centred.
     """
 
-    frames: int = Field(default=8, ge=1, le=64)
+    frames: int = Field(default=8, ge=2, le=64)
     dilation: int = Field(default=4, ge=1, le=64)
 
     @property
