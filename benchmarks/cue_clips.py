@@ -19,7 +19,10 @@ from iaca.encoders.cues.synchrony import synchrony
 from iaca.faces import FaceConfig, decode_face, extract_faces, read_faces
 from iaca.media import AudioTrack, present_at, read_audio, read_audio_file
 
-KINDS = {"audio": ("silent", "noisy", "contradictory"), "visual": ("occluded", "absent", "contradictory")}
+EVENTS = [
+    ("audio", "silent"), ("audio", "noisy"), ("audio", "contradictory"),
+    ("visual", "occluded"), ("visual", "absent"), ("visual", "contradictory"),
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class CueClip:
         found: (t,) where there is a face.
         sound: what is heard.
         cues: all of them (t,) by name.
-        events: rows of the table of events that belong to it.
+        during: (t,) where an event of each modality and kind happens.
     """
 
     name: str
@@ -40,7 +43,7 @@ class CueClip:
     found: NDArray[np.bool_]
     sound: AudioTrack
     cues: dict[str, NDArray[np.float32]]
-    events: pd.DataFrame
+    during: dict[tuple[str, str], NDArray[np.bool_]]
 
     @property
     def frame_s(self) -> float:
@@ -50,16 +53,9 @@ class CueClip:
     def heard(self) -> NDArray[np.bool_]:
         return self.found & present_at(self.sound.present, self.times)
 
-    def during(self, modality: str, kind: str) -> NDArray[np.bool_]:
-        """(t,) where such an event happens."""
-        inside = np.zeros(len(self.times), bool)
-        for row in self.events[(self.events["modality"] == modality) & (self.events["kind"] == kind)].itertuples():
-            inside |= (self.times >= row.start_s) & (self.times < row.end_s)
-        return inside
-
     def quiet(self) -> NDArray[np.bool_]:
         """(t,) where nothing happens to either modality."""
-        return ~np.any([self.during(m, kind) for m, kinds in KINDS.items() for kind in kinds], axis=0)
+        return ~np.any(list(self.during.values()), axis=0)
 
 
 def measure(name: str, faces: pd.DataFrame, sound: AudioTrack, events: pd.DataFrame) -> CueClip:
@@ -71,7 +67,10 @@ def measure(name: str, faces: pd.DataFrame, sound: AudioTrack, events: pd.DataFr
     cues = {**seen.columns(), **sound_cues(sound.samples, sound.rate, times)}
     known = found & present_at(sound.present, times)
     cues |= synchrony(cues["mouth_opening"], cues["sound_level"], times, known)
-    return CueClip(name, times, found, sound, cues, events)
+    during = {event: np.zeros(len(times), bool) for event in EVENTS}
+    for row in events.itertuples():
+        during[row.modality, row.kind] |= (times >= row.start_s) & (times < row.end_s)  # type: ignore[index]
+    return CueClip(name, times, found, sound, cues, during)
 
 
 def stored(data: Path, config: DemoConfig) -> Iterator[CueClip]:

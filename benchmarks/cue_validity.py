@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cue_clips import KINDS, CueClip, recorded, rendered, stored
+from cue_clips import EVENTS, CueClip, recorded, rendered, stored
 from cue_offsets import offset_rows, swap_rows
 from sklearn.metrics import roc_auc_score
 
@@ -30,14 +30,13 @@ from iaca.faces import decode_face, read_faces
 from iaca.media import read_audio_file
 
 UNSIGNED = ("head_yaw", "head_pitch", "head_roll", "synchrony_lag")  # how far from 0 either way
-EVENTS = [(modality, kind) for modality, kinds in KINDS.items() for kind in kinds]
 
 
-def auroc(clips: Sequence[CueClip], cue: str, modality: str, kind: str) -> float:
+def auroc(clips: Sequence[CueClip], cue: str, event: tuple[str, str]) -> float:
     """How well a low value tells the steps of such events from those where nothing happens; unknown values left out."""
     truth, values = [], []
     for clip in clips:
-        inside, value = clip.during(modality, kind), clip.cues[cue]
+        inside, value = clip.during[event], clip.cues[cue]
         kept = (inside | clip.quiet()) & np.isfinite(value)
         truth.append(inside[kept])
         values.append(np.abs(value[kept]) if cue in UNSIGNED else value[kept])
@@ -50,14 +49,14 @@ def auroc(clips: Sequence[CueClip], cue: str, modality: str, kind: str) -> float
 def event_rows(clips: Sequence[CueClip]) -> list[list[str]]:
     """AUROC per cue and kind of event; above it how many steps and clips that is, and how many of them show a face."""
     rows = [["cue", "known", *(f"{modality} {kind}" for modality, kind in EVENTS)]]
-    masks = {event: [clip.during(*event) for clip in clips] for event in EVENTS}
+    masks = {event: [clip.during[event] for clip in clips] for event in EVENTS}
     steps = [str(sum(int(m.sum()) for m in masks[event])) for event in EVENTS]
     many = [str(sum(bool(m.any()) for m in masks[event])) for event in EVENTS]
     faces = [sum(int((m & c.found).sum()) for m, c in zip(masks[event], clips, strict=True)) for event in EVENTS]
     rows += [["*steps*", "", *steps], ["*of them with a face*", "", *map(str, faces)], ["*clips*", "", *many]]
     for cue in NAMES:
         known = float(np.mean(np.isfinite(np.concatenate([clip.cues[cue] for clip in clips]))))
-        rows.append([f"`{cue}`", f"{known:.0%}", *(f"{auroc(clips, cue, *event):.2f}" for event in EVENTS)])
+        rows.append([f"`{cue}`", f"{known:.0%}", *(f"{auroc(clips, cue, event):.2f}" for event in EVENTS)])
     return rows
 
 

@@ -4,7 +4,7 @@ Training corrupts embeddings, long after sound and pictures are gone. The cues h
 model would learn that they know nothing. What is assumed, in normalised units (standard deviations of a cue):
 
 absent      the cues of that modality, and those of both, are not known: 0
-zeros       the cues of that modality that fall when it is spoilt are at `FLOOR`; the others say nothing special: 0
+zeros       the cues of that modality that fall when it is dead are at `FLOOR`; the others say nothing special: 0
 noise       the cues of that modality fall (clipping rises) by `DROP` per standard deviation of the noise, each 0.5 to
             1.5 times that; those that do not depend on noise (size, pose) stay as they are
 other       the cues of that modality come with the other clip's segment
@@ -60,17 +60,17 @@ class CueSimulation:
         if damage.other is not None:
             steps[:, own] = damage.other.quality[damage.segment][:, own]
         elif damage.kind == "zeros":
-            steps[:, own] = FLOOR * (self._direction(own) < 0)
+            steps[:, own] = -FLOOR * self._way(own, "dead")
         elif damage.kind == "noise":
             size = DROP * damage.scale * rng.uniform(0.5, 1.5, len(own)).astype(np.float32)
-            steps[:, own] += self._direction(own) * size
+            steps[:, own] += self._way(own, "noisy") * size
         if both and damage.kind != "absent":
             steps[:, both] = self._unrelated(damage.other or elsewhere(), both)[damage.segment]
         known = presence(self.cues, sample.audio_present, sample.visual_present)
         return replace(sample, quality=np.where(known, quality, np.float32(0.0)))
 
-    def _direction(self, own: list[int]) -> FloatArray:
-        return np.array([TABLE[self.cues[i]].spoilt for i in own], dtype=np.float32)
+    def _way(self, own: list[int], when: str) -> FloatArray:
+        return np.array([getattr(TABLE[self.cues[i]], when) for i in own], dtype=np.float32)
 
     def _of(self, owner: str) -> list[int]:
         return [i for i, who in enumerate(owners(self.cues)) if who == owner]
