@@ -51,6 +51,12 @@ def test_strangers_do_not_agree() -> None:
     assert np.isnan(lag).mean() > 0.6
 
 
+def test_two_seconds_are_too_little_to_believe_a_lag() -> None:
+    times = np.arange(60) / 25
+    lags = [measured(envelope(seed, times), envelope(seed + 100, times), times)[1] for seed in range(30)]
+    assert np.isnan(np.concatenate(lags)).mean() > 0.9
+
+
 def test_a_contradiction_of_three_seconds_lowers_the_agreement_there_alone() -> None:
     times = np.arange(500) / 25
     inside = (times > 8) & (times < 11)

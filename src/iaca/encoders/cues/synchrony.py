@@ -2,7 +2,7 @@
 
 The area of the mouth opening follows the envelope of the voice, most of all between 2 and 7 Hz (Chandrasekaran et al.,
 *The natural statistics of audiovisual speech*, PLoS Computational Biology 2009). Both are correlated in sliding windows
-at every lag, on a grid of 20 ms. That the peak over lags tells an offset is common to lip-sync detectors; the rest is
+at every lag, on a grid of 33 ms. That the peak over lags tells an offset is common to lip-sync detectors; the rest is
 ours.
 """
 
@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
-RATE_HZ = 50.0
+RATE_HZ = 30.0
 AGREEMENT_S, LAG_S = 2.0, 8.0
 """Windows: short for an agreement that ends where a contradiction begins, long for a lag, which seldom changes."""
 REACH_S = 0.5
 TRUSTED = 0.4
 """Peak of the correlation over `LAG_S` under which no lag is believed: unrelated streams seldom reach it."""
 DRIFT_S = 0.5
-EVIDENCE = 0.25
-"""Share of a window in which both have to be known, or its correlation shrinks in proportion."""
+EVIDENCE = 0.5
+"""Share of a window in which both have to be known, or its correlation shrinks in proportion: two seconds of strangers
+often agree at some lag."""
 Array = NDArray[np.float64]
 FloatArray = NDArray[np.float32]
 
