@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-HEAD = np.array([[-31.5, 0, 0], [31.5, 0, 0], [0, 34, -27], [-26, 64, -4], [26, 64, -4]], dtype=np.float64)
+HEAD = np.array([[-31.5, 0, 0], [31.5, 0, 0], [0, 39, -27], [-26, 66, -4], [26, 66, -4]], dtype=np.float64)
 """(5, 3) mm in the order of the landmarks, x to the right and y down in the picture, z away: pupils, tip of the nose
 and corners of the mouth of an average adult, to a few mm. Such a head, looking into the camera, has pose 0."""
 _CENTRED = HEAD - HEAD.mean(axis=0)
