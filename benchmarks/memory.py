@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import resource
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+
+from iaca.engine.worker import ONE_THREAD
 
 SECONDS, WIDTH, HEIGHT = 20, 160, 120
 PAUSE_S = 0.1  # between repetitions: the last packet of a sound reaches a little beyond its pictures
@@ -98,7 +101,7 @@ def model(folder: Path) -> None:
 
     clip = read_embedding(folder / "embedding.safetensors")
     dims = (clip.audio.shape[1], clip.visual.shape[1])
-    config = FusionConfig(*dims, attention="jca", gate="iaca")
+    config = FusionConfig(audio_dim=dims[0], visual_dim=dims[1], attention="jca", gate="iaca")
     normalisation = Normalisation(*(np.ones(dim, np.float32) for dim in (dims[0], *dims, dims[1])))
     save_model(
         TrainedModel(config, FusionModel(config).state_dict(), normalisation, dict(clip.metadata)),
@@ -133,11 +136,6 @@ def measured(step: str, folder: Path) -> tuple[float, float]:
 
 
 def _run(step: str, folder: Path) -> tuple[float, float]:
-    import cv2
-    import torch
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     start = time.process_time()
     STEPS[step](folder)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.process_time() - start
@@ -160,6 +158,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, nargs=2, default=[3, 60])
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     given = parser.parse_args()
+    os.environ.update(ONE_THREAD)  # for the processes that are started here
     short, long = given.minutes
     print(f"| step, {given.fps} frames/s | {short} min | {long} min | ratio | processor time of the latter |")
     print("|---|---|---|---|---|", flush=True)

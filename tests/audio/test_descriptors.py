@@ -59,3 +59,16 @@ def test_a_step_hears_only_its_own_second() -> None:
 def test_steps_beyond_the_sound_are_finite(samples: int) -> None:
     times = torch.tensor([-1.0, 0.0, 0.4, 99.0], dtype=torch.float64)
     assert functionals(torch.zeros(samples), times).isfinite().all()
+
+
+def test_a_long_sound_is_described_around_each_moment_as_a_cut_from_it_is() -> None:
+    rate = 16_000
+    clock = torch.arange(150 * rate) / rate  # two and a half blocks of frames
+    noise = torch.randn(len(clock), generator=torch.Generator().manual_seed(0))
+    long = 0.1 * noise * (1.5 + torch.sin(3 * clock))  # far above the floor, which is of the whole sound, everywhere
+    times = torch.tensor([10.0, 59.9, 60.0, 60.3, 119.7, 120.2, 140.0], dtype=torch.float64)
+    whole = functionals(long, times)
+    for row, time in zip(whole, times, strict=True):
+        start = round((float(time) - 2) * rate)
+        cut = functionals(long[start : start + 4 * rate], torch.tensor([2.0], dtype=torch.float64))
+        torch.testing.assert_close(row, cut[0], atol=2e-3, rtol=1e-3)

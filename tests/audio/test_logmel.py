@@ -5,6 +5,7 @@ import pytest
 import soundfile
 import torch
 
+from iaca.audio.frames import frame_blocks
 from iaca.audio.logmel import BLOCK, VGGISH, LogMel, patches
 from shared import SHARED, needs_shared
 
@@ -49,3 +50,23 @@ def test_blocks_leave_no_seam() -> None:
 @pytest.mark.parametrize("samples", [0, 1, 100, 160, 4_000])
 def test_short_sounds_have_their_frames(samples: int) -> None:
     assert LogMel()(torch.zeros(samples)).shape == (1 + samples // 160, 64)
+
+
+def test_frames_in_blocks_are_those_of_the_padded_whole() -> None:
+    sound = torch.arange(1, 101, dtype=torch.float32)
+    for length, hop, before in ((10, 4, 5), (7, 3, 0), (40, 50, 20)):
+        count = 1 + len(sound) // hop
+        whole = torch.nn.functional.pad(sound, (before, length + hop)).unfold(0, length, hop)[:count]
+        for block in (1, 4, 1000):
+            parts = list(frame_blocks(sound, length, hop, before, count, block))
+            assert torch.equal(torch.cat(parts), whole)
+            assert max(len(part) for part in parts) <= block
+
+
+def test_blocks_of_a_long_sound_share_the_floor_of_the_whole() -> None:
+    sound = torch.randn(160 * (BLOCK + 500), generator=torch.Generator().manual_seed(0)) * 1e-4
+    sound[-1600:] *= 1e4  # the loudest frame is in the second block, and lifts the floor of the first
+    blocks = list(LogMel().blocks(sound))
+    assert [len(block) for block in blocks] == [BLOCK, 501]
+    torch.testing.assert_close(torch.cat(blocks), LogMel()(sound))
+    assert blocks[0].min() == blocks[1].max() - 80

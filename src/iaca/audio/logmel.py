@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 import torchaudio
 from torch import Tensor
-from torch.nn import functional as F
 
+from iaca.audio.frames import frame_blocks
 from iaca.config import Parameters
 
 BLOCK = 6000  # frames a block: a minute at a 10 ms hop, some 12 MB of spectrum
@@ -59,24 +59,35 @@ class LogMel:
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Samples (n,) in [-1, 1] -> log-mel (frames, mels), in their precision. Centred: 1 + n // hop frames."""
-        blocks = [spectrum.pow(self.config.power) @ self._bands.to(samples.dtype) for spectrum in self.spectra(samples)]
-        mel = torch.cat(blocks) if blocks else samples.new_zeros(0, self.config.mels)
+        energies = list(self._energies(samples))
+        mel = torch.cat(energies) if energies else samples.new_zeros(0, self.config.mels)
+        return self._log(mel, float(mel.max()) if len(mel) else 0.0)
+
+    def blocks(self, samples: Tensor) -> Iterator[Tensor]:
+        """As the call, `BLOCK` frames at a time, for hours of sound: it passes twice, first for the maximum."""
+        loudest = 0.0
+        if self.config.log == "db":
+            loudest = max((float(block.max()) for block in self._energies(samples)), default=0.0)
+        for block in self._energies(samples):
+            yield self._log(block, loudest)
+
+    def _energies(self, samples: Tensor) -> Iterator[Tensor]:
+        for spectrum in self.spectra(samples):
+            yield spectrum.pow(self.config.power) @ self._bands.to(samples.dtype)
+
+    def _log(self, mel: Tensor, loudest: float) -> Tensor:
         if self.config.log == "offset":
             return torch.log(mel + 0.01)
-        decibel = 10 * torch.log10(mel.clamp_min(1e-10))
-        return decibel.clamp_min(decibel.max() - 80) if len(decibel) else decibel
+        floor = 10 * torch.log10(mel.new_tensor(loudest).clamp_min(1e-10)) - 80
+        return torch.maximum(10 * torch.log10(mel.clamp_min(1e-10)), floor)
 
     def spectra(self, samples: Tensor) -> Iterator[Tensor]:
         """Magnitude spectra (frames, fft / 2 + 1), a block of frames at a time."""
         c = self.config
-        if c.centred:
-            samples = F.pad(samples, (c.window // 2, c.window - c.window // 2))
-        if len(samples) < c.window:
-            return
+        before, usable = (c.window // 2, len(samples)) if c.centred else (0, len(samples) - c.window)
         window = torch.hann_window(c.window, dtype=samples.dtype)
-        frames = samples.unfold(0, c.window, c.hop)  # a view: frames overlap without being copied
-        for start in range(0, len(frames), BLOCK):
-            yield torch.fft.rfft(frames[start : start + BLOCK] * window, n=c.fft).abs()
+        for frames in frame_blocks(samples, c.window, c.hop, before, usable // c.hop + 1, BLOCK):
+            yield torch.fft.rfft(frames * window, n=c.fft).abs()
 
     @cached_property
     def _bands(self) -> Tensor:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from iaca.audio.frames import frame_blocks
 
 LOWEST, HIGHEST = 60.0, 420.0  # Hz, the range of human speech
 BLOCK = 3000
@@ -22,14 +23,12 @@ def pitch(samples: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
     autocorrelation: near 1 for a steady vowel, near 0 for noise; 0 in digital silence.
     """
     length = int(rate * 0.04)
-    padded = F.pad(samples, (length // 2, length - length // 2))
-    frames = padded.unfold(0, length, hop)
     window = torch.hann_window(length)
     lags = int(rate / LOWEST) + 2  # the longest period, and one more on which a peak there leans
     reference = _autocorrelation(window[None], lags)[0]
     found = [
         _peak(_autocorrelation((block - block.mean(1, keepdim=True)) * window, lags), reference, rate)
-        for block in torch.split(frames, BLOCK)
+        for block in frame_blocks(samples, length, hop, length // 2, 1 + len(samples) // hop, BLOCK)
     ]
     return torch.cat([f for f, _ in found]), torch.cat([v for _, v in found])
 
