@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 from iaca.faces.choose import TrackSummary, choose
 from iaca.faces.config import FaceConfig, Side
 from iaca.faces.detector import Detection, FaceDetector, make_detector
-from iaca.faces.table import COLUMNS, FaceRow, faces_frame, write_batches
+from iaca.faces.table import COLUMNS, NUMBERS, FaceRow, faces_frame, write_batches
 from iaca.faces.template import align
 from iaca.faces.track import FaceTracker
 from iaca.media import read_frames
+
+_LENGTH = struct.Struct("<I")
 
 
 def extract_faces(
@@ -59,12 +62,15 @@ def extract_faces_file(
 
 
 class _Spool:
-    """All faces of a pass over the video: numbers in memory, JPEGs in a temporary file, until the person is chosen."""
+    """All faces of a pass over the video in a temporary file, until the person is chosen; in memory are their places.
+
+    A record is the length of the JPEG, the face's numbers, the JPEG.
+    """
 
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._times: list[float] = []
-        self._faces: dict[int, dict[int, tuple[NDArray[np.float32], int, int]]] = {}  # track -> frame -> row, place
+        self._places: dict[int, dict[int, int]] = {}  # track -> frame -> where its record begins
         self._tracks: dict[int, TrackSummary] = {}
 
     def __enter__(self) -> _Spool:
@@ -82,20 +88,20 @@ class _Spool:
                 summary = self._tracks.setdefault(track, TrackSummary(track, frame.time_s))
                 summary.add(frame.index, frame.time_s, face)
                 jpeg = encode_face(align(frame.image, face.landmarks, config.size), config.jpeg_quality)
-                place = self._file.tell()
-                self._file.write(jpeg)
-                self._faces.setdefault(track, {})[frame.index] = (_numbers(face), place, len(jpeg))
+                self._places.setdefault(track, {})[frame.index] = self._file.tell()
+                self._file.write(_LENGTH.pack(len(jpeg)) + _numbers(face).tobytes() + jpeg)
 
     def rows(self, config: FaceConfig, side: Side | None) -> Iterator[FaceRow]:
         """One row per frame of the video for the chosen person."""
         chosen = choose(list(self._tracks.values()), config, side)
         for index, time_s in enumerate(self._times):
-            track = next((t for t in chosen if index in self._faces[t]), -1)
+            track = next((t for t in chosen if index in self._places[t]), -1)
             if track < 0:
                 yield FaceRow(index, time_s)
                 continue
-            numbers, place, length = self._faces[track][index]
-            self._file.seek(place)
+            self._file.seek(self._places[track][index])
+            (length,) = _LENGTH.unpack(self._file.read(_LENGTH.size))
+            numbers = np.frombuffer(self._file.read(4 * len(NUMBERS)), dtype=np.float32)
             yield FaceRow(index, time_s, numbers, track, self._file.read(length))
 
 
