@@ -12,7 +12,7 @@ from iaca.corpora.describe import clip_table, partition_summary
 from iaca.corpora.events import read_event_table
 from iaca.corpora.index import check_subjects
 from iaca.corpora.timeline import build_timeline, length_problem
-from iaca.engine import ClipPaths
+from iaca.engine import ClipPaths, ExecutorConfig, Report, Task, run_tasks
 from iaca.errors import InputError
 from iaca.media import write_movie
 from shared import SHARED, needs_shared
@@ -156,6 +156,24 @@ def test_clips_that_do_not_fit_are_left_out_with_their_reason(tmp_path: Path) ->
         "broken": "can't be opened",
     }
     assert partition_summary(clips)[["clips", "frames", "annotated"]].to_numpy().tolist() == [[1, 10, 10]]
+
+
+def test_a_broken_video_costs_only_itself_and_is_made_once_it_is_mended(tmp_path: Path) -> None:
+    videos = {name: movie(tmp_path / f"{name}.mp4", 5) for name in ("a", "b", "c")}
+    whole = videos["b"].read_bytes()
+    videos["b"].write_bytes(whole[:200])
+    tasks = {name: Task(build_timeline, (path,)) for name, path in videos.items()}
+
+    def run() -> Report:
+        return run_tasks(tasks, tmp_path / "out", ".parquet", ExecutorConfig(kind="serial"))
+
+    report = run()
+    assert report.made == ["a", "c"]
+    assert str(videos["b"]) in report.failed["b"]
+    assert "Remedy" in report.failed["b"]
+    videos["b"].write_bytes(whole)
+    assert (run().made, run().made) == (["b"], [])
+    assert len({path.read_bytes() for path in (tmp_path / "out").glob("*.parquet")}) == 1
 
 
 def test_events_are_checked_and_optional(tmp_path: Path) -> None:
