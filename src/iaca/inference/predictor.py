@@ -108,7 +108,9 @@ class Predictor:
 
 
 def _facts(media: MediaInfo, audio: AudioTrack) -> dict[str, object]:
-    power = float(np.square(audio.samples, dtype=np.float64).mean()) if len(audio.samples) else 0.0
+    minutes = np.split(audio.samples, range(60 * audio.rate, len(audio.samples), 60 * audio.rate))  # views
+    energy = sum(float(np.square(part, dtype=np.float64).sum()) for part in minutes)
+    power = energy / max(len(audio.samples), 1)
     return {
         **{name: value for name, value in asdict(media).items() if name != "path"},
         "audio_end_s": audio.present[-1][1] if audio.present else None,
