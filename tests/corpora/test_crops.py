@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from affwild2_tree import FRAMES, crops, tree
 
+from affwild2_tree import FRAMES, crops, tree
 from iaca.corpora.affwild2 import index_affwild2
 from iaca.corpora.crops import crop_problems, find_crops
 from iaca.corpora.presence import complete_timeline
