@@ -1,6 +1,8 @@
 """A run that is killed leaves no worker, no half file and no lock behind; a second run beside it is refused."""
 
+import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -105,6 +107,18 @@ def test_a_lock_file_that_a_killed_run_left_holds_nobody_up(tmp_path: Path) -> N
     (tmp_path / ".lock").write_text('{"pid": 1, "host": "elsewhere", "run": "old"}')
     with locked(tmp_path) as run:
         assert still_ours(tmp_path, run)
+
+
+def test_a_file_system_without_locks_is_worked_on_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unsupported(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    with caplog.at_level(logging.WARNING), locked(tmp_path) as run:
+        assert still_ours(tmp_path, run)
+    assert f"{tmp_path}: this file system has no locks" in caplog.text
 
 
 def test_what_a_worker_of_a_run_that_is_over_brings_is_thrown_away(words: Path, tmp_path: Path) -> None:

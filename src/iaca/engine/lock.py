@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import logging
 import os
 import secrets
 import socket
@@ -13,7 +15,10 @@ from pathlib import Path
 
 from iaca.errors import InputError
 
+log = logging.getLogger(__name__)
 NAME = ".lock"
+UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a network file system that was mounted without locks answers."""
 
 
 @contextmanager
@@ -53,11 +58,16 @@ def _acquire(folder: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_file_at(descriptor, path):
-                return descriptor
         except BlockingIOError:
             os.close(descriptor)
             raise _occupied(folder) from None
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            log.warning("%s: this file system has no locks: see to it that no second run works here", folder)
+            return descriptor
+        if _is_file_at(descriptor, path):
+            return descriptor
         os.close(descriptor)  # a run that was just ending has removed this file after it was opened: try the next
 
 
