@@ -32,11 +32,14 @@ def register_pipelines(importer: str = IMPORTER) -> dict[str, Pipeline]:
     if importer == IMPORTER:
         return _media_pipelines()
     if importer == "affwild2":
-        return _without_demo(_media_pipelines())
+        return _own_videos(ingestion.create_pipeline())
+    if importer == "folder":
+        return _own_videos(ingestion.create_folder_pipeline())
     if importer == "features":
         return _features_pipelines(_media_pipelines())
     raise InputError(
-        f"there is no importer {importer!r}", remedy=f"set ingestion.importer to {IMPORTER}, affwild2 or features"
+        f"there is no importer {importer!r}",
+        remedy=f"set ingestion.importer to {IMPORTER}, affwild2, folder or features",
     )
 
 
@@ -57,10 +60,11 @@ def _media_pipelines() -> dict[str, Pipeline]:
     return {**chain, **apart, "__default__": sum(chain.values(), Pipeline([]))}
 
 
-def _without_demo(media: dict[str, Pipeline]) -> dict[str, Pipeline]:
-    """The same for a corpus that is somebody's own: nothing is ever rendered into it."""
-    demo = media.pop("demo_corpus")
-    return {**media, "__default__": media["__default__"] - demo}
+def _own_videos(reading: Pipeline) -> dict[str, Pipeline]:
+    """The same for a corpus that is somebody's own, read by `reading`: nothing is ever rendered into it."""
+    media = _media_pipelines()
+    whole = media["__default__"] - media.pop("demo_corpus") - media["ingestion"] + reading
+    return {**media, "ingestion": reading, "__default__": whole}
 
 
 def _features_pipelines(media: dict[str, Pipeline]) -> dict[str, Pipeline]:

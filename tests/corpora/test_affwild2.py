@@ -8,9 +8,10 @@ import pytest
 
 from iaca.corpora.affwild2 import index_affwild2, read_annotation, split_clip
 from iaca.corpora.card import CorpusCard, card_text, read_card
-from iaca.corpora.describe import clip_table, partition_summary
+from iaca.corpora.describe import clip_table
 from iaca.corpora.events import read_event_table
-from iaca.corpora.index import check_subjects
+from iaca.corpora.index import STOPS, problem_table, require_usable, subject_problems
+from iaca.corpora.summary import partition_summary
 from iaca.corpora.timeline import build_timeline, length_problem
 from iaca.engine import ClipPaths, ExecutorConfig, Report, Task, run_tasks
 from iaca.errors import InputError
@@ -76,18 +77,26 @@ def test_a_folder_that_is_no_corpus_says_what_is_missing(tmp_path: Path) -> None
         index_affwild2(tmp_path)
 
 
-def test_a_clip_in_two_partitions_and_two_videos_of_one_name_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="two partitions"):
-        index_affwild2(corpus(tmp_path / "a", {"Train_Set": ["1"], "Validation_Set": ["1"]}, ["1.mp4"]))
-    with pytest.raises(InputError, match="two videos"):
-        index_affwild2(corpus(tmp_path / "b", {"Train_Set": ["1"]}, ["x/1.mp4", "y/1.avi"]))
+def test_a_clip_in_two_partitions_stops_the_run_and_videos_of_one_name_cost_only_their_clips(tmp_path: Path) -> None:
+    twice = index_affwild2(corpus(tmp_path / "a", {"Train_Set": ["1"], "Validation_Set": ["1"]}, ["1.mp4"]))
+    assert [(p["effect"], "two partitions" in str(p["problem"])) for p in twice.problems] == [(STOPS, True)]
+    index = index_affwild2(corpus(tmp_path / "b", {"Train_Set": ["1", "2"]}, ["x/1.mp4", "y/1.avi", "2.mp4"]))
+    assert index.clips["clip"].tolist() == ["2"]
+    told = {str(p["file"]): str(p["problem"]) for p in index.problems}
+    assert "another is y/1.avi" in told["x/1.mp4"]
+    assert "another is x/1.mp4" in told["y/1.avi"]
 
 
-def test_subjects_in_two_partitions_are_an_error_that_names_them() -> None:
-    clips = pd.DataFrame({"subject": ["ann", "bob", "ann"], "partition": ["train", "train", "test"]})
-    with pytest.raises(InputError, match="ann in test and train"):
-        check_subjects(clips, Path("corpus"))
-    check_subjects(clips.iloc[:2], Path("corpus"))
+def test_subjects_in_two_partitions_are_named_with_their_clips() -> None:
+    clips = pd.DataFrame(
+        {"clip": ["a", "b", "c"], "subject": ["ann", "bob", "ann"], "partition": ["train", "train", "test"]}
+    )
+    (found,) = subject_problems(clips, "subjects.csv")
+    assert (found["effect"], found["file"]) == (STOPS, "subjects.csv")
+    assert found["problem"] == "subject ann is in test and train (test: c; train: a)"
+    assert subject_problems(clips.iloc[:2], "subjects.csv") == []
+    with pytest.raises(InputError, match=r"subjects\.csv: subject ann is in test and train"):
+        require_usable(problem_table([found]), Path("corpus"))
 
 
 def test_minus_five_in_either_column_is_not_annotated(tmp_path: Path) -> None:
@@ -149,7 +158,7 @@ def test_clips_that_do_not_fit_are_left_out_with_their_reason(tmp_path: Path) ->
         [(c, c, "train", f"{c}.mp4", f"{c}.txt", "") for c in ("fits", "short", "broken")],
         columns=["clip", "subject", "partition", "media", "annotation", "side"],
     )
-    clips, problems = clip_table(index, ClipPaths(paths, {"broken": "can't be opened"}))
+    clips, problems = clip_table(index, ClipPaths(paths, {"broken": "can't be opened"}), tmp_path)
     assert clips["clip"].tolist() == ["fits"]
     assert {p["clip"]: p["problem"] for p in problems} == {
         "short": "5 annotated rows for 10 decoded frames",

@@ -20,7 +20,18 @@ import numpy as np
 import pandas as pd
 
 from iaca.corpora.crops import PATTERN, find_crops
-from iaca.corpora.index import CLIP_COLUMNS, CorpusIndex, problem
+from iaca.corpora.index import (
+    CLIP_COLUMNS,
+    STOPS,
+    SUBJECT_FILE,
+    AnnotationFacts,
+    CorpusIndex,
+    Problem,
+    problem,
+    read_subjects,
+    subject_problems,
+    unique_files,
+)
 from iaca.errors import InputError
 
 SETS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}
@@ -30,29 +41,33 @@ UNANNOTATED = -5.0
 
 
 def index_affwild2(root: Path) -> CorpusIndex:
-    """List the clips of a corpus without opening a video.
+    """List the clips of a corpus without opening a file.
 
     A video without annotation is a test clip; two, where the organisers' crops know a second person of it. An
-    annotation without video is a problem, not an error.
+    annotation without video, and videos that share a name, are problems that cost their own clips. A clip annotated
+    in two partitions is listed in the first, and stops the run.
 
     Raises:
-        InputError: there is no annotation folder, or two videos have one name.
+        InputError: there is no annotation folder.
     """
-    videos, annotations = _videos(root), _annotations(root)
-    subjects = _subjects(root)
+    problems: list[Problem] = []
+    videos, annotations = _videos(root, problems), _annotations(root, problems)
+    named = read_subjects(root)
+    subjects = {clip: subject for clip, (subject, _) in named.items()}
     rows: list[tuple[str, str, str, Path, Path | None, str]] = []
-    problems = []
     for clip, (partition, annotation) in sorted(annotations.items()):
         video, side = split_clip(clip) if clip not in videos else (clip, "")
         if video not in videos:
-            remedy = f"put {video}.mp4 anywhere under {root}, or remove the annotation"
-            problems.append(problem(clip, annotation, "no video of this name", remedy))
+            remedy = f"put {video}.mp4 anywhere below the root, once, or remove the annotation"
+            problems.append(problem(clip, annotation.relative_to(root), "no video of this name", remedy))
             continue
         rows.append((clip, subjects.get(clip, video), partition, videos[video], annotation, side))
     used = {row[3] for row in rows}
     for clip, video, side in _unannotated({video for video, path in videos.items() if path not in used}, root):
         rows.append((clip, subjects.get(clip, video), "test", videos[video], None, side))
     clips = pd.DataFrame(rows, columns=list(CLIP_COLUMNS))
+    lines = pd.Series([named[clip][1] if clip in named else None for clip in clips["clip"]], dtype="Int64")
+    problems += subject_problems(clips.assign(line=lines), SUBJECT_FILE if named else ".")
     for column in ("media", "annotation"):
         clips[column] = [str(p.relative_to(root)) if p else "" for p in clips[column]]
     return CorpusIndex(clips.sort_values("clip", ignore_index=True), problems)
@@ -78,14 +93,41 @@ def read_annotation(path: Path) -> np.ndarray:
     Raises:
         InputError: the header, or a row, is not what the format says; named with its line.
     """
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    if not lines or [c.strip().lower() for c in lines[0].split(",")] != ["valence", "arousal"]:
-        raise InputError("the first line is not `valence,arousal`", path, 1, "give the file the organisers' header")
-    labels = np.empty((len(lines) - 1, 2), np.float32)
-    for number, line in enumerate(lines[1:], start=2):
-        labels[number - 2] = _row(line, path, number)
-    labels[(labels == UNANNOTATED).any(1)] = np.nan
+    labels, faults = _parse(path)
+    if faults:
+        raise faults[0]
     return labels
+
+
+def inspect_annotation(path: Path) -> AnnotationFacts:
+    """Rows, annotated rows, and every faulty row of an annotation file."""
+    labels, faults = _parse(path)
+    return AnnotationFacts(int(np.isfinite(labels).all(1).sum()), len(labels), tuple(faults))
+
+
+def _parse(path: Path) -> tuple[np.ndarray, list[InputError]]:
+    """(rows, 2) float32, NaN where a row is not annotated or faulty; and the faults in the order of lines."""
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
+    if not lines or [c.strip().lower() for c in lines[0].split(",")] != ["valence", "arousal"]:
+        what = "the first line is not `valence,arousal`" if lines else "the file is empty"
+        fault = InputError(what, path, 1, "give the file the organisers' header and rows")
+        return np.empty((0, 2), np.float32), [fault]
+    rows = [line.split(",") for line in lines[1:]]
+    try:
+        labels = np.array(rows, np.float64).reshape(-1, 2)  # all at once: a corpus has millions of rows
+        known = (np.abs(labels) <= 1) | (labels == UNANNOTATED)
+    except ValueError:
+        labels = np.full((len(rows), 2), np.nan)
+        known = np.zeros(labels.shape, np.bool_)
+    faults = []
+    for index in np.flatnonzero(~known.all(1)):
+        try:
+            labels[index] = _row(lines[index + 1], path, int(index) + 2)
+        except InputError as error:
+            faults.append(error)
+            labels[index] = np.nan
+    labels[(labels == UNANNOTATED).any(1)] = np.nan
+    return labels.astype(np.float32), faults
 
 
 def _row(line: str, path: Path, number: int) -> tuple[float, float]:
@@ -99,13 +141,16 @@ def _row(line: str, path: Path, number: int) -> tuple[float, float]:
     return valence, arousal
 
 
-def _annotations(root: Path) -> dict[str, tuple[str, Path]]:
-    found = {}
+def _annotations(root: Path, problems: list[Problem]) -> dict[str, tuple[str, Path]]:
+    found: dict[str, tuple[str, Path]] = {}
     for top in ROOTS:
         for folder, partition in SETS.items():
             for path in sorted((root / top / folder).glob("*.txt")):
                 if path.stem in found:
-                    raise InputError(f"{path.stem} is annotated in two partitions", path, remedy="remove one of them")
+                    what = f"annotated in two partitions, the other file is {found[path.stem][1].relative_to(root)}"
+                    remedy = "remove one of them; a score over shared subjects means nothing"
+                    problems.append(problem(path.stem, path.relative_to(root), what, remedy, effect=STOPS))
+                    continue
                 found[path.stem] = (partition, path)
     if not found:
         raise InputError(
@@ -116,13 +161,9 @@ def _annotations(root: Path) -> dict[str, tuple[str, Path]]:
     return found
 
 
-def _videos(root: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(_files(root)):
-        if path.stem in found:
-            raise InputError(f"two videos have this name, the other is {found[path.stem]}", path, remedy="remove one")
-        found[path.stem] = path
-    return found
+def _videos(root: Path, problems: list[Problem]) -> dict[str, Path]:
+    """Name -> video. Of two with one name nobody can say which is meant: none of them is used."""
+    return unique_files(root, _files(root), problems)
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -130,12 +171,3 @@ def _files(root: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not fnmatch(name, PATTERN)]
         yield from (Path(folder, name) for name in files if name[0] != "." and name.lower().endswith(VIDEO_SUFFIXES))
-
-
-def _subjects(root: Path) -> dict[str, str]:
-    """Subjects where the corpus says them; elsewhere each video counts as a subject of its own."""
-    path = root / "subjects.csv"
-    if not path.exists():
-        return {}
-    table = pd.read_csv(path, dtype=str)
-    return dict(zip(table["clip"], table["subject"], strict=True))

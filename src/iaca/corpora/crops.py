@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.corpora.index import problem
+from iaca.corpora.index import NOTED, problem
 from iaca.errors import InputError
 from iaca.faces.crops import crop_files
 
@@ -42,11 +42,11 @@ def crop_problems(root: Path, clips: pd.DataFrame) -> list[dict[str, object]]:
     for clip, frames in zip(clips["clip"], clips["frames"], strict=True):
         if clip not in crops:
             remedy = "none is needed: its faces are detected, unless faces.source is crops"
-            problems.append(problem(clip, "", "no folder of crops, though other clips have one", remedy))
+            problems.append(problem(clip, "", "no folder of crops, though other clips have one", remedy, effect=NOTED))
             continue
         beyond = sorted(frame + 1 for frame in crop_files(crops[clip]) if not 0 <= frame < frames)
         if beyond:
             what = f"{len(beyond)} crops beyond the {frames} decoded frames, numbers {beyond[0]} to {beyond[-1]}"
             remedy = "none for one or two, which are left out; for more, check that video and crops belong together"
-            problems.append(problem(clip, crops[clip].relative_to(root), what, remedy))
+            problems.append(problem(clip, crops[clip].relative_to(root), what, remedy, effect=NOTED))
     return problems

@@ -8,6 +8,7 @@ import pandas as pd
 
 from iaca.errors import InputError
 
+FILE = "events.csv"
 COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
 
 

@@ -1,7 +1,8 @@
-"""The clip index every corpus is read into, the table of problems, and the checks that hold for any corpus."""
+"""The clip index every corpus is read into, the table of problems, and the rules that hold for any corpus."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,8 +11,36 @@ import pandas as pd
 from iaca.errors import InputError
 
 PARTITIONS = ("train", "validation", "test")
+SUBJECT_FILE = "subjects.csv"
 CLIP_COLUMNS = ("clip", "subject", "partition", "media", "annotation", "side")
-PROBLEM_COLUMNS = ("clip", "file", "row", "problem", "remedy")
+PROBLEM_COLUMNS = ("clip", "file", "row", "problem", "effect", "remedy")
+
+STOPS = "the run stops"
+LEFT_OUT = "left out"  # the clip, until it is mended; the others go on
+OPEN = "decided by decoding"  # a suspicion from what a container declares
+NOTED = "noted"
+EFFECTS = (STOPS, LEFT_OUT, OPEN, NOTED)
+
+Problem = dict[str, object]
+
+
+@dataclass(frozen=True)
+class AnnotationFacts:
+    """What an annotation file holds.
+
+    Attributes:
+        annotated: rows with valence and arousal.
+        frames: how many frames it is written for; None where its rows carry times.
+        faults: one per faulty row, or one for the file as a whole.
+    """
+
+    annotated: int = 0
+    frames: int | None = None
+    faults: tuple[InputError, ...] = ()
+
+
+Inspect = Callable[[Path], AnnotationFacts]
+"""Reads an annotation file, and raises nothing for what is wrong with its content."""
 
 
 @dataclass
@@ -21,37 +50,93 @@ class CorpusIndex:
     Attributes:
         clips: one row per clip: `clip`, `subject`, `partition`, `media` and `annotation` (paths relative to the root;
             annotation empty where there is none), `side` (left, right or empty: which person of the video).
-        problems: one row per thing that is wrong: `clip`, `file`, `row`, `problem`, `remedy`.
+        problems: one row per thing that is wrong, as `problem` makes them.
     """
 
     clips: pd.DataFrame
-    problems: list[dict[str, object]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
-def problem(clip: str, file: str | Path, what: str, remedy: str, row: int | None = None) -> dict[str, object]:
-    """One row of the problems table."""
-    return {"clip": clip, "file": str(file), "row": row, "problem": what, "remedy": remedy}
+def problem(
+    clip: str, file: str | Path, what: str, remedy: str, row: int | None = None, effect: str = LEFT_OUT
+) -> Problem:
+    """One row of the problems table. `file` is relative to the corpus's root; `effect` is one of `EFFECTS`."""
+    return {"clip": clip, "file": str(file), "row": row, "problem": what, "effect": effect, "remedy": remedy}
 
 
-def problem_table(problems: list[dict[str, object]]) -> pd.DataFrame:
-    """The problems as a table, in a stable order."""
+def problem_table(problems: list[Problem]) -> pd.DataFrame:
+    """The problems as a table: what stops the run first, then by clip, file and row."""
     table = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS))
     table["row"] = table["row"].astype("Int64")
-    return table.sort_values(["clip", "file", "problem"], kind="stable", ignore_index=True)
+    table = table.sort_values(["clip", "file", "row", "problem"], kind="stable")
+    return table.sort_values("effect", key=lambda e: e != STOPS, kind="stable", ignore_index=True)
 
 
-def check_subjects(clips: pd.DataFrame, where: Path) -> None:
-    """Partitions are disjoint in subjects.
+def subject_problems(clips: pd.DataFrame, file: str | Path) -> list[Problem]:
+    """Subjects that are in more than one partition, one problem each.
+
+    Args:
+        clips: columns `clip`, `subject`, `partition`, and `line` where the table has lines.
+        file: where subjects and partitions are said.
+    """
+    problems = []
+    for subject, group in clips.groupby("subject", sort=True):
+        partitions = sorted(set(group["partition"]))
+        if len(partitions) < 2:
+            continue
+        where = "; ".join(f"{p}: {_few(group.loc[group['partition'] == p, 'clip'])}" for p in partitions)
+        strays = group[group["partition"] != group["partition"].iloc[0]]
+        row = int(strays["line"].iloc[0]) if "line" in strays and strays["line"].notna().iloc[0] else None
+        what = f"subject {subject} is in {' and '.join(partitions)} ({where})"
+        remedy = "move all clips of a subject into one partition; a score over shared subjects means nothing"
+        problems.append(problem(strays["clip"].iloc[0], file, what, remedy, row, STOPS))
+    return problems
+
+
+def require_usable(problems: pd.DataFrame, root: Path) -> None:
+    """Go on only where nothing stops the run. Called when the table of problems has been told and written.
 
     Raises:
-        InputError: a subject is in two partitions; every one is named.
+        InputError: something does; the first such problem is named.
     """
-    spread = clips.groupby("subject")["partition"].agg(lambda p: " and ".join(sorted(set(p))))
-    shared = spread[spread.str.contains(" and ")]
-    if len(shared):
-        named = "; ".join(f"{subject} in {partitions}" for subject, partitions in shared.items())
-        raise InputError(
-            f"{len(shared)} subjects are in more than one partition: {named}",
-            where,
-            remedy="move all clips of a subject into one partition; a score over shared subjects means nothing",
-        )
+    stopping = problems[problems["effect"] == STOPS]
+    if stopping.empty:
+        return
+    first = stopping.iloc[0]
+    more = f" ({len(stopping)} such problems; index_problems.csv has all)" if len(stopping) > 1 else ""
+    row = None if pd.isna(first["row"]) else int(first["row"])
+    raise InputError(f"{first['problem']}{more}", root / str(first["file"]), row, str(first["remedy"]))
+
+
+def read_subjects(root: Path) -> dict[str, tuple[str, int]]:
+    """Clip -> subject and line where the corpus says so, in `subjects.csv` (clip,subject); empty without that file.
+
+    Raises:
+        InputError: a column is missing.
+    """
+    path = root / SUBJECT_FILE
+    if not path.exists():
+        return {}
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if missing := [name for name in ("clip", "subject") if name not in table]:
+        raise InputError(f"no column {missing[0]!r}", path, 1, "write one row per clip below the line clip,subject")
+    named = table[table["subject"] != ""]
+    return {clip: (subject, int(i) + 2) for i, clip, subject in named[["clip", "subject"]].itertuples()}
+
+
+def unique_files(root: Path, files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
+    """Name without suffix -> file. Nobody can say which of two of one name is meant: none of them is used."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(files):
+        found.setdefault(path.stem, []).append(path)
+    for name, paths in found.items():
+        for path, other in zip(paths, [*paths[1:], paths[0]], strict=True):
+            if path != other:
+                what = f"two videos have this name, another is {other.relative_to(root)}"
+                problems.append(problem(name, path.relative_to(root), what, "rename or remove one of them"))
+    return {name: paths[0] for name, paths in found.items() if len(paths) == 1}
+
+
+def _few(clips: Sequence[str] | pd.Series[str], most: int = 5) -> str:
+    names = list(clips)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

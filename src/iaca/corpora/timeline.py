@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from iaca.corpora.affwild2 import read_annotation
 from iaca.errors import InputError
@@ -19,16 +20,12 @@ VERSION = "2"
 def build_timeline(media: Path, annotation: Path | None = None, *, target: Path) -> None:
     """The engine's task: decode a video for its frame times, lay the annotation beside them, write Parquet.
 
-    Row i of the annotation belongs to decoded frame i. Columns `frame`, `time_s`, `valence`, `arousal`; facts about
-    the file, and the length of its annotation, travel in the table's `attrs`.
+    Row i of the annotation belongs to decoded frame i. What the table holds: see `write_timeline`.
 
     Raises:
         InputError: nothing decodes, or the annotation is unreadable.
     """
-    facts = asdict(probe(media))
-    if not facts["has_video"]:
-        raise InputError("there is no video stream", media, remedy="remove the file from the corpus")
-    times = frame_times(media)
+    times, facts = decode_clock(media)
     labels = np.full((len(times), 2), np.nan, np.float32)
     rows = None
     if annotation is not None:
@@ -36,9 +33,31 @@ def build_timeline(media: Path, annotation: Path | None = None, *, target: Path)
         rows = len(given)
         shared = min(rows, len(times))
         labels[:shared] = given[:shared]
+    write_timeline(target, times, labels, facts | {"annotation_rows": rows})
+
+
+def decode_clock(media: Path) -> tuple[NDArray[np.float64], dict[str, object]]:
+    """Times (n,) of all frames that decode (s), and what the file says about itself.
+
+    Raises:
+        InputError: there is no video, or nothing of it decodes.
+    """
+    facts = asdict(probe(media))
+    if not facts["has_video"]:
+        raise InputError("there is no video stream", media, remedy="remove the file from the corpus")
+    return frame_times(media), _facts(facts)
+
+
+def write_timeline(
+    target: Path, times: NDArray[np.float64], labels: NDArray[np.float32], facts: dict[str, object]
+) -> None:
+    """Write columns `frame`, `time_s`, `valence`, `arousal` as Parquet; `facts` travel in the table's `attrs`.
+
+    Among them is `annotation_rows`, the length of an annotation that has a row per frame, else None.
+    """
     table = pd.DataFrame({"frame": np.arange(len(times), dtype=np.int32), "time_s": times})
     table["valence"], table["arousal"] = labels[:, 0], labels[:, 1]
-    table.attrs.update({"annotation_rows": rows}, **_facts(facts))
+    table.attrs.update(facts)
     table.to_parquet(target)
 
 

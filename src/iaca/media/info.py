@@ -36,14 +36,19 @@ class MediaInfo:
     audio_start_s: float
 
 
-def probe(path: str | Path) -> MediaInfo:
+def probe(path: str | Path, decoding: bool = True) -> MediaInfo:
     """Look into a media file without reading all of it.
+
+    Args:
+        path: the file.
+        decoding: decode the first frame. Without, nothing but the header is read: it takes a few milliseconds, tells
+            nothing of `width`, `height` and `rotation`, and takes the container's word for the rest.
 
     Raises:
         InputError: the file can't be opened, holds neither video nor audio, or not one video frame decodes.
     """
     with open_source(path) as source:
-        width, height, rotation = _picture(source)
+        width, height, rotation = _picture(source) if decoding else (0, 0, 0)
         video, audio = source.video, source.audio
         return MediaInfo(
             path=source.path,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from iaca.corpora.features.partitions import PARTITION_FILE, Problems, read_partitions
 from iaca.corpora.features.tables import SUFFIXES, columns_of
-from iaca.corpora.index import CorpusIndex, problem
+from iaca.corpora.index import LEFT_OUT, NOTED, STOPS, CorpusIndex, problem
 from iaca.errors import InputError
 
 FOLDERS = {"audio": "features/audio", "visual": "features/visual", "labels": "labels", "quality": "features/quality"}
@@ -25,10 +25,10 @@ def index_features(root: Path) -> CorpusIndex:
 
     Returns:
         The clips, with `audio`, `visual`, `labels` and `quality` (paths relative to the root; empty where there is no
-        such file), and the problems.
+        such file), and the problems, among them those that stop the run.
 
     Raises:
-        InputError: partition.csv is missing or no such table, a subject is in two partitions, or no clip is usable.
+        InputError: partition.csv is missing or no such table.
     """
     problems: Problems = []
     clips = read_partitions(root / PARTITION_FILE, problems)
@@ -39,12 +39,10 @@ def index_features(root: Path) -> CorpusIndex:
         clips[kind] = [str(path.relative_to(root)) if path else "" for path in map(files[kind].get, clips["clip"])]
     for kind in FOLDERS:
         clips = _alike(root, clips, kind, problems)
+    _report_unlabelled(clips, problems)
     if clips.empty:
-        first = f"; the first problem: {problems[0]['problem']} ({problems[0]['file']})" if problems else ""
-        raise InputError(
-            f"no clip can be used{first}", root,
-            remedy="put the features of each clip of partition.csv into features/audio and features/visual",
-        )  # fmt: skip
+        remedy = "put the features of each clip of partition.csv into features/audio and features/visual"
+        problems.append(problem("", ".", "no clip can be used", remedy, effect=STOPS))
     return CorpusIndex(clips.sort_values("clip", ignore_index=True), problems)
 
 
@@ -72,7 +70,8 @@ def _files(root: Path, kind: str, problems: Problems) -> dict[str, Path]:
             continue
         if path.stem in found:
             what = f"the clip has another file of this kind: {found[path.stem].name}"
-            problems.append(problem(path.stem, path.relative_to(root), what, "remove one; the other one counts"))
+            remedy = "remove one; the other one counts"
+            problems.append(problem(path.stem, path.relative_to(root), what, remedy, effect=NOTED))
             continue
         found[path.stem] = path
     return found
@@ -93,11 +92,19 @@ def _with_features(clips: pd.DataFrame, files: dict[str, dict[str, Path]], probl
     for clip in clips["clip"]:
         missing = [kind for kind in ("audio", "visual") if clip not in files[kind]]
         used.append(len(missing) < 2)
-        effect = "counts as absent throughout" if used[-1] else "has nothing to learn from, and is left out"
+        effect = "counts as absent throughout" if used[-1] else "has nothing to learn from"
         for kind in missing:
             what = f"no {kind} features: the {'modality' if used[-1] else 'clip'} {effect}"
-            problems.append(problem(clip, FOLDERS[kind], what, f"put {clip}.csv there"))
+            kept = NOTED if used[-1] else LEFT_OUT
+            problems.append(problem(clip, FOLDERS[kind], what, f"put {clip}.csv there", effect=kept))
     return clips[np.array(used, np.bool_)].reset_index(drop=True)
+
+
+def _report_unlabelled(clips: pd.DataFrame, problems: Problems) -> None:
+    for clip, partition in clips.loc[clips["labels"] == "", ["clip", "partition"]].itertuples(index=False):
+        what = f"no labels: a {partition} clip that is only predicted"
+        remedy = f"none for a test clip; to learn from it, put {clip}.csv there"
+        problems.append(problem(clip, FOLDERS["labels"], what, remedy, effect=NOTED))
 
 
 def _alike(root: Path, clips: pd.DataFrame, kind: str, problems: Problems) -> pd.DataFrame:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.corpora.index import PARTITIONS, check_subjects, problem
+from iaca.corpora.index import NOTED, PARTITIONS, Problem, problem, subject_problems
 from iaca.errors import InputError
 
 PARTITION_FILE = "partition.csv"
 REMEDY = "write one row per clip below the line clip,partition,subject"
-Problems = list[dict[str, object]]
+Problems = list[Problem]
 
 
 def read_partitions(path: Path, problems: Problems) -> pd.DataFrame:
@@ -20,10 +20,10 @@ def read_partitions(path: Path, problems: Problems) -> pd.DataFrame:
 
     Args:
         path: the table.
-        problems: takes rows that can't be used.
+        problems: takes rows that can't be used, and subjects that are in two partitions.
 
     Raises:
-        InputError: there is no such table, or a subject is in two partitions.
+        InputError: there is no such table.
     """
     clips: dict[str, dict[str, str | int]] = {}
     for line, row in _rows(path):
@@ -33,12 +33,12 @@ def read_partitions(path: Path, problems: Problems) -> pd.DataFrame:
             problems.append(problem(clip, PARTITION_FILE, f"{partition!r} is no partition", remedy, line))
         elif clip in clips:
             remedy = "remove one of the rows; the first one counts"
-            problems.append(problem(clip, PARTITION_FILE, "the clip is listed twice", remedy, line))
+            problems.append(problem(clip, PARTITION_FILE, "the clip is listed twice", remedy, line, NOTED))
         else:
             subject = row.get("subject") or clip
             clips[clip] = {"clip": clip, "subject": subject, "partition": partition, "line": line}
     table = pd.DataFrame(list(clips.values()), columns=["clip", "subject", "partition", "line"])
-    _check_subjects(table, path)
+    problems += subject_problems(table, PARTITION_FILE)
     return table.drop(columns="line")
 
 
@@ -52,12 +52,3 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         if missing := [name for name in ("clip", "partition") if name not in columns]:
             raise InputError(f"no column {missing[0]!r}", path, 1, REMEDY)
         return [(reader.line_num, row) for row in reader]
-
-
-def _check_subjects(table: pd.DataFrame, path: Path) -> None:
-    try:
-        check_subjects(table, path)
-    except InputError as error:
-        first = table.groupby("subject")["partition"].transform("first")
-        line = int(table.loc[table["partition"] != first, "line"].iloc[0])
-        raise InputError(error.problem, path, line, error.remedy) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pandas as pd
@@ -10,23 +9,35 @@ import pandas as pd
 from iaca.corpora.features.config import FeaturesConfig
 from iaca.engine import ClipPaths, Task
 
-log = logging.getLogger(__name__)
 
+def index_corpus(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Clips of the corpus, and what is wrong with its files.
 
-def index_corpus(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clips of the corpus, and what is wrong with its files. Subjects in two partitions are an error."""
+    Where something stops the run, tables are read at once for what else is wrong: nothing else would read them.
+    """
+    from iaca.corpora.features.describe import read_through
     from iaca.corpora.features.layout import index_features
-    from iaca.corpora.index import problem_table
+    from iaca.corpora.index import STOPS, problem_table
+    from iaca.corpora.summary import tell
 
     index = index_features(root)
-    return index.clips, problem_table(index.problems)
+    if not any(problem["effect"] == STOPS for problem in index.problems):
+        return index.clips, problem_table(index.problems)
+    clips, found = read_through(root, index.clips, config.tolerance_s)
+    problems = problem_table(index.problems + found)
+    tell("the corpus of features", clips, problems)
+    return index.clips, problems
 
 
-def plan_embeddings(root: Path, clip_index: pd.DataFrame, config: FeaturesConfig) -> dict[str, Task]:
-    """One task per clip: read its tables, bring them onto one clock."""
+def plan_embeddings(
+    root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, config: FeaturesConfig
+) -> dict[str, Task]:
+    """One task per clip: read its tables, bring them onto one clock. Here a hopeless corpus stops."""
     from iaca.corpora.features.clip import VERSION, align_file
     from iaca.corpora.features.layout import FOLDERS, feature_widths
+    from iaca.corpora.index import require_usable
 
+    require_usable(index_problems, root)
     settled = {"widths": feature_widths(root, clip_index), "tolerance_s": config.tolerance_s}
     tasks = {}
     for row in clip_index.to_dict("records"):
@@ -47,14 +58,12 @@ def describe_corpus(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, embeddings: ClipPaths
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The clips that can be used, everything that is wrong, and counts per partition."""
-    from iaca.corpora.describe import partition_summary
+    from iaca.corpora.check import untaught
     from iaca.corpora.features.describe import clip_table
     from iaca.corpora.index import problem_table
+    from iaca.corpora.summary import partition_summary, tell
 
     clips, found = clip_table(clip_index, embeddings, root)
-    problems = pd.concat([index_problems, problem_table(found)], ignore_index=True)
-    for row in problems.head(5).to_dict("records"):
-        line = "" if pd.isna(row["row"]) else f", line {row['row']}"
-        log.warning("%s: %s%s: %s", row["clip"], row["file"], line, row["problem"])
-    log.log(logging.WARNING if len(problems) else logging.INFO, "%d clips, %d problems", len(clips), len(problems))
+    problems = pd.concat([index_problems, problem_table(found + untaught(clips))], ignore_index=True)
+    tell("the corpus of features", clips, problems)
     return clips, problems, partition_summary(clips)

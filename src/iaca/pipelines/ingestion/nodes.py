@@ -1,4 +1,4 @@
-"""Index a corpus, decode each video once for its clock, and report what does not fit."""
+"""Look through a corpus, decode each video once for its clock, and report what does not fit."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.corpora.affwild2 import index_affwild2
+from iaca.corpora.affwild2 import index_affwild2, inspect_annotation
 from iaca.corpora.card import read_card
+from iaca.corpora.check import check_corpus
 from iaca.corpora.crops import crop_problems
-from iaca.corpora.describe import clip_table, partition_summary
+from iaca.corpora.describe import clip_table
+from iaca.corpora.events import FILE as EVENT_FILE
 from iaca.corpora.events import read_event_table
-from iaca.corpora.index import check_subjects, problem_table
+from iaca.corpora.index import CLIP_COLUMNS, OPEN, CorpusIndex, problem_table, require_usable
+from iaca.corpora.summary import partition_summary, tell
 from iaca.corpora.timeline import VERSION, build_timeline
 from iaca.engine import ClipPaths, Task
 
 
 def index_corpus(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clips of the corpus, and what is wrong with its files. Subjects in two partitions are an error."""
-    index = index_affwild2(root)
-    check_subjects(index.clips, root)
-    return index.clips, problem_table(index.problems)
+    """Clips of the corpus that can be worked on, and what is wrong with the others and with its files."""
+    return told(check_corpus(root, index_affwild2(root), inspect_annotation))
 
 
-def plan_timelines(root: Path, clip_index: pd.DataFrame) -> dict[str, Task]:
-    """One task per clip: decode its video, lay its annotation beside the frames."""
+def told(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Print what a corpus holds, as its files declare it; the clips and the problems as tables."""
+    problems = problem_table(index.problems)
+    tell("the corpus, as its files declare it", index.clips, problems)
+    return index.clips[list(CLIP_COLUMNS)], problems
+
+
+def plan_timelines(root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame) -> dict[str, Task]:
+    """One task per clip: decode its video, lay its annotation beside the frames. Here a hopeless corpus stops."""
+    require_usable(index_problems, root)
     return {
         row["clip"]: Task(
             build_timeline,
@@ -39,12 +48,14 @@ def describe_corpus(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, frame_labels: ClipPaths
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The clips that can be used with the facts of their media, everything that is wrong, and counts per partition."""
-    clips, found = clip_table(clip_index.fillna(""), frame_labels)
+    clips, found = clip_table(clip_index.fillna(""), frame_labels, root)
     found += crop_problems(root, clips)
-    problems = pd.concat([index_problems, problem_table(found)], ignore_index=True)
+    settled = index_problems[index_problems["effect"] != OPEN]  # decoding has decided
+    problems = pd.concat([settled, problem_table(found)], ignore_index=True)
+    tell("the corpus, as it decodes", clips, problems)
     return clips, problems, partition_summary(clips)
 
 
 def read_facts(root: Path) -> tuple[dict[str, str], pd.DataFrame]:
     """The corpus's card, and the ground truth of what happens to sound and face where it knows that."""
-    return read_card(root).model_dump(), read_event_table(root / "events.csv")
+    return read_card(root).model_dump(), read_event_table(root / EVENT_FILE)

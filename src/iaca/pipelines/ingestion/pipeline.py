@@ -2,30 +2,54 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from iaca.pipelines.ingestion import features
+from iaca.pipelines.ingestion import features, folder
 from iaca.pipelines.ingestion.nodes import describe_corpus, index_corpus, plan_timelines, read_facts
 
 
 def create_pipeline() -> Pipeline:
-    """A corpus to its index.
+    """A corpus in Aff-Wild2's layout to its index.
 
     corpus -> [index] -> clip_index -> [build timelines] -> frame_labels -> [describe] -> clips, problems, summary
            -> [read facts] -> corpus_card, events
     """
+    indexed = ["corpus", "clip_index", "index_problems"]
     return Pipeline(
         [
             Node(index_corpus, "corpus", ["clip_index", "index_problems"], name="index_corpus"),
-            Node(plan_timelines, ["corpus", "clip_index"], "frame_labels", name="build_timelines"),
-            Node(
-                describe_corpus,
-                ["corpus", "clip_index", "index_problems", "frame_labels"],
-                ["clips", "ingestion_problems", "corpus_summary"],
-                name="describe_corpus",
-            ),
-            Node(read_facts, "corpus", ["corpus_card", "events"], name="read_facts"),
+            Node(plan_timelines, indexed, "frame_labels", name="build_timelines"),
+            *_description(),
         ],
         tags="data",
     )
+
+
+def create_folder_pipeline() -> Pipeline:
+    """A folder of videos to its index, on the same way."""
+    indexed = ["corpus", "clip_index", "index_problems"]
+    return Pipeline(
+        [
+            Node(
+                folder.index_corpus, ["corpus", "params:ingestion"], ["clip_index", "index_problems"],
+                name="index_corpus",
+            ),
+            Node(folder.plan_timelines, [*indexed, "params:ingestion"], "frame_labels", name="build_timelines"),
+            *_description(),
+        ],
+        tags="data",
+    )  # fmt: skip
+
+
+def _description() -> list[Node]:
+    """What is said of a corpus of videos once its timelines are built."""
+    return [
+        Node(
+            describe_corpus,
+            ["corpus", "clip_index", "index_problems", "frame_labels"],
+            ["clips", "ingestion_problems", "corpus_summary"],
+            name="describe_corpus",
+        ),
+        Node(read_facts, "corpus", ["corpus_card", "events"], name="read_facts"),
+    ]
 
 
 def create_features_pipeline() -> Pipeline:
@@ -36,10 +60,15 @@ def create_features_pipeline() -> Pipeline:
     """
     return Pipeline(
         [
-            Node(features.index_corpus, "corpus", ["clip_index", "index_problems"], name="index_corpus"),
+            Node(
+                features.index_corpus,
+                ["corpus", "params:ingestion"],
+                ["clip_index", "index_problems"],
+                name="index_corpus",
+            ),
             Node(
                 features.plan_embeddings,
-                ["corpus", "clip_index", "params:ingestion"],
+                ["corpus", "clip_index", "index_problems", "params:ingestion"],
                 "embeddings",
                 name="align_features",
             ),

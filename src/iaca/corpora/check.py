@@ -1,0 +1,116 @@
+"""A corpus of videos looked through before any long work: all that is wrong is gathered, and nothing stops the search.
+
+Annotation files are read, and of each video what its container declares; nothing is decoded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from iaca.corpora.index import (
+    LEFT_OUT,
+    NOTED,
+    OPEN,
+    STOPS,
+    AnnotationFacts,
+    CorpusIndex,
+    Inspect,
+    Problem,
+    problem,
+)
+from iaca.corpora.timeline import length_problem
+from iaca.errors import InputError
+from iaca.media import MediaInfo, probe
+
+SHOWN = 10  # faulty rows of one file that are told one by one
+
+
+def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect) -> CorpusIndex:
+    """The clips that can be worked on, with what is declared of them, and everything that is wrong.
+
+    A clip whose video can't be opened, or whose annotation has a faulty row, is left out: labels are never guessed.
+
+    Args:
+        root: of the corpus.
+        index: its clips, and what was wrong with names and folders.
+        inspect: reads an annotation file of this corpus's format.
+
+    Returns:
+        Clips with `frames`, `annotated`, `last_s` and `has_audio` beside the columns of the index; and the problems.
+    """
+    usable, problems = [], list(index.problems)
+    for row in index.clips.to_dict("records"):
+        found, facts = _check_clip(root, {str(name): str(value) for name, value in row.items()}, inspect)
+        problems += found
+        if not any(p["effect"] == LEFT_OUT for p in found):
+            usable.append({str(name): value for name, value in row.items()} | facts)
+    columns = [*index.clips.columns, "frames", "annotated", "first_s", "last_s", "has_audio"]
+    clips = pd.DataFrame(usable, columns=columns)
+    problems += untaught(clips) if usable else []
+    if not usable:
+        problems.append(problem("", ".", "no clip can be used", "mend what the other rows name", effect=STOPS))
+    return CorpusIndex(clips, problems)
+
+
+def _check_clip(root: Path, row: dict[str, str], inspect: Inspect) -> tuple[list[Problem], dict[str, object]]:
+    clip, media, annotation = row["clip"], row["media"], row["annotation"]
+    try:
+        info = _declared(root / media)
+    except InputError as error:
+        return [fault_problem(clip, media, error)], {}
+    problems = _media_problems(clip, media, info)
+    facts = _inspected(root / annotation, inspect) if annotation else AnnotationFacts()
+    problems += [fault_problem(clip, annotation, error) for error in facts.faults[:SHOWN]]
+    if len(facts.faults) > SHOWN:
+        what = f"{len(facts.faults) - SHOWN} more faulty rows"
+        problems.append(problem(clip, annotation, what, "mend those above first", facts.faults[SHOWN].row))
+    if not annotation:
+        remedy = "none for a test clip; to learn from it, give it an annotation"
+        what = f"no annotation: a {row['partition']} clip that is only predicted"
+        problems.append(problem(clip, media, what, remedy, effect=NOTED))
+    wrong = length_problem(info.declared_frames, facts.frames) if info.declared_frames else None
+    if wrong and not facts.faults:
+        what, remedy = wrong.replace("decoded", "declared"), "check that annotation and video belong together"
+        problems.append(problem(clip, annotation, what, remedy, effect=OPEN))
+    return problems, {
+        "frames": info.declared_frames or 0, "annotated": facts.annotated,
+        "first_s": 0.0, "last_s": info.duration_s, "has_audio": info.has_audio,
+    }  # fmt: skip
+
+
+def _declared(path: Path) -> MediaInfo:
+    if path.is_file() and not path.stat().st_size:
+        raise InputError("the file is empty", path, remedy="copy it again, or remove it")
+    return probe(path, decoding=False)
+
+
+def _inspected(path: Path, inspect: Inspect) -> AnnotationFacts:
+    try:
+        return inspect(path)
+    except OSError as error:
+        return AnnotationFacts(faults=(InputError(f"can't be read ({error.strerror})", path, None, "mend its rights"),))
+
+
+def untaught(clips: pd.DataFrame) -> list[Problem]:
+    """Partitions without which no model is trained, where they hold no annotated clip."""
+    taught = set(clips.loc[clips["annotated"] > 0, "partition"])
+    remedy = "annotate clips of both partitions; for predictions with a trained model run the pipeline inference"
+    what = "no annotated clip in {}: no model can be trained"
+    return [problem("", ".", what.format(p), remedy, effect=NOTED) for p in ("train", "validation") if p not in taught]
+
+
+def _media_problems(clip: str, media: str, info: MediaInfo) -> list[Problem]:
+    if not info.has_video:
+        remedy = "remove the file; for sound alone see docs/features.md"
+        return [problem(clip, media, "there is no video stream", remedy)]
+    if not info.has_audio:
+        remedy = "none is needed; add the sound where the video should have some"
+        return [problem(clip, media, "no sound: it counts as absent throughout", remedy, effect=NOTED)]
+    return []
+
+
+def fault_problem(clip: str, file: str | Path, error: InputError) -> Problem:
+    """A row of the problems table from what a reader says of a file; the clip is left out."""
+    return problem(clip, file, error.problem, error.remedy or "mend or remove the file", error.row)

@@ -1,0 +1,108 @@
+"""Annotations by time or by frame, read with every fault of their rows."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iaca.corpora.features.layout import LABELS
+from iaca.corpora.index import AnnotationFacts
+from iaca.errors import InputError
+
+EMPTY = ("", "nan", "na", "n/a", "null")
+Values = NDArray[np.float32]
+Places = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Annotated rows in rising order.
+
+    Attributes:
+        key: `time_s`, or `frame` (0-based).
+        places: (n,) times (s) or frame numbers.
+        values: (n, 2) valence and arousal in [-1, 1]; NaN where a cell is empty.
+    """
+
+    key: str
+    places: Places
+    values: Values
+
+
+def read_labels(path: Path) -> Annotation:
+    """Read `time_s` or `frame`, `valence`, `arousal`; other columns are let be. With both, the times count.
+
+    Raises:
+        InputError: a column is missing or a row is faulty; the first fault is named with its line.
+    """
+    annotation, faults = _parse(path)
+    if faults:
+        raise faults[0]
+    return annotation
+
+
+def inspect_labels(path: Path) -> AnnotationFacts:
+    """Annotated rows, and every faulty row of an annotation file."""
+    annotation, faults = _parse(path)
+    frames = int(annotation.places[-1]) + 1 if annotation.key == "frame" and len(annotation.places) else None
+    return AnnotationFacts(int(np.isfinite(annotation.values).all(1).sum()), None if faults else frames, tuple(faults))
+
+
+def _parse(path: Path) -> tuple[Annotation, list[InputError]]:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        reader = csv.reader(file, delimiter=";" if first.count(";") > first.count(",") else ",")
+        rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    names = [cell.strip().lower() for cell in rows[0][1]] if rows else []
+    key = next((name for name in ("time_s", "frame") if name in names), None)
+    if key is None or any(name not in names for name in LABELS):
+        what = f"the columns are {', '.join(names[:6])}" if names else "the file is empty"
+        return _empty(), [InputError(what, path, 1, "write the line `time_s,valence,arousal` or `frame,...` above")]
+    columns = [names.index(name) for name in (key, *LABELS)]
+    numbers, faults, last = [], [], -math.inf
+    for line, cells in rows[1:]:
+        try:
+            numbers.append(_row(cells, columns, len(names), key, last, path, line))
+            last = numbers[-1][0]
+        except InputError as error:
+            faults.append(error)
+    if len(rows) == 1:
+        faults.append(InputError("no row below the header", path, None, "remove the file, or fill it"))
+    table = np.array(numbers, np.float64).reshape(-1, 3)
+    return Annotation(key, table[:, 0], table[:, 1:].astype(np.float32)), faults
+
+
+def _row(
+    cells: list[str], columns: list[int], width: int, key: str, last: float, path: Path, line: int
+) -> tuple[float, float, float]:
+    if len(cells) != width:
+        what = f"{len(cells)} cells, but the header names {width} columns"
+        raise InputError(what, path, line, "give every row one cell per column")
+    place, valence, arousal = (_number(cells[i], path, line) for i in columns)
+    if not 0 <= place < math.inf or (key == "frame" and place != int(place)):
+        what = f"{cells[columns[0]]!r} is no {'time' if key == 'time_s' else 'frame'}"
+        raise InputError(what, path, line, "write seconds, or frames counted from 0, of the video")
+    if place <= last:
+        raise InputError(f"{key} {place:g} comes after {last:g}", path, line, "sort the rows, one row per place")
+    for value in (valence, arousal):
+        if abs(value) > 1:
+            what = f"{value:g} is outside [-1, 1]"
+            raise InputError(what, path, line, "rescale the annotation; leave the cell empty where there is none")
+    return place, valence, arousal
+
+
+def _number(cell: str, path: Path, line: int) -> float:
+    try:
+        return math.nan if cell.strip().lower() in EMPTY else float(cell)
+    except ValueError:
+        raise InputError(f"{cell[:40]!r} is no number", path, line, "write a number, or leave the cell empty") from None
+
+
+def _empty() -> Annotation:
+    return Annotation("time_s", np.empty(0), np.empty((0, 2), np.float32))

@@ -1,0 +1,81 @@
+"""The timeline of a video from a folder: its annotation, by time or by frame, laid onto its decoded frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from iaca.corpora.folder.labels import Annotation, Places, Values, read_labels
+from iaca.corpora.timeline import TOLERANCE, decode_clock, write_timeline
+from iaca.errors import InputError
+
+VERSION = "1"
+STEPS = 1.5  # of the annotation: how far a row may lie from a frame where nothing else is said
+ROUNDING_S = 1e-6  # times that were written with few decimals still meet their frame
+INSIDE = 0.5  # of the annotation, at least, lies within its video
+
+Notes = list[tuple[str, str]]
+
+
+def build_timeline(
+    media: Path, annotation: Path | None = None, *, target: Path, tolerance_s: float | None = None
+) -> None:
+    """The engine's task: as `iaca.corpora.timeline.build_timeline`, for annotations by time or by frame.
+
+    Raises:
+        InputError: nothing decodes, the annotation is unreadable, or it can't be one of this video.
+    """
+    times, facts = decode_clock(media)
+    labels, notes = np.full((len(times), 2), np.nan, np.float32), Notes()
+    if annotation is not None:
+        given = read_labels(annotation)
+        _check_belonging(given, times, annotation)
+        labels, notes = _lay(given, times, tolerance_s)
+    write_timeline(target, times, labels, facts | {"annotation_rows": None, "notes": notes})
+
+
+def _check_belonging(given: Annotation, times: Places, path: Path) -> None:
+    last = int(given.places[-1])
+    if given.key == "frame" and last >= len(times) + TOLERANCE:
+        what = f"frames up to {last} are annotated, but {len(times)} decode"
+        raise InputError(what, path, remedy="check that annotation and video belong together, and count frames from 0")
+    inside = float((given.places <= times[-1] + ROUNDING_S).mean())
+    if given.key == "time_s" and inside < INSIDE:
+        what = f"only {inside:.0%} of the rows lie within the video, which ends at {times[-1]:.2f} s"
+        raise InputError(what, path, remedy="write times in seconds, and check that annotation and video fit")
+
+
+def _lay(given: Annotation, times: Places, tolerance_s: float | None) -> tuple[Values, Notes]:
+    if given.key == "time_s":
+        late = int((given.places > times[-1] + _step(times)).sum())
+        what = f"{late} rows lie after the last frame at {times[-1]:.2f} s, and are not used"
+        return labels_at(given, times, tolerance_s), [(what, "none, if the annotation ran on")] if late else []
+    labels = np.full((len(times), 2), np.nan, np.float32)
+    frames = given.places.astype(np.int64)
+    kept = frames < len(times)
+    labels[frames[kept]] = given.values[kept]
+    return labels, []
+
+
+def labels_at(annotation: Annotation, times: Places, tolerance_s: float | None = None) -> Values:
+    """Labels (t, 2) at frame times (t,) from rows by time; NaN where not annotated.
+
+    Between two rows, neither farther away than the tolerance, labels are interpolated linearly; where only one is that
+    near, its labels count. A row without labels ends the annotation there: nothing is interpolated across it.
+    """
+    places, values = annotation.places, annotation.values.astype(np.float64)
+    reach = (STEPS * _step(places) if tolerance_s is None else tolerance_s) + ROUNDING_S
+    after = np.searchsorted(places, times).clip(0, len(places) - 1)
+    before = np.where(places[after] <= times, after, (after - 1).clip(0))
+    near_before, near_after = (np.abs(places[i] - times) <= reach for i in (before, after))
+    span = np.where(after > before, places[after] - places[before], 1.0)
+    share = np.where(near_before & near_after, ((times - places[before]) / span).clip(0, 1), near_after)[:, None]
+    mixed = np.where(share == 0, values[before], (1 - share) * values[before] + share * values[after])
+    mixed = np.where(share == 1, values[after], mixed)
+    return np.where((near_before | near_after)[:, None], mixed, np.nan).astype(np.float32)
+
+
+def _step(places: Places) -> float:
+    """The median distance of neighbours; 0 where there is only one."""
+    return float(np.median(np.diff(places))) if len(places) > 1 else 0.0

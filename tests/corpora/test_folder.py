@@ -1,0 +1,178 @@
+"""A folder of videos: which clips it holds, how partitions are dealt, and annotations by time and by frame."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from affwild2_tree import movie
+from iaca.corpora.folder.config import FolderConfig
+from iaca.corpora.folder.deal import deal_subjects
+from iaca.corpora.folder.labels import inspect_labels, read_labels
+from iaca.corpora.folder.layout import index_folder
+from iaca.corpora.folder.timeline import build_timeline, labels_at
+from iaca.corpora.index import STOPS
+from iaca.errors import InputError
+
+CONFIG = FolderConfig()
+BY_TIME, BY_FRAME = "time_s,valence,arousal\n0,0.1,0.2\n0.5,0.3,0.4\n", "frame,valence,arousal\n0,0.1,0.2\n"
+
+
+def put(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def told(root: Path, config: FolderConfig = CONFIG) -> dict[str, str]:
+    return {str(row["file"]): str(row["problem"]) for row in index_folder(root, config).problems}
+
+
+def test_videos_are_found_at_any_depth_each_with_the_annotation_beside_it(tmp_path: Path) -> None:
+    names = ["1.mp4", "a/x.AVI", "a/b/y.mov", "z.mkv", "w.webm", "v.m4v", "u.mpg", "t.wmv", ".hidden.mp4", ".git/q.mp4"]
+    root = put(tmp_path, dict.fromkeys(names, "") | {"a/b/y.csv": BY_TIME, "1.csv": BY_FRAME, "notes.txt": ""})
+    index = index_folder(root, CONFIG)
+    assert index.problems == []
+    clips = index.clips.set_index("clip")
+    assert set(clips.index) == {"1", "x", "y", "z", "w", "v", "u", "t"}
+    assert clips.loc["y", ["media", "annotation"]].tolist() == ["a/b/y.mov", "a/b/y.csv"]
+    assert (clips.loc[clips["annotation"] == "", "partition"] == "test").all()
+
+
+def test_what_belongs_to_nothing_and_names_that_collide_are_named(tmp_path: Path) -> None:
+    files = {"ok.mp4": "", "a/twice.mp4": "", "b/twice.avi": "", "a/twice.csv": BY_TIME, "alone.csv": BY_TIME}
+    root = put(tmp_path, files | {"c/ok.csv": BY_TIME, "voice.wav": "", "ok.wav": "", "subjects.csv": "clip,subject\n"})
+    problems = told(root)
+    assert set(problems) == {"a/twice.mp4", "b/twice.avi", "alone.csv", "c/ok.csv", "voice.wav"}
+    assert "another is b/twice.avi" in problems["a/twice.mp4"]
+    assert "no video of this name beside" in problems["c/ok.csv"]
+    assert "sound without a picture" in problems["voice.wav"]
+    assert index_folder(root, CONFIG).clips["clip"].tolist() == ["ok"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no video"):
+        index_folder(tmp_path / "empty", CONFIG)
+
+
+def test_a_table_of_partitions_decides_and_says_what_it_lacks(tmp_path: Path) -> None:
+    rows = "clip,partition,subject\na,train,ann\nb,validation,bob\nc,test,ann\ngone,train,\n"
+    root = put(tmp_path, dict.fromkeys(["a.mp4", "b.mp4", "c.mp4", "more/d.mp4"], "") | {"partition.csv": rows})
+    index = index_folder(root, CONFIG)
+    assert index.clips["partition"].tolist() == ["train", "validation", "test"]
+    found = {(row["clip"], row["file"], row["row"]): row for row in index.problems}
+    assert found["c", "partition.csv", 4]["effect"] == STOPS
+    assert found["gone", "partition.csv", None]["problem"] == "no video of this name"
+    assert found["d", "more/d.mp4", None]["problem"] == "the clip is in no partition"
+    assert len(found) == 3
+
+
+def test_clips_of_one_subject_stay_together_annotated_or_not(tmp_path: Path) -> None:
+    names = [f"s{i}_{j}" for i in range(6) for j in range(3)]
+    table = "clip,subject\n" + "".join(f"{name},{name[:2]}\n" for name in names)
+    labels = {f"{name}.csv": BY_TIME for name in names if name[-1] != "2"}
+    index = index_folder(put(tmp_path, {f"{n}.mp4": "" for n in names} | labels | {"subjects.csv": table}), CONFIG)
+    assert index.clips.groupby("subject")["partition"].nunique().max() == 1
+    assert set(index.clips["partition"]) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_new_subject_moves_none_of_the_others(seed: int) -> None:
+    config, subjects = FolderConfig(seed=seed), {f"subject {i}" for i in range(40)}
+    dealt = deal_subjects(subjects, config)
+    more = deal_subjects(subjects | {"new"}, config)
+    assert {subject: more[subject] for subject in dealt} == dealt
+
+
+@given(st.sets(st.text("abcdefgh", min_size=1), min_size=3, max_size=12))
+def test_no_partition_stays_empty_where_three_subjects_are_there(subjects: set[str]) -> None:
+    dealt = deal_subjects(subjects, CONFIG)
+    assert dealt == deal_subjects(sorted(subjects, reverse=True), CONFIG)
+    assert set(dealt.values()) == {"train", "validation", "test"}
+
+
+def test_shares_are_about_what_was_asked_for_and_leave_something_to_learn_from() -> None:
+    dealt = list(deal_subjects([f"subject {i}" for i in range(4000)], FolderConfig(validation_share=0.1)).values())
+    assert dealt.count("validation") / 4000 == pytest.approx(0.1, abs=0.02)
+    assert dealt.count("test") / 4000 == pytest.approx(0.2, abs=0.02)
+    with pytest.raises(ValidationError, match="nothing to train on"):
+        FolderConfig(validation_share=0.5, test_share=0.5)
+
+
+def annotation(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    return path
+
+
+def test_times_between_two_rows_are_interpolated_and_a_gap_stays_a_gap(tmp_path: Path) -> None:
+    rows = "time_s;valence;arousal;who\n0.0;0.0;-1\n0.2;0.2;1\n0.4;;\n0.6;0.6;0\n0.8;0.8;0\n2.0;1;0\n"
+    given_ = read_labels(annotation(tmp_path, rows.replace("\n", ";me\n").replace("who;me", "who")))
+    at = labels_at(given_, np.array([0.0, 0.05, 0.2, 0.3, 0.5, 0.6, 0.7, 1.0, 1.2, 1.8, 2.2, 2.4]))
+    nan = np.nan  # the steps are 0.2 s, so a row reaches 0.3 s; rows without labels end the annotation
+    np.testing.assert_allclose(at[:, 0], [0, 0.05, 0.2, nan, nan, 0.6, 0.7, 0.8, nan, 1, 1, nan], atol=1e-6)
+    np.testing.assert_allclose(at[:3, 1], [-1, -0.5, 1], atol=1e-6)
+    wide = labels_at(given_, np.array([1.4]), tolerance_s=0.6)
+    np.testing.assert_allclose(wide[0, 0], 0.9, atol=1e-6)  # half way between 0.8 and 2.0 s
+
+
+BAD = {
+    "an empty file": ("", [1], "the file is empty"),
+    "no such column": ("time_s,valence\n0,0\n", [1], "the columns are time_s, valence"),
+    "no row": ("time_s,valence,arousal\n", [None], "no row below"),
+    "all rows at once": (
+        "time_s,valence,arousal\n0,0,0\n0.1,3.7,0\nnan,0,0\n0.2,x,0\n0.2,0\n0.05,0,0\n-1,0,0\n0.3,0.1,0.1\n",
+        [3, 4, 5, 6, 8], "3.7 is outside",
+    ),
+    "a time that goes back": ("time_s,valence,arousal\n1,0,0\n0.5,0,0\n", [3], "time_s 0.5 comes after 1"),
+    "half a frame": ("frame,valence,arousal\n0,0,0\n1.5,0,0\n", [3], "'1.5' is no frame"),
+    "a frame twice": ("frame,valence,arousal\n0,0,0\n0,0,0\n", [3], "frame 0 comes after 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_every_faulty_row_is_named_with_its_line(tmp_path: Path, fault: str) -> None:
+    text, rows, words = BAD[fault]
+    path = annotation(tmp_path, text)
+    faults = inspect_labels(path).faults
+    assert [f.row for f in faults] == rows
+    assert words in str(faults[0])
+    assert all(f.remedy and f.file == path for f in faults)
+    with pytest.raises(InputError):
+        read_labels(path)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("video") / "v.mp4"
+    movie(path, 30)  # one second
+    return path
+
+
+def timeline(video: Path, path: Path) -> pd.DataFrame:
+    build_timeline(video, path, target=path.with_suffix(".parquet"))
+    return pd.read_parquet(path.with_suffix(".parquet"))
+
+
+def test_rows_by_frame_belong_to_decoded_frames_counted_from_0(video: Path, tmp_path: Path) -> None:
+    rows = "frame,valence,arousal\n" + "".join(f"{i},0.{i % 10},0\n" for i in range(3, 32, 7))  # 3, 10, 17, 24, 31
+    table = timeline(video, annotation(tmp_path, rows))
+    assert table["valence"].notna().to_numpy().nonzero()[0].tolist() == [3, 10, 17, 24]
+    np.testing.assert_allclose(table["valence"].dropna(), [0.3, 0.0, 0.7, 0.4], atol=1e-6)
+    with pytest.raises(InputError, match="frames up to 32 are annotated, but 30 decode"):
+        timeline(video, annotation(tmp_path, rows + "32,0,0\n"))
+
+
+def test_rows_by_time_may_run_on_after_the_video_but_not_be_of_another_one(video: Path, tmp_path: Path) -> None:
+    rows = [f"{i / 10},{i / 100},0" for i in range(15)]
+    table = timeline(video, annotation(tmp_path, "\n".join(["time_s,valence,arousal", *rows])))
+    np.testing.assert_allclose(table["valence"], table["time_s"] / 10, atol=1e-6)
+    ((what, remedy),) = table.attrs["notes"]
+    assert what.startswith("4 rows lie after the last frame")  # 1.1 to 1.4 s, the last frame at 0.97 s lasts to 1.0
+    assert remedy
+    milliseconds = [f"{40 * i},0.1,0" for i in range(25)]
+    with pytest.raises(InputError, match="only 4% of the rows"):
+        timeline(video, annotation(tmp_path, "\n".join(["time_s,valence,arousal", *milliseconds])))

@@ -1,0 +1,81 @@
+"""The environment `folder`: own videos and what is annotated of them, in one command, beside the demo's results."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pandas as pd
+import pytest
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
+from pydantic import BaseModel
+
+from affwild2_tree import movie
+from iaca.pipeline_registry import register_pipelines
+from project import ROOT, copy_project, runner
+
+
+@pytest.fixture
+def project() -> Iterator[None]:
+    """Kedro's pipelines are those of the default environment again, whatever a test has loaded."""
+    bootstrap_project(ROOT)
+    yield
+    bootstrap_project(ROOT)
+
+
+def catalog_of(env: str | None, **ingestion: str) -> DataCatalog:
+    with KedroSession.create(ROOT, env=env, runtime_params={"ingestion": ingestion} if ingestion else None) as session:
+        return session.load_context().catalog
+
+
+def location(catalog: DataCatalog, name: str) -> Path:
+    dataset: Any = catalog[name]
+    path = Path(str(getattr(dataset, "_filepath", None) or dataset._path))
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+@pytest.mark.usefixtures("project")
+def test_the_way_from_videos_to_the_report_is_the_usual_one_in_folders_of_its_own(tmp_path: Path) -> None:
+    usual, whole = catalog_of(None), {name: {n.name for n in p.nodes} for name, p in pipelines.items()}
+    ours = catalog_of("folder", root=str(tmp_path))
+    rendered = whole.pop("demo_corpus")
+    assert {name: {n.name for n in p.nodes} for name, p in pipelines.items()} == {
+        **whole, "__default__": whole["__default__"] - rendered,
+    }  # fmt: skip
+    assert "params:ingestion" in pipelines["__default__"].inputs()
+    assert location(ours, "corpus") == tmp_path
+    for name in pipelines["__default__"].all_outputs() | pipelines["benchmark"].all_outputs() | {"checkpoints"}:
+        theirs, place = location(usual, name), location(ours, name)
+        scripted = str(theirs).startswith("data/08_reporting/benchmark")
+        assert place == (theirs if scripted else theirs.parent / "folder" / theirs.name), name
+
+
+def test_every_parameter_a_node_takes_is_typed() -> None:
+    for node in register_pipelines("folder")["ingestion"].nodes:
+        typed = [h for h in get_type_hints(node.func).values() if isinstance(h, type) and issubclass(h, BaseModel)]
+        assert len(typed) == len([name for name in node.inputs if name.startswith("params:")]), node.name
+
+
+@pytest.mark.slow
+def test_videos_are_summarised_and_a_subject_in_two_partitions_stops_the_run(tmp_path: Path) -> None:
+    root, project = tmp_path / "videos", copy_project(tmp_path / "project")
+    for i in range(4):
+        movie(root / f"session {i % 2}/{i:02d}.mp4", 20)
+        (root / f"session {i % 2}/{i:02d}.csv").write_text("frame,valence,arousal\n0,0.1,0.2\n19,0.3,0.4\n")
+    words = ("kedro", "run", "--env", "folder", "--pipelines", "ingestion", "--params")
+    done = runner(project)(*words, f"ingestion.root={root},executor.kind=serial")
+    data = project / "data/02_intermediate/folder"
+    clips = pd.read_csv(data / "clips.csv", dtype={"clip": str})
+    assert clips["clip"].tolist() == ["00", "01", "02", "03"]
+    assert (clips["annotated"] == 2).all()
+    summary = pd.read_csv(data / "summary.csv").set_index("partition")
+    assert summary[["clips", "frames", "annotated"]].sum().tolist() == [4, 80, 8]
+    assert "problems: none" in done.stdout + done.stderr
+    (root / "partition.csv").write_text("clip,partition,subject\n00,train,ann\n01,test,ann\n02,train,bob\n")
+    stopped = runner(project)(*words, f"ingestion.root={root},executor.kind=serial", fails=True)
+    told = stopped.stdout + stopped.stderr
+    assert "partition.csv, line 3: subject ann is in test and train (test: 01; train: 00)" in told
+    problems = pd.read_csv(data / "index_problems.csv", dtype=str)
+    assert problems["problem"].str.contains("subject ann|in no partition|no annotated clip in validation").sum() == 3
