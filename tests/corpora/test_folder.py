@@ -14,8 +14,9 @@ from iaca.corpora.folder.config import FolderConfig
 from iaca.corpora.folder.deal import deal_subjects
 from iaca.corpora.folder.labels import inspect_labels, read_labels
 from iaca.corpora.folder.layout import index_folder
-from iaca.corpora.folder.timeline import build_timeline, labels_at
+from iaca.corpora.folder.timeline import build_timeline
 from iaca.corpora.index import STOPS
+from iaca.corpora.resample import labels_at
 from iaca.errors import InputError
 
 CONFIG = FolderConfig()
@@ -111,11 +112,13 @@ def annotation(tmp_path: Path, text: str) -> Path:
 def test_times_between_two_rows_are_interpolated_and_a_gap_stays_a_gap(tmp_path: Path) -> None:
     rows = "time_s;valence;arousal;who\n0.0;0.0;-1\n0.2;0.2;1\n0.4;;\n0.6;0.6;0\n0.8;0.8;0\n2.0;1;0\n"
     given_ = read_labels(annotation(tmp_path, rows.replace("\n", ";me\n").replace("who;me", "who")))
-    at = labels_at(given_, np.array([0.0, 0.05, 0.2, 0.3, 0.5, 0.6, 0.7, 1.0, 1.2, 1.8, 2.2, 2.4]))
+    at = labels_at(
+        given_.places, given_.values, np.array([0.0, 0.05, 0.2, 0.3, 0.5, 0.6, 0.7, 1.0, 1.2, 1.8, 2.2, 2.4])
+    )
     nan = np.nan  # the steps are 0.2 s, so a row reaches 0.3 s; rows without labels end the annotation
     np.testing.assert_allclose(at[:, 0], [0, 0.05, 0.2, nan, nan, 0.6, 0.7, 0.8, nan, 1, 1, nan], atol=1e-6)
     np.testing.assert_allclose(at[:3, 1], [-1, -0.5, 1], atol=1e-6)
-    wide = labels_at(given_, np.array([1.4]), tolerance_s=0.6)
+    wide = labels_at(given_.places, given_.values, np.array([1.4]), tolerance_s=0.6)
     np.testing.assert_allclose(wide[0, 0], 0.9, atol=1e-6)  # half way between 0.8 and 2.0 s
 
 

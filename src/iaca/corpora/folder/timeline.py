@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from iaca.corpora.folder.labels import Annotation, Places, Values, read_labels
+from iaca.corpora.resample import ROUNDING_S, labels_at, median_step
 from iaca.corpora.timeline import TOLERANCE, decode_clock, write_timeline
 from iaca.errors import InputError
 
 VERSION = "1"
-STEPS = 1.5  # of the annotation: how far a row may lie from a frame where nothing else is said
-ROUNDING_S = 1e-6  # times that were written with few decimals still meet their frame
 INSIDE = 0.5  # of the annotation, at least, lies within its video
 
 Notes = list[tuple[str, str]]
@@ -48,34 +47,13 @@ def _check_belonging(given: Annotation, times: Places, path: Path) -> None:
 
 def _lay(given: Annotation, times: Places, tolerance_s: float | None) -> tuple[Values, Notes]:
     if given.key == "time_s":
-        late = int((given.places > times[-1] + _step(times)).sum())
+        late = int((given.places > times[-1] + median_step(times)).sum())
         what = f"{late} rows lie after the last frame at {times[-1]:.2f} s, and are not used"
-        return labels_at(given, times, tolerance_s), [(what, "none, if the annotation ran on")] if late else []
+        return labels_at(given.places, given.values, times, tolerance_s), [
+            (what, "none, if the annotation ran on")
+        ] if late else []
     labels = np.full((len(times), 2), np.nan, np.float32)
     frames = given.places.astype(np.int64)
     kept = frames < len(times)
     labels[frames[kept]] = given.values[kept]
     return labels, []
-
-
-def labels_at(annotation: Annotation, times: Places, tolerance_s: float | None = None) -> Values:
-    """Labels (t, 2) at frame times (t,) from rows by time; NaN where not annotated.
-
-    Between two rows, neither farther away than the tolerance, labels are interpolated linearly; where only one is that
-    near, its labels count. A row without labels ends the annotation there: nothing is interpolated across it.
-    """
-    places, values = annotation.places, annotation.values.astype(np.float64)
-    reach = (STEPS * _step(places) if tolerance_s is None else tolerance_s) + ROUNDING_S
-    after = np.searchsorted(places, times).clip(0, len(places) - 1)
-    before = np.where(places[after] <= times, after, (after - 1).clip(0))
-    near_before, near_after = (np.abs(places[i] - times) <= reach for i in (before, after))
-    span = np.where(after > before, places[after] - places[before], 1.0)
-    share = np.where(near_before & near_after, ((times - places[before]) / span).clip(0, 1), near_after)[:, None]
-    mixed = np.where(share == 0, values[before], (1 - share) * values[before] + share * values[after])
-    mixed = np.where(share == 1, values[after], mixed)
-    return np.where((near_before | near_after)[:, None], mixed, np.nan).astype(np.float32)
-
-
-def _step(places: Places) -> float:
-    """The median distance of neighbours; 0 where there is only one."""
-    return float(np.median(np.diff(places))) if len(places) > 1 else 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import get_args
 
 from pydantic import ValidationError
 
+from iaca.corpora.options import add_options, explained
 from iaca.corpora.synthetic.config import SyntheticConfig
 from iaca.corpora.synthetic.write import Format, write_corpus
 from iaca.errors import InputError
@@ -28,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> None:
         config = SyntheticConfig(**{name: value for name, value in given.items() if value is not None})
         write_corpus(config, root, form)
     except ValidationError as error:
-        parser.error("; ".join(f"--{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
+        parser.error(explained(error))
     except InputError as error:
         parser.exit(2, f"{error}\n")
     log.info("%d clips of %g s in %s", config.clips, config.seconds, root)
@@ -39,21 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m iaca.corpora.synthetic", description=__doc__)
     parser.add_argument("root", type=Path, help="a new or an empty folder")
     parser.add_argument("--format", choices=get_args(Format), default="csv", help="of the tables")
-    about = _descriptions()
-    for name, field in SyntheticConfig.model_fields.items():
-        several = isinstance(field.default, tuple)
-        text = f"{about.get(name, '')} [{' '.join(map(str, field.default)) if several else field.default}]"
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(
-            option, dest=name, nargs="+" if several else None, metavar="X", help=text.replace("%", "%%")
-        )
+    add_options(parser, SyntheticConfig)
     return parser
-
-
-def _descriptions() -> dict[str, str]:
-    """Field -> its line in the model's docstring."""
-    lines = re.findall(r"^ {8}([a-z_, ]+): (.+(?:\n {12}.+)*)$", SyntheticConfig.__doc__ or "", re.MULTILINE)
-    return {name: " ".join(text.split()) for names, text in lines for name in names.split(", ")}
 
 
 if __name__ == "__main__":
