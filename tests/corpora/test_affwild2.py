@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iaca.corpora.affwild2 import index_affwild2, read_annotation, split_clip
+from iaca.corpora.affwild2 import index_affwild2, read_annotation
 from iaca.corpora.card import CorpusCard, card_text, read_card
 from iaca.corpora.describe import clip_table
 from iaca.corpora.events import read_event_table
@@ -16,7 +16,6 @@ from iaca.corpora.timeline import build_timeline, length_problem
 from iaca.engine import ClipPaths, ExecutorConfig, Report, Task, run_tasks
 from iaca.errors import InputError
 from iaca.media import write_movie
-from shared import SHARED, needs_shared
 
 
 def corpus(
@@ -48,20 +47,6 @@ def test_clips_find_their_videos_partitions_and_sides(tmp_path: Path, top: str) 
     }  # fmt: skip
     assert clips.loc["video2_left", ["media", "side"]].tolist() == ["b/video2.avi", "left"]
     assert clips.loc["test1", "annotation"] == ""
-
-
-@needs_shared("reference/affwild2_names")
-def test_every_true_name_of_the_corpus_is_understood(tmp_path: Path) -> None:
-    lists = {
-        folder: pd.read_csv(SHARED / "reference/affwild2_names" / file, header=None, dtype=str)[0].tolist()
-        for folder, file in {"Train_Set": "train.csv", "Validation_Set": "val.csv"}.items()
-    }
-    names = [name.removesuffix(".txt") for clips in lists.values() for name in clips]
-    videos = sorted({split_clip(name)[0] for name in names})
-    annotated = {folder: [n.removesuffix(".txt") for n in clips] for folder, clips in lists.items()}
-    index = index_affwild2(corpus(tmp_path, annotated, [f"v/{video}.mp4" for video in videos]))
-    assert index.problems == []
-    assert sorted(index.clips["clip"]) == sorted(set(names))
 
 
 def test_an_annotation_without_video_is_reported_and_costs_nothing_else(tmp_path: Path) -> None:

@@ -112,13 +112,8 @@ def _parse(path: Path) -> tuple[np.ndarray, list[InputError]]:
         what = "the first line is not `valence,arousal`" if lines else "the file is empty"
         fault = InputError(what, path, 1, "give the file the organisers' header and rows")
         return np.empty((0, 2), np.float32), [fault]
-    rows = [line.split(",") for line in lines[1:]]
-    try:
-        labels = np.array(rows, np.float64).reshape(-1, 2)  # all at once: a corpus has millions of rows
-        known = (np.abs(labels) <= 1) | (labels == UNANNOTATED)
-    except ValueError:
-        labels = np.full((len(rows), 2), np.nan)
-        known = np.zeros(labels.shape, np.bool_)
+    labels = _numbers(lines[1:])
+    known = (np.abs(labels) <= 1) | (labels == UNANNOTATED)
     faults = []
     for index in np.flatnonzero(~known.all(1)):
         try:
@@ -128,6 +123,17 @@ def _parse(path: Path) -> tuple[np.ndarray, list[InputError]]:
             labels[index] = np.nan
     labels[(labels == UNANNOTATED).any(1)] = np.nan
     return labels.astype(np.float32), faults
+
+
+def _numbers(lines: list[str]) -> np.ndarray:
+    """(rows, 2) float64, all cells at once: a corpus has millions of rows. NaN throughout where one is no number."""
+    try:
+        if all(line.count(",") == 1 for line in lines):
+            cells = ",".join(lines).split(",") if lines else []
+            return np.fromiter(map(float, cells), np.float64, 2 * len(lines)).reshape(-1, 2)
+    except ValueError:
+        pass
+    return np.full((len(lines), 2), np.nan)
 
 
 def _row(line: str, path: Path, number: int) -> tuple[float, float]:

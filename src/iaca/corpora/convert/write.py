@@ -35,6 +35,7 @@ def convert(corpus: str, source: Path, root: Path, config: ConvertConfig, form: 
         InputError: `root` holds something, a folder of the source is missing, or no recording, or none of the annotated
             ones, can be converted.
     """
+    root = root.absolute()
     if root.exists() and any(root.iterdir()):
         raise InputError("the folder is not empty", root, remedy="give a new folder, or empty this one")
     root.parent.mkdir(parents=True, exist_ok=True)
