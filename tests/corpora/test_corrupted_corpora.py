@@ -16,6 +16,7 @@ from iaca.corpora.summary import partition_summary
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError
 from iaca.pipelines.ingestion import features, folder, nodes
+from shared import SHARED, needs_shared
 
 Told = dict[tuple[str, int | None], tuple[str, str]]
 FRAMES = 30
@@ -138,6 +139,19 @@ def test_a_folder_with_everything_wrong(tmp_path: Path, video: bytes, caplog: py
     assert found["long.csv", None] == ("frames up to 69 are annotated, but 30 decode", LEFT_OUT)
     assert found["later.csv", None][0].startswith("only 20% of the rows lie within the video")
     assert set(found) == set(expected) - {("partition.csv", 10)} | {("later.csv", None)}
+
+
+@needs_shared("media/no_face.mp4")
+def test_a_container_that_declares_too_many_frames_raises_a_suspicion_that_decoding_settles(tmp_path: Path) -> None:
+    root, name = tmp_path / "corpus", "VA_Set/Train_Set/clip.txt"
+    annotate(root / name, 95)
+    (root / "clip.mp4").write_bytes((SHARED / "media/no_face.mp4").read_bytes())  # declares 98 frames, 95 decode
+    index, problems = nodes.index_corpus(root)
+    assert told(problems)[name, None] == ("95 annotated rows for 98 declared frames", OPEN)
+    run_tasks(nodes.plan_timelines(root, index, problems), tmp_path / "t", ".parquet", ExecutorConfig(kind="serial"))
+    clips, problems, _ = nodes.describe_corpus(root, index, problems, results(tmp_path / "t", ".parquet"))
+    assert clips[["frames", "annotated"]].to_numpy().tolist() == [[95, 94]]
+    assert set(problems["effect"]) == {NOTED}  # one partition has no annotated clip
 
 
 def test_features_with_everything_wrong(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -45,6 +45,13 @@ def test_videos_are_found_at_any_depth_each_with_the_annotation_beside_it(tmp_pa
     assert (clips.loc[clips["annotation"] == "", "partition"] == "test").all()
 
 
+def test_of_times_and_frames_the_times_count_and_capitals_are_no_obstacle(tmp_path: Path) -> None:
+    root = put(tmp_path, {"a.MP4": "", "a.CSV": "Frame, Time_s ,Valence,Arousal,clip\n5,0.25,0.1,0.2,a\n"})
+    (row,) = index_folder(root, CONFIG).clips.to_dict("records")
+    given_ = read_labels(root / row["annotation"])
+    assert (given_.key, given_.places.tolist()) == ("time_s", [0.25])
+
+
 def test_what_belongs_to_nothing_and_names_that_collide_are_named(tmp_path: Path) -> None:
     files = {"ok.mp4": "", "a/twice.mp4": "", "b/twice.avi": "", "a/twice.csv": BY_TIME, "alone.csv": BY_TIME}
     root = put(tmp_path, files | {"c/ok.csv": BY_TIME, "voice.wav": "", "ok.wav": "", "subjects.csv": "clip,subject\n"})
@@ -131,6 +138,7 @@ BAD = {
         [3, 4, 5, 6, 8], "3.7 is outside",
     ),
     "a time that goes back": ("time_s,valence,arousal\n1,0,0\n0.5,0,0\n", [3], "time_s 0.5 comes after 1"),
+    "no table at all": ("x" * 200_000, [None], "can't be read as a table"),
     "half a frame": ("frame,valence,arousal\n0,0,0\n1.5,0,0\n", [3], "'1.5' is no frame"),
     "a frame twice": ("frame,valence,arousal\n0,0,0\n0,0,0\n", [3], "frame 0 comes after 0"),
 }  # fmt: skip

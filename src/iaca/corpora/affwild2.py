@@ -102,7 +102,7 @@ def read_annotation(path: Path) -> np.ndarray:
 def inspect_annotation(path: Path) -> AnnotationFacts:
     """Rows, annotated rows, and every faulty row of an annotation file."""
     labels, faults = _parse(path)
-    return AnnotationFacts(int(np.isfinite(labels).all(1).sum()), len(labels), tuple(faults))
+    return AnnotationFacts(int(np.isfinite(labels).all(1).sum()), len(labels), faults=tuple(faults))
 
 
 def _parse(path: Path) -> tuple[np.ndarray, list[InputError]]:

@@ -70,14 +70,20 @@ def _check_clip(root: Path, row: dict[str, str], inspect: Inspect) -> tuple[list
         remedy = "none for a test clip; to learn from it, give it an annotation"
         what = f"no annotation: a {row['partition']} clip that is only predicted"
         problems.append(problem(clip, media, what, remedy, effect=NOTED))
-    wrong = length_problem(info.declared_frames, facts.frames) if info.declared_frames else None
-    if wrong and not facts.faults:
-        what, remedy = wrong.replace("decoded", "declared"), "check that annotation and video belong together"
-        problems.append(problem(clip, annotation, what, remedy, effect=OPEN))
+    problems += _length_problems(clip, annotation, info.declared_frames, facts)
     return problems, {
         "frames": info.declared_frames or 0, "annotated": facts.annotated,
         "first_s": 0.0, "last_s": info.duration_s, "has_audio": info.has_audio,
     }  # fmt: skip
+
+
+def _length_problems(clip: str, annotation: str, declared: int | None, facts: AnnotationFacts) -> list[Problem]:
+    """Lengths that seem not to fit, by what the container declares."""
+    if not declared or facts.faults or (facts.partial and (facts.frames or 0) <= declared):
+        return []
+    wrong = length_problem(declared, facts.frames)
+    remedy = "check that annotation and video belong together"
+    return [problem(clip, annotation, wrong.replace("decoded", "declared"), remedy, effect=OPEN)] if wrong else []
 
 
 def _declared(path: Path) -> MediaInfo:

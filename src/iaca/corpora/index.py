@@ -30,12 +30,14 @@ class AnnotationFacts:
 
     Attributes:
         annotated: rows with valence and arousal.
-        frames: how many frames it is written for; None where its rows carry times.
+        frames: how many frames it reaches over; None where its rows carry times.
+        partial: whether it may leave frames out.
         faults: one per faulty row, or one for the file as a whole.
     """
 
     annotated: int = 0
     frames: int | None = None
+    partial: bool = False
     faults: tuple[InputError, ...] = ()
 
 

@@ -50,15 +50,17 @@ def inspect_labels(path: Path) -> AnnotationFacts:
     """Annotated rows, and every faulty row of an annotation file."""
     annotation, faults = _parse(path)
     frames = int(annotation.places[-1]) + 1 if annotation.key == "frame" and len(annotation.places) else None
-    return AnnotationFacts(int(np.isfinite(annotation.values).all(1).sum()), None if faults else frames, tuple(faults))
+    return AnnotationFacts(
+        int(np.isfinite(annotation.values).all(1).sum()), None if faults else frames, True, tuple(faults)
+    )
 
 
 def _parse(path: Path) -> tuple[Annotation, list[InputError]]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        reader = csv.reader(file, delimiter=";" if first.count(";") > first.count(",") else ",")
-        rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    try:
+        rows = _cells(path)
+    except csv.Error as error:
+        fault = InputError(f"can't be read as a table ({error})", path, remedy="write the file again, or remove it")
+        return _empty(), [fault]
     names = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     key = next((name for name in ("time_s", "frame") if name in names), None)
     if key is None or any(name not in names for name in LABELS):
@@ -76,6 +78,15 @@ def _parse(path: Path) -> tuple[Annotation, list[InputError]]:
         faults.append(InputError("no row below the header", path, None, "remove the file, or fill it"))
     table = np.array(numbers, np.float64).reshape(-1, 3)
     return Annotation(key, table[:, 0], table[:, 1:].astype(np.float32)), faults
+
+
+def _cells(path: Path) -> list[tuple[int, list[str]]]:
+    """Line and cells of every row that is not empty."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        reader = csv.reader(file, delimiter=";" if first.count(";") > first.count(",") else ",")
+        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
 
 
 def _row(

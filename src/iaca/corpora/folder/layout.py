@@ -43,7 +43,8 @@ def index_folder(root: Path, config: FolderConfig) -> CorpusIndex:
     if not videos and not problems:
         raise InputError("there is no video below this folder", root, remedy=f"put {', '.join(VIDEO_SUFFIXES)} there")
     _report_unused(root, files, videos, problems)
-    labels = {clip: path.with_suffix(".csv") for clip, path in videos.items() if path.with_suffix(".csv").is_file()}
+    tables = {path.with_suffix(""): path for path in files if path.suffix.lower() == ".csv"}
+    labels = {clip: tables[path.with_suffix("")] for clip, path in videos.items() if path.with_suffix("") in tables}
     if (root / PARTITION_FILE).exists():
         members = _listed(root, videos, problems)
     else:
@@ -84,7 +85,7 @@ def _report_unused(root: Path, files: list[Path], videos: dict[str, Path], probl
     beside = {path.with_suffix("") for path in videos.values()}
     for path in files:
         known = path.with_suffix("") in beside or path.stem in told or (path.parent == root and path.name in TABLES)
-        if path.suffix == ".csv" and not known:
+        if path.suffix.lower() == ".csv" and not known:
             what = "no video of this name beside the annotation"
             problems.append(problem(path.stem, path.relative_to(root), what, "put the video there, or remove the file"))
         elif path.suffix.lower() in SOUND_SUFFIXES and path.with_suffix("") not in beside:
