@@ -84,7 +84,7 @@ def embedding_rows(video: Path, repeat: int) -> tuple[float, float]:
     faces, audio, config = extract_faces(video, FaceConfig()), read_audio(video), EmbeddingConfig()
     images = np.stack([decode_face(jpeg) for jpeg in faces["jpeg"] if jpeg])
     encoder, _ = build_encoders(config)
-    whole = median_seconds(lambda: embed(faces, audio, None, config), repeat)
+    whole = median_seconds(lambda: embed(faces, faces["jpeg"], audio, None, config), repeat)
     chunks = [images[i : i + encoder.batch] for i in range(0, len(images), encoder.batch)]
     bare = median_seconds(lambda: [encoder.encode(chunk) for chunk in chunks], repeat)
     return len(images) / whole, len(images) / bare

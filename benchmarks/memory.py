@@ -87,9 +87,11 @@ def audio(folder: Path) -> None:
 def embedding(folder: Path) -> None:
     from iaca.encoders.config import EmbeddingConfig
     from iaca.encoders.embed import embed_file
+    from iaca.encoders.identity import describe
 
+    config = EmbeddingConfig()
     files = (folder / "faces.parquet", folder / "audio.flac", folder / "timeline.parquet")
-    embed_file(*files, target=folder / "embedding.safetensors", config=EmbeddingConfig())
+    embed_file(*files, target=folder / "embedding.safetensors", config=config, encoders=describe(config))
 
 
 def model(folder: Path) -> None:

@@ -109,7 +109,8 @@ def test_the_stored_sound_has_the_clap_where_the_decoded_one_has_it(tmp_path: Pa
     movie = clap(tmp_path / "clap.mov", "variable", 44_100, sound_from=0.37)
     extract_audio(movie, tmp_path / "clap.flac")
     stored, decoded = read_audio_file(tmp_path / "clap.flac"), read_audio(movie)
-    assert int(np.abs(stored.samples).argmax()) == int(np.abs(decoded.samples).argmax())
+    sound = np.abs(stored.samples[:])
+    assert int(sound.argmax()) == int(np.abs(decoded.samples).argmax())
     times, flash, half = steps(movie)
-    assert abs(np.abs(stored.samples).argmax() / stored.rate - times[flash]) <= half
+    assert abs(sound.argmax() / stored.rate - times[flash]) <= half
     assert stored.present[0][0] == pytest.approx(0.37, abs=0.001)

@@ -36,6 +36,10 @@ def faces_table(face: np.ndarray, steps: int, missing: tuple[int, ...] = ()) -> 
     return pd.DataFrame({"time_s": np.arange(steps) / 25, "face_found": found, "score": score, "jpeg": jpegs})
 
 
+def embedded(table: pd.DataFrame, audio: AudioTrack, config: EmbeddingConfig) -> ClipEmbedding:
+    return embed(table, table["jpeg"].to_list(), audio, None, config)
+
+
 def test_a_smile_is_happy(face: np.ndarray) -> None:
     encoder, _ = build_encoders(EmbeddingConfig())
     row = encoder.encode(face[None])[0]
@@ -58,7 +62,7 @@ def test_bfloat16_stays_near_float32(face: np.ndarray) -> None:
 
 def test_steps_without_a_face_are_marked_and_empty(face: np.ndarray) -> None:
     audio = AudioTrack(np.zeros(16_000, np.float32), 16_000, ((0.0, 0.2),))
-    clip = embed(faces_table(face, 10, missing=(3, 4)), audio, None, EmbeddingConfig())
+    clip = embedded(faces_table(face, 10, missing=(3, 4)), audio, EmbeddingConfig())
     assert not clip.face_found[[3, 4]].any()
     assert not clip.visual[[3, 4]].any()
     assert clip.visual[[0, 9]].any()
@@ -71,14 +75,14 @@ def test_steps_without_a_face_are_marked_and_empty(face: np.ndarray) -> None:
 
 
 def test_a_clip_without_sound_embeds(face: np.ndarray) -> None:
-    clip = embed(faces_table(face, 5), AudioTrack(np.zeros(0, np.float32), 16_000, ()), None, EmbeddingConfig())
+    clip = embedded(faces_table(face, 5), AudioTrack(np.zeros(0, np.float32), 16_000, ()), EmbeddingConfig())
     assert not clip.audio_present.any()
     assert np.isfinite(clip.audio).all()
 
 
 def test_an_embedding_comes_back_as_it_was_and_its_file_has_the_same_bytes(tmp_path: Path, face: np.ndarray) -> None:
     audio = AudioTrack(np.zeros(16_000, np.float32), 16_000, ((0.0, 1.0),))
-    clip = embed(faces_table(face, 4), audio, np.zeros((4, 2), np.float32), EmbeddingConfig())
+    clip = embedded(faces_table(face, 4), audio, EmbeddingConfig())
     for name in ("a", "b"):
         write_embedding(clip, tmp_path / name)
     back = read_embedding(tmp_path / "a")

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from iaca.encoders import ClipEmbedding
 from iaca.encoders.batches import nearest_faces
 from iaca.encoders.checkpoint import read_tensors
 from iaca.encoders.config import EmbeddingConfig
@@ -51,6 +52,10 @@ def timm_names() -> list[str]:
             names += [f"{block}.bn{i + 1}.{field}" for i in range(len(convolutions)) for field in norm]
             names += [f"{block}.se.{conv}.{x}" for conv in ("conv_reduce", "conv_expand") for x in ("weight", "bias")]
     return names
+
+
+def embedded(table: pd.DataFrame, audio: AudioTrack, config: EmbeddingConfig) -> ClipEmbedding:
+    return embed(table, table["jpeg"].to_list(), audio, None, config)
 
 
 def shaken(network: nn.Module) -> nn.Module:
@@ -131,19 +136,19 @@ def test_a_row_is_the_same_alone_and_in_any_batch(
 
 def test_several_encoders_stand_side_by_side(checkpoint: Callable[[str], Path], faces: np.ndarray) -> None:
     both = ["mini_xception", {"name": "resnet18", "weights": str(checkpoint("resnet18"))}]
-    clip = embed(table_of(faces), SILENCE, None, EmbeddingConfig(visual=both, device="cpu"))
+    clip = embedded(table_of(faces), SILENCE, EmbeddingConfig(visual=both, device="cpu"))
     assert clip.visual.shape == (8, 135 + 512)
     assert clip.metadata["visual_encoder"] == "mini_xception+resnet18"
     for choice, columns in zip(both, (slice(0, 135), slice(135, None)), strict=True):
-        one = embed(table_of(faces), SILENCE, None, EmbeddingConfig(visual=choice, device="cpu"))
+        one = embedded(table_of(faces), SILENCE, EmbeddingConfig(visual=choice, device="cpu"))
         np.testing.assert_array_equal(one.visual, clip.visual[:, columns])
 
 
 def test_step_i_is_of_frame_i_with_gaps_and_in_any_batch(faces: np.ndarray) -> None:
     found = np.array([True, True, False, True, True, True, False, True])
-    clips = [embed(table_of(faces, found), SILENCE, None, EmbeddingConfig(batch=size)) for size in (2, 3, 64)]
+    clips = [embedded(table_of(faces, found), SILENCE, EmbeddingConfig(batch=size)) for size in (2, 3, 64)]
     encoder, _ = build_encoders(EmbeddingConfig())
-    decoded = embed(table_of(faces), SILENCE, None, EmbeddingConfig()).visual
+    decoded = embedded(table_of(faces), SILENCE, EmbeddingConfig()).visual
     for clip in clips:
         np.testing.assert_allclose(clip.visual[found], decoded[found], atol=1e-5)
         assert not clip.visual[~found].any()
@@ -179,12 +184,12 @@ def test_a_clip_encoder_moves_with_its_faces_and_ignores_what_is_out_of_reach(
     }  # fmt: skip
     config = EmbeddingConfig(visual=choice, device="cpu", batch=4)
     long = np.concatenate([faces, faces[4:]])
-    rows, later = (embed(table_of(some), SILENCE, None, config).visual for some in (long, long[3:]))
+    rows, later = (embedded(table_of(some), SILENCE, config).visual for some in (long, long[3:]))
     np.testing.assert_allclose(later[2:], rows[5:], atol=1e-5)
     assert not np.allclose(later[0], rows[3], atol=1e-5)  # its clip began before the cut
     changed = long.copy()
     changed[6] = 0
-    touched = np.abs(embed(table_of(changed), SILENCE, None, config).visual - rows).max(1) > 1e-5
+    touched = np.abs(embedded(table_of(changed), SILENCE, config).visual - rows).max(1) > 1e-5
     np.testing.assert_array_equal(np.flatnonzero(touched), [4, 6, 8])
 
 

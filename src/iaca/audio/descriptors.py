@@ -8,6 +8,7 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from iaca.audio.frames import Sound
 from iaca.audio.logmel import PAPER, LogMel
 from iaca.audio.pitch import pitch
 
@@ -23,7 +24,7 @@ NAMES = (
 )
 
 
-def low_level(samples: Tensor, rate: int = PAPER.rate) -> Iterator[tuple[Tensor, Tensor]]:
+def low_level(samples: Sound, rate: int = PAPER.rate) -> Iterator[tuple[Tensor, Tensor]]:
     """Samples (n,) -> descriptors (frames, 19) every 10 ms and a mask (frames,) of voiced frames, block by block.
 
     Level in dB; slope of the log-mel spectrum in dB a band; centroid in bands; flux in dB; pitch in octaves over
@@ -56,7 +57,7 @@ def _described(mel: Tensor, last: Tensor | None, frequency: Tensor, voicing: Ten
     return torch.cat([torch.stack(columns, 1), cepstrum[:, 1:]], 1)
 
 
-def functionals(samples: Tensor, times: Tensor, rate: int = PAPER.rate, span_s: float = 1.0) -> Tensor:
+def functionals(samples: Sound, times: Tensor, rate: int = PAPER.rate, span_s: float = 1.0) -> Tensor:
     """Statistics of the descriptors over `span_s` seconds around each time (s): (t, 40), named by `NAMES`.
 
     Mean and standard deviation of each descriptor (of pitch: over voiced frames alone), the share of voiced frames,

@@ -13,7 +13,7 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from iaca.audio.frames import frame_blocks
+from iaca.audio.frames import Sound, frame_blocks
 from iaca.config import Parameters
 
 BLOCK = 6000  # frames a block: a minute at a 10 ms hop, some 12 MB of spectrum
@@ -57,21 +57,21 @@ class LogMel:
     def __init__(self, config: LogMelConfig = PAPER):
         self.config = config
 
-    def __call__(self, samples: Tensor) -> Tensor:
+    def __call__(self, samples: Sound) -> Tensor:
         """Samples (n,) in [-1, 1] -> log-mel (frames, mels), in their precision. Centred: 1 + n // hop frames."""
         energies = list(self._energies(samples))
-        mel = torch.cat(energies) if energies else samples.new_zeros(0, self.config.mels)
+        mel = torch.cat(energies) if energies else torch.zeros(0, self.config.mels, dtype=samples.dtype)
         return self._log(mel, float(mel.max()) if len(mel) else 0.0)
 
-    def blocks(self, samples: Tensor) -> Iterator[Tensor]:
-        """As the call, `BLOCK` frames at a time, for hours of sound: it passes twice, first for the maximum."""
+    def blocks(self, samples: Sound) -> Iterator[Tensor]:
+        """As the call, `BLOCK` frames at a time, for hours of sound; `db` passes twice, first for the maximum."""
         loudest = 0.0
         if self.config.log == "db":
             loudest = max((float(block.max()) for block in self._energies(samples)), default=0.0)
         for block in self._energies(samples):
             yield self._log(block, loudest)
 
-    def _energies(self, samples: Tensor) -> Iterator[Tensor]:
+    def _energies(self, samples: Sound) -> Iterator[Tensor]:
         for spectrum in self.spectra(samples):
             yield spectrum.pow(self.config.power) @ self._bands.to(samples.dtype)
 
@@ -81,7 +81,7 @@ class LogMel:
         floor = 10 * torch.log10(mel.new_tensor(loudest).clamp_min(1e-10)) - 80
         return torch.maximum(10 * torch.log10(mel.clamp_min(1e-10)), floor)
 
-    def spectra(self, samples: Tensor) -> Iterator[Tensor]:
+    def spectra(self, samples: Sound) -> Iterator[Tensor]:
         """Magnitude spectra (frames, fft / 2 + 1), a block of frames at a time."""
         c = self.config
         before, usable = (c.window // 2, len(samples)) if c.centred else (0, len(samples) - c.window)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from iaca.audio.frames import frame_blocks
+from iaca.audio.frames import Sound, frame_blocks
 
 LOWEST, HIGHEST = 60.0, 420.0  # Hz, the range of human speech
 BLOCK = 3000
 OCTAVE_COST = 0.04
 
 
-def pitch(samples: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
+def pitch(samples: Sound, rate: int, hop: int) -> tuple[Tensor, Tensor]:
     """Samples (n,) -> fundamental frequency (frames,) in Hz and voicing (frames,) in [0, 1].
 
     Frame i is centred on sample i * hop; there are 1 + n // hop. Voicing is the height of the highest peak of the

@@ -24,5 +24,5 @@ def complete_timeline(labels: Path, faces: Path, audio: Path, *, target: Path) -
             remedy="the video changed in between: run ingestion and preprocessing again",
         )  # fmt: skip
     timeline["face_found"] = found["face_found"].to_numpy()
-    timeline["audio_present"] = present_at(read_audio_file(audio, stop=0).present, timeline["time_s"].to_numpy())
+    timeline["audio_present"] = present_at(read_audio_file(audio).present, timeline["time_s"].to_numpy())
     timeline.to_parquet(target)

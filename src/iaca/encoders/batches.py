@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,12 @@ from iaca.faces import decode_face
 T = TypeVar("T")
 R = TypeVar("R")
 AHEAD = 3  # batches decoded or under way: 64 faces of 112 px are 2.4 MB
+
+
+class Jpegs(Protocol):
+    """The JPEG of each frame, in memory or on disk: a list, or `iaca.faces.FaceImages`."""
+
+    def __getitem__(self, frame: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,12 @@ class FaceBatch:
 
 
 def read_ahead(
-    jpegs: Sequence[bytes], found: NDArray[np.bool_], size: int, reach: int, pool: ThreadPoolExecutor
+    jpegs: Jpegs, found: NDArray[np.bool_], size: int, reach: int, pool: ThreadPoolExecutor
 ) -> Iterator[FaceBatch]:
     """The steps with a face, in order, `size` at a time; whole batches but for the last.
 
     Args:
-        jpegs: of every frame; empty where no face was found.
+        jpegs: by frame; none is looked at where no face was found.
         found: (t,) where there is one.
         size: steps in a batch.
         reach: frames on either side of a step that an encoder looks at.
@@ -79,7 +85,7 @@ def nearest_faces(with_face: NDArray[np.intp], steps: NDArray[np.intp], offsets:
     return chosen
 
 
-def _load(jpegs: Sequence[bytes], with_face: NDArray[np.intp], steps: NDArray[np.intp], reach: int) -> FaceBatch:
+def _load(jpegs: Jpegs, with_face: NDArray[np.intp], steps: NDArray[np.intp], reach: int) -> FaceBatch:
     first, last = np.searchsorted(with_face, [steps[0] - reach, steps[-1] + reach + 1])
     frames = with_face[first:last]
-    return FaceBatch(steps, frames, np.stack([decode_face(jpegs[frame]) for frame in frames]))
+    return FaceBatch(steps, frames, np.stack([decode_face(jpegs[int(frame)]) for frame in frames]))

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iaca.encoders.batches import nearest_faces, read_ahead
+from iaca.encoders.batches import Jpegs, nearest_faces, read_ahead
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.cues.picture import BOX, LANDMARKS, FaceCues
 from iaca.encoders.cues.sound import sound_cues
@@ -21,10 +21,12 @@ from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.encoders.identity import describe, mismatches
 from iaca.encoders.networks import VisualEncoder, build_encoders, to_rows
 from iaca.errors import InputError
-from iaca.faces import read_faces
+from iaca.faces import FaceImages, read_faces
 from iaca.media import AudioTrack, present_at, read_audio_file
 
 VERSION = "3"
+NUMBERS = ["time_s", "face_found", "score", *BOX, *LANDMARKS]
+"""Columns of a table of faces that an embedding is made of, besides the images."""
 THREADS = 2  # beside the one that computes: decoding and the audio encoder
 
 
@@ -43,7 +45,7 @@ def embed_file(
         InputError: the inputs do not belong together, or the encoders have changed since the task was planned.
     """
     labels = pd.read_parquet(timeline, columns=["time_s", "valence", "arousal"])
-    table = read_faces(faces, columns=["time_s", "face_found", "score", *BOX, *LANDMARKS, "jpeg"])
+    table = read_faces(faces, columns=NUMBERS)
     if len(labels) != len(table):
         raise InputError(
             f"{len(table)} frames of faces, but {len(labels)} in the timeline",
@@ -52,17 +54,24 @@ def embed_file(
         )
     if changed := mismatches(encoders, describe(config)):
         raise InputError(f"encoders changed while the run was under way: {'; '.join(changed)}", remedy="run it again")
-    embedding = embed(table, read_audio_file(audio), labels[["valence", "arousal"]].to_numpy(np.float32), config)
+    annotated = labels[["valence", "arousal"]].to_numpy(np.float32)
+    with FaceImages(faces) as jpegs:
+        embedding = embed(table, jpegs, read_audio_file(audio), annotated, config)
     write_embedding(embedding, target)
 
 
 def embed(
-    faces: pd.DataFrame, audio: AudioTrack, labels: NDArray[np.float32] | None, config: EmbeddingConfig
+    faces: pd.DataFrame,
+    jpegs: Jpegs,
+    audio: AudioTrack,
+    labels: NDArray[np.float32] | None,
+    config: EmbeddingConfig,
 ) -> ClipEmbedding:
-    """Embed one clip.
+    """Embed one clip. With images and sound on disk, only its numbers and what is at work are in memory.
 
     Args:
-        faces: rows of `iaca.faces.extract_faces`, one per decoded frame.
+        faces: `NUMBERS` of `iaca.faces.extract_faces`, a row per decoded frame; box and landmarks may be unknown.
+        jpegs: the aligned face of each row that has one.
         audio: the clip's sound, 16 kHz, zero at the container's start.
         labels: (t, 2) valence and arousal, NaN where not annotated; None for a clip without any.
         config: which encoders.
@@ -72,7 +81,7 @@ def embed(
     heard, seen = present_at(audio.present, times), FaceCues(faces)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="embed") as pool:
         sound = pool.submit(audio_encoder.encode, audio.samples, times)
-        visual = _see(faces["jpeg"].to_list(), found, visual_encoder, pool, seen)
+        visual = _see(jpegs, found, visual_encoder, pool, seen)
         cues = {**seen.columns(), **sound_cues(audio.samples, audio.rate, times)}
         cues |= synchrony(cues["mouth_opening"], cues["sound_level"], times, found & heard)
         audible = sound.result()
@@ -90,13 +99,13 @@ def embed(
 
 
 def _see(
-    jpegs: list[bytes], found: NDArray[np.bool_], encoder: VisualEncoder, pool: ThreadPoolExecutor, cues: FaceCues
+    jpegs: Jpegs, found: NDArray[np.bool_], encoder: VisualEncoder, pool: ThreadPoolExecutor, cues: FaceCues
 ) -> NDArray[np.float32]:
     """Embeddings (t, dim), zeros where there is no face; every face is shown to `cues` on its way.
 
     The rows of a batch are fetched when the next one has been handed to the device, so that a GPU does not wait.
     """
-    rows = np.zeros((len(jpegs), encoder.dim), np.float32)
+    rows = np.zeros((len(found), encoder.dim), np.float32)
     with_face = np.flatnonzero(found)
     under_way: tuple[NDArray[np.intp], Tensor] | None = None
     for batch in read_ahead(jpegs, found, encoder.batch, encoder.reach, pool):

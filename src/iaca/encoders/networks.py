@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from iaca.audio.frames import Stretches
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
 from iaca.encoders.device import pick_device, pick_dtype
 from iaca.encoders.identity import describe, weights_of
 from iaca.encoders.options import ClipOptions
 from iaca.encoders.registry import Modality
+from iaca.media import Samples
 
 Rows = NDArray[np.float32]
 CPU_BATCH = 16  # what a larger batch computes no longer fits a core's cache: mini_xception is then 1.7 times as slow
@@ -95,11 +97,11 @@ class AudioEncoder:
         self.dim = sum(network.dim for network in networks)
 
     @torch.inference_mode()
-    def encode(self, samples: Rows, times: NDArray[np.float64]) -> Rows:
-        """16 kHz samples (m,) and step times (t,) in s -> rows (t, dim); without a sound, rows of zeros."""
+    def encode(self, samples: Samples, times: NDArray[np.float64]) -> Rows:
+        """16 kHz samples (m,) and step times (t,) in s, increasing -> rows (t, dim); without a sound, rows of zeros."""
         if len(samples) == 0 or len(times) == 0:
             return np.zeros((len(times), self.dim), np.float32)
-        sound, moments = (torch.from_numpy(np.require(x, requirements="W")) for x in (samples, times))
+        sound, moments = Stretches(samples), torch.from_numpy(np.require(times, requirements="W"))
         parts = [n.module.encode(sound, moments, n.run, n.batch) for n in self.networks]  # type: ignore[operator]
         return np.concatenate([to_rows(part) for part in parts], 1)
 

@@ -3,6 +3,7 @@
 from iaca.faces.config import FaceConfig, Side
 from iaca.faces.detector import Detection, FaceDetector, iou, make_detector
 from iaca.faces.extract import decode_face, encode_face, extract_faces, extract_faces_file
+from iaca.faces.images import FaceImages
 from iaca.faces.table import iter_faces, read_faces, write_faces
 from iaca.faces.template import align
 
@@ -10,6 +11,7 @@ __all__ = [
     "Detection",
     "FaceConfig",
     "FaceDetector",
+    "FaceImages",
     "Side",
     "align",
     "decode_face",

@@ -97,8 +97,12 @@ def iter_faces(path: str | Path, columns: Sequence[str] | None = None, rows: int
         with pq.ParquetFile(str(path)) as file:
             yield from _pieces(file, names, rows)
     except (OSError, pa.ArrowException, KeyError) as error:
-        remedy = "delete it and run the preprocessing pipeline again"
-        raise InputError("is no table of faces.", file=path, remedy=remedy) from error
+        raise not_faces(path) from error
+
+
+def not_faces(path: str | Path) -> InputError:
+    """The error of a file that is not what `write_faces` writes."""
+    return InputError("is no table of faces.", file=path, remedy="delete it and run the preprocessing pipeline again")
 
 
 def _pieces(file: pq.ParquetFile, names: list[str], rows: int) -> Iterator[pd.DataFrame]:

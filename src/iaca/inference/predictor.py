@@ -12,10 +12,10 @@ import pandas as pd
 
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.device import pick_device
-from iaca.encoders.embed import embed
+from iaca.encoders.embed import NUMBERS, embed
 from iaca.encoders.identity import config_of, describe, mismatches
 from iaca.errors import InputError
-from iaca.faces import FaceConfig, extract_faces_file, read_faces
+from iaca.faces import FaceConfig, FaceImages, extract_faces_file, read_faces
 from iaca.media import AudioTrack, MediaInfo, extract_audio, probe, read_audio_file
 from iaca.training.model_file import TrainedModel, load_model
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
@@ -91,26 +91,29 @@ class Predictor:
         media = probe(video)
         if not media.has_video:
             raise InputError("there is no video stream", video, remedy="give a file with pictures")
-        faces, audio = self._preprocess(video)
-        embedding = embed(faces, audio, None, self.embedding)
+        with tempfile.TemporaryDirectory(prefix="iaca-") as scratch:  # as the corpus pipelines: through files
+            faces, audio = self._preprocess(video, Path(scratch))
+            table = read_faces(faces, columns=NUMBERS)
+            with FaceImages(faces) as jpegs:
+                embedding = embed(table, jpegs, audio, None, self.embedding)
+            facts = _facts(media, audio)
         prediction = predict_clip(self.built, embedding)
-        table = prediction_table(video.stem, embedding, prediction, self.built.model.gate_labels)
-        table[BOX] = faces[BOX].to_numpy()
-        return Analysis(table, media, _facts(media, audio))
+        predicted = prediction_table(video.stem, embedding, prediction, self.built.model.gate_labels)
+        predicted[BOX] = table[BOX].to_numpy()
+        return Analysis(predicted, media, facts)
 
-    def _preprocess(self, video: Path) -> tuple[pd.DataFrame, AudioTrack]:
-        """Through files, as the corpus pipelines do: pictures and sound never lie decoded in memory as a whole."""
-        with tempfile.TemporaryDirectory(prefix="iaca-") as scratch:
-            extract_faces_file(video, Path(scratch) / "faces.parquet", self.faces)
-            extract_audio(video, Path(scratch) / "audio.flac")
-            faces = read_faces(Path(scratch) / "faces.parquet", columns=["time_s", "face_found", "score", "jpeg", *BOX])
-            return faces, read_audio_file(Path(scratch) / "audio.flac")
+    def _preprocess(self, video: Path, folder: Path) -> tuple[Path, AudioTrack]:
+        """Faces and sound as files: neither ever lies in memory as a whole."""
+        faces, audio = folder / "faces.parquet", folder / "audio.flac"
+        extract_faces_file(video, faces, self.faces)
+        extract_audio(video, audio)
+        return faces, read_audio_file(audio)
 
 
 def _facts(media: MediaInfo, audio: AudioTrack) -> dict[str, object]:
-    minutes = np.split(audio.samples, range(60 * audio.rate, len(audio.samples), 60 * audio.rate))  # views
-    energy = sum(float(np.square(part, dtype=np.float64).sum()) for part in minutes)
-    power = energy / max(len(audio.samples), 1)
+    minute, count = 60 * audio.rate, len(audio.samples)
+    parts = (audio.samples[start : start + minute] for start in range(0, count, minute))
+    power = sum(float(np.square(part, dtype=np.float64).sum()) for part in parts) / max(count, 1)
     return {
         **{name: value for name, value in asdict(media).items() if name != "path"},
         "audio_end_s": audio.present[-1][1] if audio.present else None,

@@ -1,6 +1,6 @@
 """Reading and writing of video and sound, on one clock: seconds from the start of the container."""
 
-from iaca.media.audio import AudioTrack, audio_blocks, present_at, read_audio
+from iaca.media.audio import AudioTrack, Samples, audio_blocks, present_at, read_audio
 from iaca.media.flac import extract_audio, read_audio_file, write_audio
 from iaca.media.info import MediaInfo, probe
 from iaca.media.movie import write_movie
@@ -10,6 +10,7 @@ from iaca.media.video import VideoFrame, frame_times, read_frames
 __all__ = [
     "AudioTrack",
     "MediaInfo",
+    "Samples",
     "VideoFrame",
     "audio_blocks",
     "extract_audio",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import numpy as np
@@ -17,17 +17,26 @@ GAP_S = 0.02
 """Timestamps may stray by less than this (s) from an unbroken stream; more is a gap (zeros) or an overlap (cut)."""
 
 
+class Samples(Protocol):
+    """Samples (n,) that need not lie in memory: their number, and any stretch of them. An array is one of these."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]: ...
+
+
 @dataclass(frozen=True)
 class AudioTrack:
     """Mono sound from the container's start.
 
     Attributes:
-        samples: (n,) float32 in -1..1; zeros where there is no sound.
+        samples: (n,) float32 in -1..1; zeros where there is no sound. An array, or `FlacSamples` that are read from
+            their file as they are asked for.
         rate: sampling rate (Hz).
         present: intervals (start, end) in seconds, in order, in which the file really holds sound. Empty without any.
     """
 
-    samples: NDArray[np.float32]
+    samples: Samples
     rate: int
     present: tuple[tuple[float, float], ...]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from iaca.errors import InputError
 from iaca.files import replacing
@@ -18,7 +20,7 @@ _BLOCK = 65536
 def write_audio(path: str | Path, track: AudioTrack) -> None:
     """Write a track as FLAC, 16 bit, mono; samples beyond -1..1 are clipped. The file appears whole or not at all."""
     with replacing(path) as partial, _flac(partial, track.rate, track.present, len(track.samples)) as file:
-        file.write(track.samples)
+        file.write(track.samples[:])
 
 
 def extract_audio(source: str | Path, target: str | Path, rate: int = 16000) -> None:
@@ -37,27 +39,53 @@ def extract_audio(source: str | Path, target: str | Path, rate: int = 16000) -> 
             end = start + len(block)
 
 
-def read_audio_file(path: str | Path, start: int = 0, stop: int | None = None) -> AudioTrack:
-    """Read a track that `write_audio` wrote; `start` and `stop` (in samples) choose a part of the samples.
-
-    `present` always covers the whole track, in seconds from its start.
+def read_audio_file(path: str | Path) -> AudioTrack:
+    """The track that `write_audio` wrote. Its samples stay on disk: what is sliced out of them is read then.
 
     Raises:
-        InputError: no sound file, not mono, or without the tag.
+        InputError: no sound file, not mono, or without the tag; also when samples are read, from a file that is torn.
     """
     try:
         with soundfile.SoundFile(str(path)) as file:
             tag = json.loads(file.comment)
             present = tuple((float(a), float(b)) for a, b in tag["present"])
             rate, channels, count = file.samplerate, file.channels, int(tag["samples"])
-            file.seek(min(start, count))
-            stop = count if stop is None else min(stop, count)
-            samples = file.read(max(stop - start, 0), dtype="float32")
     except (soundfile.LibsndfileError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(path) from error
     if channels != 1:
         raise _unreadable(path)
-    return AudioTrack(samples, rate, present)
+    return AudioTrack(FlacSamples(path, count), rate, present)
+
+
+@dataclass(frozen=True)
+class FlacSamples:
+    """The samples (n,) of a FLAC, read as they are asked for: `samples[start:stop]` is an array, and so is all of it by
+    `samples[:]`. Threads may share it, since each stretch opens the file anew.
+
+    Attributes:
+        path: of the file.
+        count: samples that its tag counts.
+    """
+
+    path: str | Path
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]:
+        start, stop, stride = part.indices(self.count)
+        if stride != 1:
+            raise ValueError(f"samples on disk are read in their order, not by strides of {stride}")
+        try:
+            with soundfile.SoundFile(str(self.path)) as file:
+                file.seek(min(start, self.count))
+                samples = file.read(max(stop - start, 0), dtype="float32")
+        except soundfile.LibsndfileError as error:
+            raise _unreadable(self.path) from error
+        if len(samples) < stop - start:
+            raise _unreadable(self.path)
+        return np.asarray(samples, dtype=np.float32)
 
 
 def _flac(path: Path, rate: int, present: tuple[tuple[float, float], ...], count: int) -> soundfile.SoundFile:

@@ -6,6 +6,8 @@ L. Wan, Q. Wang, A. Papir, I. Lopez Moreno, *Generalized End-to-End Loss for Spe
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,6 +15,8 @@ import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iaca.audio.frames import Sound, frame_blocks
+from iaca.audio.logmel import BLOCK
 from iaca.encoders.audio.windows import HOP, RATE, WindowEncoder
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import NoOptions
@@ -42,12 +46,11 @@ class GE2E(WindowEncoder):
         load(self, weights, drop=("similarity_",))
         self.eval()
 
-    def frames_of(self, samples: Tensor) -> Tensor:
-        """Mel power (f, 40), not its logarithm."""
-        spectrum = torch.stft(
-            raised(samples), FFT, HOP, window=torch.hann_window(FFT), pad_mode="constant", return_complex=True
-        )
-        return spectrum.abs().square().T @ self.bands.cpu()
+    def frames_of(self, samples: Sound) -> Iterator[Tensor]:
+        """Blocks of mel power (f, 40), not its logarithm."""
+        window, louder = torch.hann_window(FFT), gain(samples)
+        for frames in frame_blocks(samples, FFT, HOP, FFT // 2, 1 + len(samples) // HOP, BLOCK):
+            yield torch.fft.rfft(louder * frames * window).abs().square() @ self.bands.cpu()
 
     def forward(self, windows: Tensor) -> Tensor:
         """(b, 160, 40) -> (b, 256) of unit length."""
@@ -55,7 +58,9 @@ class GE2E(WindowEncoder):
         return F.normalize(self.linear(hidden[-1]).relu(), dim=1)
 
 
-def raised(samples: Tensor) -> Tensor:
-    """Samples whose RMS level is at least `TARGET_DB`; digital silence stays."""
-    level = 10 * torch.log10(samples.square().mean().clamp_min(1e-10))
-    return samples * 10 ** ((TARGET_DB - level).clamp_min(0) / 20)
+def gain(samples: Sound) -> float:
+    """By what a sound is multiplied, so that its RMS level is at least `TARGET_DB`; read block by block."""
+    step = BLOCK * HOP
+    energy = sum(float(samples[at : at + step].double().square().sum()) for at in range(0, len(samples), step))
+    level = 10 * math.log10(max(energy / max(len(samples), 1), 1e-10))
+    return float(10 ** (max(TARGET_DB - level, 0) / 20))

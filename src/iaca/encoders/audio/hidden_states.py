@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchaudio.models import Wav2Vec2Model, hubert_base, wavlm_base
 
-from iaca.encoders.audio.windows import RATE, Run
+from iaca.audio.frames import Padded, Sound
+from iaca.encoders.audio.windows import RATE, Passing, Run
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import LayerOptions
 
@@ -41,20 +41,34 @@ class HiddenStates(nn.Module):
         last: Tensor = states[-1]
         return last
 
-    def encode(self, samples: Tensor, times: Tensor, run: Run, batch: int) -> Tensor:
-        """Samples (m,) and times (t,) in s -> (t, 768). Beyond the sound, the first or last hidden state."""
+    def encode(self, samples: Sound, times: Tensor, run: Run, batch: int) -> Tensor:
+        """Samples (m,) and times (t,) in s, increasing -> (t, 768). Beyond the sound, the first or last state."""
         del batch
-        states = torch.cat([run(piece[None])[0, first:last] for piece, first, last in pieces(samples)])
-        place = ((times * RATE - FIELD / 2) / STRIDE).clamp(0, len(states) - 1).to(states.device)
-        before = place.floor().long().clamp(max=max(len(states) - 2, 0))
-        share = (place - before)[:, None].to(states.dtype)
-        return torch.lerp(states[before], states[(before + 1).clamp(max=len(states) - 1)], share)
+        states = Passing(run(piece[None])[0, first:last] for piece, first, last in pieces(samples))
+        total = count_states(len(samples))
+        place = ((times * RATE - FIELD / 2) / STRIDE).clamp(0, total - 1)
+        before = place.floor().long().clamp(max=max(total - 2, 0))
+        rows = [
+            _between(states.take(int(index[0]), int(index[-1]) + 2), index - index[0], some - index)
+            for some, index in zip(torch.split(place, CORE), torch.split(before, CORE), strict=True)
+        ]
+        return torch.cat(rows)
 
 
-def pieces(samples: Tensor) -> Iterator[tuple[Tensor, int, int]]:
+def _between(states: Tensor, before: Tensor, share: Tensor) -> Tensor:
+    """Rows (t, k): `share` (t,) of the way from the state with index `before` (t,) to the one after it, if any."""
+    before, share = before.to(states.device), share.to(states.device)[:, None].to(states.dtype)
+    return torch.lerp(states[before], states[(before + 1).clamp(max=len(states) - 1)], share)
+
+
+def count_states(samples: int) -> int:
+    """Hidden states of a sound; a very short one is filled up with silence for one."""
+    return (max(samples, FIELD) - FIELD) // STRIDE + 1
+
+
+def pieces(samples: Sound) -> Iterator[tuple[Tensor, int, int]]:
     """Pieces of a sound, and which of the hidden states of each are taken: first, and one after the last."""
-    samples = F.pad(samples, (0, max(FIELD - len(samples), 0)))
-    total = (len(samples) - FIELD) // STRIDE + 1
+    total, samples = count_states(len(samples)), Padded(samples, 0, max(FIELD - len(samples), 0))
     for first in range(0, total, CORE):
         start, stop = max(first - CONTEXT, 0), min(first + CORE + CONTEXT, total)
         end = len(samples) if stop == total else (stop - 1) * STRIDE + FIELD

@@ -6,11 +6,13 @@ Cross-Attention Model for Audio-Visual Fusion in Dimensional Emotion Recognition
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+from iaca.audio.frames import Sound
 from iaca.audio.logmel import PAPER, LogMel
 from iaca.encoders.audio.windows import HOP, RATE, WindowEncoder
 from iaca.encoders.checkpoint import load
@@ -31,9 +33,9 @@ class LogMelResNet18(WindowEncoder):
         load(self.backbone, weights, drop=("fc.", "head."))
         self.eval()
 
-    def frames_of(self, samples: Tensor) -> Tensor:
-        """Log-mel (f, 64) in dB."""
-        return LogMel(PAPER)(samples)
+    def frames_of(self, samples: Sound) -> Iterator[Tensor]:
+        """Blocks of log-mel (f, 64) in dB."""
+        return LogMel(PAPER).blocks(samples)
 
     def forward(self, windows: Tensor) -> Tensor:
         """(b, length, 64) -> (b, 512)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from iaca.audio.descriptors import functionals
+from iaca.audio.frames import Sound
 from iaca.encoders.audio.windows import Run
 from iaca.encoders.options import NoOptions
 
@@ -18,7 +19,7 @@ class Prosody(nn.Module):
         super().__init__()
         del options, weights
 
-    def encode(self, samples: Tensor, times: Tensor, run: Run, batch: int) -> Tensor:
+    def encode(self, samples: Sound, times: Tensor, run: Run, batch: int) -> Tensor:
         """Samples (m,) and times (t,) in s -> (t, 40)."""
         del run, batch
         return functionals(samples, times)

@@ -6,11 +6,13 @@ components and the quantisation that YouTube-8M put behind them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 from torch import Tensor, nn
 
+from iaca.audio.frames import Sound
 from iaca.audio.logmel import VGGISH, LogMel
 from iaca.encoders.audio.windows import HOP, RATE, WindowEncoder
 from iaca.encoders.checkpoint import load
@@ -33,9 +35,9 @@ class VGGish(WindowEncoder):
         load(self, weights, drop=("pproc.",))
         self.eval()
 
-    def frames_of(self, samples: Tensor) -> Tensor:
-        """Log-mel (f, 64); frame i is of the 25 ms that begin at i * 10 ms."""
-        return LogMel(VGGISH)(samples)
+    def frames_of(self, samples: Sound) -> Iterator[Tensor]:
+        """Blocks of log-mel (f, 64); frame i is of the 25 ms that begin at i * 10 ms."""
+        return LogMel(VGGISH).blocks(samples)
 
     def forward(self, windows: Tensor) -> Tensor:
         """(b, 96, 64) -> (b, 128)."""

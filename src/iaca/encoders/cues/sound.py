@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d, percentile_filter
 from scipy.signal import sosfilt, sosfilt_zi
 
+from iaca.media import Samples
+
 FLOOR_DB = -100.0
 GRAIN_S = 0.005
 LEVEL_S, LOUDNESS_S, FLOOR_S, LOUD_S = 0.05, 0.4, 1.0, 1.0
@@ -21,7 +23,7 @@ FloatArray = NDArray[np.float32]
 Array = NDArray[np.float64]
 
 
-def sound_cues(samples: FloatArray, rate: int, times: Array) -> dict[str, FloatArray]:
+def sound_cues(samples: Samples, rate: int, times: Array) -> dict[str, FloatArray]:
     """All cues of the sound (t,) by name.
 
     The noise floor is the smoothed minimum of the level over 1 s, in which speech nearly always dips; the
@@ -30,7 +32,7 @@ def sound_cues(samples: FloatArray, rate: int, times: Array) -> dict[str, FloatA
     Tech 3341, of one channel.
 
     Args:
-        samples: (n,) in [-1, 1]; a sound shorter than 5 ms counts as silence.
+        samples: (n,) in [-1, 1], read a minute at a time; a sound shorter than 5 ms counts as silence.
         rate: Hz.
         times: (t,) s; each cue is centred on its time, and what lies outside the sound is silent.
     """
@@ -67,7 +69,7 @@ def _poles(k: float, q: float) -> tuple[float, float, float]:
     return 1 + k / q + k * k, 2 * (k * k - 1), 1 - k / q + k * k
 
 
-def _grains(samples: FloatArray, rate: int, grain: int) -> tuple[Array, Array, Array]:
+def _grains(samples: Samples, rate: int, grain: int) -> tuple[Array, Array, Array]:
     """Of every 5 ms: mean square, K-weighted mean square, share at full scale. A minute at a time: hours fit."""
     sections = k_weighting(rate)
     state, parts = np.zeros_like(sosfilt_zi(sections)), []
