@@ -5,19 +5,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from safetensors.torch import save_file
 
+from iaca.corpora.timeline import build_timeline
+from iaca.encoders import read_embedding
 from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.embed import embed_file
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.identity import describe
 from iaca.encoders.registry import VISUAL
 from iaca.errors import InputError
+from iaca.faces import FaceConfig, extract_faces_file
 from iaca.fusion import FusionModel, preset
 from iaca.inference import Predictor
+from iaca.media import extract_audio, read_audio_file, write_movie
 from iaca.training import TrainedModel
 from iaca.training.model_file import save_model
 from iaca.training.normalisation import Normalisation
+from iaca.training.predict import predict_clip
 
 
 def model_on(config: EmbeddingConfig) -> TrainedModel:
@@ -61,3 +68,27 @@ def test_a_model_of_another_version_or_of_bare_features_is_refused(tmp_path: Pat
         save_model(replace(model, metadata=metadata), tmp_path / "model.safetensors")
         with pytest.raises(InputError, match=message):
             Predictor.load(tmp_path / "model.safetensors")
+
+
+def test_a_video_is_embedded_as_the_corpus_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, seen = EmbeddingConfig(device="cpu"), []
+    monkeypatch.setattr(
+        "iaca.inference.predictor.predict_clip", lambda built, clip: seen.append(clip) or predict_clip(built, clip)
+    )
+    video, face = tmp_path / "video.mkv", skimage.data.astronaut()[:240, 80:400]
+    tone = 0.1 * np.sin(2 * np.pi * 200 * np.arange(8000) / 16_000).astype(np.float32)
+    write_movie(video, ((i / 10, face) for i in range(5)), 10, tone, 16_000)
+    save_model(model_on(config), tmp_path / "model.safetensors")
+    analysis = Predictor.load(tmp_path / "model.safetensors", "cpu").analyse(video)
+    extract_faces_file(video, tmp_path / "faces", FaceConfig())
+    extract_audio(video, tmp_path / "audio")
+    build_timeline(video, target=tmp_path / "timeline")
+    files = (tmp_path / name for name in ("faces", "audio", "timeline"))
+    embed_file(*files, target=tmp_path / "clip", config=config, encoders=describe(config))
+    corpus = read_embedding(tmp_path / "clip")
+    assert corpus.face_found.all()
+    for name in ("audio", "visual", "audio_present", "time_s", "quality"):
+        np.testing.assert_array_equal(getattr(seen[0], name), getattr(corpus, name), name)
+    assert np.isfinite(seen[0].quality[:, corpus.quality_names.index("head_yaw")]).all()
+    level = 10 * np.log10(np.square(read_audio_file(tmp_path / "audio").samples[:], dtype=np.float64).mean())
+    assert analysis.facts["loudness_dbfs"] == pytest.approx(level)
