@@ -14,6 +14,7 @@ from iaca.audio.pitch import pitch
 
 MFCCS = 13
 VOICED = 0.45
+STEPS = 4096  # whose statistics are worked out at a time, from their sums
 LOW_LEVEL = ("level_db", "slope", "centroid", "flux", "voicing", "pitch", *(f"mfcc{i}" for i in range(1, MFCCS + 1)))
 PITCH = LOW_LEVEL.index("pitch")
 NAMES = (
@@ -76,13 +77,19 @@ def functionals(samples: Sound, times: Tensor, rate: int = PAPER.rate, span_s: f
             torch.cat([counted, counted.square(), torch.stack([voiced.float(), (block[:, 0] - before).abs()], 1)], 1)
         )
         level = block[-1:, 0]
-    added, squares, extra = torch.split(sums.values, [len(LOW_LEVEL), len(LOW_LEVEL), 2], 1)
-    length = (last - first).double()[:, None]
-    count = length.repeat(1, len(LOW_LEVEL))
+    parts = (torch.split(x, STEPS) for x in (sums.values, last - first))
+    return torch.cat([_statistics(added, length) for added, length in zip(*parts, strict=True)])
+
+
+def _statistics(sums: Tensor, length: Tensor) -> Tensor:
+    """Sums (t, 40) over windows of `length` (t,) frames -> what `functionals` gives."""
+    added, squares, extra = torch.split(sums, [len(LOW_LEVEL), len(LOW_LEVEL), 2], 1)
+    frames = length.double()[:, None]
+    count = frames.repeat(1, len(LOW_LEVEL))
     count[:, PITCH] = extra[:, 0].clamp_min(1)
     mean = added / count
     spread = squares / count - mean.square()
-    return torch.cat([mean, spread.clamp_min(0).sqrt(), extra / length], 1).float()
+    return torch.cat([mean, spread.clamp_min(0).sqrt(), extra / frames], 1).float()
 
 
 class WindowSums:
