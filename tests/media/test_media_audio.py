@@ -117,6 +117,18 @@ def test_streamed_extraction_equals_reading_then_writing(tmp_path):
     assert (tmp_path / "streamed.flac").read_bytes() == (tmp_path / "whole.flac").read_bytes()
 
 
+def test_a_flac_that_is_torn_is_refused_where_it_is_read(tmp_path):
+    path, noise = tmp_path / "torn.flac", np.random.default_rng(0).uniform(-1, 1, 64_000).astype(np.float32)
+    write_audio(path, AudioTrack(noise, 16000, ((0.0, 4.0),)))
+    path.write_bytes(path.read_bytes()[:60_000])
+    samples = read_audio_file(path).samples
+    assert len(samples[:16_000]) == 16_000
+    with pytest.raises(InputError, match=r"torn\.flac"):
+        samples[:]
+    with pytest.raises(ValueError, match="strides"):
+        samples[::2]
+
+
 def test_a_flac_without_the_tag_is_refused(tmp_path):
     path = make(tmp_path / "plain.flac", sounds=[(0.0, tone(0.2, 16000))], audio_codec="flac")
     with pytest.raises(InputError, match=r"plain\.flac"):
