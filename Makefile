@@ -34,7 +34,7 @@ run: $(READY)  ## from the demo corpus to the report (about 4 minutes)
 test: $(READY)  ## linters, types, and all tests
 	@$(MAKE) --no-print-directory check
 	@echo "== tests"
-	@start=$$SECONDS; $(BIN)/python -m pytest --numprocesses auto --dist loadgroup && echo "== tests done in $$((SECONDS - start)) s"
+	@start=$$SECONDS; OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup && echo "== tests done in $$((SECONDS - start)) s"
 
 check: $(READY)  ## ruff, mypy, import-linter
 	@echo "== check: ruff, mypy, import-linter"
