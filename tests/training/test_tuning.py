@@ -1,4 +1,4 @@
-"""Fine-tuning of a visual encoder: what it learns from, what it changes, and the checkpoint it leaves."""
+"""Fine-tuning of an encoder on faces: what it learns from, what it changes, and the checkpoint it leaves."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from safetensors import safe_open
 
-from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.config import EmbeddingConfig, EncoderChoice
 from iaca.encoders.networks import build_encoders
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
@@ -18,13 +18,14 @@ from iaca.faces.table import NUMBERS, write_faces
 from iaca.pipelines.encoder_training.nodes import plan_encoder
 from iaca.training.tuning.augment import augment
 from iaca.training.tuning.config import EncoderTrainingConfig
-from iaca.training.tuning.samples import FaceSamples, gather
+from iaca.training.tuning.faces import Faces, FaceSamples
 from iaca.training.tuning.tune import tune
 
 CONFIG = EncoderTrainingConfig(
     encoder={"name": "resnet18", "changes": {"side": 32}}, start="random", epochs=2, batch=16, every=1, device="cpu",
     learning_rate=3e-4, jitter=0.0,
 )  # fmt: skip
+NO_SOUND = ClipPaths({}, {})
 STILL = CONFIG.model_copy(update={"flip": 0.0, "jitter": 0.0, "crop": 1.0})
 
 
@@ -40,6 +41,10 @@ def samples(count: int, seed: int = 0) -> FaceSamples:
     labels = np.random.default_rng(seed).uniform(-1, 1, (count, 2)).astype(np.float32)
     jpegs = [encode_face(picture(*row, seed=i), 95) for i, row in enumerate(labels)]
     return FaceSamples(jpegs, np.arange(count)[:, None], labels)
+
+
+def gathered(files: list[tuple[Path, Path]], **changes: object) -> FaceSamples:
+    return Faces().gather(files, CONFIG.model_copy(update=changes))
 
 
 def write_clip(folder: Path, name: str, steps: int, missing: tuple[int, ...] = (), bare: tuple[int, ...] = ()) -> None:
@@ -77,7 +82,7 @@ def test_it_stops_when_nothing_gets_better() -> None:
 
 
 def test_nothing_drawn_is_nothing_changed_and_a_clip_is_changed_alike() -> None:
-    faces = torch.from_numpy(samples(4).faces(np.arange(4)))
+    faces = samples(4).inputs(np.arange(4))
     random = torch.Generator().manual_seed(0)
     difference = augment(faces, STILL, random).int() - faces.int()
     assert difference.abs().max() <= 1
@@ -91,7 +96,7 @@ def test_nothing_drawn_is_nothing_changed_and_a_clip_is_changed_alike() -> None:
 
 
 def test_a_flip_mirrors_the_picture() -> None:
-    faces = torch.from_numpy(samples(2).faces(np.arange(2)))
+    faces = samples(2).inputs(np.arange(2))
     flipped = augment(faces, STILL.model_copy(update={"flip": 1.0}), torch.Generator().manual_seed(0))
     assert (flipped.int() - faces.flip(3).int()).abs().max() <= 1
 
@@ -100,26 +105,28 @@ def test_samples_are_annotated_steps_with_a_face_thinned_out(tmp_path: Path) -> 
     write_clip(tmp_path, "a", 12, missing=(0, 5), bare=(1, 2))
     write_clip(tmp_path, "bb", 6)
     files = [(tmp_path / f"{name}.faces", tmp_path / f"{name}.timeline") for name in ("a", "bb")]
-    every = gather(files, (0,), 1)
-    assert len(every) == 8 + 6
-    assert len(gather(files, (0,), 3)) == 3 + 2
-    clips = gather(files[:1], (-2, 2), 1)
+    assert len(gathered(files).labels) == 8 + 6
+    assert len(gathered(files, every=3).labels) == 3 + 2
+    changes = {"side": 32, "frames": 2, "dilation": 4}
+    clips = gathered(files[:1], encoder=EncoderChoice(name="r2plus1d_18", changes=changes))
     gold = samples(12, seed=1).labels[[3, 4, 6, 7, 8, 9, 10, 11]]
     np.testing.assert_array_equal(clips.labels, gold)
-    shown = clips.faces(np.array([0]))[0]  # step 3 shows frames 1 and, for 5, which has no face, the earlier 4
-    wanted = [samples(12, seed=1).faces(np.array([i]))[0, 0] for i in (1, 4)]
+    shown = clips.inputs(np.array([0]))[0].numpy()  # step 3 shows frames 1 and, for 5, which has no face, the earlier 4
+    wanted = [samples(12, seed=1).inputs(np.array([i]))[0, 0].numpy() for i in (1, 4)]
     np.testing.assert_array_equal(shown, np.stack(wanted))
 
 
 def test_faults_are_named(tmp_path: Path) -> None:
     write_clip(tmp_path, "a", 4, bare=(0, 1, 2, 3))
     with pytest.raises(InputError, match="no annotated step has a face"):
-        gather([(tmp_path / "a.faces", tmp_path / "a.timeline")], (0,), 1)
+        gathered([(tmp_path / "a.faces", tmp_path / "a.timeline")])
     write_clip(tmp_path, "bb", 3)
     with pytest.raises(InputError, match=r"a\.faces: 4 frames of faces, but 3 in the timeline"):
-        gather([(tmp_path / "a.faces", tmp_path / "bb.timeline")], (0,), 1)
-    with pytest.raises(ValidationError, match="no visual encoder named 'prosody'"):
+        gathered([(tmp_path / "a.faces", tmp_path / "bb.timeline")])
+    with pytest.raises(ValidationError, match="prosody has nothing to learn"):
         EncoderTrainingConfig(encoder="prosody")
+    with pytest.raises(ValidationError, match=r"no encoder named 'resnet19'; choose one of mini_xception, .*ge2e"):
+        EncoderTrainingConfig(encoder="resnet19")
 
 
 def test_the_checkpoint_is_an_encoder_by_its_name(tmp_path: Path) -> None:
@@ -131,14 +138,16 @@ def test_the_checkpoint_is_an_encoder_by_its_name(tmp_path: Path) -> None:
     )
     clips = pd.DataFrame({"clip": ["a", "bb", "ccc"], "partition": ["train", "train", "validation"]})
     config = CONFIG.model_copy(update={"epochs": 1, "batch": 8})
-    task = plan_encoder(clips, faces, timelines, {"name": "made up", "caveat": "of pictures"}, config)["resnet18"]
+    card = {"name": "made up", "caveat": "of pictures"}
+    task = plan_encoder(clips, faces, NO_SOUND, timelines, card, config)["resnet18"]
     task.run(tmp_path / "tuned.safetensors")
     with safe_open(tmp_path / "tuned.safetensors", framework="numpy") as file:
         assert '"encoder": "resnet18"' in file.metadata()["iaca_encoder"]
     choice = {"name": "resnet18", "weights": str(tmp_path / "tuned.safetensors"), "changes": {"side": 32}}
-    rows = build_encoders(EmbeddingConfig(visual=choice, device="cpu"))[0].encode(samples(3).faces(np.arange(3))[:, 0])
+    encoder = build_encoders(EmbeddingConfig(visual=choice, device="cpu"))[0]
+    rows = encoder.encode(samples(3).inputs(np.arange(3))[:, 0].numpy())
     assert rows.shape == (3, 512)
-    lonely = plan_encoder(clips.head(2), faces, timelines, {}, config)["resnet18"]
+    lonely = plan_encoder(clips.head(2), faces, NO_SOUND, timelines, {}, config)["resnet18"]
     with pytest.raises(InputError, match="2 clips to train on, 0 to validate on"):
         lonely.run(tmp_path / "none.safetensors")
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchaudio.models import Wav2Vec2Model, hubert_base, wavlm_base
 
 from iaca.audio.frames import Padded, Sound
-from iaca.encoders.audio.windows import RATE, Passing, Run
+from iaca.encoders.audio.windows import RATE, Passing, Run, Windows
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import LayerOptions
 
@@ -53,6 +53,23 @@ class HiddenStates(nn.Module):
             for some, index in zip(torch.split(place, CORE), torch.split(before, CORE), strict=True)
         ]
         return torch.cat(rows)
+
+    def windows(self, samples: Sound, times: Tensor, context_s: float) -> Windows:
+        """Sound around each step (t,), `context_s` long, an odd number of hidden states of it; silence beyond."""
+        around = max(round(context_s * RATE / STRIDE) // 2, 0)
+        length = 2 * around * STRIDE + FIELD
+        lead = length // 2
+        after = max(round(float(times.max()) * RATE) + length - len(samples), 0) if len(times) else 0
+        starts = (times * RATE).round().long()  # in the stack: the step itself lies `lead` samples into its window
+        return Windows(Padded(samples, lead, after), starts, length)
+
+    def rows(self, windows: Tensor) -> Tensor:
+        """(b, samples) -> (b, 768): the hidden state in the middle of each, which sees no more than its window.
+
+        `encode` lets a state see 4 s and more: training on short windows is what their memory allows.
+        """
+        states: Tensor = self(windows)
+        return states[:, states.shape[1] // 2]
 
 
 def _between(states: Tensor, before: Tensor, share: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +51,31 @@ class Passing:
             self._held, self._first = self._held[gone:], self._first + gone
 
 
+class Stack(Protocol):
+    """Frames (f, bands) or samples (m,) of a sound, any stretch of which is a tensor."""
+
+    def __getitem__(self, part: Any, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What an encoder sees of a sound at each of t steps, to be cut out when it is needed.
+
+    Attributes:
+        stack: frames or samples, with silence before and after the sound.
+        starts: (t,) where each step's window begins in it.
+        length: of a window.
+    """
+
+    stack: Stack
+    starts: Tensor
+    length: int
+
+    def __getitem__(self, step: int) -> Tensor:
+        start = int(self.starts[step])
+        return self.stack[start : start + self.length]
+
+
 class WindowEncoder(nn.Module):
     """Frames of a front end, cut into windows of `length` that are centred on the steps.
 
@@ -68,11 +95,8 @@ class WindowEncoder(nn.Module):
 
     def encode(self, samples: Sound, times: Tensor, run: Run, batch: int) -> Tensor:
         """Samples (m,) and times (t,) in s, increasing -> rows (t, dim). Beyond the sound there is silence."""
-        lead = -(-round(self.centre_s * RATE) // HOP) + 1  # frames of silence before the container's start
-        end = int(float(times.max()) * RATE) if len(times) else 0
-        after = max(end - len(samples), 0) + (self.length + 2) * HOP
-        frames = Passing(self.frames_of(Padded(samples, lead * HOP, after)))
-        starts = ((times - self.centre_s) * RATE / HOP).round().long() + lead
+        blocks, starts = self._placed(samples, times)
+        frames = Passing(blocks)
         rows = []
         for some in torch.split(starts, batch):
             first = int(some[0])
@@ -80,3 +104,23 @@ class WindowEncoder(nn.Module):
             windows = around.unfold(0, self.length, 1)  # a view (f, bands, length): they overlap without being copied
             rows.append(run(windows[some - first].transpose(1, 2).contiguous()))
         return torch.cat(rows) if rows else torch.zeros(0)
+
+    def windows(self, samples: Sound, times: Tensor, context_s: float) -> Windows:
+        """The windows that `encode` takes through the network; all frames are held. Their length is the encoder's own:
+        `context_s` is for encoders that have none."""
+        del context_s
+        blocks, starts = self._placed(samples, times)
+        return Windows(torch.cat(list(blocks)), starts, self.length)
+
+    def rows(self, windows: Tensor) -> Tensor:
+        """(b, length, bands) -> (b, dim): for training, of windows from anywhere."""
+        rows: Tensor = self(windows)
+        return rows
+
+    def _placed(self, samples: Sound, times: Tensor) -> tuple[Iterator[Tensor], Tensor]:
+        """Blocks of frames of the sound between two silences, and the first frame (t,) of each step's window."""
+        lead = -(-round(self.centre_s * RATE) // HOP) + 1  # frames of silence before the container's start
+        end = int(float(times.max()) * RATE) if len(times) else 0
+        after = max(end - len(samples), 0) + (self.length + 2) * HOP
+        starts = ((times - self.centre_s) * RATE / HOP).round().long() + lead
+        return self.frames_of(Padded(samples, lead * HOP, after)), starts

@@ -1,4 +1,4 @@
-"""Fine-tune a visual encoder on the train partition."""
+"""Fine-tune an encoder on the train partition."""
 
 from iaca.pipelines.encoder_training.pipeline import create_pipeline
 

@@ -11,11 +11,12 @@ from iaca.training.tuning.config import EncoderTrainingConfig
 def plan_encoder(
     clips: pd.DataFrame,
     faces: ClipPaths,
+    audio: ClipPaths,
     timelines: ClipPaths,
     corpus_card: dict[str, str],
     config: EncoderTrainingConfig,
 ) -> dict[str, Task]:
-    """Fine-tuning on the faces of the train partition, scored on those of the validation partition."""
+    """Fine-tuning on the train partition, scored on the validation partition; on what the encoder sees or hears."""
     from iaca.encoders.config import EmbeddingConfig
     from iaca.encoders.identity import describe
     from iaca.training.tuning.run import VERSION, tune_file
@@ -25,11 +26,12 @@ def plan_encoder(
     names = parts["train"] + parts["validation"]
     before = "random"
     if config.start == "weights":
-        before = describe(EmbeddingConfig(visual=(config.encoder,)))["visual_version"]
+        before = describe(EmbeddingConfig(**{config.modality: (config.encoder,)}))[f"{config.modality}_version"]
+    shown = faces if config.modality == "visual" else audio
     return {
         config.encoder.name: Task(
             tune_file,
-            tuple(faces[clip] for clip in names) + tuple(timelines[clip] for clip in names),
+            tuple(shown[clip] for clip in names) + tuple(timelines[clip] for clip in names),
             {
                 "config": config,
                 "corpus": corpus_card,

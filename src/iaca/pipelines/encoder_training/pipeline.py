@@ -1,4 +1,4 @@
-"""Fine-tune a visual encoder on annotated faces."""
+"""Fine-tune an encoder on annotated faces or sound."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,9 +6,9 @@ from iaca.pipelines.encoder_training.nodes import plan_encoder
 
 
 def create_pipeline() -> Pipeline:
-    """Faces and annotations to a checkpoint of an encoder.
+    """Faces or sound, and annotations, to a checkpoint of an encoder.
 
-    clips, faces, timelines, corpus_card -> [tune encoder] -> tuned_encoders
+    clips, faces, audio, timelines, corpus_card -> [tune encoder] -> tuned_encoders
     """
-    inputs = ["clips", "faces", "timelines", "corpus_card", "params:encoder_training"]
+    inputs = ["clips", "faces", "audio", "timelines", "corpus_card", "params:encoder_training"]
     return Pipeline([Node(plan_encoder, inputs, "tuned_encoders", name="tune_encoder")], tags="model")

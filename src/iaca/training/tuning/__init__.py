@@ -1,1 +1,1 @@
-"""Fine-tuning of visual encoders on annotated faces."""
+"""Fine-tuning of encoders on annotated faces and sound."""

@@ -1,4 +1,4 @@
-"""How a visual encoder is fine-tuned. Free of torch: parameters are checked before it is imported."""
+"""How an encoder is fine-tuned. Free of torch: parameters are checked before it is imported."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from pydantic import Field, field_validator
 
 from iaca.config import Parameters
 from iaca.encoders.config import EncoderChoice
+from iaca.encoders.registry import REGISTRIES, Modality
 
 
 class EncoderTrainingConfig(Parameters):
     """Parameters of fine-tuning.
 
     Attributes:
-        encoder: a visual encoder's name, or a mapping {name, weights, changes}.
+        encoder: the name of an encoder that learns, or a mapping {name, weights, changes}.
         start: `weights` goes on from the published file, or from the checkpoint that `encoder` names; `random` does
             not.
         epochs: at most.
         patience: epochs without a better validation CCC before it stops.
-        batch: faces, or clips of faces, in a step of the optimiser; the CCC is taken over them.
+        batch: faces, clips of faces, or windows of sound in a step of the optimiser; the CCC is taken over them.
         learning_rate, weight_decay: of AdamW.
-        every: one of this many annotated steps with a face is used; neighbours are nearly the same picture.
+        every: one of this many annotated steps with a face (with sound) is used; neighbours are nearly the same.
         flip: probability of a mirrored face.
         jitter: largest change of brightness, contrast and saturation, as a share.
         crop: smallest side that is cut out and enlarged again, as a share of the whole.
+        mask_time, mask_bands: longest stretch of a window of sound, and widest group of its bands, that is hidden, as
+            a share of all.
+        context_s: s of sound around a step, for encoders that hear whole sounds (`wavlm_base_plus`, `hubert_base`).
         seed: of everything that is drawn.
         device: `auto` takes a GPU where there is one.
     """
@@ -40,6 +44,9 @@ class EncoderTrainingConfig(Parameters):
     flip: float = Field(default=0.5, ge=0, le=1)
     jitter: float = Field(default=0.2, ge=0, lt=1)
     crop: float = Field(default=0.9, gt=0.3, le=1)
+    mask_time: float = Field(default=0.2, ge=0, lt=1)
+    mask_bands: float = Field(default=0.2, ge=0, lt=1)
+    context_s: float = Field(default=2.0, gt=0, le=20)
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
 
@@ -50,6 +57,25 @@ class EncoderTrainingConfig(Parameters):
 
     @field_validator("encoder")
     @classmethod
-    def _visual(cls, choice: EncoderChoice) -> EncoderChoice:
-        choice.entry("visual")
+    def _learns(cls, choice: EncoderChoice) -> EncoderChoice:
+        if not choice.entry(modality_of(choice)).learned:
+            raise ValueError(f"{choice.name} has nothing to learn")
         return choice
+
+    @property
+    def modality(self) -> Modality:
+        """What the encoder sees or hears."""
+        return modality_of(self.encoder)
+
+
+def modality_of(choice: EncoderChoice) -> Modality:
+    """The modality of a named encoder.
+
+    Raises:
+        ValueError: there is no such encoder.
+    """
+    for modality, registry in REGISTRIES.items():
+        if choice.name in registry:
+            return modality
+    known = ", ".join(name for registry in REGISTRIES.values() for name in registry)
+    raise ValueError(f"there is no encoder named {choice.name!r}; choose one of {known}")

@@ -1,4 +1,4 @@
-"""Fine-tuning as the engine's task: from faces and timelines to a checkpoint."""
+"""Fine-tuning as the engine's task: from faces or sound and timelines to a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from iaca.encoders.options import ClipOptions
 from iaca.errors import InputError
 from iaca.training.tuning.config import EncoderTrainingConfig
-from iaca.training.tuning.samples import gather
-from iaca.training.tuning.tune import tune
+from iaca.training.tuning.tune import MODALS, tune
 
-VERSION = "1"
+VERSION = "2"
 HEADER = "iaca_encoder"  # one entry: safetensors keeps several in no fixed order, and the bytes would differ
 
 
@@ -32,7 +30,8 @@ def tune_file(
     The file serves as `{name: ENCODER, weights: FILE}`.
 
     Args:
-        files: faces of the training clips and of the validation clips, then their timelines in the same order.
+        files: faces of the training clips and of the validation clips, or their sound where the encoder is one of
+            sound, then their timelines in the same order.
         target: the file to write.
         config: what to train, and how.
         train_clips, validation_clips: names.
@@ -40,22 +39,21 @@ def tune_file(
         started_from: version and checksum of the weights before: part of the task's fingerprint.
 
     Raises:
-        InputError: a partition has no clip, or no annotated face.
+        InputError: a partition has no clip, or no annotated step with a face (with sound).
     """
     if not train_clips or not validation_clips:
         raise InputError(
             f"{len(train_clips)} clips to train on, {len(validation_clips)} to validate on",
             remedy="the corpus needs both partitions",
         )
-    options = config.encoder.entry("visual").configured(config.encoder.changes)
-    offsets = options.offsets if isinstance(options, ClipOptions) else (0,)
     pairs = list(zip(files[: len(files) // 2], files[len(files) // 2 :], strict=True))
     parts = pairs[: len(train_clips)], pairs[len(train_clips) :]
-    tuned = tune(config, *(gather(part, offsets, config.every) for part in parts))
+    modal = MODALS[config.modality]
+    tuned = tune(config, *(modal.gather(part, config) for part in parts))
     header = {
         "encoder": config.encoder.name,
         "changes": config.encoder.changes,
-        "dim": config.encoder.entry("visual").dim,
+        "dim": config.encoder.entry(config.modality).dim,
         "started_from": started_from,
         "corpus": dict(corpus),
         "config": config.model_dump(mode="json"),

@@ -1,11 +1,12 @@
-"""Fine-tuning: an encoder and a regression head learn valence and arousal from faces; the encoder is kept."""
+"""Fine-tuning: an encoder and a regression head learn valence and arousal; the encoder is kept."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -15,14 +16,17 @@ from torch import Tensor, nn
 from iaca.encoders.batches import ahead
 from iaca.encoders.device import pick_device
 from iaca.encoders.identity import weights_of
+from iaca.encoders.registry import Modality
 from iaca.errors import InputError
 from iaca.training.loss import ccc_loss, concordance
 from iaca.training.seeds import Stream, generator, torch_seed
-from iaca.training.tuning.augment import augment
 from iaca.training.tuning.config import EncoderTrainingConfig
-from iaca.training.tuning.samples import FaceSamples
+from iaca.training.tuning.faces import Faces
+from iaca.training.tuning.samples import Modal, Samples
+from iaca.training.tuning.sounds import Sounds
 
 log = logging.getLogger(__name__)
+MODALS: Mapping[Modality, Modal] = MappingProxyType({"visual": Faces(), "audio": Sounds()})
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Tuned:
     best: dict[str, float]
 
 
-def tune(config: EncoderTrainingConfig, train: FaceSamples, validation: FaceSamples) -> Tuned:
+def tune(config: EncoderTrainingConfig, train: Samples, validation: Samples) -> Tuned:
     """Minimise 1 - CCC over batches; stop when the validation CCC has not risen for `patience` epochs.
 
     Raises:
@@ -54,10 +58,10 @@ def tune(config: EncoderTrainingConfig, train: FaceSamples, validation: FaceSamp
     )
     history: list[dict[str, float]] = []
     state: dict[str, Tensor] = {}
-    with ThreadPoolExecutor(2, thread_name_prefix="faces") as pool:
+    with ThreadPoolExecutor(2, thread_name_prefix="samples") as pool:
         for epoch in range(config.epochs):
             loss = _epoch(config, epoch, encoder, head, optimiser, _shuffled(config, epoch, train, pool), device)
-            score = _validate(encoder, head, _in_order(config, validation, pool), device)
+            score = _validate(config, encoder, head, _in_order(config, validation, pool), device)
             history.append({"epoch": epoch, "loss": loss, **score})
             log.info("epoch %d: loss %.3f, validation CCC %.3f", epoch, loss, score["score"])
             best = max(history, key=lambda row: row["score"])
@@ -69,13 +73,14 @@ def tune(config: EncoderTrainingConfig, train: FaceSamples, validation: FaceSamp
 
 
 def _networks(config: EncoderTrainingConfig, device: torch.device) -> tuple[nn.Module, nn.Module]:
-    entry = config.encoder.entry("visual")
-    weights = weights_of(config.encoder, "visual") if config.start == "weights" else None
+    entry = config.encoder.entry(config.modality)
+    weights = weights_of(config.encoder, config.modality) if config.start == "weights" else None
     encoder = entry.build(config.encoder.changes, weights)
     return encoder.to(device), nn.Sequential(nn.Linear(entry.dim, 2), nn.Tanh()).to(device)
 
 
-Batches = Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]
+Batches = Iterator[tuple[Tensor, Tensor]]
+"""Inputs (m, ...) and labels (m, 2)."""
 
 
 def _epoch(
@@ -90,11 +95,10 @@ def _epoch(
     """One pass over the training samples; the mean loss."""
     encoder.train()
     random = torch.Generator().manual_seed(torch_seed(config.seed, Stream.CORRUPTION, epoch))
-    losses = []
-    for faces, labels in batches:
-        changed = augment(torch.from_numpy(faces).to(device), config, random)
-        prediction = _predict(encoder, head, changed)
-        gold = torch.from_numpy(labels).to(device)
+    modal, losses = MODALS[config.modality], []
+    for inputs, labels in batches:
+        changed = modal.augment(inputs.to(device), config, random)
+        prediction, gold = head(modal.rows(encoder, changed)), labels.to(device)
         loss = ccc_loss(prediction[None], gold[None], torch.ones(1, len(gold), dtype=torch.bool, device=device))
         if not torch.isfinite(loss):
             raise InputError("the loss is no longer finite", remedy="lower learning_rate, or start from other weights")
@@ -106,33 +110,30 @@ def _epoch(
 
 
 @torch.inference_mode()
-def _validate(encoder: nn.Module, head: nn.Module, batches: Batches, device: torch.device) -> dict[str, float]:
+def _validate(
+    config: EncoderTrainingConfig, encoder: nn.Module, head: nn.Module, batches: Batches, device: torch.device
+) -> dict[str, float]:
     """CCC over all validation samples as one sequence."""
     encoder.eval()
-    said = [(_predict(encoder, head, torch.from_numpy(faces).to(device)).cpu(), labels) for faces, labels in batches]
-    prediction, gold = torch.cat([p for p, _ in said]), torch.from_numpy(np.concatenate([g for _, g in said]))
+    modal = MODALS[config.modality]
+    said = [(head(modal.rows(encoder, inputs.to(device))).cpu(), labels) for inputs, labels in batches]
+    prediction, gold = (torch.cat(parts) for parts in zip(*said, strict=True))
     valence, arousal = concordance(prediction, gold, torch.ones(len(gold), dtype=torch.bool)).tolist()
     return {"ccc_valence": valence, "ccc_arousal": arousal, "score": (valence + arousal) / 2}
 
 
-def _predict(encoder: nn.Module, head: nn.Module, faces: Tensor) -> Tensor:
-    """(n, k, h, w, 3) -> (n, 2)."""
-    said: Tensor = head(encoder(faces[:, 0] if faces.shape[1] == 1 else faces))
-    return said
-
-
-def _shuffled(config: EncoderTrainingConfig, epoch: int, samples: FaceSamples, pool: ThreadPoolExecutor) -> Batches:
+def _shuffled(config: EncoderTrainingConfig, epoch: int, samples: Samples, pool: ThreadPoolExecutor) -> Batches:
     """All samples in a new order, in batches of nearly the same size: the CCC of a few would be noise."""
-    order = generator(config.seed, Stream.ORDER, epoch).permutation(len(samples))
+    order = generator(config.seed, Stream.ORDER, epoch).permutation(len(samples.labels))
     return _batches(order, config, samples, pool)
 
 
-def _in_order(config: EncoderTrainingConfig, samples: FaceSamples, pool: ThreadPoolExecutor) -> Batches:
-    return _batches(np.arange(len(samples)), config, samples, pool)
+def _in_order(config: EncoderTrainingConfig, samples: Samples, pool: ThreadPoolExecutor) -> Batches:
+    return _batches(np.arange(len(samples.labels)), config, samples, pool)
 
 
 def _batches(
-    order: NDArray[np.intp], config: EncoderTrainingConfig, samples: FaceSamples, pool: ThreadPoolExecutor
+    order: NDArray[np.intp], config: EncoderTrainingConfig, samples: Samples, pool: ThreadPoolExecutor
 ) -> Batches:
     parts = np.array_split(order, max(round(len(order) / config.batch), 1))
-    return ahead(pool, lambda part: (samples.faces(part), samples.labels[part]), parts)
+    return ahead(pool, lambda part: (samples.inputs(part), torch.from_numpy(samples.labels[part])), parts)
