@@ -57,3 +57,11 @@ def test_all_runs_have_the_same_training_but_for_their_seed():
 def test_what_cannot_be_compared_is_refused(changes, told):
     with pytest.raises((ValidationError, ValueError), match=told):
         BenchmarkConfig(**changes)
+
+
+def test_several_can_be_named_on_the_command_line_where_commas_part_parameters():
+    config = BenchmarkConfig(models="iaca+concat", seeds="3+1", main="iaca")
+    assert config == BenchmarkConfig(models=["iaca", "concat"], seeds=[3, 1], main=["iaca"])
+    assert BenchmarkConfig(seeds=7).seeds == (7,)
+    with pytest.raises(ValidationError, match="main names iaca_plus, but the models are iaca, concat"):
+        BenchmarkConfig(models="iaca+concat")

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from iaca.config import Parameters
+from iaca.config import Parameters, listed
 from iaca.evaluation.robustness.config import RobustnessConfig
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
@@ -46,7 +46,8 @@ class BenchmarkConfig(Parameters):
     """What is compared, on what.
 
     Attributes:
-        models: names of presets, or mappings with preset, changes, name.
+        models: names of presets, or mappings with preset, changes, name. This and the next two may also be written
+            `a+b+c`.
         seeds: one training run per model and seed. Differences are paired by seed; intervals need two of them.
         main: the models that every other one is subtracted from.
         partition: on which the models are scored; it must be annotated.
@@ -65,10 +66,15 @@ class BenchmarkConfig(Parameters):
     replicates: int = Field(default=1000, ge=100)
     corruption: RobustnessConfig = RobustnessConfig()
 
+    @field_validator("seeds", "main", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        return listed(given)
+
     @field_validator("models", mode="before")
     @classmethod
     def _names_are_presets(cls, models: Any) -> Any:
-        return [{"preset": model} if isinstance(model, str) else model for model in models]
+        return [{"preset": model} if isinstance(model, str) else model for model in listed(models)]
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
