@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iaca.encoders.batches import Jpegs, nearest_faces, read_ahead
+from iaca.encoders.batches import FaceBatch, Jpegs, nearest_faces, read_ahead
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.cues.picture import BOX, LANDMARKS, FaceCues
 from iaca.encoders.cues.sound import sound_cues
@@ -103,22 +103,32 @@ def _see(
 ) -> NDArray[np.float32]:
     """Embeddings (t, dim), zeros where there is no face; every face is shown to `cues` on its way.
 
-    The rows of a batch are fetched when the next one has been handed to the device, so that a GPU does not wait.
+    The rows of a batch are fetched when the next one has been handed to the device, so that a GPU does not wait. Cues
+    are measured in the pool meanwhile, one batch after the other: motion is counted from the face before.
     """
     rows = np.zeros((len(found), encoder.dim), np.float32)
     with_face = np.flatnonzero(found)
     under_way: tuple[NDArray[np.intp], Tensor] | None = None
+    looked: Future[None] | None = None
     for batch in read_ahead(jpegs, found, encoder.batch, encoder.reach, pool):
+        if looked is not None:
+            looked.result()
+        looked = pool.submit(_look, batch, cues)
         sources = [
             np.searchsorted(batch.frames, nearest_faces(with_face, batch.steps, network.offsets))
             for network in encoder.networks
         ]
         launched = batch.steps, encoder.launch(batch.faces, sources)
-        for step, place in zip(batch.steps, np.searchsorted(batch.frames, batch.steps), strict=True):
-            cues.add(int(step), batch.faces[place])
         if under_way is not None:
             rows[under_way[0]] = to_rows(under_way[1])
         under_way = launched
     if under_way is not None:
         rows[under_way[0]] = to_rows(under_way[1])
+    if looked is not None:
+        looked.result()
     return rows
+
+
+def _look(batch: FaceBatch, cues: FaceCues) -> None:
+    for step, place in zip(batch.steps, np.searchsorted(batch.frames, batch.steps), strict=True):
+        cues.add(int(step), batch.faces[place])
