@@ -76,10 +76,12 @@ def test_the_newest_model_is_found_by_path_and_by_dataset(tmp_path: Path) -> Non
     path = tmp_path / "iaca.safetensors"
     for version in ("2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
         ModelDataset(filepath=str(path), version=Version(None, version)).save(model())
-    assert ModelPath(filepath=str(path)).load() == path / "2026-01-02T00.00.00.000Z" / path.name
+    newest = path / "2026-01-02T00.00.00.000Z" / path.name
+    assert ModelPath(filepath=str(path)).load() == [newest]
     loaded = ModelDataset(filepath=str(path), version=Version(None, None)).load()
     assert loaded.config == model().config
-    assert ModelPath(filepath=str(ModelPath(filepath=str(path)).load())).load().is_file()
+    assert ModelPath(filepath=str(newest)).load() == [newest]
+    assert ModelPath(filepath=[str(path), str(path / "*/*")]).load() == [newest, *sorted(path.glob("*/*"))[:1]]
 
 
 def test_what_is_missing_says_how_to_get_it(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_silence_adds_a_second_notice():
 
 def test_the_gate_bar_is_divided_as_the_weights_are():
     _, panel = painted(table())
-    audio, visual = ((panel[90] == np.array(colour)).all(axis=1).sum() for colour in (canvas.AUDIO, canvas.VISUAL))
+    audio, visual = ((panel[66] == np.array(colour)).all(axis=1).sum() for colour in (canvas.AUDIO, canvas.VISUAL))
     assert audio / (audio + visual) == pytest.approx(0.62, abs=0.01)
 
 

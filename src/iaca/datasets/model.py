@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview
 
+from iaca.errors import InputError
+
 if TYPE_CHECKING:
     from iaca.training import TrainedModel
 
@@ -47,35 +49,39 @@ class ModelDataset(AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
         return {"filepath": str(self._filepath), "version": self._version}
 
 
-class ModelPath(AbstractDataset[NoReturn, Path]):
-    """Where a model file lies: a file, or a Kedro-versioned folder, whose newest version is meant."""
+class ModelPath(AbstractDataset[NoReturn, list[Path]]):
+    """Where model files lie: a file, a Kedro-versioned folder, whose newest version is meant, or several models that
+    answer together: a folder of files, a glob pattern, or a list of any of these."""
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
+    def __init__(self, *, filepath: str | list[str], metadata: dict[str, Any] | None = None):
+        self._filepath = filepath
         self.metadata = metadata
 
-    def load(self) -> Path:
-        """The model file.
+    def load(self) -> list[Path]:
+        """The model files, one at least.
 
         Raises:
             DatasetError: there is none; the message says how to get one.
         """
-        path = self._filepath
-        if path.is_dir():
-            path = max(path.glob(f"*/{path.name}"), key=lambda p: p.parent.name, default=path / "none")
-        if not path.is_file():
+        from iaca.inference.models import find_models
+
+        try:
+            return find_models(self._filepath)
+        except InputError as error:
             raise DatasetError(
-                f"There is no model at {self._filepath}. Train one with `kedro run`, or name a model file: "
-                "--params inference.model=FILE"
-            )
-        return path
+                f"There is no model at {error.file or self._filepath}. Train one with `kedro run`, or name a model "
+                "file: --params inference.model=FILE"
+            ) from error
 
     def save(self, data: NoReturn) -> None:
         """Refused: the training pipeline writes models."""
         raise DatasetError("a model path is read, not written")
 
     def _exists(self) -> bool:
-        return self._filepath.exists()
+        try:
+            return bool(self.load())
+        except DatasetError:
+            return False
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

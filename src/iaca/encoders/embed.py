@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,14 @@ VERSION = "3"
 NUMBERS = ["time_s", "face_found", "score", *BOX, *LANDMARKS]
 """Columns of a table of faces that an embedding is made of, besides the images."""
 THREADS = 2  # beside the one that computes: decoding and the audio encoder
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What an embedding says of the sound: (t, D_a) rows and cues (t,) by name. Several people of a video share it."""
+
+    rows: NDArray[np.float32]
+    cues: Mapping[str, NDArray[np.float32]]
 
 
 def embed_file(
@@ -66,6 +75,7 @@ def embed(
     audio: AudioTrack,
     labels: NDArray[np.float32] | None,
     config: EmbeddingConfig,
+    sound: Sound | None = None,
 ) -> ClipEmbedding:
     """Embed one clip. With images and sound on disk, only its numbers and what is at work are in memory.
 
@@ -75,18 +85,19 @@ def embed(
         audio: the clip's sound, 16 kHz, zero at the container's start.
         labels: (t, 2) valence and arousal, NaN where not annotated; None for a clip without any.
         config: which encoders.
+        sound: what `embed_sound` made of the same sound at the same times; None to make it here.
     """
     times, found = faces["time_s"].to_numpy(np.float64), faces["face_found"].to_numpy(bool)
-    visual_encoder, audio_encoder = build_encoders(config)
+    visual_encoder, _ = build_encoders(config)
     heard, seen = present_at(audio.present, times), FaceCues(faces)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="embed") as pool:
-        sound = pool.submit(audio_encoder.encode, audio.samples, times)
+        listening = pool.submit(lambda: sound or embed_sound(audio, times, config))
         visual = _see(jpegs, found, visual_encoder, pool, seen)
-        cues = {**seen.columns(), **sound_cues(audio.samples, audio.rate, times)}
-        cues |= synchrony(cues["mouth_opening"], cues["sound_level"], times, found & heard)
-        audible = sound.result()
+        audible = listening.result()
+    cues = {**seen.columns(), **audible.cues}
+    cues |= synchrony(cues["mouth_opening"], cues["sound_level"], times, found & heard)
     return ClipEmbedding(
-        audio=audible,
+        audio=audible.rows,
         visual=visual,
         audio_present=heard,
         face_found=found,
@@ -96,6 +107,12 @@ def embed(
         quality_names=NAMES,
         metadata={**describe(config), "embedding_version": VERSION},
     )
+
+
+def embed_sound(audio: AudioTrack, times: NDArray[np.float64], config: EmbeddingConfig) -> Sound:
+    """The part of `embed` that is the same for everyone in a video; `times` (t,) in s."""
+    _, encoder = build_encoders(config)
+    return Sound(encoder.encode(audio.samples, times), sound_cues(audio.samples, audio.rate, times))
 
 
 def _see(

@@ -1,8 +1,8 @@
 """Faces of the person in a video: detected, followed, aligned, stored. Importing it loads no torch."""
 
-from iaca.faces.config import FaceConfig, Side
+from iaca.faces.config import FaceConfig, PeopleRule, Side
 from iaca.faces.detector import Detection, FaceDetector, iou, make_detector
-from iaca.faces.extract import decode_face, encode_face, extract_faces, extract_faces_file
+from iaca.faces.extract import decode_face, encode_face, extract_faces, extract_faces_file, extract_people_files
 from iaca.faces.images import FaceImages
 from iaca.faces.table import iter_faces, read_faces, write_faces
 from iaca.faces.template import align
@@ -12,12 +12,14 @@ __all__ = [
     "FaceConfig",
     "FaceDetector",
     "FaceImages",
+    "PeopleRule",
     "Side",
     "align",
     "decode_face",
     "encode_face",
     "extract_faces",
     "extract_faces_file",
+    "extract_people_files",
     "iou",
     "iter_faces",
     "make_detector",

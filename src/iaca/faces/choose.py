@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from iaca.faces.config import FaceConfig, Side
 from iaca.faces.detector import Detection
 
@@ -16,7 +19,7 @@ MINOR = 0.1
 @dataclass
 class TrackSummary:
     """A track in numbers: its frames, the sum of its box areas (px^2) and of its centres' x (px), first and last time
-    (s)."""
+    (s), first and last box (px), and the sum of its aligned faces reduced to a few px."""
 
     track: int
     first_s: float
@@ -24,6 +27,9 @@ class TrackSummary:
     area: float = 0.0
     centre: float = 0.0
     frames: set[int] = field(default_factory=set)
+    first_box: NDArray[np.float64] | None = None
+    last_box: NDArray[np.float64] | None = None
+    look: NDArray[np.float64] | None = None
 
     def add(self, frame: int, time_s: float, face: Detection) -> None:
         """Count one frame of it."""
@@ -31,6 +37,12 @@ class TrackSummary:
         self.last_s = time_s
         self.area += face.area
         self.centre += float(face.box[0] + face.box[2]) / 2
+        self.first_box = face.box if self.first_box is None else self.first_box
+        self.last_box = face.box
+
+    def show(self, thumb: NDArray[np.uint8]) -> None:
+        """Add a reduced aligned face (k, k, 3) to its look."""
+        self.look = thumb.astype(np.float64) if self.look is None else self.look + thumb
 
     @property
     def mean_area(self) -> float:

@@ -53,5 +53,18 @@ class FaceConfig(Parameters):
         return self
 
 
+class PeopleRule(Parameters):
+    """When tracks are people, and when several tracks are one person. For all people of a video at once.
+
+    Attributes:
+        min_person_s: a person's face is seen for at least this long (s) in all, or in half of a shorter video's frames.
+        rejoin_s: a track that begins where another ended continues that person if it does so within this time (s); see
+            `iaca.faces.people`.
+    """
+
+    min_person_s: float = Field(default=1.0, ge=0.0)
+    rejoin_s: float = Field(default=10.0, ge=0.0)
+
+
 Side = Literal["left", "right"]
 """Which of two people in the picture a clip is about, seen in the image."""

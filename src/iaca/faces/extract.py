@@ -1,4 +1,4 @@
-"""The faces of one person in a video: one row per decoded frame, from a single pass in bounded memory."""
+"""The faces of one person in a video, or of each: one row per decoded frame, from a single pass in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.faces.choose import TrackSummary, choose
-from iaca.faces.config import FaceConfig, Side
+from iaca.faces.config import FaceConfig, PeopleRule, Side
 from iaca.faces.detector import Detection, FaceDetector, make_detector
+from iaca.faces.people import LOOK, people
 from iaca.faces.table import COLUMNS, NUMBERS, FaceRow, faces_frame, write_batches
 from iaca.faces.template import align
 from iaca.faces.track import FaceTracker
@@ -45,7 +46,7 @@ def extract_faces(
     """
     with _Spool() as spool:
         spool.fill(media_path, config, detector)
-        return faces_frame(list(spool.rows(config, side)))
+        return faces_frame(list(spool.rows(spool.main(config, side))))
 
 
 def extract_faces_file(
@@ -58,7 +59,24 @@ def extract_faces_file(
     """As `write_faces(target, extract_faces(...))`, in a memory that does not grow with the video's length."""
     with _Spool() as spool:
         spool.fill(media_path, config, detector)
-        write_batches(target, spool.rows(config, side))
+        write_batches(target, spool.rows(spool.main(config, side)))
+
+
+def extract_people_files(
+    media_path: str | Path, folder: Path, config: FaceConfig, rule: PeopleRule, detector: FaceDetector | None = None
+) -> list[Path]:
+    """The faces of every person in a video (the rule is `people`'s), from the same single pass.
+
+    Writes `person1.parquet`, `person2.parquet`, ... into `folder`, as `extract_faces_file` does; 1 is the person with
+    the largest sum of box areas over time. A video without any face gets one file without any. Errors as there.
+    """
+    with _Spool() as spool:
+        spool.fill(media_path, config, detector)
+        files = []
+        for number, tracks in enumerate(spool.people(config, rule) or [[]], start=1):
+            files.append(folder / f"person{number}.parquet")
+            write_batches(files[-1], spool.rows(tracks))
+        return files
 
 
 class _Spool:
@@ -87,13 +105,22 @@ class _Spool:
             for track, face in faces.items():
                 summary = self._tracks.setdefault(track, TrackSummary(track, frame.time_s))
                 summary.add(frame.index, frame.time_s, face)
-                jpeg = encode_face(align(frame.image, face.landmarks, config.size), config.jpeg_quality)
+                aligned = align(frame.image, face.landmarks, config.size)
+                summary.show(np.asarray(cv2.resize(aligned, LOOK, interpolation=cv2.INTER_AREA), np.uint8))
+                jpeg = encode_face(aligned, config.jpeg_quality)
                 self._places.setdefault(track, {})[frame.index] = self._file.tell()
                 self._file.write(_LENGTH.pack(len(jpeg)) + _numbers(face).tobytes() + jpeg)
 
-    def rows(self, config: FaceConfig, side: Side | None) -> Iterator[FaceRow]:
-        """One row per frame of the video for the chosen person."""
-        chosen = choose(list(self._tracks.values()), config, side)
+    def main(self, config: FaceConfig, side: Side | None) -> list[int]:
+        """Tracks of the clip's person."""
+        return choose(list(self._tracks.values()), config, side)
+
+    def people(self, config: FaceConfig, rule: PeopleRule) -> list[list[int]]:
+        """Tracks of each person."""
+        return people(list(self._tracks.values()), self._times, config, rule)
+
+    def rows(self, chosen: list[int]) -> Iterator[FaceRow]:
+        """One row per frame of the video for the person of the chosen tracks."""
         for index, time_s in enumerate(self._times):
             track = next((t for t in chosen if index in self._places[t]), -1)
             if track < 0:
@@ -129,4 +156,4 @@ def decode_face(jpeg: bytes) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-__all__ = ["COLUMNS", "decode_face", "encode_face", "extract_faces", "extract_faces_file"]
+__all__ = ["COLUMNS", "decode_face", "encode_face", "extract_faces", "extract_faces_file", "extract_people_files"]

@@ -19,6 +19,8 @@ VALENCE: Colour = (92, 178, 240)
 AROUSAL: Colour = (244, 160, 72)
 AUDIO: Colour = (76, 196, 178)
 VISUAL: Colour = (214, 128, 180)
+PEOPLE: tuple[Colour, ...] = (VISUAL, (240, 220, 90), (150, 205, 100), (176, 156, 240), (235, 105, 95), (225, 225, 225))
+"""Colours of boxes, by person; with more people they come round again, and the number tells."""
 
 _SHIFT = 4
 _ONE = 1 << _SHIFT
@@ -58,6 +60,15 @@ def line(image: Image, start: tuple[float, float], end: tuple[float, float], col
     cv2.line(image, _fixed(start), _fixed(end), colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
 
 
+def path(image: Image, points: npt.NDArray[np.float64], colour: Colour, width: float) -> None:
+    """Lines from each of the points (n, 2) in px to the next; NaN breaks them."""
+    known = np.isfinite(points).all(axis=1)
+    runs = [points] if known.all() else [run for run in np.split(points, np.flatnonzero(~known)) if len(run) > 1]
+    fixed = [np.rint(run[np.isfinite(run).all(axis=1)] * _ONE).astype(np.int32) for run in runs]
+    if fixed:
+        cv2.polylines(image, fixed, False, colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+
+
 def disc(image: Image, centre: tuple[float, float], radius: float, colour: Colour, width: float = -1) -> None:
     """A circle about (x, y) px: filled by default, or a ring of `width` px."""
     thickness = -1 if width < 0 else max(1, round(width))
@@ -74,10 +85,21 @@ def frame_box(image: Image, box: npt.NDArray[np.float64], colour: Colour, width:
     """Corner brackets of a box x0, y0, x1, y1 in px, on a dark rim that keeps them visible on a bright picture."""
     x0, y0, x1, y1 = (float(value) for value in box)
     arm_x, arm_y = (x1 - x0) * 0.22, (y1 - y0) * 0.22
+    corners = ((x0, y0, arm_x, arm_y), (x1, y0, -arm_x, arm_y), (x0, y1, arm_x, -arm_y), (x1, y1, -arm_x, -arm_y))
+    angles = np.array([[(x + dx, y), (x, y), (x, y + dy)] for x, y, dx, dy in corners])
     for shade, thickness in ((PANEL, width * 2.2), (colour, width)):
-        for x, y, dx, dy in ((x0, y0, 1, 1), (x1, y0, -1, 1), (x0, y1, 1, -1), (x1, y1, -1, -1)):
-            line(image, (x, y), (x + dx * arm_x, y), shade, thickness)
-            line(image, (x, y), (x, y + dy * arm_y), shade, thickness)
+        fixed = list(np.rint(angles * _ONE).astype(np.int32))
+        cv2.polylines(image, fixed, False, shade, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
+
+
+def badge(image: Image, number: int, x: float, y: float, size: float, colour: Colour, *, filled: bool = True) -> None:
+    """A number of `size` px in a disc of the colour about (x, y) px; a ring for what is not there."""
+    disc(image, (x, y), size * 0.8, PANEL)
+    if filled:
+        disc(image, (x, y), size * 0.7, colour)
+    else:
+        disc(image, (x, y), size * 0.65, colour, 0.1 * size)
+    text(image, str(number), x, y + size * 0.35, size, PANEL if filled else colour, bold=True, align="centre")
 
 
 def pill(image: Image, words: str, left: float, top: float, size: float) -> float:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from iaca.config import Parameters
+from iaca.faces.config import PeopleRule
 
 
 class Drawing(Parameters):
-    """What is drawn beside the table: all that changes the results of a video besides the video and the model.
+    """What is drawn beside the tables.
 
     Attributes:
         overlay: write the video with face box, dial and gates (the slowest part).
@@ -23,19 +26,35 @@ class Drawing(Parameters):
     trail_s: float = Field(default=2.0, ge=0, le=30)
 
 
-class InferenceConfig(Drawing):
+class People(PeopleRule):
+    """Whose feelings are predicted.
+
+    Attributes:
+        people: "main" is the one person with the largest face over time; "all" is everyone in view, each with a table.
+    """
+
+    people: Literal["main", "all"] = "main"
+
+
+class InferenceConfig(Drawing, People):
     """What to predict, with which model, and what to write beside the table.
 
     Attributes:
         input: a media file, a folder of them, or a glob pattern.
-        output: folder for NAME.csv, NAME.json and, if asked for, NAME.png and NAME.mp4.
-        model: model file; None takes the one the project trained last.
+        output: folder for NAME.csv (NAME.person1.csv, ... with `people: all`), NAME.json and, if asked for, NAME.png
+            and NAME.mp4.
+        model: model file, or several that answer together: a list, a folder or a glob pattern; None takes the one the
+            project trained last.
     """
 
     input: str = Field(min_length=1)
     output: str = Field(min_length=1)
-    model: str | None = None
+    model: str | tuple[str, ...] | None = None
 
     def drawing(self) -> Drawing:
         """The part that decides what is drawn."""
         return Drawing(**self.model_dump(include=set(Drawing.model_fields)))
+
+    def whom(self) -> People:
+        """The part that decides whose tables there are."""
+        return People(**self.model_dump(include=set(People.model_fields)))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from iaca.inference import canvas
 from iaca.inference.canvas import Image
+
+SHADES = 8
+"""Steps in which a trail gets brighter."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +43,28 @@ class Dial:
         scale = self.radius / max(length, 1.0)
         return self.x + valence * scale, self.y - arousal * scale
 
+    def places(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """`place` of each row (n, 2); NaN where it is unknown."""
+        scale = self.radius / np.maximum(np.hypot(values[:, 0], values[:, 1]), 1.0)
+        return np.stack([self.x + values[:, 0] * scale, self.y - values[:, 1] * scale], axis=1)
+
     def draw_point(self, image: Image, trail: npt.NDArray[np.float64]) -> None:
-        """The trail and the present point.
+        """The trail, brighter towards its end, and the present point.
 
         Args:
             image: drawn on in place.
             trail: (n, 2) valence and arousal, oldest first; the last row is the present. NaN rows break the trail.
         """
-        points = [self.place(*row) if np.isfinite(row).all() else None for row in trail]
-        for i in range(1, len(points)):
-            before, after = points[i - 1], points[i]
-            if before is not None and after is not None:
-                strength = i / len(points)
-                shade = _blend(canvas.RAISED, canvas.WHITE, 0.75 * strength)
-                canvas.line(image, before, after, shade, (1 + 1.6 * strength) * self.unit)
-        if points and points[-1] is not None:
-            canvas.disc(image, points[-1], 6.5 * self.unit, canvas.PANEL)
-            canvas.disc(image, points[-1], 5 * self.unit, canvas.WHITE)
+        points = self.places(trail)
+        edges = np.rint(np.linspace(0, len(points) - 1, SHADES + 1)).astype(int)
+        for step, (first, last) in enumerate(pairwise(edges), start=1):
+            if last > first:
+                shade = _blend(canvas.RAISED, canvas.WHITE, 0.75 * step / SHADES)
+                canvas.path(image, points[first : last + 1], shade, (1 + 1.6 * step / SHADES) * self.unit)
+        if len(points) and np.isfinite(points[-1]).all():
+            here = (float(points[-1, 0]), float(points[-1, 1]))
+            canvas.disc(image, here, 6.5 * self.unit, canvas.PANEL)
+            canvas.disc(image, here, 5 * self.unit, canvas.WHITE)
 
 
 def _blend(low: canvas.Colour, high: canvas.Colour, share: float) -> canvas.Colour:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,19 +12,20 @@ from iaca.errors import InputError
 SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 
 
-def find_videos(given: str) -> dict[str, Path]:
+def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
     """Name of the results -> video, for a file, a folder (searched to its bottom) or a glob pattern.
 
-    The name is the file's, without its ending where no other file shares it.
+    The name is the file's, without its ending where no other file shares it. In a folder that holds the output, what
+    lies in the output is left out: those are results.
 
     Raises:
-        InputError: nothing is there.
+        InputError: nothing is there, or an overlay in `output` would take the place of a video.
     """
     path = Path(given)
     if path.is_file():
         found = [path]
     elif path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        found = sorted(p for p in path.rglob("*") if _is_video(p) and not _inside(p, output, path))
     else:
         found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
     if not found:
@@ -33,12 +35,41 @@ def find_videos(given: str) -> dict[str, Path]:
             remedy=f"give a file, a folder or a pattern; endings looked for: {' '.join(SUFFIXES)}",
         )
     stems, names = Counter(p.stem for p in found), Counter(p.name for p in found)
-    return {_name(p, path, stems, names): p for p in found}
+    named = {_name(p, path, stems, names): p for p in found}
+    if output is not None:
+        _check_output(named, output)
+    return named
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _inside(video: Path, output: Path | None, root: Path) -> bool:
+    """Whether a video lies in an output folder that is itself below the searched folder."""
+    if output is None or output.resolve() == root.resolve():
+        return False
+    return output.resolve().is_relative_to(root.resolve()) and video.resolve().is_relative_to(output.resolve())
+
+
+def _check_output(named: dict[str, Path], output: Path) -> None:
+    videos = {video.resolve() for video in named.values()}
+    for name in named:
+        if (output / f"{name}.mp4").resolve() in videos:
+            raise InputError(
+                "the overlay would take this video's place", output / f"{name}.mp4", remedy="name another output folder"
+            )
 
 
 def _name(video: Path, root: Path, stems: Counter[str], names: Counter[str]) -> str:
-    if stems[video.stem] == 1:
+    if stems[video.stem] == 1 and not _taken(video.stem, stems):
         return video.stem
     if names[video.name] == 1:
         return video.name
     return "_".join(video.relative_to(root).parts) if video.is_relative_to(root) else "_".join(video.parts[-3:])
+
+
+def _taken(stem: str, stems: Counter[str]) -> bool:
+    """Whether files of this name belong to the folder or to a person of another video: `failures`, `a.person2`."""
+    person = re.fullmatch(r"(.+)\.person\d+", stem)
+    return stem == "failures" or (person is not None and person[1] in stems)

@@ -1,6 +1,8 @@
-"""One picture of a video: what was felt, when, and whether voice or face said so."""
+"""One picture of a video: what was felt, when, how surely, and whether voice or face said so."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,54 +12,129 @@ from matplotlib.figure import Figure
 from iaca.errors import InputError
 from iaca.evaluation import style
 from iaca.evaluation.events import MODALITIES, has_modality_gates, modality_gate, spans
+from iaca.inference.confidence import LOW
 
 _ABSENT = (("face_found", "no face", "#b9a3b2"), ("audio_present", "no sound", "#93b3af"))
+_OF_SEVERAL = (("face_found", "not in view", "#b9a3b2"), ("audio_present", "voice not theirs", "#93b3af"))
+_PLATE = {"facecolor": style.PAPER, "alpha": 0.75, "linewidth": 0, "pad": 1.5}
+MOST = 6
+"""People drawn at most; the first are the largest in the picture."""
 
 
-def prediction_plot(table: pd.DataFrame, title: str, events: pd.DataFrame | None = None) -> Figure:
-    """Valence and arousal over time, the weights of voice and face beneath, and where either was missing.
+def prediction_plot(
+    table: pd.DataFrame | Sequence[pd.DataFrame], title: str, events: pd.DataFrame | None = None
+) -> Figure:
+    """Valence and arousal over time, confidence and weights of voice and face beneath, and where either was missing.
 
     Args:
-        table: predictions of one clip: time_s, valence, arousal and, where there are any, face_found,
-            audio_present, gate_modalities_audio, gate_modalities_visual.
+        table: predictions of one clip: time_s, valence, arousal and, where there are any, confidence, face_found,
+            audio_present, gate_modalities_audio, gate_modalities_visual. Of several people in one video, the table of
+            each; the first `MOST` are drawn, one below the other.
         title: name of the video; what was found is added to it.
         events: modality, kind, start_s, end_s of this clip where the truth is known; drawn as labelled bars.
 
     Raises:
-        InputError: if the table is empty.
+        InputError: if a table is empty.
     """
-    if table.empty:
+    given = [table] if isinstance(table, pd.DataFrame) else list(table)
+    if not given or any(one.empty for one in given):
         raise InputError(f"{title}: there are no predictions to draw")
-    table = table.sort_values("time_s")
-    with_gates, with_events = has_modality_gates(table), events is not None and len(events) > 0
-    strip = 0.2 + 0.24 * (sum(column in table for column, *_ in _ABSENT) + 2 * with_events)
-    heights = [3.1] + [1.15] * with_gates + [strip]  # the last one tells what was missing, or truly wrong
-    figure = style.new_figure(10, 1.3 + sum(heights), title, _finding(table))
-    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    panels[0].set_xlim(float(table["time_s"].min()), max(float(table["time_s"].max()), 1e-3))
-    _draw_values(panels[0], table)
-    if with_gates:
-        _draw_gates(panels[1], table)
-    _draw_strip(panels[-1], table, events if with_events else None)
+    tables = [one.sort_values("time_s") for one in given[:MOST]]
+    shown = events if events is not None and len(events) else None
+    heights = [height for one in tables for height in _heights(one, shown, len(tables))]
+    finding = _finding(tables[0]) if len(tables) == 1 else _who(len(tables), len(given))
+    figure = style.new_figure(10, 1.3 + sum(heights) + 0.55 * (len(tables) - 1), title, finding)
+    panels = list(figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0])
+    panels[0].set_xlim(float(tables[0]["time_s"].min()), max(float(tables[0]["time_s"].max()), 1e-3))
     panels[-1].set_xlabel("time (s)")
+    for number, one in enumerate(tables, start=1):
+        if len(tables) == 1:
+            _draw(panels, one, "Valence and arousal", shown, _ABSENT)
+        else:
+            _draw(panels, one, _person(number, one), shown, _OF_SEVERAL)
     return figure
 
 
-def _draw_values(axes: Axes, table: pd.DataFrame) -> None:
+def _who(drawn: int, people: int) -> str:
+    left_out = f"; the {drawn} largest are drawn" if drawn < people else ""
+    return (
+        f"{people} people{left_out}. A voice counts for whose mouth moves with it, or for all where that is not clear."
+    )
+
+
+def _person(number: int, table: pd.DataFrame) -> str:
+    """When somebody was in view, and what they felt in the mean."""
+    seen = table["time_s"][table["face_found"].to_numpy(bool)]
+    when = (
+        f", {seen.iloc[0]:.1f} to {seen.iloc[-1]:.1f} s, {100 * len(seen) / len(table):.0f} % of frames"
+        if len(seen)
+        else ""
+    )
+    means = "; ".join(
+        f"{name} {table[name].mean():+.2f}" for name in style.DIMENSION_COLOURS if table[name].notna().any()
+    )
+    return f"Person {number}{when}: {means}".replace("-", "−")
+
+
+def _heights(table: pd.DataFrame, events: pd.DataFrame | None, people: int) -> list[float]:
+    """Of a person's panels, in inches: values, confidence, gates, and what was missing or truly wrong."""
+    strip = 0.2 + 0.24 * (sum(column in table for column, *_ in _ABSENT) + 2 * (events is not None))
+    values, gates = (3.1, 1.15) if people == 1 else (1.9, 0.8)
+    return [values] + [0.42] * ("confidence" in table) + [gates] * has_modality_gates(table) + [strip]
+
+
+def _draw(
+    panels: list[Axes],
+    table: pd.DataFrame,
+    heading: str,
+    events: pd.DataFrame | None,
+    absent: tuple[tuple[str, ...], ...],
+) -> None:
+    """Fill the next of `panels` with one person, and take them off the list."""
+    _draw_values(panels.pop(0), table, heading, absent)
+    if "confidence" in table:
+        _draw_confidence(panels.pop(0), table)
+    if has_modality_gates(table):
+        _draw_gates(panels.pop(0), table)
+    _draw_strip(panels.pop(0), table, events, absent)
+
+
+def _draw_values(axes: Axes, table: pd.DataFrame, heading: str, absent: tuple[tuple[str, ...], ...]) -> None:
     style.dress(axes)
     span = float(np.ptp(table["time_s"]))
-    for (column, words, colour), (height, side) in zip(_ABSENT, ((0.985, "top"), (-0.985, "bottom")), strict=True):
+    for (column, words, colour), (height, side) in zip(absent, ((0.985, "top"), (-0.985, "bottom")), strict=True):
         if column in table:
             for start, end in style.stretches(~table[column].to_numpy(bool), table["time_s"].to_numpy(float)):
                 axes.axvspan(start, end, color=colour, alpha=0.28, linewidth=0)
                 if end - start > 0.08 * span:  # a shorter one is named by the strip beneath
-                    axes.text(start, height, f" {words}", size=style.SMALL, color=style.INK, va=side, clip_on=True)
+                    axes.text(
+                        start,
+                        height,
+                        f" {words}",
+                        size=style.SMALL,
+                        color=style.INK,
+                        va=side,
+                        clip_on=True,
+                        zorder=4,
+                        bbox=_PLATE,
+                    )
     axes.axhline(0, color=style.MUTED, linewidth=0.9)
-    for name, colour in style.DIMENSION_COLOURS.items():
-        axes.plot(table["time_s"], table[name], color=colour, linewidth=2.2, label=name)
+    for dimension, colour in style.DIMENSION_COLOURS.items():
+        axes.plot(table["time_s"], table[dimension], color=colour, linewidth=2.2, label=dimension)
     axes.set(ylim=(-1.03, 1.03), yticks=[-1, -0.5, 0, 0.5, 1])
-    style.panel_title(axes, "Valence and arousal")
+    style.panel_title(axes, heading)
     style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
+
+
+def _draw_confidence(axes: Axes, table: pd.DataFrame) -> None:
+    """A band from 0 to 1, pale where it is low."""
+    style.dress(axes, grid="")
+    time_s, sure = table["time_s"], table["confidence"]
+    axes.fill_between(time_s, 0, sure, color=style.MUTED, alpha=0.35, linewidth=0)
+    axes.fill_between(time_s, 0, sure, where=(sure >= LOW).to_list(), color=style.MUTED, alpha=0.5, linewidth=0)
+    axes.axhline(LOW, color=style.PAPER, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.set(ylim=(0, 1), yticks=[0, 1])
+    style.panel_title(axes, "Confidence", f"mean {sure.mean():.2f}; under {LOW:g} in {100 * (sure < LOW).mean():.0f} %")
 
 
 def _draw_gates(axes: Axes, table: pd.DataFrame) -> None:
@@ -67,13 +144,15 @@ def _draw_gates(axes: Axes, table: pd.DataFrame) -> None:
     style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2, reverse=True)
 
 
-def _draw_strip(axes: Axes, table: pd.DataFrame, events: pd.DataFrame | None) -> None:
+def _draw_strip(
+    axes: Axes, table: pd.DataFrame, events: pd.DataFrame | None, absent: tuple[tuple[str, ...], ...]
+) -> None:
     """Bars for the stretches without face or sound and, where it is known, for what was truly wrong."""
     style.dress(axes, grid="")
     time_s = table["time_s"].to_numpy(np.float64)
     bars: list[tuple[str, float, float, str, str]] = []
     rows = []
-    for column, words, colour in _ABSENT:
+    for column, words, colour in absent:
         if column in table:
             rows.append(words)
             found = style.stretches(~table[column].to_numpy(bool), time_s)

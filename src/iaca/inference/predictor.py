@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -12,12 +13,18 @@ import pandas as pd
 
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.device import pick_device
-from iaca.encoders.embed import NUMBERS, embed
+from iaca.encoders.embed import NUMBERS, embed, embed_sound
+from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.identity import config_of, describe, mismatches
 from iaca.errors import InputError
-from iaca.faces import FaceConfig, FaceImages, extract_faces_file, read_faces
+from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_people_files, read_faces
+from iaca.inference.confidence import confidence
+from iaca.inference.config import People
+from iaca.inference.ensemble import join
+from iaca.inference.models import check_alike, find_models
+from iaca.inference.voice import attribute
 from iaca.media import AudioTrack, MediaInfo, extract_audio, probe, read_audio_file
-from iaca.training.model_file import TrainedModel, load_model
+from iaca.training.model_file import load_model
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
 
 BOX = ["x0", "y0", "x1", "y1"]
@@ -28,54 +35,71 @@ class Analysis:
     """What was found in a video.
 
     Attributes:
-        table: one row per decoded frame, the prediction columns and the face's box (px, NaN where there is none).
+        table: one row per decoded frame, the prediction columns and the face's box (px, NaN where there is none); of
+            the only person, or of the first.
         media: facts about the file.
         facts: `media` as plain values, with `audio_end_s` (s) and `loudness_dbfs` (RMS of the sound, dB).
+        others: tables of the second person and those after, where everyone was asked for.
     """
 
     table: pd.DataFrame
     media: MediaInfo
     facts: dict[str, object]
+    others: tuple[pd.DataFrame, ...] = ()
+
+    @property
+    def tables(self) -> tuple[pd.DataFrame, ...]:
+        """The table of each person."""
+        return (self.table, *self.others)
+
+    @property
+    def whole(self) -> pd.DataFrame:
+        """The first table with the sound of the video in place of that person's own voice."""
+        heard = np.any([table["audio_present"] for table in self.tables], axis=0)
+        return self.table.assign(audio_present=heard)
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained model with the encoders it was trained on.
+    """One trained model, or several that answer together, with the encoders they were trained on.
 
     Predictor.load("model.safetensors").predict("video.mp4")
     """
 
-    trained: TrainedModel
-    built: BuiltModel
+    members: tuple[BuiltModel, ...]
     embedding: EmbeddingConfig
     faces: FaceConfig
 
     @classmethod
-    def load(cls, model_path: str | Path, device: str = "auto", faces: FaceConfig | None = None) -> Self:
-        """Read a model file and build what it needs.
+    def load(
+        cls, model_path: str | Path | Iterable[str | Path], device: str = "auto", faces: FaceConfig | None = None
+    ) -> Self:
+        """Read model files and build what they need.
+
+        Args:
+            model_path: a file, a list of them, a folder of them or a glob pattern. Of several, the prediction is the
+                mean, and their spread lowers the confidence.
+            device: of the networks; "auto" takes a GPU where there is one.
+            faces: how faces are found.
 
         Raises:
-            InputError: it is no model file, or was trained on embeddings that this installation does not make.
+            InputError: a file is no model file, or was trained on embeddings that this installation does not make, or
+                on others than the rest.
         """
-        trained = load_model(Path(model_path))
-        names = {key: trained.metadata.get(f"{key}_encoder") for key in ("visual", "audio")}
-        try:
-            embedding = config_of(trained.metadata, device)
-        except ValueError as error:
-            raise InputError(
-                f"the model was trained on embeddings that can't be made here: {names}", model_path,
-                remedy="use a model trained on videos with the encoders of this version",
-            ) from error  # fmt: skip
-        if differences := mismatches(trained.metadata, describe(embedding)):
-            raise InputError(
-                f"the model was trained on other encoders than those here: {'; '.join(differences)}", model_path,
-                remedy="put the weights it was trained with in their place, or embed and train again",
-            )  # fmt: skip
-        return cls(trained, BuiltModel.of(trained, pick_device(device)), embedding, faces or FaceConfig())
+        paths = find_models(model_path)
+        trained = [load_model(path) for path in paths]
+        check_alike(paths, [model.metadata for model in trained])
+        embedding = _embedding(paths[0], trained[0].metadata, device)
+        members = tuple(BuiltModel.of(model, pick_device(device)) for model in trained)
+        return cls(members, embedding, faces or FaceConfig())
 
     def origin(self) -> dict[str, str]:
-        """What the model is and which corpus it learned from, with the caveat of that corpus."""
-        return {key: self.trained.metadata.get(key, "") for key in ("preset", "corpus", "caveat", "data_fingerprint")}
+        """What the model is and which corpus it learned from, with the caveat of that corpus; of several models, what
+        each of them says once, joined by "; ", and how many there are."""
+        keys = ("preset", "corpus", "caveat", "data_fingerprint")
+        said = {key: dict.fromkeys(member.metadata.get(key, "") for member in self.members) for key in keys}
+        facts = {key: "; ".join(filter(None, values)) for key, values in said.items()}
+        return facts if len(self.members) == 1 else {**facts, "members": str(len(self.members))}
 
     def predict(self, video: str | Path) -> pd.DataFrame:
         """Valence and arousal in [-1, 1] for every decoded frame, with the columns of a predictions table.
@@ -85,29 +109,68 @@ class Predictor:
         """
         return self.analyse(video).table.drop(columns=BOX)
 
-    def analyse(self, video: str | Path) -> Analysis:
-        """As `predict`, with the face's box and the facts that a summary needs."""
+    def analyse(self, video: str | Path, whom: People | None = None) -> Analysis:
+        """As `predict`, with the face's box and the facts that a summary needs; by default of the main person."""
         video = Path(video)
         media = probe(video)
         if not media.has_video:
             raise InputError("there is no video stream", video, remedy="give a file with pictures")
         with tempfile.TemporaryDirectory(prefix="iaca-") as scratch:  # as the corpus pipelines: through files
-            faces, audio = self._preprocess(video, Path(scratch))
-            table = read_faces(faces, columns=NUMBERS)
-            with FaceImages(faces) as jpegs:
-                embedding = embed(table, jpegs, audio, None, self.embedding)
+            faces = self._faces(video, Path(scratch), whom or People())
+            extract_audio(video, Path(scratch) / "audio.flac")  # neither faces nor sound ever lie in memory as a whole
+            audio = read_audio_file(Path(scratch) / "audio.flac")
+            clips = list(self._embed(faces, audio))
+            boxes = [read_faces(path, columns=BOX).to_numpy() for path in faces]
             facts = _facts(media, audio)
-        prediction = predict_clip(self.built, embedding)
-        predicted = prediction_table(video.stem, embedding, prediction, self.built.model.gate_labels)
-        predicted[BOX] = table[BOX].to_numpy()
-        return Analysis(predicted, media, facts)
+        tables = [
+            self._table(video.stem, replace(clip, audio_present=heard), box)
+            for clip, heard, box in zip(clips, attribute(clips), boxes, strict=True)
+        ]
+        return Analysis(tables[0], media, facts, tuple(tables[1:]))
 
-    def _preprocess(self, video: Path, folder: Path) -> tuple[Path, AudioTrack]:
-        """Faces and sound as files: neither ever lies in memory as a whole."""
-        faces, audio = folder / "faces.parquet", folder / "audio.flac"
-        extract_faces_file(video, faces, self.faces)
-        extract_audio(video, audio)
-        return faces, read_audio_file(audio)
+    def _faces(self, video: Path, folder: Path, whom: People) -> list[Path]:
+        """A file of faces for each person: one pass over the video."""
+        if whom.people == "all":
+            return extract_people_files(video, folder, self.faces, whom)
+        extract_faces_file(video, folder / "faces.parquet", self.faces)
+        return [folder / "faces.parquet"]
+
+    def _embed(self, faces: list[Path], audio: AudioTrack) -> Iterator[ClipEmbedding]:
+        """Embeddings of each person; what they have in common is made once."""
+        shared = None
+        for path in faces:
+            table = read_faces(path, columns=NUMBERS)
+            if len(faces) > 1 and shared is None:
+                shared = embed_sound(audio, table["time_s"].to_numpy(np.float64), self.embedding)
+            with FaceImages(path) as jpegs:
+                yield embed(table, jpegs, audio, None, self.embedding, shared)
+
+    def _table(self, name: str, clip: ClipEmbedding, box: np.ndarray) -> pd.DataFrame:
+        joint = join(self.members, [predict_clip(member, clip) for member in self.members])
+        table = prediction_table(name, clip, joint.prediction, joint.labels)
+        sure = confidence(clip, joint.modalities, joint.weights, joint.spread)
+        sure[table[["valence", "arousal"]].isna().all(axis=1)] = 0.0
+        table.insert(list(table).index("arousal") + 1, "confidence", sure)
+        table[BOX] = box
+        return table
+
+
+def _embedding(path: Path, metadata: Mapping[str, str], device: str) -> EmbeddingConfig:
+    """The encoders that a model was trained on, if they are here and the same."""
+    names = {key: metadata.get(f"{key}_encoder") for key in ("visual", "audio")}
+    try:
+        embedding = config_of(metadata, device)
+    except ValueError as error:
+        raise InputError(
+            f"the model was trained on embeddings that can't be made here: {names}", path,
+            remedy="use a model trained on videos with the encoders of this version",
+        ) from error  # fmt: skip
+    if differences := mismatches(metadata, describe(embedding)):
+        raise InputError(
+            f"the model was trained on other encoders than those here: {'; '.join(differences)}", path,
+            remedy="put the weights it was trained with in their place, or embed and train again",
+        )  # fmt: skip
+    return embedding
 
 
 def _facts(media: MediaInfo, audio: AudioTrack) -> dict[str, object]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from iaca.errors import InputError
+from iaca.inference.confidence import LOW
 
 QUIET_DBFS = -50.0
 """Below this root mean square (dB relative to full scale) a voice is close to the noise of most recordings."""
@@ -17,11 +18,11 @@ _NOTHING = "neither face nor sound: nothing could be predicted"
 
 
 def summarise(table: pd.DataFrame, media_facts: Mapping[str, object], caveats: Sequence[str] = ()) -> dict[str, object]:
-    """What `NAME.json` holds: means, peaks with their times, coverage, mean gate weights and warnings.
+    """What `NAME.json` holds: means, peaks with their times, coverage, confidence, mean gate weights and warnings.
 
     Args:
         table: predictions of one clip: frame, time_s (s), valence, arousal and, where there are any, face_found,
-            audio_present, gate_<name>_<label>.
+            audio_present, confidence, gate_<name>_<label>.
         media_facts: what is known of the file, copied into the result where JSON can hold it. These keys are looked
             at: duration_s, has_audio, audio_end_s (s; where the sound ends), loudness_dbfs (root mean square of the
             sound in dB relative to full scale).
@@ -36,21 +37,59 @@ def summarise(table: pd.DataFrame, media_facts: Mapping[str, object], caveats: S
     if table.empty:
         raise InputError("there are no predictions to summarise", remedy="does the file hold a video stream?")
     table = table.sort_values("time_s")
-    gates = [str(name) for name in table if str(name).startswith("gate_")]
     return {
         "frames": len(table),
         "duration_s": _plain(media_facts.get("duration_s", table["time_s"].iloc[-1])),
+        **_numbers(table),
+        "media": {str(name): _plain(value) for name, value in media_facts.items()},
+        "warnings": [*caveats, *_warnings(table, media_facts)],
+    }
+
+
+def summarise_people(tables: Sequence[pd.DataFrame], files: Sequence[str]) -> list[dict[str, object]]:
+    """One entry per person: number, file of the table, when the face was in view (first and last time in s, frames,
+    share of all frames), and the numbers of `summarise`.
+
+    `coverage.audio` is the share of frames in which the voice counts as theirs. Times are None for nobody in view.
+    """
+    entries = []
+    for number, (table, file) in enumerate(zip(tables, files, strict=True), start=1):
+        table = table.sort_values("time_s")
+        seen = table["time_s"][table["face_found"].to_numpy(bool)]
+        entries.append(
+            {
+                "person": number,
+                "file": file,
+                "first_s": float(seen.iloc[0]) if len(seen) else None,
+                "last_s": float(seen.iloc[-1]) if len(seen) else None,
+                "frames_in_view": len(seen),
+                "share_in_view": _share(table["face_found"]),
+                **_numbers(table),
+            }
+        )
+    return entries
+
+
+def _numbers(table: pd.DataFrame) -> dict[str, object]:
+    gates = [str(name) for name in table if str(name).startswith("gate_")]
+    return {
         "valence": _extremes(table, "valence"),
         "arousal": _extremes(table, "arousal"),
+        "confidence": _confidence(table),
         "coverage": {
             "predicted": _share(table[["valence", "arousal"]].notna().all(axis=1)),
             "face": _share(table["face_found"]) if "face_found" in table else None,
             "audio": _share(table["audio_present"]) if "audio_present" in table else None,
         },
         "mean_gates": {name.removeprefix("gate_"): _plain(table[name].mean()) for name in gates},
-        "media": {str(name): _plain(value) for name, value in media_facts.items()},
-        "warnings": [*caveats, *_warnings(table, media_facts)],
     }
+
+
+def _confidence(table: pd.DataFrame) -> dict[str, object]:
+    """Mean over all frames, and the share of them that is low; None for a table without."""
+    if "confidence" not in table:
+        return {"mean": None, "share_below_half": None}
+    return {"mean": _plain(table["confidence"].mean()), "share_below_half": _share(table["confidence"] < LOW)}
 
 
 def _warnings(table: pd.DataFrame, facts: Mapping[str, object]) -> Iterator[str]:

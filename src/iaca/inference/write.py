@@ -1,4 +1,4 @@
-"""What a video gives its owner: a table, a plot, an overlay video and a summary, under one name."""
+"""What a video gives its owner: tables, a plot, an overlay video and a summary, under one name."""
 
 from __future__ import annotations
 
@@ -9,44 +9,89 @@ from pathlib import Path
 from iaca.evaluation.style import png
 from iaca.faces import FaceConfig
 from iaca.files import replacing, write_text
-from iaca.inference.config import Drawing
+from iaca.inference.config import Drawing, People
 from iaca.inference.overlay import OverlayPainter
 from iaca.inference.plot import prediction_plot
 from iaca.inference.predictor import BOX, Analysis, Predictor
-from iaca.inference.summary import summarise
+from iaca.inference.summary import summarise, summarise_people
 from iaca.media import rewrite_movie
 
-VERSION = "1"
+VERSION = "2"
+FILES = "files"
 
 
 def analyse_video(
-    video: Path, model: Path, *, target: Path, folder: Path, name: str, drawing: Drawing, faces: FaceConfig
+    video: Path,
+    *models: Path,
+    target: Path,
+    folder: Path,
+    name: str,
+    drawing: Drawing,
+    faces: FaceConfig,
+    whom: People | None = None,
 ) -> None:
     """The engine's task: write NAME.csv, NAME.png and NAME.mp4 into `folder`, and the summary to `target`.
 
-    The summary comes last: where it is, the other files are whole.
+    With everyone asked for, there is a NAME.person1.csv, NAME.person2.csv, ... in place of NAME.csv. The summary comes
+    last: where it is, the other files are whole. It names them; those that an earlier summary of this name names, and
+    that are no longer made, are removed.
     """
-    predictor = _predictor(model, faces)
-    analysis = predictor.analyse(video)
-    analysis.table["clip"] = name
-    write_text(folder / f"{name}.csv", analysis.table.drop(columns=BOX).to_csv(index=False, float_format="%.6g"))
-    if drawing.plot:
-        with replacing(folder / f"{name}.png") as partial:
-            partial.write_bytes(png(prediction_plot(analysis.table, name)))
-    if drawing.overlay:
-        _overlay(video, folder / f"{name}.mp4", analysis, drawing)
+    whom = whom or People()
+    predictor = _predictor(models, faces)
+    analysis = predictor.analyse(video, whom)
+    tables = table_names(name, len(analysis.tables), whom)
+    for file, table in zip(tables, analysis.tables, strict=True):
+        table["clip"] = name
+        write_text(folder / file, table.drop(columns=BOX).to_csv(index=False, float_format="%.6g"))
+    drawn = _draw(video, analysis, folder, name, drawing)
+    _remove_others(folder, name, {*tables, *drawn})
     origin = predictor.origin()
     caveats = [origin["caveat"]] if origin["caveat"] else []
-    summary = {"name": name, "file": video.name, "model": origin, **summarise(analysis.table, analysis.facts, caveats)}
-    target.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    summary = {
+        "name": name,
+        "file": video.name,
+        FILES: [*tables, *drawn],
+        "model": origin,
+        **summarise(analysis.whole, analysis.facts, caveats),
+        "people": summarise_people(analysis.tables, tables),
+    }
+    target.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _overlay(video: Path, target: Path, analysis: Analysis, drawing: Drawing) -> None:
-    size = (analysis.media.width, analysis.media.height)
-    rewrite_movie(video, target, OverlayPainter(analysis.table, *size, drawing.overlay_width, drawing.trail_s))
+def table_names(name: str, people: int, whom: People) -> list[str]:
+    """File of each person's table."""
+    if whom.people == "main":
+        return [f"{name}.csv"]
+    return [f"{name}.person{number}.csv" for number in range(1, people + 1)]
+
+
+def _draw(video: Path, analysis: Analysis, folder: Path, name: str, drawing: Drawing) -> list[str]:
+    """What was asked for besides the tables: names of the files."""
+    drawn = []
+    if drawing.plot:
+        drawn.append(f"{name}.png")
+        with replacing(folder / drawn[-1]) as partial:
+            partial.write_bytes(png(prediction_plot(analysis.tables, name)))
+    if drawing.overlay:
+        drawn.append(f"{name}.mp4")
+        size = (analysis.media.width, analysis.media.height)
+        painter = OverlayPainter(analysis.tables, *size, drawing.overlay_width, drawing.trail_s)
+        rewrite_movie(video, folder / drawn[-1], painter)
+    return drawn
+
+
+def _remove_others(folder: Path, name: str, kept: set[str]) -> None:
+    """Remove what an earlier run wrote under this name: a person too many, a plot that is no longer wanted."""
+    try:
+        earlier = json.loads((folder / f"{name}.json").read_text(encoding="utf-8")).get(FILES, [])
+    except (OSError, ValueError, AttributeError):
+        return
+    for file in earlier:
+        if file not in kept and Path(file).name == file and file.startswith(f"{name}."):
+            (folder / file).unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=1)
-def _predictor(model: Path, faces: FaceConfig) -> Predictor:
-    """Kept: a worker analyses many videos with one model."""
-    return Predictor.load(model, faces=faces)
+def _predictor(models: tuple[Path, ...], faces: FaceConfig) -> Predictor:
+    """Kept: a worker analyses many videos with the same models."""
+    return Predictor.load(models, faces=faces)

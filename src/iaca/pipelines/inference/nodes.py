@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from iaca.faces.config import FaceConfig
 from iaca.inference.config import InferenceConfig
 
 
-def plan_inference(config: InferenceConfig, faces: FaceConfig, model: Path) -> dict[str, Task]:
+def plan_inference(config: InferenceConfig, faces: FaceConfig, models: list[Path]) -> dict[str, Task]:
     """One task per video of the input."""
     from iaca.inference.find import find_videos
     from iaca.inference.write import VERSION, analyse_video
@@ -21,30 +22,34 @@ def plan_inference(config: InferenceConfig, faces: FaceConfig, model: Path) -> d
     return {
         name: Task(
             analyse_video,
-            (video.absolute(), model.absolute()),
-            {"name": name, "drawing": config.drawing(), "faces": faces},
+            (video.absolute(), *(model.absolute() for model in models)),
+            {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},
             settings={"folder": output},
             version=VERSION,
         )
-        for name, video in find_videos(config.input).items()
+        for name, video in find_videos(config.input, output).items()
     }
 
 
 def summarise_inference(results: ClipPaths) -> pd.DataFrame:
-    """One row per video: frames, duration, means, coverage and warnings; a failed video has its reason."""
+    """One row per person of each video: frames, means, coverage and warnings; a failed video has its reason."""
     rows: list[dict[str, object]] = []
     for name, path in results.items():
         summary = json.loads(path.read_text())
-        rows.append(
-            {
-                "name": name,
-                "frames": summary["frames"],
-                "duration_s": summary["duration_s"],
-                "valence_mean": summary["valence"]["mean"],
-                "arousal_mean": summary["arousal"]["mean"],
-                **{f"{key}_coverage": value for key, value in summary["coverage"].items()},
-                "warnings": "; ".join(summary["warnings"]),
-            }
-        )
+        rows += [_row(name, summary, person) for person in summary["people"]]
     rows += [{"name": name, "frames": 0, "warnings": f"failed: {reason}"} for name, reason in results.failures.items()]
     return pd.DataFrame(rows)
+
+
+def _row(name: str, summary: dict[str, Any], person: dict[str, Any]) -> dict[str, object]:
+    return {
+        "name": name,
+        "person": person["person"],
+        "frames": summary["frames"],
+        "duration_s": summary["duration_s"],
+        "valence_mean": person["valence"]["mean"],
+        "arousal_mean": person["arousal"]["mean"],
+        "confidence_mean": person["confidence"]["mean"],
+        **{f"{key}_coverage": value for key, value in person["coverage"].items()},
+        "warnings": "; ".join(summary["warnings"]),
+    }
