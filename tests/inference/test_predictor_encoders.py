@@ -8,31 +8,20 @@ import pytest
 import skimage.data
 import torch
 from safetensors.torch import save_file
+from tiny_models import model_on
 
 from iaca.corpora.timeline import build_timeline
 from iaca.encoders import read_embedding
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embed import embed_file
-from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.identity import describe
 from iaca.encoders.registry import VISUAL
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, extract_faces_file
-from iaca.fusion import FusionModel, preset
 from iaca.inference import Predictor
 from iaca.media import extract_audio, read_audio_file, write_movie
-from iaca.training import TrainedModel
 from iaca.training.model_file import save_model
-from iaca.training.normalisation import Normalisation
 from iaca.training.predict import predict_clip
-
-
-def model_on(config: EmbeddingConfig) -> TrainedModel:
-    fusion = preset("concat", config.dim("audio"), config.dim("visual"), width=8)
-    there, values = np.ones(4, bool), np.zeros((4, 2), np.float32)
-    rows = (np.ones((4, config.dim(modality)), np.float32) for modality in ("audio", "visual"))
-    clip = ClipEmbedding(*rows, there, there, np.arange(4.0), values, values[:, :0])
-    return TrainedModel(fusion, FusionModel(fusion).state_dict(), Normalisation.fit({"a": clip}), describe(config))
 
 
 def save_weights(path: Path, seed: int) -> Path:

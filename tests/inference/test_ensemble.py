@@ -1,0 +1,91 @@
+"""Several models answer as their mean, know how far apart they are, and must share their encoders."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import model_on
+
+from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.embedding import ClipEmbedding
+from iaca.errors import InputError
+from iaca.inference import Predictor
+from iaca.inference.ensemble import join
+from iaca.inference.models import find_models
+from iaca.training.model_file import save_model
+from iaca.training.predict import BuiltModel, predict_clip
+
+CONFIG = EmbeddingConfig(device="cpu")
+
+
+def clip(steps: int = 12) -> ClipEmbedding:
+    rng = np.random.default_rng(0)
+    audio, visual = (rng.normal(size=(steps, CONFIG.dim(m))).astype(np.float32) for m in ("audio", "visual"))
+    there, labels = np.ones(steps, bool), np.zeros((steps, 2), np.float32)
+    return ClipEmbedding(audio, visual, there, there, np.arange(steps) / 10, labels, labels[:, :0])
+
+
+def members(*names: str) -> list[BuiltModel]:
+    return [BuiltModel.of(model_on(CONFIG, name, seed)) for seed, name in enumerate(names)]
+
+
+def test_one_model_answers_as_it_does_alone():
+    (model,), one = members("iaca"), clip()
+    alone, joint = predict_clip(model, one), join([model], [predict_clip(model, one)])
+    np.testing.assert_array_equal(joint.prediction.prediction, alone.prediction)
+    assert joint.spread is None
+    for name, weights in alone.gates.items():
+        np.testing.assert_array_equal(joint.prediction.gates[name], weights)
+    np.testing.assert_array_equal(joint.weights, alone.gates["modalities"])
+
+
+def test_several_answer_as_their_mean_and_tell_their_spread():
+    models, one = members("iaca", "iaca", "iaca"), clip()
+    said = [predict_clip(model, one) for model in models]
+    joint, values = join(models, said), np.stack([s.prediction for s in said])
+    np.testing.assert_allclose(joint.prediction.prediction, values.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(joint.spread, np.sqrt(values.var(axis=0, ddof=1).mean(axis=1)), atol=1e-6)
+    assert joint.prediction.gates["modalities"].sum(axis=1) == pytest.approx(1)
+
+
+def test_gates_that_not_all_have_are_left_out_and_dimensions_are_averaged_over_those_that_know_them():
+    models, one = members("iaca", "concat"), clip()
+    said = [predict_clip(model, one) for model in models]
+    half = replace(said[1], prediction=said[1].prediction * np.float32([1, np.nan]))
+    joint = join(models, [said[0], half])
+    assert joint.labels == {}
+    assert joint.weights is None
+    np.testing.assert_array_equal(joint.prediction.prediction[:, 1], said[0].prediction[:, 1])
+    np.testing.assert_allclose(joint.spread, np.abs(said[0].prediction - said[1].prediction)[:, 0] / 2**0.5, atol=1e-6)
+
+
+def test_models_of_other_encoders_do_not_answer_together(tmp_path: Path) -> None:
+    model = model_on(CONFIG)
+    for name in "ab":
+        save_model(model, tmp_path / f"{name}.safetensors")
+    other = replace(model, metadata={**model.metadata, "visual_version": "0"})
+    save_model(other, tmp_path / "c.safetensors")
+    with pytest.raises(InputError, match=r"c\.safetensors.*same encoders.*a\.safetensors"):
+        Predictor.load(tmp_path)
+    (tmp_path / "c.safetensors").unlink()
+    predictor = Predictor.load(tmp_path, "cpu")
+    assert len(predictor.members) == 2
+    assert predictor.origin()["members"] == "2"
+    assert "members" not in Predictor.load(tmp_path / "a.safetensors", "cpu").origin()
+
+
+def test_model_files_are_found_by_file_folder_pattern_list_and_newest_version(tmp_path: Path) -> None:
+    for name in ("runs/a.safetensors", "runs/b.safetensors", "runs/notes.txt", "m.x/1/m.x", "m.x/2/m.x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    a, b, newest = (tmp_path / name for name in ("runs/a.safetensors", "runs/b.safetensors", "m.x/2/m.x"))
+    assert find_models(a) == [a]
+    assert find_models(tmp_path / "runs") == [a, b]
+    assert find_models(str(tmp_path / "runs/*.safetensors")) == [a, b]
+    assert find_models(tmp_path / "m.x") == [newest]
+    assert find_models([b, tmp_path / "runs", tmp_path / "m.x"]) == [b, a, newest]
+    (tmp_path / "empty").mkdir()
+    for nothing in (tmp_path / "empty", tmp_path / "none", []):
+        with pytest.raises(InputError, match="no model"):
+            find_models(nothing)

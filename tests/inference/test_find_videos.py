@@ -1,0 +1,64 @@
+"""Videos are found by file, folder or pattern, whatever their names, and never overwritten."""
+
+from pathlib import Path
+
+import pytest
+
+from iaca.errors import InputError
+from iaca.inference.find import find_videos
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+NAMES = ["-dash.mp4", "two words.MOV", "Grüße 🎬.webm", "percent%41.mkv", "[1].avi", "a.b.mp4"]
+
+
+def test_a_folder_is_searched_to_its_bottom_for_any_name(tmp_path):
+    touch(tmp_path, *NAMES, "deep/er/x.ts", "notes.txt", ".hidden.mp4", "._resource.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    assert set(find_videos(str(tmp_path))) == {Path(name).stem for name in NAMES} | {"x"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_single_file_is_found_by_its_name(tmp_path, name):
+    touch(tmp_path, name)
+    assert find_videos(str(tmp_path / name)) == {Path(name).stem: tmp_path / name}
+
+
+def test_a_pattern_takes_what_it_matches(tmp_path, monkeypatch):
+    touch(tmp_path, "clips/-a.mp4", "clips/b 1.mp4", "clips/c.mov", "clips/more/d.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert set(find_videos("clips/*.mp4")) == {"-a", "b 1"}
+    assert set(find_videos("clips/**/*.mp4")) == {"-a", "b 1", "d"}
+    assert set(find_videos(str(tmp_path / "clips/?.mov"))) == {"c"}
+
+
+def test_videos_of_one_name_are_told_apart(tmp_path):
+    touch(tmp_path, "one/a.mp4", "two/a.mp4", "a.mov")
+    assert set(find_videos(str(tmp_path))) == {"one_a.mp4", "two_a.mp4", "a.mov"}
+
+
+def test_names_of_the_folders_own_files_are_not_taken(tmp_path):
+    touch(tmp_path, "failures.mp4", "a.mp4", "a.person2.mp4", "b.person1.mp4")
+    assert set(find_videos(str(tmp_path))) == {"failures.mp4", "a", "a.person2.mp4", "b.person1"}
+
+
+def test_results_are_no_videos_and_videos_are_no_results(tmp_path):
+    touch(tmp_path, "a.mp4", "out/a.mp4", "out/b.mp4")
+    assert find_videos(str(tmp_path), tmp_path / "out") == {"a": tmp_path / "a.mp4"}
+    assert set(find_videos(str(tmp_path / "out"), tmp_path)) == {"a", "b"}
+    for given in ("out/a.mp4", "out", "out/*.mp4"):
+        with pytest.raises(InputError, match=r"a\.mp4.*take this video's place"):
+            find_videos(str(tmp_path / given), tmp_path / "out")
+
+
+@pytest.mark.parametrize("given", ["none.mp4", "*.mp4", "."])
+def test_nothing_there_is_an_error_that_says_what_to_give(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"no video found.*folder or a pattern"):
+        find_videos(given)

@@ -1,0 +1,80 @@
+"""What lies in the folder afterwards: a table per person, and nothing that is no longer true."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import skimage.data
+from tiny_models import model_on
+
+from iaca.encoders.config import EmbeddingConfig
+from iaca.faces import FaceConfig
+from iaca.inference.config import Drawing, People
+from iaca.inference.write import analyse_video
+from iaca.media import write_movie
+from iaca.training.model_file import save_model
+
+BARE = Drawing(overlay=False, plot=False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of two people, and two models."""
+    folder = tmp_path_factory.mktemp("made")
+    face = skimage.data.astronaut()[:240, 110:330]
+    picture = np.concatenate([face, np.clip(face * 0.6, 0, 255).astype(np.uint8)], axis=1)
+    tone = 0.1 * np.sin(2 * np.pi * 200 * np.arange(12_000) / 16_000).astype(np.float32)
+    write_movie(folder / "two people.mp4", ((i / 10, picture) for i in range(7)), 10, tone, 16_000)
+    for seed in range(2):
+        save_model(model_on(EmbeddingConfig(), "iaca", seed), folder / f"{seed}.safetensors")
+    return folder
+
+
+def run(made: Path, folder: Path, models: int = 1, drawing: Drawing = BARE, **whom: object) -> dict[str, object]:
+    target = folder / "two people.json"
+    analyse_video(
+        made / "two people.mp4", *(made / f"{i}.safetensors" for i in range(models)), target=target, folder=folder,
+        name="two people", drawing=drawing, faces=FaceConfig(), whom=People.model_validate(whom),
+    )  # fmt: skip
+    return json.loads(target.read_text())
+
+
+def test_everyone_has_a_table_with_a_row_per_frame_and_an_entry_in_the_summary(made: Path, tmp_path: Path) -> None:
+    summary = run(made, tmp_path, drawing=Drawing(), people="all")
+    files = ["two people.person1.csv", "two people.person2.csv", "two people.png", "two people.mp4"]
+    assert summary["files"] == files
+    assert {p.name for p in tmp_path.iterdir()} == {*files, "two people.json"}
+    assert [(p["person"], p["file"], p["share_in_view"]) for p in summary["people"]] == [
+        (1, files[0], 1),
+        (2, files[1], 1),
+    ]
+    for file in files[:2]:
+        table = pd.read_csv(tmp_path / file)
+        assert table["frame"].tolist() == list(range(7))
+        assert table["confidence"].between(0, 1).all()
+    assert summary["confidence"]["mean"] == pytest.approx(
+        pd.read_csv(tmp_path / files[0])["confidence"].mean(), abs=1e-5
+    )
+
+
+def test_the_main_person_is_the_first_of_all_and_old_tables_go(made: Path, tmp_path: Path) -> None:
+    run(made, tmp_path, drawing=Drawing(overlay=False), people="all")
+    first = pd.read_csv(tmp_path / "two people.person1.csv")
+    (tmp_path / "two people.person9.csv").touch()  # somebody else's
+    summary = run(made, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"two people.csv", "two people.json", "two people.person9.csv"}
+    assert summary["files"] == ["two people.csv"]
+    main = pd.read_csv(tmp_path / "two people.csv")
+    pd.testing.assert_frame_equal(main[["valence", "arousal"]], first[["valence", "arousal"]], atol=1e-5)
+
+
+def test_two_models_give_their_mean_and_less_confidence(made: Path, tmp_path: Path) -> None:
+    both = run(made, tmp_path, models=2)
+    mean = pd.read_csv(tmp_path / "two people.csv")
+    run(made, tmp_path)
+    one = pd.read_csv(tmp_path / "two people.csv")
+    assert both["model"]["members"] == "2"
+    assert not np.allclose(mean["valence"], one["valence"], atol=1e-3)
+    assert (mean["confidence"] < one["confidence"]).all()

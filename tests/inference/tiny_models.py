@@ -1,0 +1,21 @@
+"""Untrained models for the tests of `iaca.inference`."""
+
+import numpy as np
+import torch
+
+from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.identity import describe
+from iaca.fusion import FusionModel, preset
+from iaca.training import TrainedModel
+from iaca.training.normalisation import Normalisation
+
+
+def model_on(config: EmbeddingConfig, name: str = "concat", seed: int = 0) -> TrainedModel:
+    """A narrow model on the embeddings of a configuration."""
+    torch.manual_seed(seed)
+    fusion = preset(name, config.dim("audio"), config.dim("visual"), width=8)
+    there, values = np.ones(4, bool), np.zeros((4, 2), np.float32)
+    rows = (np.ones((4, config.dim(modality)), np.float32) for modality in ("audio", "visual"))
+    clip = ClipEmbedding(*rows, there, there, np.arange(4.0), values, values[:, :0])
+    return TrainedModel(fusion, FusionModel(fusion).state_dict(), Normalisation.fit({"a": clip}), describe(config))
