@@ -12,9 +12,10 @@ from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.ensemble import join
+from iaca.inference.members import FusionMember
 from iaca.inference.models import find_models
 from iaca.training.model_file import save_model
-from iaca.training.predict import BuiltModel, predict_clip
+from iaca.training.predict import BuiltModel
 
 CONFIG = EmbeddingConfig(device="cpu")
 
@@ -26,13 +27,13 @@ def clip(steps: int = 12) -> ClipEmbedding:
     return ClipEmbedding(audio, visual, there, there, np.arange(steps) / 10, labels, labels[:, :0])
 
 
-def members(*names: str) -> list[BuiltModel]:
-    return [BuiltModel.of(model_on(CONFIG, name, seed)) for seed, name in enumerate(names)]
+def members(*names: str) -> list[FusionMember]:
+    return [FusionMember(BuiltModel.of(model_on(CONFIG, name, seed))) for seed, name in enumerate(names)]
 
 
 def test_one_model_answers_as_it_does_alone():
     (model,), one = members("iaca"), clip()
-    alone, joint = predict_clip(model, one), join([model], [predict_clip(model, one)])
+    alone, joint = model.predict(one), join([model], [model.predict(one)])
     np.testing.assert_array_equal(joint.prediction.prediction, alone.prediction)
     assert joint.spread is None
     for name, weights in alone.gates.items():
@@ -42,7 +43,7 @@ def test_one_model_answers_as_it_does_alone():
 
 def test_several_answer_as_their_mean_and_tell_their_spread():
     models, one = members("iaca", "iaca", "iaca"), clip()
-    said = [predict_clip(model, one) for model in models]
+    said = [model.predict(one) for model in models]
     joint, values = join(models, said), np.stack([s.prediction for s in said])
     np.testing.assert_allclose(joint.prediction.prediction, values.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(joint.spread, np.sqrt(values.var(axis=0, ddof=1).mean(axis=1)), atol=1e-6)
@@ -51,7 +52,7 @@ def test_several_answer_as_their_mean_and_tell_their_spread():
 
 def test_gates_that_not_all_have_are_left_out_and_dimensions_are_averaged_over_those_that_know_them():
     models, one = members("iaca", "concat"), clip()
-    said = [predict_clip(model, one) for model in models]
+    said = [model.predict(one) for model in models]
     half = replace(said[1], prediction=said[1].prediction * np.float32([1, np.nan]))
     joint = join(models, [said[0], half])
     assert joint.labels == {}
@@ -84,6 +85,7 @@ def test_model_files_are_found_by_file_folder_pattern_list_and_newest_version(tm
     assert find_models(tmp_path / "runs") == [a, b]
     assert find_models(str(tmp_path / "runs/*.safetensors")) == [a, b]
     assert find_models(tmp_path / "m.x") == [newest]
+    assert find_models(["zero_shot", a])[0].name == "zero_shot.json"
     assert find_models([b, tmp_path / "runs", tmp_path / "m.x"]) == [b, a, newest]
     (tmp_path / "empty").mkdir()
     for nothing in (tmp_path / "empty", tmp_path / "none", []):

@@ -156,6 +156,13 @@ def test_a_point_outside_the_circle_stays_on_its_rim():
     assert np.hypot(*dial.place(0.9, 0.9)) == pytest.approx(50)
 
 
+def test_the_kind_of_a_model_that_was_not_trained_is_written_on_every_frame():
+    plain, named = (OverlayPainter(table(), 640, 360, kind=kind)(grey(3)) for kind in ("", "zero-shot heuristic"))
+    changed = (plain != named).any(axis=2)
+    assert not changed[:360].any()
+    assert has_colour(named[464:, 240:376], canvas.AROUSAL)
+
+
 def test_a_table_of_two_clips_is_refused():
     with pytest.raises(InputError, match="2"):
         OverlayPainter(pd.concat([table(), table().assign(clip="b")]), 640, 360)

@@ -62,7 +62,7 @@ def test_a_model_of_another_version_or_of_bare_features_is_refused(tmp_path: Pat
 def test_a_video_is_embedded_as_the_corpus_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, seen = EmbeddingConfig(device="cpu"), []
     monkeypatch.setattr(
-        "iaca.inference.predictor.predict_clip", lambda built, clip: seen.append(clip) or predict_clip(built, clip)
+        "iaca.inference.members.predict_clip", lambda built, clip: seen.append(clip) or predict_clip(built, clip)
     )
     video, face = tmp_path / "video.mkv", skimage.data.astronaut()[:240, 80:400]
     tone = 0.1 * np.sin(2 * np.pi * 200 * np.arange(8000) / 16_000).astype(np.float32)

@@ -32,7 +32,7 @@ def infer(command: Command, given: Path, output: Path, *more: str, fails: bool =
 def test_real_clips_get_a_row_per_frame_a_plot_an_overlay_with_sound_and_a_summary(
     finished: Path, kedro: Command, tmp_path: Path
 ) -> None:
-    infer(kedro, MEDIA, tmp_path)
+    infer(kedro, MEDIA, tmp_path, "inference.model=data/06_models/iaca.safetensors")  # the model trained last
     for video in sorted(MEDIA.iterdir()):
         table = pd.read_csv(tmp_path / f"{video.stem}.csv")
         assert len(table) == len(frame_times(video)), video.name
@@ -89,11 +89,25 @@ def test_a_broken_video_costs_only_itself_and_a_rerun_does_only_what_is_new(
     assert (output / "notes.txt").exists()
 
 
-def test_without_a_model_it_says_what_to_do(finished: Path, tmp_path: Path) -> None:
+def test_a_fresh_project_predicts_by_the_heuristic_and_says_so_everywhere(finished: Path, tmp_path: Path) -> None:
+    command, out, video = runner(copy_project(tmp_path / "fresh")), tmp_path / "out", demo_video(finished)
+    said = infer(command, video, out)
+    assert "zero-shot heuristic" in said
+    summary = json.loads((out / f"{video.stem}.json").read_text())
+    assert summary["model"]["kind"] == "zero-shot heuristic"
+    assert summary["warnings"][0].startswith("HEURISTIC")
+    table = pd.read_csv(out / f"{video.stem}.csv")
+    assert (table.loc[table["face_found"], "gate_modalities_visual"] > 0.3).mean() > 0.9
+    pd.testing.assert_frame_equal(
+        Predictor.load("zero_shot").predict(video), table, check_dtype=False, atol=1e-5, rtol=1e-5
+    )
+
+
+def test_a_model_that_is_not_there_is_named(finished: Path, tmp_path: Path) -> None:
     command = runner(copy_project(tmp_path / "fresh"))
-    said = infer(command, demo_video(finished), tmp_path / "out", fails=True)
+    said = infer(command, demo_video(finished), tmp_path / "out", "inference.model=mine.safetensors", fails=True)
     assert "There is no model" in said
-    assert "inference.model=" in said
+    assert "mine.safetensors" in said
 
 
 def test_it_works_in_a_fresh_project_when_a_model_file_is_given(finished: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetErro
 from kedro_datasets._typing import JSONPreview
 
 from iaca.errors import InputError
+from iaca.inference.models import NAMED, find_models
 
 if TYPE_CHECKING:
     from iaca.training import TrainedModel
@@ -50,11 +51,12 @@ class ModelDataset(AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
 
 
 class ModelPath(AbstractDataset[NoReturn, list[Path]]):
-    """Where model files lie: a file, a Kedro-versioned folder, whose newest version is meant, or several models that
-    answer together: a folder of files, a glob pattern, or a list of any of these."""
+    """Where model files lie: a file, a Kedro-versioned folder, whose newest version is meant, the name of a model that
+    comes with the project, or several that answer together: a folder of files, a pattern, or a list of any of these."""
 
     def __init__(self, *, filepath: str | list[str], metadata: dict[str, Any] | None = None):
-        self._filepath = filepath
+        several = [filepath] if isinstance(filepath, str) else filepath
+        self._given = [_named(one) for one in several]
         self.metadata = metadata
 
     def load(self) -> list[Path]:
@@ -63,14 +65,12 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
         Raises:
             DatasetError: there is none; the message says how to get one.
         """
-        from iaca.inference.models import find_models
-
         try:
-            return find_models(self._filepath)
+            return find_models(self._given)
         except InputError as error:
             raise DatasetError(
-                f"There is no model at {error.file or self._filepath}. Train one with `kedro run`, or name a model "
-                "file: --params inference.model=FILE"
+                f"There is no model at {error.file}. Train one with `kedro run`, or name a model file: "
+                "--params inference.model=FILE. Without that parameter the zero-shot model is taken"
             ) from error
 
     def save(self, data: NoReturn) -> None:
@@ -84,4 +84,10 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
             return False
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return {"filepath": self._given}
+
+
+def _named(given: str) -> str:
+    """Kedro has laid a single path into the project, and with it a name such as `zero_shot`."""
+    path = Path(given)
+    return path.name if path.name in NAMED and not path.exists() else given

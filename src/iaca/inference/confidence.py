@@ -6,7 +6,9 @@
     e_m(t)      = max over s of q_m(s) * 2^(-|t - s| / 1 s)
     u_m(t)      = (1 / M + gate weight of m) / 2        (1 / M without a gate across the M modalities of the model)
     evidence(t) = sum over m of u_m e_m
-    confidence  = evidence / (1 + (spread / 0.2)^2); 0 where nothing is predicted
+    confidence  = own(t) evidence / (1 + (spread / 0.2)^2); 0 where nothing is predicted
+
+own(t) is how much a model says itself that its answer rests on (`zero_shot`); 1 for those that say nothing.
 
 ramp(x; a, b) is 0 up to a, 1 from b, straight between; an unknown cue counts as good. The spread is that of several
 models: root mean square, over the dimensions, of the standard deviation between them; a single model has none.
@@ -43,6 +45,7 @@ def confidence(
     modalities: Sequence[str],
     weights: NDArray[np.floating] | None,
     spread: NDArray[np.floating] | None,
+    own: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float32]:
     """The confidence (t,) of a clip's predictions, in [0, 1].
 
@@ -51,6 +54,7 @@ def confidence(
         modalities: "audio", "visual" or both: what the model reads.
         weights: (t, 2) of voice and face in the gate across them; None for a model without one.
         spread: (t,) between models, on the scale of valence and arousal; None for a single model.
+        own: (t,) in [0, 1] what the models say themselves; None where they say nothing.
     """
     given = [quality(clip, modality) for modality in modalities]
     worth = np.stack([lasting(q, clip.time_s) for q in given], axis=1)
@@ -60,6 +64,8 @@ def confidence(
     value = (shares * worth).sum(axis=1)
     if spread is not None:
         value = value / (1 + (np.asarray(spread, np.float64) / SPREAD) ** 2)
+    if own is not None:
+        value = value * own
     observed = clip.audio_present | clip.face_found
     return np.where(observed, value.clip(0, 1), 0.0).astype(np.float32)
 

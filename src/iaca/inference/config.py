@@ -43,8 +43,8 @@ class InferenceConfig(Drawing, People):
         input: a media file, a folder of them, or a glob pattern.
         output: folder for NAME.csv (NAME.person1.csv, ... with `people: all`), NAME.json and, if asked for, NAME.png
             and NAME.mp4.
-        model: model file, or several that answer together: a list, a folder or a glob pattern; None takes the one the
-            project trained last.
+        model: model file, the name of one that comes with the project, or several that answer together: a list, a
+            folder or a glob pattern; None is `zero_shot`.
     """
 
     input: str = Field(min_length=1)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iaca.evaluation.events import MODALITIES
-from iaca.training.predict import BuiltModel, ClipPrediction
+from iaca.inference.members import Member
+from iaca.training.predict import ClipPrediction
 
 Labels = Mapping[str, tuple[str, ...]]
 FloatArray = NDArray[np.float32]
@@ -26,6 +27,8 @@ class Joint:
             that were trained for it; None where no dimension has two.
         weights: (t, 2) of voice and face: mean of the gates across the modalities; None without one.
         modalities: what at least one member reads.
+        evidence: (t,) in [0, 1]: mean over the members that say themselves how much their answer rests on; None where
+            none does.
     """
 
     prediction: ClipPrediction
@@ -33,23 +36,30 @@ class Joint:
     spread: FloatArray | None
     weights: FloatArray | None
     modalities: tuple[str, ...]
+    evidence: FloatArray | None
 
 
-def join(members: Sequence[BuiltModel], said: Sequence[ClipPrediction]) -> Joint:
+def join(members: Sequence[Member], said: Sequence[ClipPrediction]) -> Joint:
     """Put the predictions of one clip by each of the members together."""
-    labels = _common([member.model.gate_labels for member in members])
+    labels = _common([member.gate_labels for member in members])
     gates = {name: np.asarray(np.mean([one.gates[name] for one in said], axis=0), np.float32) for name in labels}
     values = np.stack([one.prediction for one in said])  # (members, t, 2)
     prediction = said[0].prediction if len(said) == 1 else _mean(values)
     across = [gates[name] for name, parts in labels.items() if parts == MODALITIES]
-    read = {modality for member in members for modality in member.model.config.modalities}
+    read = {modality for member in members for modality in member.modalities}
     return Joint(
         ClipPrediction(prediction, gates, said[0].observed),
         labels,
         _spread(values),
         np.asarray(np.mean(across, axis=0), np.float32) if across else None,
         tuple(modality for modality in MODALITIES if modality in read),
+        _evidence(said),
     )
+
+
+def _evidence(said: Sequence[ClipPrediction]) -> FloatArray | None:
+    known = [one.evidence for one in said if one.evidence is not None]
+    return np.asarray(np.mean(known, axis=0), np.float32) if known else None
 
 
 def _common(labels: Sequence[Labels]) -> Labels:

@@ -9,11 +9,17 @@ from pathlib import Path
 from iaca.errors import InputError
 
 SUFFIX = ".safetensors"
-_REMEDY = f"give a model file, a list of them, a folder that holds some ({SUFFIX}), or a pattern"
+ZERO_SHOT = "zero_shot"
+NAMED = {ZERO_SHOT: Path(__file__).parent / "zero_shot/zero_shot.json"}
+"""Models that come with the project."""
+_REMEDY = (
+    f"give a model file, a list of them, a folder that holds some ({SUFFIX}), a pattern, or {ZERO_SHOT}; "
+    "`kedro run` trains models into data/06_models"
+)
 
 
 def find_models(given: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The files behind a path, a pattern or a list of these, in the order given and each once.
+    """The files behind a name, a path, a pattern or a list of these, in the order given and each once.
 
     A folder of versions (`NAME/<version>/NAME`, as the training pipeline writes) is its newest version; any other
     folder is all model files directly in it, by name.
@@ -30,6 +36,8 @@ def find_models(given: str | Path | Iterable[str | Path]) -> list[Path]:
 
 def _files(given: str) -> list[Path]:
     path = Path(given)
+    if not path.exists() and given in NAMED:
+        return [NAMED[given]]
     if path.is_file():
         return [path]
     if path.is_dir():

@@ -35,6 +35,7 @@ class OverlayPainter:
         width, height: of the frames, in px.
         min_width: smaller frames are enlarged to this width, so that the text can be read.
         trail_s: how much of the past the dial shows, in s.
+        kind: what the model is, written on every frame where it is none that was trained.
 
     Attributes:
         size: (width, height) of the painted frames in px, both even as H.264 wants them.
@@ -51,6 +52,7 @@ class OverlayPainter:
         height: int,
         min_width: int = 640,
         trail_s: float = 2.0,
+        kind: str = "",
     ):
         self._tracks = [DrawnTrack.of(one) for one in ([table] if isinstance(table, pd.DataFrame) else table)]
         self._trail_s, self._numbered = trail_s, len(self._tracks) > 1
@@ -59,7 +61,7 @@ class OverlayPainter:
         self._unit = self.picture[0] / panel.WIDTH
         self._row_height = _even(panel.HEIGHT * self._unit)
         self._panels = [
-            PersonPanel(track, self.picture[0], self._row_height, number if self._numbered else None)
+            PersonPanel(track, self.picture[0], self._row_height, number if self._numbered else None, kind)
             for number, track in enumerate(self._tracks[:ROWS], start=1)
         ]
         self.size = (self.picture[0], self.picture[1] + len(self._panels) * self._row_height)

@@ -22,15 +22,16 @@ class PersonPanel:
         track: what to show.
         width, height: of the row in px.
         number: shown with the person's colour where there are several people; None where there is one.
+        kind: what the model is; nothing is written where it is empty.
     """
 
-    def __init__(self, track: DrawnTrack, width: int, height: int, number: int | None = None):
+    def __init__(self, track: DrawnTrack, width: int, height: int, number: int | None = None, kind: str = ""):
         self._track, self._number, self._size = track, number, (width, height)
         self._unit = width / WIDTH
         self._dial = Dial(66 * self._unit, 60 * self._unit, 50 * self._unit, self._unit)
         alone = track.gates is None and track.confidence is None
         self._meter_right = _RIGHT if alone else _METER_RIGHT
-        self._empty = self._background()
+        self._empty = self._background(kind)
 
     def clear(self, panel: Image) -> None:
         """The row without any values."""
@@ -94,7 +95,7 @@ class PersonPanel:
         canvas.text(panel, f"{value:.2f}", _RIGHT * u, 98 * u, 18 * u, shade, bold=True, align="right")
         canvas.bar(panel, _COLUMN * u, 104 * u, (_COLUMN + value * (_RIGHT - _COLUMN)) * u, 111 * u, shade)
 
-    def _background(self) -> Image:
+    def _background(self, kind: str) -> Image:
         u, right = self._unit, self._meter_right
         panel = np.full((self._size[1], self._size[0], 3), canvas.PANEL, np.uint8)
         self._dial.draw_face(panel)
@@ -112,4 +113,5 @@ class PersonPanel:
             canvas.bar(panel, _COLUMN * u, 104 * u, _RIGHT * u, 111 * u, canvas.RAISED)
         if self._number is not None:
             self._badge(panel, in_view=False)
+        canvas.text(panel, kind, right * u, 117 * u, 13 * u, canvas.AROUSAL, align="right")
         return panel

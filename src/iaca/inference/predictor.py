@@ -21,13 +21,15 @@ from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_peopl
 from iaca.inference.confidence import confidence
 from iaca.inference.config import People
 from iaca.inference.ensemble import join
+from iaca.inference.members import TRAINED, Member, load_member
 from iaca.inference.models import check_alike, find_models
 from iaca.inference.voice import attribute
 from iaca.media import AudioTrack, MediaInfo, extract_audio, probe, read_audio_file
-from iaca.training.model_file import load_model
-from iaca.training.predict import BuiltModel, predict_clip, prediction_table
+from iaca.training.predict import prediction_table
 
 BOX = ["x0", "y0", "x1", "y1"]
+ORIGIN = {"kind": TRAINED, "preset": "", "corpus": "", "caveat": "", "data_fingerprint": ""}
+"""What is said of a model in every summary, and what that is of a model that does not know."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,12 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Predictor:
-    """One trained model, or several that answer together, with the encoders they were trained on.
+    """One model, or several that answer together, with the encoders they were made for.
 
-    Predictor.load("model.safetensors").predict("video.mp4")
+    Predictor.load("zero_shot").predict("video.mp4")
     """
 
-    members: tuple[BuiltModel, ...]
+    members: tuple[Member, ...]
     embedding: EmbeddingConfig
     faces: FaceConfig
 
@@ -77,8 +79,8 @@ class Predictor:
         """Read model files and build what they need.
 
         Args:
-            model_path: a file, a list of them, a folder of them or a glob pattern. Of several, the prediction is the
-                mean, and their spread lowers the confidence.
+            model_path: a file, a list of them, a folder of them, a glob pattern, or the name of a model that comes
+                with the project. Of several, the prediction is the mean, and their spread lowers the confidence.
             device: of the networks; "auto" takes a GPU where there is one.
             faces: how faces are found.
 
@@ -87,17 +89,18 @@ class Predictor:
                 on others than the rest.
         """
         paths = find_models(model_path)
-        trained = [load_model(path) for path in paths]
-        check_alike(paths, [model.metadata for model in trained])
-        embedding = _embedding(paths[0], trained[0].metadata, device)
-        members = tuple(BuiltModel.of(model, pick_device(device)) for model in trained)
+        members = tuple(load_member(path, pick_device(device)) for path in paths)
+        check_alike(paths, [member.metadata for member in members])
+        embedding = _embedding(paths[0], members[0].metadata, device)
         return cls(members, embedding, faces or FaceConfig())
 
     def origin(self) -> dict[str, str]:
-        """What the model is and which corpus it learned from, with the caveat of that corpus; of several models, what
-        each of them says once, joined by "; ", and how many there are."""
-        keys = ("preset", "corpus", "caveat", "data_fingerprint")
-        said = {key: dict.fromkeys(member.metadata.get(key, "") for member in self.members) for key in keys}
+        """What the model is and which corpus it learned from, with the caveat of either; of several models, what each
+        of them says once, joined by "; ", and how many there are."""
+        said = {
+            key: dict.fromkeys(member.metadata.get(key, other) for member in self.members)
+            for key, other in ORIGIN.items()
+        }
         facts = {key: "; ".join(filter(None, values)) for key, values in said.items()}
         return facts if len(self.members) == 1 else {**facts, "members": str(len(self.members))}
 
@@ -146,9 +149,9 @@ class Predictor:
                 yield embed(table, jpegs, audio, None, self.embedding, shared)
 
     def _table(self, name: str, clip: ClipEmbedding, box: np.ndarray) -> pd.DataFrame:
-        joint = join(self.members, [predict_clip(member, clip) for member in self.members])
+        joint = join(self.members, [member.predict(clip) for member in self.members])
         table = prediction_table(name, clip, joint.prediction, joint.labels)
-        sure = confidence(clip, joint.modalities, joint.weights, joint.spread)
+        sure = confidence(clip, joint.modalities, joint.weights, joint.spread, joint.evidence)
         sure[table[["valence", "arousal"]].isna().all(axis=1)] = 0.0
         table.insert(list(table).index("arousal") + 1, "confidence", sure)
         table[BOX] = box

@@ -10,6 +10,7 @@ from iaca.evaluation.style import png
 from iaca.faces import FaceConfig
 from iaca.files import replacing, write_text
 from iaca.inference.config import Drawing, People
+from iaca.inference.members import TRAINED
 from iaca.inference.overlay import OverlayPainter
 from iaca.inference.plot import prediction_plot
 from iaca.inference.predictor import BOX, Analysis, Predictor
@@ -43,9 +44,9 @@ def analyse_video(
     for file, table in zip(tables, analysis.tables, strict=True):
         table["clip"] = name
         write_text(folder / file, table.drop(columns=BOX).to_csv(index=False, float_format="%.6g"))
-    drawn = _draw(video, analysis, folder, name, drawing)
-    _remove_others(folder, name, {*tables, *drawn})
     origin = predictor.origin()
+    drawn = _draw(video, analysis, folder, name, drawing, "" if origin["kind"] == TRAINED else origin["kind"])
+    _remove_others(folder, name, {*tables, *drawn})
     caveats = [origin["caveat"]] if origin["caveat"] else []
     summary = {
         "name": name,
@@ -65,17 +66,17 @@ def table_names(name: str, people: int, whom: People) -> list[str]:
     return [f"{name}.person{number}.csv" for number in range(1, people + 1)]
 
 
-def _draw(video: Path, analysis: Analysis, folder: Path, name: str, drawing: Drawing) -> list[str]:
-    """What was asked for besides the tables: names of the files."""
+def _draw(video: Path, analysis: Analysis, folder: Path, name: str, drawing: Drawing, kind: str) -> list[str]:
+    """What was asked for besides the tables, with the kind of a model that was not trained: names of the files."""
     drawn = []
     if drawing.plot:
         drawn.append(f"{name}.png")
         with replacing(folder / drawn[-1]) as partial:
-            partial.write_bytes(png(prediction_plot(analysis.tables, name)))
+            partial.write_bytes(png(prediction_plot(analysis.tables, f"{name} ({kind})" if kind else name)))
     if drawing.overlay:
         drawn.append(f"{name}.mp4")
         size = (analysis.media.width, analysis.media.height)
-        painter = OverlayPainter(analysis.tables, *size, drawing.overlay_width, drawing.trail_s)
+        painter = OverlayPainter(analysis.tables, *size, drawing.overlay_width, drawing.trail_s, kind)
         rewrite_movie(video, folder / drawn[-1], painter)
     return drawn
 

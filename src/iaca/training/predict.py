@@ -34,11 +34,13 @@ class ClipPrediction:
             trained for is NaN.
         gates: name -> (t, k) float32 weights that sum to one.
         observed: (t,) bool, at least one modality was there.
+        evidence: (t,) float32 in [0, 1], how much the answer rests on, of a model that says so itself.
     """
 
     prediction: FloatArray
     gates: dict[str, FloatArray]
     observed: NDArray[np.bool_]
+    evidence: FloatArray | None = None
 
 
 @dataclass(frozen=True)

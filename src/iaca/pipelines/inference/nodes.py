@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pandas as pd
 from iaca.engine import ClipPaths, Task
 from iaca.faces.config import FaceConfig
 from iaca.inference.config import InferenceConfig
+from iaca.inference.models import NAMED
+
+log = logging.getLogger(__name__)
 
 
 def plan_inference(config: InferenceConfig, faces: FaceConfig, models: list[Path]) -> dict[str, Task]:
@@ -18,6 +22,8 @@ def plan_inference(config: InferenceConfig, faces: FaceConfig, models: list[Path
     from iaca.inference.find import find_videos
     from iaca.inference.write import VERSION, analyse_video
 
+    if set(models) & set(NAMED.values()):
+        log.warning("inference.model is a zero-shot heuristic, no trained model (docs/zero_shot.md)")
     output = Path(config.output)
     return {
         name: Task(

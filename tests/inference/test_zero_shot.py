@@ -1,0 +1,170 @@
+"""The zero-shot model: where expressions lie, what a voice adds, and what absence and silence do."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from zero_shot_clips import MODEL, clip
+
+from iaca.encoders.visual.mini_xception import EXPRESSIONS
+from iaca.errors import InputError
+from iaca.inference import Predictor
+from iaca.inference.models import NAMED
+from iaca.inference.zero_shot.clock import durations, two_sided
+from iaca.inference.zero_shot.config import CLASSES
+from iaca.inference.zero_shot.model import ZeroShot
+from iaca.training.predict import prediction_table
+
+STEPS = np.arange(100)
+QUADRANTS = {"happy": (1, 1), "angry": (-1, 1), "fear": (-1, 1), "disgust": (-1, 1), "sad": (-1, -1)}
+
+
+def middle(made, column: int) -> float:
+    return float(MODEL.predict(made).prediction[50, column])
+
+
+def test_the_classes_are_those_of_the_encoder() -> None:
+    assert CLASSES == EXPRESSIONS
+
+
+@pytest.mark.parametrize("expression", QUADRANTS)
+def test_an_expression_lands_in_its_quadrant(expression: str) -> None:
+    said = MODEL.predict(clip(expression, sound=False)).prediction
+    assert (np.sign(said) == QUADRANTS[expression]).all()
+
+
+def test_expressions_keep_their_order() -> None:
+    valence, arousal = ({name: middle(clip(name, sound=False), i) for name in CLASSES} for i in range(2))
+    assert sorted(valence, key=valence.__getitem__) == [
+        "disgust", "sad", "angry", "fear", "surprise", "neutral", "happy",
+    ]  # fmt: skip
+    assert min(arousal["fear"], arousal["surprise"]) > 0.6
+    assert arousal["sad"] < -0.25 < 0.25 > abs(arousal["neutral"])
+    assert max(abs(valence["neutral"]), abs(arousal["neutral"])) < 0.01
+
+
+def test_an_undecided_face_lies_between_its_expressions() -> None:
+    ends = [middle(clip(name, sound=False), 0) for name in ("happy", "sad")]
+    between = middle(clip({"happy": 0.5, "sad": 0.5}, sound=False), 0)
+    assert between == pytest.approx(sum(ends) / 2, abs=0.02)
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [
+    ("level_db_mean", 14.0, 26.0), ("pitch_mean", 0.2, 0.8), ("level_motion", 1.0, 2.2),
+])  # fmt: skip
+def test_a_voice_above_its_own_level_raises_arousal_and_leaves_valence(name: str, low: float, high: float) -> None:
+    moved = clip(voice={name: np.where(STEPS < 50, low, high)})
+    said = MODEL.predict(moved).prediction
+    assert said[75:90, 1].min() > said[10:25, 1].max() + 0.1
+    np.testing.assert_allclose(said[:, 0], MODEL.predict(clip()).prediction[:, 0], atol=1e-6)
+
+
+def test_it_is_the_speakers_own_level_that_counts() -> None:
+    quiet, loud = (clip(voice={"level_db_mean": level, "pitch_mean": level / 20}) for level in (5.0, 30.0))
+    np.testing.assert_allclose(MODEL.predict(quiet).prediction, MODEL.predict(loud).prediction, atol=1e-6)
+
+
+def test_silence_is_no_calm_voice() -> None:
+    talking = np.where((STEPS // 10) % 3 < 2, 1.0, 0.0)
+    low = {"level_db_mean": np.where(talking > 0, 20.0, -30.0), "voiced_share": 0.6 * talking}
+    paused = MODEL.predict(clip("fear", low, {"voice_activity": talking, "snr_estimate": 25.0 * talking}))
+    np.testing.assert_allclose(paused.prediction[20:80, 1], middle(clip("fear"), 1), atol=0.02)
+    silent = MODEL.predict(clip(face=False, cues={"voice_activity": 0.0}))
+    assert (silent.prediction == 0).all()
+    assert (silent.evidence == 0).all()
+
+
+def test_without_a_face_the_voice_speaks_alone_and_with_less_confidence() -> None:
+    voice = {"level_db_mean": np.linspace(10.0, 30.0, 100)}
+    both, alone = (MODEL.predict(clip("happy", voice, face=face)) for face in (True, False))
+    assert (alone.prediction[:, 0] == 0).all()
+    assert alone.prediction[85, 1] > 0.1 > -0.1 > alone.prediction[15, 1]
+    assert (alone.evidence < both.evidence).all()
+    np.testing.assert_allclose(alone.gates["modalities"][50], (1, 0), atol=1e-6)
+    assert 0.05 < both.gates["modalities"][50, 0] < 0.5
+
+
+def test_poor_cues_cost_trust_and_unknown_ones_do_not() -> None:
+    good, poor = clip("happy"), clip("happy", cues={"face_sharpness": 1.5, "face_size": 20.0})
+    assert MODEL.predict(poor).evidence[50] < MODEL.predict(good).evidence[50]
+    assert MODEL.predict(poor).gates["modalities"][50, 0] > MODEL.predict(good).gates["modalities"][50, 0]
+    unknown = clip("happy", cues=dict.fromkeys(["face_sharpness", "face_size", "face_contrast"], np.nan))
+    np.testing.assert_array_equal(MODEL.predict(unknown).prediction, MODEL.predict(good).prediction)
+
+
+def test_a_face_that_never_moves_is_taken_for_rest_in_a_long_video_more_than_in_a_short_one() -> None:
+    short, long = (middle(clip("sad", steps=steps, rate=5.0, sound=False), 0) for steps in (60, 3000))
+    assert short < long < -0.3
+
+
+def test_the_answer_hangs_on_seconds_and_not_on_frames() -> None:
+    slow, fast = (
+        MODEL.predict(clip({"happy": moment, "sad": 1 - moment}, steps=len(moment), rate=rate, sound=False)).prediction
+        for rate, moment in ((10.0, (np.arange(40) < 20) * 1.0), (50.0, (np.arange(200) < 100) * 1.0))
+    )
+    np.testing.assert_allclose(slow[5:35:10], fast[25:175:50], atol=0.06)
+
+
+def test_nothing_is_carried_over_a_gap() -> None:
+    there = (STEPS < 20) | (STEPS > 95)
+    gone = MODEL.predict(clip("happy", face=there, sound=True, cues={"voice_activity": 0.0})).prediction[:, 0]
+    assert gone[10] > 0.6
+    assert np.abs(gone[56:59]).max() < 0.05
+    jump = replace(clip("happy", face=STEPS < 50, sound=False), time_s=STEPS / 25 + 60.0 * (STEPS >= 50))
+    assert np.abs(MODEL.predict(jump).prediction[50:]).max() < 1e-6
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_values_are_bounded_finite_and_the_same_again(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    steps = int(rng.integers(0, 60))
+    wild = clip(steps=steps, face=rng.random(steps) < 0.5, sound=rng.random(steps) < 0.5)
+    wild.visual[:] = rng.normal(0, 30, wild.visual.shape)
+    wild.audio[:] = rng.normal(0, 30, wild.audio.shape)
+    wild.quality[:] = np.where(rng.random(wild.quality.shape) < 0.2, np.nan, rng.normal(0, 20, wild.quality.shape))
+    table, again = (prediction_table("a", wild, MODEL.predict(wild), MODEL.gate_labels) for _ in range(2))
+    assert table.equals(again)
+    observed = (table["face_found"] | table["audio_present"]).to_numpy(bool)
+    said = table.loc[observed, ["valence", "arousal"]].to_numpy()
+    assert np.isfinite(said).all()
+    assert (np.abs(said) <= 1).all()
+    assert table.loc[~observed, ["valence", "arousal"]].isna().all(axis=None)
+    gates = table.loc[observed, ["gate_modalities_audio", "gate_modalities_visual"]]
+    np.testing.assert_allclose(gates.sum(axis=1), 1, atol=1e-5)
+    evidence = MODEL.predict(wild).evidence
+    assert ((evidence >= 0) & (evidence < 1)).all()
+
+
+def test_the_kernel_is_the_sum_it_claims_to_be() -> None:
+    rng = np.random.default_rng(0)
+    times, values = np.cumsum(rng.random(30)), rng.normal(size=(30, 3))
+    weights = np.exp(-np.abs(times[:, None] - times) / 0.4)
+    np.testing.assert_allclose(two_sided(values, times, 0.4), weights @ values)
+    np.testing.assert_allclose(durations(np.array([0.0, 0.1, 0.2, 9.0]), 0.2), [0.1, 0.1, 0.15, 0.2])
+
+
+def test_it_is_loaded_by_name_says_what_it_is_and_takes_numbers_of_ones_own(tmp_path: Path) -> None:
+    origin = Predictor.load("zero_shot").origin()
+    assert origin["kind"] == "zero-shot heuristic"
+    assert "HEURISTIC" in origin["caveat"]
+    rules = json.loads(NAMED["zero_shot"].read_text())
+    rules["face"]["coordinates"]["happy"] = [-1, 0]
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps(rules))
+    assert Predictor.load(own).origin()["preset"] == "own"
+    assert ZeroShot.read(own).predict(clip("happy")).prediction[50, 0] < -0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [("{", "not a JSON file"), ("{}", "not the rules"), (None, "there is no model")]
+)
+def test_a_faulty_file_of_rules_is_named(tmp_path: Path, text: str | None, problem: str) -> None:
+    own = tmp_path / "own.json"
+    if text is not None:
+        own.write_text(text)
+    with pytest.raises(InputError, match=rf"own\.json: .*{problem}"):
+        Predictor.load(own)
