@@ -1,0 +1,82 @@
+"""`python -m iaca.web`: the page on which a person drops a video. Stop it with Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import ModuleType
+
+from pydantic import ValidationError
+
+from iaca.errors import InputError
+from iaca.web.config import WebConfig
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve the page until it is stopped; gives 1 where it can't start."""
+    try:
+        config = WebConfig(**vars(_parser().parse_args(arguments)))
+        _serve(config)
+    except (InputError, ValidationError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    fields = WebConfig.model_fields
+    parser = argparse.ArgumentParser(prog="python -m iaca.web", description="The web page of iaca, on this machine.")
+    parser.add_argument("--model", default=fields["model"].default, help="model file (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=fields["port"].default, help="port of 127.0.0.1 (%(default)s)")
+    parser.add_argument("--max-mb", type=int, default=fields["max_mb"].default, help="largest upload (%(default)s MB)")
+    parser.add_argument(
+        "--max-seconds", type=float, default=fields["max_seconds"].default, help="longest video (%(default)s s)"
+    )
+    return parser
+
+
+def _serve(config: WebConfig) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with everything removed
+    root = Path(tempfile.mkdtemp(prefix="iaca-web-"))
+    try:
+        _serve_from(root, config)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _serve_from(root: Path, config: WebConfig) -> None:
+    from iaca.inference.models import find_models
+    from iaca.web.sessions import Sessions
+    from iaca.web.worker import Worker
+
+    worker = Worker([path.absolute() for path in find_models(config.model)], root / "scratch")
+    sessions = Sessions(root, worker, config.max_seconds)
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(sessions.uploads)}  # read on import
+    try:
+        page_module = _page()
+        page = page_module.build_page(sessions, worker.start(), config)
+        address = page_module.launch(page, sessions, config)
+        print(f"iaca is at {address} (this machine only); Ctrl-C stops it and removes what was uploaded", flush=True)  # noqa: T201
+        threading.Event().wait()
+    finally:
+        sessions.close()
+
+
+def _page() -> ModuleType:
+    try:
+        from iaca.web import page
+    except ModuleNotFoundError as error:
+        raise InputError(f"the package {error.name} is missing", remedy="pip install -e '.[web]'") from error
+    return page
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The page itself: where a video is dropped, what it says meanwhile, and the result."""
+
+from __future__ import annotations
+
+import html
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from iaca.errors import InputError
+from iaca.web.config import WebConfig
+from iaca.web.result import model_words, read_result
+from iaca.web.sessions import Sessions
+from iaca.web.worker import Job
+
+STATIC = Path(__file__).parent / "static"
+FONT, FIXED_FONT = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # the machine's own: nothing is fetched
+EVERY_S = 0.5
+"""How often the page is told how far a video is."""
+
+Shown = tuple[str, dict[str, Any]]  # what is said, and the result ({} for none)
+
+
+def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) -> gr.Blocks:
+    """The page for a model of this origin (`Predictor.origin`)."""
+    idle_s = 60 * config.idle_minutes
+    with gr.Blocks(title="iaca", analytics_enabled=False, delete_cache=(idle_s, idle_s)) as page:
+        gr.HTML(_head(origin, config))
+        drop = gr.File(label="Drop a video here", file_types=["video"], elem_id="drop", height=130)
+        said = gr.HTML(elem_id="said")
+        result = gr.HTML(
+            {}, html_template=_static("result.html"), js_on_load=_static("traces.js"), elem_id="result",
+            apply_default_css=False,
+        )  # fmt: skip
+        job = gr.State(None)
+
+        def receive(upload: str, request: gr.Request) -> tuple[None, str, dict[str, Any], Job | None]:
+            try:
+                return None, _busy("Waiting"), {}, sessions.receive(_session(request), Path(upload))
+            except InputError as error:
+                return None, _error(error), {}, None
+
+        def analyse(taken: Job | None, request: gr.Request) -> Iterator[Shown]:
+            if taken is None:  # the error stays; a generator that yields nothing would blank it
+                yield gr.skip(), gr.skip()
+            else:
+                yield from _analysing(sessions, _session(request), taken)
+
+        def forget(request: gr.Request) -> None:
+            sessions.end(_session(request))
+
+        # Received without a queue: two pages may have dropped the same file, of which Gradio keeps only one. Analysed
+        # without Gradio's limit: `sessions` does one video at a time and knows who waits.
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
+        received = drop.upload(receive, drop, [drop, said, result, job], queue=False, **quiet)
+        received.then(analyse, job, [said, result], concurrency_limit=None, **quiet)
+        page.unload(forget)
+    return page
+
+
+def launch(page: gr.Blocks, sessions: Sessions, config: WebConfig) -> str:
+    """Serve the page on this machine alone, in the background; gives its address."""
+    _, address, _ = page.queue().launch(
+        server_name="127.0.0.1", server_port=config.port, share=False, max_file_size=config.max_mb * 2**20,
+        theme=gr.themes.Base(font=FONT, font_mono=FIXED_FONT), css=_static("page.css"), footer_links=[],
+        allowed_paths=[str(sessions.results)], prevent_thread_lock=True, quiet=True, ssr_mode=False, pwa=False,
+        enable_monitoring=False,
+    )  # fmt: skip
+    return str(address)
+
+
+def _analysing(sessions: Sessions, session: str, job: Job) -> Iterator[Shown]:
+    """Says how far the analysis is, and at last shows its result or the error that its owner should read."""
+    failure: list[Exception] = []
+
+    def run() -> None:
+        try:
+            sessions.analyse(session, job)
+        except Exception as error:  # noqa: BLE001  raised again where the page can show it
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    start = time.monotonic()
+    while thread.is_alive():
+        yield _busy(_stage(sessions, job), time.monotonic() - start), {}
+        thread.join(EVERY_S)
+    if not job.folder.exists():  # another video has been dropped, or the page was closed
+        return
+    try:
+        if failure:
+            raise failure[0]
+        yield "", read_result(job.folder, job.name)
+    except InputError as error:
+        yield _error(error), {}
+
+
+def _stage(sessions: Sessions, job: Job) -> str:
+    if ahead := sessions.ahead(job):
+        return f"Waiting for {ahead} other video{'s' if ahead > 1 else ''}"
+    if (job.folder / f"{job.name}.csv").exists():
+        return "Step 2 of 2: drawing the overlay"
+    return "Step 1 of 2: looking at the face, listening to the sound"
+
+
+def _session(request: gr.Request) -> str:
+    return request.session_hash or "none"
+
+
+def _head(origin: dict[str, str], config: WebConfig) -> str:
+    name, caveat = model_words(origin)
+    return (
+        '<div class="iaca-head"><h1>Valence and arousal of a video</h1>'
+        f"<p>The video stays on this machine, and is removed when this page is closed. Up to {config.max_mb} MB and "
+        f"{config.max_seconds:g} s.</p></div>"
+        f'<p class="iaca-model"><b>Model: {html.escape(name)}</b>{html.escape(caveat)}</p>'
+    )
+
+
+def _busy(words: str, seconds: float = 0) -> str:
+    passed = f" ({seconds:.0f} s)" if seconds >= 1 else ""
+    return f'<div class="iaca-busy" role="status"><span>{words}{passed}</span><i></i></div>'
+
+
+def _error(error: InputError) -> str:
+    place = f"{html.escape(Path(error.file).name)}: " if error.file else ""
+    remedy = html.escape(error.remedy or "")
+    remedy = f"What helps: {remedy}." if remedy else ""
+    return f'<div class="iaca-error" role="alert"><b>{place}{html.escape(error.problem)}.</b>{remedy}</div>'
+
+
+def _static(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")

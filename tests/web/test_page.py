@@ -1,0 +1,156 @@
+"""The page as a person uses it: in a browser, with a real clip, on a machine that lets nothing out."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tiny_model import ORIGIN, save_tiny_model
+
+from browser import needs_chromium, tab
+from iaca.media import frame_times, probe
+from project import ROOT, environment
+from servers import free_port
+from shared import SHARED, needs_shared
+
+pytestmark = [pytest.mark.slow, needs_chromium, needs_shared("media")]
+CLIP = SHARED / "media/single_face.mp4"
+PATIENCE_S = 120  # of a busy machine
+TATTLE = """import os, sys
+def tell(event, words):
+    address = words[1] if event == "socket.connect" else None
+    if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        open(os.environ["TATTLE"], "a").write(f"{address}\\n")
+sys.addaudithook(tell)
+"""
+VIDEO = "document.querySelector('video.overlay')"
+CURSOR = "Number(document.querySelector('.cursor').dataset.time)"
+
+
+@dataclass(frozen=True)
+class Server:
+    """The running page, its temporary folder, and the file in which any connection to elsewhere is noted."""
+
+    port: int
+    temporary: Path
+    tattle: Path
+    process: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("web")
+    model, log, port = save_tiny_model(folder / "tiny.safetensors"), folder / "log", free_port()
+    (folder / "hook").mkdir()
+    (folder / "hook/sitecustomize.py").write_text(TATTLE)
+    (folder / "temporary").mkdir()
+    words = [sys.executable, "-m", "iaca.web", "--model", str(model), "--port", str(port)]
+    words += ["--max-mb", "1", "--max-seconds", "3"]
+    own = {"TMPDIR": str(folder / "temporary"), "TATTLE": str(folder / "tattle")}
+    own["PYTHONPATH"] = f"{folder / 'hook'}{os.pathsep}{ROOT / 'src'}"
+    with log.open("w") as output:
+        process = subprocess.Popen(words, env={**environment(ROOT), **own}, stdout=output, stderr=output)
+    try:
+        wait_for(lambda: "iaca is at" in log.read_text() or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+        yield Server(port, folder / "temporary", folder / "tattle", process)
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Any]:
+    with tab() as opened:
+        opened.set_default_timeout(1000 * PATIENCE_S)
+        opened.goto(f"http://127.0.0.1:{server.port}/")
+        opened.wait_for_selector("#drop input[type=file]", state="attached")
+        yield opened
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def drop(page: Any, file: Path) -> None:
+    page.set_input_files("#drop input[type=file]", file)
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_dropped_video_gets_an_overlay_traces_tied_to_it_and_a_table(
+    server: Server, page: Any, tmp_path: Path
+) -> None:
+    said = page.inner_text(".iaca-model")
+    assert "iaca, trained on no corpus" in said
+    assert ORIGIN["caveat"][1:] in said
+    drop(page, CLIP)
+    page.wait_for_selector(".iaca-result:not([hidden])")
+    page.wait_for_function(f"{VIDEO}.readyState >= 2")
+    overlay = next(path for path in files(server.temporary) if path.suffix == ".mp4")
+    assert probe(overlay).has_audio
+    assert page.evaluate(CURSOR) == 0
+    page.click("button.play")
+    page.wait_for_function(f"{CURSOR} > 0.4")
+    page.click("button.play")
+    page.wait_for_function(f"{VIDEO}.paused && Math.abs({CURSOR} - {VIDEO}.currentTime) < 0.05")
+    box, times = page.locator(".traces").bounding_box(), frame_times(CLIP)
+    page.mouse.click(box["x"] + 46 + 0.75 * (box["width"] - 58), box["y"] + 60)
+    page.wait_for_function(f"!{VIDEO}.seeking && Math.abs({CURSOR} - {VIDEO}.currentTime) < 0.01")
+    assert page.evaluate(f"{VIDEO}.currentTime") == pytest.approx(0.75 * times[-1], abs=0.05)
+    with page.expect_download() as download:
+        page.click("text=CSV")
+    download.value.save_as(tmp_path / "table.csv")
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert download.value.suggested_filename == "single_face.csv"
+    assert len(table) == len(times)
+    assert {"valence", "arousal", "gate_modalities_audio", "gate_modalities_visual"} <= set(table)
+    row = table[table["time_s"] <= 0.75 * times[-1] + 1e-3].iloc[-1]
+    assert f"valence {row['valence']:+.2f}".replace("-", "−") in page.inner_text(".now").replace("\n", " ")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+    wait_for(lambda: files(server.temporary / next(server.temporary.iterdir()) / "results") == [])
+
+
+def test_what_cannot_be_analysed_is_refused_with_what_helps(page: Any, tmp_path: Path) -> None:
+    (tmp_path / "letter.mp4").write_text("Dear model, how do I feel?")
+    drop(page, tmp_path / "letter.mp4")
+    page.wait_for_selector(".iaca-error >> text=letter.mp4: this is no video that can be read")
+    page.wait_for_timeout(1000)
+    assert "What helps: drop a video file that plays on this machine" in page.inner_text(".iaca-error")
+    drop(page, SHARED / "media/no_face.mp4")
+    page.wait_for_selector(".iaca-error >> text=the video is 4 s long, and this page takes 3 s at most")
+    drop(page, SHARED / "media/face_noface.mov")
+    page.wait_for_selector("text=/exceed the maximum allowed size/")
+    assert page.is_hidden(".iaca-result")
+
+
+def test_it_listens_on_this_machine_alone_and_asks_nobody_else(server: Server) -> None:
+    ours = f":{server.port:04X}"
+    lines = [line for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+    sockets = [(address, state) for _, address, _, state, *_ in map(str.split, lines) if address.endswith(ours)]
+    listening = {address for address, state in sockets if state == "0A"}
+    assert listening == {f"0100007F:{server.port:04X}"}
+    assert not server.tattle.exists(), server.tattle.read_text()
+
+
+def test_stopped_in_the_midst_of_a_video_it_leaves_no_file(server: Server, page: Any) -> None:
+    drop(page, CLIP)
+    page.wait_for_selector("text=Step 1 of 2")
+    assert files(server.temporary)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(timeout=PATIENCE_S) == 0
+    assert list(server.temporary.iterdir()) == []

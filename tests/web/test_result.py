@@ -1,0 +1,98 @@
+"""What the page shows is what inference wrote."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from iaca.errors import InputError
+from iaca.inference.summary import summarise
+from iaca.web.config import WebConfig
+from iaca.web.result import model_words, read_result
+
+
+def write(folder, table: pd.DataFrame, caveat: str = "a caveat"):
+    table.to_csv(folder / "clip.csv", index=False)
+    summary = {"model": {"caveat": caveat}, **summarise(table, {"has_audio": True}, [caveat])}
+    (folder / "clip.json").write_text(json.dumps(summary))
+    (folder / "clip.mp4").write_bytes(b"")
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    time_s = np.arange(100) / 25
+    return pd.DataFrame(
+        {
+            "frame": np.arange(100),
+            "time_s": time_s,
+            "valence": np.where(time_s < 0.4, np.nan, -0.5),
+            "arousal": np.where(time_s < 0.4, np.nan, 0.25),
+            "face_found": time_s >= 2,
+            "audio_present": True,
+            "gate_modalities_audio": 0.625,
+            "gate_modalities_visual": 0.375,
+        }
+    )
+
+
+def test_a_value_per_frame_and_none_where_there_is_no_prediction(tmp_path, table):
+    write(tmp_path, table)
+    result = read_result(tmp_path, "clip")
+    assert result["time_s"] == pytest.approx(table["time_s"])
+    assert result["traces"]["valence"][:11] == [None] * 10 + [-0.5]
+    assert set(result["traces"]) == {"valence", "arousal", "audio", "visual"}
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_the_stretch_without_a_face_and_the_tiles(tmp_path, table):
+    write(tmp_path, table)
+    result = read_result(tmp_path, "clip")
+    assert result["absent"] == [{"label": "no face", "start_s": 0.0, "end_s": 2.0}]
+    assert [tile["value"] for tile in result["tiles"]] == ["−0.50", "+0.25", "62 %", "50 %"]
+
+
+def test_only_files_that_are_there_are_offered_and_the_table_comes_first(tmp_path, table):
+    write(tmp_path, table)
+    files = read_result(tmp_path, "clip")["files"]
+    assert [file["name"] for file in files] == ["clip.csv", "clip.mp4", "clip.json"]
+    assert files[0]["address"].endswith("/clip.csv")
+
+
+def test_without_gates_and_with_confidence(tmp_path, table):
+    write(tmp_path, table.drop(columns=["gate_modalities_audio", "gate_modalities_visual"]).assign(confidence=0.8))
+    result = read_result(tmp_path, "clip")
+    assert set(result["traces"]) == {"valence", "arousal", "confidence"}
+    assert [tile["label"] for tile in result["tiles"]] == ["mean valence", "mean arousal", "frames with a face"]
+
+
+def test_the_models_caveat_is_not_said_twice_and_a_missing_face_comes_with_what_helps(tmp_path, table):
+    write(tmp_path, table.assign(face_found=False))
+    warnings = " ".join(read_result(tmp_path, "clip")["warnings"])
+    assert "a caveat" not in warnings
+    assert "No face in any frame." in warnings
+    assert "from the sound alone" in warnings
+    assert "a tenth of the picture" in warnings
+
+
+def test_a_video_in_which_nothing_was_found_is_an_error_with_a_remedy(tmp_path, table):
+    write(tmp_path, table.assign(valence=np.nan, arousal=np.nan, face_found=False, audio_present=False))
+    with pytest.raises(InputError, match=r"neither a face nor sound.*Remedy: drop a video"):
+        read_result(tmp_path, "clip")
+
+
+def test_a_model_without_a_caveat_still_gets_one():
+    assert model_words({"preset": "iaca", "corpus": "demo", "caveat": "it is a toy"}) == (
+        "iaca, trained on demo",
+        "It is a toy",
+    )
+    name, caveat = model_words({})
+    assert name == "a model of your own"
+    assert caveat
+
+
+def test_parameters_refuse_what_cannot_be_meant():
+    with pytest.raises(ValueError, match="max_mb"):
+        WebConfig(max_mb=0)
+    with pytest.raises(ValueError, match="port"):
+        WebConfig(port=80)
