@@ -27,19 +27,25 @@ needs_chromium = pytest.mark.skipif(
 
 
 @contextmanager
-def tab(width: int = 1280, height: int = 1000, scale: float = 1) -> Iterator[Any]:
-    """A page (playwright) of `width` x `height` px; on leaving, every request of it must have gone to this machine."""
+def tab(strangers: str = "fail") -> Iterator[Any]:
+    """A tab (a playwright page). What it asks of other machines fails the test or, with "block", gets no answer."""
     from playwright.sync_api import sync_playwright
 
     asked: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         try:
-            page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
+            page = browser.new_page(viewport={"width": 1440, "height": 1000})
             page.on("request", lambda request: asked.append(request.url))
+            if strangers == "block":
+                page.route(lambda url: not local(url), lambda route: route.abort())
             yield page
         finally:
             browser.close()
-    local = ("127.0.0.1", "localhost", None)  # None: data: and blob:, which ask nobody
     assert asked, "no page was opened"
-    assert [url for url in asked if urlsplit(url.removeprefix("blob:")).hostname not in local] == []
+    assert strangers == "block" or [url for url in asked if not local(url)] == []
+
+
+def local(url: str) -> bool:
+    """Whether an address is on this machine; those without a host (data:) ask nobody."""
+    return urlsplit(url.removeprefix("blob:")).hostname in ("127.0.0.1", "localhost", None)

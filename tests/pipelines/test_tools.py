@@ -1,45 +1,14 @@
-"""kedro-viz, the notebooks and Jupyter, as a user starts them."""
+"""The notebooks and Jupyter, as a user starts them."""
 
 import json
 from pathlib import Path
 
 import pytest
-from kedro.framework.project import pipelines
-from kedro.framework.startup import bootstrap_project
 
 from project import Command
 from servers import free_port, serving
 
 pytestmark = pytest.mark.slow
-LAYERS = ["raw", "intermediate", "primary", "feature", "model_input", "models", "model_output", "reporting"]
-PICTURES = {"comparison_figure", "learning_curve_figure", "affect_plane_figure", "traces_figure", "gates_figure"}
-TABLES = {"clips", "corpus_summary", "events", "training_index", "predictions", "comparison", "per_video", "embeddings"}
-
-
-def test_kedro_viz_shows_every_pipeline_layer_and_preview(finished: Path, tmp_path: Path) -> None:
-    bootstrap_project(finished)
-    port = free_port()
-    words = ("kedro", "viz", "run", "--no-browser", "--env", "test", "--port", str(port))
-    with serving(finished, tmp_path / "viz.log", *words) as fetch:
-        graph = fetch(f"http://127.0.0.1:{port}/api/main")
-        assert {p["id"] for p in graph["pipelines"]} == set(pipelines)
-        assert graph["layers"] == LAYERS
-        nodes = {node["name"]: node["id"] for node in graph["nodes"]}
-        for name in PICTURES | {"faces"}:
-            details = fetch(f"http://127.0.0.1:{port}/api/nodes/{nodes[name]}")
-            assert details["preview_type"] == "ImagePreview", name
-            assert details["preview"], name
-        for name in TABLES:
-            details = fetch(f"http://127.0.0.1:{port}/api/nodes/{nodes[name]}")
-            assert details["preview"]["data"], name
-        for name in ("metrics", "headline", "model"):
-            assert fetch(f"http://127.0.0.1:{port}/api/nodes/{nodes[name]}")["preview"], name
-
-
-def test_kedro_viz_builds_a_static_page(finished: Path, kedro: Command) -> None:
-    kedro("kedro", "viz", "build", "--include-previews")
-    assert (finished / "build/index.html").exists()
-    assert (finished / "build/api/main").exists()
 
 
 @pytest.mark.parametrize("notebook", sorted(p.name for p in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb")))

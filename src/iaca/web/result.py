@@ -43,7 +43,7 @@ def read_result(folder: Path, name: str) -> dict[str, Any]:
             for suffix, label in FILES.items()
             if (folder / f"{name}{suffix}").exists()
         ],
-        "time_s": _plain(table["time_s"], 4),
+        "time_s": _plain(table["time_s"]),
         "traces": {trace: _plain(table[column]) for trace, column in _columns(table).items()},
         "absent": _absent(table),
         "tiles": _tiles(summary),
@@ -65,7 +65,7 @@ def _columns(table: pd.DataFrame) -> dict[str, str]:
     return columns | ({"confidence": "confidence"} if "confidence" in table else {})
 
 
-def _plain(values: pd.Series, digits: int = 3) -> list[float | None]:
+def _plain(values: pd.Series, digits: int = 5) -> list[float | None]:
     return [None if np.isnan(value) else round(value, digits) for value in values.to_numpy(float).tolist()]
 
 
