@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(config: WebConfig) -> None:
+    _require_free(config.port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with everything removed
     root = Path(tempfile.mkdtemp(prefix="iaca-web-"))
     try:
@@ -59,7 +61,7 @@ def _serve_from(root: Path, config: WebConfig) -> None:
 
     worker = Worker([path.absolute() for path in find_models(config.model)], root / "scratch")
     sessions = Sessions(root, worker, config.max_seconds)
-    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(sessions.uploads)}  # read on import
+    _prepare_gradio(sessions.uploads)
     try:
         page_module = _page()
         page = page_module.build_page(sessions, worker.start(), config)
@@ -68,6 +70,25 @@ def _serve_from(root: Path, config: WebConfig) -> None:
         threading.Event().wait()
     finally:
         sessions.close()
+
+
+def _require_free(port: int) -> None:
+    """Refuse a port that is taken at once, and not after the model has been loaded."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(
+                f"port {port} can't be used ({error.strerror})", remedy="name another: --port N"
+            ) from error
+
+
+def _prepare_gradio(uploads: Path) -> None:
+    """What Gradio reads when it is imported: no usage data, uploads in our folder, no proxy on the way to itself."""
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(uploads)}
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
 
 
 def _page() -> ModuleType:

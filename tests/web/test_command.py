@@ -1,0 +1,27 @@
+"""The command that starts the page says at once why it can't."""
+
+import socket
+
+import pytest
+
+from iaca.web.__main__ import main
+
+
+def test_a_missing_model_a_taken_port_and_a_wrong_number_are_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # the test process keeps its own
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["--model", str(tmp_path / "none"), "--port", str(port)]) == 1
+        assert f"port {port} can't be used" in capsys.readouterr().err
+    assert main(["--model", str(tmp_path / "none"), "--port", str(port)]) == 1
+    assert "there is no model here" in capsys.readouterr().err
+    assert main(["--max-mb", "0"]) == 1
+    assert "max_mb" in capsys.readouterr().err
+
+
+def test_help_names_every_limit(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert {"--model", "--port", "--max-mb", "--max-seconds"} <= set(capsys.readouterr().out.split())
