@@ -15,7 +15,7 @@ class WebConfig(Parameters):
         model: as of `iaca.inference.Predictor`: a file, a folder, a pattern or a name; by default the zero-shot model.
         port: of 127.0.0.1; the page listens nowhere else.
         max_mb: largest upload, in MiB.
-        max_seconds: longest video, in s. A processor core takes a third of the video's length and more for each.
+        max_seconds: longest video, in s.
         idle_minutes: uploads that nobody asked to analyse are removed after this time.
     """
 
