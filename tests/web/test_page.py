@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import skimage.data
 from tiny_model import ORIGIN, save_tiny_model
 
 from browser import needs_chromium, tab
-from iaca.media import frame_times, probe
+from iaca.media import frame_times, probe, write_movie
 from project import ROOT, environment
 from servers import free_port
-from shared import SHARED, needs_shared
+from shared import SHARED
 
-pytestmark = [pytest.mark.slow, needs_chromium, needs_shared("media")]
-CLIP = SHARED / "media/single_face.mp4"
+pytestmark = [pytest.mark.slow, needs_chromium]
+REAL = SHARED / "media/single_face.mp4"
 PATIENCE_S = 120  # of a busy machine
 TATTLE = """import os, sys
 def tell(event, words):
@@ -32,6 +34,17 @@ sys.addaudithook(tell)
 """
 VIDEO = "document.querySelector('video.overlay')"
 CURSOR = "Number(document.querySelector('.cursor').dataset.time)"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real clip where there is one, else a portrait that stands still over a tone."""
+    if REAL.exists():
+        return REAL
+    target, face = tmp_path_factory.mktemp("clip") / "single_face.mp4", skimage.data.astronaut()[:240, 80:400]
+    tone = 0.1 * np.sin(2 * np.pi * 200 * np.arange(32_000) / 16_000).astype(np.float32)
+    write_movie(target, ((i / 20, face) for i in range(40)), 20, tone, 16_000)
+    return target
 
 
 @dataclass(frozen=True)
@@ -92,12 +105,12 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_a_dropped_video_gets_an_overlay_traces_tied_to_it_and_a_table(
-    server: Server, page: Any, tmp_path: Path
+    server: Server, page: Any, clip: Path, tmp_path: Path
 ) -> None:
     said = page.inner_text(".iaca-model")
     assert "iaca, trained on no corpus" in said
     assert ORIGIN["caveat"][1:] in said
-    drop(page, CLIP)
+    drop(page, clip)
     page.wait_for_selector(".iaca-result:not([hidden])")
     page.wait_for_function(f"{VIDEO}.readyState >= 2")
     overlay = next(path for path in files(server.temporary) if path.suffix == ".mp4")
@@ -107,8 +120,8 @@ def test_a_dropped_video_gets_an_overlay_traces_tied_to_it_and_a_table(
     page.wait_for_function(f"{CURSOR} > 0.4")
     page.click("button.play")
     page.wait_for_function(f"{VIDEO}.paused && Math.abs({CURSOR} - {VIDEO}.currentTime) < 0.05")
-    box, times = page.locator(".traces").bounding_box(), frame_times(CLIP)
-    page.mouse.click(box["x"] + 46 + 0.75 * (box["width"] - 58), box["y"] + 60)
+    width, times = page.locator(".traces").bounding_box()["width"], frame_times(clip)
+    page.locator(".traces").click(position={"x": 46 + 0.75 * (width - 58), "y": 60})
     page.wait_for_function(f"!{VIDEO}.seeking && Math.abs({CURSOR} - {VIDEO}.currentTime) < 0.01")
     assert page.evaluate(f"{VIDEO}.currentTime") == pytest.approx(0.75 * times[-1], abs=0.05)
     with page.expect_download() as download:
@@ -132,9 +145,11 @@ def test_what_cannot_be_analysed_is_refused_with_what_helps(page: Any, tmp_path:
     page.wait_for_selector(".iaca-error >> text=letter.mp4: this is no video that can be read")
     page.wait_for_timeout(1000)
     assert "What helps: drop a video file that plays on this machine" in page.inner_text(".iaca-error")
-    drop(page, SHARED / "media/no_face.mp4")
+    write_movie(tmp_path / "long.mp4", ((i / 2, np.zeros((48, 64, 3), np.uint8)) for i in range(8)), 2)
+    drop(page, tmp_path / "long.mp4")
     page.wait_for_selector(".iaca-error >> text=the video is 4 s long, and this page takes 3 s at most")
-    drop(page, SHARED / "media/face_noface.mov")
+    (tmp_path / "large.mp4").write_bytes(bytes(2**20 + 1))
+    drop(page, tmp_path / "large.mp4")
     page.wait_for_selector("text=/exceed the maximum allowed size/")
     assert page.is_hidden(".iaca-result")
 
@@ -148,8 +163,8 @@ def test_it_listens_on_this_machine_alone_and_asks_nobody_else(server: Server) -
     assert not server.tattle.exists(), server.tattle.read_text()
 
 
-def test_stopped_in_the_midst_of_a_video_it_leaves_no_file(server: Server, page: Any) -> None:
-    drop(page, CLIP)
+def test_stopped_in_the_midst_of_a_video_it_leaves_no_file(server: Server, page: Any, clip: Path) -> None:
+    drop(page, clip)
     page.wait_for_selector("text=Step 1 of 2")
     assert files(server.temporary)
     server.process.send_signal(signal.SIGTERM)
