@@ -78,17 +78,30 @@ def until(condition) -> None:
     raise AssertionError("it did not come to pass")
 
 
-def test_an_upload_is_taken_out_of_gradios_folder_and_removed_when_it_is_done(sessions, worker, second):
+def test_an_upload_is_removed_when_it_is_done(sessions, worker, second):
     job = sessions.receive("a", upload(sessions, second, "my clip.MP4"))
     assert job.name == "my clip"
     assert job.video.name == "upload.mp4"
-    assert list(sessions.uploads.iterdir()) == []
     worker.go.set()
     sessions.analyse("a", job)
+    assert list(sessions.uploads.iterdir()) == []
     assert [path.name for path in job.folder.iterdir()] == ["my clip.csv"]
     sessions.end("a")
     assert list(sessions.results.iterdir()) == []
     assert worker.stops == 0
+
+
+def test_two_pages_that_drop_the_same_video_share_its_upload_until_both_are_done(sessions, worker, second):
+    given = upload(sessions, second, "same.mp4")
+    first, other = (sessions.receive(name, given) for name in "ab")
+    worker.go.set()
+    sessions.analyse("a", first)
+    assert given.exists()
+    assert other.video.exists()
+    sessions.end("b")
+    assert list(sessions.uploads.iterdir()) == []
+    with pytest.raises(InputError, match=r"upload is gone.*drop the video again"):
+        sessions.receive("c", given)
 
 
 def test_a_name_from_the_browser_never_leads_out_of_the_folder(sessions, second):
@@ -145,7 +158,7 @@ def test_another_video_in_the_same_page_takes_the_place_of_the_one_at_work(sessi
     old = sessions.receive("a", upload(sessions, second, "old.mp4"))
     thread, failures = in_background(sessions, "a", old)
     until(lambda: worker.order == ["old"])
-    new = sessions.receive("a", upload(sessions, second, "new.mp4"))
+    new = sessions.receive("a", upload(sessions, second, "old.mp4"))  # the same again, under its own name
     thread.join(30)
     assert failures
     assert not old.folder.exists()

@@ -53,8 +53,8 @@ def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) ->
         def forget(request: gr.Request) -> None:
             sessions.end(_session(request))
 
-        # Received without a queue: two pages may have dropped the same file, of which Gradio keeps only one. Analysed
-        # without Gradio's limit: `sessions` does one video at a time and knows who waits.
+        # Received without a queue: what is wrong is told at once. Analysed without Gradio's limit: `sessions` does one
+        # video at a time and knows who waits.
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
         received = drop.upload(receive, drop, [drop, said, result, job], queue=False, **quiet)
         received.then(analyse, job, [said, result], concurrency_limit=None, **quiet)

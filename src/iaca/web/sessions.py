@@ -29,6 +29,7 @@ class Sessions:
         self.uploads, self.results, self.scratch = (root / name for name in ("uploads", "results", "scratch"))
         self._root, self._worker, self._max_seconds = root, worker, max_seconds
         self._waiting, self._change = list[tuple[str, Job]](), threading.Condition()  # the first of them is at work
+        self._held = dict[Path, Path]()  # job's folder -> upload, which may be that of another job too
         for folder in (self.uploads, self.results, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -38,13 +39,12 @@ class Sessions:
         Raises:
             InputError: it is no video, or too long.
         """
-        self.end(session)
         folder = self._folder(session) / uuid.uuid4().hex
         folder.mkdir(parents=True)
         video = folder / f"upload{upload.suffix.lower()}"
-        shutil.move(upload, video)
-        shutil.rmtree(upload.parent, ignore_errors=True)  # Gradio gives each upload a folder of its own
         try:
+            self._take(upload, video)
+            self._clear(session, keep=folder)  # after that: the same video again would go with its predecessor
             self._check(video, upload.name)
         except InputError:
             self.end(session)
@@ -69,6 +69,7 @@ class Sessions:
                 self._waiting.pop(0)
                 self._change.notify_all()
             job.video.unlink(missing_ok=True)
+            self._release(job.folder)
 
     def ahead(self, job: Job) -> int:
         """How many videos are to be done before this one."""
@@ -77,21 +78,43 @@ class Sessions:
 
     def end(self, session: str) -> None:
         """Stop what the session has at work, and remove its files."""
-        with self._change:
-            if self._waiting and self._waiting[0][0] == session:
-                self._worker.stop()
-                shutil.rmtree(self.scratch, ignore_errors=True)
-                self.scratch.mkdir()
-            shutil.rmtree(self._folder(session), ignore_errors=True)
+        self._clear(session)
+        shutil.rmtree(self._folder(session), ignore_errors=True)
 
     def close(self) -> None:
         """Stop the worker and remove everything."""
         self._worker.stop()
         shutil.rmtree(self._root, ignore_errors=True)
 
+    def _clear(self, session: str, keep: Path | None = None) -> None:
+        """Stop what the session has at work, and remove the folders of its jobs but one."""
+        with self._change:
+            if self._waiting and self._waiting[0][0] == session:
+                self._worker.stop()
+                shutil.rmtree(self.scratch, ignore_errors=True)
+                self.scratch.mkdir()
+            for folder in set(self._folder(session).glob("*")) - {keep}:
+                shutil.rmtree(folder, ignore_errors=True)
+                self._release(folder)
+
     def _folder(self, session: str) -> Path:
         """Named by a digest: the session's own name comes from the browser."""
         return self.results / hashlib.sha256(session.encode()).hexdigest()[:24]
+
+    def _take(self, upload: Path, video: Path) -> None:
+        with self._change:
+            try:
+                video.hardlink_to(upload)
+            except FileNotFoundError as error:
+                raise InputError("the upload is gone", upload.name, remedy="drop the video again") from error
+            self._held[video.parent] = upload
+
+    def _release(self, folder: Path) -> None:
+        """Remove the upload of a job, unless another job holds the same. It lies in a folder of its own."""
+        with self._change:
+            upload = self._held.pop(folder, None)
+            if upload and upload not in self._held.values():
+                shutil.rmtree(upload.parent, ignore_errors=True)
 
     def _check(self, video: Path, name: str) -> None:
         try:
