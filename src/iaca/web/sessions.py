@@ -6,6 +6,7 @@ import hashlib
 import math
 import shutil
 import threading
+import time
 import uuid
 from pathlib import Path
 
@@ -84,7 +85,11 @@ class Sessions:
     def close(self) -> None:
         """Stop the worker and remove everything."""
         self._worker.stop()
-        shutil.rmtree(self._root, ignore_errors=True)
+        for _ in range(50):  # the server still runs: a file that comes while its folder goes needs another round
+            shutil.rmtree(self._root, ignore_errors=True)
+            if not self._root.exists():
+                return
+            time.sleep(0.1)
 
     def _clear(self, session: str, keep: Path | None = None) -> None:
         """Stop what the session has at work, and remove the folders of its jobs but one."""

@@ -58,8 +58,7 @@ class Worker:
         """
         if self._process is None or not self._process.is_alive():
             self.start()
-        self._pipe.send(job)
-        self._answer()
+        self._answer(job)
 
     def stop(self) -> None:
         """End the process at once, with whatever it is doing."""
@@ -67,8 +66,10 @@ class Worker:
             self._process.kill()
             self._process.join()
 
-    def _answer(self) -> Any:
+    def _answer(self, job: Job | None = None) -> Any:
         try:
+            if job is not None:
+                self._pipe.send(job)
             answer = self._pipe.recv()
         except (EOFError, OSError) as error:
             remedy = "drop the video again; a shorter or smaller one if it ran out of memory"
