@@ -168,3 +168,46 @@ def test_a_table_of_two_clips_is_refused():
         OverlayPainter(pd.concat([table(), table().assign(clip="b")]), 640, 360)
     with pytest.raises(InputError, match="arousal"):
         OverlayPainter(table().drop(columns="arousal"), 640, 360)
+
+
+def test_several_people_have_numbered_boxes_and_a_row_each_up_to_three():
+    one = table()
+    others = [one.assign(x0=x, x1=x + 60, y0=200.0, y1=280.0) for x in (20.0, 420.0, 540.0)]
+    for count in (2, 4):
+        painter = OverlayPainter([one, *others][:count], 640, 360)
+        image = painter(grey(30))
+        assert image.shape[0] == 360 + min(count, 3) * 120
+        picture, rows = image[:360], image[360:]
+        for number, colour in enumerate(canvas.PEOPLE[:count]):
+            assert has_colour(picture, colour)
+            assert has_colour(rows[:, :40], colour) == (number < 3)
+    assert not has_colour(OverlayPainter(one, 640, 360)(grey(30))[360:, :40], canvas.PEOPLE[0])
+
+
+def test_a_notice_tells_of_several_people_only_what_nobody_has():
+    gone = table().assign(face_found=False, audio_present=False, x0=np.nan, y0=np.nan, x1=np.nan, y1=np.nan)
+    for other, noticed in ((table(), False), (gone, True)):
+        image = OverlayPainter([gone, other.assign(x0=np.nan)], 640, 360)(grey(30))
+        assert (image[:50] != 128).any() == noticed
+
+
+def test_the_confidence_bar_is_as_long_as_the_confidence():
+    lengths = []
+    for value in (0.25, 0.75):
+        _, panel = painted(table().assign(confidence=value))
+        shade = canvas.WHITE if value > 0.5 else canvas.DIM
+        lengths.append((panel[108] == np.array(shade)).all(axis=1).sum())
+    assert lengths == pytest.approx([0.25 * 216, 0.75 * 216], abs=1)
+    _, bare = painted(table())
+    assert not (bare[108, 412:628] == np.array(canvas.RAISED)).all(axis=1).any()
+
+
+def test_a_trail_is_broken_where_nothing_is_known():
+    whole, broken = (np.zeros((120, 640, 3), np.uint8) for _ in range(2))
+    trail = np.stack([np.linspace(-0.9, 0.9, 41), np.zeros(41)], axis=1)
+    Dial(66, 60, 50, 1).draw_point(whole, trail)
+    trail[15:25] = np.nan
+    Dial(66, 60, 50, 1).draw_point(broken, trail)
+    assert whole[58:63, 60:72].any()
+    assert not broken[58:63, 60:72].any()
+    assert (broken[:, 105:] == whole[:, 105:]).all()

@@ -62,3 +62,21 @@ def test_a_single_frame_is_a_picture_and_none_is_an_error(table):
     assert "a" in words(prediction_plot(table.head(1), "a"))
     with pytest.raises(InputError, match="no predictions"):
         prediction_plot(table.head(0), "a")
+
+
+def test_confidence_is_a_band_with_its_mean_and_how_often_it_is_low(table):
+    figure = prediction_plot(table.assign(confidence=np.where(table["face_found"], 0.9, 0.3)), "a")
+    assert len(figure.axes) == len(prediction_plot(table, "a").axes) + 1
+    assert "mean 0.78; under 0.5 in 20 %" in words(figure)
+
+
+def test_several_people_have_panels_of_their_own_and_a_crowd_is_cut(table):
+    alone = len(prediction_plot(table, "a").axes)
+    figure = prediction_plot([table, table.assign(face_found=table["time_s"] < 5)], "a")
+    assert len(figure.axes) == 2 * alone
+    said = " ".join(words(figure))
+    assert "2 people" in said
+    assert "Person 2, 0.0 to 5.0 s, 50 % of frames" in said
+    crowd = prediction_plot([table] * 8, "a")
+    assert len(crowd.axes) == 6 * alone
+    assert "8 people; the 6 largest are drawn" in " ".join(words(crowd))

@@ -8,7 +8,7 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.inference.config import InferenceConfig
-from iaca.inference.summary import summarise
+from iaca.inference.summary import summarise, summarise_people
 
 
 @pytest.fixture
@@ -98,3 +98,16 @@ def test_parameters_refuse_a_typo_and_a_missing_input():
         InferenceConfig.model_validate({"input": "a.mp4", "output": "out", "overlai": False})
     with pytest.raises(ValueError, match="input"):
         InferenceConfig.model_validate({"input": "", "output": "out"})
+
+
+def test_confidence_is_summed_up_and_people_have_an_entry_each(table):
+    table["confidence"] = np.where(table["time_s"] < 2, 0.2, 1.0)
+    assert summarise(table, {})["confidence"] == pytest.approx({"mean": 0.8, "share_below_half": 0.25})
+    later = table.assign(face_found=table["time_s"] >= 6)
+    nobody = table.assign(face_found=False)
+    people = json.loads(json.dumps(summarise_people([table, later, nobody], ["a", "b", "c"]), allow_nan=False))
+    assert [p["person"] for p in people] == [1, 2, 3]
+    assert [p["share_in_view"] for p in people] == pytest.approx([1, 0.25, 0])
+    assert [(p["first_s"], p["last_s"]) for p in people] == [(0, 7.96), (6, 7.96), (None, None)]
+    assert people[1]["file"] == "b"
+    assert people[1]["confidence"]["mean"] == pytest.approx(0.8)
