@@ -12,23 +12,23 @@ import pandas as pd
 from iaca.engine import ClipPaths, Task
 from iaca.faces.config import FaceConfig
 from iaca.inference.config import InferenceConfig
-from iaca.inference.models import NAMED
+from iaca.inference.models import NAMED, find_models
 
 log = logging.getLogger(__name__)
 
 
 def plan_inference(config: InferenceConfig, faces: FaceConfig, models: list[Path]) -> dict[str, Task]:
-    """One task per video of the input."""
+    """One task per video of the input, with the models that the parameters name, or else the zero-shot model."""
     from iaca.inference.find import find_videos
     from iaca.inference.write import VERSION, analyse_video
 
-    if set(models) & set(NAMED.values()):
+    output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
+    if set(chosen) & set(NAMED.values()):
         log.warning("inference.model is a zero-shot heuristic, no trained model (docs/zero_shot.md)")
-    output = Path(config.output)
     return {
         name: Task(
             analyse_video,
-            (video.absolute(), *(model.absolute() for model in models)),
+            (video.absolute(), *(model.absolute() for model in chosen)),
             {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},
             settings={"folder": output},
             version=VERSION,

@@ -1,0 +1,19 @@
+"""Which tasks the inference pipeline plans, without running them."""
+
+from pathlib import Path
+
+from iaca.faces import FaceConfig
+from iaca.inference.config import InferenceConfig
+from iaca.pipelines.inference.nodes import plan_inference
+
+
+def test_models_of_the_parameters_come_before_the_one_trained_last_and_change_the_result(tmp_path: Path) -> None:
+    for name in ("-a b.mp4", "last", "one", "two"):
+        (tmp_path / name).write_text(name)
+    config = InferenceConfig(input=str(tmp_path / "*.mp4"), output=str(tmp_path / "out"))
+    listed = config.model_copy(update={"model": (str(tmp_path / "one"), str(tmp_path / "two"))})
+    everyone = config.model_copy(update={"people": "all"})
+    tasks = [plan_inference(c, FaceConfig(), [tmp_path / "last"])["-a b"] for c in (config, listed, everyone)]
+    assert tasks[0].inputs == (tmp_path / "-a b.mp4", tmp_path / "last")
+    assert tasks[1].inputs == (tmp_path / "-a b.mp4", tmp_path / "one", tmp_path / "two")
+    assert len({task.fingerprint() for task in tasks}) == 3
