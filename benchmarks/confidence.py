@@ -1,0 +1,89 @@
+"""What the confidence of inference says about errors and known events, on the finished demo corpus.
+
+    python benchmarks/confidence.py [--models FILE_FOLDER_OR_PATTERN ...] [--partitions validation test]
+
+Needs `kedro run` to have been run. Prints Markdown tables; those in docs/inference.md came from it. By default the
+model is the one trained last; several answer together.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import spearmanr
+
+from iaca.encoders import ClipEmbedding, read_embedding
+from iaca.inference.confidence import confidence
+from iaca.inference.ensemble import join
+from iaca.inference.models import find_models
+from iaca.training.model_file import load_model
+from iaca.training.predict import BuiltModel, predict_clip
+
+DATA = Path("data")
+BINS = (0.0, 0.5, 0.7, 0.85, 0.95, 1.0)
+
+
+def rows_of(name: str, clip: ClipEmbedding, members: list[BuiltModel]) -> pd.DataFrame:
+    """Per step: confidence, error (distance in the plane of valence and arousal), spread, masks."""
+    joint = join(members, [predict_clip(member, clip) for member in members])
+    sure = confidence(clip, joint.modalities, joint.weights, joint.spread)
+    error = np.linalg.norm(joint.prediction.prediction - clip.labels, axis=1)
+    there = np.where(clip.audio_present & clip.face_found, "both", np.where(clip.face_found, "face", "voice"))
+    spread = np.zeros(len(clip)) if joint.spread is None else joint.spread
+    columns = {
+        "clip": name,
+        "time_s": clip.time_s,
+        "confidence": sure,
+        "error": error,
+        "there": there,
+        "spread": spread,
+    }
+    return pd.DataFrame(columns)[np.isfinite(error) & joint.prediction.observed]
+
+
+def events_of(rows: pd.DataFrame, events: pd.DataFrame) -> pd.Series:
+    """The kind of event at each row; "nothing" elsewhere."""
+    kinds = pd.Series("nothing", index=rows.index)
+    for event in events.to_dict("records"):
+        inside = (rows["clip"] == event["clip"]) & rows["time_s"].between(event["start_s"], event["end_s"])
+        kinds[inside] = f"{event['modality']} {event['kind']}"
+    return kinds
+
+
+def table(rows: pd.DataFrame, by: pd.Series, name: str) -> None:
+    """Print mean confidence and root mean square error per group."""
+    print(f"\n| {name} | steps | mean confidence | RMSE |\n|---|---|---|---|")
+    for group, some in rows.groupby(by, observed=True):
+        print(
+            f"| {group} | {len(some)} | {some['confidence'].mean():.2f} | {np.sqrt((some['error'] ** 2).mean()):.3f} |"
+        )
+
+
+def main() -> None:
+    """Predict the held-out clips and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=[str(DATA / "06_models/iaca.safetensors")])
+    parser.add_argument("--partitions", nargs="+", default=["validation", "test"])
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    members = [BuiltModel.of(load_model(path)) for path in find_models(given.models)]
+    clips = pd.read_csv(DATA / "02_intermediate/clips.csv")
+    names = clips["clip"][clips["partition"].isin(given.partitions)]
+    embedded = ((str(n), DATA / f"04_feature/embeddings/{n}.safetensors") for n in names)
+    rows = pd.concat([rows_of(n, read_embedding(path), members) for n, path in embedded], ignore_index=True)
+    kinds = events_of(rows, pd.read_csv(DATA / "02_intermediate/events.csv", dtype={"clip": str}))
+    print(f"{len(members)} model(s), {names.size} clips, {len(rows)} steps; rank correlation with the error:")
+    for words, some in (("all steps", rows), ("no contradiction", rows[~kinds.str.contains("contradictory")])):
+        print(f"{words}: {spearmanr(some['confidence'], some['error']).statistic:+.2f}", end="")
+        print(f", minus spread {spearmanr(-some['spread'], some['error']).statistic:+.2f}" if len(members) > 1 else "")
+    table(rows, pd.cut(rows["confidence"], BINS, include_lowest=True), "confidence")
+    table(rows, rows["there"], "observed")
+    table(rows, kinds, "event")
+
+
+if __name__ == "__main__":
+    main()
