@@ -6,6 +6,7 @@ from kedro.pipeline import Pipeline
 
 from iaca.errors import InputError
 from iaca.pipelines import (
+    adaptation,
     benchmark,
     demo_corpus,
     embedding,
@@ -55,16 +56,21 @@ def _media_pipelines() -> dict[str, Pipeline]:
     apart = {
         "encoder_training": encoder_training.create_pipeline(),
         "benchmark": benchmark.create_pipeline(),
+        "adaptation": adaptation.create_pipeline(),
         "inference": inference.create_pipeline(),
     }
     return {**chain, **apart, "__default__": sum(chain.values(), Pipeline([]))}
 
 
 def _own_videos(reading: Pipeline) -> dict[str, Pipeline]:
-    """The same for a corpus that is somebody's own, read by `reading`: nothing is ever rendered into it."""
+    """The same for a corpus that is somebody's own, read by `reading`: nothing is ever rendered into it.
+
+    `adaptation` begins at the videos: what is up to date is not made again.
+    """
     media = _media_pipelines()
     whole = media["__default__"] - media.pop("demo_corpus") - media["ingestion"] + reading
-    return {**media, "ingestion": reading, "__default__": whole}
+    adapting = _with_origin(media["adaptation"], whole)
+    return {**media, "ingestion": reading, "adaptation": adapting, "__default__": whole}
 
 
 def _features_pipelines(media: dict[str, Pipeline]) -> dict[str, Pipeline]:

@@ -40,13 +40,15 @@ def location(catalog: DataCatalog, name: str) -> Path:
 def test_the_way_from_videos_to_the_report_is_the_usual_one_in_folders_of_its_own(tmp_path: Path) -> None:
     usual, whole = catalog_of(None), {name: {n.name for n in p.nodes} for name, p in pipelines.items()}
     ours = catalog_of("folder", root=str(tmp_path))
-    rendered = whole.pop("demo_corpus")
+    rendered, way = whole.pop("demo_corpus"), {"ingestion", "preprocessing", "embedding"}
+    whole["adaptation"] |= {name for stage in way for name in whole[stage]}  # from the videos, in one command
     assert {name: {n.name for n in p.nodes} for name, p in pipelines.items()} == {
         **whole, "__default__": whole["__default__"] - rendered,
     }  # fmt: skip
     assert "params:ingestion" in pipelines["__default__"].inputs()
     assert location(ours, "corpus") == tmp_path
-    for name in pipelines["__default__"].all_outputs() | pipelines["benchmark"].all_outputs() | {"checkpoints"}:
+    apart = pipelines["benchmark"].all_outputs() | pipelines["adaptation"].all_outputs() | {"checkpoints"}
+    for name in pipelines["__default__"].all_outputs() | apart:
         theirs, place = location(usual, name), location(ours, name)
         scripted = str(theirs).startswith("data/08_reporting/benchmark")
         assert place == (theirs if scripted else theirs.parent / "folder" / theirs.name), name

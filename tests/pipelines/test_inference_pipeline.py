@@ -119,3 +119,19 @@ def test_it_works_in_a_fresh_project_when_a_model_file_is_given(finished: Path, 
 
 def test_an_input_that_is_not_there_is_named(kedro: Command, tmp_path: Path) -> None:
     assert "no video found" in infer(kedro, tmp_path / "nowhere.mp4", tmp_path / "out", fails=True)
+
+
+def test_a_few_annotated_clips_adapt_the_heuristic_and_predict_under_its_name(
+    finished: Path, kedro: Command, tmp_path: Path
+) -> None:
+    said = kedro("kedro", "run", "--env", "test", "--pipelines", "adaptation")
+    scores = pd.read_csv(finished / "data/08_reporting/adaptation.csv")
+    subjects = pd.read_csv(finished / "data/02_intermediate/clips.csv")["subject"].nunique()
+    assert scores["held_out"].tolist()[-1] == "all, pooled"
+    assert len(scores) == subjects + 1
+    assert "on subjects left out, zero-shot" in said.stdout + said.stderr
+    video = demo_video(finished)
+    infer(kedro, video, tmp_path, "inference.model=data/06_models/adapted.safetensors", "inference.overlay=false")
+    summary = json.loads((tmp_path / f"{video.stem}.json").read_text())
+    assert summary["model"]["kind"] == "adapted heuristic"
+    assert summary["warnings"][0].startswith("ADAPTED HEURISTIC")

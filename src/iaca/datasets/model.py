@@ -14,6 +14,7 @@ from iaca.errors import InputError
 from iaca.inference.models import NAMED, find_models
 
 if TYPE_CHECKING:
+    from iaca.inference.adaptation.model import AdaptedModel
     from iaca.training import TrainedModel
 
 
@@ -48,6 +49,37 @@ class ModelDataset(AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "version": self._version}
+
+
+class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
+    """An adapted model as safetensors. `save` and `load` take and give an `iaca.inference.adaptation` model."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> AdaptedModel:
+        """The model.
+
+        Raises:
+            DatasetError: there is none, or the file is another's.
+        """
+        from iaca.inference.adaptation.model import AdaptedModel
+
+        model = AdaptedModel.load(self._filepath)
+        if model is None:
+            raise DatasetError(f"There is no adapted model at {self._filepath}: run the `adaptation` pipeline first")
+        return model
+
+    def save(self, data: AdaptedModel) -> None:
+        """Write the model, whole or not at all."""
+        data.save(self._filepath)
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
 
 
 class ModelPath(AbstractDataset[NoReturn, list[Path]]):

@@ -11,6 +11,7 @@ import torch
 
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.events import MODALITIES
+from iaca.inference.adaptation.model import AdaptedModel
 from iaca.inference.zero_shot.model import ZeroShot
 from iaca.training.model_file import load_model
 from iaca.training.predict import BuiltModel, ClipPrediction, predict_clip
@@ -66,11 +67,14 @@ class FusionMember:
 
 
 def load_member(path: Path, device: torch.device) -> Member:
-    """The model of a file: rules of a zero-shot model (.json), or a trained network (safetensors).
+    """The model of a file: rules of a zero-shot model (.json), or an adapted one or a trained network (safetensors),
+    which say in their headers what they are.
 
     Raises:
         InputError: it is none of these.
     """
     if path.suffix == ".json":
         return ZeroShot.read(path)
+    if (adapted := AdaptedModel.load(path)) is not None:
+        return adapted
     return FusionMember(BuiltModel.of(load_model(path), device))

@@ -45,6 +45,7 @@ def face_evidence(clip: ClipEmbedding, rules: FaceRules, seconds: Array) -> Evid
     trust = np.where(clip.face_found, trusted(cues_of(clip), rules.trust, len(clip)), 0.0)
     logits = clip.visual[:, -len(CLASSES) :].astype(np.float64)
     value = _softmax(logits) @ np.array([rules.coordinates[name] for name in CLASSES])
+    value = np.where(trust[:, None] > 0, value, 0.0)
     weight = trust * seconds
     seen_s = float(weight.sum())
     if seen_s > 0:

@@ -1,0 +1,43 @@
+"""Fit the correction, and tell what it is worth."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from iaca.engine import ClipPaths
+from iaca.inference.adaptation.config import AdaptationConfig
+from iaca.inference.models import NAMED
+
+if TYPE_CHECKING:
+    from iaca.inference.adaptation.model import AdaptedModel
+else:  # Kedro reads these annotations at run time, to find typed parameters; nothing heavy is imported for that
+    AdaptedModel = Any
+
+log = logging.getLogger(__name__)
+
+
+def adapt_model(
+    clips: pd.DataFrame, embeddings: ClipPaths, corpus_card: dict[str, str], config: AdaptationConfig
+) -> tuple[AdaptedModel, pd.DataFrame]:
+    """The zero-shot model corrected by the annotated clips, and its scores on subjects left out, which are printed."""
+    from iaca.encoders import read_embedding
+    from iaca.inference.adaptation.adapt import adapt
+    from iaca.inference.adaptation.leave_out import verdict
+    from iaca.inference.zero_shot.model import ZeroShot
+
+    known = clips[clips["clip"].isin(list(embeddings))]
+    read = (
+        (str(subject), clip, read_embedding(embeddings[clip]))
+        for clip, subject in zip(known["clip"], known["subject"], strict=True)
+    )
+    model, scores = adapt(ZeroShot.read(NAMED["zero_shot"]), read, corpus_card, config)
+    shown = scores[
+        [name for name in scores if not str(name).startswith(("difference", "low", "high", "better", "chance"))]
+    ]
+    log.info("each subject predicted by a model fitted to the others:\n%s", shown.round(3).to_string(index=False))
+    for sentence in verdict(scores):
+        log.info("%s", sentence)
+    return model, scores
