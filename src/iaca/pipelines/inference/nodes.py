@@ -24,7 +24,7 @@ def plan_inference(config: InferenceConfig, faces: FaceConfig, models: list[Path
 
     output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
     if set(chosen) & set(NAMED.values()):
-        log.warning("inference.model is a zero-shot heuristic, no trained model (docs/zero_shot.md)")
+        log.warning("no trained model but a zero-shot heuristic (docs/zero_shot.md); for one: inference.model=FILE")
     return {
         name: Task(
             analyse_video,
