@@ -114,6 +114,8 @@ def test_nothing_is_carried_over_a_gap() -> None:
     gone = MODEL.predict(clip("happy", face=there, sound=True, cues={"voice_activity": 0.0})).prediction[:, 0]
     assert gone[10] > 0.6
     assert np.abs(gone[56:59]).max() < 0.05
+    long_after = MODEL.predict(clip("happy", face=STEPS < 20, cues={"voice_activity": 0.0})).gates["modalities"]
+    assert long_after[90, 0] > 0.95
     jump = replace(clip("happy", face=STEPS < 50, sound=False), time_s=STEPS / 25 + 60.0 * (STEPS >= 50))
     assert np.abs(MODEL.predict(jump).prediction[50:]).max() < 1e-6
 

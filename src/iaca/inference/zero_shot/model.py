@@ -31,7 +31,7 @@ CAVEAT = (
     "says what it can't do"
 )
 Array = NDArray[np.float64]
-LEAST_S = 1e-6  # of evidence, below which it is none
+LEAST_S = 0.03  # of evidence, which what is there at a step has in its share at least
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class ZeroShot:
 def _shares(mass: Array, there: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Each modality's share (t, 2) of all evidence used; NaN where neither modality is there.
 
-    A face speaks of both dimensions, so its evidence counts twice. Without any evidence, as in silence without a face,
-    the share goes to what is there.
+    A face speaks of both dimensions, so its evidence counts twice. Where there is hardly any evidence, as in silence
+    long after a face, the share goes to what is there.
     """
     used = mass * [1.0, 2.0]
     total = used.sum(axis=1, keepdims=True)
-    some, count = total > LEAST_S, there.sum(axis=1, keepdims=True)
-    shares = np.where(some, used / np.where(some, total, 1.0), there / np.maximum(count, 1))
+    count = there.sum(axis=1, keepdims=True)
+    shares = (used + LEAST_S * there / np.maximum(count, 1)) / (total + LEAST_S)
     return np.where(count > 0, shares, np.nan).astype(np.float32)
