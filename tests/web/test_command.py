@@ -16,7 +16,7 @@ def test_a_missing_model_a_taken_port_and_a_wrong_number_are_told(tmp_path, caps
         assert main(["--model", str(tmp_path / "none"), "--port", str(port)]) == 1
         assert f"port {port} can't be used" in capsys.readouterr().err
     assert main(["--model", str(tmp_path / "none"), "--port", str(port)]) == 1
-    assert "there is no model here" in capsys.readouterr().err
+    assert "there is no model" in capsys.readouterr().err
     assert main(["--max-mb", "0"]) == 1
     assert "max_mb" in capsys.readouterr().err
 

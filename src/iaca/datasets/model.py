@@ -87,8 +87,7 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
     comes with the project, or several that answer together: a folder of files, a pattern, or a list of any of these."""
 
     def __init__(self, *, filepath: str | list[str], metadata: dict[str, Any] | None = None):
-        several = [filepath] if isinstance(filepath, str) else filepath
-        self._given = [_named(one) for one in several]
+        self._filepath = _named(filepath) if isinstance(filepath, str) else [_named(one) for one in filepath]
         self.metadata = metadata
 
     def load(self) -> list[Path]:
@@ -98,7 +97,7 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
             DatasetError: there is none; the message says how to get one.
         """
         try:
-            return find_models(self._given)
+            return find_models(self._filepath)
         except InputError as error:
             raise DatasetError(
                 f"There is no model at {error.file}. Train one with `kedro run`, or name a model file: "
@@ -116,10 +115,10 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
             return False
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._given}
+        return {"filepath": self._filepath}
 
 
 def _named(given: str) -> str:
-    """Kedro has laid a single path into the project, and with it a name such as `zero_shot`."""
+    """A model that comes with the project by its name; Kedro has laid a single path into the project, a name too."""
     path = Path(given)
-    return path.name if path.name in NAMED and not path.exists() else given
+    return str(NAMED[path.name]) if path.name in NAMED and not path.exists() else given
