@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iaca.corpora.affwild2 import index_affwild2, read_annotation
+from iaca.corpora.affwild2 import index_affwild2
 from iaca.corpora.card import CorpusCard, card_text, read_card
 from iaca.corpora.describe import clip_table
 from iaca.corpora.events import read_event_table
@@ -15,6 +15,7 @@ from iaca.corpora.summary import partition_summary
 from iaca.corpora.timeline import build_timeline, length_problem
 from iaca.engine import ClipPaths, ExecutorConfig, Report, Task, run_tasks
 from iaca.errors import InputError
+from iaca.evaluation.annotations import read_annotation
 from iaca.media import write_movie
 
 

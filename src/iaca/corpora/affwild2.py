@@ -33,11 +33,11 @@ from iaca.corpora.index import (
     unique_files,
 )
 from iaca.errors import InputError
+from iaca.evaluation.annotations import parse_annotation
 
 SETS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}
 ROOTS = ("VA_Estimation_Challenge", "VA_Set")
 VIDEO_SUFFIXES = (".mp4", ".avi")
-UNANNOTATED = -5.0
 
 
 def index_affwild2(root: Path) -> CorpusIndex:
@@ -87,64 +87,10 @@ def split_clip(clip: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else (clip, "")
 
 
-def read_annotation(path: Path) -> np.ndarray:
-    """Valence and arousal per frame, (rows, 2) float32; NaN in both where either column says -5.
-
-    Raises:
-        InputError: the header, or a row, is not what the format says; named with its line.
-    """
-    labels, faults = _parse(path)
-    if faults:
-        raise faults[0]
-    return labels
-
-
 def inspect_annotation(path: Path) -> AnnotationFacts:
     """Rows, annotated rows, and every faulty row of an annotation file."""
-    labels, faults = _parse(path)
+    labels, faults = parse_annotation(path)
     return AnnotationFacts(int(np.isfinite(labels).all(1).sum()), len(labels), faults=tuple(faults))
-
-
-def _parse(path: Path) -> tuple[np.ndarray, list[InputError]]:
-    """(rows, 2) float32, NaN where a row is not annotated or faulty; and the faults in the order of lines."""
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
-    if not lines or [c.strip().lower() for c in lines[0].split(",")] != ["valence", "arousal"]:
-        what = "the first line is not `valence,arousal`" if lines else "the file is empty"
-        fault = InputError(what, path, 1, "give the file the organisers' header and rows")
-        return np.empty((0, 2), np.float32), [fault]
-    labels = _numbers(lines[1:])
-    known = (np.abs(labels) <= 1) | (labels == UNANNOTATED)
-    faults = []
-    for index in np.flatnonzero(~known.all(1)):
-        try:
-            labels[index] = _row(lines[index + 1], path, int(index) + 2)
-        except InputError as error:
-            faults.append(error)
-            labels[index] = np.nan
-    labels[(labels == UNANNOTATED).any(1)] = np.nan
-    return labels.astype(np.float32), faults
-
-
-def _numbers(lines: list[str]) -> np.ndarray:
-    """(rows, 2) float64, all cells at once: a corpus has millions of rows. NaN throughout where one is no number."""
-    try:
-        if all(line.count(",") == 1 for line in lines):
-            cells = ",".join(lines).split(",") if lines else []
-            return np.fromiter(map(float, cells), np.float64, 2 * len(lines)).reshape(-1, 2)
-    except ValueError:
-        pass
-    return np.full((len(lines), 2), np.nan)
-
-
-def _row(line: str, path: Path, number: int) -> tuple[float, float]:
-    try:
-        valence, arousal = (float(cell) for cell in line.split(","))
-    except ValueError:
-        raise InputError(f"not two numbers: {line[:40]!r}", path, number, "write `valence,arousal`") from None
-    for value in (valence, arousal):
-        if value != UNANNOTATED and not -1 <= value <= 1:
-            raise InputError(f"{value} is outside [-1, 1]", path, number, "write -5 where a frame is not annotated")
-    return valence, arousal
 
 
 def _annotations(root: Path, problems: list[Problem]) -> dict[str, tuple[str, Path]]:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.corpora.affwild2 import read_annotation
 from iaca.errors import InputError
+from iaca.evaluation.annotations import read_annotation
 from iaca.media import frame_times, probe
 
 TOLERANCE = 2  # annotation files are often a line or two longer or shorter than their video

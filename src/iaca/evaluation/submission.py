@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.errors import InputError
+from iaca.evaluation.prediction_files import LOCATION, SUBMISSION_COLUMNS, TABLE_COLUMNS, newest_version
 from iaca.files import write_text
 
 log = logging.getLogger(__name__)
-HEADER = ["image_location", "valence", "arousal"]
-_LOCATION = re.compile(r"([^/]+)/(\d+)\.(?:jpg|png)")
 
 
 def write_submission(predictions: pd.DataFrame, sample: Path, target: Path) -> pd.DataFrame:
@@ -57,20 +55,22 @@ def write_submission(predictions: pd.DataFrame, sample: Path, target: Path) -> p
         beyond, cut = int((frames >= len(held)).sum()), max(len(held) - int(frames.max()) - 1, 0)
         report.append((clip, len(frames), beyond, cut, empty))
     lines = [f"{location},{v:.6f},{a:.6f}" for location, (v, a) in zip(rows, values, strict=True)]
-    write_text(target, "\n".join([",".join(HEADER), *lines]) + "\n")
+    write_text(target, "\n".join([",".join(SUBMISSION_COLUMNS), *lines]) + "\n")
     return pd.DataFrame(report, columns=["clip", "images", "repeated", "cut", "held"])
 
 
 def _listed(sample: Path) -> tuple[list[str], dict[str, list[tuple[int, int]]]]:
     """The locations in order, and per clip (row, 0-based frame) of each."""
     lines = sample.read_text(encoding="utf-8-sig").splitlines()
-    if not lines or [cell.strip() for cell in lines[0].split(",")] != HEADER:
-        raise InputError(f"the first line is not `{','.join(HEADER)}`", sample, 1, "give the organisers' sample file")
+    if not lines or [cell.strip() for cell in lines[0].split(",")] != SUBMISSION_COLUMNS:
+        raise InputError(
+            f"the first line is not `{','.join(SUBMISSION_COLUMNS)}`", sample, 1, "give the organisers' sample file"
+        )
     rows: list[str] = []
     wanted: dict[str, list[tuple[int, int]]] = {}
     for number, line in enumerate(lines[1:], start=2):
         location = line.split(",")[0].strip()
-        match = _LOCATION.fullmatch(location)
+        match = LOCATION.fullmatch(location)
         if match is None or int(match[2]) < 1:
             raise InputError(f"not an image location: {location[:40]!r}", sample, number, "write `clip/00001.jpg`")
         wanted.setdefault(match[1], []).append((len(rows), int(match[2]) - 1))
@@ -86,11 +86,7 @@ def _held(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 def read_predictions(path: Path) -> pd.DataFrame:
     """A table of predictions: a Parquet file, or a folder of versions, of which the newest counts."""
-    if path.is_dir():
-        path = max(path.glob(f"*/{path.name}"), key=lambda file: file.parent.name, default=path / "none")
-    if not path.is_file():
-        raise InputError("there are no predictions", path, remedy="run the evaluation pipeline first")
-    return pd.read_parquet(path, columns=["clip", "frame", "valence", "arousal"])
+    return pd.read_parquet(newest_version(path), columns=TABLE_COLUMNS)
 
 
 def main() -> None:

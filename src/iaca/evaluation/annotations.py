@@ -1,0 +1,83 @@
+"""Files in the form of Aff-Wild2: a header `valence,arousal`, then a row per video frame.
+
+Annotations say -5 where a frame is not annotated; predictions in the same form have a value in every row. A byte order
+mark, Windows line ends, capitals in the header and blanks around a number are read; anything else is a fault, and a
+file tells all of its faults.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iaca.errors import InputError
+
+Array = NDArray[np.float64]
+UNANNOTATED = -5.0
+
+
+def read_annotation(path: Path) -> NDArray[np.float32]:
+    """Valence and arousal per frame, (rows, 2) float32; NaN in both where either column says -5.
+
+    Raises:
+        InputError: the header, or a row, is not what the format says; named with its line.
+    """
+    labels, faults = parse_annotation(path)
+    if faults:
+        raise faults[0]
+    return labels.astype(np.float32)
+
+
+def parse_annotation(path: Path) -> tuple[Array, list[InputError]]:
+    """(rows, 2) valence and arousal, NaN where a row is not annotated or faulty; and the faults in order of lines."""
+    return _parse(path, "write -5 where a frame is not annotated", UNANNOTATED)
+
+
+def parse_prediction(path: Path) -> tuple[Array, list[InputError]]:
+    """(rows, 2) predicted valence and arousal, NaN where a row is faulty; and the faults in the order of lines."""
+    values, faults = _parse(path, "predict every frame, with values in [-1, 1]")
+    if not len(values) and not faults:
+        faults.append(InputError("there is no row below the header", path, 2, "write a row per frame"))
+    return values, faults
+
+
+def _parse(path: Path, remedy: str, missing: float = np.nan) -> tuple[Array, list[InputError]]:
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
+    if not lines or [c.strip().lower() for c in lines[0].split(",")] != ["valence", "arousal"]:
+        what = "the first line is not `valence,arousal`" if lines else "the file is empty"
+        return np.empty((0, 2)), [InputError(what, path, 1, "give the file the organisers' header and rows")]
+    values = _numbers(lines[1:])
+    known = (np.abs(values) <= 1) | (values == missing)
+    faults = []
+    for index in np.flatnonzero(~known.all(1)):
+        try:
+            values[index] = _row(lines[index + 1], path, int(index) + 2, remedy, missing)
+        except InputError as error:
+            faults.append(error)
+            values[index] = np.nan
+    values[(values == missing).any(1)] = np.nan
+    return values, faults
+
+
+def _numbers(lines: list[str]) -> Array:
+    """(rows, 2) float64, all cells at once: a corpus has millions of rows. NaN throughout where one is no number."""
+    try:
+        if all(line.count(",") == 1 for line in lines):
+            cells = ",".join(lines).split(",") if lines else []
+            return np.fromiter(map(float, cells), np.float64, 2 * len(lines)).reshape(-1, 2)
+    except ValueError:
+        pass
+    return np.full((len(lines), 2), np.nan)
+
+
+def _row(line: str, path: Path, number: int, remedy: str, missing: float) -> tuple[float, float]:
+    try:
+        valence, arousal = (float(cell) for cell in line.split(","))
+    except ValueError:
+        raise InputError(f"not two numbers: {line[:40]!r}", path, number, "write `valence,arousal`") from None
+    for value in (valence, arousal):
+        if value != missing and not -1 <= value <= 1:
+            raise InputError(f"{value} is outside [-1, 1]", path, number, remedy)
+    return valence, arousal

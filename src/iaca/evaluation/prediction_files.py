@@ -1,0 +1,152 @@
+"""Predictions that were made elsewhere, in any of three forms, as one array per clip; with every fault they have.
+
+* a folder with a file per clip, `<clip>.txt` or `<clip>.csv`: `valence,arousal`, a row per frame (`annotations`);
+* a table, Parquet or CSV: `clip,frame,valence,arousal`, frames counted from 0, such as the evaluation pipeline writes;
+* a challenge submission: `image_location,valence,arousal`, rows `<clip>/00001.jpg,...`, images counted from 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from iaca.errors import InputError
+from iaca.evaluation.annotations import Array, parse_prediction
+
+TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
+SUBMISSION_COLUMNS = ["image_location", "valence", "arousal"]
+LOCATION = re.compile(r"([^/]+)/(\d{1,9})\.(?:jpg|png)")
+MOST_FRAMES = 10_000_000  # nearly four days at 30 Hz: a larger number is no frame
+Clips = dict[str, Array]
+
+
+def parse_predictions(path: Path) -> tuple[Clips, list[InputError]]:
+    """Clip -> (frames, 2) valence and arousal; and everything that is wrong with the files.
+
+    A frame that a table or a submission does not list, or that a table leaves empty in both columns (neither face nor
+    sound), is NaN: not predicted, and counted as such by the metrics. In a file per clip every row has its values.
+
+    Raises:
+        InputError: there is nothing to read, or a table is not of one of the three forms.
+    """
+    if path.is_dir() and not any(path.glob(f"*/{path.name}")):
+        return _folder(path)
+    file = newest_version(path)
+    table = _table(file)
+    if "image_location" in table:
+        _require(file, table, SUBMISSION_COLUMNS)
+        faults: list[InputError] = []
+        table = _located(table, file, faults)
+        return _by_clip(table, file, faults, empty=False)
+    _require(file, table, TABLE_COLUMNS)
+    return _by_clip(table, file, [], empty=True)
+
+
+def newest_version(path: Path) -> Path:
+    """The file itself, or of a folder of versions (`NAME/<version>/NAME`) the newest.
+
+    Raises:
+        InputError: there is no file.
+    """
+    if path.is_dir():
+        path = max(path.glob(f"*/{path.name}"), key=lambda file: file.parent.name, default=path / "none")
+    if not path.is_file():
+        raise InputError("there are no predictions", path, remedy="run the evaluation pipeline first")
+    return path
+
+
+def _folder(folder: Path) -> tuple[Clips, list[InputError]]:
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".txt", ".csv") and not p.name.startswith("."))
+    if not files:
+        raise InputError("there are no predictions", folder, remedy="give it a file per clip, `<clip>.txt` or .csv")
+    clips: Clips = {}
+    faults: list[InputError] = []
+    for file in files:
+        values, wrong = parse_prediction(file)
+        if file.stem in clips:
+            wrong = [InputError(f"clip {file.stem} has two files", file, remedy="keep the .txt or the .csv")]
+        clips[file.stem] = values
+        faults += wrong
+    return clips, faults
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """All cells of a CSV as text, so that a cell that is no number can be named with its row."""
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        table = pd.read_csv(
+            path, dtype=str, na_filter=False, skip_blank_lines=False, skipinitialspace=True, encoding="utf-8-sig"
+        ).fillna("")
+    except (ValueError, OSError) as error:  # pandas' and Arrow's errors of a bad file are ValueErrors
+        what = str(error).splitlines()[0]
+        raise InputError(f"this is no table: {what}", path, remedy="give a CSV with a header, or Parquet") from None
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError("the rows have more cells than the header", path, 2, "name every column")
+    filled = np.flatnonzero((table != "").any(axis=1))
+    return table.iloc[: filled[-1] + 1 if len(filled) else 0].rename(columns=str.strip)
+
+
+def _require(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
+    missing = [name for name in columns if name not in table]
+    if missing:
+        forms = f"`{','.join(TABLE_COLUMNS)}` or `{','.join(SUBMISSION_COLUMNS)}`"
+        raise InputError(f"there is no column {', '.join(missing)}", path, 1, f"the columns are {forms}")
+    if table.empty:
+        raise InputError("there is no row below the header", path, 2, "write a row per frame")
+
+
+def _located(table: pd.DataFrame, path: Path, faults: list[InputError]) -> pd.DataFrame:
+    """The rows of a submission with `clip` and 0-based `frame`; their line stays the index."""
+    found = [LOCATION.fullmatch(location.strip()) for location in table["image_location"]]
+    known = np.array([match is not None and int(match[2]) >= 1 for match in found])
+    for row in np.flatnonzero(~known):
+        cell = str(table["image_location"].iloc[row])
+        faults.append(InputError(f"not an image location: {cell[:40]!r}", path, int(row) + 2, "write `clip/00001.jpg`"))
+    matches = [match for match, ok in zip(found, known, strict=True) if match is not None and ok]
+    return table[known].assign(clip=[m[1] for m in matches], frame=[int(m[2]) - 1 for m in matches])
+
+
+def _by_clip(table: pd.DataFrame, path: Path, faults: list[InputError], empty: bool) -> tuple[Clips, list[InputError]]:
+    """Rows (their index + 2 is their line) as arrays; `empty` allows rows without a prediction."""
+    lines = table.index.to_numpy() + 2
+    clip = table["clip"].astype(str).str.strip().to_numpy()
+    frame = pd.to_numeric(table["frame"], errors="coerce").to_numpy(np.float64)
+    text = table[["valence", "arousal"]]
+    values = text.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    blank = (
+        (text.isna() | text.isin(["", "nan", "NaN"])).all(axis=1).to_numpy() if empty else np.zeros(len(table), bool)
+    )
+    numbered = (frame >= 0) & (frame < MOST_FRAMES) & (frame == np.floor(frame))
+    scored = blank | (np.abs(values) <= 1).all(1)
+    repeated = pd.DataFrame({"clip": clip, "frame": frame}).duplicated().to_numpy() & numbered
+    for row in np.flatnonzero(~(numbered & scored) | repeated | (clip == "")):
+        faults += _faults_of(
+            path, int(lines[row]), table.iloc[row], clip[row], numbered[row], scored[row], repeated[row]
+        )
+    good = numbered & scored & ~repeated & (clip != "")
+    clips: Clips = {}
+    for name, rows in pd.Series(np.flatnonzero(good)).groupby(clip[good]):
+        places = frame[rows.to_numpy()].astype(int)
+        clips[str(name)] = np.full((places.max() + 1, 2), np.nan)
+        clips[str(name)][places] = values[rows.to_numpy()]
+    return clips, sorted(faults, key=lambda fault: fault.row or 0)
+
+
+def _faults_of(
+    path: Path, line: int, row: pd.Series[str], clip: str, numbered: bool, scored: bool, repeated: bool
+) -> Iterator[InputError]:
+    if not clip:
+        yield InputError("there is no clip", path, line, "name the clip of every row")
+    if not numbered:
+        yield InputError(f"{str(row['frame'])[:40]!r} is no frame", path, line, "count frames from 0")
+    if not scored:
+        given = f"{row['valence']},{row['arousal']}"
+        yield InputError(f"not two numbers in [-1, 1]: {given[:40]!r}", path, line, "predict values in [-1, 1]")
+    if repeated:
+        what = f"frame {int(float(row['frame']))} of clip {clip} occurs twice"
+        yield InputError(what, path, line, "keep one row per frame")

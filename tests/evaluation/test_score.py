@@ -1,0 +1,185 @@
+"""Predictions made elsewhere are scored as the challenge does, or refused with every reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from iaca.errors import InputError
+from iaca.evaluation.metrics import pooled_metrics
+from iaca.evaluation.pairing import SHOWN, fit_length, pair_files, video_scores
+from iaca.evaluation.prediction_files import parse_predictions
+from iaca.evaluation.score import main, report_lines
+
+GOLD = {"long": ["0,.25", ".9,-5"], "short": [".5,.5", "-5,0", ".5,.75"]}
+GIVEN = {"long": ["0,0", "-1,-1", "1,1"], "short": [".5,.25", "1,.5"]}
+
+
+def folder(path: Path, clips: dict[str, list[str]], suffix: str = ".txt", header: str = "valence,arousal") -> Path:
+    path.mkdir(exist_ok=True)
+    for clip, rows in clips.items():
+        (path / f"{clip}{suffix}").write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def gold(tmp_path: Path) -> Path:
+    return folder(tmp_path / "gold", GOLD)
+
+
+def as_table(path: Path) -> Path:
+    rows = [f"{clip},{i},{row}" for clip, values in GIVEN.items() for i, row in enumerate(values)]
+    path.write_text("\n".join(["clip,frame,valence,arousal", *rows[::-1]]) + "\n")
+    return path
+
+
+def as_parquet(path: Path) -> Path:
+    pd.read_csv(as_table(path.with_suffix(".csv"))).assign(extra=1).to_parquet(path)
+    return path
+
+
+def as_submission(path: Path) -> Path:
+    rows = [f"{clip}/{i:05d}.jpg,{row}" for clip, values in GIVEN.items() for i, row in enumerate(values, start=1)]
+    path.write_text("\r\n".join(["\ufeffimage_location,valence,arousal", *rows]) + "\r\n")
+    return path
+
+
+FORMS = {
+    "txt": lambda path: folder(path, GIVEN),
+    "csv": lambda path: folder(path, GIVEN, ".csv", "\ufeffValence, Arousal"),
+    "table": lambda path: as_table(path.with_suffix(".csv")),
+    "parquet": lambda path: as_parquet(path.with_suffix(".parquet")),
+    "submission": lambda path: as_submission(path.with_suffix(".txt")),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_hand_made_files_of_every_form_give_the_numbers_worked_out_by_hand(
+    form: str, tmp_path: Path, gold: Path
+) -> None:
+    """Scored are valence (0, .5, 1) against (0, .5, .5), arousal (0, .25, .5) against (.25, .5, .75)."""
+    pairing = pair_files(FORMS[form](tmp_path / "given"), gold)
+    scores = pooled_metrics(pairing.table)
+    assert scores["ccc_valence"] == pytest.approx(2 / 3, abs=1e-12)
+    assert scores["ccc_arousal"] == pytest.approx(4 / 7, abs=1e-12)
+    assert scores["ccc_mean"] == pytest.approx(13 / 21, abs=1e-12)
+    assert scores["rmse_valence"] == pytest.approx(np.sqrt(0.25 / 3), abs=1e-12)
+    assert scores["sagr_arousal"] == pytest.approx(2 / 3)
+    assert (scores["frames_valence"], scores["unpredicted"]) == (3, 0)
+    videos = video_scores(pairing).set_index("clip")
+    lengths = videos[["annotation_rows", "prediction_rows", "repeated", "cut"]]
+    assert lengths.loc["long"].tolist() == [2, 3, 0, 1]
+    assert lengths.loc["short"].tolist() == [3, 2, 1, 0]
+    assert videos.loc["short", "rmse_arousal"] == pytest.approx(0.25)
+
+
+def test_the_command_prints_the_headline_and_the_rest_beside_it(tmp_path: Path, gold: Path, caplog) -> None:
+    given, out = folder(tmp_path / "given", GIVEN | {"spare": ["0,0"]}), tmp_path / "videos.csv"
+    with caplog.at_level("INFO"):
+        main([str(given), str(gold), "--out", str(out), "--convention", "avec", "video_mean"])
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[1].split()[-3:] == ["0.6667", "0.5714", "0.6190"]
+    assert [line.split()[:2] for line in lines if line.startswith("convention")] == [
+        ["convention", "avec"],
+        ["convention", "video_mean"],
+    ]
+    assert "spare: no annotation, not scored" in lines
+    assert "short: 1 rows repeated, 0 cut" in lines
+    assert pd.read_csv(out)["clip"].tolist() == ["long", "short"]
+
+
+def test_a_clip_without_prediction_stops_unless_it_is_allowed_and_then_is_named(tmp_path: Path, gold: Path) -> None:
+    given = folder(tmp_path / "given", {"long": GIVEN["long"]})
+    with pytest.raises(InputError, match="no prediction for the clip short"):
+        pair_files(given, gold)
+    pairing = pair_files(given, gold, allow_missing=True)
+    assert pairing.unpredicted == ["short"]
+    assert pooled_metrics(pairing.table)["unpredicted"] == 2
+    assert "short: no prediction, left out of the score" in report_lines(pairing)
+    with pytest.raises(InputError, match="no clip is both"):
+        pair_files(folder(tmp_path / "other", {"x": ["0,0"]}), gold, allow_missing=True)
+
+
+def test_frames_that_a_table_leaves_empty_are_counted_and_not_scored(tmp_path: Path, gold: Path) -> None:
+    table = pd.read_csv(as_table(tmp_path / "given.csv"))
+    table.loc[(table["clip"] == "short") & (table["frame"] == 0), ["valence", "arousal"]] = np.nan
+    for path in (tmp_path / "given.csv", tmp_path / "given.parquet"):
+        table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path)
+        scores = pooled_metrics(pair_files(path, gold).table)
+        assert (scores["frames_valence"], scores["unpredicted"]) == (2, 1)
+
+
+def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path, gold: Path) -> None:
+    (gold / "short.txt").write_text("valence,arousal\n0,2\n")
+    given = folder(tmp_path / "given", {"long": ["0,nan", "inf,0", "0,0", "a,0", "0", "0,-5"]})
+    (given / "empty.txt").touch()
+    (given / "bare.txt").write_text("valence,arousal\n")
+    (given / "headless.csv").write_text("0,0\n")
+    with pytest.raises(InputError) as caught:
+        pair_files(given, gold)
+    told = str(caught.value)
+    assert told.startswith("9 faults")
+    for place in ("short.txt, line 2", *(f"long.txt, line {n}" for n in (2, 3, 5, 6, 7)), "empty.txt, line 1"):
+        assert place in told
+    assert "bare.txt, line 2: there is no row" in told
+    assert "headless.csv, line 1: the first line is not" in told
+    assert told.count("Remedy") == 9
+
+
+def test_a_file_with_very_many_faults_is_cut_short_with_their_number(tmp_path: Path, gold: Path) -> None:
+    given = folder(tmp_path / "given", GIVEN | {"long": ["nan,nan"] * 100})
+    with pytest.raises(InputError) as caught:
+        pair_files(given, gold)
+    assert f"{100 - SHOWN} more" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == SHOWN + 2
+
+
+def test_the_faults_of_a_table_are_named_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "given.csv"
+    rows = [
+        "a,0,0,0",
+        "a,1,0,",
+        "a,1.5,0,0",
+        ",0,0,0",
+        "a,0,0,0",
+        "",
+        "a,2,1.2,0",
+        "a,-1,0,0",
+        "a,3,nan,NaN",
+        "a,4,,",
+        "",
+    ]
+    path.write_text("\n".join(["clip,frame,valence,arousal", *rows]) + "\n")
+    clips, faults = parse_predictions(path)
+    assert sorted({fault.row for fault in faults}) == [3, 4, 5, 6, 7, 8, 9]
+    assert any("frame 0 of clip a occurs twice" in str(fault) for fault in faults)
+    np.testing.assert_array_equal(np.isfinite(clips["a"][:, 0]), [True, False, False, False, False])
+
+
+def test_the_faults_of_a_submission_are_named_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "given.txt"
+    rows = ["a/00001.jpg,0,0", "a/00000.jpg,0,0", "a.jpg,0,0", "a/00002.jpg,,0", "a/00001.jpg,0,0", "a/00003.jpg,inf,0"]
+    path.write_text("\n".join(["image_location,valence,arousal", *rows]) + "\n")
+    assert [fault.row for fault in parse_predictions(path)[1]] == [3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", "clip,frame,valence,arousal\n", "clip,frame,valence,arousal\na,0,0,0,0\n"]
+)
+def test_what_is_no_table_of_predictions_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "given.csv").write_text(text)
+    with pytest.raises(InputError, match=r"given\.csv.*Remedy"):
+        parse_predictions(tmp_path / "given.csv")
+    for nothing in (tmp_path / "none.csv", tmp_path):
+        (tmp_path / "given.csv").unlink(missing_ok=True)
+        with pytest.raises(InputError, match="there are no predictions"):
+            parse_predictions(nothing)
+
+
+def test_lengths_follow_the_rule_of_the_challenge() -> None:
+    values = np.array([[0.1, 0.2], [0.3, 0.4]])
+    np.testing.assert_array_equal(fit_length(values, 4)[0], values[[0, 1, 1, 1]])
+    np.testing.assert_array_equal(fit_length(values, 1)[0], values[:1])
+    assert fit_length(values, 0)[1]["cut"] == 2
+    assert np.isnan(fit_length(np.empty((0, 2)), 3)[0]).all()
