@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from iaca.config import Parameters
+
+
+class FilterStep(Parameters):
+    """One way of smoothing predictions after the fact.
+
+    Attributes:
+        filter: `mean`, `gaussian` and `median` look at a window around each frame; `clip` limits values to [-1, 1].
+        width_s: of the window, in seconds: its whole length (`mean`, `median`), or the full width of the kernel at half
+            of its maximum (`gaussian`). `clip` has none.
+    """
+
+    filter: Literal["mean", "gaussian", "median", "clip"]
+    width_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _width_where_there_is_a_window(self) -> Self:
+        if (self.width_s is None) != (self.filter == "clip"):
+            raise ValueError(f"the filter {self.filter} needs {'no' if self.filter == 'clip' else 'a'} width_s")
+        return self
+
+    @property
+    def name(self) -> str:
+        """As it is shown: `median 0.5 s`."""
+        return self.filter if self.width_s is None else f"{self.filter} {self.width_s} s"
 
 
 class EvaluationConfig(Parameters):
@@ -16,6 +42,8 @@ class EvaluationConfig(Parameters):
         replicates: bootstrap resamples of the videos, for the 95 % intervals.
         seed: of the bootstrap.
         title: of the report; the corpus's name is added.
+        postprocessing: filters that are tried on the main model's predictions, each by itself; how they score stands in
+            a table beside the headline and changes no prediction.
     """
 
     partitions: tuple[str, ...] = ("validation", "test")
@@ -23,3 +51,7 @@ class EvaluationConfig(Parameters):
     replicates: int = Field(default=2000, ge=100)
     seed: int = 0
     title: str = "Valence and arousal"
+    postprocessing: tuple[FilterStep, ...] = (
+        FilterStep(filter="median", width_s=0.5),
+        FilterStep(filter="mean", width_s=1.0),
+    )

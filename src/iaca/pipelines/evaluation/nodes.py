@@ -69,6 +69,14 @@ def score_models(
     return table, video_table(predictions, scored), metrics, short
 
 
+def score_postprocessing(predictions: pd.DataFrame, labels: pd.DataFrame, config: EvaluationConfig) -> pd.DataFrame:
+    """What smoothing would change in the main model's scores, beside the headline."""
+    from iaca.evaluation.postprocess import postprocessing_table
+
+    scored = labels[labels["partition"].isin(config.partitions)]
+    return postprocessing_table(predictions, scored, config.postprocessing, config.replicates, config.seed)
+
+
 def score_gates(
     predictions: pd.DataFrame, events: pd.DataFrame, labels: pd.DataFrame, config: EvaluationConfig
 ) -> pd.DataFrame:

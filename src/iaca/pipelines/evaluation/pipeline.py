@@ -8,6 +8,7 @@ from iaca.pipelines.evaluation.nodes import (
     predict_partitions,
     score_gates,
     score_models,
+    score_postprocessing,
     write_report,
 )
 
@@ -19,6 +20,7 @@ def create_pipeline() -> Pipeline:
 
     model, embeddings           -> [predict] -> predictions ----------\\
     training_runs, embeddings   -> [predict] -> baseline_predictions --> [score] -> comparison, per_video, metrics
+    predictions, labels         -> [score postprocessing] -> postprocessing
     predictions, events         -> [score gates] -> gate_scores
     all of them                 -> [draw] -> *_figure -> [report] -> report
     """
@@ -43,6 +45,12 @@ def create_pipeline() -> Pipeline:
                 ["predictions", "baseline_predictions", "labels", "params:fusion", config],
                 ["comparison", "per_video", "metrics", "headline"],
                 name="score_models",
+            ),
+            Node(
+                score_postprocessing,
+                ["predictions", "labels", config],
+                "postprocessing",
+                name="score_postprocessing",
             ),
             Node(score_gates, ["predictions", "events", "labels", config], "gate_scores", name="score_gates"),
             Node(
