@@ -4,7 +4,7 @@ import audmetric
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iaca.errors import InputError
@@ -46,10 +46,47 @@ def test_the_two_sequences_must_be_of_one_length():
 
 
 @given(PAIRS)
+@example(np.array([[0.1, 0.1], [0.1, 0.3]]))
+@example(np.array([[0.25, 0.25], [0.25, 0.25]]))
+@example(np.array([[-1.0, 1.0], [1.0, -1.0]]))
+@example(np.array([[0.999999, 0.999998], [0.999998, 0.999999]]))
 def test_ccc_is_that_of_audmetric(pairs):
     x, y = pairs.T
-    if len(np.unique(x)) > 1 and len(np.unique(y)) > 1:
+    if len(np.unique(x)) > 1 or len(np.unique(y)) > 1:
         assert ccc(x, y) == pytest.approx(audmetric.concordance_cc(y, x), abs=1e-9)
+
+
+@given(PAIRS)
+@example(np.array([[-1.0, 1.0], [1.0, -1.0]]))
+def test_correlation_is_that_of_audmetric(pairs):
+    x, y = pairs.T
+    if len(np.unique(x)) > 1 and len(np.unique(y)) > 1:
+        assert pcc(x, y) == pytest.approx(audmetric.pearson_cc(y, x), abs=1e-9)
+
+
+@given(PAIRS, st.data())
+def test_frames_without_annotation_are_left_out_as_audmetric_leaves_out_nan(pairs, data):
+    holes = data.draw(st.lists(st.booleans(), min_size=len(pairs), max_size=len(pairs)))
+    x, y = pairs[:, 0], np.where(holes, np.nan, pairs[:, 1])
+    scores = pooled_metrics(pd.DataFrame({"valence": x, "valence_gold": y, "arousal": x, "arousal_gold": y}))
+    if len(np.unique(x[~np.array(holes)])) > 1:
+        theirs = audmetric.concordance_cc(y, x, ignore_nan=True)
+        assert scores["ccc_mean"] == pytest.approx(theirs, abs=1e-9, nan_ok=True)
+
+
+def test_long_sequences_far_from_zero_agree_with_audmetric():
+    x, y = 3 + np.cumsum(np.random.default_rng(0).normal(size=(2, 100_000)), axis=1) * 1e-3
+    assert ccc(x, y) == pytest.approx(audmetric.concordance_cc(y, x), abs=1e-9)
+    assert pcc(x, y) == pytest.approx(audmetric.pearson_cc(y, x), abs=1e-9)
+
+
+@pytest.mark.parametrize("constant", [0.1, 0.25])
+def test_two_constants_are_undefined_where_audmetric_divides_zero_by_the_distance(constant):
+    x, y = np.full(3, constant), np.full(3, 0.75)
+    assert np.isnan(ccc(x, x))
+    assert np.isnan(ccc(x, y))  # audmetric gives 0: a score for a video in which nothing can be right
+    assert audmetric.concordance_cc(y, x) == pytest.approx(0, abs=1e-12)
+    assert np.isnan(audmetric.concordance_cc([1], [1])) == np.isnan(ccc([1], [1]))
 
 
 @given(PAIRS)

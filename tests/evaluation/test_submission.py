@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from iaca.errors import InputError
-from iaca.evaluation.submission import read_predictions, write_submission
+from iaca.evaluation.submission import main, read_predictions, write_submission
+from iaca.evaluation.submission_check import check_submission
 
 
 def predictions(**clips: list[float]) -> pd.DataFrame:
@@ -66,3 +67,41 @@ def test_the_newest_version_of_the_predictions_counts(tmp_path: Path) -> None:
     assert read_predictions(tmp_path / "p.parquet")["valence"].tolist() == [0.2]
     with pytest.raises(InputError, match="run the evaluation pipeline"):
         read_predictions(tmp_path / "none.parquet")
+
+
+def test_what_is_written_passes_the_check_and_the_command_says_so(tmp_path: Path, caplog) -> None:
+    listed, out = sample(tmp_path, "b/00002", "a/00001"), tmp_path / "out.txt"
+    predictions(a=[0.1], b=[0.4, 0.5]).to_parquet(tmp_path / "p.parquet")
+    main([str(tmp_path / "p.parquet"), str(listed), str(out)])
+    assert check_submission(out, listed) == []
+    out.write_bytes(b"\xef\xbb\xbf" + out.read_bytes().replace(b"\n", b"\r\n"))
+    with caplog.at_level("INFO"):
+        main(["--check", str(out), str(listed)])
+    assert "in their order" in caplog.text
+
+
+def test_everything_the_organisers_would_refuse_is_named_with_its_line(tmp_path: Path, capsys) -> None:
+    listed, out = sample(tmp_path, "a/00001", "a/00002", "a/00003", "b/00001", "b/00002"), tmp_path / "out.txt"
+    rows = ["a/00001.jpg,0,0", "a/00003.jpg,nan,0", "a/00002.jpg,0,1.5", "a/00001.jpg,0,0", "c/00001.jpg,0,0",
+            "b/00001.jpg,0", ""]  # fmt: skip
+    out.write_text("\n".join(["image_location,valence,arousal", *rows]) + "\n")
+    faults = check_submission(out, listed)
+    assert [(fault.row, fault.problem.split(":")[0]) for fault in faults] == [
+        (3, "not two numbers in [-1, 1]"), (3, "a/00003.jpg is out of order"), (4, "not two numbers in [-1, 1]"),
+        (5, "a/00001.jpg occurs again"), (6, "c/00001.jpg is not in the sample"), (7, "not two numbers in [-1, 1]"),
+        (None, "b/00002.jpg is missing"),
+    ]  # fmt: skip
+    assert faults[-1].remedy == "it is line 6 of the sample"
+    with pytest.raises(SystemExit) as stopped:
+        main(["--check", str(out), str(listed)])
+    assert stopped.value.code == 2
+    assert "7 faults" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "valence,arousal\n0,0\n", "image_location,valence,arousal\n"])
+def test_a_submission_without_header_or_rows_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "out.txt").write_text(text)
+    (fault,) = check_submission(tmp_path / "out.txt", sample(tmp_path, "a/00001"))
+    assert fault.row in (1, 2)
+    with pytest.raises(InputError, match="no such file"):
+        check_submission(tmp_path / "none.txt", sample(tmp_path, "a/00001"))

@@ -6,8 +6,8 @@ the means:
 
     official     2 s_xy/N     / (s_xx/N     + s_yy/N     + d^2)
     unbiased     2 s_xy/(N-1) / (s_xx/(N-1) + s_yy/(N-1) + d^2)     larger in magnitude where d is not 0
-    avec         2 s_xy/N     / (s_xx/(N-1) + s_yy/(N-1) + d^2)     always smaller: (N-1)/N for x = y
-    numpy_mix    2 s_xy/(N-1) / (s_xx/N     + s_yy/N     + d^2)     always larger: N/(N-1), above 1, for x = y
+    avec         2 s_xy/N     / (s_xx/(N-1) + s_yy/(N-1) + d^2)     smaller in magnitude: (N-1)/N for x = y
+    numpy_mix    2 s_xy/(N-1) / (s_xx/N     + s_yy/N     + d^2)     larger in magnitude: N/(N-1) for x = y
 
 The four differ by a factor of about 1/N: nothing for a pooled partition, much for short clips. `zero_filled` and
 `video_mean` differ in what enters, and by much more.

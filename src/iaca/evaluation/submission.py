@@ -1,15 +1,19 @@
 """The file that the organisers of the ABAW challenge score: valence and arousal for exactly the images they list.
 
     python -m iaca.evaluation.submission PREDICTIONS SAMPLE OUT
+    python -m iaca.evaluation.submission --check FILE SAMPLE
 
 PREDICTIONS is `data/07_model_output/affwild2/predictions.parquet` (its newest version) or a table of that form, SAMPLE
-the organisers' list: a header `image_location,valence,arousal`, then rows such as `video1/00001.jpg,...`.
+the organisers' list: a header `image_location,valence,arousal`, then rows such as `video1/00001.jpg,...`. FILE is a
+submission of any origin; every row that the organisers would refuse is named.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.errors import InputError
+from iaca.evaluation.pairing import told_together
 from iaca.evaluation.prediction_files import LOCATION, SUBMISSION_COLUMNS, TABLE_COLUMNS, newest_version
+from iaca.evaluation.submission_check import check_submission
 from iaca.files import write_text
 
 log = logging.getLogger(__name__)
@@ -89,18 +95,38 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return pd.read_parquet(newest_version(path), columns=TABLE_COLUMNS)
 
 
-def main() -> None:
-    """Write a submission, and tell what did not fit."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("predictions", "sample", "out"):
-        parser.add_argument(name, type=Path)
-    given = parser.parse_args()
-    report = write_submission(read_predictions(given.predictions), given.sample, given.out)
+def main(words: Sequence[str] | None = None) -> None:
+    """Write a submission and tell what did not fit; or tell what is wrong with one."""
+    parser = argparse.ArgumentParser(
+        prog="python -m iaca.evaluation.submission",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--check", action="store_true", help="FILE SAMPLE: check a submission, write nothing")
+    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="PREDICTIONS SAMPLE OUT")
+    given = parser.parse_args(words)
+    if len(given.paths) != (2 if given.check else 3):
+        parser.error("give FILE SAMPLE" if given.check else "give PREDICTIONS SAMPLE OUT")
+    try:
+        _check(*given.paths) if given.check else _write(*given.paths)
+    except InputError as error:
+        parser.exit(2, f"{error}\n")
+
+
+def _check(file: Path, sample: Path) -> None:
+    faults = check_submission(file, sample)
+    if faults:
+        raise told_together(faults)
+    log.info("%s: the rows of the sample in their order, all values in [-1, 1]", file)
+
+
+def _write(predictions: Path, sample: Path, target: Path) -> None:
+    report = write_submission(read_predictions(predictions), sample, target)
     for row in report[(report[["repeated", "cut", "held"]] > 0).any(axis=1)].itertuples():
         log.info("%s: %d repeated, %d cut, %d without a prediction", row.clip, row.repeated, row.cut, row.held)
-    log.info("%s: %d images of %d clips", given.out, report["images"].sum(), len(report))
+    log.info("%s: %d images of %d clips", target, report["images"].sum(), len(report))
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     main()

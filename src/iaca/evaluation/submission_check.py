@@ -1,0 +1,78 @@
+"""What the organisers would refuse in a submission, told before they do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from iaca.errors import InputError
+from iaca.evaluation.prediction_files import SUBMISSION_COLUMNS
+
+
+def check_submission(file: Path, sample: Path) -> list[InputError]:
+    """Everything that is wrong with a submission, in the order of its lines; what it lacks comes last.
+
+    It must have the rows of `sample` in their order, each once, with two finite values in [-1, 1].
+
+    Args:
+        file: the submission.
+        sample: the organisers' list.
+
+    Raises:
+        InputError: the sample is not in its format, or there is no such file.
+    """
+    wanted, faults = _rows(sample)
+    if faults:
+        raise faults[0]
+    given, faults = _rows(file)
+    if not given:
+        return faults or [InputError("there is no row below the header", file, 2, f"take those of {sample}")]
+    listed, seen = {location for _, location, _ in wanted}, Counter[str]()
+    for line, location, values in given:
+        faults += _values(file, line, values)
+        if location not in listed:
+            faults.append(InputError(f"{location} is not in the sample", file, line, "remove the row"))
+        elif seen[location]:
+            faults.append(InputError(f"{location} occurs again", file, line, "keep one row per image"))
+        seen[location] += 1
+    faults += _out_of_order([(line, place) for line, place, _ in given], [place for _, place, _ in wanted], file)
+    faults = sorted(faults, key=lambda fault: fault.row or 0)
+    for line, location, _ in wanted:
+        if not seen[location]:
+            faults.append(InputError(f"{location} is missing", file, None, f"it is line {line} of the sample"))
+    return faults
+
+
+def _out_of_order(given: list[tuple[int, str]], wanted: list[str], file: Path) -> Iterator[InputError]:
+    """The first row that stands elsewhere than in the sample, among those that both have; the rest follows from it."""
+    both = {place for _, place in given} & set(wanted)
+    first = {place: line for line, place in reversed(given) if place in both}
+    ours = sorted(first, key=lambda place: first[place])
+    for place, due in zip(ours, (place for place in dict.fromkeys(wanted) if place in both), strict=True):
+        if place != due:
+            remedy = f"keep the order of the sample: {due} comes here"
+            yield InputError(f"{place} is out of order", file, first[place], remedy)
+            return
+
+
+def _values(file: Path, line: int, cells: list[str]) -> Iterator[InputError]:
+    try:
+        numbers = [float(cell) for cell in cells]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 2 or not all(-1 <= number <= 1 for number in numbers):
+        given = ",".join(cells)
+        yield InputError(f"not two numbers in [-1, 1]: {given[:40]!r}", file, line, "predict values in [-1, 1]")
+
+
+def _rows(path: Path) -> tuple[list[tuple[int, str, list[str]]], list[InputError]]:
+    """(line, image location, other cells) of every row; and the fault of a header that is not the organisers'."""
+    if not path.is_file():
+        raise InputError("there is no such file", path)
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
+    if not lines or [cell.strip() for cell in lines[0].split(",")] != SUBMISSION_COLUMNS:
+        what = f"the first line is not `{','.join(SUBMISSION_COLUMNS)}`" if lines else "the file is empty"
+        return [], [InputError(what, path, 1, "begin as the organisers' sample file does")]
+    cells = [[cell.strip() for cell in line.split(",")] for line in lines[1:]]
+    return [(number, row[0], row[1:]) for number, row in enumerate(cells, start=2)], []
