@@ -33,6 +33,29 @@ class FilterStep(Parameters):
         return self.filter if self.width_s is None else f"{self.filter} {self.width_s} s"
 
 
+class AnalysisConfig(Parameters):
+    """How the errors of the main model are taken apart.
+
+    Attributes:
+        bins: of the predicted values in [-1, 1], for the calibration.
+        cells: along each side of the valence-arousal plane, for the error by region.
+        few_frames: cells and bins with fewer annotated frames are greyed, and nothing is concluded from them.
+        neutral_band: a frame belongs to a quadrant where both |valence| and |arousal| reach this, else it is neutral.
+        before_s, after_s: reach of the gates' response around the start of an event (s).
+        lag_step_s: its resolution (s).
+        listed: at most this many findings of each rule of what fails, and as many best and worst videos with traces.
+    """
+
+    bins: int = Field(default=10, ge=2, le=100)
+    cells: int = Field(default=5, ge=2, le=20)
+    few_frames: int = Field(default=50, ge=1)
+    neutral_band: float = Field(default=0.1, ge=0, lt=1)
+    before_s: float = Field(default=2.0, gt=0)
+    after_s: float = Field(default=4.0, gt=0)
+    lag_step_s: float = Field(default=0.2, gt=0)
+    listed: int = Field(default=3, ge=1, le=10)
+
+
 class EvaluationConfig(Parameters):
     """What is scored and shown.
 
@@ -44,6 +67,7 @@ class EvaluationConfig(Parameters):
         title: of the report; the corpus's name is added.
         postprocessing: filters that are tried on the main model's predictions, each by itself; how they score stands in
             a table beside the headline and changes no prediction.
+        analysis: how the errors are taken apart.
     """
 
     partitions: tuple[str, ...] = ("validation", "test")
@@ -55,3 +79,4 @@ class EvaluationConfig(Parameters):
         FilterStep(filter="median", width_s=0.5),
         FilterStep(filter="mean", width_s=1.0),
     )
+    analysis: AnalysisConfig = AnalysisConfig()
