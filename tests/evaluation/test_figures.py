@@ -7,7 +7,14 @@ from matplotlib.text import Text
 
 from iaca.errors import InputError
 from iaca.evaluation import plots, style, timelines
-from iaca.evaluation.figures import report_figures
+from iaca.evaluation.analysis.calibration import calibration
+from iaca.evaluation.analysis.event_response import event_response
+from iaca.evaluation.analysis.quadrants import quadrant_confusion
+from iaca.evaluation.analysis.regions import region_errors
+from iaca.evaluation.config import AnalysisConfig
+from iaca.evaluation.figures import analysis_figures, report_figures
+from iaca.evaluation.metrics import join_labels
+from iaca.evaluation.report import FIGURES
 from iaca.evaluation.tables import comparison
 
 
@@ -27,7 +34,12 @@ def history():
 @pytest.fixture(scope="module")
 def figures(models, predictions, labels, events, history):
     table = comparison(models, labels, replicates=50)
-    return report_figures(predictions, labels, table, "validation", events, history)
+    drawn = report_figures(predictions, labels, table, "validation", events, history)
+    gold = labels[labels["partition"] == "validation"]
+    joined = join_labels(predictions, gold)
+    config = AnalysisConfig(few_frames=20)
+    analysed = (calibration(joined, config), region_errors(joined, config), quadrant_confusion(joined, config))
+    return drawn | analysis_figures(*analysed, event_response(predictions, events, config), config)
 
 
 def _texts(figure):
@@ -35,7 +47,7 @@ def _texts(figure):
 
 
 def test_all_figures_of_a_report_are_drawn(figures):
-    assert set(figures) == {"comparison", "affect_plane", "traces", "learning_curve", "gates", "gate_distribution"}
+    assert set(figures) == set(FIGURES)
     for figure in figures.values():
         assert style.png(figure).startswith(b"\x89PNG")
 
@@ -58,6 +70,9 @@ def test_no_text_runs_out_of_the_picture(figures):
 def test_the_title_tells_the_finding(figures, history):
     assert "iaca agrees best" in figures["comparison"].texts[0].get_text()
     assert "0.736 in epoch 20" in figures["learning_curve"].texts[0].get_text()
+    assert "Best agreement: " in figures["best_traces"].texts[0].get_text()
+    assert "RMSE" in figures["regions"].texts[0].get_text()
+    assert "face occluded" in figures["event_response"].texts[0].get_text()
     assert "3 of 3" in figures["gate_distribution"].texts[0].get_text()  # the fourth kind lies in the train partition
 
 
@@ -88,3 +103,8 @@ def test_stretches_are_the_runs_of_a_mask_in_seconds():
     found = list(style.stretches(np.array([1, 1, 0, 0, 1, 1], bool), time_s))
     assert np.allclose(found, [(0, 0.2), (0.4, 0.6)])
     assert list(style.stretches(np.zeros(6, bool), time_s)) == []
+
+
+def test_nothing_is_drawn_of_empty_tables(figures):
+    nothing = [pd.DataFrame(columns=["few"])] * 4
+    assert analysis_figures(*nothing, AnalysisConfig()) == {}

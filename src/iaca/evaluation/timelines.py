@@ -21,26 +21,22 @@ from iaca.evaluation.events import (
     spans,
     truth_masks,
 )
-from iaca.evaluation.metrics import DIMENSIONS, ccc, pooled_metrics, valid_pairs
+from iaca.evaluation.metrics import DIMENSIONS, ccc, valid_pairs
 
 
-def traces(table: pd.DataFrame, clips: Sequence[str]) -> Figure:
+def traces(table: pd.DataFrame, clips: Sequence[str], finding: str) -> Figure:
     """Annotated and predicted valence and arousal over time, one row per clip.
 
     Args:
-        table: joined predictions (clip, time_s, valence, arousal, valence_gold, arousal_gold); gaps where
-            NaN. The CCC in the title is over all of its clips.
+        table: joined predictions (clip, time_s, valence, arousal, valence_gold, arousal_gold); gaps where NaN.
         clips: which of the clips to draw, from top to bottom.
+        finding: the title.
 
     Raises:
         InputError: if one of the clips is not in the table.
     """
-    scores = pooled_metrics(table)
     figure = style.new_figure(
-        9.6,
-        1.15 + 1.75 * len(clips),
-        f"Predictions reach CCC {scores['ccc_valence']:.2f} for valence, {scores['ccc_arousal']:.2f} for arousal",
-        f"Dark: annotated. Colour: predicted. Title: all {table['clip'].nunique()} clips pooled; panels: their clip.",
+        9.6, 1.15 + 1.75 * len(clips), finding, "Dark: annotated. Colour: predicted. CCC: of the clip alone."
     )
     grid = figure.subplots(len(clips), 2, sharey=True, squeeze=False)
     for axes_of_clip, clip in zip(grid, clips, strict=True):

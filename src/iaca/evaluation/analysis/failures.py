@@ -37,8 +37,8 @@ class Results:
         comparison: `tables.comparison`.
         videos: `tables.video_table`.
         regions, quadrants, event_scores: of the modules of those names.
-        rmse: over all frames of the shown partition.
         partition: the shown one.
+        config: of the analysis that made them.
     """
 
     comparison: pd.DataFrame
@@ -46,7 +46,6 @@ class Results:
     regions: pd.DataFrame
     quadrants: pd.DataFrame
     event_scores: pd.DataFrame
-    rmse: float
     partition: str
     config: AnalysisConfig = field(default_factory=AnalysisConfig)
 
@@ -82,7 +81,10 @@ def _videos(results: Results) -> Iterator[dict[str, object]]:
 
 def _regions(results: Results) -> Iterator[dict[str, object]]:
     regions = results.regions
-    enough = regions[~regions["few"].astype(bool) & (regions["rmse"] > results.rmse)]
+    if regions.empty:
+        return
+    whole = float(np.sqrt(np.average(regions["rmse"] ** 2, weights=regions["frames"])))
+    enough = regions[~regions["few"].astype(bool) & (regions["rmse"] > whole)]
     for row in enough.sort_values("rmse", ascending=False).head(results.config.listed).to_dict("records"):
         where = region_name(row)
         drift = " and ".join(
@@ -90,8 +92,8 @@ def _regions(results: Results) -> Iterator[dict[str, object]]:
             for name in ("valence", "arousal")
         )
         yield _finding(
-            "regions", where, row["rmse"], results.rmse, row["frames"], row["clips"],
-            f"Annotated {where}: RMSE {plain(row['rmse'])} against {plain(results.rmse)} over all frames; predicted "
+            "regions", where, row["rmse"], whole, row["frames"], row["clips"],
+            f"Annotated {where}: RMSE {plain(row['rmse'])} against {plain(whole)} over all frames; predicted "
             f"{drift} on average ({_counted(row)}).",
         )  # fmt: skip
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from iaca.engine import ClipPaths
 from iaca.evaluation.config import EvaluationConfig
+from iaca.faces.config import FaceConfig
 from iaca.pipelines.training.nodes import MAIN
 from iaca.training.choice import ModelChoice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from iaca.evaluation.benchmark.found import BenchmarkFound
     from iaca.training import TrainedModel
 else:  # Kedro reads these annotations at run time, to find typed parameters; torch is not imported for that
-    Figure = TrainedModel = Any
+    Figure = TrainedModel = BenchmarkFound = Any
+
+FIGURE = "_figure"
+SCORE_FIGURES = (
+    "comparison", "learning_curve", "affect_plane", "best_traces", "worst_traces", "gates", "gate_distribution",
+)  # fmt: skip
+ANALYSIS_FIGURES = ("calibration", "regions", "quadrants", "event_response")
 
 
 def predict_partitions(
@@ -60,9 +69,7 @@ def score_models(
     from iaca.evaluation.tables import comparison, headline, video_table
 
     scored = labels[labels["partition"].isin(config.partitions)]
-    main = fusion.preset if not fusion.changes else f"{fusion.preset} (changed)"
-    others = {name: load() for name, load in sorted(baselines.items()) if name != main}
-    tables = {main: predictions, **others}
+    tables = _by_name(predictions, baselines, fusion)
     table = comparison(tables, scored, replicates=config.replicates, seed=config.seed)
     metrics = headline(table)
     short = {k: v for k, v in metrics.items() if k.endswith(("_ccc_valence", "_ccc_arousal", "_ccc_mean"))}
@@ -87,6 +94,53 @@ def score_gates(
     return gate_auroc(predictions[predictions["clip"].isin(shown)], events[events["clip"].isin(shown)])
 
 
+def analyse_errors(
+    predictions: pd.DataFrame, labels: pd.DataFrame, config: EvaluationConfig
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Calibration, error by region of the plane and confusion of quadrants, in the shown partition."""
+    from iaca.evaluation.analysis.calibration import calibration
+    from iaca.evaluation.analysis.quadrants import quadrant_confusion
+    from iaca.evaluation.analysis.regions import region_errors
+    from iaca.evaluation.metrics import join_labels
+
+    table = join_labels(predictions, labels[labels["partition"] == config.shown])
+    settings = config.analysis
+    return calibration(table, settings), region_errors(table, settings), quadrant_confusion(table, settings)
+
+
+def analyse_events(
+    predictions: pd.DataFrame,
+    baselines: dict[str, Any],
+    labels: pd.DataFrame,
+    events: pd.DataFrame,
+    fusion: ModelChoice,
+    config: EvaluationConfig,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How the gates answer to events, and every model within them, in the shown partition."""
+    from iaca.evaluation.analysis.event_response import event_response
+    from iaca.evaluation.analysis.event_scores import event_scores
+
+    gold = labels[labels["partition"] == config.shown]
+    shown = gold["clip"].unique()
+    inside, known = predictions[predictions["clip"].isin(shown)], events[events["clip"].isin(shown)]
+    scores = event_scores(_by_name(predictions, baselines, fusion), gold, known, config.replicates, config.seed)
+    return event_response(inside, known, config.analysis), scores
+
+
+def find_failures(
+    comparison: pd.DataFrame,
+    videos: pd.DataFrame,
+    regions: pd.DataFrame,
+    quadrants: pd.DataFrame,
+    event_scores: pd.DataFrame,
+    config: EvaluationConfig,
+) -> pd.DataFrame:
+    """What fails, by rules, from the tables on disk."""
+    from iaca.evaluation.analysis.failures import Results, failures
+
+    return failures(Results(comparison, videos, regions, quadrants, event_scores, config.shown, config.analysis))
+
+
 def draw_figures(
     predictions: pd.DataFrame,
     labels: pd.DataFrame,
@@ -94,45 +148,83 @@ def draw_figures(
     events: pd.DataFrame,
     history: pd.DataFrame,
     config: EvaluationConfig,
-) -> tuple[Figure, ...]:
-    """Every figure of the report, in the order of the pipeline's outputs."""
+) -> dict[str, Figure]:
+    """The figures of scores, traces and gates, by the names of the pipeline's outputs."""
     from iaca.evaluation.figures import report_figures
-    from iaca.evaluation.report import FIGURES
-    from iaca.evaluation.style import new_figure
 
     history = history[history["model"] == MAIN]
-    drawn = report_figures(predictions, labels, comparison, config.shown, events, history)
-    missing = "Not drawn: needs ground-truth events and a model with gates across modalities"
-    return tuple(drawn.get(name) or new_figure(8, 1, FIGURES[name][0], missing) for name in FIGURES)
+    listed = config.analysis.listed
+    return _all_of(
+        SCORE_FIGURES,
+        report_figures(predictions, labels, comparison, config.shown, events, history, shown_videos=listed),
+    )
+
+
+def draw_analysis(
+    calibration: pd.DataFrame,
+    regions: pd.DataFrame,
+    quadrants: pd.DataFrame,
+    event_response: pd.DataFrame,
+    config: EvaluationConfig,
+) -> dict[str, Figure]:
+    """The figures of the analysis, by the names of the pipeline's outputs."""
+    from iaca.evaluation.figures import analysis_figures
+
+    drawn = analysis_figures(calibration, regions, quadrants, event_response, config.analysis)
+    return _all_of(ANALYSIS_FIGURES, drawn)
 
 
 def write_report(
-    comparison: pd.DataFrame,
-    summary: pd.DataFrame,
-    problems: pd.DataFrame,
-    videos: pd.DataFrame,
-    gates: pd.DataFrame,
     model: TrainedModel,
+    benchmark: BenchmarkFound,
+    faces: FaceConfig,
     config: EvaluationConfig,
-    **figures: bytes,
-) -> str:
-    """The self-contained HTML page."""
-    from iaca.evaluation.report import ReportData, render_report
+    **found: Any,
+) -> tuple[str, str]:
+    """The self-contained HTML page and the model card, of the same tables.
 
-    return render_report(
-        ReportData(
-            title=f"{config.title}: {model.metadata['corpus']}",
-            comparison=comparison,
-            corpus=summary,
-            videos=videos,
-            partition=config.shown,
-            problems=problems,
-            gate_auroc=gates,
-            figures={name.removesuffix("_figure"): picture for name, picture in figures.items()},
-            facts={
-                **model.config.model_dump(mode="json", exclude_none=True),
-                **{name: value for name, value in model.metadata.items() if name not in ("history", "caveat")},
-            },
-            note=model.metadata["caveat"],
-        )
+    Args:
+        model: the main model.
+        benchmark: what an earlier one left; shown where it is of the same corpus.
+        faces, config: of the run.
+        found: every other table of `ReportData` by its name, and pictures by `<slot>_figure`.
+    """
+    from iaca.evaluation.report import ReportData, render_report
+    from iaca.evaluation.report.card import CardData, render_card
+    from iaca.evaluation.report.provenance import origins
+
+    pictures = {name.removesuffix(FIGURE): picture for name, picture in found.items() if name.endswith(FIGURE)}
+    tables = {name: table for name, table in found.items() if not name.endswith(FIGURE)}
+    metadata = model.metadata
+    parameters = sum(weight.numel() for weight in model.weights.values())
+    known = {name: value for name, value in metadata.items() if name not in ("history", "caveat")}
+    data = ReportData(
+        title=f"{config.title}: {metadata['corpus']}",
+        partition=config.shown,
+        benchmark=benchmark.of(metadata["corpus"]),
+        analysis=config.analysis,
+        figures=pictures,
+        facts={"weights": parameters, **model.config.model_dump(mode="json", exclude_none=True), **known},
+        note=metadata["caveat"],
+        **tables,
     )
+    card = CardData(data, metadata["corpus"], metadata["preset"], origins(metadata, faces), parameters)
+    return render_report(data), render_card(card)
+
+
+def _by_name(main: pd.DataFrame, baselines: dict[str, Any], fusion: ModelChoice) -> dict[str, pd.DataFrame]:
+    """Predictions of every model, the main one first."""
+    name = fusion.preset if not fusion.changes else f"{fusion.preset} (changed)"
+    return {name: main, **{other: load() for other, load in sorted(baselines.items()) if other != name}}
+
+
+def _all_of(slots: Sequence[str], drawn: dict[str, Figure]) -> dict[str, Figure]:
+    """A picture for every slot: the catalog holds all of them, and what could not be drawn says so."""
+    from iaca.evaluation.report import FIGURES
+    from iaca.evaluation.style import new_figure
+
+    missing = "Not drawn: the data or the model hold nothing to show here"
+    return {
+        slot + FIGURE: drawn[slot] if slot in drawn else new_figure(8, 1, FIGURES[slot].title, missing)
+        for slot in slots
+    }

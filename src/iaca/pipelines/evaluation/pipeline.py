@@ -1,9 +1,16 @@
-"""Predict, score, draw, report."""
+"""Predict, score, analyse, draw, report."""
 
 from kedro.pipeline import Node, Pipeline
 
 from iaca.pipelines.evaluation.nodes import (
+    ANALYSIS_FIGURES,
+    FIGURE,
+    SCORE_FIGURES,
+    analyse_errors,
+    analyse_events,
+    draw_analysis,
     draw_figures,
+    find_failures,
     predict_baselines,
     predict_partitions,
     score_gates,
@@ -12,7 +19,7 @@ from iaca.pipelines.evaluation.nodes import (
     write_report,
 )
 
-FIGURES = ("comparison", "learning_curve", "affect_plane", "traces", "gates", "gate_distribution")
+CONFIG = "params:evaluation"
 
 
 def create_pipeline() -> Pipeline:
@@ -22,58 +29,86 @@ def create_pipeline() -> Pipeline:
     training_runs, embeddings   -> [predict] -> baseline_predictions --> [score] -> comparison, per_video, metrics
     predictions, labels         -> [score postprocessing] -> postprocessing
     predictions, events         -> [score gates] -> gate_scores
-    all of them                 -> [draw] -> *_figure -> [report] -> report
+    predictions, labels, events -> [analyse] -> calibration, regions, quadrants, event_response, event_scores
+    those, comparison           -> [find failures] -> failures_found
+    all of them                 -> [draw] -> *_figure -> [report] -> report, model_card
     """
-    config = "params:evaluation"
-    figures = [f"{name}_figure" for name in FIGURES]
-    return Pipeline(
-        [
-            Node(
-                predict_partitions,
-                ["model", "embeddings", "training_index", config],
-                "predictions",
-                name="predict_partitions",
-            ),
-            Node(
-                predict_baselines,
-                ["training_runs", "embeddings", "training_index", config],
-                "baseline_predictions",
-                name="predict_baselines",
-            ),
-            Node(
-                score_models,
-                ["predictions", "baseline_predictions", "labels", "params:fusion", config],
-                ["comparison", "per_video", "metrics", "headline"],
-                name="score_models",
-            ),
-            Node(
-                score_postprocessing,
-                ["predictions", "labels", config],
-                "postprocessing",
-                name="score_postprocessing",
-            ),
-            Node(score_gates, ["predictions", "events", "labels", config], "gate_scores", name="score_gates"),
-            Node(
-                draw_figures,
-                ["predictions", "labels", "comparison", "events", "history", config],
-                figures,
-                name="draw_figures",
-            ),
-            Node(
-                write_report,
-                {
-                    "comparison": "comparison",
-                    "summary": "corpus_summary",
-                    "problems": "ingestion_problems",
-                    "videos": "per_video",
-                    "gates": "gate_scores",
-                    "model": "model",
-                    "config": config,
-                    **{name: name for name in figures},
-                },
-                "report",
-                name="write_report",
-            ),
-        ],
-        tags="report",
+    return Pipeline([*_predicting(), *_scoring(), *_drawing(), _report()], tags="report")
+
+
+def _predicting() -> list[Node]:
+    inputs = ["embeddings", "training_index", CONFIG]
+    return [
+        Node(predict_partitions, ["model", *inputs], "predictions", name="predict_partitions"),
+        Node(predict_baselines, ["training_runs", *inputs], "baseline_predictions", name="predict_baselines"),
+    ]
+
+
+def _scoring() -> list[Node]:
+    tables = ["comparison", "per_video", "regions", "quadrants", "event_scores"]
+    return [
+        Node(
+            score_models,
+            ["predictions", "baseline_predictions", "labels", "params:fusion", CONFIG],
+            ["comparison", "per_video", "metrics", "headline"],
+            name="score_models",
+        ),
+        Node(score_postprocessing, ["predictions", "labels", CONFIG], "postprocessing", name="score_postprocessing"),
+        Node(score_gates, ["predictions", "events", "labels", CONFIG], "gate_scores", name="score_gates"),
+        Node(
+            analyse_errors,
+            ["predictions", "labels", CONFIG],
+            ["calibration", "regions", "quadrants"],
+            name="analyse_errors",
+        ),
+        Node(
+            analyse_events,
+            ["predictions", "baseline_predictions", "labels", "events", "params:fusion", CONFIG],
+            ["event_response", "event_scores"],
+            name="analyse_events",
+        ),
+        Node(find_failures, [*tables, CONFIG], "failures_found", name="find_failures"),
+    ]
+
+
+def _drawing() -> list[Node]:
+    return [
+        Node(
+            draw_figures,
+            ["predictions", "labels", "comparison", "events", "history", CONFIG],
+            _named(SCORE_FIGURES),
+            name="draw_figures",
+        ),
+        Node(
+            draw_analysis,
+            ["calibration", "regions", "quadrants", "event_response", CONFIG],
+            _named(ANALYSIS_FIGURES),
+            name="draw_analysis",
+        ),
+    ]
+
+
+def _report() -> Node:
+    tables = ("comparison", "calibration", "regions", "quadrants", "event_response", "event_scores", "postprocessing")
+    return Node(
+        write_report,
+        {
+            "model": "model",
+            "benchmark": "benchmark_found",
+            "faces": "params:faces",
+            "config": CONFIG,
+            "corpus": "corpus_summary",
+            "problems": "ingestion_problems",
+            "videos": "per_video",
+            "gate_auroc": "gate_scores",
+            "failures": "failures_found",
+            **{name: name for name in tables},
+            **_named((*SCORE_FIGURES, *ANALYSIS_FIGURES)),
+        },
+        ["report", "model_card"],
+        name="write_report",
     )
+
+
+def _named(slots: tuple[str, ...]) -> dict[str, str]:
+    return {slot + FIGURE: slot + FIGURE for slot in slots}

@@ -1,0 +1,149 @@
+"""The model card in Markdown: what the model is for, what it learned from, how well it does, and where it fails.
+
+The order of its parts follows Mitchell et al. (Model Cards for Model Reporting, 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+
+from iaca.evaluation.analysis.failures import RULES
+from iaca.evaluation.benchmark.page_tables import Cells, markdown
+from iaca.evaluation.benchmark.summary import AREA
+from iaca.evaluation.benchmark.words import TITLES, plain
+from iaca.evaluation.report.data import ReportData
+from iaca.evaluation.report.provenance import Origin
+from iaca.evaluation.style import MODALITY_NAMES
+from iaca.evaluation.tables import headline
+
+SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal")
+
+
+@dataclass(frozen=True)
+class CardData:
+    """What the card shows.
+
+    Attributes:
+        report: the tables of the report, the same objects.
+        corpus: name of the corpus the model was trained on.
+        preset: the model's name among the presets; the benchmark knows it by that.
+        origins: of the weights it rests on.
+        parameters: number of its own weights.
+    """
+
+    report: ReportData
+    corpus: str
+    preset: str
+    origins: Sequence[Origin] = field(default_factory=tuple)
+    parameters: int = 0
+
+
+def render_card(card: CardData) -> str:
+    """The whole card as Markdown text, every number from the tables of the report."""
+    environment = Environment(loader=PackageLoader("iaca.evaluation.report", "templates"), trim_blocks=True)
+    report = card.report
+    return environment.get_template("model_card.md.j2").render(
+        card=card,
+        report=report,
+        model=headline(report.comparison)["model"],
+        note=" ".join(report.note.split()),
+        facts=markdown(["parameter", "value"], [[_text(k), _text(v)] for k, v in report.facts.items()]),
+        corpus_table=_as_it_is(report.corpus),
+        metrics=markdown(*metric_table(report.comparison)),
+        differences=markdown(*difference_table(report.comparison)),
+        events=markdown(*event_table(report.event_scores)),
+        gates=markdown(*gate_table(report.gate_auroc)),
+        robustness=markdown(*robustness_table(report.benchmark.summary, card.preset)),
+        failures=[(RULES[rule], found) for rule, found in _sentences(report.failures).items()],
+        origins=markdown(
+            ["part", "file", "source", "licence", "sha256"],
+            [[_text(x) for x in (o.part, o.name, o.source, o.licence, o.sha256 or "–")] for o in card.origins],
+        ),
+    )
+
+
+def metric_table(comparison: pd.DataFrame) -> tuple[list[str], Cells]:
+    """Pooled CCC of the main model on every partition, with 95 % intervals."""
+    header = ["partition", "clips", "frames", "CCC mean", "CCC valence", "CCC arousal", "RMSE valence", "RMSE arousal"]
+    rows = comparison[comparison["main"].astype(bool)].to_dict("records")
+    return header, [
+        [_text(row["partition"]), f"{row['clips']}", f"{row['frames_valence']}"]
+        + [_bounded(row, score) for score in SCORES]
+        + [plain(row["rmse_valence"]), plain(row["rmse_arousal"])]
+        for row in rows
+    ]
+
+
+def difference_table(comparison: pd.DataFrame) -> tuple[list[str], Cells]:
+    """Every other model minus the main one, paired over clips."""
+    rows = comparison[~comparison["main"].astype(bool)].to_dict("records")
+    return ["model", "partition", "CCC mean", "minus this model"], [
+        [_text(row["model"]), _text(row["partition"]), plain(row["ccc_mean"]), _bounded(row, "difference_ccc_mean")]
+        for row in rows
+    ]
+
+
+def event_table(scores: pd.DataFrame) -> tuple[list[str], Cells]:
+    """The main model within each kind of event, beside the best of the others."""
+    if scores.empty:
+        return [], []
+    table = []
+    for (modality, kind), rows in scores.groupby(["modality", "kind"], sort=True):
+        main = rows[rows["main"].astype(bool)].iloc[0]
+        others = rows[~rows["main"].astype(bool)].sort_values("ccc_mean", ascending=False)
+        best = f"{others.iloc[0]['model']} {plain(others.iloc[0]['ccc_mean'])}" if len(others) else "–"
+        name = f"{MODALITY_NAMES[str(modality)]} {kind}"
+        table.append(
+            [name, f"{main['clips']}", f"{main['frames']}", plain(main["ccc_mean"]), plain(main["rmse"]), best]
+        )
+    return ["event", "clips", "frames", "CCC mean", "RMSE", "best other model"], table
+
+
+def gate_table(auroc: pd.DataFrame) -> tuple[list[str], Cells]:
+    """How well the gate across modalities tells the corrupted one."""
+    return ["event", "AUROC", "weight in the event", "weight in clean frames"], [
+        [f"{MODALITY_NAMES[row['modality']]} {row['kind']}"]
+        + [plain(row[name]) for name in ("auroc", "weight_event", "weight_clean")]
+        for row in auroc.to_dict("records")
+    ]
+
+
+def robustness_table(summary: pd.DataFrame, preset: str) -> tuple[list[str], Cells]:
+    """Mean CCC of the preset over the levels of each corruption, mean over seeds with its 95 % interval."""
+    if summary.empty:
+        return [], []
+    rows = summary[summary["minus"].isna() & (summary["measure"] == AREA) & (summary["model"] == preset)]
+    return ["corruption", "seeds", "mean CCC over its levels"], [
+        [
+            TITLES.get(row["corruption"], row["corruption"]),
+            f"{row['seeds']}",
+            f"{plain(row['mean'])} [{plain(row['low'])}, {plain(row['high'])}]",
+        ]
+        for row in rows.to_dict("records")
+    ]
+
+
+def _sentences(failures: pd.DataFrame) -> dict[str, list[str]]:
+    if failures.empty:
+        return {}
+    return {str(rule): rows["sentence"].tolist() for rule, rows in failures.groupby("rule", sort=False)}
+
+
+def _as_it_is(table: pd.DataFrame) -> str:
+    rows = [[_text(value) for value in row] for row in table.itertuples(index=False)]
+    return markdown([_text(name).replace("_", " ") for name in table], rows)
+
+
+def _bounded(row: Mapping[Hashable, Any], name: str) -> str:
+    return f"{plain(row[name])} [{plain(row[f'{name}_low'])}, {plain(row[f'{name}_high'])}]"
+
+
+def _text(value: object) -> str:
+    """A cell of a pipe table: one line, no bar that would end it."""
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
