@@ -80,6 +80,7 @@ def test_concat_is_told_where_it_is_not_beaten_and_only_there(results, found):
 
 def test_a_turned_quadrant_is_mistaken(found):
     rows = found[found["rule"] == "quadrants"]
+    assert len(rows)
     assert (rows["value"] >= 0.2).all()
     assert rows["sentence"].str.contains("% are predicted").all()
 

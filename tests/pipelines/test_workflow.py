@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from kedro.framework.project import pipelines
 from kedro.framework.startup import bootstrap_project
 from pydantic import BaseModel
@@ -92,6 +93,31 @@ def test_the_report_is_one_file_that_needs_nothing_else(finished: Path) -> None:
     assert "What this does not prove" in page
     assert 'src="http' not in page
     assert page.count("data:image/png;base64,") >= 5
+
+
+def test_every_number_of_the_report_stands_in_the_file_it_names(finished: Path) -> None:
+    data = finished / "data"
+    page = BeautifulSoup((data / "08_reporting/report.html").read_text(), "html.parser")
+    named = page.select("[data-from]")
+    assert {"comparison.csv", "per_video.csv", "calibration.csv", "regions.csv", "quadrants.csv", "event_scores.csv",
+            "gate_scores.csv", "summary.csv"} <= {element["data-from"] for element in named}  # fmt: skip
+    for element in named:
+        (path,) = data.glob(f"0*/{element['data-from']}")
+        held = set(pd.read_csv(path).select_dtypes("number").to_numpy().ravel().tolist())
+        shown = {float(number["value"]) for number in element.find_all("data") if number["value"]}
+        assert shown <= held, path
+        assert shown, path
+    told = [line.text for line in page.select('[data-text-from="failures_found.csv"] li')]
+    assert told == pd.read_csv(data / "08_reporting/failures_found.csv")["sentence"].tolist()
+
+
+def test_the_model_card_has_the_numbers_of_the_comparison(finished: Path) -> None:
+    card = (finished / "data/08_reporting/model_card.md").read_text()
+    compared = pd.read_csv(finished / "data/08_reporting/comparison.csv")
+    for row in compared[compared["main"]].to_dict("records"):
+        assert f"| {row['partition']} | {row['clips']} | {row['frames_valence']} | " in card
+        assert f"{row['ccc_valence']:.3f}".replace("-", "−") in card
+    assert "emotion_model.hdf5" in card
 
 
 def test_an_up_to_date_corpus_is_not_made_again(finished: Path, kedro: Command) -> None:

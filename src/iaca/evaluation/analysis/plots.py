@@ -55,8 +55,8 @@ def region_plot(table: pd.DataFrame, config: AnalysisConfig) -> Figure:
         config: of the analysis that made it.
     """
     figure = style.new_figure(
-        12.4,
-        4.9,
+        10.4,
+        4.3,
         _region_finding(table),
         f"Cells of the annotated plane: value, frames below it. Grey: fewer than {config.few_frames} frames. Bias: "
         "predicted minus annotated.",
@@ -121,7 +121,7 @@ def _cell(axes: Axes, row: Mapping[Hashable, Any], name: str, shade: float, colo
     _tile(axes, (row["valence_low"], row["arousal_low"], width, height), style.SHADE if few else colour)
     dark = not few and float(np.dot(colour[:3], [0.299, 0.587, 0.114])) < 0.55
     ink = style.MUTED if few else style.PAPER if dark else style.INK
-    value = f"{row[name]:.2f}" if name == "rmse" else signed(row[name], 2)
+    value = f"{row[name]:.2f}" if name == "rmse" else signed(round(row[name], 2) + 0.0, 2)
     if width >= 0.25:  # finer cells have no room for writing
         middle = (row["valence_low"] + width / 2, row["arousal_low"] + height / 2)
         _write(axes, *middle, f"{value}\n{row['frames']:,}", ink)

@@ -22,8 +22,8 @@ def response_plot(table: pd.DataFrame) -> Figure:
     kinds = list(dict.fromkeys(zip(table["modality"], table["kind"], strict=True)))
     lines = max(1, -(-len(kinds) // COLUMNS))
     figure = style.new_figure(
-        12.4,
-        1.2 + 2.6 * lines,
+        10.4,
+        1.2 + 2.3 * lines,
         _finding(table),
         "Line: mean over events, thin where fewer than half are left. Band: one standard deviation. "
         "Shaded: mean length of the event.",

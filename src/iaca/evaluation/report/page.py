@@ -12,9 +12,10 @@ from iaca.evaluation.metrics import METRIC_NAMES
 from iaca.evaluation.report.data import FIGURES, ReportData
 from iaca.evaluation.report.sections import failure_groups, left_out, robustness, sections
 from iaca.evaluation.report.words import cell, count, difference, number
+from iaca.evaluation.style import MODALITY_NAMES
 from iaca.evaluation.tables import best_and_worst, headline
 
-TABLES = ("corpus", "problems", "gate_auroc", "calibration", "regions", "quadrants", "event_scores", "postprocessing")
+TABLES = ("corpus", "problems", "gate_auroc", "calibration", "regions", "quadrants", "postprocessing")
 
 
 def render_report(data: ReportData) -> str:
@@ -40,6 +41,8 @@ def render_report(data: ReportData) -> str:
         worst=worst.to_dict("records"),
         metrics=METRIC_NAMES,
         tables={name: _records(getattr(data, name)) for name in TABLES},
+        events=data.event_scores.to_dict("records"),
+        modality_names=MODALITY_NAMES,
         failures=failure_groups(data.failures),
         robustness=robustness(data.benchmark),
         figures=_pictures(data),
