@@ -83,7 +83,7 @@ WEIGHTS = {
     "ge2e": WeightFile(
         name="pretrained.pt",
         source="package Resemblyzer",
-        licence="Apache-2.0; trained on LibriSpeech, VoxCeleb1 and VoxCeleb2",
+        licence="Apache-2.0; trained on speech that the package does not name",
         sha256="39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
         requirement="Resemblyzer==0.1.4",
         member="resemblyzer/pretrained.pt",

@@ -1,0 +1,74 @@
+"""The evaluation pipeline's pictures: one for every slot, whatever could be drawn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from kedro.io.core import DatasetError
+from matplotlib.figure import Figure
+
+from iaca.datasets.benchmark import BenchmarkOutput
+from iaca.evaluation.analysis.calibration import CALIBRATION_COLUMNS
+from iaca.evaluation.analysis.event_response import RESPONSE_COLUMNS
+from iaca.evaluation.analysis.quadrants import QUADRANT_COLUMNS
+from iaca.evaluation.analysis.regions import REGION_COLUMNS
+from iaca.evaluation.config import EvaluationConfig
+from iaca.evaluation.report import FIGURES
+from iaca.evaluation.tables import comparison
+from iaca.pipelines.evaluation import create_pipeline
+from iaca.pipelines.evaluation.nodes import analyse_errors, analyse_events, find_failures
+from iaca.pipelines.evaluation.report_nodes import ANALYSIS_FIGURES, SCORE_FIGURES, draw_analysis, draw_figures
+from iaca.training.choice import ModelChoice
+
+CONFIG = EvaluationConfig(replicates=100)
+EVENTS = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])
+
+
+@pytest.fixture(scope="module")
+def labels():
+    swing = np.sin(np.arange(40) / 6)
+    values = {"valence": 0.8 * swing, "arousal": -0.5 * swing}
+    return pd.DataFrame({"clip": "a", "partition": "validation", "frame": np.arange(40), **values})
+
+
+@pytest.fixture(scope="module")
+def predictions(labels):
+    """Of a model of one modality: no gate."""
+    table = labels.drop(columns="partition").assign(time_s=labels["frame"] / 25)
+    return table.assign(valence=0.5 * table["valence"], arousal=0.9 * table["arousal"])
+
+
+def test_every_slot_of_the_report_is_an_output_of_the_pipeline():
+    assert set(SCORE_FIGURES + ANALYSIS_FIGURES) == set(FIGURES)
+    assert {f"{slot}_figure" for slot in FIGURES} <= create_pipeline().all_outputs()
+
+
+def test_one_clip_without_events_gates_or_baselines_is_analysed_and_drawn(predictions, labels):
+    regions_and_others = analyse_errors(predictions, labels, CONFIG)
+    response, scores = analyse_events(predictions, {}, labels, EVENTS, ModelChoice(preset="audio"), CONFIG)
+    assert response.empty
+    assert scores.empty
+    table = comparison({"audio": predictions}, labels, replicates=100)
+    videos = pd.DataFrame({"clip": ["a"], "partition": "validation", "ccc_mean": [0.8]})
+    found = find_failures(table, videos, *regions_and_others[1:], scores, CONFIG)
+    assert set(found["rule"]) <= {"regions", "quadrants"}
+    history = pd.DataFrame({"model": ["main"], "epoch": [1], "train_loss": [0.5]})
+    drawn = draw_figures(predictions, labels, table, EVENTS, history, CONFIG)
+    assert set(drawn) == {f"{slot}_figure" for slot in SCORE_FIGURES}
+    assert all(isinstance(figure, Figure) for figure in drawn.values())
+    assert "Not drawn" in drawn["gates_figure"].texts[1].get_text()
+    assert "Not drawn" in drawn["worst_traces_figure"].texts[1].get_text()  # one clip is the best, and no other is left
+
+
+def test_empty_tables_give_pictures_that_say_so():
+    columns = (CALIBRATION_COLUMNS, REGION_COLUMNS, QUADRANT_COLUMNS, RESPONSE_COLUMNS)
+    drawn = draw_analysis(*(pd.DataFrame(columns=list(names)) for names in columns), CONFIG)
+    assert set(drawn) == {f"{slot}_figure" for slot in ANALYSIS_FIGURES}
+    assert all("Not drawn" in figure.texts[1].get_text() for figure in drawn.values())
+
+
+def test_a_benchmark_is_read_where_there_is_one_and_never_written(tmp_path):
+    dataset = BenchmarkOutput(path=str(tmp_path / "none"))
+    assert not dataset.exists()
+    assert dataset.load().corpus == ""
+    with pytest.raises(DatasetError, match="written by the pipeline"):
+        dataset.save("anything")
