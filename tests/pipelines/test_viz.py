@@ -18,10 +18,11 @@ from servers import free_port, serving
 
 pytestmark = pytest.mark.slow
 LAYERS = ["raw", "intermediate", "primary", "feature", "model_input", "models", "model_output", "reporting"]
-FIGURES = ("comparison", "learning_curve", "affect_plane", "traces", "gates", "gate_distribution")
+FIGURES = ("comparison", "learning_curve", "affect_plane", "best_traces", "worst_traces", "gates",
+           "gate_distribution", "calibration", "regions", "quadrants", "event_response")  # fmt: skip
 PICTURES = {f"{name}_figure" for name in FIGURES} | {"faces"}  # the last one is a contact sheet
 TABLES = {"clip_index", "clips", "corpus_summary", "events", "training_index", "labels", "history", "predictions"}
-TABLES |= {"comparison", "per_video", "gate_scores", "embeddings"}
+TABLES |= {"comparison", "per_video", "gate_scores", "embeddings", "regions", "failures_found", "postprocessing"}
 VALUES = {"metrics", "headline", "model"}
 SEEN = {
     "clips": "table.preview-table",
