@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from iaca.encoders.cues.synchrony import synchrony
 from iaca.encoders.cues.table import NAMES, OF
-from iaca.evaluation.robustness.config import CLEAN, Condition, RobustnessConfig
+from iaca.evaluation.robustness.config import CLEAN, SIGNAL, Condition, RobustnessConfig
 from iaca.evaluation.robustness.partition import MODALITIES, PRESENCE, Partition, present
 from iaca.evaluation.robustness.protocols import PROTOCOLS, corrupted
 from iaca.evaluation.robustness.segments import block_count, segments
 
 CONFIG = RobustnessConfig(block_s=2.0)
-SHARES = [name for name in PROTOCOLS if name != "time_shift"]
+ON_FEATURES = [name for name in PROTOCOLS if name not in SIGNAL]
+SHARES = [name for name in ON_FEATURES if name != "time_shift"]
 LENGTHS = st.lists(st.integers(20, 300), min_size=2, max_size=4)
 FEW = settings(max_examples=30)
 LEVELS = st.floats(0.01, 1.0)
@@ -34,7 +35,7 @@ def truth(results):
 
 
 @FEW
-@given(LENGTHS, st.sampled_from(list(PROTOCOLS)))
+@given(LENGTHS, st.sampled_from(ON_FEATURES))
 def test_at_level_0_every_clip_is_itself(lengths, protocol):
     clean = clips(lengths)
     for name, result in run(protocol, 0.0, clean).items():
@@ -43,7 +44,7 @@ def test_at_level_0_every_clip_is_itself(lengths, protocol):
 
 
 @FEW
-@given(LENGTHS, st.sampled_from(list(PROTOCOLS)), LEVELS)
+@given(LENGTHS, st.sampled_from(ON_FEATURES), LEVELS)
 def test_a_corruption_changes_a_copy_and_never_times_or_labels(lengths, protocol, level):
     clean = clips(lengths)
     before = copy.deepcopy(clean)
@@ -55,7 +56,7 @@ def test_a_corruption_changes_a_copy_and_never_times_or_labels(lengths, protocol
 
 
 @FEW
-@given(LENGTHS, st.sampled_from(list(PROTOCOLS)), LEVELS)
+@given(LENGTHS, st.sampled_from(ON_FEATURES), LEVELS)
 def test_the_same_is_done_each_time_and_whatever_else_is_done(lengths, protocol, level):
     first = run(protocol, level, clips(lengths))
     run("conflict", 0.9, clips(lengths))
@@ -192,7 +193,7 @@ def test_clips_without_cues_are_corrupted_too():
         name: type(one)(**{**vars(one), "quality": np.empty((len(one), 0), np.float32), "quality_names": ()})
         for name, one in clips([100, 100]).items()
     }
-    for protocol in PROTOCOLS:
+    for protocol in ON_FEATURES:
         assert truth(run(protocol, 0.5, bare)).any()
 
 
@@ -251,7 +252,7 @@ def test_without_another_clip_that_has_the_modality_a_conflict_takes_another_tim
 
 def test_an_empty_clip_stays_empty():
     clean = {**clips([50, 50]), "empty": clip(9, 0)}
-    for protocol in PROTOCOLS:
+    for protocol in ON_FEATURES:
         assert len(run(protocol, 0.5, clean)["empty"].clip) == 0
 
 

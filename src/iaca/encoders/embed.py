@@ -92,7 +92,7 @@ def embed(
     heard, seen = present_at(audio.present, times), FaceCues(faces)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="embed") as pool:
         listening = pool.submit(lambda: sound or embed_sound(audio, times, config))
-        visual = _see(jpegs, found, visual_encoder, pool, seen)
+        visual = see(jpegs, found, visual_encoder, pool, seen)
         audible = listening.result()
     cues = {**seen.columns(), **audible.cues}
     cues |= synchrony(cues["mouth_opening"], cues["sound_level"], times, found & heard)
@@ -115,7 +115,7 @@ def embed_sound(audio: AudioTrack, times: NDArray[np.float64], config: Embedding
     return Sound(encoder.encode(audio.samples, times), sound_cues(audio.samples, audio.rate, times))
 
 
-def _see(
+def see(
     jpegs: Jpegs, found: NDArray[np.bool_], encoder: VisualEncoder, pool: ThreadPoolExecutor, cues: FaceCues
 ) -> NDArray[np.float32]:
     """Embeddings (t, dim), zeros where there is no face; every face is shown to `cues` on its way.

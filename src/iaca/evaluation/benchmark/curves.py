@@ -15,14 +15,19 @@ from matplotlib.lines import Line2D
 from iaca.evaluation import style
 from iaca.evaluation.benchmark.findings import findings
 from iaca.evaluation.benchmark.words import TITLES
-from iaca.evaluation.robustness.config import CLEAN
+from iaca.evaluation.robustness.config import BLUR, CLEAN, CLEAN_LEVELS, SNR, in_order
 
 COLUMNS = 3
 BASELINE = "concat"
 SOLID, DASHED = "-", (0, (4, 1.6))
 DASHES = (SOLID, (0, (1, 1.3)), (0, (6, 1.5, 1, 1.5)), (0, (2.5, 1.5)))
 MAIN_COLOURS = (style.VALENCE, style.AROUSAL, "#2f8f4e", "#7a52a8")
-X_LABELS = {"time_shift": "the voice comes late by (s)", "frame_drop": "probability of a drop"}
+X_LABELS = {
+    "time_shift": "the voice comes late by (s)",
+    "frame_drop": "probability of a drop",
+    **dict.fromkeys(SNR, "signal-to-noise ratio (dB)"),
+    BLUR: "fewer pixels to a side, by a factor of",
+}
 
 
 @dataclass(frozen=True)
@@ -102,24 +107,34 @@ def curve_finding(summary: pd.DataFrame, main: Sequence[str]) -> str:
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, name: str, drawn: Mapping[str, Look]) -> None:
-    levels = sorted(rows["level"].unique())
-    place = np.arange(len(levels)) if name == "time_shift" else 100 * np.array(levels)
+    levels = in_order(name, rows["level"].unique())
+    steps = name in X_LABELS and name != "frame_drop"  # levels at equal distances, each with its name
+    place = np.arange(len(levels)) if steps else 100 * np.array(levels)
     for model, look in sorted(drawn.items(), key=lambda item: item[1].width):
-        curve = rows[rows["model"] == model].sort_values("level")
+        curve = rows[rows["model"] == model].set_index("level").loc[levels]
         if look.band:
             axes.fill_between(place, curve["low"], curve["high"], color=look.colour, alpha=0.16, linewidth=0)
         axes.plot(place, curve["mean"], color=look.colour, linewidth=look.width, linestyle=look.line)  # type: ignore[arg-type]
     style.panel_title(style.dress(axes), TITLES.get(name, name))
     axes.set_xlabel(X_LABELS.get(name, "share of the timeline"))
     axes.margins(x=0.02)
-    if name == "time_shift":
-        shown = {-8.0, -2.0, -0.5, 0.0, 0.5, 2.0, 8.0} & set(levels) or set(levels)
-        axes.set_xticks(
-            [i for i, level in enumerate(levels) if level in shown],
-            [f"{level:+g}".replace("-", "−") if level else "0" for level in levels if level in shown],
-        )
+    if steps:
+        names = {i: _tick(name, level) for i, level in enumerate(levels) if _ticked(name, level, levels)}
+        axes.set_xticks(list(names), list(names.values()))
     else:
         axes.xaxis.set_major_formatter("{x:.0f} %")
+
+
+def _ticked(name: str, level: float, levels: Sequence[float]) -> bool:
+    """Shifts lie too close to each other for every one to be named."""
+    some = {-8.0, -2.0, -0.5, 0.0, 0.5, 2.0, 8.0} & set(levels)
+    return name != "time_shift" or not some or level in some
+
+
+def _tick(name: str, level: float) -> str:
+    if name in CLEAN_LEVELS:
+        return "clean" if level == CLEAN_LEVELS[name] else f"{level:g}".replace("-", "−")
+    return f"{level:+g}".replace("-", "−") if level else "0"
 
 
 def _legend(drawn: Mapping[str, Look]) -> tuple[list[Line2D], list[str]]:

@@ -16,6 +16,8 @@ from iaca.evaluation.benchmark.summary import AREA
 from iaca.evaluation.benchmark.words import TITLES, signed
 from iaca.evaluation.robustness.config import CLEAN
 
+COLUMNS = 7
+
 
 def difference_dots(summary: pd.DataFrame, main: Sequence[str], partition: str) -> Figure:
     """The main models minus every other: on the clean partition, and over the whole curve of every corruption.
@@ -31,22 +33,27 @@ def difference_dots(summary: pd.DataFrame, main: Sequence[str], partition: str) 
     subtracted = set(paired["minus"])
     others = [name for name in summary["model"].unique() if name in subtracted]
     panels = {CLEAN.corruption: clean, **dict(iter(areas.groupby("corruption", sort=False)))}
+    lines = -(-len(panels) // COLUMNS)
+    across = -(-len(panels) // lines)
     figure = style.new_figure(
         12.8,
-        1.9 + 0.4 * len(others),
+        1.9 + lines * (0.4 * len(others) + (0.5 if lines > 1 else 0.0)),
         difference_finding(areas, main),
         f"Mean CCC over each curve, {partition} partition: model minus the one named on the left, paired over "
         f"{paired['seeds'].max()} seeds. Bars: 95 % interval; hollow: it holds 0.",
     )
-    grid: Sequence[Axes] = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    grid: list[Axes] = figure.subplots(lines, across, sharex=True, sharey=True, squeeze=False).ravel().tolist()
     drawn = looks(main, main)
     limit = _limit(pd.concat(panels.values()))
-    for axes, (name, rows) in zip(grid, panels.items(), strict=True):
+    for axes, (name, rows) in zip(grid, panels.items(), strict=False):
         axes.set_xlim(-limit, limit)
         _dots(axes, rows, others, drawn)
         style.panel_title(style.dress(axes, grid="x"), _short(str(name)))
     grid[0].set(yticks=range(len(others)), yticklabels=others[::-1], ylim=(-0.6, len(others) - 0.4))
-    grid[0].tick_params(axis="y", labelsize=style.NORMAL, labelcolor=style.INK)
+    for axes in grid[::across]:
+        axes.tick_params(axis="y", labelsize=style.NORMAL, labelcolor=style.INK)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
     handles = [Line2D([], [], color=look.colour, marker="o", linewidth=2.2, label=name) for name, look in drawn.items()]
     figure.legend(
         handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=style.NORMAL,
@@ -99,4 +106,4 @@ def _limit(rows: pd.DataFrame) -> float:
 
 def _short(name: str) -> str:
     return {"frame_drop": "Steps dropped", "time_shift": "Voice shifted", "conflict": "Swapped",
-            "feature_noise": "Noise"}.get(name, TITLES.get(name, name))  # fmt: skip
+            "feature_noise": "Noise on features"}.get(name, TITLES.get(name, name))  # fmt: skip

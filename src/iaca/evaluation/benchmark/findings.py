@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from iaca.evaluation.benchmark.paired import verdict
 from iaca.evaluation.benchmark.words import TITLES, interval, level_text, listed, signed
-from iaca.evaluation.robustness.config import CLEAN
+from iaca.evaluation.robustness.config import CLEAN, clean_level, in_order
 
 VERDICTS = ("better", "worse", "undecided")
 
@@ -58,6 +60,12 @@ def findings(summary: pd.DataFrame, main: str) -> list[Finding]:
     return [_finding(main, str(other), of_other) for other, of_other in rows.groupby("minus", sort=False)]
 
 
+def corrupted_rows(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """(n,) bool, rows at a level at which something is done; those over all levels of a corruption are none."""
+    clean = rows["corruption"].map(lambda name: clean_level(str(name)))
+    return np.asarray(rows["level"].notna() & (rows["level"] != clean))
+
+
 def in_short(found: Sequence[Finding]) -> str:
     """One main model against all others, in two sentences."""
     clean = {name: [finding.other for finding in found if finding.clean == name] for name in VERDICTS}
@@ -71,7 +79,7 @@ def in_short(found: Sequence[Finding]) -> str:
 
 def _finding(main: str, other: str, rows: pd.DataFrame) -> Finding:
     clean = rows[rows["corruption"] == CLEAN.corruption].iloc[0]
-    corrupted = rows[rows["level"] != 0]
+    corrupted = rows[corrupted_rows(rows)]
     decided = corrupted[corrupted["verdict"] != "undecided"]
     over_clips = [verdict(low, high) for low, high in zip(decided["clips_low"], decided["clips_high"], strict=True)]
     return Finding(
@@ -88,7 +96,7 @@ def _finding(main: str, other: str, rows: pd.DataFrame) -> Finding:
 def _where(rows: pd.DataFrame, name: str) -> dict[str, str]:
     places = {}
     for corruption, of_one in rows.groupby("corruption", sort=False):
-        levels = of_one.loc[of_one["verdict"] == name, "level"]
+        levels = in_order(str(corruption), of_one.loc[of_one["verdict"] == name, "level"])
         if len(levels):
             texts = [level_text(str(corruption), level) for level in levels]
             places[str(corruption)] = "every level" if len(levels) == len(of_one) > 1 else listed(texts)

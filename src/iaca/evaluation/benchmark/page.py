@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from iaca.evaluation.benchmark.findings import findings, in_short
+from iaca.evaluation.benchmark.findings import corrupted_rows, findings, in_short
 from iaca.evaluation.benchmark.page_tables import (
     area_differences,
     area_table,
@@ -19,7 +19,7 @@ from iaca.evaluation.benchmark.page_tables import (
     markdown,
 )
 from iaca.evaluation.benchmark.words import TITLES
-from iaca.evaluation.robustness.config import CLEAN
+from iaca.evaluation.robustness.config import CLEAN, SIGNAL
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class PageData:
         corpus, caveat: its name, and what its numbers do not prove.
         partition, clips, steps: what was scored; steps are the annotated ones.
         facts: settings that all runs share, name -> value; nested ones are written with dots.
+        left_out: protocols that were asked for and need sound or pictures, of which the corpus has none.
     """
 
     summary: pd.DataFrame
@@ -44,6 +45,7 @@ class PageData:
     clips: int
     steps: int
     facts: Mapping[str, object]
+    left_out: Sequence[str] = ()
 
 
 def render_page(data: PageData) -> str:
@@ -59,7 +61,8 @@ def render_page(data: PageData) -> str:
         seeds=int(own["seeds"].max()),
         titles=TITLES,
         corruptions=corruptions,
-        conditions=len(summary.loc[summary["level"].fillna(0) != 0, ["corruption", "level"]].drop_duplicates()),
+        signal=[name for name in corruptions if name in SIGNAL],
+        conditions=len(summary.loc[corrupted_rows(summary), ["corruption", "level"]].drop_duplicates()),
         in_short=in_short,
         findings={name: findings(summary, name) for name in data.main},
         clean=markdown(*clean_table(summary, data.main)),

@@ -9,7 +9,7 @@ import pandas as pd
 from iaca.evaluation.benchmark.paired import verdict
 from iaca.evaluation.benchmark.summary import AREA, RELATIVE_AREA
 from iaca.evaluation.benchmark.words import TITLES, interval, level_text, plain, signed
-from iaca.evaluation.robustness.config import CLEAN
+from iaca.evaluation.robustness.config import CLEAN, clean_level, in_order
 
 Cells = Sequence[Sequence[str]]
 
@@ -37,7 +37,7 @@ def clean_table(summary: pd.DataFrame, main: Sequence[str]) -> tuple[list[str], 
 def curve_table(own: pd.DataFrame, corruption: str) -> tuple[list[str], Cells]:
     """Mean CCC of every model at every level, with its standard deviation over seeds."""
     rows = own[(own["corruption"] == corruption) & (own["measure"] == "ccc_mean")]
-    levels = sorted(rows["level"].unique())
+    levels = in_order(corruption, rows["level"].unique())
     return ["model", *(level_text(corruption, level) for level in levels)], [
         [model, *(_spread(rows, model=model, level=level) for level in levels)] for model in rows["model"].unique()
     ]
@@ -46,8 +46,8 @@ def curve_table(own: pd.DataFrame, corruption: str) -> tuple[list[str], Cells]:
 def difference_table(summary: pd.DataFrame, main: str, corruption: str) -> tuple[list[str], Cells]:
     """The main model minus every other at every level, bold where the interval excludes 0."""
     rows = summary[(summary["corruption"] == corruption) & (summary["measure"] == "ccc_mean")]
-    rows = rows[(rows["model"] == main) & rows["minus"].notna() & (rows["level"] != 0)]
-    levels = sorted(rows["level"].unique())
+    rows = rows[(rows["model"] == main) & rows["minus"].notna() & (rows["level"] != clean_level(corruption))]
+    levels = in_order(corruption, rows["level"].unique())
     return [f"{main} minus", *(level_text(corruption, level) for level in levels)], [
         [other, *(_difference(rows, minus=other, level=level) for level in levels)] for other in rows["minus"].unique()
     ]

@@ -31,39 +31,43 @@ VERSION = "1"
 
 def score_file(
     model: Path,
-    *embeddings: Path,
+    *files: Path,
     target: Path,
     corruption: RobustnessConfig,
     events: Sequence[Mapping[str, Any]],
     window: int,
     hop: int,
+    spoilt: Sequence[tuple[str, float, str]] = (),
 ) -> None:
     """Score a model on the clips of a partition, clean and corrupted, and write the table that `store` describes.
 
     Args:
         model: its file.
-        embeddings: of the partition's clips.
+        files: embeddings of the partition's clips, then those that `spoilt` names.
         target: to write to.
         corruption: protocols and levels.
         events: rows (clip, modality, kind, start_s, end_s) of what is known to be wrong with the corpus itself.
         window, hop: of the prediction, in steps.
+        spoilt: protocol, level and clip of the embeddings whose signal was corrupted, in the order of their files.
     """
     trained = load_model(model)
     built = BuiltModel.of(trained)
-    partition = Partition.of_files(embeddings, _scale(trained.normalisation))
+    clean_files, spoilt_files = files[: len(files) - len(spoilt)], files[len(files) - len(spoilt) :]
+    signal = {(protocol, level, clip): path for (protocol, level, clip), path in zip(spoilt, spoilt_files, strict=True)}
+    partition = Partition.of_files(clean_files, _scale(trained.normalisation), signal)
     known = pd.DataFrame(list(events), columns=list(EVENT_COLUMNS))
     tallies = {condition: Tally() for condition in corruption.conditions()}
     weights: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for name in partition.steps:
         clip = partition.read(name)
         clean = predict_clip(built, clip, window, hop)
-        spoilt = event_mask(pd.DataFrame({"clip": name, "time_s": clip.time_s}), known)
+        wrong = event_mask(pd.DataFrame({"clip": name, "time_s": clip.time_s}), known)
         for gate, said in trust(clean, built.model.gate_labels, clip).items():
             weights[gate].append(weight_table(name, clip, said))
         for condition, tally in tallies.items():
             made = corrupted(condition, name, clip, partition, corruption)
             answer = clean if made.clip is clip else predict_clip(built, made.clip, window, hop)
-            tally.add(name, clip, made.truth, spoilt, answer, trust(answer, built.model.gate_labels, made.clip))
+            tally.add(name, clip, made.truth, wrong, answer, trust(answer, built.model.gate_labels, made.clip))
     rows = [tally.row(condition) for condition, tally in tallies.items()]
     rows[0]["gates"] = [row for gate, tables in weights.items() for row in event_scores(gate, tables, known)]
     write_scores(rows, target)

@@ -10,7 +10,7 @@ import pandas as pd
 from iaca.evaluation.benchmark.clip_intervals import clip_intervals
 from iaca.evaluation.benchmark.collect import KEYS, Scores, results_table
 from iaca.evaluation.benchmark.paired import OVER_SEEDS, over_seeds, paired_values
-from iaca.evaluation.robustness.config import CLEAN
+from iaca.evaluation.robustness.config import CLEAN, place
 
 AREA, RELATIVE_AREA, RELATIVE = "area", "relative_area", "relative"
 PLACE = ["corruption", "level", "measure"]
@@ -55,15 +55,18 @@ def values_of_runs(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _areas(table: pd.DataFrame) -> pd.DataFrame:
-    """Area under each run's curve, divided by the range of levels: the mean CCC over them, in [-1, 1]."""
+    """Area under each run's curve, divided by the range of levels: the mean CCC over them, in [-1, 1].
+
+    Over decibels it begins at the highest finite ratio; a factor counts by its logarithm.
+    """
     rows = []
     curves = table[table["corruption"] != CLEAN.corruption].groupby(["model", "seed", "corruption"], sort=False)
     for (model, seed, corruption), curve in curves:
-        curve = curve.sort_values("level")
-        level, score = curve["level"].to_numpy(), curve["ccc_mean"].to_numpy()
-        span = level[-1] - level[0]
-        area = float(np.trapezoid(score, level) / span) if span > 0 else float("nan")
         clean = float(curve["clean"].iloc[0])
+        curve = curve[np.isfinite(curve["level"])].sort_values("level")  # clean sound is infinitely far from any ratio
+        level = np.array([place(str(corruption), value) for value in curve["level"]])
+        span = level[-1] - level[0] if len(level) else 0.0
+        area = float(np.trapezoid(curve["ccc_mean"].to_numpy(), level) / span) if span > 0 else float("nan")
         relative = area / clean if clean > 0 else float("nan")
         rows.append((model, seed, corruption, np.nan, area, relative))
     return pd.DataFrame(rows, columns=[*KEYS, AREA, RELATIVE_AREA])

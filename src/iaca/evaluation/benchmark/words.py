@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from iaca.evaluation.robustness.config import BLUR, CLEAN_LEVELS, SNR, clean_level
+
 TITLES: Mapping[str, str] = MappingProxyType(
     {
         "clean": "Clean",
@@ -16,14 +18,25 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "time_shift": "Voice shifted in time",
         "conflict": "Another clip's voice or face",
         "feature_noise": "Noise on voice or face features",
+        "audio_noise": "White noise in the sound",
+        "audio_babble": "Babble in the sound",
+        "video_blur": "Face blurred",
+        "occlusion_mouth": "Mouth covered",
+        "occlusion_eyes": "Eyes covered",
     }
 )
 
 
 def level_text(corruption: str, level: float) -> str:
-    """`50 %` of the timeline, or `+0.5 s`."""
+    """`50 %` of the timeline, `+0.5 s`, `−5 dB` or `x 4`; or `clean`."""
+    if corruption in CLEAN_LEVELS and level == clean_level(corruption):
+        return "clean"
     if corruption == "time_shift":
         return f"{level:+g} s".replace("-", "−")
+    if corruption in SNR:
+        return f"{level:g} dB".replace("-", "−")
+    if corruption == BLUR:
+        return f"x {level:g}"
     return f"{100 * level:g} %"
 
 

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterable
 from types import MappingProxyType
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
 from iaca.config import Parameters
 
-ProtocolName = Literal["missing_audio", "missing_video", "frame_drop", "time_shift", "conflict", "feature_noise"]
+ProtocolName = Literal[
+    "missing_audio",
+    "missing_video",
+    "frame_drop",
+    "time_shift",
+    "conflict",
+    "feature_noise",
+    "audio_noise",
+    "audio_babble",
+    "video_blur",
+    "occlusion_mouth",
+    "occlusion_eyes",
+]
+SNR = ("audio_noise", "audio_babble")
+BLUR = "video_blur"
+SIGNAL = (*SNR, BLUR, "occlusion_mouth", "occlusion_eyes")
+"""Protocols that act on sound or pictures, before the encoders: they need a corpus that has them."""
+CLEAN_LEVELS: MappingProxyType[str, float] = MappingProxyType({**dict.fromkeys(SNR, math.inf), BLUR: 1.0})
+"""The level at which a protocol does nothing, where it is not 0."""
 MISSING = (0.0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.9, 1.0)
 SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9)
+SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 20.0, math.inf)
 SHIFTS_S = (-8.0, -4.0, -2.0, -1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 DEFAULT_LEVELS: MappingProxyType[ProtocolName, tuple[float, ...]] = MappingProxyType(
     {
@@ -22,40 +43,72 @@ DEFAULT_LEVELS: MappingProxyType[ProtocolName, tuple[float, ...]] = MappingProxy
         "time_shift": SHIFTS_S,
         "conflict": SHARES,
         "feature_noise": SHARES,
+        "audio_noise": SNRS_DB,
+        "audio_babble": SNRS_DB,
+        "video_blur": (1.0, 2.0, 4.0),
+        "occlusion_mouth": (0.0, 0.5, 0.9),
+        "occlusion_eyes": (0.0, 0.5, 0.9),
     }
 )
 
 
 class Condition(NamedTuple):
-    """What is done to a partition: a protocol and its level. Level 0 of every protocol is the clean partition."""
+    """What is done to a partition: a protocol and its level, at one of which (`clean_level`) it is the clean one."""
 
     corruption: str
     level: float
+
+    @property
+    def clean(self) -> bool:
+        """Nothing is done."""
+        return self.level == clean_level(self.corruption)
+
+    def item(self, clip: str) -> str:
+        """What the clip is called under this condition, where it has a file of its own."""
+        return f"{clip}@{self.corruption}_{self.level!r}"
 
 
 CLEAN = Condition("clean", 0.0)
 
 
-def _curve(levels: tuple[float, ...]) -> tuple[float, ...]:
-    """In order, each once, with 0 among them: every curve starts at, or passes through, the clean partition."""
-    if not all(math.isfinite(level) for level in levels):
+def clean_level(corruption: str) -> float:
+    """0 for shares and shifts, 1 for a factor, infinite for a signal-to-noise ratio in dB."""
+    return CLEAN_LEVELS.get(corruption, 0.0)
+
+
+def in_order(corruption: str, levels: Iterable[float]) -> list[float]:
+    """Levels, each once, as a curve is drawn: ascending, but ratios of signal to noise from the clean one downwards."""
+    return sorted(set(levels), reverse=corruption in SNR)
+
+
+def place(corruption: str, level: float) -> float:
+    """Where a level lies on the axis of its curve: a factor by its logarithm to base 2, all others as they are."""
+    return math.log2(level) if corruption == BLUR else level
+
+
+def _finite(levels: tuple[float, ...]) -> tuple[float, ...]:
+    if any(math.isnan(level) or level == -math.inf for level in levels):
         raise ValueError(f"a level is not finite: {list(levels)}")
-    return tuple(sorted({0.0, *levels})) if levels else ()
+    return levels
 
 
-Levels = Annotated[tuple[float, ...], AfterValidator(_curve)]
+Levels = Annotated[tuple[float, ...], AfterValidator(_finite)]
 
 
 class RobustnessConfig(Parameters):
-    """Corruption of embeddings at evaluation. It depends on nothing else than this, the clips, and their names.
+    """Corruption at evaluation. It depends on nothing else than this, the clips, and their names.
 
     Attributes:
         levels: protocol -> levels. Shares of the timeline in [0, 1]; for `time_shift` seconds, positive where the
-            sound comes late. An empty list leaves a protocol out; 0 is always added to one that is not empty.
+            sound comes late; for `audio_noise` and `audio_babble` the signal-to-noise ratio in dB, for `video_blur` the
+            factor >= 1 by which the face has fewer pixels to a side. An empty list leaves a protocol out; its clean
+            level (`clean_level`) is always added to one that is not empty.
         block_s: s, the mean length of the blocks of a timeline that each hold one segment; a segment at a share of 0.5
             is half of it long on average.
         noise_sd: of `feature_noise`, in standard deviations of each feature over the train partition.
         noise_reach: steps that it lasts, see `iaca.training.noise.lasting_noise`.
+        signal_share: of the timeline that `audio_noise`, `audio_babble` and `video_blur` take, in segments. Less than
+            1, or there are no clean steps to score gates against.
         seed: of every draw.
     """
 
@@ -63,16 +116,42 @@ class RobustnessConfig(Parameters):
     block_s: float = Field(default=6.0, gt=0, allow_inf_nan=False)
     noise_sd: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     noise_reach: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    signal_share: float = Field(default=0.5, gt=0, le=1)
     seed: int = Field(default=0, ge=0)
 
     @field_validator("levels")
     @classmethod
-    def _shares_are_shares(cls, levels: dict[ProtocolName, Levels]) -> dict[ProtocolName, Levels]:
+    def _are_levels(cls, levels: dict[ProtocolName, Levels]) -> dict[ProtocolName, Levels]:
+        """Of what the protocol asks for; in order, each once, the clean one among them, so that curves hold it."""
         for protocol, given in levels.items():
-            if protocol != "time_shift" and any(not 0 <= level <= 1 for level in given):
-                raise ValueError(f"levels of {protocol} are shares of the timeline, in [0, 1]; got {list(given)}")
-        return levels
+            low, high, what = _bounds(protocol)
+            if any(not low <= level <= high for level in given):
+                raise ValueError(f"levels of {protocol} are {what}; got {list(given)}")
+        return {p: tuple(sorted({clean_level(p), *given})) if given else () for p, given in levels.items()}
 
     def conditions(self) -> list[Condition]:
         """The clean partition, then every protocol with each of its levels."""
         return [CLEAN, *(Condition(protocol, level) for protocol, given in self.levels.items() for level in given)]
+
+    def signal_conditions(self) -> list[Condition]:
+        """Those for which sound or pictures have to be embedded anew."""
+        return [c for c in self.conditions() if c.corruption in SIGNAL and not c.clean]
+
+    def of_signal(self) -> Self:
+        """What decides where and by which draws a signal is spoilt, and nothing else."""
+        return type(self)(levels={}, block_s=self.block_s, signal_share=self.signal_share, seed=self.seed)
+
+    def of_features(self) -> Self:
+        """Without the protocols that need sound or pictures."""
+        return self.model_copy(update={"levels": {p: given for p, given in self.levels.items() if p not in SIGNAL}})
+
+
+def _bounds(protocol: str) -> tuple[float, float, str]:
+    most = sys.float_info.max
+    if protocol == "time_shift":
+        return -most, most, "finite numbers of seconds"
+    if protocol in SNR:
+        return -100.0, math.inf, "signal-to-noise ratios in dB, from -100 on"
+    if protocol == BLUR:
+        return 1.0, most, "finite factors of at least 1"
+    return 0.0, 1.0, "shares of the timeline, in [0, 1]"

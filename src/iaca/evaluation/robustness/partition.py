@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +27,13 @@ class Partition:
         steps: clip -> its number of steps, sorted by name.
         read: gives a clip by its name.
         scale: modality -> (D,) the standard deviation of each of its features.
+        spoilt: (protocol, level, clip) -> the clip embedded anew after its sound or its faces were corrupted.
     """
 
     steps: Mapping[str, int]
     read: Callable[[str], ClipEmbedding]
     scale: Mapping[str, NDArray[np.float32]]
+    spoilt: Mapping[tuple[str, float, str], Path] = field(default_factory=dict)
 
     @classmethod
     def of(cls, clips: Mapping[str, ClipEmbedding], scale: Mapping[str, NDArray[np.float32]]) -> Partition:
@@ -38,11 +41,16 @@ class Partition:
         return cls({name: len(clips[name]) for name in sorted(clips)}, clips.__getitem__, scale)
 
     @classmethod
-    def of_files(cls, paths: Sequence[Path], scale: Mapping[str, NDArray[np.float32]]) -> Partition:
+    def of_files(
+        cls,
+        paths: Sequence[Path],
+        scale: Mapping[str, NDArray[np.float32]],
+        spoilt: Mapping[tuple[str, float, str], Path] = MappingProxyType({}),
+    ) -> Partition:
         """A partition on disk, named by the stems of its files: only a few clips are in memory at a time."""
         files = {path.stem: path for path in paths}
         read = lru_cache(CLIPS_IN_MEMORY)(lambda name: read_embedding(files[name]))
-        return cls({name: len(read(name)) for name in sorted(files)}, read, scale)
+        return cls({name: len(read(name)) for name in sorted(files)}, read, scale, spoilt)
 
 
 def present(clip: ClipEmbedding, modality: str) -> NDArray[np.bool_]:

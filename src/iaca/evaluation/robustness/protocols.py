@@ -13,6 +13,7 @@ from iaca.evaluation.robustness.config import Condition, ProtocolName, Robustnes
 from iaca.evaluation.robustness.contradiction import conflict, feature_noise, time_shift
 from iaca.evaluation.robustness.partition import MODALITIES, Partition
 from iaca.evaluation.robustness.protocol import Corrupted, Protocol
+from iaca.evaluation.robustness.signal import spoilt
 
 PROTOCOLS: Mapping[ProtocolName, Protocol] = MappingProxyType(
     {
@@ -22,6 +23,11 @@ PROTOCOLS: Mapping[ProtocolName, Protocol] = MappingProxyType(
         "time_shift": time_shift,
         "conflict": conflict,
         "feature_noise": feature_noise,
+        "audio_noise": spoilt,
+        "audio_babble": spoilt,
+        "video_blur": spoilt,
+        "occlusion_mouth": spoilt,
+        "occlusion_eyes": spoilt,
     }
 )
 
@@ -29,7 +35,8 @@ PROTOCOLS: Mapping[ProtocolName, Protocol] = MappingProxyType(
 def corrupted(
     condition: Condition, name: str, clip: ClipEmbedding, partition: Partition, config: RobustnessConfig
 ) -> Corrupted:
-    """What a condition makes of a clip: the same for every model, and the same each time. At level 0 the clip itself.
+    """What a condition makes of a clip: the same for every model, and the same each time. At the clean level the
+    clip itself.
 
     Args:
         condition: protocol and level.
@@ -38,7 +45,7 @@ def corrupted(
         partition: the clips that are corrupted together.
         config: segments, noise, seed.
     """
-    if condition.level == 0 or len(clip) == 0:
+    if condition.clean or len(clip) == 0:
         return Corrupted(clip, np.zeros((len(clip), len(MODALITIES)), np.bool_))
     protocol: Protocol = PROTOCOLS[condition.corruption]  # type: ignore[index]
     return protocol(condition.corruption, name, clip, condition.level, partition, config)

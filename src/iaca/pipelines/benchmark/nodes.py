@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 else:  # Kedro reads these annotations at run time, to find typed parameters; matplotlib is not imported for that
     Figure = Any
 
+log = logging.getLogger(__name__)
+
 
 def plan_runs(
     embeddings: ClipPaths,
@@ -29,7 +32,7 @@ def plan_runs(
     """One training run per model and seed, each resumable by itself, all with the same settings and corruption."""
     from iaca.training.run import VERSION, train_file
 
-    _scored_clips(training_index, benchmark)  # refused now rather than after hours of training
+    scored_clips(training_index, benchmark)  # refused now rather than after hours of training
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
     files = tuple(embeddings[clip] for clip in sorted(parts["train"] + parts["validation"]))
     shared = {"corpus": corpus_card, **{f"{part}_clips": clips for part, clips in parts.items()}}
@@ -49,6 +52,7 @@ def plan_runs(
 def plan_scores(
     runs: ClipPaths,
     embeddings: ClipPaths,
+    spoilt: ClipPaths,
     training_index: pd.DataFrame,
     events: pd.DataFrame,
     training: TrainingConfig,
@@ -57,18 +61,38 @@ def plan_scores(
     """One scoring per run: the partition clean, and under every corruption at every level."""
     from iaca.evaluation.benchmark.score import VERSION, score_file
 
-    clips = _scored_clips(training_index, benchmark)
+    clips = scored_clips(training_index, benchmark)
     known = events[events["clip"].isin(clips)]
+    changed = [(condition, clip) for condition in benchmark.corruption.signal_conditions() for clip in clips]
+    if missing := [condition.item(clip) for condition, clip in changed if condition.item(clip) not in spoilt]:
+        raise InputError(
+            f"{len(missing)} of {len(changed)} clips with a corrupted signal are missing, the first is {missing[0]}",
+            remedy="run the whole benchmark pipeline: it makes them first",
+        )
     parameters = {
         "corruption": benchmark.corruption,
         "events": known.to_dict("records"),
         "window": training.length,
         "hop": training.hop,
+        "spoilt": [(*condition, clip) for condition, clip in changed],
     }
-    return {
-        run: Task(score_file, (runs[run], *(embeddings[clip] for clip in clips)), parameters, version=VERSION)
-        for run in benchmark.runs()
-    }
+    files = (*(embeddings[clip] for clip in clips), *(spoilt[condition.item(clip)] for condition, clip in changed))
+    return {run: Task(score_file, (runs[run], *files), parameters, version=VERSION) for run in benchmark.runs()}
+
+
+def plan_scores_of_features(
+    runs: ClipPaths,
+    embeddings: ClipPaths,
+    training_index: pd.DataFrame,
+    events: pd.DataFrame,
+    training: TrainingConfig,
+    benchmark: BenchmarkConfig,
+) -> dict[str, Task]:
+    """The same where there is neither sound nor picture: corruptions of the signal are left out, and named."""
+    if left_out := dict.fromkeys(c.corruption for c in benchmark.corruption.signal_conditions()):
+        log.warning("not scored, since this corpus has features alone, no sound and no faces: %s", ", ".join(left_out))
+    without = benchmark.model_copy(update={"corruption": benchmark.corruption.of_features()})
+    return plan_scores(runs, embeddings, ClipPaths({}, {}), training_index, events, training, without)
 
 
 def compare_models(scores: ClipPaths, benchmark: BenchmarkConfig) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -103,7 +127,8 @@ def write_page(
     """What was found, in Markdown."""
     from iaca.evaluation.benchmark.page import PageData, render_page
 
-    scored = training_index[training_index["clip"].isin(_scored_clips(training_index, benchmark))]
+    scored = training_index[training_index["clip"].isin(scored_clips(training_index, benchmark))]
+    asked, made = [name for name, levels in benchmark.corruption.levels.items() if levels], set(summary["corruption"])
     return render_page(
         PageData(
             summary=summary,
@@ -115,11 +140,12 @@ def write_page(
             clips=len(scored),
             steps=int(scored["annotated"].sum()),
             facts=training.model_dump(mode="json", exclude={"seed", "threads"}),
+            left_out=[name for name in asked if name not in made],
         )
     )
 
 
-def _scored_clips(training_index: pd.DataFrame, benchmark: BenchmarkConfig) -> list[str]:
+def scored_clips(training_index: pd.DataFrame, benchmark: BenchmarkConfig) -> list[str]:
     """The annotated clips of the partition.
 
     Raises:

@@ -2,18 +2,31 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from iaca.pipelines.benchmark.nodes import compare_models, draw_benchmark, plan_runs, plan_scores, write_page
+from iaca.pipelines.benchmark.nodes import (
+    compare_models,
+    draw_benchmark,
+    plan_runs,
+    plan_scores,
+    plan_scores_of_features,
+    write_page,
+)
+from iaca.pipelines.benchmark.signal import plan_spoilt
 
 FIGURES = ["benchmark_summary_figure", "benchmark_differences_figure"]
+SCORING = ["training_index", "events", "params:training", "params:benchmark"]
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(signal: bool = True) -> Pipeline:
     """Embeddings to a table of models x seeds x corruptions. What is done when it is stopped is not done again.
 
     embeddings, training_index -> [train] -> benchmark_runs ----\\
-    embeddings, events ------------------------------------------> [score] -> benchmark_scores
+    embeddings, faces, audio -> [spoil] -> spoilt_embeddings ----> [score] -> benchmark_scores
+    embeddings, events -----------------------------------------/
     benchmark_scores -> [compare] -> benchmark_results, benchmark_summary, benchmark_gates
     benchmark_summary, benchmark_gates -> [draw], [write] -> benchmark_*_figure, benchmark_page
+
+    Args:
+        signal: False for a corpus that has neither sound nor faces, of which nothing can be spoilt.
     """
     training, benchmark = "params:training", "params:benchmark"
     return Pipeline(
@@ -24,12 +37,7 @@ def create_pipeline() -> Pipeline:
                 "benchmark_runs",
                 name="train_benchmark",
             ),
-            Node(
-                plan_scores,
-                ["benchmark_runs", "embeddings", "training_index", "events", training, benchmark],
-                "benchmark_scores",
-                name="score_benchmark",
-            ),
+            *(_scoring_of_media() if signal else _scoring_of_features()),
             Node(
                 compare_models,
                 ["benchmark_scores", benchmark],
@@ -46,3 +54,21 @@ def create_pipeline() -> Pipeline:
         ],
         tags="benchmark",
     )
+
+
+def _scoring_of_media() -> list[Node]:
+    media = ["embeddings", "faces", "audio", "clips", "training_index", "params:embedding", "params:benchmark"]
+    return [
+        Node(plan_spoilt, media, "spoilt_embeddings", name="spoil_signal"),
+        Node(
+            plan_scores,
+            ["benchmark_runs", "embeddings", "spoilt_embeddings", *SCORING],
+            "benchmark_scores",
+            name="score_benchmark",
+        ),
+    ]
+
+
+def _scoring_of_features() -> list[Node]:
+    inputs = ["benchmark_runs", "embeddings", *SCORING]
+    return [Node(plan_scores_of_features, inputs, "benchmark_scores", name="score_benchmark")]
