@@ -74,7 +74,7 @@ def table(path: Path) -> CSVDataset:
 def run(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.DataFrame | None = None) -> DataCatalog:
     """Run the whole pipeline."""
     data = catalog(folder, benchmark, index)
-    SequentialRunner().run(create_pipeline(), data)
+    SequentialRunner().run(create_pipeline(signal=False), data)  # features alone
     return data
 
 
