@@ -58,3 +58,12 @@ def runner(project: Path) -> Command:
         return done
 
     return command
+
+
+def commit(project: Path, subject: str) -> None:
+    """Everything that git does not ignore, by an author of the tests' own."""
+    command = runner(project)
+    command("git", "config", "user.name", "test")
+    command("git", "config", "user.email", "test@localhost")
+    command("git", "add", "--all")
+    command("git", "commit", "--quiet", "-m", subject)

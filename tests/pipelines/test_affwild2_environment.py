@@ -1,41 +1,18 @@
 """The environment `affwild2`: a tree in the organisers' layout to embeddings, in one command, beside the demo."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
-from kedro.io import DataCatalog
 
 from affwild2_tree import FRAMES, tree
-from project import ROOT, copy_project, runner
+from environments import catalog_of, location
+from project import copy_project, runner
 
 
-@pytest.fixture
-def project() -> Iterator[None]:
-    """Kedro's pipelines are those of the default environment again, whatever a test has loaded."""
-    bootstrap_project(ROOT)
-    yield
-    bootstrap_project(ROOT)
-
-
-def catalog_of(env: str | None, **ingestion: str) -> DataCatalog:
-    with KedroSession.create(ROOT, env=env, runtime_params={"ingestion": ingestion} if ingestion else None) as session:
-        return session.load_context().catalog
-
-
-def location(catalog: DataCatalog, name: str) -> Path:
-    dataset: Any = catalog[name]
-    path = Path(str(getattr(dataset, "_filepath", None) or dataset._path))
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-
-
-@pytest.mark.usefixtures("project")
+@pytest.mark.usefixtures("default_pipelines")
 def test_nothing_is_rendered_and_everything_lies_beside_what_others_make(tmp_path: Path) -> None:
     usual, whole = catalog_of(None), set(pipelines)
     ours = catalog_of("affwild2", root=str(tmp_path))

@@ -1,17 +1,17 @@
 """dvc.yaml says the same as the pipelines and the catalog: stages, dependencies, outputs, parameters."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from kedro.framework.project import pipelines
-from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
 
-ROOT = Path(__file__).parents[2]
+from environments import catalog_of, location
+from project import ROOT
+
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 UNTRACKED = {"checkpoints", "benchmark_found"}  # work in progress; shown where it is there, never made for the report
 APART = {"encoder_training": "tuned_encoders"}  # makes files only for who asks for it: no stage, whatever it writes
@@ -20,15 +20,7 @@ APART = {"encoder_training": "tuned_encoders"}  # makes files only for who asks 
 @pytest.fixture(scope="module")
 def catalog() -> DataCatalog:
     bootstrap_project(ROOT)
-    with KedroSession.create(ROOT) as session:
-        return session.load_context().catalog
-
-
-def location(catalog: DataCatalog, name: str) -> str:
-    """Where a dataset lies, relative to the project."""
-    dataset = catalog[name]
-    path = Path(str(getattr(dataset, "_filepath", None) or dataset._path))
-    return str(path.relative_to(ROOT) if path.is_absolute() else path)
+    return catalog_of(None)
 
 
 def listed(stage: dict[str, Any], *keys: str) -> set[str]:
@@ -54,14 +46,14 @@ def test_there_is_one_stage_per_pipeline_and_it_runs_that_pipeline() -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_every_input_of_the_pipeline_is_a_dependency(name: str, catalog: DataCatalog) -> None:
     inputs = {i for i in pipelines[name].inputs() if not i.startswith("params:")} - UNTRACKED
-    missing = {i for i in inputs if not within(location(catalog, i), listed(STAGES[name], "deps"))}
+    missing = {i for i in inputs if not within(str(location(catalog, i)), listed(STAGES[name], "deps"))}
     assert not missing
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_outputs_of_pipeline_and_stage_are_the_same(name: str, catalog: DataCatalog) -> None:
     tracked = listed(STAGES[name], "outs", "metrics", "plots")
-    written = {location(catalog, output) for output in pipelines[name].all_outputs()}
+    written = {str(location(catalog, output)) for output in pipelines[name].all_outputs()}
     assert {path for path in written if not within(path, tracked)} == set()
     assert {path for path in tracked if path not in written} == set()
 
@@ -95,4 +87,4 @@ def test_what_is_versioned_or_incremental_survives_a_rerun(catalog: DataCatalog)
         dataset = catalog[name]
         incremental = hasattr(dataset, "_executor") or getattr(dataset, "_version", None)
         if incremental and not re.match(r"params:|parameters", name) and name not in APART.values():
-            assert within(location(catalog, name), kept), name
+            assert within(str(location(catalog, name)), kept), name

@@ -2,47 +2,25 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
-from kedro.io import DataCatalog
 from pydantic import BaseModel
 
+from environments import catalog_of, location
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
 from iaca.errors import InputError
 from iaca.pipeline_registry import register_pipelines
-from project import ROOT, copy_project, runner
+from project import copy_project, runner
 
 CORPUS = SyntheticConfig(clips=10, seconds=12.0, audio_dim=6, visual_dim=8, event_share=0.3)
 BROKEN = "clip00001"
 
 
-@pytest.fixture
-def project() -> Iterator[None]:
-    """Kedro's pipelines are those of the default environment again, whatever a test has loaded."""
-    bootstrap_project(ROOT)
-    yield
-    bootstrap_project(ROOT)
-
-
-def catalog_of(env: str | None, **ingestion: str) -> DataCatalog:
-    with KedroSession.create(ROOT, env=env, runtime_params={"ingestion": ingestion} if ingestion else None) as session:
-        return session.load_context().catalog
-
-
-def location(catalog: DataCatalog, name: str) -> Path:
-    dataset: Any = catalog[name]
-    path = Path(str(getattr(dataset, "_filepath", None) or dataset._path))
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-
-
-@pytest.mark.usefixtures("project")
+@pytest.mark.usefixtures("default_pipelines")
 def test_the_environment_decides_which_pipelines_there_are_each_time_anew() -> None:
     usual = set(pipelines)
     catalog_of("features")
@@ -55,7 +33,7 @@ def test_the_environment_decides_which_pipelines_there_are_each_time_anew() -> N
     assert set(pipelines) == usual
 
 
-@pytest.mark.usefixtures("project")
+@pytest.mark.usefixtures("default_pipelines")
 def test_the_default_pipeline_begins_at_the_corpus_and_nowhere_else() -> None:
     catalog_of("features")
     for name in set(pipelines) - {"training", "evaluation"}:
@@ -63,14 +41,14 @@ def test_the_default_pipeline_begins_at_the_corpus_and_nowhere_else() -> None:
         assert begins - {"checkpoints", "benchmark_found"} == {"corpus"}, name
 
 
-@pytest.mark.usefixtures("project")
+@pytest.mark.usefixtures("default_pipelines")
 def test_the_root_of_the_command_line_reaches_the_corpus(tmp_path: Path) -> None:
     assert location(catalog_of("features", root=str(tmp_path)), "corpus") == tmp_path
     assert location(catalog_of("features"), "corpus") == Path("data/01_raw/features")
     assert location(catalog_of(None), "corpus") == Path("data/01_raw/demo")
 
 
-@pytest.mark.usefixtures("project")
+@pytest.mark.usefixtures("default_pipelines")
 def test_what_the_environment_makes_lies_beside_what_others_make() -> None:
     usual, catalog = catalog_of(None), catalog_of("features")
     written = pipelines["__default__"].all_outputs() | pipelines["benchmark"].all_outputs() | {"checkpoints"}

@@ -1,42 +1,20 @@
 """The environment `folder`: own videos and what is annotated of them, in one command, beside the demo's results."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
-from kedro.io import DataCatalog
 from pydantic import BaseModel
 
 from affwild2_tree import movie
+from environments import catalog_of, location
 from iaca.pipeline_registry import register_pipelines
-from project import ROOT, copy_project, runner
+from project import copy_project, runner
 
 
-@pytest.fixture
-def project() -> Iterator[None]:
-    """Kedro's pipelines are those of the default environment again, whatever a test has loaded."""
-    bootstrap_project(ROOT)
-    yield
-    bootstrap_project(ROOT)
-
-
-def catalog_of(env: str | None, **ingestion: str) -> DataCatalog:
-    with KedroSession.create(ROOT, env=env, runtime_params={"ingestion": ingestion} if ingestion else None) as session:
-        return session.load_context().catalog
-
-
-def location(catalog: DataCatalog, name: str) -> Path:
-    dataset: Any = catalog[name]
-    path = Path(str(getattr(dataset, "_filepath", None) or dataset._path))
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-
-
-@pytest.mark.usefixtures("project")
+@pytest.mark.usefixtures("default_pipelines")
 def test_the_way_from_videos_to_the_report_is_the_usual_one_in_folders_of_its_own(tmp_path: Path) -> None:
     usual, whole = catalog_of(None), {name: {n.name for n in p.nodes} for name, p in pipelines.items()}
     ours = catalog_of("folder", root=str(tmp_path))
