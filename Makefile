@@ -7,7 +7,7 @@ READY := .venv/.ready
 export DO_NOT_TRACK := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run test check clean lock
+.PHONY: help setup run test check docs clean lock
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -39,6 +39,9 @@ test: $(READY)  ## linters, types, and all tests
 check: $(READY)  ## ruff, mypy, import-linter
 	@echo "== check: ruff, mypy, import-linter"
 	@$(BIN)/ruff check --quiet && $(BIN)/ruff format --check --quiet && $(BIN)/mypy && $(BIN)/lint-imports
+
+docs: $(READY)  ## the documentation as a site, in site/index.html
+	@$(BIN)/python docs/generate_troubleshooting.py && $(BIN)/mkdocs build --quiet --strict && echo "== docs: open site/index.html"
 
 lock: $(READY)  ## pin what is installed now
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip > .lock.tmp

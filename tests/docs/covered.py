@@ -25,8 +25,8 @@ COVERED = {
     "test_training_again_gives_the_same_bits_and_old_models_come_back",
     r"kedro run --pipelines evaluation --load-versions model:\S+": f"{WORKFLOW}::"
     "test_training_again_gives_the_same_bits_and_old_models_come_back",
-    r"kedro run --params embedding\S+|kedro run --params \"?training\S+|kedro run --params \"embedding\S+": f"{WORKFLOW}"
-    "::test_a_typo_in_a_parameter_is_refused_before_anything_runs",
+    r"kedro run --params \"?(embedding|training|fusion|faces)\S+": f"{WORKFLOW}::"
+    "test_a_typo_in_a_parameter_is_refused_before_anything_runs",
     r"kedro run --pipelines inference" + PARAMS: "tests/pipelines/test_inference_pipeline.py::"
     "test_a_broken_video_costs_only_itself_and_a_rerun_does_only_what_is_new",
     r"kedro run --pipelines benchmark" + PARAMS: "tests/pipelines/test_benchmark_pipeline.py::"
@@ -67,4 +67,7 @@ COVERED = {
     "test_the_command_writes_a_file_that_can_be_used",
     r"dask scheduler|dask worker tcp://HOST:8786 --nworkers \S+ --nthreads 1": f"{CLUSTER}::"
     "test_a_cluster_makes_the_bytes_of_a_local_run_though_a_worker_is_killed",
+    r"python docs/generate_troubleshooting.py": "tests/docs/test_troubleshooting.py::"
+    "test_the_page_is_the_one_that_the_source_gives",
+    r"make docs": "tests/docs/test_site.py::test_the_site_is_built_without_a_warning_and_needs_no_network",
 }

@@ -73,7 +73,7 @@ def check_file(text: str) -> list[str]:
 
 
 def models() -> dict[str, TypeAdapter[Any]]:
-    """Group of parameters -> what validates it: the type on the node, of the pipelines now registered, that takes it."""
+    """Group of parameters -> what validates it: the type on the node that takes it, of the pipelines now there."""
     found: dict[str, TypeAdapter[Any]] = {"executor": TypeAdapter(ExecutorConfig)}
     for node in {node.name: node for pipeline in pipelines.values() for node in pipeline.nodes}.values():
         hints, names = get_type_hints(node.func), list(inspect.signature(node.func).parameters)

@@ -1,0 +1,185 @@
+"""Writes docs/troubleshooting.md from the source: every message of `InputError`, with where it arises and its remedy.
+
+python docs/generate_troubleshooting.py
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src/iaca"
+PAGE = ROOT / "docs/troubleshooting.md"
+FIELDS = ("problem", "file", "row", "remedy")
+OPEN = "…"
+OPEN_REMEDY = "the message says it, case by case"
+TITLES = {
+    "media": "Media files", "faces": "Faces", "audio": "Sound", "encoders": "Encoders and weights", "fusion": "Models",
+    "training": "Training and model files", "evaluation": "Evaluation and benchmark", "corpora": "Corpora",
+    "inference": "Inference", "engine": "Per-video work and clusters", "datasets": "Data catalog",
+    "pipelines": "Pipelines", "pipeline_registry.py": "Environments", "context.py": "Environments",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Message:
+    """One way in which `InputError` is raised: what it says, with … for what differs, and what mends it."""
+
+    problem: str
+    file: str
+    remedy: str
+    module: str
+
+
+def messages(source: Path = SOURCE) -> list[Message]:
+    """Every message of the package, in the order of the files."""
+    trees = {path: ast.parse(path.read_text()) for path in sorted(source.rglob("*.py"))}
+    callers = _callers(trees)
+    found = [message for path, tree in trees.items() for message in _of_module(tree, path, source, callers)]
+    return list(dict.fromkeys(found))
+
+
+def page(found: list[Message]) -> str:
+    """The page, grouped by package."""
+    groups: dict[str, list[Message]] = defaultdict(list)
+    for message in found:
+        groups[TITLES.get(message.module.split("/")[0], message.module.split("/")[0])].append(message)
+    parts = [INTRODUCTION]
+    for title, held in groups.items():
+        parts.append(f"\n## {title}\n\n| it says | it names | what to do | raised in |\n|---|---|---|---|\n")
+        parts += [f"| {_cell(m.problem)} | {_cell(m.file)} | {_cell(m.remedy)} | `{m.module}` |\n" for m in held]
+    return "".join(parts)
+
+
+def _of_module(tree: ast.Module, path: Path, source: Path, callers: Mapping[str, list[ast.Call]]) -> Iterator[Message]:
+    module = str(path.relative_to(source))
+    constants = _assigned(tree.body)
+    for function in [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]:
+        nested = {id(n) for f in ast.walk(function) if isinstance(f, ast.FunctionDef) and f is not function
+                  for n in ast.walk(f)}  # fmt: skip
+        names = {**constants, **_assigned(list(ast.walk(function)))}
+        arguments = [a.arg for a in function.args.args if a.arg not in ("self", "cls")]
+        for call in [n for n in ast.walk(function) if _raises(n) and id(n) not in nested]:
+            given = _fields(call)
+            outer = callers.get(function.name, []) if _names(given) & set(arguments) else []
+            for bound in [_bound(c, arguments) for c in outer] or [{}]:
+                yield _message(given, {**names, **{k: [v] for k, v in bound.items()}}, module)
+
+
+def _message(given: Mapping[str, ast.expr], names: Mapping[str, list[ast.expr]], module: str) -> Message:
+    said = {field: _text(given[field], names) if field in given else "" for field in FIELDS}
+    about = ", ".join(field for field in ("file", "row") if field in given)
+    remedy = said["remedy"] or next((a for m, a in ADVICE.items() if module.startswith(m)), "")
+    return Message(said["problem"], about, remedy if remedy.strip(OPEN) else OPEN_REMEDY, module)
+
+
+def _text(node: ast.expr, names: Mapping[str, list[ast.expr]], depth: int = 0) -> str:
+    """What an expression says, as far as that stands in the source."""
+    if isinstance(node, ast.Constant):
+        return str(node.value) if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part, names, depth) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return _text(node.value, names, depth)
+    if isinstance(node, ast.IfExp):
+        return " / ".join(dict.fromkeys(_text(part, names, depth) for part in (node.body, node.orelse)))
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _text(node.left, names, depth) + _text(node.right, names, depth)
+    if isinstance(node, ast.Name) and depth < 3 and node.id in names:
+        said = [_text(value, names, depth + 1) for value in names[node.id]]
+        return " / ".join(dict.fromkeys(text for text in said if text.strip(OPEN))) or OPEN
+    return OPEN
+
+
+def _assigned(nodes: list[ast.stmt] | list[ast.AST]) -> dict[str, list[ast.expr]]:
+    found: dict[str, list[ast.expr]] = defaultdict(list)
+    for node in nodes:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    found[target.id].append(node.value)
+                elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    for name, value in zip(target.elts, node.value.elts, strict=False):
+                        if isinstance(name, ast.Name):
+                            found[name.id].append(value)
+        elif isinstance(node, ast.NamedExpr):
+            found[node.target.id].append(node.value)
+    return found
+
+
+def _raises(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "InputError"
+
+
+def _fields(call: ast.Call) -> dict[str, ast.expr]:
+    named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    return {**dict(zip(FIELDS, call.args, strict=False)), **named}
+
+
+def _names(given: Mapping[str, ast.expr]) -> set[str]:
+    said = [given[field] for field in ("problem", "remedy") if field in given]
+    return {n.id for expression in said for n in ast.walk(expression) if isinstance(n, ast.Name)}
+
+
+def _callers(trees: Mapping[Path, ast.Module]) -> dict[str, list[ast.Call]]:
+    """Calls of functions, by name: a message that is an argument stands with the callers."""
+    found: dict[str, list[ast.Call]] = defaultdict(list)
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            if name.startswith("_"):
+                found[name].append(node)
+    return found
+
+
+def _bound(call: ast.Call, arguments: list[str]) -> dict[str, ast.expr]:
+    named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    return {**dict(zip(arguments, call.args, strict=False)), **named}
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
+
+
+WHY = "decisions/0001-what-dvc-holds-and-what-kedro-versions.md"
+INTRODUCTION = f"""# Troubleshooting
+
+Every message that names bad input, with what mends it. This page is written from the source by
+`python docs/generate_troubleshooting.py`; a test says so when it is out of date. `…` stands for what differs from case
+to case: a name, a number, the values to choose from. Look for a piece of what you were told.
+
+On screen a message reads `FILE, line ROW: PROBLEM Remedy: WHAT TO DO`. One broken clip never stops the others: its
+message is a row of `failures.csv` in the folder of results, or of the table of problems that ingestion writes. What
+Kedro refuses before anything runs (a parameter that there is not, a value out of range) names the parameter and the
+values that it takes.
+
+| what else | then |
+|---|---|
+| a run was killed | repeat the command: what is finished is kept, and training goes on from its last epoch |
+| a clip is in `failures.csv` | mend or remove its file and repeat the command: only what failed is made again |
+| `dvc repro` trains again after a plain `kedro run` | Kedro wrote a new version of the model ([why]({WHY})) |
+| everything is made again after an update | the code of that step has changed its `VERSION`; that is meant |
+| results differ in the last digits on another machine | other processors sum floating-point numbers in another order |
+"""
+ADVICE = {  # of messages without a remedy of their own, by the beginning of their module
+    "encoders/weights.py": "delete the file and fetch it again: `python -m iaca.encoders.weights NAME`",
+    "evaluation/bootstrap.py": "predict the same clips with both models before they are compared",
+    "evaluation/events.py": "swap start_s and end_s of that row",
+    "evaluation/metrics.py": "give one row per frame of each clip, for predictions and annotations alike",
+    "evaluation/tables.py": "run training and evaluation again, on a corpus with an annotated partition",
+    "evaluation/timelines.py": "name a clip that was predicted, and draw gates of a model that has a second stage",
+    "fusion/joint.py": "set `length` to the number of steps of a window, or take attention='jca'",
+    "fusion/": "give tensors as `FusionConfig` says: (b, t, D) for modalities, (b, t) for masks, (b, t, q) for cues",
+    "inference/": "give the table of one clip, as `Predictor.predict` or `NAME.csv` holds it",
+    "training/export/": "report it with the model's configuration: nothing is written that differs from the model",
+    "training/loss.py": "give prediction and gold as (b, t, k) and valid as (b, t)",
+    "training/predict.py": "choose a hop between 1 and the window",
+    "training/single.py": "set `training.length` to the model's length; embed all clips with the same encoders",
+}
+
+if __name__ == "__main__":
+    PAGE.write_text(page(messages()))
