@@ -170,6 +170,7 @@ ADVICE = {  # of messages without a remedy of their own, by the beginning of the
     "evaluation/bootstrap.py": "predict the same clips with both models before they are compared",
     "evaluation/events.py": "swap start_s and end_s of that row",
     "evaluation/metrics.py": "give one row per frame of each clip, for predictions and annotations alike",
+    "evaluation/pairing.py": "mend what each line names, as it says",
     "evaluation/tables.py": "run training and evaluation again, on a corpus with an annotated partition",
     "evaluation/timelines.py": "name a clip that was predicted, and draw gates of a model that has a second stage",
     "fusion/joint.py": "set `length` to the number of steps of a window, or take attention='jca'",

@@ -2,6 +2,8 @@
 
 WORKFLOW = "tests/pipelines/test_workflow.py"
 TOOLS = "tests/pipelines/test_tools.py"
+VIZ = "tests/pipelines/test_viz.py"
+SCORE = "tests/evaluation/test_score.py"
 FEATURES = "tests/pipelines/test_features_environment.py"
 FOLDER = "tests/pipelines/test_folder_environment.py"
 AFFWILD2 = "tests/pipelines/test_affwild2_environment.py"
@@ -41,12 +43,18 @@ COVERED = {
     "test_videos_are_summarised_and_a_subject_in_two_partitions_stops_the_run",
     r"kedro run --env folder --pipelines benchmark" + PARAMS: f"{FOLDER}::"
     "test_the_way_from_videos_to_the_report_is_the_usual_one_in_folders_of_its_own",
+    r"kedro run --env folder --pipelines adaptation" + PARAMS: "tests/pipelines/test_inference_pipeline.py::"
+    "test_a_few_annotated_clips_adapt_the_heuristic_and_predict_under_its_name",
+    r"python -m iaca.web( --.*)?": "tests/web/test_page.py::"
+    "test_a_dropped_video_gets_an_overlay_traces_tied_to_it_and_a_table",
+    r"python -m iaca.evaluation.score \S+ \S+( [\[-].*)?": f"{SCORE}::"
+    "test_the_command_prints_the_headline_and_the_rest_beside_it",
     r"kedro run --env affwild2( --pipelines (ingestion|preprocessing|embedding))?" + PARAMS: f"{AFFWILD2}::"
     "test_the_download_becomes_embeddings_and_what_does_not_fit_is_told",
     r"kedro run --env cluster" + PARAMS: "tests/pipelines/test_executor_setting.py::"
     "test_every_folder_of_clips_has_the_executor_of_its_environment_or_run",
-    r"kedro viz run( --env \w+)?": f"{TOOLS}::test_kedro_viz_shows_every_pipeline_layer_and_preview",
-    r"kedro viz build --include-previews": f"{TOOLS}::test_kedro_viz_builds_a_static_page",
+    r"kedro viz run( --env \w+)?": f"{VIZ}::test_it_serves_every_pipeline_layer_and_preview",
+    r"kedro viz build --include-previews": f"{VIZ}::test_the_static_page_that_it_builds_opens_without_its_server",
     r"kedro jupyter notebook": f"{TOOLS}::test_kedro_jupyter_notebook_serves_the_notebooks",
     r"dvc repro( \w+)?": "tests/dvc/test_dvc_repro.py::test_every_stage_is_run_once",
     r"dvc (push|pull)|dvc remote add \S.*": f"{DVC}::test_what_was_pushed_is_pulled_elsewhere_and_nothing_is_run_again",

@@ -108,7 +108,7 @@ def told_together(faults: list[InputError]) -> InputError:
         lines += [str(fault) for fault in of_file[:SHOWN]]
         if len(of_file) > SHOWN:
             lines.append(f"{of_file[0].file}: {len(of_file) - SHOWN} more")
-    return InputError("\n  ".join([f"{len(faults)} faults", *lines]))
+    return InputError(f"{len(faults)} faults in the files, nothing was scored:\n  " + "\n  ".join(lines))
 
 
 def _annotations(folder: Path) -> tuple[Clips, list[InputError]]:
