@@ -28,7 +28,7 @@ def test_every_stage_is_run_once(
 ) -> None:
     stages = yaml.safe_load((clone / "dvc.yaml").read_text())["stages"]
     assert sorted([*embedded, *reported, *finished_by_dvc]) == sorted(stages)
-    assert sorted(finished_by_dvc) == ["benchmark", "inference"]
+    assert sorted(finished_by_dvc) == ["adaptation", "benchmark", "inference"]
 
 
 def test_nothing_is_run_again_and_no_file_of_git_has_changed(finished_by_dvc: list[str], clone: Path) -> None:

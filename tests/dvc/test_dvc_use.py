@@ -9,7 +9,15 @@ from project import runner
 
 pytestmark = pytest.mark.slow
 EPOCHS = "conf/base/parameters_training.yml:training.epochs"
-FIGURES = ("comparison", "learning_curve", "affect_plane", "traces", "gates", "gate_distribution", "benchmark_summary")
+FIGURES = (
+    "comparison",
+    "learning_curve",
+    "affect_plane",
+    "best_traces",
+    "gates",
+    "gate_distribution",
+    "benchmark_summary",
+)
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,9 @@ def viz(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vi
     bootstrap_project(finished)
     port, log = free_port(), tmp_path_factory.mktemp("viz") / "viz.log"
     with serving(finished, log, "kedro", "viz", "run", "--no-browser", "--env", "test", "--port", str(port)) as fetch:
-        yield Viz(port, fetch)
+        served = Viz(port, fetch)
+        served.fetch("main")  # waits for it
+        yield served
 
 
 def test_it_serves_every_pipeline_layer_and_preview(viz: Viz) -> None:
