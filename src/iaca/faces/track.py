@@ -10,7 +10,7 @@ import numpy as np
 from iaca.faces.config import FaceConfig
 from iaca.faces.detector import Detection, FaceDetector, iou
 from iaca.faces.flow import FlowImage, follow, is_cut
-from iaca.media import VideoFrame
+from iaca.media import VideoFrame, made_ahead
 
 AGREE_IOU = 0.6
 """Followed and detected boxes that overlap at least so much are one face in the right place."""
@@ -48,9 +48,8 @@ class FaceTracker:
         self._flow_image: FlowImage | None = None
 
     def run(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, Faces]]:
-        """Each frame with its faces, in order; at most `max_every` frames are held."""
-        for frame in frames:
-            image = FlowImage.of(frame.image)
+        """Each frame with its faces, in order; `max_every` frames are held, and those that are decoded ahead."""
+        for frame, image in made_ahead((frame, FlowImage.of(frame.image)) for frame in frames):
             if self._flow_image is not None and is_cut(self._flow_image, image):
                 yield from self._close()
                 self._seen, self._last, self._flow_image = {}, None, None

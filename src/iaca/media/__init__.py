@@ -1,5 +1,6 @@
 """Reading and writing of video and sound, on one clock: seconds from the start of the container."""
 
+from iaca.media.ahead import made_ahead
 from iaca.media.audio import AudioTrack, Samples, audio_blocks, present_at, read_audio
 from iaca.media.flac import extract_audio, read_audio_file, write_audio
 from iaca.media.info import MediaInfo, probe
@@ -15,6 +16,7 @@ __all__ = [
     "audio_blocks",
     "extract_audio",
     "frame_times",
+    "made_ahead",
     "present_at",
     "probe",
     "read_audio",

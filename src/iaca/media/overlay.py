@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iaca.files import replacing
+from iaca.media.ahead import made_ahead
 from iaca.media.container import Clock, Source, decode, open_source, undecodable
 from iaca.media.movie import MovieWriter, open_movie
-from iaca.media.video import FrameClock, VideoFrame, nominal_fps, require_video, upright
+from iaca.media.video import FrameClock, Upright, VideoFrame, nominal_fps, require_video
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 AAC_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
@@ -42,50 +43,75 @@ def rewrite_movie(source: str | Path, target: str | Path, draw: Callable[[VideoF
             _Rewriting(opened, container, MovieWriter(container, fps if fps > 0 else 25.0), draw).run()
 
 
+class _Picture(NamedTuple):
+    time_s: float
+    drawn: NDArray[np.uint8]
+
+
+class _Packet(NamedTuple):
+    """Sound as it is stored, and decoded; a flush packet is None."""
+
+    stored: Any
+    frames: list[Any]
+
+
 class _Rewriting:
     def __init__(self, source: Source, container: Any, writer: MovieWriter, draw: Callable[..., NDArray[np.uint8]]):
         self._source, self._container, self._writer, self._draw = source, container, writer, draw
-        self._clock, self._count = FrameClock(source), 0
+        self._started = False
         self._sound: _CopiedSound | _EncodedSound | None = None
-        self._waiting: list[tuple[Any, list[Any]]] = []  # sound that comes before the first picture gives the size
+        self._waiting: list[_Packet] = []  # sound that comes before the first picture gives the size
 
     def run(self) -> None:
-        """Pass once over the packets."""
-        source = self._source
-        for stream, packet, frames in decode(source, [s for s in (source.video, source.audio) if s is not None]):
-            if stream is source.video:
-                for frame in frames:
-                    self._picture(frame)
-            elif self._count:
-                self._sound_packet(packet, frames)
-            else:
-                self._waiting.append((packet, frames))
-        if not self._count:
-            raise undecodable(source.path, "video")
+        """Pass once over the packets; pictures are decoded and drawn while those before are encoded."""
+        events = self._events()
+        for event in events:
+            self._write(event)
+            if self._started:  # from here on nobody but the reading thread touches the source
+                break
+        for event in made_ahead(events):
+            self._write(event)
+        if not self._started:
+            raise undecodable(self._source.path, "video")
         if self._sound is not None:
             self._sound.close()
         self._writer.close()
 
-    def _picture(self, frame: Any) -> None:
-        image = VideoFrame(self._count, self._clock(frame), upright(frame))
-        drawn = self._draw(image)
-        if not self._count:
-            self._start(drawn)
-        self._count += 1
-        self._writer.write(image.time_s, drawn)
+    def _events(self) -> Iterator[_Picture | _Packet]:
+        """Pictures, drawn, and packets of sound, in file order."""
+        source, clock, upright, count = self._source, FrameClock(self._source), Upright(), 0
+        for stream, packet, frames in decode(source, [s for s in (source.video, source.audio) if s is not None]):
+            if stream is not source.video:
+                yield _Packet(packet, frames)
+                continue
+            for frame in frames:
+                image = VideoFrame(count, clock(frame), upright(frame))
+                yield _Picture(image.time_s, self._draw(image))
+                count += 1
+
+    def _write(self, event: _Picture | _Packet) -> None:
+        if isinstance(event, _Picture):
+            if not self._started:
+                self._start(event.drawn)
+            self._writer.write(event.time_s, event.drawn)
+        elif self._started:
+            self._sound_packet(event)
+        else:
+            self._waiting.append(event)
 
     def _start(self, drawn: NDArray[np.uint8]) -> None:
+        self._started = True
         self._writer.open(drawn)  # both streams must exist before anything is written
         if self._source.audio is not None:
             copied = self._source.audio.codec_context.codec.canonical_name in COPIED_CODECS
             self._sound = (_CopiedSound if copied else _EncodedSound)(self._source, self._source.audio, self._container)
-        for packet, frames in self._waiting:
-            self._sound_packet(packet, frames)
+        for packet in self._waiting:
+            self._sound_packet(packet)
         self._waiting.clear()
 
-    def _sound_packet(self, packet: Any, frames: list[Any]) -> None:
+    def _sound_packet(self, packet: _Packet) -> None:
         if self._sound is not None:
-            self._sound.write(packet, frames)
+            self._sound.write(packet.stored, packet.frames)
 
 
 class _CopiedSound:
