@@ -13,14 +13,33 @@ from project import ROOT, Command, commit, copy_project, runner
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
 
+PROJECTS = ("finished", "clone")  # fixtures that make a project, the one with the longest tests first
+
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In `make test` a process per core takes whole files, and one of them all that share a project."""
+    """In `make test` a process per core takes whole groups: files, and the tests that share a project.
+
+    They are taken in this order: first those that share a project, then those with slow tests, then the longest files.
+    So no process has a long group left to do when the others are done.
+    """
+    groups: dict[str, list[pytest.Item]] = {}
     for item in items:
         needed = getattr(item, "fixturenames", ())
-        together = next((project for project in ("finished", "clone") if project in needed), str(item.path))
+        together = next((project for project in PROJECTS if project in needed), str(item.path))
         item.add_marker(pytest.mark.xdist_group(together))
+        groups.setdefault(together, []).append(item)
+
+    def turn(group: str) -> tuple[bool, int, int]:
+        slow = sum(item.get_closest_marker("slow") is not None for item in groups[group])
+        return group not in PROJECTS, PROJECTS.index(group) if group in PROJECTS else -slow, -len(groups[group])
+
+    items[:] = [item for group in sorted(groups, key=turn) for item in groups[group]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """xdist would take the group with the most tests first: thousands of them take less time than a few commands."""
+    config.option.loadscopereorder = False
 
 
 @pytest.fixture(scope="session")

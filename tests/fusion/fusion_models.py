@@ -14,6 +14,7 @@ from iaca.fusion import FusionConfig, FusionModel, FusionOutput
 from iaca.fusion.registry import ATTENTION, GATES, TEMPORAL
 
 LENGTH = 9
+BEHIND = ("attention", "gate", "stage2", "stage1_source", "modalities")
 CUES = ("sound_level", "mouth_motion", "face_score")
 SMALL = {"audio_dim": 3, "visual_dim": 5, "width": 8, "heads": 2, "temporal_layers": 2, "kernel": 3}
 
@@ -68,7 +69,30 @@ def title(config: FusionConfig) -> str:
     return "-".join(parts if options == usual else (*parts, *options))
 
 
+def pairs(config: FusionConfig) -> set[tuple[str, str, object]]:
+    """The temporal encoder beside each of the parts behind it."""
+    return {(config.temporal, part, getattr(config, part)) for part in BEHIND}
+
+
+def spread() -> list[FusionConfig]:
+    """Every combination of the parts behind the temporal encoder, with the encoders in turn; every pair of both.
+
+    An encoder works on each modality alone, before anything else: a fourth of the combinations finds what it can break.
+    """
+    families: dict[tuple[object, ...], list[FusionConfig]] = {}
+    for config in combinations():
+        families.setdefault(tuple(getattr(config, part) for part in BEHIND), []).append(config)
+    chosen = [family[turn % len(family)] for turn, family in enumerate(families.values())]
+    seen = set().union(*map(pairs, chosen))
+    for config in combinations():
+        if not pairs(config) <= seen:
+            chosen.append(config)
+            seen |= pairs(config)
+    return chosen
+
+
 every_combination = pytest.mark.parametrize("config", combinations() + options(), ids=title)
+every_pair = pytest.mark.parametrize("config", spread() + options(), ids=title)
 
 
 @dataclass(frozen=True)

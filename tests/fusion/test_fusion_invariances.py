@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from fusion_models import LENGTH, every_combination, padded, some_inputs, some_model
+from fusion_models import (
+    LENGTH,
+    combinations,
+    every_combination,
+    every_pair,
+    padded,
+    pairs,
+    some_inputs,
+    some_model,
+    spread,
+)
 from torch.testing import assert_close
 
 from iaca.fusion import FusionConfig, FusionOutput
@@ -24,6 +34,12 @@ def cropped(output: FusionOutput, row: int, steps: int) -> FusionOutput:
     return FusionOutput(output.prediction[row : row + 1, :steps], gates, output.observed[row : row + 1, :steps])
 
 
+def test_the_chosen_combinations_hold_every_pair_of_an_encoder_and_another_part() -> None:
+    assert set().union(*map(pairs, spread())) == set().union(*map(pairs, combinations()))
+    chosen, every = ([c.model_copy(update={"temporal": "none"}) for c in some] for some in (spread(), combinations()))
+    assert all(config in chosen for config in every)
+
+
 @every_combination
 def test_a_sequence_gives_the_same_answer_alone_and_inside_a_padded_batch(config: FusionConfig) -> None:
     model, lengths = some_model(config), [LENGTH, 4, 1]
@@ -35,7 +51,7 @@ def test_a_sequence_gives_the_same_answer_alone_and_inside_a_padded_batch(config
         assert_same(cropped(alone, 0, steps), cropped(together, row, steps))
 
 
-@every_combination
+@every_pair
 def test_what_stands_where_nothing_was_observed_has_no_influence_nan_included(config: FusionConfig) -> None:
     model, inputs = some_model(config), some_inputs()
     inputs = replace(
@@ -51,7 +67,7 @@ def test_what_stands_where_nothing_was_observed_has_no_influence_nan_included(co
         assert_same(spoilt.through(model), clean, tolerance=0.0)
 
 
-@every_combination
+@every_pair
 def test_nan_under_a_mask_reaches_no_gradient(config: FusionConfig) -> None:
     model, inputs = some_model(config), some_inputs()
     inputs = replace(inputs, audio=torch.where(inputs.audio_present[..., None], inputs.audio, float("nan")))
@@ -59,7 +75,7 @@ def test_nan_under_a_mask_reaches_no_gradient(config: FusionConfig) -> None:
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
-@every_combination
+@every_pair
 def test_with_neither_modality_the_output_is_finite_and_says_not_observed(config: FusionConfig) -> None:
     model, inputs = some_model(config), some_inputs()
     nothing = torch.zeros_like(inputs.padding)
@@ -70,7 +86,7 @@ def test_with_neither_modality_the_output_is_finite_and_says_not_observed(config
         assert not output.observed.any()
 
 
-@every_combination
+@every_pair
 def test_the_order_of_the_batch_changes_nothing_but_the_order(config: FusionConfig) -> None:
     model, inputs = some_model(config), padded(some_inputs(), [LENGTH, 5, 7])
     order = torch.tensor([2, 0, 1])
@@ -81,7 +97,7 @@ def test_the_order_of_the_batch_changes_nothing_but_the_order(config: FusionConf
     assert_same(inputs.map(lambda x: x[order]).through(model), expected)
 
 
-@every_combination
+@every_pair
 def test_evaluation_is_deterministic_and_training_is_not(config: FusionConfig) -> None:
     model, inputs = some_model(config), some_inputs()
     assert_same(inputs.through(model), inputs.through(model), tolerance=0.0)
@@ -89,7 +105,7 @@ def test_evaluation_is_deterministic_and_training_is_not(config: FusionConfig) -
     assert not torch.equal(inputs.through(model).prediction, inputs.through(model).prediction)
 
 
-@every_combination
+@every_pair
 def test_gates_sum_to_one_and_are_labelled(config: FusionConfig) -> None:
     model = some_model(config)
     output = padded(some_inputs(), [LENGTH, 4, 2]).through(model)
@@ -100,7 +116,7 @@ def test_gates_sum_to_one_and_are_labelled(config: FusionConfig) -> None:
         assert_close(weights.sum(dim=-1), torch.ones(3, LENGTH), atol=1e-6, rtol=0)
 
 
-@every_combination
+@every_pair
 def test_the_gradient_reaches_every_parameter(config: FusionConfig) -> None:
     """On a model off its initial values: at zero, a gate passes no gradient to what it looks at."""
     model, inputs = some_model(config), some_inputs(batch=8)
@@ -111,14 +127,14 @@ def test_the_gradient_reaches_every_parameter(config: FusionConfig) -> None:
     assert dead == []
 
 
-@every_combination
+@every_pair
 def test_observed_is_where_the_step_exists_and_something_was_there(config: FusionConfig) -> None:
     inputs = padded(some_inputs(), [LENGTH, 4, 2])
     output = inputs.through(some_model(config))
     assert torch.equal(output.observed, (inputs.audio_present | inputs.visual_present) & inputs.padding)
 
 
-@every_combination
+@every_pair
 def test_without_masks_everything_is_there(config: FusionConfig) -> None:
     model, inputs = some_model(config), some_inputs()
     everything = torch.ones_like(inputs.padding)
