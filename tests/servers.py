@@ -34,7 +34,7 @@ def serving(finished: Path, log: Path, *words: str) -> Iterator[Callable[[str], 
             start_new_session=True,
         )  # fmt: skip
 
-    def fetch(url: str, seconds: float = 120) -> Any:
+    def fetch(url: str, seconds: float = 300) -> Any:
         """Waits for the server; fails with what the server printed, at once where it has ended with an error."""
         deadline = time.monotonic() + seconds
         while True:

@@ -23,7 +23,8 @@ SERIAL = ExecutorConfig(kind="serial")
 DRIVER = "import driver; driver.main()"
 
 
-def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
+    """A hang, not a timing."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it took too long"
@@ -50,7 +51,10 @@ def words(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(words: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
-    """Starts a run on two workers in a process of its own, and hands it over when both long tasks are under way."""
+    """Starts a run on two workers in a process of its own, and hands it over when both long tasks are under way.
+
+    By then the short ones are whole, and noted as such.
+    """
     started: list[subprocess.Popen[str]] = []
 
     def run() -> subprocess.Popen[str]:
@@ -58,13 +62,18 @@ def start(words: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen
         command = [sys.executable, "-c", DRIVER, str(words), str(tmp_path / "out"), json.dumps({"workers": 2})]
         process = subprocess.Popen(command, env=environment, text=True)
         started.append(process)
-        until(lambda: all((tmp_path / f"{name}.pid").exists() for name in "cd"))
+        until(lambda: all(text(tmp_path / f"{name}.pid") for name in "cd"))
+        until(lambda: text(tmp_path / "out/.manifest.jsonl").count("\n") == 2)
         return process
 
     yield run
     for process in started:
         process.kill()
         process.wait()
+
+
+def text(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
 
 
 def whole(folder: Path) -> dict[str, bytes]:
@@ -82,7 +91,7 @@ def test_a_killed_run_takes_its_workers_along_and_the_next_one_resumes_to_the_sa
         run_tasks(slow_tasks(words), out, ".txt", SERIAL)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until(lambda: not any(alive(worker) for worker in workers), seconds=5)
+    until(lambda: not any(alive(worker) for worker in workers))
     assert sorted(path.name for path in out.glob("*.txt")) == ["a.txt", "b.txt"]
     for name in "cd":
         (words / name).write_text((words / name).read_text().replace("60", "0"))

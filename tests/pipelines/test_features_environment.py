@@ -120,8 +120,8 @@ def test_nothing_is_written_where_the_demo_writes(made: Path) -> None:
 
 @pytest.mark.slow
 def test_the_benchmark_begins_at_the_corpus_and_makes_only_what_is_missing(made: Path, corpus: Path) -> None:
-    words = ("kedro", "run", "--env", "features", "--pipelines", "benchmark", "--params", f"ingestion.root={corpus}")
-    done = runner(made)(*words)
+    words = ("kedro", "run", "--env", "features", "--pipelines", "benchmark", "--params")
+    done = runner(made)(*words, f"ingestion.root={corpus},executor.kind=serial")
     assert "embeddings: 0 made, 9 up to date" in done.stdout + done.stderr
     results = pd.read_csv(made / "data/08_reporting/benchmark.csv")
     assert list(results.columns)[:6] == ["model", "seed", "corruption", "level", "ccc_valence", "ccc_arousal"]
@@ -154,7 +154,7 @@ def test_clips_named_by_numbers_keep_their_names_and_need_no_cues_events_or_subj
         path.rename(path.with_name(path.name.replace("clip0000", "0")))
     (tmp_path / "corpus/partition.csv").write_text("clip,partition\n00,train\n01,train\n02,validation\n03,test\n")
     project = copy_project(tmp_path / "project")
-    given = f"ingestion.root={tmp_path / 'corpus'}"
+    given = f"ingestion.root={tmp_path / 'corpus'},executor.kind=serial"
     runner(project)("kedro", "run", "--env", "features", "--to-nodes", "collect_labels", "--params", given)
     labels = pd.read_parquet(project / "data/05_model_input/features/labels.parquet")
     assert labels.groupby("clip").size().to_dict() == dict.fromkeys(["00", "01", "02", "03"], CORPUS.steps)

@@ -30,7 +30,7 @@ SEEN = {
     "faces": "img.pipeline-metadata__plot-image",
     "headline": ".pipeline-metadata__preview-json",
 }
-PATIENCE_MS = 60_000
+PATIENCE_MS = 300_000  # a hang, not a timing
 
 
 class Viz:

@@ -24,7 +24,7 @@ from shared import SHARED
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 REAL = SHARED / "media/single_face.mp4"
-PATIENCE_S = 120  # of a busy machine
+PATIENCE_S = 300  # a hang, not a timing: a page that is there is gone on with at once
 TATTLE = """import os, sys
 def tell(event, words):
     address = words[1] if event == "socket.connect" else None
@@ -165,7 +165,7 @@ def test_it_listens_on_this_machine_alone_and_asks_nobody_else(server: Server) -
 
 def test_stopped_in_the_midst_of_a_video_it_leaves_no_file(server: Server, page: Any, clip: Path) -> None:
     drop(page, clip)
-    page.wait_for_selector("text=Step 1 of 2")
+    page.wait_for_selector("text=/Step [12] of 2/")  # on a busy machine the browser may never draw the first
     assert files(server.temporary)
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(timeout=PATIENCE_S) == 0
