@@ -77,5 +77,7 @@ COVERED = {
     "test_a_cluster_makes_the_bytes_of_a_local_run_though_a_worker_is_killed",
     r"python docs/generate_troubleshooting.py": "tests/docs/test_troubleshooting.py::"
     "test_the_page_is_the_one_that_the_source_gives",
+    r"python docs/generate_licences.py": "tests/supply/test_licences.py::"
+    "test_the_page_is_the_one_that_the_metadata_give",
     r"make docs": "tests/docs/test_site.py::test_the_site_is_built_without_a_warning_and_needs_no_network",
 }

@@ -1,0 +1,87 @@
+"""What requirements.lock says, and what the packages that are installed say of themselves."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+LOCK = ROOT / "requirements.lock"
+PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
+"""All that a line of the lock may be: no address, no path, no option, no range, no marker."""
+
+
+def locked(lock: Path = LOCK) -> dict[str, str]:
+    """Package -> version, as written, in the order of the file.
+
+    Raises:
+        ValueError: a line is neither a comment nor NAME==VERSION, or names a package again.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(lock.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        pin = PIN.fullmatch(line)
+        if pin is None:
+            raise ValueError(f"{lock.name}, line {number}: {line!r} is not NAME==VERSION")
+        if canonicalize_name(pin[1]) in map(canonicalize_name, found):
+            raise ValueError(f"{lock.name}, line {number}: {pin[1]} is named twice")
+        found[pin[1]] = pin[2]
+    return found
+
+
+def differing(pins: dict[str, str]) -> list[str]:
+    """Which locked packages are not installed in the locked version; a local part such as +cpu is no difference."""
+    said = []
+    for name, version in pins.items():
+        try:
+            there = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            said.append(f"{name}=={version} is not installed")
+            continue
+        if there.partition("+")[0] != version.partition("+")[0]:
+            said.append(f"{name}=={version} is locked, {there} is installed")
+    return said
+
+
+def wanted(project: Path = ROOT) -> dict[str, list[Requirement]]:
+    """What pyproject.toml asks for: of the project itself under "project", and of each extra under its name."""
+    table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = {"project": table["dependencies"], **table["optional-dependencies"]}
+    return {name: [Requirement(line) for line in lines] for name, lines in groups.items()}
+
+
+def closure(requirements: Iterable[Requirement]) -> dict[str, list[tuple[str, Requirement]]]:
+    """Every package that requirements lead to on this platform (canonical name), with who asks for it and how."""
+    asked: dict[str, list[tuple[str, Requirement]]] = {}
+    seen, waiting = set[str](), [(requirement, "pyproject.toml") for requirement in requirements]
+    while waiting:
+        requirement, by = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        asked.setdefault(name, []).append((by, requirement))
+        for extra in ("", *sorted(requirement.extras)):
+            if (key := f"{name}[{extra}]") not in seen:
+                seen.add(key)
+                waiting += [(inner, name) for inner in _requires(name, extra)]
+    return asked
+
+
+def _requires(name: str, extra: str) -> Iterator[Requirement]:
+    for requirement in _every_requirement(name):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            yield requirement
+
+
+@cache
+def _every_requirement(name: str) -> tuple[Requirement, ...]:
+    try:
+        return tuple(map(Requirement, metadata.requires(name) or []))
+    except metadata.PackageNotFoundError:
+        return ()
