@@ -15,8 +15,8 @@ from iaca.evaluation.benchmark.curves import curve_finding, looks, robustness_cu
 from iaca.evaluation.benchmark.differences import difference_dots
 from iaca.evaluation.benchmark.findings import findings, in_short
 from iaca.evaluation.benchmark.page import PageData, render_page
-from iaca.evaluation.benchmark.summary import gate_summary, summarise
-from iaca.evaluation.benchmark.words import level_text, listed
+from iaca.evaluation.benchmark.summary import AREA, gate_summary, summarise
+from iaca.evaluation.benchmark.words import TITLES, level_text, listed
 
 SKILLS = {"iaca": 0.8, "concat": 0.75, "audio": 0.2, "jca": 0.9}
 CORRUPTED = [condition for condition in CONDITIONS if condition[1]]
@@ -153,6 +153,18 @@ def test_figures_are_readable_and_keep_to_the_paper(figures):
         drawn = figure.get_tightbbox()
         assert (drawn.x0, drawn.y0) >= (-0.01, -0.01), name
         assert (drawn.x1, drawn.y1) <= (figure.get_figwidth() + 0.01, figure.get_figheight() + 0.01), name
+
+
+def test_titles_of_panels_beside_each_other_do_not_touch(summary):
+    some = summary[(summary["minus"] == "concat") & (summary["measure"] == AREA)].head(1)
+    more = [some.assign(corruption=name) for name in TITLES if name not in set(summary["corruption"])]
+    figure = difference_dots(pd.concat([summary, *more]), ["iaca"], "test")
+    style.png(figure)
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(panels) == len(TITLES)
+    ends = [(text.y0, text.x0, text.x1) for text in (axes._left_title.get_window_extent() for axes in panels)]
+    for (y, _, end), (beside, start, _) in pairwise(ends):
+        assert beside < y - 1 or end + 4 <= start
 
 
 def test_there_is_a_panel_for_every_corruption_with_a_line_for_every_model(figures):

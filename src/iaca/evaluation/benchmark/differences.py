@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,17 @@ from iaca.evaluation.benchmark.words import TITLES, signed
 from iaca.evaluation.robustness.config import CLEAN
 
 COLUMNS = 7
+SHORT: Mapping[str, str] = MappingProxyType(
+    {
+        "frame_drop": "Steps dropped",
+        "time_shift": "Voice shifted",
+        "conflict": "Swapped",
+        "feature_noise": "Noise on features",
+        "audio_noise": "White noise",
+        "audio_babble": "Babble",
+    }
+)
+"""What a narrow panel calls a corruption whose title is too long for it."""
 
 
 def difference_dots(summary: pd.DataFrame, main: Sequence[str], partition: str) -> Figure:
@@ -105,5 +117,4 @@ def _limit(rows: pd.DataFrame) -> float:
 
 
 def _short(name: str) -> str:
-    return {"frame_drop": "Steps dropped", "time_shift": "Voice shifted", "conflict": "Swapped",
-            "feature_noise": "Noise on features"}.get(name, TITLES.get(name, name))  # fmt: skip
+    return SHORT.get(name, TITLES.get(name, name))
