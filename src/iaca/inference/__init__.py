@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 from iaca.inference.config import InferenceConfig
 
 if TYPE_CHECKING:
-    from iaca.inference.predictor import Analysis, Predictor
+    from iaca.inference.analysis import Analysis
+    from iaca.inference.predictor import Predictor
 
 __all__ = ["Analysis", "InferenceConfig", "Predictor"]
 
 
 def __getattr__(name: str) -> Any:
     """Import torch only when a predictor is asked for."""
-    if name in ("Analysis", "Predictor"):
-        from iaca.inference import predictor
+    if name == "Analysis":
+        from iaca.inference.analysis import Analysis
 
-        return getattr(predictor, name)
+        return Analysis
+    if name == "Predictor":
+        from iaca.inference.predictor import Predictor
+
+        return Predictor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

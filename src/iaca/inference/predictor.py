@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -18,47 +18,19 @@ from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.identity import config_of, describe, mismatches
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_people_files, read_faces
+from iaca.inference.analysis import Analysis, facts_of
 from iaca.inference.confidence import confidence
 from iaca.inference.config import People
 from iaca.inference.ensemble import join
 from iaca.inference.members import TRAINED, Member, load_member
 from iaca.inference.models import check_alike, find_models
 from iaca.inference.voice import attribute
-from iaca.media import AudioTrack, MediaInfo, extract_audio, probe, read_audio_file
+from iaca.media import AudioTrack, extract_audio, probe, read_audio_file
 from iaca.training.predict import prediction_table
 
 BOX = ["x0", "y0", "x1", "y1"]
 ORIGIN = {"kind": TRAINED, "preset": "", "corpus": "", "caveat": "", "data_fingerprint": ""}
 """What is said of a model in every summary, and what that is of a model that does not know."""
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What was found in a video.
-
-    Attributes:
-        table: one row per decoded frame, the prediction columns and the face's box (px, NaN where there is none); of
-            the only person, or of the first.
-        media: facts about the file.
-        facts: `media` as plain values, with `audio_end_s` (s) and `loudness_dbfs` (RMS of the sound, dB).
-        others: tables of the second person and those after, where everyone was asked for.
-    """
-
-    table: pd.DataFrame
-    media: MediaInfo
-    facts: dict[str, object]
-    others: tuple[pd.DataFrame, ...] = ()
-
-    @property
-    def tables(self) -> tuple[pd.DataFrame, ...]:
-        """The table of each person."""
-        return (self.table, *self.others)
-
-    @property
-    def whole(self) -> pd.DataFrame:
-        """The first table with the sound of the video in place of that person's own voice."""
-        heard = np.any([table["audio_present"] for table in self.tables], axis=0)
-        return self.table.assign(audio_present=heard)
 
 
 @dataclass(frozen=True)
@@ -124,7 +96,7 @@ class Predictor:
             audio = read_audio_file(Path(scratch) / "audio.flac")
             clips = list(self._embed(faces, audio))
             boxes = [read_faces(path, columns=BOX).to_numpy() for path in faces]
-            facts = _facts(media, audio)
+            facts = facts_of(media, audio)
         tables = [
             self._table(video.stem, replace(clip, audio_present=heard), box)
             for clip, heard, box in zip(clips, attribute(clips), boxes, strict=True)
@@ -174,14 +146,3 @@ def _embedding(path: Path, metadata: Mapping[str, str], device: str) -> Embeddin
             remedy="put the weights it was trained with in their place, or embed and train again",
         )  # fmt: skip
     return embedding
-
-
-def _facts(media: MediaInfo, audio: AudioTrack) -> dict[str, object]:
-    minute, count = 60 * audio.rate, len(audio.samples)
-    parts = (audio.samples[start : start + minute] for start in range(0, count, minute))
-    power = sum(float(np.square(part, dtype=np.float64).sum()) for part in parts) / max(count, 1)
-    return {
-        **{name: value for name, value in asdict(media).items() if name != "path"},
-        "audio_end_s": audio.present[-1][1] if audio.present else None,
-        "loudness_dbfs": 10 * np.log10(power) if power > 0 else None,
-    }
