@@ -120,6 +120,15 @@ def test_the_model_card_has_the_numbers_of_the_comparison(finished: Path) -> Non
     assert "emotion_model.hdf5" in card
 
 
+def test_report_and_card_say_how_the_model_was_trained(finished: Path) -> None:
+    card = (finished / "data/08_reporting/model_card.md").read_text()
+    page = BeautifulSoup((finished / "data/08_reporting/report.html").read_text(), "html.parser")
+    facts = {line.find("dt").text: line.find("dd").text for line in page.select("#model dl div")}
+    assert facts["training.learning rate"] == "0.001"
+    assert "| training.learning_rate | 0.001 |" in card
+    assert "| training.corruption.kinds | " in card
+
+
 def test_an_up_to_date_corpus_is_not_made_again(finished: Path, kedro: Command) -> None:
     folder = finished / "data/04_feature/embeddings"
     before = {p: p.stat().st_mtime_ns for p in folder.glob("*.safetensors")}

@@ -37,7 +37,7 @@ class TrainedModel:
         config: its architecture.
         weights: its state dict, float32, on the CPU.
         normalisation: of the embeddings, from the train partition.
-        metadata: where it comes from: encoders, seed, data fingerprint, validation scores.
+        metadata: where it comes from: encoders, seed, data fingerprint, validation scores, settings of the run.
         targets: the dimensions it was trained for.
         per_dimension: it is two networks of this architecture, see `PerDimension`.
     """

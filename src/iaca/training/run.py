@@ -16,7 +16,7 @@ from iaca.training.train import train
 
 __all__ = ["VERSION", "history_of", "train_file"]
 
-VERSION = "3"
+VERSION = "4"
 
 
 def train_file(

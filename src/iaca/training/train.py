@@ -12,6 +12,7 @@ from iaca.training.config import TrainingConfig
 from iaca.training.loaders import Clips
 from iaca.training.model_file import TrainedModel
 from iaca.training.pair import train_pair
+from iaca.training.settings import with_settings
 from iaca.training.single import train_single
 
 
@@ -48,10 +49,12 @@ def train(
             strategy that can't be started from within.
     """
     if not config.per_dimension:
-        return train_single(fusion, config, train_clips, validation_clips, checkpoints, progress)
+        model, history = train_single(fusion, config, train_clips, validation_clips, checkpoints, progress)
+        return with_settings(model, config), history
 
     def run(alone: TrainingConfig, folder: Path) -> tuple[TrainedModel, pd.DataFrame]:
         return train_single(fusion, alone, train_clips, validation_clips, folder, progress)
 
     data = (store.data_fingerprint(clips) for clips in (train_clips, validation_clips))
-    return train_pair(run, config, checkpoints, store.run_fingerprint(fusion, config, *data))
+    model, history = train_pair(run, config, checkpoints, store.run_fingerprint(fusion, config, *data))
+    return with_settings(model, config), history

@@ -77,19 +77,21 @@ def write_report(
     from iaca.evaluation.report import ReportData, render_report
     from iaca.evaluation.report.card import CardData, render_card
     from iaca.evaluation.report.provenance import origins
+    from iaca.training.settings import KEY, settings_of
 
     pictures = {name.removesuffix(FIGURE): picture for name, picture in found.items() if name.endswith(FIGURE)}
     tables = {name: table for name, table in found.items() if not name.endswith(FIGURE)}
     metadata = model.metadata
     parameters = sum(weight.numel() for weight in model.weights.values())
-    known = {name: value for name, value in metadata.items() if name not in ("history", "caveat")}
+    known = {name: value for name, value in metadata.items() if name not in ("history", "caveat", KEY)}
+    settings = {f"{KEY}.{name}": value for name, value in settings_of(model).items()}
     data = ReportData(
         title=f"{config.title}: {metadata['corpus']}",
         partition=config.shown,
         benchmark=benchmark.of(metadata["corpus"]),
         analysis=config.analysis,
         figures=pictures,
-        facts={"weights": parameters, **model.config.model_dump(mode="json", exclude_none=True), **known},
+        facts={"weights": parameters, **model.config.model_dump(mode="json", exclude_none=True), **known, **settings},
         note=metadata["caveat"],
         **tables,
     )

@@ -1,0 +1,42 @@
+"""How a model was trained, as its file carries it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from iaca.errors import InputError
+from iaca.training.checkpoints import MACHINE
+from iaca.training.config import TrainingConfig
+from iaca.training.model_file import REMEDY, TrainedModel
+
+KEY = "training"  # in the metadata of a model file
+
+
+def with_settings(model: TrainedModel, config: TrainingConfig) -> TrainedModel:
+    """The model with the settings of its run in its metadata, less those of the machine: the same bytes everywhere."""
+    return replace(model, metadata={**model.metadata, KEY: config.model_dump_json(exclude=MACHINE)})
+
+
+def settings_of(model: TrainedModel) -> dict[str, object]:
+    """The settings a model carries, nested ones by names with a dot ("corruption.share"); none of an older file.
+
+    Raises:
+        InputError: what stands in their place is no table of settings.
+    """
+    try:
+        settings = json.loads(model.metadata.get(KEY, "{}"))
+    except json.JSONDecodeError as error:
+        raise InputError("the header's training settings are not JSON", remedy=REMEDY) from error
+    if not isinstance(settings, dict):
+        raise InputError("the header's training settings are no table", remedy=REMEDY)
+    return dict(_flat(settings))
+
+
+def _flat(settings: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value

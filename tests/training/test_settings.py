@@ -1,0 +1,62 @@
+"""A model file says how the model was trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from short_runs import MODEL, SHORT, TRAIN, VALIDATION
+
+from iaca.errors import InputError
+from iaca.training import load_model
+from iaca.training.checkpoints import MACHINE
+from iaca.training.config import TrainingConfig
+from iaca.training.model_file import TrainedModel, save_model
+from iaca.training.settings import KEY, settings_of, with_settings
+from iaca.training.train import train
+
+ONE_EPOCH = SHORT.model_copy(update={"epochs": 1, "threads": 1})
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["both dimensions", "per dimension"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    config = ONE_EPOCH.model_copy(update={"per_dimension": request.param})
+    return config, train(MODEL, config, TRAIN, VALIDATION, tmp_path_factory.mktemp("run") / "checkpoints")[0]
+
+
+def test_a_file_holds_every_setting_that_decides_how_a_run_turns_out(trained: tuple, tmp_path: Path) -> None:
+    config, model = trained
+    save_model(model, tmp_path / "model.safetensors")
+    told = TrainingConfig(**json.loads(load_model(tmp_path / "model.safetensors").metadata[KEY]))
+    assert told.model_dump(exclude=MACHINE) == config.model_dump(exclude=MACHINE)
+
+
+def test_nested_settings_have_names_of_their_own_and_the_machine_is_none_of_them(trained: tuple) -> None:
+    config, model = trained
+    told = settings_of(model)
+    assert told["learning_rate"] == config.learning_rate
+    assert told["corruption.share"] == config.corruption.share
+    assert told["loss.form"] == config.loss.form
+    assert told["per_dimension"] is config.per_dimension
+    assert not MACHINE & told.keys()
+
+
+def test_machines_make_no_difference_to_the_file(trained: tuple) -> None:
+    config, model = trained
+    assert with_settings(model, config.model_copy(update={"threads": 7, "devices": 4})).metadata == model.metadata
+
+
+def older(model: TrainedModel, **changes: str) -> TrainedModel:
+    return replace(model, metadata={**{k: v for k, v in model.metadata.items() if k != KEY}, **changes})
+
+
+def test_an_older_file_has_none(trained: tuple) -> None:
+    assert settings_of(older(trained[1])) == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
+def test_what_is_no_table_of_settings_is_refused(trained: tuple, text: str) -> None:
+    with pytest.raises(InputError, match=r"training settings are (not JSON|no table).*Remedy: give a model file"):
+        settings_of(older(trained[1], **{KEY: text}))
