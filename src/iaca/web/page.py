@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from iaca.errors import InputError
 from iaca.web.config import WebConfig
+from iaca.web.own_host import OwnHost
 from iaca.web.result import model_words, read_result
 from iaca.web.sessions import Sessions
 from iaca.web.worker import Job
@@ -68,7 +70,7 @@ def launch(page: gr.Blocks, sessions: Sessions, config: WebConfig) -> str:
         server_name="127.0.0.1", server_port=config.port, share=False, max_file_size=config.max_mb * 2**20,
         theme=gr.themes.Base(font=FONT, font_mono=FIXED_FONT), css=_static("page.css"), footer_links=[],
         allowed_paths=[str(sessions.results)], prevent_thread_lock=True, quiet=True, ssr_mode=False, pwa=False,
-        enable_monitoring=False,
+        enable_monitoring=False, app_kwargs={"middleware": [Middleware(OwnHost)]},
     )  # fmt: skip
     return str(address)
 

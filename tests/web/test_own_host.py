@@ -1,0 +1,103 @@
+"""The page answers to this machine, and to no other page that a browser of this machine has open."""
+
+import asyncio
+import io
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from iaca.web.config import WebConfig
+from iaca.web.own_host import OwnHost
+from iaca.web.sessions import Sessions
+from servers import free_port
+
+UPLOAD = "/gradio_api/upload"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The page as it is launched, over a worker that is never asked; its address, and where uploads would lie."""
+    pytest.importorskip("gradio")
+    from iaca.web.page import build_page, launch
+
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("web")
+        sessions = Sessions(folder, worker=None, max_seconds=1)  # type: ignore[arg-type]
+        patch.setenv("GRADIO_TEMP_DIR", str(sessions.uploads))
+        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+        config = WebConfig(port=free_port(), max_mb=1)
+        page = build_page(sessions, {}, config)
+        yield launch(page, sessions, config).rstrip("/"), sessions.uploads
+        page.close()
+
+
+def test_it_is_bound_to_this_machine_alone(served: tuple[str, Path]) -> None:
+    port = int(served[0].rpartition(":")[2])
+    others = [a[4][0] for a in socket.getaddrinfo(socket.gethostname(), port, socket.AF_INET)]
+    for address in {"127.0.0.2", *others} - {"127.0.0.1"}:
+        with socket.socket() as caller:
+            caller.settimeout(5)
+            assert caller.connect_ex((address, port)) != 0, address
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost", "LOCALHOST:9000"])
+def test_a_browser_of_this_machine_is_answered_also_through_a_tunnel(served: tuple[str, Path], host: str) -> None:
+    for headers in ({"Host": host}, {"Host": host, "Origin": f"http://{host.lower()}"}):
+        assert httpx.get(f"{served[0]}/config", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "rebound.example"},
+        {"Host": "rebound.example", "Origin": "http://rebound.example"},
+        {"Host": "127.0.0.1.example:7860"},
+        {"Host": "127.0.0.1@rebound.example"},
+        {"Host": "0.0.0.0:7860"},
+        {"Host": "[::1"},
+        {"Host": ""},
+        {"Host": "127.0.0.1:7860", "Origin": "http://elsewhere.example"},
+        {"Host": "127.0.0.1:7860", "Origin": "http://127.0.0.1:8000"},
+        {"Host": "127.0.0.1:7860", "Origin": "null"},
+    ],
+)
+def test_another_page_is_refused_and_its_upload_is_not_kept(served: tuple[str, Path], headers: dict[str, str]) -> None:
+    address, uploads = served
+    assert httpx.get(f"{address}/config", headers=headers).status_code in (400, 403)
+    files = {"files": ("clip.mp4", io.BytesIO(b"x" * 1000), "video/mp4")}
+    assert httpx.post(address + UPLOAD, headers=headers, files=files).status_code in (400, 403)
+    assert not [path for path in uploads.rglob("*") if path.is_file()]
+
+
+def test_an_upload_above_the_limit_is_refused_and_not_kept(served: tuple[str, Path]) -> None:
+    address, uploads = served
+    big = {"files": ("big.mp4", io.BytesIO(b"x" * (2**20 + 2**16)), "video/mp4")}
+    assert httpx.post(address + UPLOAD, files=big, timeout=60).status_code == 413
+    assert not [path for path in uploads.rglob("*") if path.is_file() and path.stat().st_size > 2**20]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "conf/base/catalog_raw.yml", "README.md"])
+def test_files_of_the_machine_are_not_served(served: tuple[str, Path], path: str) -> None:
+    assert httpx.get(f"{served[0]}/gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_sockets_of_another_page_are_closed_and_the_start_of_the_server_passes() -> None:
+    said, passed = [], []
+
+    async def app(scope, receive, send):
+        passed.append(scope["type"])
+
+    async def send(message):
+        said.append(message)
+
+    def call(**scope) -> None:
+        asyncio.run(OwnHost(app)(scope, None, send))
+
+    call(type="websocket", headers=[(b"host", b"rebound.example")])
+    assert said == [{"type": "websocket.close", "code": 1008}]
+    call(type="websocket", headers=[(b"host", b"localhost"), (b"origin", b"http://localhost")])
+    call(type="lifespan")
+    assert passed == ["websocket", "lifespan"]
