@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from iaca.engine import digests
+from iaca.engine import digests, remembered
 from iaca.engine.digests import SMALL, digest
+from iaca.engine.remembered import Remembered, store
 
 
 @pytest.fixture
 def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A large file, a store of its own for the test, and no wait for files to settle."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(digests, "SETTLED_S", -1.0)
+    monkeypatch.setattr(remembered, "SETTLED_S", -1.0)
     path = tmp_path / "video"
     path.write_bytes(b"v" * SMALL)
     return path
@@ -46,7 +47,7 @@ def test_a_large_file_is_read_again_only_when_it_has_changed(video: Path, monkey
 
 
 def test_a_file_that_has_just_changed_is_not_trusted_yet(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digests, "SETTLED_S", 60.0)
+    monkeypatch.setattr(remembered, "SETTLED_S", 60.0)
     reads: list[Path] = []
     fresh(video, reads, monkeypatch)
     fresh(video, reads, monkeypatch)
@@ -64,12 +65,22 @@ def test_small_files_are_always_read(video: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_store_that_is_broken_or_out_of_reach_costs_only_time(
     video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digests.store().parent.mkdir(parents=True)
-    digests.store().write_text("no database" * 1000)
+    store().parent.mkdir(parents=True)
+    store().write_text("no database" * 1000)
     assert digest(video) == hashlib.sha256(b"v" * SMALL).hexdigest()
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     digests._of_file.cache_clear()
     assert digest(video) == hashlib.sha256(b"v" * SMALL).hexdigest()
+
+
+def test_what_is_known_of_a_file_goes_with_its_content_and_is_kept_by_kind(video: Path) -> None:
+    Remembered("lines", video).keep("7")
+    assert Remembered("lines", video).recall() == "7"
+    assert Remembered("words", video).recall() is None
+    video.write_bytes(b"w" * SMALL)
+    assert Remembered("lines", video).recall() is None
+    video.unlink()
+    assert Remembered("lines", video).recall() is None
 
 
 def test_a_folder_is_told_by_names_sizes_and_times(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """A corpus of videos looked through before any long work: all that is wrong is gathered, and nothing stops the search.
 
-Annotation files are read, and of each video what its container declares; nothing is decoded.
+Annotation files are read, and of each video what its container declares; nothing is decoded. What a faultless file
+said is remembered for as long as it stays as it was: a corpus of ten thousand clips is looked through again in seconds.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -21,9 +24,11 @@ from iaca.corpora.index import (
     problem,
 )
 from iaca.corpora.timeline import length_problem
+from iaca.engine.remembered import Remembered
 from iaca.errors import InputError
 from iaca.media import MediaInfo, probe
 
+VERSION = "1"  # of what is remembered: raised when a reader of annotations or of containers learns something else
 SHOWN = 10  # faulty rows of one file that are told one by one
 
 
@@ -89,14 +94,25 @@ def _length_problems(clip: str, annotation: str, declared: int | None, facts: An
 def _declared(path: Path) -> MediaInfo:
     if path.is_file() and not path.stat().st_size:
         raise InputError("the file is empty", path, remedy="copy it again, or remove it")
-    return probe(path, decoding=False)
+    known = Remembered(f"declared by a container, {VERSION}", path)
+    if (told := known.recall()) is not None:
+        return MediaInfo(path, **json.loads(told))
+    info = probe(path, decoding=False)
+    known.keep(json.dumps({name: value for name, value in asdict(info).items() if name != "path"}))
+    return info
 
 
 def _inspected(path: Path, inspect: Inspect) -> AnnotationFacts:
+    known = Remembered(f"{inspect.__module__}.{inspect.__qualname__}, {VERSION}", path)
+    if (told := known.recall()) is not None:
+        return AnnotationFacts(**json.loads(told))
     try:
-        return inspect(path)
+        facts = inspect(path)
     except OSError as error:
         return AnnotationFacts(faults=(InputError(f"can't be read ({error.strerror})", path, None, "mend its rights"),))
+    if not facts.faults:
+        known.keep(json.dumps(asdict(facts)))
+    return facts
 
 
 def untaught(clips: pd.DataFrame) -> list[Problem]:

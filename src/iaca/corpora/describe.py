@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from iaca.corpora.index import NOTED, Problem, problem
-from iaca.corpora.timeline import length_problem
+from iaca.corpora.timeline import length_problem, read_timeline_facts
 from iaca.engine import ClipPaths
 
 FACTS = (
+    "frames", "annotated", "first_s", "last_s",
     "duration_s", "nominal_fps", "declared_frames", "width", "height", "rotation", "video_codec", "has_audio",
     "audio_codec", "audio_rate", "audio_channels", "video_start_s", "audio_start_s",
 )  # fmt: skip
@@ -33,17 +32,16 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
             reason = timelines.failures.get(clip, "its timeline is missing")
             problems.append(failure(clip, reason, root, row["media"]))
             continue
-        timeline = pd.read_parquet(timelines[clip])
-        for what, remedy in timeline.attrs.get("notes", ()):
+        facts = read_timeline_facts(timelines[clip])
+        for what, remedy in facts.get("notes", ()):
             problems.append(problem(clip, row["annotation"], what, remedy, effect=NOTED))
-        wrong = length_problem(len(timeline), timeline.attrs["annotation_rows"])
+        wrong = length_problem(facts["frames"], facts["annotation_rows"])
         if wrong:
             remedy = "check that annotation and video belong together; the clip is left out until they agree"
             problems.append(problem(clip, row["annotation"], wrong, remedy))
             continue
-        rows.append(row | _counts(timeline) | {name: timeline.attrs[name] for name in FACTS})
-    columns = [*clip_index.columns, "frames", "annotated", "first_s", "last_s", *FACTS]
-    return pd.DataFrame(rows, columns=columns), problems
+        rows.append(row | {name: facts[name] for name in FACTS})
+    return pd.DataFrame(rows, columns=[*clip_index.columns, *FACTS]), problems
 
 
 def failure(clip: str, reason: str, root: Path, file: str = "") -> Problem:
@@ -60,9 +58,3 @@ def failure(clip: str, reason: str, root: Path, file: str = "") -> Problem:
         return problem(clip, file, reason, "mend or remove the clip's files, then run ingestion again")
     named = Path(parts["file"]).relative_to(root)
     return problem(clip, named, parts["problem"], parts["remedy"] or "", int(parts["row"]) if parts["row"] else None)
-
-
-def _counts(timeline: pd.DataFrame) -> dict[Hashable, object]:
-    annotated = timeline[["valence", "arousal"]].notna().all(axis=1)
-    times = timeline["time_s"].to_numpy(np.float64)
-    return {"frames": len(timeline), "annotated": int(annotated.sum()), "first_s": times[0], "last_s": times[-1]}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iaca.errors import InputError
@@ -14,7 +17,7 @@ from iaca.evaluation.annotations import read_annotation
 from iaca.media import frame_times, probe
 
 TOLERANCE = 2  # annotation files are often a line or two longer or shorter than their video
-VERSION = "2"
+VERSION = "3"
 
 
 def build_timeline(media: Path, annotation: Path | None = None, *, target: Path) -> None:
@@ -53,12 +56,21 @@ def write_timeline(
 ) -> None:
     """Write columns `frame`, `time_s`, `valence`, `arousal` as Parquet; `facts` travel in the table's `attrs`.
 
-    Among them is `annotation_rows`, the length of an annotation that has a row per frame, else None.
+    Among them is `annotation_rows`, the length of an annotation that has a row per frame, else None. Counts and times
+    of the table itself are added to them: `frames`, `annotated`, `first_s`, `last_s`.
     """
     table = pd.DataFrame({"frame": np.arange(len(times), dtype=np.int32), "time_s": times})
     table["valence"], table["arousal"] = labels[:, 0], labels[:, 1]
-    table.attrs.update(facts)
+    annotated = int(np.isfinite(labels).all(axis=1).sum())
+    counts = {"frames": len(times), "annotated": annotated, "first_s": float(times[0]), "last_s": float(times[-1])}
+    table.attrs.update(facts | counts)
     table.to_parquet(target)
+
+
+def read_timeline_facts(path: Path) -> dict[str, Any]:
+    """The facts that `write_timeline` put beside the table, without reading the table."""
+    facts: dict[str, Any] = json.loads(pq.read_schema(path).metadata[b"pandas"])["attributes"]
+    return facts
 
 
 def _facts(facts: dict[str, object]) -> dict[str, object]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -36,9 +38,7 @@ class MtcnnDetector:
 
     def __init__(self, min_face: float = 0.1, min_face_px: int = 20, min_score: float = 0.9, device: str = "cpu"):
         self._min_face, self._min_face_px, self._min_score = min_face, min_face_px, min_score
-        self._network = MTCNN(
-            keep_all=True, factor=PYRAMID_FACTOR, thresholds=list(THRESHOLDS), device=torch.device(device)
-        ).eval()
+        self._network = _network(device, threading.get_ident())
 
     @torch.inference_mode()
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
@@ -76,6 +76,16 @@ class MtcnnDetector:
         confidences = np.asarray(scores, dtype=np.float64)
         faces = zip(corners, landmarks, confidences, strict=True)
         return [Detection(box, marks, float(score)) for box, marks, score in faces if score >= self._min_score]
+
+
+@lru_cache(maxsize=4)
+def _network(device: str, thread: int) -> MTCNN:
+    """Read once for all clips of a thread: reading takes longer than a short clip's faces.
+
+    Not for all threads: a detector sets `min_face_size` for what it does next.
+    """
+    del thread
+    return MTCNN(keep_all=True, factor=PYRAMID_FACTOR, thresholds=list(THRESHOLDS), device=torch.device(device)).eval()
 
 
 def _to_image(points: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from iaca.corpora.resample import ROUNDING_S, labels_at, median_step
 from iaca.corpora.timeline import TOLERANCE, decode_clock, write_timeline
 from iaca.errors import InputError
 
-VERSION = "1"
+VERSION = "2"
 INSIDE = 0.5  # of the annotation, at least, lies within its video
 
 Notes = list[tuple[str, str]]

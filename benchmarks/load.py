@@ -1,0 +1,132 @@
+"""What a corpus of many clips costs: ingestion, preprocessing and embedding of the real pipelines, their rerun, DVC and
+kedro-viz, for growing numbers of tiny clips.
+
+    python benchmarks/load.py FOLDER [--clips 10 100 1000 10000] [--workers 2] [--more training dvc viz]
+
+Each size is a git clone of this project (what is committed) in FOLDER, with a corpus in the place of the demo's; every
+step is a command of its own. What has been measured stands in FOLDER/results.jsonl and is not done again; a run that
+was interrupted goes on. Prints Markdown tables; those in docs/load.md came from it.
+
+Processor time is what all processes of a command took together, user and system. The cost of a clip is the processor
+time that a step took more than with the next smaller number of clips, by the clips it had more: what a command costs
+without any clip, such as starting workers and loading networks, is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from load_corpus import render, write_corpus
+from load_measure import Measured, measure, serve
+
+ROOT = Path(__file__).parents[1]
+DATA = ("ingestion", "preprocessing", "embedding")
+CHEAPEST = {"preprocessing": "faces.every=10"}  # detect on as few frames as there are parameters for
+SHORT = "training.length=10,training.hop=10,training.epochs=1,training.batch_size=64"
+ONE_STAGE_EACH = ["dvc", "repro", "--single-item", *DATA]
+COMMANDS: dict[str, list[str]] = {
+    **{name: ["kedro", "run", "--pipelines", name] for name in DATA},
+    **{f"{name} again": ["kedro", "run", "--pipelines", name] for name in DATA},
+    "kedro alone": ["kedro", "registry", "list"],
+    "training": ["kedro", "run", "--pipelines", "training", "--params", SHORT],
+    "evaluation": ["kedro", "run", "--pipelines", "evaluation"],
+    "dvc commit": ["dvc", "commit", "--force", "demo_corpus", *DATA],
+    "dvc status": ["dvc", "status", *DATA],
+    "dvc repro": ONE_STAGE_EACH,
+    "viz build": ["kedro", "viz", "build", "--include-previews"],
+}
+GROUPS = {
+    "training": ["training", "evaluation"],
+    "dvc": ["dvc commit", "dvc status", "dvc repro"],
+    "viz": ["viz build", "viz run"],
+}
+
+
+def prepare(folder: Path, clips: int, movies: Path) -> Path:
+    """A clone with its corpus."""
+    project = folder / str(clips)
+    if not (project / "ready").exists():
+        shutil.rmtree(project, ignore_errors=True)
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project)], check=True)
+        write_corpus(project / "data/01_raw/demo", clips, render(movies))
+        (project / "ready").touch()
+    return project
+
+
+def words(step: str, workers: int) -> list[str]:
+    """The command of a step."""
+    command = list(COMMANDS[step])
+    if command[:2] != ["kedro", "run"]:
+        return command
+    given = [f"executor.workers={workers}", CHEAPEST.get(step.split()[0], "")]
+    if "--params" in command:
+        given.append(command.pop())
+        command.pop()
+    return [*command, "--params", ",".join(filter(None, given))]
+
+
+def measured(folder: Path, clips: list[int], steps: list[str], workers: int) -> dict[tuple[int, str], Measured]:
+    """All results, those of earlier runs among them."""
+    file = folder / "results.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    done = {(clips, step): Measured(*numbers) for clips, step, *numbers in map(json.loads, lines)}
+    for number in clips:
+        project = prepare(folder, number, folder)
+        for step in steps:
+            if (number, step) in done:
+                continue
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(project / "src"),
+                "DO_NOT_TRACK": "1",
+                "OMP_NUM_THREADS": "1",
+            }
+            environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            run = serve if step == "viz run" else measure
+            done[number, step] = run(words(step, workers) if step in COMMANDS else [], project, environment)
+            with file.open("a") as results:
+                results.write(json.dumps([number, step, *done[number, step]]) + "\n")
+            print(number, step, done[number, step], file=sys.stderr, flush=True)
+    return done
+
+
+def table(done: dict[tuple[int, str], Measured], clips: list[int], steps: list[str]) -> str:
+    """One row per step and number of clips."""
+    rows = ["| step | clips | wall, s | processor, s | ms per further clip | driver, MiB | worker, MiB |"]
+    rows.append("|---|---|---|---|---|---|---|")
+    for step in steps:
+        before: tuple[int, float] | None = None
+        for number in clips:
+            if (number, step) not in done:
+                continue
+            wall, cpu, driver, worker = done[number, step]
+            cost = "" if before is None else f"{1000 * (cpu - before[1]) / (number - before[0]):.1f}"
+            before = number, cpu
+            numbers = f"{number:,} | {wall:.1f} | {cpu:.1f} | {cost} | {driver:.0f} | {worker:.0f}"
+            rows.append(f"| {step} | {numbers.removesuffix(' | 0')} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Measure what is missing, print all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--clips", type=int, nargs="+", default=[10, 100, 1000, 10000])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--more", nargs="*", choices=GROUPS, default=[])
+    given = parser.parse_args()
+    folder = given.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = [*DATA, "kedro alone", *(f"{name} again" for name in DATA)]
+    steps += [step for group in given.more for step in GROUPS[group]]
+    print(table(measured(folder, sorted(given.clips), steps, given.workers), sorted(given.clips), steps))
+
+
+if __name__ == "__main__":
+    main()
