@@ -11,7 +11,7 @@ from iaca.corpora.card import FILE, CorpusCard, card_text
 from iaca.corpora.demo import DemoConfig, annotation_texts, plan_corpus, render_movie
 from iaca.corpora.demo.annotations import FOLDERS
 
-MOVIES, SECONDS, FPS = 36, 1.0, 5.0
+MOVIES, SECONDS, FPS = 36, 1.0, 3.0
 CLIPS_PER_SUBJECT = 10
 PARTITIONS = ("train", "train", "train", "validation", "test")  # of the subjects, in turn
 
@@ -20,7 +20,7 @@ Movie = tuple[bytes, str]
 
 
 def render(scratch: Path) -> list[Movie]:
-    """The distinct movies: 1 s, 5 frames/s, 160x120 px, one face, sound."""
+    """The distinct movies: 1 s, 3 frames/s, 160x120 px, one face, sound."""
     config = DemoConfig(
         identities=MOVIES, clips_per_identity=1, seconds=2, width=160, height=120, pairs=False, variable_rate=0,
         events=False,
@@ -35,7 +35,7 @@ def render(scratch: Path) -> list[Movie]:
 
 
 def write_corpus(root: Path, clips: int, movies: list[Movie]) -> None:
-    """Write the clips below `root`; a `free` box at the end of each file, which players skip, holds its number."""
+    """Write the clips below `root`, those that are missing; a `free` box at the end of each file, which players skip, holds its number."""
     for folder in ("videos", *(f"VA_Estimation_Challenge/{name}" for name in FOLDERS.values())):
         (root / folder).mkdir(parents=True, exist_ok=True)
     subjects = ["clip,subject\n"]
@@ -43,7 +43,9 @@ def write_corpus(root: Path, clips: int, movies: list[Movie]) -> None:
         name, subject = f"clip{number:06d}", number // CLIPS_PER_SUBJECT
         movie, text = movies[number % len(movies)]
         mark = struct.pack(">I4sQ", 16, b"free", number)
-        (root / "videos" / f"{name}.mp4").write_bytes(movie + mark)
+        video = root / "videos" / f"{name}.mp4"
+        if not video.exists():
+            video.write_bytes(movie + mark)
         folder = FOLDERS[PARTITIONS[subject % len(PARTITIONS)]]
         (root / "VA_Estimation_Challenge" / folder / f"{name}.txt").write_text(text)
         subjects.append(f"{name},{subject:05d}\n")
