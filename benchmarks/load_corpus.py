@@ -35,7 +35,8 @@ def render(scratch: Path) -> list[Movie]:
 
 
 def write_corpus(root: Path, clips: int, movies: list[Movie]) -> None:
-    """Write the clips below `root`, those that are missing; a `free` box at the end of each file, which players skip, holds its number."""
+    """Write those clips below `root` that are missing; a `free` box at the end of a file, which players skip, holds its
+    number."""
     for folder in ("videos", *(f"VA_Estimation_Challenge/{name}" for name in FOLDERS.values())):
         (root / folder).mkdir(parents=True, exist_ok=True)
     subjects = ["clip,subject\n"]
