@@ -34,6 +34,11 @@ def render(scratch: Path) -> list[Movie]:
     return movies
 
 
+def clip_name(number: int) -> str:
+    """Of the clip with that number; its movie is number % `MOVIES`."""
+    return f"clip{number:06d}"
+
+
 def write_corpus(root: Path, clips: int, movies: list[Movie]) -> None:
     """Write those clips below `root` that are missing; a `free` box at the end of a file, which players skip, holds its
     number."""
@@ -41,7 +46,7 @@ def write_corpus(root: Path, clips: int, movies: list[Movie]) -> None:
         (root / folder).mkdir(parents=True, exist_ok=True)
     subjects = ["clip,subject\n"]
     for number in range(clips):
-        name, subject = f"clip{number:06d}", number // CLIPS_PER_SUBJECT
+        name, subject = clip_name(number), number // CLIPS_PER_SUBJECT
         movie, text = movies[number % len(movies)]
         mark = struct.pack(">I4sQ", 16, b"free", number)
         video = root / "videos" / f"{name}.mp4"

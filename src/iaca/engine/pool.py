@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from iaca.engine.cluster import ClusterExecutor
 from iaca.engine.executors import ExecutorConfig
@@ -32,7 +34,7 @@ class Pool:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Run every task; (item, None) or (item, reason of its failure), in order of completion."""
-        waiting, suspects = list(self.tasks), list[str]()
+        waiting, suspects = deque(self.tasks), list[str]()
         executor = self.config.executor() if waiting else None
         if isinstance(executor, ClusterExecutor):
             executor.check(self.folder, self.run)
@@ -41,25 +43,30 @@ class Pool:
         # Whoever was under way when a worker died runs again by itself: the guilty one dies alone.
         for item in suspects:
             guilty: list[str] = []
-            yield from self._drain([item], guilty, 1)
+            yield from self._drain(deque([item]), guilty, 1)
             if guilty:
                 yield item, WORKER_DIED
 
-    def _drain(self, waiting: list[str], crashed: list[str], ahead: int) -> Iterator[Outcome]:
+    def _drain(self, waiting: deque[str], crashed: list[str], ahead: int) -> Iterator[Outcome]:
         """Work `waiting` off until it is empty or a worker dies; what was under way then goes to `crashed`.
 
         Only `ahead` items are handed over at a time, so that a dead worker casts suspicion on few.
         """
         executor, running, before = self.config.executor(), dict[Future[None], str](), len(crashed)
+        done = SimpleQueue[Future[None]]()  # asking all that run which of them is done would take longer the more run
         try:
             while running or (waiting and len(crashed) == before):
                 while waiting and len(running) < ahead and len(crashed) == before:
-                    item = waiting.pop(0)
+                    item = waiting.popleft()
                     try:
-                        running[executor.submit(work, self.tasks[item], self._file(item), self.run)] = item
+                        future = executor.submit(work, self.tasks[item], self._file(item), self.run)
                     except BrokenProcessPool:
                         crashed.append(item)
-                for future in _finished(executor, running):
+                        continue
+                    running[future] = item
+                    future.add_done_callback(done.put)
+                if running:
+                    future = _next(executor, done)
                     item, error = running.pop(future), _error(executor, future)
                     if _died(error):
                         crashed.append(item)
@@ -75,18 +82,14 @@ class Pool:
         return self.folder / f"{item}{self.suffix}"
 
 
-def _finished(executor: object, running: Mapping[Future[None], str]) -> list[Future[None]]:
-    """Those that are done, in the order in which they were handed over; at least one, unless none is running.
-
-    A cluster is looked at while nothing happens.
-    """
-    remote = isinstance(executor, ClusterExecutor)
+def _next(executor: object, done: SimpleQueue[Future[None]]) -> Future[None]:
+    """The next one that is done, in order of completion. A cluster is looked at while nothing happens."""
     while True:
-        done, _ = wait(running, timeout=LOOK_S if remote else None, return_when=FIRST_COMPLETED)
-        if done or not running:
-            return [future for future in running if future in done]
-        if isinstance(executor, ClusterExecutor):
-            executor.check_alive()
+        try:
+            return done.get(timeout=LOOK_S if isinstance(executor, ClusterExecutor) else None)
+        except Empty:
+            if isinstance(executor, ClusterExecutor):
+                executor.check_alive()
 
 
 def _error(executor: object, future: Future[None]) -> BaseException | None:
