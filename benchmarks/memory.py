@@ -86,8 +86,8 @@ def audio(folder: Path) -> None:
 
 def embedding(folder: Path) -> None:
     from iaca.encoders.config import EmbeddingConfig
-    from iaca.encoders.embed import embed_file
     from iaca.encoders.identity import describe
+    from iaca.encoders.task import embed_file
 
     config = EmbeddingConfig()
     files = (folder / "faces.parquet", folder / "audio.flac", folder / "timeline.parquet")

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from iaca.audio.descriptors import functionals
 from iaca.audio.frames import Padded, Stretches
-from iaca.encoders import embed, read_embedding
+from iaca.encoders import read_embedding
 from iaca.encoders.audio.hidden_states import pieces
 from iaca.encoders.audio.windows import Passing
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.cues.sound import sound_cues
 from iaca.encoders.identity import describe
 from iaca.encoders.registry import AUDIO
+from iaca.encoders.task import embed_file
 from iaca.faces import encode_face
 from iaca.faces.table import BATCH, NUMBERS, FaceRow, write_batches
 from iaca.media import AudioTrack, write_audio
@@ -74,7 +75,7 @@ def test_the_images_of_a_long_clip_are_not_held(tmp_path: Path, monkeypatch: pyt
     files, config = long_clip(tmp_path), EmbeddingConfig(device="cpu")
     before = pa.total_allocated_bytes()
     tracemalloc.start()
-    embed.embed_file(*files, target=tmp_path / "clip", config=config, encoders=describe(config))
+    embed_file(*files, target=tmp_path / "clip", config=config, encoders=describe(config))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak + bright.arrow - before < ROWS * SIZE / 2

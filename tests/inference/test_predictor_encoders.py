@@ -13,9 +13,9 @@ from tiny_models import model_on
 from iaca.corpora.timeline import build_timeline
 from iaca.encoders import read_embedding
 from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.embed import embed_file
 from iaca.encoders.identity import describe
 from iaca.encoders.registry import VISUAL
+from iaca.encoders.task import embed_file
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, extract_faces_file
 from iaca.inference import Predictor

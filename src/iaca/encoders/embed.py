@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,14 +17,12 @@ from iaca.encoders.cues.picture import BOX, LANDMARKS, FaceCues
 from iaca.encoders.cues.sound import sound_cues
 from iaca.encoders.cues.synchrony import synchrony
 from iaca.encoders.cues.table import NAMES, stacked
-from iaca.encoders.embedding import ClipEmbedding, write_embedding
-from iaca.encoders.identity import describe, mismatches
+from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.identity import describe
 from iaca.encoders.networks import VisualEncoder, build_encoders, to_rows
-from iaca.errors import InputError
-from iaca.faces import FaceImages, read_faces
-from iaca.media import AudioTrack, present_at, read_audio_file
+from iaca.encoders.task import VERSION
+from iaca.media import AudioTrack, present_at
 
-VERSION = "3"
 NUMBERS = ["time_s", "face_found", "score", *BOX, *LANDMARKS]
 """Columns of a table of faces that an embedding is made of, besides the images."""
 THREADS = 2  # beside the one that computes: decoding and the audio encoder
@@ -37,36 +34,6 @@ class Sound:
 
     rows: NDArray[np.float32]
     cues: Mapping[str, NDArray[np.float32]]
-
-
-def embed_file(
-    faces: Path, audio: Path, timeline: Path, *, target: Path, config: EmbeddingConfig, encoders: Mapping[str, str]
-) -> None:
-    """The engine's task: read a clip's faces (Parquet), sound (FLAC) and timeline (Parquet), write its embeddings.
-
-    Args:
-        faces, audio, timeline: of the clip.
-        target: the file to write.
-        config: which encoders.
-        encoders: what `describe` said of them when the task was planned: it is part of the task's fingerprint.
-
-    Raises:
-        InputError: the inputs do not belong together, or the encoders have changed since the task was planned.
-    """
-    labels = pd.read_parquet(timeline, columns=["time_s", "valence", "arousal"])
-    table = read_faces(faces, columns=NUMBERS)
-    if len(labels) != len(table):
-        raise InputError(
-            f"{len(table)} frames of faces, but {len(labels)} in the timeline",
-            faces,
-            remedy="the video changed in between: run ingestion and preprocessing again",
-        )
-    if changed := mismatches(encoders, describe(config)):
-        raise InputError(f"encoders changed while the run was under way: {'; '.join(changed)}", remedy="run it again")
-    annotated = labels[["valence", "arousal"]].to_numpy(np.float32)
-    with FaceImages(faces) as jpegs:
-        embedding = embed(table, jpegs, read_audio_file(audio), annotated, config)
-    write_embedding(embedding, target)
 
 
 def embed(

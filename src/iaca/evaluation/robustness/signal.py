@@ -18,9 +18,9 @@ from iaca.audio.noise import SILENT_RMS, add_noise, babble, present_samples, rms
 from iaca.encoders.again import with_faces, with_sound
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embed import NUMBERS
-from iaca.encoders.embed import VERSION as EMBEDDING_VERSION
 from iaca.encoders.embedding import ClipEmbedding, read_embedding, write_embedding
 from iaca.encoders.identity import describe, mismatches
+from iaca.encoders.task import VERSION as EMBEDDING_VERSION
 from iaca.errors import InputError
 from iaca.evaluation.robustness.config import SNR, Condition, RobustnessConfig
 from iaca.evaluation.robustness.partition import MODALITIES, Partition, dice

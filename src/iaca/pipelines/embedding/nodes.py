@@ -11,8 +11,8 @@ def plan_embeddings(
 ) -> dict[str, Task]:
     """Embeddings of every clip that has a complete timeline. Names, versions and weights of the encoders are part of
     each task's fingerprint: another checkpoint embeds anew."""
-    from iaca.encoders.embed import VERSION, embed_file  # brings torch: only the run that embeds pays for it
     from iaca.encoders.identity import describe
+    from iaca.encoders.task import VERSION, embed_file
 
     parameters = {"config": config, "encoders": describe(config)}
     return {

@@ -50,11 +50,15 @@ def index_steps(clips: pd.DataFrame, embeddings: ClipPaths) -> pd.DataFrame:
 
 def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.DataFrame:
     """The annotations of all clips in one table: clip, partition, frame, valence, arousal (NaN: not annotated)."""
-    tables = []
-    for clip, partition in zip(training_index["clip"], training_index["partition"], strict=True):
-        table = pd.read_parquet(timelines[clip], columns=["frame", "valence", "arousal"])
-        tables.append(table.assign(clip=clip, partition=partition))
-    return pd.concat(tables, ignore_index=True)[["clip", "partition", "frame", "valence", "arousal"]]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = ["frame", "valence", "arousal"]  # not by pandas: a frame for each of thousands of short clips takes long
+    tables = [pq.read_table(timelines[clip], columns=columns) for clip in training_index["clip"]]
+    labels = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
+    for name in ("clip", "partition"):
+        labels[name] = training_index[name].repeat([len(table) for table in tables]).to_numpy()
+    return labels[["clip", "partition", *columns]]
 
 
 def plan_runs(
