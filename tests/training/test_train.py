@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from short_runs import MODEL, PLUS, SHORT, TRAIN, VALIDATION, equal, run_until
+from short_runs import MODEL, PLUS, SHORT, TRAIN, VALIDATION, PowerCutError, equal, run_until
 from synthetic_clips import AUDIO_DIM, VISUAL_DIM, clips
 
 from iaca.errors import InputError
@@ -205,3 +205,25 @@ def test_clips_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
         train(MODEL, SHORT, {}, VALIDATION, tmp_path)
     with pytest.raises(InputError, match="clip clip0 has embeddings of width"):
         train(preset("iaca", 7, VISUAL_DIM, width=8), SHORT, TRAIN, VALIDATION, tmp_path)
+
+
+def test_a_run_that_is_killed_when_all_is_done_but_the_model_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iaca.training.module.concordance", lambda *_: torch.tensor([0.1, 0.1]))
+    stops_early = SHORT.model_copy(update={"epochs": 9, "patience": 2})
+    model, history = train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "undisturbed")
+    with monkeypatch.context() as patch:
+        patch.setattr("iaca.training.checkpoints.clear", cut_power)
+        patch.setattr("iaca.training.checkpoints.resumable", lambda *_: None)
+        with pytest.raises(PowerCutError):
+            train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "killed")
+    again, table = train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "killed")
+    assert equal(again, model)
+    assert again.metadata == model.metadata
+    pd.testing.assert_frame_equal(table, history, check_exact=True)
+    assert len(table) == 3
+
+
+def cut_power(*_: object) -> None:
+    raise PowerCutError

@@ -13,11 +13,13 @@ from zipfile import is_zipfile
 
 import numpy as np
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from iaca.encoders.embedding import ARRAYS, ClipEmbedding
+from iaca.files import LEFTOVER, replacing
 from iaca.fusion.config import FusionConfig
-from iaca.training.config import TrainingConfig
+from iaca.training.config import VERSION, TrainingConfig
 
 LOGGER = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -36,9 +38,19 @@ def data_fingerprint(clips: Mapping[str, ClipEmbedding]) -> str:
 
 
 def run_fingerprint(fusion: FusionConfig, config: TrainingConfig, *data: str) -> str:
-    """SHA-256 over everything that decides how a run turns out."""
-    parts = (fusion.model_dump_json(), config.model_dump_json(exclude=MACHINE), *data)
+    """SHA-256 over everything that decides how a run turns out, the version of the code among it."""
+    parts = (VERSION, fusion.model_dump_json(), config.model_dump_json(exclude=MACHINE), *data)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes beside its target and renames. Lightning writes to the system's folder for temporary files and moves from
+    there, which on another file system is a copy that a kill leaves half-done; what it leaves there, nobody removes."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Save a checkpoint, whole or not at all."""
+        with replacing(path) as partial:
+            torch.save(checkpoint, partial)
 
 
 def keepers(folder: Path) -> list[ModelCheckpoint]:
@@ -71,8 +83,8 @@ def read(path: Path) -> dict[str, Any]:
 
 def clear(folder: Path) -> None:
     """Remove our checkpoints, and the folder if nothing else is in it."""
-    for name in (LAST, BEST):
-        (folder / name).unlink(missing_ok=True)
+    for path in (folder / LAST, folder / BEST, *folder.glob(f"{LEFTOVER}*")):
+        path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 

@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from iaca.config import Parameters
 
+VERSION = "4"
+"""Raised when the code of a run changes what it computes: neither its model nor its checkpoints are then taken over."""
 CorruptionKind = Literal["absent", "zeros", "noise", "other"]
 Target = Literal["valence", "arousal"]
 TARGETS: tuple[Target, ...] = ("valence", "arousal")  # in the order of the last axis of labels and predictions

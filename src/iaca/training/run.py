@@ -8,15 +8,14 @@ from pathlib import Path
 
 from iaca.encoders.embedding import read_embedding
 from iaca.training.choice import ModelChoice
-from iaca.training.config import TrainingConfig
+from iaca.training.config import VERSION, TrainingConfig
 from iaca.training.cues import shared_cues
 from iaca.training.history import history_of, with_history
 from iaca.training.model_file import save_model
 from iaca.training.train import train
 
-__all__ = ["VERSION", "history_of", "train_file"]
 
-VERSION = "4"
+__all__ = ["VERSION", "history_of", "train_file"]
 
 
 def train_file(

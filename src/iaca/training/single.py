@@ -8,7 +8,6 @@ from pathlib import Path
 import lightning
 import numpy as np
 import pandas as pd
-from lightning.pytorch.callbacks import EarlyStopping
 
 from iaca.errors import InputError
 from iaca.fusion.config import FusionConfig
@@ -20,6 +19,7 @@ from iaca.training.loaders import Clips, training_loader, validation_loaders
 from iaca.training.model_file import TrainedModel
 from iaca.training.module import FusionTraining
 from iaca.training.normalisation import Normalisation
+from iaca.training.patience import Patience
 from iaca.training.progress import EpochBar
 from iaca.training.quiet import own_settings, quiet
 
@@ -58,7 +58,7 @@ def train_single(
 
 
 def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> lightning.Trainer:
-    stop = EarlyStopping(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
+    stop = Patience(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
     return lightning.Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
@@ -67,6 +67,7 @@ def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> light
         precision=config.precision,
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip,
+        plugins=[store.WholeCheckpoints()],
         callbacks=[stop, *([EpochBar(config)] if progress else []), *store.keepers(checkpoints)],
         deterministic=True,
         use_distributed_sampler=False,  # `EpochSampler` shares the windows itself
