@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import secrets
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 LEFTOVER = ".tmp-"
+_OWNED = re.compile(rf"{re.escape(LEFTOVER)}(?P<process>\d+)-(?P<machine>[0-9a-f]{{6}})-[0-9a-f]{{8}}-")
+_ABANDONED_S = 86400.0
+"""A temporary file that nobody has written to for so long (s) is nobody's, whichever machine it is from."""
 
 
 @contextmanager
-def replacing(target: str | Path) -> Iterator[Path]:
+def replacing(target: str | Path, folder: str | Path | None = None) -> Iterator[Path]:
     """A temporary name beside `target` to write to; it takes the target's place on success and vanishes on an error.
 
     The folder is made where it is missing. The name keeps the suffix, since libraries choose the format by it, and
-    begins with `LEFTOVER`, by which the engine finds what a killed process left.
+    begins with `LEFTOVER` and the process that writes, by which whoever writes there next tells what a killed process
+    has left, and removes it.
+
+    Args:
+        target: the file.
+        folder: where the temporary file lies instead, on the same file system: the target's own folder, should that be
+            missing, is then made only when the file is whole.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{LEFTOVER}{secrets.token_hex(4)}-{target.name}")
+    folder = target.parent if folder is None else Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _tidy(folder.absolute())
+    partial = folder / f"{LEFTOVER}{os.getpid()}-{_machine()}-{secrets.token_hex(4)}-{target.name}"
     try:
         yield partial
+        target.parent.mkdir(parents=True, exist_ok=True)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -31,3 +49,42 @@ def write_text(path: Path, text: str) -> None:
     """Write a small text file so that a reader sees the old or the new one, never a half."""
     with replacing(path) as partial:
         partial.write_text(text)
+
+
+@cache
+def _tidy(folder: Path) -> None:
+    """Remove what killed processes left in a folder; once for each process that writes there: a listing costs time."""
+    for path in folder.glob(f"{LEFTOVER}*"):
+        with suppress(FileNotFoundError):  # whose owner has just finished it, or another process has removed it
+            if path.is_file() and _abandoned(path):
+                path.unlink()
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether a temporary file of ours has no owner any more. What another machine writes is told by its age alone."""
+    owner = _OWNED.match(path.name)
+    if owner is None:
+        return False
+    if owner["machine"] == _machine() and not _alive(int(owner["process"])):
+        return True
+    return time.time() - path.stat().st_mtime > _ABANDONED_S
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
+
+
+@cache
+def _machine() -> str:
+    """Six digits for where process numbers mean something: this host, and of it this container."""
+    try:
+        numbers = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not Linux: no containers that share a host's name
+        numbers = ""
+    return hashlib.sha256(f"{socket.gethostname()} {numbers}".encode()).hexdigest()[:6]

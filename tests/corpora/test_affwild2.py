@@ -50,6 +50,12 @@ def test_clips_find_their_videos_partitions_and_sides(tmp_path: Path, top: str) 
     assert clips.loc["test1", "annotation"] == ""
 
 
+def test_a_hidden_file_is_no_annotation(tmp_path: Path) -> None:
+    index = index_affwild2(corpus(tmp_path, {"Train_Set": ["1", ".tmp-1-2"]}, ["1.mp4"]))
+    assert index.clips["clip"].tolist() == ["1"]
+    assert index.problems == []
+
+
 def test_an_annotation_without_video_is_reported_and_costs_nothing_else(tmp_path: Path) -> None:
     index = index_affwild2(corpus(tmp_path, {"Train_Set": ["1", "2"]}, ["1.mp4"]))
     assert index.clips["clip"].tolist() == ["1"]

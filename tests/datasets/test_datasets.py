@@ -118,6 +118,12 @@ def write_one_face(target: Path, shade: int) -> None:
     write_faces(target, faces_frame(rows))
 
 
+def test_a_demo_goes_on_where_it_was_killed_while_it_wrote_its_first_file(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-1-abcdef-01234567-corpus.json").write_text("{")
+    CorpusFolder(path=str(tmp_path)).save({"corpus.json": "{}", "Train_Set/a.txt": "valence,arousal"})
+    assert (tmp_path / "Train_Set/a.txt").exists()
+
+
 def test_a_folder_of_faces_previews_as_a_contact_sheet(tmp_path: Path) -> None:
     dataset = FaceFiles(path=str(tmp_path), suffix=".parquet", executor={"kind": "serial"})
     dataset.save({f"clip{i}": Task(write_one_face, (), {"shade": 40 * i}) for i in range(3)})
@@ -142,3 +148,29 @@ def copy_text(target: Path, text: str) -> None:
     if not text:
         raise ValueError("nothing to write")
     target.write_text(text)
+
+
+def test_a_version_that_a_killed_run_did_not_finish_is_never_the_newest_and_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.json"
+    JSONDataset(filepath=str(file), version=Version(None, "2026-01-01T00.00.00.000Z")).save({"ccc": 0.5})
+    later = JSONDataset(filepath=str(file), version=Version(None, "2026-02-01T00.00.00.000Z"))
+    with pytest.raises(DatasetError):
+        later.save({"ccc": object()})
+    assert [path.name for path in file.iterdir()] == ["2026-01-01T00.00.00.000Z"]
+    assert JSONDataset(filepath=str(file), version=Version(None, None)).load() == {"ccc": 0.5}
+
+
+def test_a_folder_that_a_killed_run_did_not_fill_is_not_taken_for_whole(tmp_path: Path) -> None:
+    faces = ClipFiles(path=str(tmp_path), suffix=".txt", executor={"kind": "serial"})
+    faces.save({"a": Task(write_a_word)})
+    (tmp_path / ".unfinished").touch()
+    with pytest.raises(
+        DatasetError, match=r"has not come to its end.* Remedy: run the pipeline that writes it once more"
+    ):
+        faces.load()
+    faces.save({"a": Task(write_a_word), "b": Task(write_a_word)})
+    assert list(faces.load()) == ["a", "b"]
+
+
+def write_a_word(target: Path) -> None:
+    target.write_text("word")

@@ -77,7 +77,8 @@ def test_models_of_other_encoders_do_not_answer_together(tmp_path: Path) -> None
 
 
 def test_model_files_are_found_by_file_folder_pattern_list_and_newest_version(tmp_path: Path) -> None:
-    for name in ("runs/a.safetensors", "runs/b.safetensors", "runs/notes.txt", "m.x/1/m.x", "m.x/2/m.x"):
+    others = ("runs/notes.txt", "runs/.tmp-1-a.safetensors")  # the second is what a killed run leaves
+    for name in ("runs/a.safetensors", "runs/b.safetensors", *others, "m.x/1/m.x", "m.x/2/m.x"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     a, b, newest = (tmp_path / name for name in ("runs/a.safetensors", "runs/b.safetensors", "m.x/2/m.x"))

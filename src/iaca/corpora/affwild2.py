@@ -97,7 +97,7 @@ def _annotations(root: Path, problems: list[Problem]) -> dict[str, tuple[str, Pa
     found: dict[str, tuple[str, Path]] = {}
     for top in ROOTS:
         for folder, partition in SETS.items():
-            for path in sorted((root / top / folder).glob("*.txt")):
+            for path in sorted((root / top / folder).glob("[!.]*.txt")):
                 if path.stem in found:
                     what = f"annotated in two partitions, the other file is {found[path.stem][1].relative_to(root)}"
                     remedy = "remove one of them; a score over shared subjects means nothing"

@@ -14,6 +14,14 @@ from kedro_datasets.text import TextDataset as StockText
 from iaca.files import replacing
 
 
+def version_root(dataset: Any) -> Path | None:
+    """Where a versioned dataset writes before its file is whole: beside its versions, so that each of them is whole.
+
+    A version that a killed run left half-written would otherwise stay for ever: no later run writes into its folder.
+    """
+    return Path(dataset._filepath) if dataset._version else None
+
+
 class Atomic:
     """Mixin before a versioned file dataset: it writes beside its target, then renames. Local paths only."""
 
@@ -29,7 +37,7 @@ class Atomic:
         # renamed file, the stock class's own would look too early.
         stock_save = inspect.unwrap(super().save.__func__)  # type: ignore[misc]
         try:
-            with replacing(final) as partial:
+            with replacing(final, version_root(self)) as partial:
                 self._redirect = PurePosixPath(partial.as_posix())
                 stock_save(self, data)
         finally:

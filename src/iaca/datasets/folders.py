@@ -9,7 +9,7 @@ from kedro.io.core import AbstractDataset, DatasetError
 
 from iaca.corpora.card import FILE
 from iaca.engine.manifest import NAME
-from iaca.files import write_text
+from iaca.files import LEFTOVER, write_text
 
 
 class CorpusFolder(AbstractDataset[dict[str, str], Path]):
@@ -49,7 +49,8 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
         own = self._path / FILE
         if not self._path.is_dir() or (own.is_file() and own.read_text() == card):
             return []
-        return sorted(p.name for p in self._path.iterdir() if not (p / NAME).exists() and p.name != ".gitkeep")
+        ours = (LEFTOVER, ".gitkeep")  # a run that was killed while it wrote the card has left no more than that
+        return sorted(p.name for p in self._path.iterdir() if not (p / NAME).exists() and not p.name.startswith(ours))
 
     def _exists(self) -> bool:
         return self._path.is_dir()

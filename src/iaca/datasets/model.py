@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview
 
+from iaca.datasets.atomic import version_root
 from iaca.errors import InputError
+from iaca.files import replacing
 from iaca.inference.models import NAMED, find_models
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ class ModelDataset(AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
         """Write the model, whole or not at all."""
         from iaca.training import save_model
 
-        save_model(data, Path(self._get_save_path()))
+        with replacing(Path(self._get_save_path()), version_root(self)) as partial:
+            save_model(data, partial)
 
     def preview(self) -> JSONPreview:
         """What kedro-viz shows: architecture and origin."""

@@ -7,9 +7,12 @@ import io
 import json
 from pathlib import Path
 
+from iaca.errors import InputError
 from iaca.files import write_text
 
 NAME = ".manifest.jsonl"
+UNFINISHED = ".unfinished"
+"""A file that lies in a folder of results while a run fills it, and stays where that run was ended before its end."""
 FAILURES = "failures.csv"
 
 
@@ -22,7 +25,19 @@ class ClipPaths(dict[str, Path]):
 
 
 def results(folder: Path, suffix: str) -> ClipPaths:
-    """What a folder of results holds, by name, as far as it is whole."""
+    """What a folder of results holds, by name, as far as it is whole.
+
+    Raises:
+        InputError: the last run that was to fill the folder has not come to its end. A clip that it has not reached
+            can't be told from one that was never there, and a smaller corpus would silently be gone on with.
+    """
+    if (folder / UNFINISHED).exists():
+        raise InputError(
+            "the run that fills this folder has not come to its end",
+            folder,
+            remedy="run the pipeline that writes it once more, what is finished is kept; to go on without the rest, "
+            f"remove {UNFINISHED} from the folder",
+        )
     paths = {item: folder / f"{item}{suffix}" for item in sorted(Manifest(folder).items)}
     return ClipPaths({item: path for item, path in paths.items() if path.exists()}, read_failures(folder))
 

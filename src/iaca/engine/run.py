@@ -10,7 +10,7 @@ from pathlib import Path
 
 from iaca.engine.executors import ExecutorConfig
 from iaca.engine.lock import locked
-from iaca.engine.manifest import Manifest, write_failures
+from iaca.engine.manifest import UNFINISHED, Manifest, write_failures
 from iaca.engine.pool import Pool
 from iaca.engine.progress import progress
 from iaca.engine.task import Task
@@ -69,6 +69,7 @@ def _bring_up_to_date(
     started = time.monotonic()
     manifest, report = Manifest(folder), Report()
     fingerprints = _fingerprints(tasks, report)
+    (folder / UNFINISHED).touch()
     _sweep(folder, manifest, tasks, suffix, prune, report)
     manifest.compact()
     stale = {}
@@ -90,6 +91,7 @@ def _bring_up_to_date(
         (folder / f"{item}{suffix}").unlink(missing_ok=True)  # made from inputs that are gone: no longer true
     manifest.compact()
     write_failures(folder, report.failed)
+    (folder / UNFINISHED).unlink(missing_ok=True)
     report.seconds = time.monotonic() - started
     return report
 

@@ -42,7 +42,7 @@ def _files(given: str) -> list[Path]:
         return [path]
     if path.is_dir():
         newest = max(path.glob(f"*/{glob.escape(path.name)}"), key=lambda p: p.parent.name, default=None)
-        found = [newest] if newest else sorted(p for p in path.glob(f"*{SUFFIX}") if p.is_file())
+        found = [newest] if newest else sorted(p for p in path.glob(f"[!.]*{SUFFIX}") if p.is_file())
     else:
         found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
     if not found:
