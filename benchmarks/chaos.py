@@ -5,8 +5,12 @@
 Prints a Markdown table; the one in docs/faults.md came from it. Each round starts from the same state: the pipeline's
 own files are away, or older ones are there and a parameter has changed. One to three runs in a row are killed by
 SIGKILL, at a random time or when a file appears, as a whole process group or only the parent; then the same command
-runs to its end. Every file below `data/` has to have the bytes of an undisturbed run. `--project` names a project in
-which `kedro run --env test` has made everything, which otherwise happens first; it is copied, never written to.
+runs to its end. Every file below `data/` has to have the bytes of an undisturbed run.
+
+A run, killed or not, works on a pool of two processes, with a hash seed of its own, or by itself: neither may show. One
+without a pool is forked off this process, which has imported everything: its kill falls into the work, not the start.
+`--project` names a project in which `kedro run --env test` has made everything, which otherwise happens first; it is
+copied, never written to.
 """
 
 from __future__ import annotations
@@ -21,10 +25,14 @@ from pathlib import Path
 from random import Random
 
 from chaos_compare import differences, leftovers
-from chaos_kill import Run, run
+from chaos_kill import Run, environment, run
 from chaos_plan import CHAIN, TARGETS, Kill, Target, draw
+from chaos_warm import warm_up
 
 ROOT = Path(__file__).parents[1]
+POOL, SERIAL = "executor.workers=2", "executor.kind=serial"
+WARM = 0.7
+"""Share of the runs that are forked."""
 PARTS = ("conf", "src", "pyproject.toml", ".telemetry")
 
 
@@ -46,9 +54,10 @@ def copy_code(project: Path) -> None:
             shutil.copy(ROOT / part, project / part)
 
 
-def command(pipeline: str, parameters: str) -> list[str]:
+def command(pipeline: str, parameters: str, executor: str = POOL) -> list[str]:
     """What is run, and run again."""
-    return ["kedro", "run", "--env", "test", "--pipelines", pipeline, *(["--params", parameters] if parameters else [])]
+    given = ",".join(part for part in (executor, parameters) if part)
+    return ["kedro", "run", "--env", "test", "--pipelines", pipeline, "--params", given]
 
 
 def checked(done: Run, what: str) -> Run:
@@ -67,35 +76,48 @@ class Scenario:
 
     def __init__(self, name: str, target: Target, finished: Path, project: Path, scratch: Path, over_older: bool):
         self.name, self.project, self.data = name, project, project / "data"
-        self.words = command(name, target.parameters(over_older))
+        self.parameters = target.parameters(over_older)
         self.before, self.after = scratch / "before", scratch / "after"
         self._reset(finished)
         if over_older:
-            checked(run(project, command(name, target.parameters(False))), f"{name}, the older state")
+            self._do(target.parameters(False), "the older state")
         else:
             for path in (path for pattern in target.makes for path in self.data.glob(pattern)):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._keep(self.before)
-        self.undisturbed = checked(run(project, self.words), f"{name}, undisturbed")
+        self.undisturbed = self._do(self.parameters, "undisturbed")
         self._keep(self.after)
 
-    def round(self, kills: list[Kill], tally: Tally) -> None:
+    def round(self, rng: Random, tally: Tally) -> None:
         """Kill, run again, compare."""
+        kills = draw(rng, self.undisturbed.seconds, self.undisturbed.events)
         self._reset(self.before)
         told = []
         for kill in kills:
-            done = run(self.project, self.words, kill)
+            done = self._run(rng, kill)
             if done.status == -9:
-                tally.kills["file" if kill.event else "time"] += 1
+                tally.kills["file" if kill.at_file else "time"] += 1
                 tally.kills[kill.whom] += 1
-                told.append(f"{kill.whom} at {done.seconds:.1f} s" + (f" ({kill.event.name})" if kill.event else ""))
+                told.append(
+                    f"{kill.whom} at {done.seconds:.1f} s, {done.events[-1].name if done.events else 'no file'}"
+                )
             elif done.status:
                 tally.wrong.append(f"ended with {done.status} {told}: {done.said[-1500:]}")
-        done = run(self.project, self.words)
+        done = self._run(rng)
         wrong = [f"ended with {done.status}: {done.said[-1500:]}"] if done.status else []
         wrong += differences(self.data, self.after) + [f"left over: {name}" for name in leftovers(self.data)]
         tally.wrong += [f"{line}  after kills of {'; '.join(told) or 'nobody'}" for line in wrong]
         tally.rounds += 1
+
+    def _do(self, parameters: str, what: str) -> Run:
+        words = command(self.name, parameters, SERIAL)
+        return checked(run(self.project, words, warm=True), f"{self.name}, {what}")
+
+    def _run(self, rng: Random, kill: Kill | None = None) -> Run:
+        if rng.random() < WARM:
+            return run(self.project, command(self.name, self.parameters, SERIAL), kill, warm=True)
+        words = command(self.name, self.parameters, POOL)
+        return run(self.project, words, kill, PYTHONHASHSEED=str(rng.randint(0, 999)))
 
     def _reset(self, state: Path) -> None:
         shutil.rmtree(self.data, ignore_errors=True)
@@ -115,7 +137,7 @@ def kill_pipeline(name: str, rounds: int, seed: int, finished: Path, folder: Pat
         seconds = max(seconds, scenario.undisturbed.seconds)
         share = rounds if not target.change else (rounds + 1 - over_older) // 2
         for _ in range(share):
-            scenario.round(draw(rng, scenario.undisturbed.seconds, scenario.undisturbed.events), tally)
+            scenario.round(rng, tally)
     return tally, seconds
 
 
@@ -145,6 +167,7 @@ def main() -> int:
         folder = Path(scratch)
         (folder / "project").mkdir()
         copy_code(folder / "project")
+        warm_up(folder / "project", environment(folder / "project"))
         finished = finished_data(given.project, folder)
         for name in given.pipelines.split(","):
             tally, seconds = kill_pipeline(name, given.rounds, given.seed, finished, folder)

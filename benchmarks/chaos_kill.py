@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from chaos_plan import Event, Kill
+from chaos_warm import Forked
 from watchfiles import Change, watch
 
 VERSION = re.compile(r"\d{4}-\d\d-\d\dT[\d.]+Z")
@@ -41,8 +43,15 @@ def environment(project: Path) -> dict[str, str]:
     return {**inherited, **quiet, **paths}  # compiled once: a round consists of little more than starts
 
 
-def run(project: Path, words: list[str], kill: Kill | None = None, **variables: str) -> Run:
+def run(project: Path, words: list[str], kill: Kill | None = None, warm: bool = False, **variables: str) -> Run:
     """Run a command in the project, to its end or until `kill`.
+
+    Args:
+        project: where it runs.
+        words: the command.
+        kill: when it is killed, and who of it.
+        warm: fork it off this process, after `chaos_warm.warm_up`.
+        variables: of its environment, if it is not warm.
 
     Raises:
         RuntimeError: processes of the group were still there `GONE_S` after their parent.
@@ -51,14 +60,12 @@ def run(project: Path, words: list[str], kill: Kill | None = None, **variables: 
     started, seen = time.monotonic(), Counter[str]()
     events: list[Event] = []
     with log.open("w") as out:
-        process = subprocess.Popen(
-            words, cwd=project, env={**environment(project), **variables}, stdout=out, stderr=out,
-            start_new_session=True,
-        )  # fmt: skip
-        for name in _written(project / "data", process, started + kill.after_s if kill else None):
+        process = Forked(words, project, out) if warm else _started(words, project, out, variables)
+        for name in _written(project / "data", process, None if kill is None or kill.at_file else kill.after_s):
             seen[name] += 1
             events.append(Event(name, seen[name]))
-            if kill and kill.event == events[-1]:
+            if kill and (kill.event == events[-1] or kill.nth == len(events)):
+                time.sleep(kill.after_s)
                 break
         if kill and process.poll() is None:
             (os.killpg if kill.whom == "group" else os.kill)(process.pid, signal.SIGKILL)
@@ -68,18 +75,25 @@ def run(project: Path, words: list[str], kill: Kill | None = None, **variables: 
     return Run(process.returncode, log.read_text(), seconds, tuple(events))
 
 
+def _started(words: list[str], project: Path, out: TextIO, variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        words, cwd=project, env={**environment(project), **variables}, stdout=out, stderr=out, start_new_session=True
+    )
+
+
 def plain(path: Path, data: Path) -> str:
     """A file's name below `data`, without versions and without the random part of a temporary name."""
     return RANDOM.sub(".tmp-", VERSION.sub("VERSION", path.relative_to(data).as_posix()))
 
 
-def _written(data: Path, process: subprocess.Popen[bytes], until: float | None) -> Iterator[str]:
-    """Files as they appear below `data`, until the process ends or the time has come."""
+def _written(data: Path, process: subprocess.Popen[bytes] | Forked, seconds: float | None) -> Iterator[str]:
+    """Files as they appear below `data`, until the process ends or the time (s) is over."""
+    end = None if seconds is None else time.monotonic() + seconds
     for changes in watch(data, watch_filter=None, debounce=1, step=1, rust_timeout=5, yield_on_timeout=True):
         for change, path in sorted(changes, key=lambda one: one[1]):
             if change == Change.added:
                 yield plain(Path(path), data)
-        if process.poll() is not None or (until is not None and time.monotonic() >= until):
+        if process.poll() is not None or (end is not None and time.monotonic() >= end):
             return
 
 

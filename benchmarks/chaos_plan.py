@@ -64,31 +64,44 @@ class Event:
 
 @dataclass(frozen=True)
 class Kill:
-    """One SIGKILL: after `after_s` seconds, or when a file is seen; to the whole process group or to the parent alone.
+    """One SIGKILL, to the whole process group or to the parent alone.
 
-    `after_s` bounds the wait for a file too, since a run that resumes may never write it again.
+    Attributes:
+        whom: who gets it.
+        event: when this file is seen,
+        nth: or when this many files have been seen, whichever they are; neither of them: after `after_s`.
+        after_s: s after that moment; without one, after the start.
     """
 
-    after_s: float
-    event: Event | None
     whom: Literal["group", "parent"]
+    event: Event | None = None
+    nth: int | None = None
+    after_s: float = 0.0
+
+    @property
+    def at_file(self) -> bool:
+        """Whether it waits for a file."""
+        return self.event is not None or self.nth is not None
 
 
 def draw(rng: Random, duration_s: float, events: Sequence[Event]) -> list[Kill]:
-    """The kills of one round, one to three: half of them at any time of the duration, half at any event.
+    """The kills of one round, one to three, given how long an undisturbed run took (s) and what it wrote.
 
-    Events are drawn by the kind of file first: a folder with a file per clip would otherwise get nearly all of them.
+    A quarter comes at any time of the duration, the others when a file is seen or up to a second later. The first one
+    of a round waits for a certain file, drawn by folder: one with a file per clip would otherwise get nearly all of
+    them. A run that resumes may never write that file again, so that later kills go by the number of files.
     """
     kills = []
-    for _ in range(rng.randint(1, MOST_KILLS)):
-        whom: Literal["group", "parent"] = "group" if rng.random() < 0.5 else "parent"
-        if events and rng.random() < 0.5:
-            folders = sorted({_folder(event) for event in events})
-            folder = rng.choice(folders)
-            event = rng.choice([event for event in events if _folder(event) == folder])
-            kills.append(Kill(3 * duration_s, event, whom))
+    for count in range(rng.randint(1, MOST_KILLS)):
+        whom: Literal["group", "parent"] = rng.choice(("group", "parent"))
+        after_s = rng.choice((0.0, rng.uniform(0, 1)))
+        if rng.random() < 0.25:
+            kills.append(Kill(whom, after_s=rng.uniform(0, duration_s)))
+        elif count == 0:
+            folder = rng.choice(sorted({_folder(event) for event in events}))
+            kills.append(Kill(whom, rng.choice([event for event in events if _folder(event) == folder]), None, after_s))
         else:
-            kills.append(Kill(rng.uniform(0, duration_s), None, whom))
+            kills.append(Kill(whom, None, max(1, int(len(events) ** rng.random())), after_s))
     return kills
 
 
