@@ -14,7 +14,6 @@ from iaca.training.history import history_of, with_history
 from iaca.training.model_file import save_model
 from iaca.training.train import train
 
-
 __all__ = ["VERSION", "history_of", "train_file"]
 
 

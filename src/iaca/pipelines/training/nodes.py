@@ -55,10 +55,10 @@ def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.Dat
 
     columns = ["frame", "valence", "arousal"]  # not by pandas: a frame for each of thousands of short clips takes long
     tables = [pq.read_table(timelines[clip], columns=columns) for clip in training_index["clip"]]
-    labels = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
+    labels: pd.DataFrame = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
     for name in ("clip", "partition"):
         labels[name] = training_index[name].repeat([len(table) for table in tables]).to_numpy()
-    return labels[["clip", "partition", *columns]]
+    return labels.reindex(columns=["clip", "partition", *columns])
 
 
 def plan_runs(
