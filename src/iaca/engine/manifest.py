@@ -35,8 +35,8 @@ def results(folder: Path, suffix: str) -> ClipPaths:
         raise InputError(
             "the run that fills this folder has not come to its end",
             folder,
-            remedy="run the pipeline that writes it once more, what is finished is kept; to go on without the rest, "
-            f"remove {UNFINISHED} from the folder",
+            remedy="wait for it, or run the pipeline that writes it once more: what is finished is kept; to do without "
+            f"the rest, remove {UNFINISHED} from the folder",
         )
     paths = {item: folder / f"{item}{suffix}" for item in sorted(Manifest(folder).items)}
     return ClipPaths({item: path for item, path in paths.items() if path.exists()}, read_failures(folder))
