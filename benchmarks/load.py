@@ -52,6 +52,8 @@ GROUPS = {
     "dvc": ["dvc commit", "dvc status", "dvc repro"],
     "viz": ["viz build", "viz run"],
 }
+ENOUGH = 1000
+"""Clips from which on the groups are measured."""
 
 
 Results = dict[tuple[int, str], Measured]
@@ -91,7 +93,9 @@ def measured(folder: Path, clips: list[int], steps: list[str], workers: int, wor
     environment = {**os.environ, "PYTHONPATH": str(project / "src"), "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for number in clips:
-        missing = [step for step in steps if (number, step) not in done]
+        grouped = {step for group in GROUPS.values() for step in group}
+        wanted = [s for s in steps if s in DATA or (number > clips[0] and (s not in grouped or number >= ENOUGH))]
+        missing = [step for step in wanted if (number, step) not in done]
         if missing:
             if number > worked:
                 for name in RESULTS:
