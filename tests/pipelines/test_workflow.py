@@ -192,3 +192,17 @@ if __name__ == "__main__":
     print("torch" in sys.modules)
 """
     assert kedro("python", "-c", script).stdout.strip().endswith("False")
+
+
+def test_planning_embeddings_imports_no_torch(kedro: Command) -> None:
+    script = """
+import sys
+from iaca.encoders.config import EmbeddingConfig
+from iaca.engine import ClipPaths
+from iaca.pipelines.embedding.nodes import plan_embeddings
+
+clips = ClipPaths({}, {})
+assert plan_embeddings(clips, clips, clips, EmbeddingConfig()) == {}
+print("torch" in sys.modules)
+"""
+    assert kedro("python", "-c", script).stdout.strip().endswith("False")
