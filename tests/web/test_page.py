@@ -21,17 +21,11 @@ from iaca.media import frame_times, probe, write_movie
 from project import ROOT, environment
 from servers import free_port
 from shared import SHARED
+from tattle import tattling
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 REAL = SHARED / "media/single_face.mp4"
 PATIENCE_S = 300  # a hang, not a timing: a page that is there is gone on with at once
-TATTLE = """import os, sys
-def tell(event, words):
-    address = words[1] if event == "socket.connect" else None
-    if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
-        open(os.environ["TATTLE"], "a").write(f"{address}\\n")
-sys.addaudithook(tell)
-"""
 VIDEO = "document.querySelector('video.overlay')"
 CURSOR = "Number(document.querySelector('.cursor').dataset.time)"
 
@@ -61,20 +55,18 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("web")
     model, log, port = save_tiny_model(folder / "tiny.safetensors"), folder / "log", free_port()
-    (folder / "hook").mkdir()
-    (folder / "hook/sitecustomize.py").write_text(TATTLE)
+    variables, tattle = tattling(folder, ROOT / "src")
     (folder / "temporary").mkdir()
     words = [sys.executable, "-m", "iaca.web", "--model", str(model), "--port", str(port)]
     words += ["--max-mb", "1", "--max-seconds", "3"]
-    own = {"TMPDIR": str(folder / "temporary"), "TATTLE": str(folder / "tattle")}
+    own = {"TMPDIR": str(folder / "temporary"), **variables}
     own |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")  # where nobody answers
-    own["PYTHONPATH"] = f"{folder / 'hook'}{os.pathsep}{ROOT / 'src'}"
     with log.open("w") as output:
         process = subprocess.Popen(words, env={**environment(ROOT), **own}, stdout=output, stderr=output)
     try:
         wait_for(lambda: "iaca is at" in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
-        yield Server(port, folder / "temporary", folder / "tattle", process)
+        yield Server(port, folder / "temporary", tattle, process)
     finally:
         process.terminate()
         process.wait(timeout=60)
