@@ -3,9 +3,9 @@
     python benchmarks/same_answer.py [--project FOLDER]
 
 Prints a Markdown table; the one in docs/faults.md came from it. Every file below `data/` has to have the bytes of a
-first run: tables, per-clip files, models, predictions, metrics, pictures and pages. Each way has a hash seed of its
-own. `--project` names the project of that first run, one in which `kedro run --env test` has made everything; without
-it, that happens first. It is copied, never written to.
+first run: tables, per-clip files, models, predictions, metrics, pictures, pages. Each way has a hash seed of its own.
+`--project` names the project of that first run, one in which `kedro run --env test` has made everything; without it,
+that happens first. It is copied, never written to.
 """
 
 from __future__ import annotations
