@@ -20,6 +20,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -141,12 +142,12 @@ def kill_pipeline(name: str, rounds: int, seed: int, finished: Path, folder: Pat
     return tally, seconds
 
 
-def finished_data(given: Path | None, folder: Path) -> Path:
+def finished_data(given: Path | None, folder: Path, chain: Sequence[str] = CHAIN) -> Path:
     """`data/` of a finished project: the one named, or one made now."""
     if given is not None:
         return given / "data"
     (folder / "project/data").mkdir()
-    for name in CHAIN:
+    for name in chain:
         checked(run(folder / "project", command(name, "")), name)
     shutil.copytree(folder / "project/data", folder / "finished")
     return folder / "finished"
