@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -19,3 +20,12 @@ def listed(given: Any) -> Any:
     if isinstance(given, str):
         return [part.strip() for part in given.split("+")]
     return given if isinstance(given, list | tuple) else [given]
+
+
+def flat(settings: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+    """Name and value of each setting; nested ones have names with dots ("corruption.share")."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value

@@ -138,6 +138,14 @@ def test_without_gates_and_without_intervals_there_is_a_page_too(scores):
         assert style.png(figure).startswith(b"\x89PNG")
 
 
+def test_clips_that_a_protocol_left_alone_are_named(summary, scores, page):
+    reasons = {"audio_noise": {"a": "no sound", "c": "no sound"}, "video_blur": {"b": "no face"}}
+    told = page_of(summary, scores, left_alone=reasons)
+    assert "- **Left alone**: White noise in the sound: 2 clips (no sound): a, c." in told
+    assert "- **Left alone**: Face blurred: 1 clip (no face): b." in told
+    assert "Left alone" not in page
+
+
 @pytest.fixture(scope="module")
 def figures(summary):
     drawn = {"curves": robustness_curves(summary, ["iaca"], "test"), "dots": difference_dots(summary, ["iaca"], "test")}

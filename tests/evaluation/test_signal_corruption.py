@@ -16,7 +16,7 @@ from iaca.errors import InputError
 from iaca.evaluation.robustness.config import Condition, RobustnessConfig, in_order
 from iaca.evaluation.robustness.partition import Partition
 from iaca.evaluation.robustness.protocols import corrupted
-from iaca.evaluation.robustness.signal import LEFT_ALONE, spoil_faces_file, spoil_sound_file, spoilt_steps
+from iaca.evaluation.robustness.signal import LEFT_ALONE, left_alone, spoil_faces_file, spoil_sound_file, spoilt_steps
 from iaca.faces import decode_face, encode_face
 from iaca.faces.spoil import SpoiltFaces, block, blurred, covered
 from iaca.faces.table import NUMBERS, FaceRow, write_batches
@@ -171,6 +171,18 @@ def test_a_silent_clip_is_left_alone_and_says_so(tmp_path):
     np.testing.assert_array_equal(now.audio, silent.clean.audio)
     partition = Partition({"a": 60}, lambda _: silent.clean, {}, {("audio_noise", 0.0, "a"): tmp_path / "out"})
     assert not corrupted(Condition("audio_noise", 0.0), "a", silent.clean, partition, CORRUPTION).truth.any()
+
+
+def test_clips_that_were_left_alone_are_found_with_their_reason(clip, tmp_path):
+    silent, loud = Condition("audio_noise", 0.0), Condition("audio_noise", 10.0)
+    (tmp_path / "silent").mkdir()
+    Clip(tmp_path / "silent", loud=0.0).spoilt(silent, tmp_path / "b")
+    clip.spoilt(silent, tmp_path / "a")
+    files = {c.item(name): tmp_path / name for c in (silent, loud) for name in "ab"}
+    assert left_alone(files, [silent, loud], ["a"]) == {}
+    assert left_alone(files, [silent, loud], ["a", "b"]) == {
+        "audio_noise": {"b": "no sound to which a noise could have a ratio"}
+    }
 
 
 def test_an_embedding_of_other_encoders_is_refused(clip, tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,18 +60,31 @@ def write_embedding(embedding: ClipEmbedding, path: Path) -> None:
     save_file(arrays, path, metadata={HEADER: json.dumps(header, sort_keys=True)})
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of an embedding file alone; no array is read.
+
+    Raises:
+        InputError: the file is torn, or is not an embedding file.
+    """
+    return dict(_read(path, ())[0]["metadata"])
+
+
 def read_embedding(path: Path) -> ClipEmbedding:
     """Read what `write_embedding` wrote.
 
     Raises:
         InputError: the file is torn, or is not an embedding file.
     """
+    header, arrays = _read(path, ARRAYS)
+    return ClipEmbedding(**arrays, quality_names=tuple(header["quality_names"]), metadata=header["metadata"])
+
+
+def _read(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})[HEADER])
-            arrays = {name: file.get_tensor(name) for name in ARRAYS}
+            return header, {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise InputError(
             f"not a whole embedding file ({error})", path, remedy="delete it and run the embedding pipeline again"
         ) from error
-    return ClipEmbedding(**arrays, quality_names=tuple(header["quality_names"]), metadata=header["metadata"])

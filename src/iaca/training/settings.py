@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from iaca.config import flat
 from iaca.errors import InputError
 from iaca.training.checkpoints import MACHINE
 from iaca.training.config import TrainingConfig
@@ -31,12 +31,4 @@ def settings_of(model: TrainedModel) -> dict[str, object]:
         raise InputError("the header's training settings are not JSON", remedy=REMEDY) from error
     if not isinstance(settings, dict):
         raise InputError("the header's training settings are no table", remedy=REMEDY)
-    return dict(_flat(settings))
-
-
-def _flat(settings: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
+    return dict(flat(settings))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
+from iaca.config import flat
 from iaca.evaluation.benchmark.findings import corrupted_rows, findings, in_short
 from iaca.evaluation.benchmark.page_tables import (
     area_differences,
@@ -34,6 +35,7 @@ class PageData:
         partition, clips, steps: what was scored; steps are the annotated ones.
         facts: settings that all runs share, name -> value; nested ones are written with dots.
         left_out: protocols that were asked for and need sound or pictures, of which the corpus has none.
+        left_alone: of `left_alone`: clips that a protocol found nothing to spoil in, with the reason.
     """
 
     summary: pd.DataFrame
@@ -46,6 +48,7 @@ class PageData:
     steps: int
     facts: Mapping[str, object]
     left_out: Sequence[str] = ()
+    left_alone: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def render_page(data: PageData) -> str:
@@ -56,7 +59,8 @@ def render_page(data: PageData) -> str:
     own = summary[summary["minus"].isna()]
     return environment.get_template("page.md.j2").render(
         data=data,
-        facts=list(flat(data.facts)),
+        facts=[f"{name} {_said(value)}" for name, value in flat(data.facts)],
+        left_alone=list(_left_alone(data.left_alone)),
         models=list(own["model"].unique()),
         seeds=int(own["seeds"].max()),
         titles=TITLES,
@@ -77,11 +81,15 @@ def render_page(data: PageData) -> str:
     )
 
 
-def flat(facts: Mapping[str, object], prefix: str = "") -> Iterator[str]:
-    """`name value` of each setting, `outer.inner value` of nested ones."""
-    for name, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            values = value if isinstance(value, list | tuple) else [value]
-            yield f"{prefix}{name} {', '.join(f'{v:.4g}' if isinstance(v, float) else str(v) for v in values)}"
+def _left_alone(found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """`White noise in the sound: 2 clips (no sound to which ...): a, b` for each protocol and reason."""
+    for protocol, clips in found.items():
+        for reason in dict.fromkeys(clips.values()):
+            named = [clip for clip, why in clips.items() if why == reason]
+            count = f"{len(named)} clip{'s' if len(named) > 1 else ''}"
+            yield f"{TITLES.get(protocol, protocol)}: {count} ({reason}): {', '.join(named)}"
+
+
+def _said(value: object) -> str:
+    values = value if isinstance(value, list | tuple) else [value]
+    return ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values)

@@ -6,9 +6,10 @@ steps that are spoilt are drawn by `spoilt_steps`, for both alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from iaca.audio.noise import SILENT_RMS, add_noise, babble, present_samples, rms
 from iaca.encoders.again import with_faces, with_sound
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embed import NUMBERS
-from iaca.encoders.embedding import ClipEmbedding, read_embedding, write_embedding
+from iaca.encoders.embedding import ClipEmbedding, read_embedding, read_metadata, write_embedding
 from iaca.encoders.identity import describe, mismatches
 from iaca.encoders.task import VERSION as EMBEDDING_VERSION
 from iaca.errors import InputError
@@ -157,6 +158,17 @@ def _embedded(path: Path, config: EmbeddingConfig, encoders: Mapping[str, str]) 
             f"not embedded as it would be now: {'; '.join(changed)}", path, remedy="run the embedding pipeline again"
         )
     return clean
+
+
+def left_alone(
+    spoilt: Mapping[str, Path], conditions: Iterable[Condition], clips: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """Protocol -> clip -> why there was nothing in it to spoil; protocols that spoilt every clip are not in it."""
+    found: dict[str, dict[str, str]] = {}
+    for condition, clip in product(conditions, clips):
+        if reason := read_metadata(spoilt[condition.item(clip)]).get(LEFT_ALONE):
+            found.setdefault(condition.corruption, {})[clip] = reason
+    return found
 
 
 def _left_alone(clean: ClipEmbedding, why: str) -> ClipEmbedding:

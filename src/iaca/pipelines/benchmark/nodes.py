@@ -123,11 +123,14 @@ def write_page(
     corpus_card: dict[str, str],
     training: TrainingConfig,
     benchmark: BenchmarkConfig,
+    spoilt: ClipPaths | None = None,
 ) -> str:
-    """What was found, in Markdown."""
+    """What was found, in Markdown; `spoilt` where the signal could be corrupted."""
     from iaca.evaluation.benchmark.page import PageData, render_page
+    from iaca.evaluation.robustness.signal import left_alone
 
-    scored = training_index[training_index["clip"].isin(scored_clips(training_index, benchmark))]
+    names = scored_clips(training_index, benchmark)
+    scored = training_index[training_index["clip"].isin(names)]
     asked, made = [name for name, levels in benchmark.corruption.levels.items() if levels], set(summary["corruption"])
     return render_page(
         PageData(
@@ -141,6 +144,7 @@ def write_page(
             steps=int(scored["annotated"].sum()),
             facts=training.model_dump(mode="json", exclude={"seed", "threads"}),
             left_out=[name for name in asked if name not in made],
+            left_alone=left_alone(spoilt, benchmark.corruption.signal_conditions(), names) if spoilt else {},
         )
     )
 

@@ -29,6 +29,7 @@ def create_pipeline(signal: bool = True) -> Pipeline:
         signal: False for a corpus that has neither sound nor faces, of which nothing can be spoilt.
     """
     training, benchmark = "params:training", "params:benchmark"
+    written = ["benchmark_summary", "benchmark_gates", "training_index", "corpus_card", training, benchmark]
     return Pipeline(
         [
             Node(
@@ -47,7 +48,7 @@ def create_pipeline(signal: bool = True) -> Pipeline:
             Node(draw_benchmark, ["benchmark_summary", benchmark], FIGURES, name="draw_benchmark"),
             Node(
                 write_page,
-                ["benchmark_summary", "benchmark_gates", "training_index", "corpus_card", training, benchmark],
+                [*written, "spoilt_embeddings"] if signal else written,
                 "benchmark_page",
                 name="write_benchmark",
             ),
