@@ -15,12 +15,14 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/iaca"
 PAGE = ROOT / "docs/troubleshooting.md"
 FIELDS = ("problem", "file", "row", "remedy")
+ERRORS = ("InputError", "StorageError", "OutOfMemoryError")
 OPEN = "…"
 OPEN_REMEDY = "the message says it, case by case"
 TITLES = {
     "media": "Media files", "faces": "Faces", "audio": "Sound", "encoders": "Encoders and weights", "fusion": "Models",
     "training": "Training and model files", "evaluation": "Evaluation and benchmark", "corpora": "Corpora",
-    "inference": "Inference", "engine": "Per-video work and clusters", "datasets": "Data catalog",
+    "storage.py": "Disks", "inference": "Inference", "engine": "Per-video work and clusters",
+    "datasets": "Data catalog",
     "pipelines": "Pipelines", "pipeline_registry.py": "Environments", "context.py": "Environments",
 }  # fmt: skip
 
@@ -112,7 +114,7 @@ def _assigned(nodes: list[ast.stmt] | list[ast.AST]) -> dict[str, list[ast.expr]
 
 
 def _raises(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "InputError"
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS
 
 
 def _fields(call: ast.Call) -> dict[str, ast.expr]:

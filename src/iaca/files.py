@@ -13,7 +13,10 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-LEFTOVER = ".tmp-"
+from iaca.storage import LEFTOVER, clear_place, make_folder, telling_storage
+
+__all__ = ["LEFTOVER", "remove", "replacing", "write_text"]
+
 _OWNED = re.compile(rf"{re.escape(LEFTOVER)}(?P<process>\d+)-(?P<machine>[0-9a-f]{{6}})-[0-9a-f]{{8}}-")
 _ABANDONED_S = 86400.0
 """A temporary file that nobody has written to for so long (s) is nobody's, whichever machine it is from."""
@@ -31,18 +34,31 @@ def replacing(target: str | Path, folder: str | Path | None = None) -> Iterator[
         target: the file.
         folder: where the temporary file lies instead, on the same file system: the target's own folder, should that be
             missing, is then made only when the file is whole.
+
+    Raises:
+        StorageError: the disk is full or read-only.
+        InputError: a folder is in the place of the file, or a file in that of its folder.
     """
     target = Path(target)
     folder = target.parent if folder is None else Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    _tidy(folder.absolute())
+    make_folder(folder)
+    clear_place(target)
     partial = folder / f"{LEFTOVER}{os.getpid()}-{_machine()}-{secrets.token_hex(4)}-{target.name}"
     try:
-        yield partial
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.replace(target)
+        with telling_storage(target):
+            _tidy(folder.absolute())
+            yield partial
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(target)
     finally:
-        partial.unlink(missing_ok=True)
+        if partial.exists():  # on a read-only disk even the removal of what is not there is an error
+            partial.unlink()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is one: a folder in its place is its owner's."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,14 +91,19 @@ class FlacSamples:
         return np.asarray(samples, dtype=np.float32)
 
 
-def _flac(path: Path, rate: int, present: tuple[tuple[float, float], ...], count: int) -> soundfile.SoundFile:
-    file = soundfile.SoundFile(str(path), "w", rate, 1, subtype="PCM_16", format="FLAC")
-    file.comment = json.dumps({"present": present, "samples": count})
-    if not count:  # libsndfile can't read back a FLAC without samples: write one, which the tag does not count
-        file.write(np.zeros(1, dtype=np.float32))
-    return file
+@contextmanager
+def _flac(path: Path, rate: int, present: tuple[tuple[float, float], ...], count: int) -> Iterator[soundfile.SoundFile]:
+    with soundfile.SoundFile(str(path), "w", rate, 1, subtype="PCM_16", format="FLAC") as file:
+        file.comment = json.dumps({"present": present, "samples": count})
+        if not count:  # libsndfile can't read back a FLAC without samples: write one, which the tag does not count
+            file.write(np.zeros(1, dtype=np.float32))
+        yield file
+    try:  # libsndfile says nothing of an end that found no room on a full disk
+        FlacSamples(path, count)[max(count - 1, 0) : count]
+    except InputError as error:
+        raise OSError(errno.EIO, "the end of the sound was not written", str(path)) from error
 
 
 def _unreadable(path: str | Path) -> InputError:
     problem = "is no mono sound file with the tag that says where sound is present."
-    return InputError(problem, file=path, remedy="delete it and run the preprocessing pipeline again")
+    return InputError(problem, file=path, remedy="run the preprocessing pipeline again: it is made anew")

@@ -45,10 +45,15 @@ def run_fingerprint(fusion: FusionConfig, config: TrainingConfig, *data: str) ->
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes beside its target and renames. Lightning writes to the system's folder for temporary files and moves from
-    there, which on another file system is a copy that a kill leaves half-done; what it leaves there, nobody removes."""
+    there, which on another file system is a copy that a kill or a full disk leaves half-done, under the name of a whole
+    one; what it leaves there, nobody removes."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Save a checkpoint, whole or not at all."""
+        """Save a checkpoint, whole or not at all.
+
+        Raises:
+            StorageError: the disk is full or read-only.
+        """
         with replacing(path) as partial:
             torch.save(checkpoint, partial)
 
@@ -82,7 +87,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def clear(folder: Path) -> None:
-    """Remove our checkpoints, and the folder if nothing else is in it."""
+    """Remove our checkpoints, whole and half ones, and the folder if nothing else is in it."""
     for path in (folder / LAST, folder / BEST, *folder.glob(f"{LEFTOVER}*")):
         path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
@@ -90,12 +95,16 @@ def clear(folder: Path) -> None:
 
 
 def _belongs(last: Path, folder: Path, fingerprint: str) -> bool:
-    try:
-        checkpoint = read(last) if is_zipfile(last) else None
-    except (RuntimeError, UnpicklingError, LookupError, TypeError, ValueError, AttributeError, EOFError) as error:
-        LOGGER.warning("%s cannot be read (%s)", last, type(error).__name__)  # torn bytes break a reader anywhere
+    newest, best = _if_whole(last), _if_whole(folder / BEST)  # a torn best one would be found only in the end
+    if newest is None or best is None or newest.get("fingerprint") != fingerprint:
         return False
-    if checkpoint is None or checkpoint.get("fingerprint") != fingerprint or not (folder / BEST).exists():
-        return False
-    folders = {state.get("dirpath") for state in checkpoint["callbacks"].values()}
+    folders = {state.get("dirpath") for state in newest["callbacks"].values()}
     return str(folder.resolve()) in folders  # in a folder that was moved, Lightning would forget the best score
+
+
+def _if_whole(path: Path) -> dict[str, Any] | None:
+    try:
+        return read(path) if is_zipfile(path) else None
+    except (RuntimeError, UnpicklingError, LookupError, TypeError, ValueError, AttributeError, EOFError) as error:
+        LOGGER.warning("%s cannot be read (%s)", path, type(error).__name__)  # torn bytes break a reader anywhere
+        return None
