@@ -32,7 +32,7 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
             reason = timelines.failures.get(clip, "its timeline is missing")
             problems.append(failure(clip, reason, root, row["media"]))
             continue
-        facts = read_timeline_facts(timelines[clip])
+        facts = read_timeline_facts(timelines.whole(clip))
         for what, remedy in facts.get("notes", ()):
             problems.append(problem(clip, row["annotation"], what, remedy, effect=NOTED))
         wrong = length_problem(facts["frames"], facts["annotation_rows"])

@@ -43,7 +43,7 @@ class ClipFiles(AbstractDataset[dict[str, Task], ClipPaths]):
         self.metadata = metadata
 
     def load(self) -> ClipPaths:
-        """Clip -> file, in the order of names, for every clip whose file is whole; failures beside them."""
+        """Clip -> file, in the order of names, for every clip that was finished; failures beside them."""
         if not self._exists():
             raise DatasetError(f"{self._path} has not been made yet: run the pipeline that writes it first")
         return results(self._path, self._suffix)
@@ -55,7 +55,7 @@ class ClipFiles(AbstractDataset[dict[str, Task], ClipPaths]):
     def preview(self, nrows: int = 20) -> TablePreview:
         """What kedro-viz shows: how many files of what size, the first of them, and every failure before them."""
         paths = self.load()
-        sizes = {item: path.stat().st_size for item, path in paths.items()}
+        sizes = {item: path.stat().st_size for item, path in paths.items() if path.is_file()}
         whole = [(item, f"{size / 1024:.0f} KiB", "") for item, size in sizes.items()]
         failed = [(item, "failed", reason) for item, reason in paths.failures.items()]
         counts = f"clip ({len(whole)} whole, {len(failed)} failed)"
@@ -76,4 +76,5 @@ class FaceFiles(ClipFiles):
         """One row per clip, faces from its beginning to its end."""
         from iaca.faces.sheet import contact_sheet  # brings OpenCV
 
-        return ImagePreview(base64.b64encode(contact_sheet(list(self.load().values())[:nrows])).decode())
+        paths = [path for path in self.load().values() if path.is_file()]
+        return ImagePreview(base64.b64encode(contact_sheet(paths[:nrows])).decode())

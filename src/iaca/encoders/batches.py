@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from iaca.errors import InputError
 from iaca.faces import decode_face
 
 T = TypeVar("T")
@@ -88,4 +89,15 @@ def nearest_faces(with_face: NDArray[np.intp], steps: NDArray[np.intp], offsets:
 def _load(jpegs: Jpegs, with_face: NDArray[np.intp], steps: NDArray[np.intp], reach: int) -> FaceBatch:
     first, last = np.searchsorted(with_face, [steps[0] - reach, steps[-1] + reach + 1])
     frames = with_face[first:last]
-    return FaceBatch(steps, frames, np.stack([decode_face(jpegs[int(frame)]) for frame in frames]))
+    return FaceBatch(steps, frames, np.stack([_face(jpegs, int(frame)) for frame in frames]))
+
+
+def _face(jpegs: Jpegs, frame: int) -> NDArray[np.uint8]:
+    """The image of a frame; of `FaceImages` the file is named where it holds none."""
+    try:
+        return decode_face(jpegs[frame])
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        remedy = "run the preprocessing pipeline again: it is made anew"
+        raise InputError(f"frame {frame}: {error}", getattr(jpegs, "path", None), remedy=remedy) from error

@@ -86,5 +86,5 @@ def _read(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, A
             return header, {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise InputError(
-            f"not a whole embedding file ({error})", path, remedy="delete it and run the embedding pipeline again"
+            f"not a whole embedding file ({error})", path, remedy="run the embedding pipeline again: it is made anew"
         ) from error

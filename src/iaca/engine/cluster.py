@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def anywhere(task: Task) -> Task:
         return {name: value.absolute() if isinstance(value, Path) else value for name, value in values.items()}
 
     inputs = tuple(path.absolute() for path in task.inputs)
-    return Task(task.function, inputs, absolute(task.parameters), absolute(task.settings), task.version)
+    return replace(task, inputs=inputs, parameters=absolute(task.parameters), settings=absolute(task.settings))
 
 
 def _problem(found: Any, threads: int) -> tuple[str, str] | None:

@@ -18,10 +18,25 @@ _KIND = "sha256"
 
 def digest(path: Path) -> str:
     """SHA-256 of a file's content; of a folder, over names, sizes and times of its files."""
-    facts = path.stat()
-    if stat.S_ISDIR(facts.st_mode):
+    now = path.stat()
+    if stat.S_ISDIR(now.st_mode):
         return _of_folder(path)
-    return _of_file(path.absolute(), facts.st_size, f"{facts.st_ino} {facts.st_mtime_ns} {facts.st_ctime_ns}")
+    return _of_file(path.absolute(), now.st_size, _times(now))
+
+
+def facts(path: Path) -> str:
+    """What differs once a file has changed, without reading it: size, times, inode; of a folder, as its digest."""
+    now = path.stat()
+    return _of_folder(path) if stat.S_ISDIR(now.st_mode) else f"{now.st_size} {_times(now)}"
+
+
+def content(path: Path) -> str:
+    """SHA-256 of a file's content, read now: of one that has just been written, whose digest nobody can know yet."""
+    return _read(path)
+
+
+def _times(facts: os.stat_result) -> str:
+    return f"{facts.st_ino} {facts.st_mtime_ns} {facts.st_ctime_ns}"
 
 
 @cache

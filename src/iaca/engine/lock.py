@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from iaca.errors import InputError
+from iaca.storage import telling_storage
 
 log = logging.getLogger(__name__)
 NAME = ".lock"
@@ -22,23 +23,31 @@ UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[str]:
+def locked(folder: Path, name: str = NAME, held: Path | None = None) -> Iterator[str]:
     """Hold a folder for one run; the value names that run, for `still_ours`.
+
+    Args:
+        folder: where the lock's file lies, and what it holds unless `held` says otherwise.
+        name: of the lock's file.
+        held: something elsewhere that is held by it, named in errors.
 
     An advisory lock on a file: the kernel lets go of it when its process ends, however that ends, so that no killed
     run ever blocks the next one. The file itself is removed at the end, and is no part of the results.
 
     Raises:
-        InputError: another run holds the folder; it is named by process and host.
+        StorageError: the disk is full or read-only.
+        InputError: another run holds it; that run is named by process and host.
     """
-    descriptor = _acquire(folder)
+    path, held = folder / name, held or folder
+    descriptor = _acquire(path, held)
     token = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "run": secrets.token_hex(8)})
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, token.encode(), 0)
+        with telling_storage(path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, token.encode(), 0)
         yield token
     finally:
-        (folder / NAME).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
@@ -52,19 +61,19 @@ def still_ours(folder: Path, token: str) -> bool:
     return held in ("", token)
 
 
-def _acquire(folder: Path) -> int:
-    path = folder / NAME
+def _acquire(path: Path, held: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        with telling_storage(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise _occupied(folder) from None
+            raise _occupied(path, held) from None
         except OSError as error:
             if error.errno not in UNSUPPORTED:
                 raise
-            log.warning("%s: this file system has no locks: see to it that no second run works here", folder)
+            log.warning("%s: this file system has no locks: see to it that no second run works here", held)
             return descriptor
         if _is_file_at(descriptor, path):
             return descriptor
@@ -78,12 +87,12 @@ def _is_file_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _occupied(folder: Path) -> InputError:
-    held = _read(folder / NAME)
-    owner = json.loads(held) if held else {"pid": "unknown", "host": "unknown"}
+def _occupied(path: Path, held: Path) -> InputError:
+    said = _read(path)
+    owner = json.loads(said) if said else {"pid": "unknown", "host": "unknown"}
     return InputError(
         f"another run is at work here: process {owner['pid']} on {owner['host']}",
-        folder,
+        held,
         remedy="wait until it is done, or end that process; what it has finished is kept",
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 import iaca
 from iaca.engine.lock import NAME
 from iaca.engine.task import Task
-from iaca.engine.worker import ONE_THREAD
+from iaca.engine.worker import ONE_THREAD, Written
 from iaca.errors import InputError
 
 
@@ -29,7 +29,7 @@ def look_around(folder: str, run: str) -> dict[str, Any]:
     }
 
 
-def work_remotely(work: Callable[[Task, Path, str], None], task: Task, final: Path, run: str, code: str) -> None:
+def work_remotely(work: Callable[[Task, Path, str], Written], task: Task, final: Path, run: str, code: str) -> Written:
     """Run a task as a worker process of the local pool would: on one numeric thread, to the same bytes.
 
     Raises:
@@ -42,7 +42,7 @@ def work_remotely(work: Callable[[Task, Path, str], None], task: Task, final: Pa
         remedy = "mount the project's file system there at the same path, and repeat the command"
         raise InputError(f"a worker on {socket.gethostname()} does not see this folder", final.parent, remedy=remedy)
     _one_thread()
-    work(task, final, run)
+    return work(task, final, run)
 
 
 @cache

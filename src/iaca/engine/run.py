@@ -5,30 +5,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from iaca.engine.digests import digest
 from iaca.engine.executors import ExecutorConfig
 from iaca.engine.lock import locked
-from iaca.engine.manifest import UNFINISHED, Manifest, write_failures
-from iaca.engine.pool import Pool
+from iaca.engine.manifest import UNFINISHED, Entry, Manifest, write_failures
+from iaca.engine.pool import Outcome, Pool
 from iaca.engine.progress import progress
+from iaca.engine.report import Report, judge
+from iaca.engine.snapshot import Snapshot
 from iaca.engine.task import Task
-from iaca.errors import InputError
-from iaca.files import LEFTOVER
+from iaca.errors import InputError, StorageError
+from iaca.files import LEFTOVER, remove
+from iaca.storage import make_folder, telling_storage
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Report:
-    """What a run did: items made, kept as they were, pruned, and failed with their reason."""
-
-    made: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    pruned: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 def run_tasks(
@@ -41,19 +33,21 @@ def run_tasks(
 ) -> Report:
     """Bring `folder/<item><suffix>` up to date for every task.
 
-    An item whose fingerprint stands in the manifest and whose file exists is kept. The others run on the executor,
-    each written to a temporary name and renamed. A task that raises loses its own item alone; so does one whose
-    worker process dies. With `prune`, files of items that left the mapping go: only files the manifest names, never
-    another's. Without `bar` no progress is shown: for tasks that show their own.
+    An item is kept whose fingerprint stands in the manifest, and whose files have the content that was noted there when
+    they were written. The others run on the executor, each written to a temporary name and renamed. A task that raises
+    loses its own item alone; so does one whose worker process dies, that lacks memory, or whose inputs change while it
+    reads them. With `prune`, files of items that left the mapping go: only files the manifest names, never another's.
+    Without `bar` no progress is shown: for tasks that show their own.
 
     Raises:
+        StorageError: the disk takes nothing more. No item is blamed for that, and what is finished is kept.
         InputError: more than `config.tolerated_failures` of the items failed, or all of them; or another run is at
             work in the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with locked(folder) as run:
         report = _bring_up_to_date(tasks, folder, suffix, config, prune, bar, run)
-    _judge(report, folder, len(tasks), config)
+    judge(report, folder, len(tasks), config.tolerated_failures)
     return report
 
 
@@ -68,42 +62,40 @@ def _bring_up_to_date(
 ) -> Report:
     started = time.monotonic()
     manifest, report = Manifest(folder), Report()
-    fingerprints = _fingerprints(tasks, report)
-    (folder / UNFINISHED).touch()
+    known = _snapshots(tasks, folder, report)
+    with telling_storage(folder / UNFINISHED):
+        (folder / UNFINISHED).touch()
     _sweep(folder, manifest, tasks, suffix, prune, report)
-    manifest.compact()
     stale = {}
-    for item, fingerprint in fingerprints.items():
-        if manifest.items.get(item) == fingerprint and (folder / f"{item}{suffix}").exists():
+    for item, snapshot in known.items():
+        if _up_to_date(item, snapshot.fingerprint, manifest, folder, suffix):
             report.kept.append(item)
         else:
-            stale[item] = tasks[item]
-    finished = Pool(stale, folder, suffix, config, run).outcomes()
-    for item, reason in progress(finished, folder.name, len(stale)) if bar else finished:
-        if reason is None:
-            manifest.record(item, fingerprints[item])
-            report.made.append(item)
-        else:
-            report.failed[item] = reason
-            log.warning("%s: %s failed: %s", folder.name, item, reason)
-    for item in report.failed:
-        manifest.items.pop(item, None)
-        (folder / f"{item}{suffix}").unlink(missing_ok=True)  # made from inputs that are gone: no longer true
+            stale[item] = snapshot.task
     manifest.compact()
-    write_failures(folder, report.failed)
-    (folder / UNFINISHED).unlink(missing_ok=True)
+    finished = Pool(stale, folder, suffix, config, run).outcomes()
+    for outcome in progress(finished, folder.name, len(stale)) if bar else finished:
+        _note(outcome, known[outcome.item], folder, manifest, report)
+    if report.halted is None:
+        for item in report.failed:
+            manifest.items.pop(item, None)
+            remove(folder / f"{item}{suffix}")  # made from inputs that are gone: no longer true
+        manifest.compact()
+        write_failures(folder, report.failed)
+        (folder / UNFINISHED).unlink(missing_ok=True)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _fingerprints(tasks: Mapping[str, Task], report: Report) -> dict[str, str]:
-    fingerprints = {}
+def _snapshots(tasks: Mapping[str, Task], folder: Path, report: Report) -> dict[str, Snapshot]:
+    """Of every task whose inputs can be read; an input that vanished or was damaged costs its own item only."""
+    taken = {}
     for item, task in tasks.items():
         try:
-            fingerprints[item] = task.fingerprint()
-        except OSError as error:  # an input that vanished or may not be read costs its own item only
-            report.failed[item] = f"an input can't be read: {error}"
-    return fingerprints
+            taken[item] = Snapshot.take(task)
+        except InputError as error:
+            _fail(item, error, folder, report)
+    return taken
 
 
 def _sweep(
@@ -111,25 +103,49 @@ def _sweep(
 ) -> None:
     """Remove what a killed run left half-written and, with `prune`, what no longer belongs."""
     for leftover in folder.glob(f"{LEFTOVER}*"):
-        leftover.unlink(missing_ok=True)
+        remove(leftover)
     for item in [item for item in manifest.items if prune and item not in tasks]:
-        (folder / f"{item}{suffix}").unlink(missing_ok=True)
-        del manifest.items[item]
+        for name in manifest.items.pop(item).files or [f"{item}{suffix}"]:
+            remove(folder / name)
         report.pruned.append(item)
 
 
-def _judge(report: Report, folder: Path, total: int, config: ExecutorConfig) -> None:
-    made, seconds = len(report.made), report.seconds
-    rate = f", {made / seconds:.1f} a second" if made and seconds else ""
-    log.info(
-        "%s: %d made, %d up to date, %d pruned, %d failed in %.1f s%s",
-        folder.name, made, len(report.kept), len(report.pruned), len(report.failed), seconds, rate,
-    )  # fmt: skip
-    failed = len(report.failed)
-    if total and (failed == total or failed > config.tolerated_failures * total):
-        first, reason = next(iter(sorted(report.failed.items())))
-        raise InputError(
-            f"{failed} of {total} items failed; the first is {first}: {reason}",
-            folder / "failures.csv",
-            remedy="mend or remove what the table names, or raise `tolerated_failures`; what succeeded is kept",
-        )
+def _up_to_date(item: str, fingerprint: str, manifest: Manifest, folder: Path, suffix: str) -> bool:
+    """Whether the files of an item are those of this fingerprint, and as they were written.
+
+    A file of a journal without digests is taken as it is if it is not empty, and held to its content from now on: hours
+    of work are not thrown away for a new column.
+    """
+    entry, result = manifest.items.get(item), folder / f"{item}{suffix}"
+    if entry is None or entry.fingerprint != fingerprint:
+        return False
+    if entry.files is None:
+        adopted = result.is_file() and result.stat().st_size > 0
+        if adopted:
+            manifest.items[item] = Entry(fingerprint, {result.name: digest(result)})
+        return adopted
+    fault = entry.fault(folder)
+    if fault is not None:
+        log.warning("%s: %s: made again", folder.name, fault)
+    return fault is None and result.name in entry.files
+
+
+def _note(outcome: Outcome, inputs: Snapshot, folder: Path, manifest: Manifest, report: Report) -> None:
+    """Take an outcome into the manifest or among the failures; a disk that takes nothing more is nobody's failure."""
+    if isinstance(outcome.error, StorageError):
+        report.halted = outcome.error
+        return
+    if (error := inputs.change() or outcome.error) is not None:
+        _fail(outcome.item, error, folder, report)
+        return
+    try:
+        manifest.record(outcome.item, Entry(inputs.fingerprint, outcome.files))
+    except StorageError as error:  # the tasks that follow will meet it too, and end the run
+        report.halted = error
+    else:
+        report.made.append(outcome.item)
+
+
+def _fail(item: str, error: InputError, folder: Path, report: Report) -> None:
+    report.failed[item] = str(error)
+    log.warning("%s: %s failed: %s", folder.name, item, error)

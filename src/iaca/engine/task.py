@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from iaca.engine.digests import digest
+from iaca.engine.digests import digest, facts
+from iaca.engine.manifest import check_whole
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Task:
         parameters: keyword arguments that decide the result: plain values, dataclasses or pydantic models.
         settings: keyword arguments that do not, such as a folder for work in progress: no part of the fingerprint.
         version: raised by hand when the function's code changes what it computes.
+        beside: for a function that writes more than its output file: called with the path of that, it names the other
+            files, which lie in the same folder. A module-level function too.
     """
 
     function: Callable[..., None]
@@ -33,6 +36,7 @@ class Task:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: str = "1"
+    beside: Callable[[Path], Sequence[str]] | None = None
 
     def fingerprint(self) -> str:
         """SHA-256 over function name, version, parameters and what `inputs` says of the inputs."""
@@ -43,6 +47,19 @@ class Task:
             [digest(path) for path in self.inputs],
         ]
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+    def facts(self) -> list[str]:
+        """Sizes and times of the inputs: as long as these stay, so does what was read of them."""
+        return [facts(path) for path in self.inputs]
+
+    def check_inputs(self) -> None:
+        """Compare inputs that are results of earlier tasks with what was noted when they were written.
+
+        Raises:
+            InputError: one of them is gone, or has another content.
+        """
+        for path in self.inputs:
+            check_whole(path)
 
     def run(self, target: Path) -> None:
         """Do the work, writing to `target`."""

@@ -8,6 +8,8 @@ import threading
 from multiprocessing.connection import wait
 from pathlib import Path
 
+from iaca.engine.digests import content
+from iaca.engine.faults import plainly
 from iaca.engine.lock import still_ours
 from iaca.engine.task import Task
 from iaca.errors import InputError
@@ -20,6 +22,10 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
 }
+
+
+Written = dict[str, str]
+"""Name -> SHA-256 of the files that a task has written."""
 
 
 def prepare() -> None:
@@ -40,13 +46,28 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def work(task: Task, final: Path, run: str) -> None:
-    """Run a task into its file; the file appears whole or not at all.
+def work(task: Task, final: Path, run: str) -> Written:
+    """Run a task into its file; the file appears whole or not at all. Gives the digests of what was written.
 
     Raises:
-        InputError: the run that this task belongs to is over, and another one has taken the folder.
+        InputError: whatever went wrong, as its owner should read it; also when the run that this task belongs to is
+            over, and another one has taken the folder.
     """
+    try:
+        return _work(task, final, run)
+    except InputError as error:
+        told = plainly(task, error)
+        if told is error:
+            raise
+        raise told from error
+    except Exception as error:
+        raise plainly(task, error) from error
+
+
+def _work(task: Task, final: Path, run: str) -> Written:
     with replacing(final) as partial:
         task.run(partial)
         if not still_ours(final.parent, run):
             raise InputError("the run that asked for this is over", final, remedy="none is needed: a newer run is on")
+        beside = () if task.beside is None else task.beside(partial)
+        return {final.name: content(partial)} | {name: content(final.parent / name) for name in beside}

@@ -23,14 +23,14 @@ class FaceImages:
     Several threads may read from it. It is a context manager, and holds the file open until it ends.
 
     Args:
-        path: Parquet, as `write_faces` wrote it.
+        path: Parquet, as `write_faces` wrote it. It stays known as an attribute, for those who name it.
 
     Raises:
         InputError: no such file, or no table of faces; also from `[row]`, where the file is torn further on.
     """
 
     def __init__(self, path: str | Path):
-        self._path, self._lock = path, Lock()
+        self.path, self._lock = path, Lock()
         self._held: OrderedDict[int, Any] = OrderedDict()
         try:
             self._file = pq.ParquetFile(str(path))
@@ -66,5 +66,5 @@ class FaceImages:
         try:
             self._held[group] = self._file.read_row_group(group, columns=["jpeg"], use_threads=False).column("jpeg")
         except (OSError, pa.ArrowException, KeyError) as error:
-            raise not_faces(self._path) from error
+            raise not_faces(self.path) from error
         return self._held[group]

@@ -102,7 +102,9 @@ def iter_faces(path: str | Path, columns: Sequence[str] | None = None, rows: int
 
 def not_faces(path: str | Path) -> InputError:
     """The error of a file that is not what `write_faces` writes."""
-    return InputError("is no table of faces.", file=path, remedy="delete it and run the preprocessing pipeline again")
+    return InputError(
+        "is no table of faces.", file=path, remedy="run the preprocessing pipeline again: it is made anew"
+    )
 
 
 def _pieces(file: pq.ParquetFile, names: list[str], rows: int) -> Iterator[pd.DataFrame]:

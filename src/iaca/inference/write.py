@@ -60,6 +60,12 @@ def analyse_video(
     target.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def files_beside(summary: Path) -> list[str]:
+    """The other files of a video, as its summary names them."""
+    named: list[str] = json.loads(summary.read_text(encoding="utf-8"))[FILES]
+    return named
+
+
 def table_names(name: str, people: int, whom: People) -> list[str]:
     """File of each person's table."""
     if whom.people == "main":

@@ -30,7 +30,7 @@ def adapt_model(
 
     known = clips[clips["clip"].isin(list(embeddings))]
     read = (
-        (str(subject), clip, read_embedding(embeddings[clip]))
+        (str(subject), clip, read_embedding(embeddings.whole(clip)))
         for clip, subject in zip(known["clip"], known["subject"], strict=True)
     )
     model, scores = adapt(ZeroShot.read(NAMED["zero_shot"]), read, corpus_card, config)

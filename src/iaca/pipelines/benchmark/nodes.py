@@ -100,7 +100,7 @@ def compare_models(scores: ClipPaths, benchmark: BenchmarkConfig) -> tuple[pd.Da
     from iaca.evaluation.benchmark.collect import gates_of_runs, read_runs, results_table
     from iaca.evaluation.benchmark.summary import gate_summary, summarise
 
-    runs = read_runs(scores, benchmark)
+    runs = read_runs({run: scores.whole(run) for run in scores}, benchmark)
     summary = summarise(runs, benchmark.main, benchmark.replicates)
     return results_table(runs), summary, gate_summary(gates_of_runs(runs))
 

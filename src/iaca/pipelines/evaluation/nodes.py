@@ -28,7 +28,7 @@ def predict_partitions(
     clips = training_index.loc[training_index["partition"].isin(config.partitions), "clip"]
     tables = []
     for clip in clips:
-        embedding = read_embedding(embeddings[clip])
+        embedding = read_embedding(embeddings.whole(clip))
         prediction = predict_clip(built, embedding)
         tables.append(prediction_table(clip, embedding, prediction, built.model.gate_labels))
     return pd.concat(tables, ignore_index=True)
@@ -41,8 +41,8 @@ def predict_baselines(
     from iaca.training import load_model
 
     return {
-        run: predict_partitions(load_model(path), embeddings, training_index, config)
-        for run, path in training_runs.items()
+        run: predict_partitions(load_model(training_runs.whole(run)), embeddings, training_index, config)
+        for run in training_runs
         if run != MAIN
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from iaca.engine import ClipPaths, Task
+from iaca.errors import InputError
 from iaca.faces.config import FaceConfig
 from iaca.inference.config import InferenceConfig
 from iaca.inference.models import NAMED, find_models
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 def plan_inference(config: InferenceConfig, faces: FaceConfig, models: list[Path]) -> dict[str, Task]:
     """One task per video of the input, with the models that the parameters name, or else the zero-shot model."""
     from iaca.inference.find import find_videos
-    from iaca.inference.write import VERSION, analyse_video
+    from iaca.inference.write import VERSION, analyse_video, files_beside
 
     output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
     if set(chosen) & set(NAMED.values()):
@@ -32,6 +33,7 @@ def plan_inference(config: InferenceConfig, faces: FaceConfig, models: list[Path
             {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},
             settings={"folder": output},
             version=VERSION,
+            beside=files_beside,
         )
         for name, video in find_videos(config.input, output).items()
     }
@@ -41,10 +43,20 @@ def summarise_inference(results: ClipPaths) -> pd.DataFrame:
     """One row per person of each video: frames, means, coverage and warnings; a failed video has its reason."""
     rows: list[dict[str, object]] = []
     for name, path in results.items():
-        summary = json.loads(path.read_text())
+        if not path.exists():  # an older one that its owner has removed
+            continue
+        try:
+            summary = json.loads(results.whole(name).read_text(encoding="utf-8"))
+        except InputError as error:  # of a video that this run was not asked for: all others have just been made
+            rows.append(_failed(name, str(error)))
+            continue
         rows += [_row(name, summary, person) for person in summary["people"]]
-    rows += [{"name": name, "frames": 0, "warnings": f"failed: {reason}"} for name, reason in results.failures.items()]
+    rows += [_failed(name, reason) for name, reason in results.failures.items()]
     return pd.DataFrame(rows)
+
+
+def _failed(name: str, reason: str) -> dict[str, object]:
+    return {"name": name, "frames": 0, "warnings": f"failed: {reason}"}
 
 
 def _row(name: str, summary: dict[str, Any], person: dict[str, Any]) -> dict[str, object]:

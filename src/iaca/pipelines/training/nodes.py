@@ -28,7 +28,7 @@ def index_steps(clips: pd.DataFrame, embeddings: ClipPaths) -> pd.DataFrame:
 
     rows = []
     for clip in clips[clips["clip"].isin(list(embeddings))].to_dict("records"):
-        embedding = read_embedding(embeddings[clip["clip"]])
+        embedding = read_embedding(embeddings.whole(clip["clip"]))
         rows.append(
             {
                 **{name: clip[name] for name in ("clip", "subject", "partition")},
@@ -54,7 +54,7 @@ def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.Dat
     import pyarrow.parquet as pq
 
     columns = ["frame", "valence", "arousal"]  # not by pandas: a frame for each of thousands of short clips takes long
-    tables = [pq.read_table(timelines[clip], columns=columns) for clip in training_index["clip"]]
+    tables = [pq.read_table(timelines.whole(clip), columns=columns) for clip in training_index["clip"]]
     labels: pd.DataFrame = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
     for name in ("clip", "partition"):
         labels[name] = training_index[name].repeat([len(table) for table in tables]).to_numpy()
@@ -95,6 +95,6 @@ def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, pd.DataFrame]
     from iaca.training import load_model
     from iaca.training.run import history_of
 
-    models = {run: load_model(path) for run, path in training_runs.items()}
+    models = {run: load_model(training_runs.whole(run)) for run in training_runs}
     histories = [history_of(model).assign(model=run) for run, model in models.items()]
     return models[MAIN], pd.concat(histories, ignore_index=True)

@@ -1,0 +1,54 @@
+"""A folder that can't be written to is told by its name; a corpus that can't be written to is all that is needed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kedro.io.core import DatasetError
+
+from affwild2_tree import annotate, crops, movie
+from iaca.audio.config import AudioConfig
+from iaca.datasets.atomic import JSONDataset
+from iaca.engine import ExecutorConfig, Task, results, run_tasks
+from iaca.errors import InputError, StorageError
+from iaca.faces.config import FaceConfig
+from iaca.pipelines.ingestion.nodes import describe_corpus, index_corpus, plan_timelines
+from iaca.pipelines.preprocessing.nodes import plan_audio, plan_faces
+
+SERIAL = ExecutorConfig(kind="serial")
+
+
+def test_a_read_only_folder_of_results_is_named_and_a_writable_one_is_all_it_takes(
+    tmp_path: Path, tasks: dict[str, Task], read_only: Callable[[Path], Path]
+) -> None:
+    out = tmp_path / "out"
+    run_tasks(dict(list(tasks.items())[:2]), out, ".txt", SERIAL)
+    read_only(tmp_path)
+    with pytest.raises(StorageError, match=rf"{out}: this folder can't be written to .*Remedy: mount it for writing"):
+        run_tasks(tasks, out, ".txt", SERIAL)
+    with pytest.raises(StorageError, match="can't be written to"):
+        run_tasks(tasks, tmp_path / "new", ".txt", SERIAL)
+    with pytest.raises(DatasetError, match="can't be written to"):
+        JSONDataset(filepath=str(out / "numbers.json")).save({"a": 1})
+
+
+def test_nothing_is_written_into_a_corpus(tmp_path: Path, read_only: Callable[[Path], Path]) -> None:
+    root = tmp_path / "corpus"
+    movie(root / "videos/video1.mp4")
+    annotate(root / "VA_Estimation_Challenge/Train_Set/video1.txt", 30)
+    crops(root / "cropped_aligned/video1", range(1, 31))
+    read_only(root)
+    index, problems = index_corpus(root)
+    run_tasks(plan_timelines(root, index, problems), tmp_path / "timelines", ".parquet", SERIAL)
+    timelines = results(tmp_path / "timelines", ".parquet")
+    clips, _, _ = describe_corpus(root, index, problems, timelines)
+    faces = plan_faces(root, clips, timelines, FaceConfig())
+    assert run_tasks(faces, tmp_path / "faces", ".parquet", SERIAL).made == ["video1"]
+    assert run_tasks(plan_audio(root, clips, AudioConfig()), tmp_path / "audio", ".flac", SERIAL).made == ["video1"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, tasks: dict[str, Task]) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match=r"out: a file is in the place of this folder Remedy: move that file"):
+        run_tasks(tasks, tmp_path / "out", ".txt", SERIAL)
+    assert (tmp_path / "out").read_text() == "a file"
