@@ -1,16 +1,21 @@
-"""Stock datasets that never leave a half-written file, and never write through a link into a DVC cache."""
+"""Stock datasets that never leave a half-written file, never write through a link into a DVC cache, and name the file
+and the remedy where one can't be read."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kedro.io.core import DatasetError
 from kedro_datasets.json import JSONDataset as StockJSON
 from kedro_datasets.pandas import CSVDataset as StockCSV
 from kedro_datasets.pandas import ParquetDataset as StockParquet
 from kedro_datasets.text import TextDataset as StockText
 
+from iaca.errors import InputError
 from iaca.files import replacing
 
 
@@ -22,6 +27,24 @@ def version_root(dataset: Any) -> Path | None:
     return Path(dataset._filepath) if dataset._version else None
 
 
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Whatever a library says of a file that it can't read comes with the file's name and what mends it.
+
+    Raises:
+        InputError: there is no such file, or it is not what was written.
+    """
+    try:
+        yield
+    except (DatasetError, InputError):
+        raise
+    except FileNotFoundError as error:
+        raise InputError("has not been made yet, or is gone", path, remedy="run the pipeline that writes it") from error
+    except Exception as error:
+        problem = f"is not what was written there ({type(error).__name__}: {error})"
+        raise InputError(problem, path, remedy="run the pipeline that writes it again: it is made anew") from error
+
+
 class Atomic:
     """Mixin before a versioned file dataset: it writes beside its target, then renames. Local paths only."""
 
@@ -29,6 +52,17 @@ class Atomic:
 
     def _get_save_path(self) -> PurePosixPath:
         return self._redirect or super()._get_save_path()  # type: ignore[misc]
+
+    def load(self) -> Any:
+        """Load through the stock class.
+
+        Raises:
+            InputError: there is no such file, or it is not what was written.
+            DatasetError: there is no such version.
+        """
+        stock_load = inspect.unwrap(super().load.__func__)  # type: ignore[misc]
+        with named(Path(super()._get_load_path())):  # type: ignore[misc]
+            return stock_load(self)
 
     def save(self, data: Any) -> None:
         """Save through the stock class to a temporary name, then rename it into place."""

@@ -10,8 +10,11 @@ from kedro.io.core import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 
+from iaca.datasets.atomic import named
 from iaca.evaluation.style import png
 from iaca.files import replacing
+
+SIGNATURE, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 class FigureDataset(AbstractDataset[Figure, bytes]):
@@ -22,8 +25,16 @@ class FigureDataset(AbstractDataset[Figure, bytes]):
         self.metadata = metadata
 
     def load(self) -> bytes:
-        """The PNG."""
-        return self._filepath.read_bytes()
+        """The PNG.
+
+        Raises:
+            InputError: there is no such file, or it is no whole PNG.
+        """
+        with named(self._filepath):
+            picture = self._filepath.read_bytes()
+            if not (picture.startswith(SIGNATURE) and picture.endswith(END)):
+                raise ValueError("no whole PNG")
+        return picture
 
     def save(self, data: Figure) -> None:
         """Draw and write, whole or not at all."""
