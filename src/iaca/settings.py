@@ -3,7 +3,9 @@
 from kedro.config import OmegaConfigLoader
 
 from iaca.context import ProjectContext
+from iaca.hooks import OneRunAtATime
 
+HOOKS = (OneRunAtATime(),)
 CONTEXT_CLASS = ProjectContext
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
