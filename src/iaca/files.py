@@ -20,6 +20,8 @@ __all__ = ["LEFTOVER", "remove", "replacing", "write_text"]
 _OWNED = re.compile(rf"{re.escape(LEFTOVER)}(?P<process>\d+)-(?P<machine>[0-9a-f]{{6}})-[0-9a-f]{{8}}-")
 _ABANDONED_S = 86400.0
 """A temporary file that nobody has written to for so long (s) is nobody's, whichever machine it is from."""
+_OWNER = len(f"{LEFTOVER}{2**22}-123456-12345678-")
+"""Longest beginning of a temporary name."""
 
 
 @contextmanager
@@ -61,10 +63,20 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def fits(folder: Path, name: str) -> bool:
+    """Whether a file of this name can be written by `replacing` into a folder that exists."""
+    return _OWNER + len(os.fsencode(name)) <= os.pathconf(folder, "PC_NAME_MAX")
+
+
+def printable(text: str) -> str:
+    r"""The text with `\xff` and the like for what is no text: a file name can hold any bytes."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a small text file so that a reader sees the old or the new one, never a half."""
+    """Write a small text file (UTF-8) so that a reader sees the old or the new one, never a half."""
     with replacing(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
 
 
 @cache

@@ -11,7 +11,7 @@ from iaca.corpora.affwild2 import index_affwild2, inspect_annotation, split_clip
 from iaca.corpora.index import NOTED, OPEN, CorpusIndex
 from iaca.corpora.summary import partition_summary
 from iaca.corpora.timeline import length_problem
-from iaca.media import MediaInfo
+from iaca.media import MediaInfo, MediaLimits
 from shared import SHARED, needs_shared
 
 NAMES = SHARED / "reference/affwild2_names"
@@ -58,7 +58,7 @@ def checked(tree: Path) -> CorpusIndex:
     known.index = pd.Index([split_clip(clip)[0] for clip in known.index])
     known = known[~known.index.duplicated()]
 
-    def declared(path: Path, decoding: bool = True) -> MediaInfo:
+    def declared(path: Path, decoding: bool = True, limits: MediaLimits | None = None) -> MediaInfo:
         assert not decoding
         frames, rate = int(known.loc[path.stem, "frames"]), float(known.loc[path.stem, "rate"])
         return MediaInfo(path, frames / rate, True, True, 0, 0, 0, rate, frames, "h264", "aac", 44100, 2, 0.0, 0.0)

@@ -16,7 +16,7 @@ from iaca.engine import ClipPaths, ExecutorConfig, Task, run_tasks
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, decode_face, extract_faces_file, read_faces
 from iaca.faces.crops import collect_crops
-from iaca.media import extract_audio
+from iaca.media import MediaLimits, extract_audio
 from iaca.pipelines.preprocessing.nodes import plan_faces
 
 SERIAL = ExecutorConfig(kind="serial", tolerated_failures=0.9)
@@ -108,16 +108,16 @@ def test_the_parameter_chooses_where_faces_come_from(
     corpus: Path, timelines: ClipPaths, source: str, taken: set[str]
 ) -> None:
     clips = index_affwild2(corpus).clips
-    tasks = plan_faces(corpus, clips, timelines, FaceConfig(source=source))  # type: ignore[arg-type]
+    tasks = plan_faces(corpus, clips, timelines, FaceConfig(source=source), MediaLimits())  # type: ignore[arg-type]
     assert {clip for clip, task in tasks.items() if task.function is collect_crops} == taken
     found = {clip: task for clip, task in tasks.items() if task.function is extract_faces_file}
     assert len(tasks) == len(clips) == len(found) + len(taken)
-    again = plan_faces(corpus, clips, timelines, FaceConfig(source="detect"))
+    again = plan_faces(corpus, clips, timelines, FaceConfig(source="detect"), MediaLimits())
     assert all(again[clip].fingerprint() == task.fingerprint() for clip, task in found.items())
 
 
 def test_with_crops_alone_a_clip_without_any_fails_by_name(corpus: Path, timelines: ClipPaths, tmp_path: Path) -> None:
-    tasks = plan_faces(corpus, index_affwild2(corpus).clips, timelines, FaceConfig(source="crops"))
+    tasks = plan_faces(corpus, index_affwild2(corpus).clips, timelines, FaceConfig(source="crops"), MediaLimits())
     report = run_tasks(tasks, tmp_path, ".parquet", SERIAL)
     assert set(report.failed) == {"4-30-64x48", "video6"}
     assert "cropped_aligned*/video6" in report.failed["video6"]

@@ -10,7 +10,7 @@ import pytest
 from make_media import TICK, grey, make, steady, tone
 
 from iaca.errors import InputError
-from iaca.media import frame_times, probe, read_frames
+from iaca.media import MediaLimits, frame_times, probe, read_frames
 from iaca.media.video import TICK_S, FrameClock
 from shared import SHARED, needs_shared
 
@@ -112,7 +112,11 @@ def test_a_colon_in_the_name_is_no_protocol(tmp_path):
 
 def clock_of(start_time: int = 0) -> FrameClock:
     video = SimpleNamespace(average_rate=25, guessed_rate=25, start_time=start_time, time_base=TICK)
-    return FrameClock(SimpleNamespace(video=video, origin=0, start_s=lambda stream: start_time * float(TICK)))
+    return FrameClock(
+        SimpleNamespace(
+            video=video, origin=0, start_s=lambda stream: start_time * float(TICK), limits=MediaLimits(), path="v.mp4"
+        )
+    )
 
 
 def times_of(clock: FrameClock, seconds: list[float | None]) -> list[float]:

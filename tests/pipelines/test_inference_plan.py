@@ -4,6 +4,7 @@ from pathlib import Path
 
 from iaca.faces import FaceConfig
 from iaca.inference.config import InferenceConfig
+from iaca.media import MediaLimits
 from iaca.pipelines.inference.nodes import plan_inference
 
 
@@ -13,7 +14,8 @@ def test_models_of_the_parameters_come_before_the_one_trained_last_and_change_th
     config = InferenceConfig(input=str(tmp_path / "*.mp4"), output=str(tmp_path / "out"))
     listed = config.model_copy(update={"model": (str(tmp_path / "one"), str(tmp_path / "two"))})
     everyone = config.model_copy(update={"people": "all"})
-    tasks = [plan_inference(c, FaceConfig(), [tmp_path / "last"])["-a b"] for c in (config, listed, everyone)]
+    last, limits = [tmp_path / "last"], MediaLimits()
+    tasks = [plan_inference(c, FaceConfig(), last, limits)["-a b"] for c in (config, listed, everyone)]
     assert tasks[0].inputs == (tmp_path / "-a b.mp4", tmp_path / "last")
     assert tasks[1].inputs == (tmp_path / "-a b.mp4", tmp_path / "one", tmp_path / "two")
     assert len({task.fingerprint() for task in tasks}) == 3

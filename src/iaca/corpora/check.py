@@ -26,13 +26,13 @@ from iaca.corpora.index import (
 from iaca.corpora.timeline import length_problem
 from iaca.engine.remembered import Remembered
 from iaca.errors import InputError
-from iaca.media import MediaInfo, probe
+from iaca.media import MediaInfo, MediaLimits, probe
 
 VERSION = "1"  # of what is remembered: raised when a reader of annotations or of containers learns something else
 SHOWN = 10  # faulty rows of one file that are told one by one
 
 
-def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect) -> CorpusIndex:
+def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect, limits: MediaLimits | None = None) -> CorpusIndex:
     """The clips that can be worked on, with what is declared of them, and everything that is wrong.
 
     A clip whose video can't be opened, or whose annotation has a faulty row, is left out: labels are never guessed.
@@ -41,13 +41,14 @@ def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect) -> CorpusInde
         root: of the corpus.
         index: its clips, and what was wrong with names and folders.
         inspect: reads an annotation file of this corpus's format.
+        limits: what a video may hold; None for the usual ones.
 
     Returns:
         Clips with `frames`, `annotated`, `last_s` and `has_audio` beside the columns of the index; and the problems.
     """
     usable, problems = [], list(index.problems)
     for row in index.clips.to_dict("records"):
-        found, facts = _check_clip(root, {str(name): str(value) for name, value in row.items()}, inspect)
+        found, facts = _check_clip(root, {str(name): str(value) for name, value in row.items()}, inspect, limits)
         problems += found
         if not any(p["effect"] == LEFT_OUT for p in found):
             usable.append({str(name): value for name, value in row.items()} | facts)
@@ -59,10 +60,12 @@ def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect) -> CorpusInde
     return CorpusIndex(clips, problems)
 
 
-def _check_clip(root: Path, row: dict[str, str], inspect: Inspect) -> tuple[list[Problem], dict[str, object]]:
+def _check_clip(
+    root: Path, row: dict[str, str], inspect: Inspect, limits: MediaLimits | None
+) -> tuple[list[Problem], dict[str, object]]:
     clip, media, annotation = row["clip"], row["media"], row["annotation"]
     try:
-        info = _declared(root / media)
+        info = _declared(root / media, limits)
     except InputError as error:
         return [fault_problem(clip, media, error)], {}
     problems = _media_problems(clip, media, info)
@@ -91,18 +94,21 @@ def _length_problems(clip: str, annotation: str, declared: int | None, facts: An
     return [problem(clip, annotation, wrong.replace("decoded", "declared"), remedy, effect=OPEN)] if wrong else []
 
 
-def _declared(path: Path) -> MediaInfo:
+def _declared(path: Path, limits: MediaLimits | None) -> MediaInfo:
     if path.is_file() and not path.stat().st_size:
         raise InputError("the file is empty", path, remedy="copy it again, or remove it")
-    known = Remembered(f"declared by a container, {VERSION}", path)
+    limits = limits or MediaLimits()
+    known = Remembered(f"declared by a container, {VERSION}, {limits.model_dump_json()}", path)
     if (told := known.recall()) is not None:
         return MediaInfo(path, **json.loads(told))
-    info = probe(path, decoding=False)
+    info = probe(path, decoding=False, limits=limits)
     known.keep(json.dumps({name: value for name, value in asdict(info).items() if name != "path"}))
     return info
 
 
 def _inspected(path: Path, inspect: Inspect) -> AnnotationFacts:
+    if not path.is_file():  # a pipe would wait for somebody who writes to it
+        return AnnotationFacts(faults=(InputError("is no file", path, remedy="put a table there, or remove it"),))
     known = Remembered(f"{inspect.__module__}.{inspect.__qualname__}, {VERSION}", path)
     if (told := known.recall()) is not None:
         return AnnotationFacts(**json.loads(told))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from iaca.errors import InputError
+from iaca.files import printable
 
 PARTITIONS = ("train", "validation", "test")
 SUBJECT_FILE = "subjects.csv"
@@ -63,7 +64,14 @@ def problem(
     clip: str, file: str | Path, what: str, remedy: str, row: int | None = None, effect: str = LEFT_OUT
 ) -> Problem:
     """One row of the problems table. `file` is relative to the corpus's root; `effect` is one of `EFFECTS`."""
-    return {"clip": clip, "file": str(file), "row": row, "problem": what, "effect": effect, "remedy": remedy}
+    return {
+        "clip": printable(clip),
+        "file": printable(str(file)),
+        "row": row,
+        "problem": what,
+        "effect": effect,
+        "remedy": remedy,
+    }
 
 
 def problem_table(problems: list[Problem]) -> pd.DataFrame:
@@ -127,10 +135,16 @@ def read_subjects(root: Path) -> dict[str, tuple[str, int]]:
 
 
 def unique_files(root: Path, files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
-    """Name without suffix -> file. Nobody can say which of two of one name is meant: none of them is used."""
+    """Name without suffix -> file. Nobody can say which of two of one name is meant: none of them is used, nor one
+    whose name is no text, which no table could hold."""
     found: dict[str, list[Path]] = {}
     for path in sorted(files):
-        found.setdefault(path.stem, []).append(path)
+        place = str(path.relative_to(root))
+        if printable(place) == place:
+            found.setdefault(path.stem, []).append(path)
+        else:
+            what = "the name is no UTF-8"
+            problems.append(problem(path.stem, place, what, "rename the file or its folder"))
     for name, paths in found.items():
         for path, other in zip(paths, [*paths[1:], paths[0]], strict=True):
             if path != other:

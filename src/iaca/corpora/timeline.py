@@ -14,21 +14,23 @@ from numpy.typing import NDArray
 
 from iaca.errors import InputError
 from iaca.evaluation.annotations import read_annotation
-from iaca.media import frame_times, probe
+from iaca.media import MediaLimits, frame_times, probe
 
 TOLERANCE = 2  # annotation files are often a line or two longer or shorter than their video
 VERSION = "3"
 
 
-def build_timeline(media: Path, annotation: Path | None = None, *, target: Path) -> None:
+def build_timeline(
+    media: Path, annotation: Path | None = None, *, target: Path, limits: MediaLimits | None = None
+) -> None:
     """The engine's task: decode a video for its frame times, lay the annotation beside them, write Parquet.
 
     Row i of the annotation belongs to decoded frame i. What the table holds: see `write_timeline`.
 
     Raises:
-        InputError: nothing decodes, or the annotation is unreadable.
+        InputError: nothing decodes, the video is beyond a limit, or the annotation is unreadable.
     """
-    times, facts = decode_clock(media)
+    times, facts = decode_clock(media, limits)
     labels = np.full((len(times), 2), np.nan, np.float32)
     rows = None
     if annotation is not None:
@@ -39,16 +41,16 @@ def build_timeline(media: Path, annotation: Path | None = None, *, target: Path)
     write_timeline(target, times, labels, facts | {"annotation_rows": rows})
 
 
-def decode_clock(media: Path) -> tuple[NDArray[np.float64], dict[str, object]]:
+def decode_clock(media: Path, limits: MediaLimits | None = None) -> tuple[NDArray[np.float64], dict[str, object]]:
     """Times (n,) of all frames that decode (s), and what the file says about itself.
 
     Raises:
-        InputError: there is no video, or nothing of it decodes.
+        InputError: there is no video, nothing of it decodes, or it is beyond a limit.
     """
-    facts = asdict(probe(media))
+    facts = asdict(probe(media, limits=limits))
     if not facts["has_video"]:
         raise InputError("there is no video stream", media, remedy="remove the file from the corpus")
-    return frame_times(media), _facts(facts)
+    return frame_times(media, limits), _facts(facts)
 
 
 def write_timeline(

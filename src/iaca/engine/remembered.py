@@ -9,6 +9,8 @@ import time
 from functools import cache
 from pathlib import Path
 
+from iaca.files import printable
+
 SETTLED_S = 2.0
 """A file that changed less than this (s) ago may change again without its time showing it: not remembered yet."""
 _COLUMNS = "kind TEXT, path TEXT, facts TEXT, value TEXT, PRIMARY KEY (kind, path)"
@@ -26,7 +28,7 @@ class Remembered:
     """
 
     def __init__(self, kind: str, path: Path):
-        self._key, self._facts, self._settled = (kind, str(path.absolute())), "", False
+        self._key, self._facts, self._settled = (kind, printable(str(path.absolute()))), "", False
         try:
             facts = path.stat()
         except OSError:

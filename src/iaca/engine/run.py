@@ -17,7 +17,7 @@ from iaca.engine.report import Report, judge
 from iaca.engine.snapshot import Snapshot
 from iaca.engine.task import Task
 from iaca.errors import InputError, StorageError
-from iaca.files import LEFTOVER, remove
+from iaca.files import LEFTOVER, fits, printable, remove
 from iaca.storage import make_folder, telling_storage
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def _bring_up_to_date(
 ) -> Report:
     started = time.monotonic()
     manifest, report = Manifest(folder), Report()
-    known = _snapshots(tasks, folder, report)
+    known = _snapshots(tasks, folder, suffix, report)
     with telling_storage(folder / UNFINISHED):
         (folder / UNFINISHED).touch()
     _sweep(folder, manifest, tasks, suffix, prune, report)
@@ -79,7 +79,8 @@ def _bring_up_to_date(
     if report.halted is None:
         for item in report.failed:
             manifest.items.pop(item, None)
-            remove(folder / f"{item}{suffix}")  # made from inputs that are gone: no longer true
+            if fits(folder, f"{item}{suffix}"):
+                remove(folder / f"{item}{suffix}")  # made from inputs that are gone: no longer true
         manifest.compact()
         write_failures(folder, report.failed)
         (folder / UNFINISHED).unlink(missing_ok=True)
@@ -87,10 +88,14 @@ def _bring_up_to_date(
     return report
 
 
-def _snapshots(tasks: Mapping[str, Task], folder: Path, report: Report) -> dict[str, Snapshot]:
+def _snapshots(tasks: Mapping[str, Task], folder: Path, suffix: str, report: Report) -> dict[str, Snapshot]:
     """Of every task whose inputs can be read; an input that vanished or was damaged costs its own item only."""
     taken = {}
     for item, task in tasks.items():
+        if not fits(folder, f"{item}{suffix}"):
+            error = InputError("the name of its result is too long for this folder", folder, remedy="shorten the name")
+            _fail(item, error, folder, report)
+            continue
         try:
             taken[item] = Snapshot.take(task)
         except InputError as error:
@@ -147,5 +152,5 @@ def _note(outcome: Outcome, inputs: Snapshot, folder: Path, manifest: Manifest, 
 
 
 def _fail(item: str, error: InputError, folder: Path, report: Report) -> None:
-    report.failed[item] = str(error)
-    log.warning("%s: %s failed: %s", folder.name, item, error)
+    report.failed[item] = printable(str(error))
+    log.warning("%s: %s failed: %s", folder.name, printable(item), report.failed[item])

@@ -20,13 +20,17 @@ from iaca.faces.people import LOOK, people
 from iaca.faces.table import COLUMNS, NUMBERS, FaceRow, faces_frame, write_batches
 from iaca.faces.template import align
 from iaca.faces.track import FaceTracker
-from iaca.media import read_frames
+from iaca.media import MediaLimits, read_frames
 
 _LENGTH = struct.Struct("<I")
 
 
 def extract_faces(
-    media_path: str | Path, config: FaceConfig, side: Side | None = None, detector: FaceDetector | None = None
+    media_path: str | Path,
+    config: FaceConfig,
+    side: Side | None = None,
+    detector: FaceDetector | None = None,
+    limits: MediaLimits | None = None,
 ) -> pd.DataFrame:
     """Find, follow and align the face of a video's person (the rule is `choose`'s).
 
@@ -35,6 +39,7 @@ def extract_faces(
         config: parameters.
         side: "left" or "right" where two people share the picture.
         detector: used instead of the configured one, e.g. one that is already loaded.
+        limits: what the file may hold; None for the usual ones.
 
     Returns:
         One row per decoded frame: frame int32, time_s float64, face_found bool, score float32, x0 y0 x1 y1 and
@@ -42,10 +47,11 @@ def extract_faces(
         NaN, track -1 and empty bytes; gaps are never filled.
 
     Raises:
-        InputError: the file has no pictures that decode, or the detector is unknown or lacks its weights.
+        InputError: the file has no pictures that decode, is beyond a limit, or the detector is unknown or lacks its
+            weights.
     """
     with _Spool() as spool:
-        spool.fill(media_path, config, detector)
+        spool.fill(media_path, config, detector, limits)
         return faces_frame(list(spool.rows(spool.main(config, side))))
 
 
@@ -55,15 +61,21 @@ def extract_faces_file(
     config: FaceConfig,
     side: Side | None = None,
     detector: FaceDetector | None = None,
+    limits: MediaLimits | None = None,
 ) -> None:
     """As `write_faces(target, extract_faces(...))`, in a memory that does not grow with the video's length."""
     with _Spool() as spool:
-        spool.fill(media_path, config, detector)
+        spool.fill(media_path, config, detector, limits)
         write_batches(target, spool.rows(spool.main(config, side)))
 
 
 def extract_people_files(
-    media_path: str | Path, folder: Path, config: FaceConfig, rule: PeopleRule, detector: FaceDetector | None = None
+    media_path: str | Path,
+    folder: Path,
+    config: FaceConfig,
+    rule: PeopleRule,
+    detector: FaceDetector | None = None,
+    limits: MediaLimits | None = None,
 ) -> list[Path]:
     """The faces of every person in a video (the rule is `people`'s), from the same single pass.
 
@@ -71,7 +83,7 @@ def extract_people_files(
     the largest sum of box areas over time. A video without any face gets one file without any. Errors as there.
     """
     with _Spool() as spool:
-        spool.fill(media_path, config, detector)
+        spool.fill(media_path, config, detector, limits)
         files = []
         for number, tracks in enumerate(spool.people(config, rule) or [[]], start=1):
             files.append(folder / f"person{number}.parquet")
@@ -97,10 +109,12 @@ class _Spool:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def fill(self, media_path: str | Path, config: FaceConfig, detector: FaceDetector | None) -> None:
+    def fill(
+        self, media_path: str | Path, config: FaceConfig, detector: FaceDetector | None, limits: MediaLimits | None
+    ) -> None:
         """Pass once over the video."""
         tracker = FaceTracker(detector or make_detector(config), config)
-        for frame, faces in tracker.run(read_frames(media_path)):
+        for frame, faces in tracker.run(read_frames(media_path, limits)):
             self._times.append(frame.time_s)
             for track, face in faces.items():
                 summary = self._tracks.setdefault(track, TrackSummary(track, frame.time_s))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -25,7 +25,7 @@ from iaca.inference.ensemble import join
 from iaca.inference.members import TRAINED, Member, load_member
 from iaca.inference.models import check_alike, find_models
 from iaca.inference.voice import attribute
-from iaca.media import AudioTrack, extract_audio, probe, read_audio_file
+from iaca.media import AudioTrack, MediaLimits, extract_audio, probe, read_audio_file
 from iaca.training.predict import prediction_table
 
 BOX = ["x0", "y0", "x1", "y1"]
@@ -43,10 +43,15 @@ class Predictor:
     members: tuple[Member, ...]
     embedding: EmbeddingConfig
     faces: FaceConfig
+    limits: MediaLimits = field(default_factory=MediaLimits)
 
     @classmethod
     def load(
-        cls, model_path: str | Path | Iterable[str | Path], device: str = "auto", faces: FaceConfig | None = None
+        cls,
+        model_path: str | Path | Iterable[str | Path],
+        device: str = "auto",
+        faces: FaceConfig | None = None,
+        limits: MediaLimits | None = None,
     ) -> Self:
         """Read model files and build what they need.
 
@@ -55,6 +60,7 @@ class Predictor:
                 with the project. Of several, the prediction is the mean, and their spread lowers the confidence.
             device: of the networks; "auto" takes a GPU where there is one.
             faces: how faces are found.
+            limits: what a video may hold; None for the usual ones.
 
         Raises:
             InputError: a file is no model file, or was trained on embeddings that this installation does not make, or
@@ -64,7 +70,7 @@ class Predictor:
         members = tuple(load_member(path, pick_device(device)) for path in paths)
         check_alike(paths, [member.metadata for member in members])
         embedding = _embedding(paths[0], members[0].metadata, device)
-        return cls(members, embedding, faces or FaceConfig())
+        return cls(members, embedding, faces or FaceConfig(), limits or MediaLimits())
 
     def origin(self) -> dict[str, str]:
         """What the model is and which corpus it learned from, with the caveat of either; of several models, what each
@@ -80,19 +86,20 @@ class Predictor:
         """Valence and arousal in [-1, 1] for every decoded frame, with the columns of a predictions table.
 
         Raises:
-            InputError: the file can't be decoded, or has no video stream.
+            InputError: the file can't be decoded, has no video stream, or is beyond a limit.
         """
         return self.analyse(video).table.drop(columns=BOX)
 
     def analyse(self, video: str | Path, whom: People | None = None) -> Analysis:
         """As `predict`, with the face's box and the facts that a summary needs; by default of the main person."""
         video = Path(video)
-        media = probe(video)
+        media = probe(video, limits=self.limits)
         if not media.has_video:
             raise InputError("there is no video stream", video, remedy="give a file with pictures")
         with tempfile.TemporaryDirectory(prefix="iaca-") as scratch:  # as the corpus pipelines: through files
             faces = self._faces(video, Path(scratch), whom or People())
-            extract_audio(video, Path(scratch) / "audio.flac")  # neither faces nor sound ever lie in memory as a whole
+            # neither faces nor sound ever lie in memory as a whole
+            extract_audio(video, Path(scratch) / "audio.flac", limits=self.limits)
             audio = read_audio_file(Path(scratch) / "audio.flac")
             clips = list(self._embed(faces, audio))
             boxes = [read_faces(path, columns=BOX).to_numpy() for path in faces]
@@ -106,8 +113,8 @@ class Predictor:
     def _faces(self, video: Path, folder: Path, whom: People) -> list[Path]:
         """A file of faces for each person: one pass over the video."""
         if whom.people == "all":
-            return extract_people_files(video, folder, self.faces, whom)
-        extract_faces_file(video, folder / "faces.parquet", self.faces)
+            return extract_people_files(video, folder, self.faces, whom, limits=self.limits)
+        extract_faces_file(video, folder / "faces.parquet", self.faces, limits=self.limits)
         return [folder / "faces.parquet"]
 
     def _embed(self, faces: list[Path], audio: AudioTrack) -> Iterator[ClipEmbedding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from iaca.evaluation.style import png
 from iaca.faces import FaceConfig
-from iaca.files import replacing, write_text
+from iaca.files import printable, replacing, write_text
 from iaca.inference.analysis import Analysis
 from iaca.inference.config import Drawing, People
 from iaca.inference.members import TRAINED
@@ -16,7 +16,7 @@ from iaca.inference.overlay import OverlayPainter
 from iaca.inference.plot import prediction_plot
 from iaca.inference.predictor import BOX, Predictor
 from iaca.inference.summary import summarise, summarise_people
-from iaca.media import rewrite_movie
+from iaca.media import MediaLimits, rewrite_movie
 
 VERSION = "2"
 FILES = "files"
@@ -31,6 +31,7 @@ def analyse_video(
     drawing: Drawing,
     faces: FaceConfig,
     whom: People | None = None,
+    limits: MediaLimits | None = None,
 ) -> None:
     """The engine's task: write NAME.csv, NAME.png and NAME.mp4 into `folder`, and the summary to `target`.
 
@@ -39,19 +40,20 @@ def analyse_video(
     that are no longer made, are removed.
     """
     whom = whom or People()
-    predictor = _predictor(models, faces)
+    predictor = _predictor(models, faces, limits or MediaLimits())
     analysis = predictor.analyse(video, whom)
     tables = table_names(name, len(analysis.tables), whom)
     for file, table in zip(tables, analysis.tables, strict=True):
         table["clip"] = name
         write_text(folder / file, table.drop(columns=BOX).to_csv(index=False, float_format="%.6g"))
     origin = predictor.origin()
-    drawn = _draw(video, analysis, folder, name, drawing, "" if origin["kind"] == TRAINED else origin["kind"])
+    kind = "" if origin["kind"] == TRAINED else origin["kind"]
+    drawn = _draw(video, analysis, folder, name, drawing, kind, predictor.limits)
     _remove_others(folder, name, {*tables, *drawn})
     caveats = [origin["caveat"]] if origin["caveat"] else []
     summary = {
         "name": name,
-        "file": video.name,
+        "file": printable(video.name),
         FILES: [*tables, *drawn],
         "model": origin,
         **summarise(analysis.whole, analysis.facts, caveats),
@@ -73,7 +75,9 @@ def table_names(name: str, people: int, whom: People) -> list[str]:
     return [f"{name}.person{number}.csv" for number in range(1, people + 1)]
 
 
-def _draw(video: Path, analysis: Analysis, folder: Path, name: str, drawing: Drawing, kind: str) -> list[str]:
+def _draw(
+    video: Path, analysis: Analysis, folder: Path, name: str, drawing: Drawing, kind: str, limits: MediaLimits
+) -> list[str]:
     """What was asked for besides the tables, with the kind of a model that was not trained: names of the files."""
     drawn = []
     if drawing.plot:
@@ -84,7 +88,8 @@ def _draw(video: Path, analysis: Analysis, folder: Path, name: str, drawing: Dra
         drawn.append(f"{name}.mp4")
         size = (analysis.media.width, analysis.media.height)
         painter = OverlayPainter(analysis.tables, *size, drawing.overlay_width, drawing.trail_s, kind)
-        rewrite_movie(video, folder / drawn[-1], painter)
+        limits.check_picture(video, *painter.size)  # a narrow picture is enlarged for the text
+        rewrite_movie(video, folder / drawn[-1], painter, limits)
     return drawn
 
 
@@ -100,6 +105,6 @@ def _remove_others(folder: Path, name: str, kept: set[str]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _predictor(models: tuple[Path, ...], faces: FaceConfig) -> Predictor:
+def _predictor(models: tuple[Path, ...], faces: FaceConfig, limits: MediaLimits) -> Predictor:
     """Kept: a worker analyses many videos with the same models."""
-    return Predictor.load(models, faces=faces)
+    return Predictor.load(models, faces=faces, limits=limits)

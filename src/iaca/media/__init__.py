@@ -3,14 +3,17 @@
 from iaca.media.ahead import made_ahead
 from iaca.media.audio import AudioTrack, Samples, audio_blocks, present_at, read_audio
 from iaca.media.flac import extract_audio, read_audio_file, write_audio
-from iaca.media.info import MediaInfo, probe
+from iaca.media.info import MediaInfo, probe, stored_length_s
+from iaca.media.limits import LimitError, MediaLimits
 from iaca.media.movie import write_movie
 from iaca.media.overlay import rewrite_movie
 from iaca.media.video import VideoFrame, frame_times, read_frames
 
 __all__ = [
     "AudioTrack",
+    "LimitError",
     "MediaInfo",
+    "MediaLimits",
     "Samples",
     "VideoFrame",
     "audio_blocks",
@@ -23,6 +26,7 @@ __all__ = [
     "read_audio_file",
     "read_frames",
     "rewrite_movie",
+    "stored_length_s",
     "write_audio",
     "write_movie",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iaca.media.container import Clock, Source, decode, open_source, undecodable
+from iaca.media.limits import MediaLimits
 
 GAP_S = 0.02
 """Timestamps may stray by less than this (s) from an unbroken stream; more is a gap (zeros) or an overlap (cut)."""
@@ -59,26 +60,31 @@ class Presence:
         return tuple((start / rate, stop / rate) for start, stop in self.intervals)
 
 
-def read_audio(path: str | Path, rate: int = 16000) -> AudioTrack:
+def read_audio(path: str | Path, rate: int = 16000, limits: MediaLimits | None = None) -> AudioTrack:
     """Decode, mix to mono and resample the sound of a file.
 
     Channels are mixed by the standard matrix of libswresample, scaled so that nothing clips: two equal channels give
     that channel. A late start and gaps become zeros outside `present`. A file without sound gives an empty track.
+    Samples that are no number, and the millisecond that resampling spreads them over, become zeros; what exceeds full
+    scale is cut to it.
 
     Raises:
-        InputError: the file can't be opened, or it has sound alone and not one frame of it decodes.
+        InputError: the file can't be opened or is beyond a limit, or it has sound alone and not one frame of it
+            decodes.
     """
     data, presence = bytearray(), Presence()  # a bytearray grows in place: hours of sound are held only once
-    for start, block in audio_blocks(path, rate):
+    for start, block in audio_blocks(path, rate, limits):
         data.extend(bytes(4 * start - len(data)))
         data.extend(block.tobytes())
         presence.add(start, start + len(block))
     return AudioTrack(np.frombuffer(data, dtype=np.float32), rate, presence.seconds(rate))
 
 
-def audio_blocks(path: str | Path, rate: int = 16000) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def audio_blocks(
+    path: str | Path, rate: int = 16000, limits: MediaLimits | None = None
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Stream what `read_audio` reads: (first sample, samples), in order and without overlap. Errors as there."""
-    with open_source(path) as source:
+    with open_source(path, limits) as source:
         if source.audio is None:
             return
         empty = True
@@ -86,7 +92,7 @@ def audio_blocks(path: str | Path, rate: int = 16000) -> Iterator[tuple[int, NDA
             empty = False
             yield block
         if empty and source.video is None:
-            raise undecodable(source.path, "audio")
+            raise undecodable(source, "audio")
 
 
 def _blocks(source: Source, rate: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -95,7 +101,9 @@ def _blocks(source: Source, rate: int) -> Iterator[tuple[int, NDArray[np.float32
     for _, _, frames in decode(source, [source.audio]):
         for frame in frames:
             time = clock(frame, expected)
+            source.limits.check_time(source.path, time + frame.samples / frame.sample_rate)
             if segment is None or not segment.fits(frame) or abs(time - expected) >= GAP_S:
+                source.limits.check_sound(source.path, frame.sample_rate, frame.layout.nb_channels)
                 if segment is not None:
                     yield from segment.push(None)
                     position = segment.position
@@ -135,8 +143,14 @@ class _Segment:
             cut = min(self._drop, len(block))
             self._drop -= cut
             if len(block) > cut:
-                yield self.position, np.ascontiguousarray(block[cut:], dtype=np.float32)
+                yield self.position, _heard(block[cut:])
                 self.position += len(block) - cut
+
+
+def _heard(block: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples (n,) in -1..1: floating-point sound can hold anything."""
+    finite = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.asarray(np.clip(finite, -1.0, 1.0), dtype=np.float32)
 
 
 def present_at(present: tuple[tuple[float, float], ...], times: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -16,11 +16,10 @@ import av
 from av.stream import Disposition
 
 from iaca.errors import InputError
+from iaca.media.limits import MediaLimits
+from iaca.media.opening import REENCODE, open_container, reason
 
 _log = logging.getLogger(__name__)
-_REENCODE = (
-    "play the file to see whether it is whole; if it plays, re-encode it: ffmpeg -i IN -c:v libx264 -c:a aac OUT.mp4"
-)
 
 JUMP_BACK_S = 1.0
 """A timestamp that falls back by more than this (s) restarts the stream's clock: the frame follows its predecessor."""
@@ -28,13 +27,14 @@ JUMP_BACK_S = 1.0
 
 @dataclass(frozen=True)
 class Source:
-    """An opened file: its best video and best audio stream, and the container's start (s, exact)."""
+    """An opened file: its best video and best audio stream, the container's start (s, exact), and its limits."""
 
     path: Path
     container: Any
     video: Any | None
     audio: Any | None
     origin: Fraction
+    limits: MediaLimits
 
     def start_s(self, stream: Any | None) -> float:
         """Start of a stream in seconds from the container's start; NaN without a stream, 0 where it is not declared."""
@@ -44,31 +44,27 @@ class Source:
 
 
 @contextmanager
-def open_source(path: str | Path) -> Iterator[Source]:
+def open_source(path: str | Path, limits: MediaLimits | None = None) -> Iterator[Source]:
     """Open a media file for reading.
 
     Raises:
-        InputError: the file is missing, is no media file, or holds neither video nor audio.
+        InputError: the file is missing, is no media file, holds neither video nor audio, or is beyond a limit.
     """
-    path = Path(path)
-    try:
-        container = av.open(f"file:{path}", metadata_errors="replace")  # "file:", since a name may hold a colon
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"can't be opened as a media file ({_reason(error)}).", file=path, remedy=_REENCODE) from error
-    with container:
-        if container.format.name == "tty":  # FFmpeg draws a plain text file as a video
-            raise InputError("is a text file.", file=path, remedy="give a video or a sound file")
+    path, limits = Path(path), limits or MediaLimits()
+    with open_container(path, limits) as container:
+        limits.check_streams(path, len(container.streams))
         video, audio = _best(container, "video"), _best(container, "audio")
         if video is None and audio is None:
-            raise InputError("holds neither a video nor an audio stream.", file=path, remedy=_REENCODE)
+            raise InputError("holds neither a video nor an audio stream.", file=path, remedy=REENCODE)
         for stream in (video, audio):
             if stream is not None:
                 stream.codec_context.thread_count = 1  # work is spread over files, and one thread decodes repeatably
-        yield Source(path, container, video, audio, _origin(video, audio))
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__
+        if video is not None:
+            limits.check_picture(path, video.codec_context.width, video.codec_context.height)
+            video.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+        if audio is not None:
+            limits.check_sound(path, audio.codec_context.sample_rate, audio.codec_context.channels)
+        yield Source(path, container, video, audio, _origin(video, audio), limits)
 
 
 def _best(container: Any, kind: str) -> Any | None:
@@ -120,7 +116,7 @@ def decode(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any, l
     """
     lost = 0
     slots = StorageSlots() if source.container.format.name == "avi" else None
-    for stream, packet in _packets(source, streams):
+    for stream, packet in packets(source, streams):
         try:
             frames = stream.codec_context.decode(packet)
         except av.FFmpegError:
@@ -151,7 +147,8 @@ class StorageSlots:
             frame.pts = heapq.heappop(self._places) if self._places else None
 
 
-def _packets(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+def packets(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """(stream, packet) in file order, as far as the file can be read, and a flush packet (None) for each stream."""
     demuxer = source.container.demux(list(streams))
     while True:
         try:
@@ -159,13 +156,18 @@ def _packets(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any]
         except StopIteration:
             return
         except av.FFmpegError as error:
-            _log.warning("%s: breaks off (%s); what came before is kept", source.path.name, _reason(error))
+            _log.warning("%s: breaks off (%s); what came before is kept", source.path.name, reason(error))
             break
         yield packet.stream, packet
     for stream in streams:  # the decoders still hold the last frames
         yield stream, None
 
 
-def undecodable(path: Path, what: str) -> InputError:
-    """The error for a stream that yields nothing."""
-    return InputError(f"not one {what} frame could be decoded.", file=path, remedy=_REENCODE)
+def undecodable(source: Source, what: str) -> InputError:
+    """The error for a stream that yields nothing. A decoder refuses too large pictures without saying so."""
+    if what == "audio":
+        return InputError("not one audio frame could be decoded.", file=source.path, remedy=REENCODE)
+    return InputError(
+        f"not one video frame could be decoded (max_pixels = {source.limits.max_pixels}).", file=source.path,
+        remedy=f"{REENCODE}; if its pictures are larger than max_pixels, raise `media.max_pixels`",
+    )  # fmt: skip

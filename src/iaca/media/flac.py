@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from iaca.errors import InputError
 from iaca.files import replacing
 from iaca.media.audio import AudioTrack, Presence, audio_blocks
+from iaca.media.limits import MediaLimits
 
 _BLOCK = 65536
 
@@ -26,16 +27,16 @@ def write_audio(path: str | Path, track: AudioTrack) -> None:
         file.write(track.samples[:])
 
 
-def extract_audio(source: str | Path, target: str | Path, rate: int = 16000) -> None:
+def extract_audio(source: str | Path, target: str | Path, rate: int = 16000, limits: MediaLimits | None = None) -> None:
     """Write the sound of a media file as FLAC, as `write_audio(target, read_audio(source, rate))` does, but in a memory
     that does not grow with its length. It decodes twice: FLAC wants its tags before its samples."""
     presence, end = Presence(), 0
-    for start, block in audio_blocks(source, rate):
+    for start, block in audio_blocks(source, rate, limits):
         end = start + len(block)
         presence.add(start, end)
     with replacing(target) as partial, _flac(partial, rate, presence.seconds(rate), end) as file:
         end = 0
-        for start, block in audio_blocks(source, rate):
+        for start, block in audio_blocks(source, rate, limits):
             for silence in range(start - end, 0, -_BLOCK):
                 file.write(np.zeros(min(silence, _BLOCK), dtype=np.float32))
             file.write(block)

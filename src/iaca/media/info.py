@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iaca.media.container import Source, decode, open_source, undecodable
+from iaca.media.container import Source, decode, open_source, packets, undecodable
+from iaca.media.limits import MediaLimits
 from iaca.media.video import nominal_fps
 
 
@@ -36,18 +37,20 @@ class MediaInfo:
     audio_start_s: float
 
 
-def probe(path: str | Path, decoding: bool = True) -> MediaInfo:
+def probe(path: str | Path, decoding: bool = True, limits: MediaLimits | None = None) -> MediaInfo:
     """Look into a media file without reading all of it.
 
     Args:
         path: the file.
         decoding: decode the first frame. Without, nothing but the header is read: it takes a few milliseconds, tells
             nothing of `width`, `height` and `rotation`, and takes the container's word for the rest.
+        limits: what the file may hold; None for the usual ones.
 
     Raises:
-        InputError: the file can't be opened, holds neither video nor audio, or not one video frame decodes.
+        InputError: the file can't be opened, holds neither video nor audio, is beyond a limit, or not one video frame
+            decodes.
     """
-    with open_source(path) as source:
+    with open_source(path, limits) as source:
         width, height, rotation = _picture(source) if decoding else (0, 0, 0)
         video, audio = source.video, source.audio
         return MediaInfo(
@@ -69,13 +72,25 @@ def probe(path: str | Path, decoding: bool = True) -> MediaInfo:
         )
 
 
+def stored_length_s(path: str | Path, limits: MediaLimits | None = None) -> float:
+    """Seconds from the container's start to the end of its last packet of picture or sound: what the file really holds,
+    where `MediaInfo.duration_s` is what it claims. Everything is read, and nothing decoded. Errors as `probe`."""
+    end = 0.0
+    with open_source(path, limits) as source:
+        for stream, packet in packets(source, [s for s in (source.video, source.audio) if s is not None]):
+            tick = None if packet is None else packet.dts if packet.pts is None else packet.pts
+            if tick is not None:
+                end = max(end, float((tick + (packet.duration or 0)) * stream.time_base - source.origin))
+    return end
+
+
 def _picture(source: Source) -> tuple[int, int, int]:
     """Upright width and height, and rotation, of the first frame: only a decoded frame knows its display matrix."""
     if source.video is None:
         return 0, 0, 0
     first: Any = next((frame for _, _, frames in decode(source, [source.video]) for frame in frames), None)
     if first is None:
-        raise undecodable(source.path, "video")
+        raise undecodable(source, "video")
     rotation = round(first.rotation / 90) * 90 % 360
     width, height = (first.height, first.width) if rotation % 180 else (first.width, first.height)
     return width, height, rotation

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from iaca.files import replacing
 from iaca.media.ahead import made_ahead
 from iaca.media.container import Clock, Source, decode, open_source, undecodable
+from iaca.media.limits import MediaLimits
 from iaca.media.movie import MovieWriter, open_movie
 from iaca.media.video import FrameClock, Upright, VideoFrame, nominal_fps, require_video
 
@@ -22,21 +23,27 @@ COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 """Sound that mp4 takes as it is; any other is encoded anew as AAC."""
 
 
-def rewrite_movie(source: str | Path, target: str | Path, draw: Callable[[VideoFrame], NDArray[np.uint8]]) -> None:
+def rewrite_movie(
+    source: str | Path,
+    target: str | Path,
+    draw: Callable[[VideoFrame], NDArray[np.uint8]],
+    limits: MediaLimits | None = None,
+) -> None:
     """Write `source` as mp4 with every picture replaced by `draw(frame)`, in bounded memory.
 
     Args:
         source: a file with pictures, with or without sound.
         target: the mp4 to write; it appears whole or not at all.
         draw: gives an RGB image (h, w, 3) uint8 for a frame; any size, but the same for all frames.
+        limits: what the source may hold; None for the usual ones.
 
     Each frame keeps its time, the sound its place; sound packets are copied where mp4 takes their codec. (Copied sound
     with a late start may show up to 30 ms of the codec's run-in, which the source's header hid.)
 
     Raises:
-        InputError: the source can't be opened, has no pictures, or none decodes.
+        InputError: the source can't be opened, is beyond a limit, has no pictures, or none decodes.
     """
-    with open_source(source) as opened:
+    with open_source(source, limits) as opened:
         require_video(opened)
         with replacing(target) as partial, open_movie(partial) as container:
             fps = nominal_fps(opened.video)
@@ -72,7 +79,7 @@ class _Rewriting:
         for event in made_ahead(events):
             self._write(event)
         if not self._started:
-            raise undecodable(self._source.path, "video")
+            raise undecodable(self._source, "video")
         if self._sound is not None:
             self._sound.close()
         self._writer.close()

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from iaca.errors import InputError
 from iaca.media.container import Clock, Source, decode, open_source, undecodable
+from iaca.media.limits import FrameCount, MediaLimits
 
+SAME_S = 2e-5
+"""Timestamps that are less than this (s) apart are one: it is two ticks of the clock that movies are written with."""
 TICK_S = 0.001
 """Frames whose timestamps repeat or fall back a little follow each other by this step (s), so that times increase."""
 
@@ -29,20 +32,30 @@ class VideoFrame:
 
 
 class FrameClock:
-    """Strictly increasing times (s) of video frames; `Clock` and `TICK_S` give the rules for broken timestamps."""
+    """Strictly increasing times (s) of video frames; `Clock` and `TICK_S` give the rules for broken timestamps.
+
+    A timestamp that increases by `SAME_S` is taken as it is.
+    """
 
     def __init__(self, source: Source):
         self._clock = Clock(source.origin)
         self._interval = 1.0 / nominal_fps(source.video) if nominal_fps(source.video) > 0 else 0.04
         self._start = max(source.start_s(source.video), 0.0)
         self._last: float | None = None
+        self._count = FrameCount(source.limits, source.path)
 
     def __call__(self, frame: Any) -> float:
-        """Time of the next decoded frame."""
+        """Time of the next decoded frame.
+
+        Raises:
+            LimitError: the frame is beyond `max_duration_s` or `max_frames_per_s`.
+        """
         if self._last is None:
             self._last = self._clock(frame, self._start)
         else:
-            self._last = max(self._clock(frame, self._last + self._interval), self._last + TICK_S)
+            time = self._clock(frame, self._last + self._interval)
+            self._last = time if time >= self._last + SAME_S else self._last + TICK_S
+        self._count.check(self._last)
         return self._last
 
 
@@ -52,28 +65,33 @@ def nominal_fps(stream: Any) -> float:
     return float(rate) if rate else float("nan")
 
 
-def read_frames(path: str | Path) -> Iterator[VideoFrame]:
+def read_frames(path: str | Path, limits: MediaLimits | None = None) -> Iterator[VideoFrame]:
     """Decode a video, one frame in memory at a time.
+
+    Args:
+        path: the file.
+        limits: what it may hold; None for the usual ones.
 
     Yields:
         `VideoFrame`s in display order. Times are presentation timestamps, so that variable frame rates and a late
         start are kept. Rotation metadata is applied; non-square pixels are left as they are.
 
     Raises:
-        InputError: no video stream, or not one frame decodes. Damage further on is logged, and the rest is kept.
+        InputError: no video stream, not one frame decodes, or the file is beyond a limit. Damage further on is logged,
+            and the rest is kept.
     """
     upright = Upright()
-    for index, (time, frame) in enumerate(_decoded(Path(path))):
+    for index, (time, frame) in enumerate(_decoded(Path(path), limits)):
         yield VideoFrame(index, time, upright(frame))
 
 
-def frame_times(path: str | Path) -> NDArray[np.float64]:
+def frame_times(path: str | Path, limits: MediaLimits | None = None) -> NDArray[np.float64]:
     """Times (n,) in seconds of all frames that decode, without making images of them. Errors as `read_frames`."""
-    return np.array([time for time, _ in _decoded(Path(path))], dtype=np.float64)
+    return np.array([time for time, _ in _decoded(Path(path), limits)], dtype=np.float64)
 
 
-def _decoded(path: Path) -> Iterator[tuple[float, Any]]:
-    with open_source(path) as source:
+def _decoded(path: Path, limits: MediaLimits | None) -> Iterator[tuple[float, Any]]:
+    with open_source(path, limits) as source:
         require_video(source)
         clock, empty = FrameClock(source), True
         for _, _, frames in decode(source, [source.video]):
@@ -81,7 +99,7 @@ def _decoded(path: Path) -> Iterator[tuple[float, Any]]:
                 empty = False
                 yield clock(frame), frame
         if empty:
-            raise undecodable(path, "video")
+            raise undecodable(source, "video")
 
 
 def require_video(source: Source) -> None:

@@ -41,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-seconds", type=float, default=fields["max_seconds"].default, help="longest video (%(default)s s)"
     )
+    parser.add_argument(
+        "--limit", dest="limits", action="append", default=[], metavar="NAME=N",
+        help="another limit of a video, such as max_pixels=33177600 (docs/hostile_media.md)",
+    )  # fmt: skip
     return parser
 
 
@@ -59,8 +63,8 @@ def _serve_from(root: Path, config: WebConfig) -> None:
     from iaca.web.sessions import Sessions
     from iaca.web.worker import Worker
 
-    worker = Worker([path.absolute() for path in find_models(config.model)], root / "scratch")
-    sessions = Sessions(root, worker, config.max_seconds)
+    worker = Worker([path.absolute() for path in find_models(config.model)], root / "scratch", config.limits)
+    sessions = Sessions(root, worker, config.max_seconds, config.limits)
     _prepare_gradio(sessions.uploads)
     try:
         page_module = _page()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import shutil
 import threading
 import time
@@ -11,7 +10,7 @@ import uuid
 from pathlib import Path
 
 from iaca.errors import InputError
-from iaca.media import frame_times, probe
+from iaca.media import LimitError, MediaLimits, probe, stored_length_s
 from iaca.web.worker import Job, Worker
 
 NAME_LENGTH = 60
@@ -24,11 +23,12 @@ class Sessions:
         root: folder of this run of the page, removed as a whole by `close`.
         worker: analyses one video at a time.
         max_seconds: longest video, in s.
+        limits: what else a video may hold; None for the usual ones.
     """
 
-    def __init__(self, root: Path, worker: Worker, max_seconds: float):
+    def __init__(self, root: Path, worker: Worker, max_seconds: float, limits: MediaLimits | None = None):
         self.uploads, self.results, self.scratch = (root / name for name in ("uploads", "results", "scratch"))
-        self._root, self._worker, self._max_seconds = root, worker, max_seconds
+        self._root, self._worker, self._max_seconds, self._limits = root, worker, max_seconds, limits
         self._waiting, self._change = list[tuple[str, Job]](), threading.Condition()  # the first of them is at work
         self._held = dict[Path, Path]()  # job's folder -> upload, which may be that of another job too
         for folder in (self.uploads, self.results, self.scratch):
@@ -38,7 +38,7 @@ class Sessions:
         """Take an upload into the session's folder, in place of what was there, and look whether it can be analysed.
 
         Raises:
-            InputError: it is no video, or too long.
+            InputError: it is no video, too long, or beyond another limit.
         """
         folder = self._folder(session) / uuid.uuid4().hex
         folder.mkdir(parents=True)
@@ -123,13 +123,14 @@ class Sessions:
 
     def _check(self, video: Path, name: str) -> None:
         try:
-            media = probe(video)
+            media, length = probe(video, limits=self._limits), stored_length_s(video, self._limits)
+        except LimitError as error:
+            raise InputError(f"the video {error.problem}", name, remedy=error.remedy) from error
         except InputError as error:
             remedy = "drop a video file that plays on this machine, such as MP4 (H.264), MOV, MKV or WebM"
             raise InputError("this is no video that can be read", name, remedy=remedy) from error
         if not media.has_video:
             raise InputError("there is sound but no picture", name, remedy="drop a file with pictures")
-        length = media.duration_s if math.isfinite(media.duration_s) else float(frame_times(video)[-1])
         if length > self._max_seconds:
             problem = f"the video is {length:.0f} s long, and this page takes {self._max_seconds:g} s at most"
             remedy = "cut it, or start the page with a larger --max-seconds"

@@ -14,6 +14,7 @@ from typing import Any
 from iaca.errors import InputError
 from iaca.faces.config import FaceConfig
 from iaca.inference.config import Drawing
+from iaca.media import MediaLimits
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class Worker:
     Args:
         models: model files that answer together; mostly one.
         scratch: folder for intermediate files; whoever stops the worker may empty it.
+        limits: what a video may hold; None for the usual ones.
     """
 
-    def __init__(self, models: Sequence[Path], scratch: Path):
-        self._models, self._scratch = tuple(models), scratch
+    def __init__(self, models: Sequence[Path], scratch: Path, limits: MediaLimits | None = None):
+        self._models, self._scratch, self._limits = tuple(models), scratch, limits or MediaLimits()
         self._process: BaseProcess | None = None
 
     def start(self) -> dict[str, str]:
@@ -45,7 +47,8 @@ class Worker:
         """
         context = multiprocessing.get_context("spawn")  # a forked child would inherit the server's locks and sockets
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._models, self._scratch), daemon=True)
+        given = (theirs, self._models, self._scratch, self._limits)
+        self._process = context.Process(target=_serve, args=given, daemon=True)
         self._process.start()
         theirs.close()
         return dict(self._answer())
@@ -79,7 +82,7 @@ class Worker:
         return answer
 
 
-def _serve(pipe: Connection, models: tuple[Path, ...], scratch: Path) -> None:
+def _serve(pipe: Connection, models: tuple[Path, ...], scratch: Path, limits: MediaLimits) -> None:
     """The process: loads the models, then answers each job with None, or with the error that its owner should read."""
     from iaca.engine.worker import prepare
 
@@ -90,21 +93,22 @@ def _serve(pipe: Connection, models: tuple[Path, ...], scratch: Path) -> None:
 
         pipe.send(Predictor.load(models).origin())
         while True:
-            pipe.send(_run(pipe.recv(), models))
+            pipe.send(_run(pipe.recv(), models, limits))
     except InputError as error:
         pipe.send(error)
     except (EOFError, KeyboardInterrupt):
         return  # the page was closed
 
 
-def _run(job: Job, models: tuple[Path, ...]) -> InputError | None:
+def _run(job: Job, models: tuple[Path, ...], limits: MediaLimits) -> InputError | None:
     from iaca.inference.write import analyse_video
 
     target = job.folder / f"{job.name}.json"
     try:
         analyse_video(
-            job.video, *models, target=target, folder=job.folder, name=job.name, drawing=Drawing(), faces=FaceConfig()
-        )
+            job.video, *models, target=target, folder=job.folder, name=job.name, drawing=Drawing(), faces=FaceConfig(),
+            limits=limits,
+        )  # fmt: skip
     except InputError as error:
         return error
     return None

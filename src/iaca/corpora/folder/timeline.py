@@ -10,6 +10,7 @@ from iaca.corpora.folder.labels import Annotation, Places, Values, read_labels
 from iaca.corpora.resample import ROUNDING_S, labels_at, median_step
 from iaca.corpora.timeline import TOLERANCE, decode_clock, write_timeline
 from iaca.errors import InputError
+from iaca.media import MediaLimits
 
 VERSION = "2"
 INSIDE = 0.5  # of the annotation, at least, lies within its video
@@ -18,14 +19,20 @@ Notes = list[tuple[str, str]]
 
 
 def build_timeline(
-    media: Path, annotation: Path | None = None, *, target: Path, tolerance_s: float | None = None
+    media: Path,
+    annotation: Path | None = None,
+    *,
+    target: Path,
+    tolerance_s: float | None = None,
+    limits: MediaLimits | None = None,
 ) -> None:
     """The engine's task: as `iaca.corpora.timeline.build_timeline`, for annotations by time or by frame.
 
     Raises:
-        InputError: nothing decodes, the annotation is unreadable, or it can't be one of this video.
+        InputError: nothing decodes, the video is beyond a limit, the annotation is unreadable, or it can't be
+            one of this video.
     """
-    times, facts = decode_clock(media)
+    times, facts = decode_clock(media, limits)
     labels, notes = np.full((len(times), 2), np.nan, np.float32), Notes()
     if annotation is not None:
         given = read_labels(annotation)

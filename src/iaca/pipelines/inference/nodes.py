@@ -14,11 +14,14 @@ from iaca.errors import InputError
 from iaca.faces.config import FaceConfig
 from iaca.inference.config import InferenceConfig
 from iaca.inference.models import NAMED, find_models
+from iaca.media.limits import MediaLimits
 
 log = logging.getLogger(__name__)
 
 
-def plan_inference(config: InferenceConfig, faces: FaceConfig, models: list[Path]) -> dict[str, Task]:
+def plan_inference(
+    config: InferenceConfig, faces: FaceConfig, models: list[Path], limits: MediaLimits
+) -> dict[str, Task]:
     """One task per video of the input, with the models that the parameters name, or else the zero-shot model."""
     from iaca.inference.find import find_videos
     from iaca.inference.write import VERSION, analyse_video, files_beside
@@ -31,7 +34,7 @@ def plan_inference(config: InferenceConfig, faces: FaceConfig, models: list[Path
             analyse_video,
             (video.absolute(), *(model.absolute() for model in chosen)),
             {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},
-            settings={"folder": output},
+            settings={"folder": output, "limits": limits},
             version=VERSION,
             beside=files_beside,
         )

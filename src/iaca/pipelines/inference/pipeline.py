@@ -14,7 +14,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 plan_inference,
-                ["params:inference", "params:faces", "inference_model"],
+                ["params:inference", "params:faces", "inference_model", "params:media"],
                 "inference_results",
                 name="predict_videos",
             ),

@@ -13,16 +13,17 @@ from iaca.corpora.folder.layout import index_folder
 from iaca.corpora.folder.timeline import VERSION, build_timeline
 from iaca.corpora.index import require_usable
 from iaca.engine import Task
+from iaca.media.limits import MediaLimits
 from iaca.pipelines.ingestion.nodes import told
 
 
-def index_corpus(root: Path, config: FolderConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+def index_corpus(root: Path, config: FolderConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clips of the folder that can be worked on, and what is wrong with the others and with its files."""
-    return told(check_corpus(root, index_folder(root, config), inspect_labels))
+    return told(check_corpus(root, index_folder(root, config), inspect_labels, limits))
 
 
 def plan_timelines(
-    root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, config: FolderConfig
+    root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, config: FolderConfig, limits: MediaLimits
 ) -> dict[str, Task]:
     """One task per clip: decode its video, lay its annotation onto the frames. Here a hopeless folder stops."""
     require_usable(index_problems, root)
@@ -32,6 +33,7 @@ def plan_timelines(
             build_timeline,
             tuple(root / row[kind] for kind in ("media", "annotation") if row[kind]),
             settled,
+            settings={"limits": limits},
             version=VERSION,
         )
         for row in clip_index.fillna("").to_dict("records")

@@ -17,11 +17,12 @@ from iaca.corpora.index import CLIP_COLUMNS, OPEN, CorpusIndex, problem_table, r
 from iaca.corpora.summary import partition_summary, tell
 from iaca.corpora.timeline import VERSION, build_timeline
 from iaca.engine import ClipPaths, Task
+from iaca.media.limits import MediaLimits
 
 
-def index_corpus(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def index_corpus(root: Path, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clips of the corpus that can be worked on, and what is wrong with the others and with its files."""
-    return told(check_corpus(root, index_affwild2(root), inspect_annotation))
+    return told(check_corpus(root, index_affwild2(root), inspect_annotation, limits))
 
 
 def told(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -31,13 +32,16 @@ def told(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
     return index.clips[list(CLIP_COLUMNS)], problems
 
 
-def plan_timelines(root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame) -> dict[str, Task]:
+def plan_timelines(
+    root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, limits: MediaLimits
+) -> dict[str, Task]:
     """One task per clip: decode its video, lay its annotation beside the frames. Here a hopeless corpus stops."""
     require_usable(index_problems, root)
     return {
         row["clip"]: Task(
             build_timeline,
             (root / row["media"], *([root / row["annotation"]] if row["annotation"] else [])),
+            settings={"limits": limits},
             version=VERSION,
         )
         for row in clip_index.fillna("").to_dict("records")

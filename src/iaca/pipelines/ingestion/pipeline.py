@@ -15,8 +15,8 @@ def create_pipeline() -> Pipeline:
     indexed = ["corpus", "clip_index", "index_problems"]
     return Pipeline(
         [
-            Node(index_corpus, "corpus", ["clip_index", "index_problems"], name="index_corpus"),
-            Node(plan_timelines, indexed, "frame_labels", name="build_timelines"),
+            Node(index_corpus, ["corpus", "params:media"], ["clip_index", "index_problems"], name="index_corpus"),
+            Node(plan_timelines, [*indexed, "params:media"], "frame_labels", name="build_timelines"),
             *_description(),
         ],
         tags="data",
@@ -29,10 +29,13 @@ def create_folder_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
-                folder.index_corpus, ["corpus", "params:ingestion"], ["clip_index", "index_problems"],
+                folder.index_corpus, ["corpus", "params:ingestion", "params:media"], ["clip_index", "index_problems"],
                 name="index_corpus",
             ),
-            Node(folder.plan_timelines, [*indexed, "params:ingestion"], "frame_labels", name="build_timelines"),
+            Node(
+                folder.plan_timelines, [*indexed, "params:ingestion", "params:media"], "frame_labels",
+                name="build_timelines",
+            ),
             *_description(),
         ],
         tags="data",

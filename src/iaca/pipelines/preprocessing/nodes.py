@@ -9,9 +9,12 @@ import pandas as pd
 from iaca.audio.config import AudioConfig
 from iaca.engine import ClipPaths, Task
 from iaca.faces.config import FaceConfig
+from iaca.media.limits import MediaLimits
 
 
-def plan_faces(root: Path, clips: pd.DataFrame, frame_labels: ClipPaths, config: FaceConfig) -> dict[str, Task]:
+def plan_faces(
+    root: Path, clips: pd.DataFrame, frame_labels: ClipPaths, config: FaceConfig, limits: MediaLimits
+) -> dict[str, Task]:
     """Faces of the clip's person in every decoded frame: the corpus's own crops, or found in the video."""
     from iaca.corpora.crops import PATTERN, find_crops  # OpenCV and PyAV: only the run that needs them pays for it
     from iaca.faces import extract_faces_file
@@ -27,16 +30,18 @@ def plan_faces(root: Path, clips: pd.DataFrame, frame_labels: ClipPaths, config:
             folder = crops.get(clip, root / PATTERN / clip)
             tasks[clip] = Task(collect_crops, (frame_labels[clip], folder), collecting, version=VERSION)
         else:
-            tasks[clip] = Task(extract_faces_file, (root / row["media"],), detecting | {"side": row["side"] or None})
+            whose = {"side": row["side"] or None}
+            tasks[clip] = Task(extract_faces_file, (root / row["media"],), detecting | whose, {"limits": limits})
     return tasks
 
 
-def plan_audio(root: Path, clips: pd.DataFrame, config: AudioConfig) -> dict[str, Task]:
+def plan_audio(root: Path, clips: pd.DataFrame, config: AudioConfig, limits: MediaLimits) -> dict[str, Task]:
     """Mono sound that starts at the container's start."""
     from iaca.media import extract_audio
 
     media = zip(clips["clip"], clips["media"], strict=True)
-    return {clip: Task(extract_audio, (root / path,), {"rate": config.rate}) for clip, path in media}
+    parameters, settings = {"rate": config.rate}, {"limits": limits}
+    return {clip: Task(extract_audio, (root / path,), parameters, settings) for clip, path in media}
 
 
 def plan_timelines(frame_labels: ClipPaths, faces: ClipPaths, audio: ClipPaths) -> dict[str, Task]:

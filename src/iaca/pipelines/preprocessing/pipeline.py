@@ -13,9 +13,12 @@ def create_pipeline() -> Pipeline:
     """
     return Pipeline(
         [
-            Node(plan_faces, ["corpus", "clips", "frame_labels", "params:faces"], "faces", name="extract_faces"),
-            Node(plan_audio, ["corpus", "clips", "params:audio"], "audio", name="extract_audio"),
+            Node(
+                plan_faces, ["corpus", "clips", "frame_labels", "params:faces", "params:media"], "faces",
+                name="extract_faces",
+            ),
+            Node(plan_audio, ["corpus", "clips", "params:audio", "params:media"], "audio", name="extract_audio"),
             Node(plan_timelines, ["frame_labels", "faces", "audio"], "timelines", name="complete_timelines"),
         ],
         tags="data",
-    )
+    )  # fmt: skip
