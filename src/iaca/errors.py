@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Self
+
+LONGEST = 200  # characters of a text of others that a message repeats
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class InputError(ValueError):
@@ -17,7 +21,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, problem: str, file: str | Path | None = None, row: int | None = None, remedy: str | None = None):
-        self.problem, self.file, self.row, self.remedy = problem, file, row, remedy
+        self.problem, self.file, self.row, self.remedy = printable(problem), file, row, remedy
         super().__init__(problem, file, row, remedy)  # positional, so that it survives pickling between processes
 
     def about(self, file: str | Path) -> Self:
@@ -27,8 +31,19 @@ class InputError(ValueError):
     def __str__(self) -> str:
         place = "" if self.file is None else f"{self.file}" + ("" if self.row is None else f", line {self.row}") + ": "
         remedy = "" if self.remedy is None else f" Remedy: {self.remedy}"
-        return f"{place}{self.problem}{remedy}"
+        return printable(f"{place}{self.problem}{remedy}")
 
 
 class StorageError(InputError):
     """The disk takes nothing more. It is no fault of the clip whose file met it: the others would meet it too."""
+
+
+def printable(text: str) -> str:
+    """The text with what would steer a terminal, or can't be written as UTF-8, spelt out: `\\x1b`, `\\udc80`."""
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def brief(text: object, longest: int = LONGEST) -> str:
+    """A text of others as a message repeats it: its beginning, where it is long."""
+    whole = str(text)
+    return whole if len(whole) <= longest else f"{whole[:longest]}… ({len(whole):,} characters)"

@@ -68,11 +68,6 @@ def fits(folder: Path, name: str) -> bool:
     return _OWNER + len(os.fsencode(name)) <= os.pathconf(folder, "PC_NAME_MAX")
 
 
-def printable(text: str) -> str:
-    r"""The text with `\xff` and the like for what is no text: a file name can hold any bytes."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a small text file (UTF-8) so that a reader sees the old or the new one, never a half."""
     with replacing(path) as partial:

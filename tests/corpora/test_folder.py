@@ -138,7 +138,7 @@ BAD = {
         [3, 4, 5, 6, 8], "3.7 is outside",
     ),
     "a time that goes back": ("time_s,valence,arousal\n1,0,0\n0.5,0,0\n", [3], "time_s 0.5 comes after 1"),
-    "no table at all": ("x" * 200_000, [None], "can't be read as a table"),
+    "no table at all": ("x" * 200_000, [1], "can't be read as a table"),
     "half a frame": ("frame,valence,arousal\n0,0,0\n1.5,0,0\n", [3], "'1.5' is no frame"),
     "a frame twice": ("frame,valence,arousal\n0,0,0\n0,0,0\n", [3], "frame 0 comes after 0"),
 }  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from iaca.config import Parameters
+from iaca.config import Parameters, faults
 from iaca.errors import InputError
 
 FILE = "corpus.json"
@@ -37,8 +37,9 @@ def read_card(root: Path) -> CorpusCard:
     try:
         return CorpusCard.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
+        what = faults(error) if isinstance(error, ValidationError) else error.reason
         raise InputError(
-            f"not a corpus card ({error})", path, remedy='write {"name": "...", "caveat": "..."}'
+            f"not a corpus card ({what})", path, remedy='write {"name": "...", "caveat": "..."}'
         ) from error
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
 
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
+from iaca.text import csv_table, number
 
 FILE = "events.csv"
 COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
@@ -16,14 +18,20 @@ def read_event_table(path: Path) -> pd.DataFrame:
     """Columns `clip`, `modality`, `kind`, `start_s`, `end_s` (s); no rows where the corpus has no such file.
 
     Raises:
-        InputError: a column is missing, or an event ends before it starts.
+        InputError: a column is missing, a time is none, or an event ends before it starts.
     """
     if not path.exists():
         return pd.DataFrame({name: pd.Series(dtype="float64" if name.endswith("_s") else "str") for name in COLUMNS})
-    table = pd.read_csv(path, dtype={"clip": str, "modality": str, "kind": str})
-    if missing := [name for name in COLUMNS if name not in table]:
-        raise InputError(f"columns {', '.join(missing)} are missing", path, 1, "give the table all five columns")
-    backwards = table.index[table["end_s"] <= table["start_s"]]
-    if len(backwards):
-        raise InputError("an event ends before it starts", path, int(backwards[0]) + 2, "swap start_s and end_s")
-    return table[list(COLUMNS)]
+    rows = []
+    for line, row in csv_table(path, COLUMNS, "give the table all five columns"):
+        try:
+            start, end = (number(row[name]) for name in ("start_s", "end_s"))
+        except ValueError:
+            start = end = math.nan
+        if not math.isfinite(start) or not math.isfinite(end):
+            what = f"not two times: {brief(repr(row['start_s']))} and {brief(repr(row['end_s']))}"
+            raise InputError(what, path, line, "write when the event starts and ends, in seconds")
+        if end <= start:
+            raise InputError("an event ends before it starts", path, line, "swap start_s and end_s")
+        rows.append((row["clip"], row["modality"], row["kind"], start, end))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"start_s": "float64", "end_s": "float64"})

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.errors import InputError
-from iaca.files import printable
+from iaca.errors import InputError, printable
+from iaca.text import csv_table
 
 PARTITIONS = ("train", "validation", "test")
 SUBJECT_FILE = "subjects.csv"
@@ -64,14 +64,8 @@ def problem(
     clip: str, file: str | Path, what: str, remedy: str, row: int | None = None, effect: str = LEFT_OUT
 ) -> Problem:
     """One row of the problems table. `file` is relative to the corpus's root; `effect` is one of `EFFECTS`."""
-    return {
-        "clip": printable(clip),
-        "file": printable(str(file)),
-        "row": row,
-        "problem": what,
-        "effect": effect,
-        "remedy": remedy,
-    }
+    texts = {"clip": clip, "file": str(file), "problem": what, "effect": effect, "remedy": remedy}
+    return {**{name: printable(text) for name, text in texts.items()}, "row": row}
 
 
 def problem_table(problems: list[Problem]) -> pd.DataFrame:
@@ -122,16 +116,13 @@ def read_subjects(root: Path) -> dict[str, tuple[str, int]]:
     """Clip -> subject and line where the corpus says so, in `subjects.csv` (clip,subject); empty without that file.
 
     Raises:
-        InputError: a column is missing.
+        InputError: it is no such table, or a column is missing.
     """
     path = root / SUBJECT_FILE
     if not path.exists():
         return {}
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    if missing := [name for name in ("clip", "subject") if name not in table]:
-        raise InputError(f"no column {missing[0]!r}", path, 1, "write one row per clip below the line clip,subject")
-    named = table[table["subject"] != ""]
-    return {clip: (subject, int(i) + 2) for i, clip, subject in named[["clip", "subject"]].itertuples()}
+    rows = csv_table(path, ("clip", "subject"), "write one row per clip below the line clip,subject")
+    return {row["clip"]: (row["subject"], line) for line, row in rows if row["subject"]}
 
 
 def unique_files(root: Path, files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 
-from pydantic import ValidationError
-
 from iaca.config import Parameters
 
 
@@ -20,11 +18,6 @@ def add_options(parser: argparse.ArgumentParser, model: type[Parameters]) -> Non
             f"--{name.replace('_', '-')}", dest=name, nargs="+" if several else None, metavar="X",
             help=text.replace("%", "%%"),
         )  # fmt: skip
-
-
-def explained(error: ValidationError) -> str:
-    """What is wrong with which option."""
-    return "; ".join(f"--{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
 
 
 def _descriptions(model: type[Parameters]) -> dict[str, str]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
+from iaca.unpacked import require_modest
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 PREFIXES = ("module.", "network.", "backbone.")
@@ -26,7 +26,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         tensors = load_file(path) if path.suffix == ".safetensors" else _unwrap(_read_torch(path))
-    except (SafetensorError, OSError, RuntimeError, UnpicklingError, LookupError, TypeError, ValueError, EOFError) as e:
+    except InputError:
+        raise
+    except Exception as e:  # torn bytes break torch's reader anywhere, with any error: each is told
         reason = str(e).strip().splitlines()[:1] or [type(e).__name__]
         raise InputError(
             f"no checkpoint of tensors ({reason[0][:120]})", path,
@@ -50,7 +52,7 @@ def load(
         drop: beginnings of names, as renamed, that the network does without: the head of another task.
 
     Raises:
-        InputError: names or shapes are those of another network.
+        InputError: names or shapes are those of another network, or values are not finite.
     """
     network.eval()
     if path is None:
@@ -71,15 +73,23 @@ def _check(wanted: Mapping[str, Tensor], state: dict[str, Tensor], path: Path) -
         for name, value in wanted.items()
         if name in state and state[name].shape != value.shape
     ]
+    faults = faults or [
+        f"{name} holds values that are not finite"
+        for name, value in state.items()
+        if value.is_floating_point() and not torch.isfinite(value).all()
+    ]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise InputError(
-            f"the weights of another network: {'; '.join(faults[:3])}{more}", path,
+            f"the weights of another network: {'; '.join(brief(fault) for fault in faults[:3])}{more}", path,
             remedy="name the encoder that the checkpoint belongs to",
         )  # fmt: skip
 
 
 def _read_torch(path: Path) -> Any:
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            require_modest(path, sum(entry.file_size for entry in archive.infolist()))
     return torch.load(path, map_location="cpu", weights_only=True)
 
 

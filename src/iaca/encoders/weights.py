@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from iaca.encoders.weight_files import WEIGHTS, WeightFile
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
 
 log = logging.getLogger(__name__)
 FETCH = "python -m iaca.encoders.weights"
@@ -59,9 +59,14 @@ def local(path: str) -> Path:
         InputError: it is in neither place.
     """
     for candidate in (Path(path), weights_folder() / Path(path).name):
-        if candidate.is_file():
-            return candidate
-    raise InputError("no such checkpoint", path, remedy=f"mend the path, or put the file into {weights_folder()}")
+        try:
+            if candidate.is_file():
+                return candidate
+        except OSError:  # a name that no file can have
+            continue
+    raise InputError(
+        "no such checkpoint", brief(path), remedy=f"mend the path, or put the file into {weights_folder()}"
+    )
 
 
 def sha256(path: Path) -> str:

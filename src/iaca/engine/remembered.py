@@ -9,7 +9,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from iaca.files import printable
+from iaca.errors import printable
 
 SETTLED_S = 2.0
 """A file that changed less than this (s) ago may change again without its time showing it: not remembered yet."""

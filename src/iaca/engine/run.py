@@ -16,8 +16,8 @@ from iaca.engine.progress import progress
 from iaca.engine.report import Report, judge
 from iaca.engine.snapshot import Snapshot
 from iaca.engine.task import Task
-from iaca.errors import InputError, StorageError
-from iaca.files import LEFTOVER, fits, printable, remove
+from iaca.errors import InputError, StorageError, printable
+from iaca.files import LEFTOVER, fits, remove
 from iaca.storage import make_folder, telling_storage
 
 log = logging.getLogger(__name__)
@@ -152,5 +152,5 @@ def _note(outcome: Outcome, inputs: Snapshot, folder: Path, manifest: Manifest, 
 
 
 def _fail(item: str, error: InputError, folder: Path, report: Report) -> None:
-    report.failed[item] = printable(str(error))
+    report.failed[item] = str(error)
     log.warning("%s: %s failed: %s", folder.name, printable(item), report.failed[item])

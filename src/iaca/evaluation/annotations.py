@@ -7,15 +7,18 @@ file tells all of its faults.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iaca.errors import InputError
+from iaca.text import number, read_text
 
 Array = NDArray[np.float64]
 UNANNOTATED = -5.0
+BLOCK = 65536  # rows
 
 
 def read_annotation(path: Path) -> NDArray[np.float32]:
@@ -44,9 +47,12 @@ def parse_prediction(path: Path) -> tuple[Array, list[InputError]]:
 
 
 def _parse(path: Path, remedy: str, missing: float = np.nan) -> tuple[Array, list[InputError]]:
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
+    try:
+        lines = read_text(path).rstrip().split("\n")
+    except InputError as error:
+        return np.empty((0, 2)), [error]
     if not lines or [c.strip().lower() for c in lines[0].split(",")] != ["valence", "arousal"]:
-        what = "the first line is not `valence,arousal`" if lines else "the file is empty"
+        what = "the first line is not `valence,arousal`" if lines != [""] else "the file is empty"
         return np.empty((0, 2)), [InputError(what, path, 1, "give the file the organisers' header and rows")]
     values = _numbers(lines[1:])
     known = (np.abs(values) <= 1) | (values == missing)
@@ -62,22 +68,24 @@ def _parse(path: Path, remedy: str, missing: float = np.nan) -> tuple[Array, lis
 
 
 def _numbers(lines: list[str]) -> Array:
-    """(rows, 2) float64, all cells at once: a corpus has millions of rows. NaN throughout where one is no number."""
-    try:
-        if all(line.count(",") == 1 for line in lines):
-            cells = ",".join(lines).split(",") if lines else []
-            return np.fromiter(map(float, cells), np.float64, 2 * len(lines)).reshape(-1, 2)
-    except ValueError:
-        pass
-    return np.full((len(lines), 2), np.nan)
+    """(rows, 2) float64, many rows at once: a corpus has millions. NaN in a block where one cell is no number."""
+    values = np.full((len(lines), 2), np.nan)
+    for start in range(0, len(lines), BLOCK):
+        block = lines[start : start + BLOCK]
+        joined = ",".join(block)
+        if "_" not in joined and all(line.count(",") == 1 for line in block):  # Python reads 0_1 as 1
+            with suppress(ValueError):
+                cells = np.fromiter(map(float, joined.split(",")), np.float64, 2 * len(block))
+                values[start : start + BLOCK] = cells.reshape(-1, 2)
+    return values
 
 
-def _row(line: str, path: Path, number: int, remedy: str, missing: float) -> tuple[float, float]:
+def _row(line: str, path: Path, row: int, remedy: str, missing: float) -> tuple[float, float]:
     try:
-        valence, arousal = (float(cell) for cell in line.split(","))
+        valence, arousal = (number(cell) for cell in line.split(","))
     except ValueError:
-        raise InputError(f"not two numbers: {line[:40]!r}", path, number, "write `valence,arousal`") from None
+        raise InputError(f"not two numbers: {line[:40]!r}", path, row, "write `valence,arousal`") from None
     for value in (valence, arousal):
         if value != missing and not -1 <= value <= 1:
-            raise InputError(f"{value} is outside [-1, 1]", path, number, remedy)
+            raise InputError(f"{value} is outside [-1, 1]", path, row, remedy)
     return valence, arousal

@@ -8,19 +8,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import compute, parquet
 
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
 from iaca.evaluation.annotations import Array, parse_prediction
+from iaca.text import open_text
+from iaca.unpacked import require_modest
 
 TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
 SUBMISSION_COLUMNS = ["image_location", "valence", "arousal"]
+COLUMNS, NAMES = list(dict.fromkeys([*TABLE_COLUMNS, *SUBMISSION_COLUMNS])), ["clip", "image_location"]
 LOCATION = re.compile(r"([^/]+)/(\d{1,9})\.(?:jpg|png)")
 MOST_FRAMES = 10_000_000  # nearly four days at 30 Hz: a larger number is no frame
+SPARSE = 100  # frames for each that is listed, in a file that lists more
 Clips = dict[str, Array]
 
 
@@ -76,22 +82,56 @@ def _folder(folder: Path) -> tuple[Clips, list[InputError]]:
 
 def _table(path: Path) -> pd.DataFrame:
     """All cells of a CSV as text, so that a cell that is no number can be named with its row."""
+    if path.suffix == ".parquet":
+        return read_parquet(path)
+    open_text(path).close()  # says what is wrong with it, where it is no text
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
         table = pd.read_csv(
             path, dtype=str, na_filter=False, skip_blank_lines=False, skipinitialspace=True, encoding="utf-8-sig"
         ).fillna("")
-    except (ValueError, OSError) as error:  # pandas' and Arrow's errors of a bad file are ValueErrors
-        what = str(error).splitlines()[0]
-        raise InputError(f"this is no table: {what}", path, remedy="give a CSV with a header, or Parquet") from None
+    except (ValueError, OSError) as error:  # pandas' errors of a bad file are ValueErrors
+        raise _no_table(path, error) from None
     if not isinstance(table.index, pd.RangeIndex):
         raise InputError("the rows have more cells than the header", path, 2, "name every column")
     filled = np.flatnonzero((table != "").any(axis=1))
     return table.iloc[: filled[-1] + 1 if len(filled) else 0].rename(columns=str.strip)
 
 
-def _require(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table of predictions; of columns that are not asked for nothing is read.
+
+    Args:
+        path: Parquet.
+        columns: which, by default those of either form that are there.
+
+    Raises:
+        InputError: it is no Parquet file, lacks a column, or would take far more memory than a file of its size.
+    """
+    try:
+        known = [name for name in COLUMNS if name in parquet.read_schema(path).names]
+        with parquet.ParquetFile(path, read_dictionary=[name for name in NAMES if name in known]) as file:
+            require_modest(path, 8 * file.metadata.num_rows * max(len(known), 1))
+            table = file.read(columns or known)
+    except (pa.ArrowException, OSError) as error:
+        raise _no_table(path, error) from None
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):  # a word per row would take that many times its length
+            chunks = table[field.name].chunks
+            longest = max((compute.max(compute.binary_length(c.dictionary)).as_py() or 0 for c in chunks), default=0)
+            require_modest(path, longest * len(table))
+            table = table.set_column(place, field.name, table[field.name].cast(field.type.value_type))
+    frame = pd.DataFrame(table.to_pandas())
+    if columns:
+        _require(path, frame, columns)
+    return frame
+
+
+def _no_table(path: Path, error: Exception) -> InputError:
+    what = brief(str(error).splitlines()[0])
+    return InputError(f"this is no table: {what}", path, remedy="give a CSV with a header, or Parquet")
+
+
+def _require(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
     missing = [name for name in columns if name not in table]
     if missing:
         forms = f"`{','.join(TABLE_COLUMNS)}` or `{','.join(SUBMISSION_COLUMNS)}`"
@@ -129,12 +169,22 @@ def _by_clip(table: pd.DataFrame, path: Path, faults: list[InputError], empty: b
             path, int(lines[row]), table.iloc[row], clip[row], numbered[row], scored[row], repeated[row]
         )
     good = numbered & scored & ~repeated & (clip != "")
+    _require_near(path, lines[good], clip[good], frame[good])
     clips: Clips = {}
     for name, rows in pd.Series(np.flatnonzero(good)).groupby(clip[good]):
         places = frame[rows.to_numpy()].astype(int)
         clips[str(name)] = np.full((places.max() + 1, 2), np.nan)
         clips[str(name)][places] = values[rows.to_numpy()]
     return clips, sorted(faults, key=lambda fault: fault.row or 0)
+
+
+def _require_near(path: Path, lines: Array, clip: Array, frame: Array) -> None:
+    """Frames that are not listed take memory too: a few rows with large numbers must not ask for all of it."""
+    reached = int((pd.Series(frame).groupby(clip).max() + 1).sum())
+    if reached > MOST_FRAMES + SPARSE * len(frame):
+        row = int(np.argmax(frame))
+        what = f"frame {frame[row]:.0f} of clip {brief(clip[row])}, where {len(frame)} frames of {reached} are listed"
+        raise InputError(what, path, int(lines[row]), "count the frames of each clip from 0")
 
 
 def _faults_of(

@@ -22,9 +22,16 @@ from numpy.typing import NDArray
 
 from iaca.errors import InputError
 from iaca.evaluation.pairing import told_together
-from iaca.evaluation.prediction_files import LOCATION, SUBMISSION_COLUMNS, TABLE_COLUMNS, newest_version
+from iaca.evaluation.prediction_files import (
+    LOCATION,
+    SUBMISSION_COLUMNS,
+    TABLE_COLUMNS,
+    newest_version,
+    read_parquet,
+)
 from iaca.evaluation.submission_check import check_submission
 from iaca.files import write_text
+from iaca.text import read_text
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +74,8 @@ def write_submission(predictions: pd.DataFrame, sample: Path, target: Path) -> p
 
 def _listed(sample: Path) -> tuple[list[str], dict[str, list[tuple[int, int]]]]:
     """The locations in order, and per clip (row, 0-based frame) of each."""
-    lines = sample.read_text(encoding="utf-8-sig").splitlines()
-    if not lines or [cell.strip() for cell in lines[0].split(",")] != SUBMISSION_COLUMNS:
+    lines = read_text(sample).rstrip().split("\n")
+    if [cell.strip() for cell in lines[0].split(",")] != SUBMISSION_COLUMNS:
         raise InputError(
             f"the first line is not `{','.join(SUBMISSION_COLUMNS)}`", sample, 1, "give the organisers' sample file"
         )
@@ -91,8 +98,12 @@ def _held(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """A table of predictions: a Parquet file, or a folder of versions, of which the newest counts."""
-    return pd.read_parquet(newest_version(path), columns=TABLE_COLUMNS)
+    """A table of predictions: a Parquet file, or a folder of versions, of which the newest counts.
+
+    Raises:
+        InputError: there is none, or it is no such table.
+    """
+    return read_parquet(newest_version(path), TABLE_COLUMNS)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
 from iaca.evaluation.prediction_files import SUBMISSION_COLUMNS
+from iaca.text import number, read_text
 
 
 def check_submission(file: Path, sample: Path) -> list[InputError]:
@@ -32,7 +33,7 @@ def check_submission(file: Path, sample: Path) -> list[InputError]:
     for line, location, values in given:
         faults += _values(file, line, values)
         if location not in listed:
-            faults.append(InputError(f"{location} is not in the sample", file, line, "remove the row"))
+            faults.append(InputError(f"{brief(location)} is not in the sample", file, line, "remove the row"))
         elif seen[location]:
             faults.append(InputError(f"{location} occurs again", file, line, "keep one row per image"))
         seen[location] += 1
@@ -58,10 +59,10 @@ def _out_of_order(given: list[tuple[int, str]], wanted: list[str], file: Path) -
 
 def _values(file: Path, line: int, cells: list[str]) -> Iterator[InputError]:
     try:
-        numbers = [float(cell) for cell in cells]
+        numbers = [number(cell) for cell in cells]
     except ValueError:
         numbers = []
-    if len(numbers) != 2 or not all(-1 <= number <= 1 for number in numbers):
+    if len(numbers) != 2 or not all(-1 <= value <= 1 for value in numbers):
         given = ",".join(cells)
         yield InputError(f"not two numbers in [-1, 1]: {given[:40]!r}", file, line, "predict values in [-1, 1]")
 
@@ -70,9 +71,9 @@ def _rows(path: Path) -> tuple[list[tuple[int, str, list[str]]], list[InputError
     """(line, image location, other cells) of every row; and the fault of a header that is not the organisers'."""
     if not path.is_file():
         raise InputError("there is no such file", path)
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
-    if not lines or [cell.strip() for cell in lines[0].split(",")] != SUBMISSION_COLUMNS:
-        what = f"the first line is not `{','.join(SUBMISSION_COLUMNS)}`" if lines else "the file is empty"
+    lines = read_text(path).rstrip().split("\n")
+    if [cell.strip() for cell in lines[0].split(",")] != SUBMISSION_COLUMNS:
+        what = f"the first line is not `{','.join(SUBMISSION_COLUMNS)}`" if lines != [""] else "the file is empty"
         return [], [InputError(what, path, 1, "begin as the organisers' sample file does")]
     cells = [[cell.strip() for cell in line.split(",")] for line in lines[1:]]
     return [(number, row[0], row[1:]) for number, row in enumerate(cells, start=2)], []

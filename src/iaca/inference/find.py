@@ -7,8 +7,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from iaca.errors import InputError
-from iaca.files import printable
+from iaca.errors import InputError, printable
 
 SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 

@@ -16,7 +16,7 @@ from iaca.encoders.device import pick_device
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.identity import config_of, describe, mismatches
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
 from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_people_files, read_faces
 from iaca.inference.analysis import Analysis, facts_of
 from iaca.inference.confidence import confidence
@@ -142,9 +142,9 @@ def _embedding(path: Path, metadata: Mapping[str, str], device: str) -> Embeddin
     names = {key: metadata.get(f"{key}_encoder") for key in ("visual", "audio")}
     try:
         embedding = config_of(metadata, device)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
-            f"the model was trained on embeddings that can't be made here: {names}", path,
+            f"the model was trained on embeddings that can't be made here: {brief(names)}", path,
             remedy="use a model trained on videos with the encoders of this version",
         ) from error  # fmt: skip
     if differences := mismatches(metadata, describe(embedding)):

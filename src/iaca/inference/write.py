@@ -6,9 +6,10 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+from iaca.errors import printable
 from iaca.evaluation.style import png
 from iaca.faces import FaceConfig
-from iaca.files import printable, replacing, write_text
+from iaca.files import replacing, write_text
 from iaca.inference.analysis import Analysis
 from iaca.inference.config import Drawing, People
 from iaca.inference.members import TRAINED

@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from iaca.errors import InputError
+from iaca.config import faults, text_table
+from iaca.errors import InputError, brief
 from iaca.files import replacing
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel
@@ -86,7 +87,7 @@ def load_model(path: Path) -> TrainedModel:
     except FileNotFoundError as error:
         raise InputError("there is no such model file", path, remedy=REMEDY) from error
     except (SafetensorError, OSError) as error:
-        raise InputError(f"not a whole safetensors file ({error})", path, remedy=REMEDY) from error
+        raise InputError(f"not a whole safetensors file ({brief(error)})", path, remedy=REMEDY) from error
     config, kind = _config(header, path), _kind(header, path)
     if header["version"] == 1:
         tensors = {name.replace(WEIGHTS + OLD_HEAD, WEIGHTS + HEAD): tensor for name, tensor in tensors.items()}
@@ -105,15 +106,14 @@ def _header(text: str | None, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError("the header of the model file is not JSON", path, remedy=REMEDY) from error
     found = header.get("version") if isinstance(header, dict) else None
-    if found not in READ or not isinstance(header, dict):
+    if found not in READ or type(found) is not int or not isinstance(header, dict):
         known = ", ".join(map(str, READ))
-        raise InputError(f"model file version {found!r}, this program reads {known}", path, remedy=REMEDY)
+        raise InputError(f"model file version {brief(repr(found))}, this program reads {known}", path, remedy=REMEDY)
     return header
 
 
 def _config(header: dict[str, Any], path: Path) -> FusionConfig:
-    metadata = header.get("metadata")
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if text_table(header.get("metadata")) is None:
         raise InputError("the header's metadata are not a table of strings", path, remedy=REMEDY)
     try:
         config = header.get("config")
@@ -121,7 +121,7 @@ def _config(header: dict[str, Any], path: Path) -> FusionConfig:
             config = {**config, "repair": False}
         return FusionConfig.model_validate(config)
     except ValidationError as error:
-        raise InputError(f"the header's configuration is not valid ({error})", path, remedy=REMEDY) from error
+        raise InputError(f"the header's configuration is not valid ({faults(error)})", path, remedy=REMEDY) from error
 
 
 def _kind(header: dict[str, Any], path: Path) -> tuple[tuple[Target, ...], bool]:
@@ -129,7 +129,7 @@ def _kind(header: dict[str, Any], path: Path) -> tuple[tuple[Target, ...], bool]
     targets, per_dimension = header.get("targets", list(TARGETS)), header.get("per_dimension", False)
     known = tuple(target for target in TARGETS if isinstance(targets, list) and target in targets)
     if not known or list(known) != targets or not isinstance(per_dimension, bool):
-        said = f"targets {targets!r} and per_dimension {per_dimension!r}"
+        said = f"targets {brief(targets)} and per_dimension {brief(per_dimension)}"
         raise InputError(f"the header's {said} are not those of a model", path, remedy=REMEDY)
     return known, per_dimension
 
@@ -148,10 +148,12 @@ def _expected(config: FusionConfig, per_dimension: bool) -> dict[str, tuple[int,
 def _check_tensors(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]], path: Path) -> None:
     if differing := sorted(set(tensors) ^ set(expected)):
         kind = "lacks" if differing[0] in expected else "has an unknown"
-        raise InputError(f"the model file {kind} tensor {differing[0]!r}", path, remedy=REMEDY)
+        raise InputError(f"the model file {kind} tensor {brief(repr(differing[0]))}", path, remedy=REMEDY)
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != expected[name] or tensor.dtype != torch.float32:
             found, wanted = f"{tensor.dtype} {tuple(tensor.shape)}", f"torch.float32 {expected[name]}"
             raise InputError(f"tensor {name!r} is {found}, its configuration says {wanted}", path, remedy=REMEDY)
         if not np.isfinite(tensor.numpy()).all():
             raise InputError(f"tensor {name!r} holds values that are not finite", path, remedy=REMEDY)
+        if name.startswith(NORMALISATION) and name.endswith("_std") and not (tensor > 0).all():
+            raise InputError(f"tensor {name!r} holds deviations that are not above 0", path, remedy=REMEDY)

@@ -81,6 +81,8 @@ def predict_clip(
         empty = {name: np.empty((0, len(labels)), np.float32) for name, labels in built.model.gate_labels.items()}
         return ClipPrediction(np.empty((0, 2), np.float32), empty, np.empty(0, np.bool_))
     averages = _average(_answers(built, clip, window, hop), len(clip))
+    if not all(np.isfinite(values).all() for values in averages.values()):
+        raise InputError("the model's answers are not finite: its weights are too large", remedy="train it again")
     prediction = averages.pop("prediction").clip(-1.0, 1.0)
     prediction[:, [target not in built.targets for target in TARGETS]] = np.nan
     return ClipPrediction(prediction, averages, clip.audio_present | clip.face_found)

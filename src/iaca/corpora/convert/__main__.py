@@ -11,10 +11,11 @@ from typing import get_args
 
 from pydantic import ValidationError
 
+from iaca.config import faults
 from iaca.corpora.convert.clip import Format
 from iaca.corpora.convert.config import ConvertConfig
 from iaca.corpora.convert.write import CORPORA, convert
-from iaca.corpora.options import add_options, explained
+from iaca.corpora.options import add_options
 from iaca.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> None:
         config = ConvertConfig(**{name: value for name, value in given.items() if value is not None})
         clips = convert(corpus, source, root, config, form)
     except ValidationError as error:
-        parser.error(explained(error))
+        parser.error(faults(error, "--"))
     except InputError as error:
         parser.exit(2, f"{error}\n")
     log.info('%d clips in %s. Next: kedro run --env features --params "ingestion.root=%s"', clips, root, root)

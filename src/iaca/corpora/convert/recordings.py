@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from iaca.corpora.convert.config import ConvertConfig
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
+from iaca.text import csv_rows
 
 PARTITIONS = {
     "train": "train", "training": "train", "devel": "validation", "dev": "validation", "val": "validation",
@@ -66,11 +66,7 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
     Raises:
         InputError: a column is missing, or a partition has an unknown name.
     """
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        reader = csv.reader(file, delimiter=";" if first.count(";") > first.count(",") else ",")
-        rows = [(reader.line_num, [cell.strip().strip("'") for cell in cells]) for cells in reader if any(cells)]
+    rows = [(line, [cell.strip().strip("'") for cell in cells]) for line, cells in csv_rows(path, ",;")]
     names = [name.lower() for name in rows[0][1]] if rows else []
     places = [next((names.index(n) for n in known if n in names), None) for known in (CLIP_NAMES, PARTITION_NAMES)]
     if None in places:
@@ -88,5 +84,5 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
 def partition_of(name: str, path: Path, line: int | None = None) -> str:
     """Train, validation or test, by any of their usual names."""
     if name.lower() not in PARTITIONS:
-        raise InputError(f"{name!r} is no partition", path, line, f"write one of {', '.join(PARTITIONS)}")
+        raise InputError(f"{brief(repr(name))} is no partition", path, line, f"write one of {', '.join(PARTITIONS)}")
     return PARTITIONS[name.lower()]

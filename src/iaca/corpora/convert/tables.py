@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
+from iaca.text import read_text
 
 SEGMENT = "segment_id"
+LATEST_S = 1e7  # nearly four months: a larger number is no time of a recording
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def read_rows(path: Path, unit_s: float = 1.0) -> Rows:
     Raises:
         InputError: the file is empty or torn, there is no time, or a cell is no number; named with its line.
     """
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = read_text(path)
     table, first = _arff(text, path) if path.suffix.lower() == ".arff" else _delimited(text, path)
     notes = []
     if table.shape[1] and not _is_number(str(table.iloc[0, 0])):
@@ -57,9 +59,9 @@ def read_rows(path: Path, unit_s: float = 1.0) -> Rows:
     numbers = _numbers(table, path, first)
     named = [name for name in table.columns[1:] if name != SEGMENT]
     times = numbers[table.columns[0]].to_numpy(np.float64) * unit_s
-    if np.isnan(times).any():
-        row = int(np.flatnonzero(np.isnan(times))[0])
-        raise InputError("no time in this row", path, first + int(table.index[row]), "give every row its time")
+    if len(unusable := np.flatnonzero(~(np.abs(times) <= LATEST_S))):
+        row = first + int(table.index[int(unusable[0])])
+        raise InputError("no time in this row", path, row, f"give every row its time, no more than {LATEST_S:.0e} s")
     times, kept = np.unique(np.round(times, 9), return_index=True)
     if len(kept) < len(table) or (np.diff(kept) < 0).any():
         notes.append(f"times do not rise throughout; sorted, and {len(table) - len(kept)} doubled rows passed over")
@@ -96,7 +98,7 @@ def _cells(body: str, separator: str, names: list[str] | None, path: Path) -> pd
     except pd.errors.EmptyDataError:
         table = pd.DataFrame()
     except pd.errors.ParserError as error:
-        raise InputError(f"can't be read ({error})", path, remedy="give every row one cell per column") from None
+        raise InputError(f"can't be read ({brief(error)})", path, remedy="give every row one cell per column") from None
     table = table.fillna("")
     table = table[~(table == "").all(axis=1)]
     if table.empty:

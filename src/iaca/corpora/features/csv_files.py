@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import TextIO
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from iaca.errors import InputError
+from iaca.text import csv_rows
 
 TIME = "time_s"
 
 
 def csv_header(path: Path) -> list[str]:
     """The names in the first line; none where the file is empty."""
-    with _open(path) as file:
-        return [name.strip() for name in next(csv.reader(file), [])]
+    return [name.strip() for name in next(csv_rows(path), (1, []))[1]]
 
 
 def parse_csv(path: Path) -> pa.Table:
@@ -43,12 +41,10 @@ def parse_csv(path: Path) -> pa.Table:
 
 def _blame(path: Path, names: list[str]) -> InputError | None:
     """Which row a CSV file can't be read for."""
-    with _open(path) as file:
-        rows = csv.reader(file)
-        filled = [(rows.line_num, cells) for cells in rows if cells][1:]
-    if not filled:
-        return InputError("no row below the header", path, remedy="remove the file, or fill it")
-    for line, cells in filled:
+    rows = csv_rows(path)
+    next(rows, None)
+    line = 0
+    for line, cells in rows:
         if len(cells) != len(names):
             what = f"{len(cells)} cells, but the header names {len(names)} columns"
             return InputError(what, path, line, "give every row one cell per column")
@@ -56,7 +52,7 @@ def _blame(path: Path, names: list[str]) -> InputError | None:
             if not _is_number(cell):
                 what = f"{cell[:40]!r} in column {name!r} is no number"
                 return InputError(what, path, line, "write a number, or remove the column or the row")
-    return None
+    return None if line else InputError("no row below the header", path, remedy="remove the file, or fill it")
 
 
 def _is_number(cell: str) -> bool:
@@ -65,7 +61,3 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return cell.strip().lower() in ("", "na", "n/a", "null", "nan")
     return True
-
-
-def _open(path: Path) -> TextIO:
-    return path.open(encoding="utf-8-sig", errors="replace", newline="")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pandas as pd
 
 from iaca.corpora.index import NOTED, PARTITIONS, Problem, problem, subject_problems
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
+from iaca.text import csv_table
 
 PARTITION_FILE = "partition.csv"
 REMEDY = "write one row per clip below the line clip,partition,subject"
@@ -28,9 +28,11 @@ def read_partitions(path: Path, problems: Problems) -> pd.DataFrame:
     clips: dict[str, dict[str, str | int]] = {}
     for line, row in _rows(path):
         clip, partition = row["clip"], row["partition"]
-        if partition not in PARTITIONS:
+        if not clip:
+            problems.append(problem("", PARTITION_FILE, "no clip is named in this row", REMEDY, line))
+        elif partition not in PARTITIONS:
             remedy = f"write one of {', '.join(PARTITIONS)}"
-            problems.append(problem(clip, PARTITION_FILE, f"{partition!r} is no partition", remedy, line))
+            problems.append(problem(clip, PARTITION_FILE, f"{brief(repr(partition))} is no partition", remedy, line))
         elif clip in clips:
             remedy = "remove one of the rows; the first one counts"
             problems.append(problem(clip, PARTITION_FILE, "the clip is listed twice", remedy, line, NOTED))
@@ -46,9 +48,4 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """(line, cells by column) of every row."""
     if not path.is_file():
         raise InputError("there is no such file", path, remedy=REMEDY)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
-        columns = reader.fieldnames or ()
-        if missing := [name for name in ("clip", "partition") if name not in columns]:
-            raise InputError(f"no column {missing[0]!r}", path, 1, REMEDY)
-        return [(reader.line_num, row) for row in reader]
+    return list(csv_table(path, ("clip", "partition"), REMEDY))

@@ -14,12 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from iaca.corpora.features.csv_files import TIME, csv_header, parse_csv
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
+from iaca.unpacked import require_modest
 
 BLOCK = "features"  # the tensor of a safetensors file that holds all columns but the time
 SUFFIXES = (".csv", ".parquet", ".safetensors")
 Array = NDArray[np.generic]
-UNREADABLE = (pa.ArrowException, SafetensorError, OSError)
+UNREADABLE = (pa.ArrowException, SafetensorError, OSError, TypeError)  # numpy lacks some types of safetensors
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,13 @@ def columns_of(path: Path) -> tuple[str, ...]:
         raise _torn(path, error) from error
     if TIME not in names:
         raise InputError(
-            f"no column `{TIME}`, but {', '.join(names[:5]) or 'nothing'}", path, 1,
+            f"no column `{TIME}`, but {brief(', '.join(names[:5])) or 'nothing'}", path, 1,
             f"write a header with commas between the names, and the time in seconds as `{TIME}`",
         )  # fmt: skip
     if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"column {doubled[0]!r} is there twice", path, 1, "give every column a name of its own")
+        raise InputError(
+            f"column {brief(repr(doubled[0]))} is there twice", path, 1, "give every column a name of its own"
+        )
     if len(names) == 1:
         raise InputError(f"no column beside `{TIME}`", path, 1, "add the columns, or remove the file")
     return tuple(name for name in names if name != TIME)
@@ -114,6 +117,8 @@ def _tensors(path: Path) -> tuple[Array, Array]:
     with safe_open(path, framework="numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    if not all(np.issubdtype(tensor.dtype, np.number) for tensor in tensors.values()):
+        raise InputError("its tensors hold no real numbers", path, remedy="store float32 or float64")
     if set(shapes) != {TIME, BLOCK} or len(shapes[BLOCK]) != 2 or shapes[TIME] != shapes[BLOCK][:1]:
         remedy = f"store two tensors, `{TIME}` (t,) and `{BLOCK}` (t, k)"
         raise InputError(f"the shapes of its tensors are {shapes}", path, remedy=remedy)
@@ -121,13 +126,25 @@ def _tensors(path: Path) -> tuple[Array, Array]:
 
 
 def _columns(path: Path, names: tuple[str, ...]) -> tuple[Array, Array]:
-    table = parquet.read_table(path) if path.suffix == ".parquet" else parse_csv(path)
+    table = _parquet(path) if path.suffix == ".parquet" else parse_csv(path)
     for field in table.schema:
-        if not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
-            what = f"column {field.name!r} holds {field.type}, not numbers"
-            raise InputError(what, path, remedy="convert or remove the column")
+        _check_type(field, path)
     values = [table[name].to_numpy() for name in names] or [np.empty(0)]
     return table[TIME].to_numpy(), np.stack(values, axis=1)
+
+
+def _parquet(path: Path) -> pa.Table:
+    with parquet.ParquetFile(path) as file:
+        require_modest(path, 8 * file.metadata.num_rows * file.metadata.num_columns)
+        for field in file.schema_arrow:  # before anything is unpacked: words may be of any length
+            _check_type(field, path)
+        return file.read()
+
+
+def _check_type(field: pa.Field, path: Path) -> None:
+    if not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+        what = f"column {brief(repr(field.name))} holds {brief(field.type)}, not numbers"
+        raise InputError(what, path, remedy="convert or remove the column")
 
 
 def _check_times(table: Table) -> None:
@@ -143,4 +160,4 @@ def _check_times(table: Table) -> None:
 
 
 def _torn(path: Path, error: Exception) -> InputError:
-    return InputError(f"can't be read ({error})", path, remedy="write the file again, or remove it")
+    return InputError(f"can't be read ({brief(error)})", path, remedy="write the file again, or remove it")

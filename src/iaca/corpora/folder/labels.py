@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from iaca.corpora.features.layout import LABELS
 from iaca.corpora.index import AnnotationFacts
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
+from iaca.text import csv_rows, number
 
 EMPTY = ("", "nan", "na", "n/a", "null")
 Values = NDArray[np.float32]
@@ -57,14 +57,13 @@ def inspect_labels(path: Path) -> AnnotationFacts:
 
 def _parse(path: Path) -> tuple[Annotation, list[InputError]]:
     try:
-        rows = _cells(path)
-    except csv.Error as error:
-        fault = InputError(f"can't be read as a table ({error})", path, remedy="write the file again, or remove it")
-        return _empty(), [fault]
+        rows = list(csv_rows(path, ",;"))
+    except InputError as error:
+        return _empty(), [error]
     names = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     key = next((name for name in ("time_s", "frame") if name in names), None)
     if key is None or any(name not in names for name in LABELS):
-        what = f"the columns are {', '.join(names[:6])}" if names else "the file is empty"
+        what = f"the columns are {brief(', '.join(names[:6]))}" if names else "the file is empty"
         return _empty(), [InputError(what, path, 1, "write the line `time_s,valence,arousal` or `frame,...` above")]
     columns = [names.index(name) for name in (key, *LABELS)]
     numbers, faults, last = [], [], -math.inf
@@ -80,15 +79,6 @@ def _parse(path: Path) -> tuple[Annotation, list[InputError]]:
     return Annotation(key, table[:, 0], table[:, 1:].astype(np.float32)), faults
 
 
-def _cells(path: Path) -> list[tuple[int, list[str]]]:
-    """Line and cells of every row that is not empty."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        reader = csv.reader(file, delimiter=";" if first.count(";") > first.count(",") else ",")
-        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-
-
 def _row(
     cells: list[str], columns: list[int], width: int, key: str, last: float, path: Path, line: int
 ) -> tuple[float, float, float]:
@@ -97,7 +87,7 @@ def _row(
         raise InputError(what, path, line, "give every row one cell per column")
     place, valence, arousal = (_number(cells[i], path, line) for i in columns)
     if not 0 <= place < math.inf or (key == "frame" and place != int(place)):
-        what = f"{cells[columns[0]]!r} is no {'time' if key == 'time_s' else 'frame'}"
+        what = f"{brief(repr(cells[columns[0]]), 40)} is no {'time' if key == 'time_s' else 'frame'}"
         raise InputError(what, path, line, "write seconds, or frames counted from 0, of the video")
     if place <= last:
         raise InputError(f"{key} {place:g} comes after {last:g}", path, line, "sort the rows, one row per place")
@@ -110,7 +100,7 @@ def _row(
 
 def _number(cell: str, path: Path, line: int) -> float:
     try:
-        return math.nan if cell.strip().lower() in EMPTY else float(cell)
+        return math.nan if cell.strip().lower() in EMPTY else number(cell)
     except ValueError:
         raise InputError(f"{cell[:40]!r} is no number", path, line, "write a number, or leave the cell empty") from None
 

@@ -11,7 +11,8 @@ from typing import get_args
 
 from pydantic import ValidationError
 
-from iaca.corpora.options import add_options, explained
+from iaca.config import faults
+from iaca.corpora.options import add_options
 from iaca.corpora.synthetic.config import SyntheticConfig
 from iaca.corpora.synthetic.write import Format, write_corpus
 from iaca.errors import InputError
@@ -28,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> None:
         config = SyntheticConfig(**{name: value for name, value in given.items() if value is not None})
         write_corpus(config, root, form)
     except ValidationError as error:
-        parser.error(explained(error))
+        parser.error(faults(error, "--"))
     except InputError as error:
         parser.exit(2, f"{error}\n")
     log.info("%d clips of %g s in %s", config.clips, config.seconds, root)

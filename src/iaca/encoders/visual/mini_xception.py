@@ -16,10 +16,11 @@ from torch.nn import functional as F
 
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import NoOptions
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SIZE = 64
+LARGEST = 2**16  # numbers in one array of the weights
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -111,8 +112,9 @@ def load_mini_xception(path: Path) -> MiniXception:
     try:
         with h5py.File(path, "r") as file:
             _copy(model, file["model_weights"])
-    except (OSError, KeyError, StopIteration, RuntimeError) as error:
-        raise InputError(f"not the weights of mini-XCEPTION ({error})", path, remedy="fetch them again") from error
+    except Exception as error:  # torn bytes break HDF5's reader anywhere, with any error: each is told
+        what = brief(error) or type(error).__name__
+        raise InputError(f"not the weights of mini-XCEPTION ({what})", path, remedy="fetch them again") from error
     return model
 
 
@@ -138,10 +140,15 @@ def _copy(model: MiniXception, weights: h5py.Group) -> None:
 
 def _read(weights: h5py.Group, layer: str, name: str) -> np.ndarray:
     path = next(path for path in weights[layer].attrs["weight_names"].astype(str) if path.endswith(f"/{name}:0"))
-    return np.array(weights[layer][path], dtype=np.float32)
+    stored = weights[layer][path]
+    if stored.size > LARGEST or stored.external or stored.is_virtual:
+        raise ValueError(f"{path} has the shape {stored.shape}, or lies in another file")
+    return np.array(stored, dtype=np.float32)
 
 
 def _assign(parameter: Tensor, values: np.ndarray) -> None:
+    if values.shape != tuple(parameter.shape) or not np.isfinite(values).all():
+        raise ValueError(f"an array {values.shape} in place of finite values {tuple(parameter.shape)}")
     with torch.no_grad():
         parameter.copy_(torch.from_numpy(np.ascontiguousarray(values)))
 

@@ -95,7 +95,7 @@ def _finite(levels: tuple[float, ...]) -> tuple[float, ...]:
 Levels = Annotated[tuple[float, ...], AfterValidator(_finite)]
 
 
-class RobustnessConfig(Parameters):
+class RobustnessConfig(Parameters, allow_inf_nan=True):
     """Corruption at evaluation. It depends on nothing else than this, the clips, and their names.
 
     Attributes:

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from iaca.config import faults, text_table
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.errors import InputError
+from iaca.errors import InputError, brief
 from iaca.files import replacing
 from iaca.inference.adaptation.leave_out import corrected
 from iaca.inference.adaptation.rows import FIRST, columns_of
@@ -99,15 +100,21 @@ def _checked(
 ) -> tuple[ZeroShotConfig, NDArray[np.float64], dict[str, str]]:
     try:
         header = json.loads(text)
-        if header["version"] != VERSION:
-            raise InputError(f"adapted model version {header['version']!r}, this program reads {VERSION}", path)
-        rules, facts = ZeroShotConfig.model_validate(header["zero_shot"]), header["facts"]
-    except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
-        raise InputError(f"not the header of an adapted model ({error})", path, remedy=REMEDY) from error
-    if not isinstance(facts, dict) or not all(isinstance(value, str) for value in facts.values()):
+        version = header["version"]
+        if version == VERSION:
+            rules, facts = header["zero_shot"], text_table(header["facts"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"not the header of an adapted model ({brief(error)})", path, remedy=REMEDY) from error
+    if version != VERSION:
+        found = brief(repr(version))
+        raise InputError(f"adapted model version {found}, this program reads {VERSION}", path, remedy=REMEDY)
+    if facts is None:
         raise InputError("the header's facts are not a table of strings", path, remedy=REMEDY)
     wanted = (FIRST + 2 + sum(EmbeddingConfig().dim(m) for m in ("audio", "visual")), 2)
     if weights.shape != wanted or weights.dtype != np.float64 or not np.isfinite(weights).all():
         found = f"{weights.dtype} {weights.shape}"
         raise InputError(f"the weights are {found}, not finite float64 {wanted}", path, remedy=REMEDY)
-    return rules, weights, facts
+    try:
+        return ZeroShotConfig.model_validate(rules), weights, facts
+    except ValidationError as error:
+        raise InputError(f"not the rules of a zero-shot model ({faults(error)})", path, remedy=REMEDY) from error

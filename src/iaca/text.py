@@ -1,0 +1,97 @@
+"""Text and tables of cells from files of any origin: one way to open them, with a bound on what a line may take."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from iaca.errors import InputError
+
+LONGEST_LINE = 16 * 2**20  # characters; 65,536 features, the most a model reads, take a tenth of it
+HEAD = 4096  # bytes; a text that holds a NUL so early is no text
+MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # those of UTF-32 begin with, or hold, NULs as well
+
+Row = tuple[int, list[str]]
+
+
+def open_text(path: Path) -> TextIO:
+    """Open a UTF-8 text, with or without a byte order mark; bytes that are none become U+FFFD, and no number.
+
+    Raises:
+        InputError: there is no such file, or it is no text, or one in UTF-16.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        if head.startswith(MARKS):
+            raise InputError("the text is in UTF-16, not UTF-8", path, 1, "save it again, as UTF-8")
+        if b"\0" in head:
+            raise InputError("the file holds NUL bytes: it is no UTF-8 text", path, 1, "save it again, as UTF-8")
+        return path.open(encoding="utf-8-sig", errors="replace", newline="")
+    except OSError as error:
+        what = "there is no such file" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
+        raise InputError(what, path, remedy="give a file that is there and may be read") from error
+
+
+def read_text(path: Path) -> str:
+    """The whole text, its line ends as `\\n`. Raises as `open_text`."""
+    with open_text(path) as file:
+        return file.read().replace("\r\n", "\n").replace("\r", "\n")
+
+
+def csv_rows(path: Path, delimiters: str = ",") -> Iterator[Row]:
+    """Line and cells of every row that holds anything; of several delimiters the first line's most frequent counts.
+
+    Raises:
+        InputError: as `open_text`; a line or a cell has no end, named with its line.
+    """
+    with open_text(path) as file:
+        first = next(islice(_lines(file, path), 1), "")
+        file.seek(0)
+        reader = csv.reader(_lines(file, path), delimiter=max(delimiters, key=first.count))
+        try:
+            yield from ((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
+        except csv.Error as error:
+            remedy = "close its quotes, put line ends between the rows, or remove the file"
+            raise InputError(f"can't be read as a table ({error})", path, reader.line_num, remedy) from error
+
+
+def csv_table(path: Path, columns: tuple[str, ...], remedy: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line, and cell by column, of every row below the header; blanks around cells are cut, missing cells are empty.
+
+    Args:
+        path: of the table.
+        columns: that it must have; a name that is there twice means the first.
+        remedy: where it has not.
+
+    Raises:
+        InputError: as `csv_rows`; a column is missing.
+    """
+    rows = csv_rows(path)
+    names = [cell.strip() for cell in next(rows, (1, []))[1]]
+    if missing := [name for name in columns if name not in names]:
+        raise InputError(f"no column {missing[0]!r}", path, 1, remedy)
+    for line, cells in rows:
+        padded = [*(cell.strip() for cell in cells), *[""] * (len(names) - len(cells))]
+        yield line, dict(reversed(list(zip(names, padded, strict=False))))
+
+
+def number(cell: str) -> float:
+    """The number in a cell. Raises ValueError for a word, and for `0_1`, which Python would read as 1."""
+    if "_" in cell:
+        raise ValueError(cell)
+    return float(cell)
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    count = 0
+    while line := file.readline(LONGEST_LINE):
+        count += 1
+        if len(line) == LONGEST_LINE:
+            what = f"the line has more than {LONGEST_LINE // 2**20} million characters"
+            raise InputError(what, path, count, "put line ends between the rows")
+        yield line
