@@ -16,6 +16,7 @@ from iaca.evaluation.benchmark.page_tables import (
     clean_table,
     curve_table,
     difference_table,
+    escaped,
     gate_table,
     markdown,
 )
@@ -55,12 +56,13 @@ def render_page(data: PageData) -> str:
     """The whole page."""
     summary = data.summary
     environment = Environment(loader=PackageLoader("iaca.evaluation.benchmark", "."), trim_blocks=True)
+    environment.filters["text"] = escaped
     corruptions = [name for name in summary["corruption"].unique() if name != CLEAN.corruption]
     own = summary[summary["minus"].isna()]
     return environment.get_template("page.md.j2").render(
         data=data,
-        facts=[f"{name} {_said(value)}" for name, value in flat(data.facts)],
-        left_alone=list(_left_alone(data.left_alone)),
+        facts=[escaped(f"{name} {_said(value)}") for name, value in flat(data.facts)],
+        left_alone=[escaped(line) for line in _left_alone(data.left_alone)],
         models=list(own["model"].unique()),
         seeds=int(own["seeds"].max()),
         titles=TITLES,

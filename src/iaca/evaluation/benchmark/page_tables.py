@@ -20,6 +20,11 @@ def markdown(header: Sequence[str], rows: Cells) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""
 
 
+def escaped(value: object) -> str:
+    """A text of others in Markdown: one line, no bar that would end a cell, no HTML, no link."""
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;").replace("](", "]\\(")
+
+
 def clean_table(summary: pd.DataFrame, main: Sequence[str]) -> tuple[list[str], Cells]:
     """Every model on the clean partition, best first, and how far the main ones are from it."""
     clean = summary[summary["corruption"] == CLEAN.corruption]

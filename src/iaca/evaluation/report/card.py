@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from iaca.evaluation.analysis.failures import RULES
-from iaca.evaluation.benchmark.page_tables import Cells, markdown
+from iaca.evaluation.benchmark.page_tables import Cells, escaped, markdown
 from iaca.evaluation.benchmark.summary import AREA
 from iaca.evaluation.benchmark.words import TITLES, plain
 from iaca.evaluation.report.data import ReportData
@@ -46,6 +46,7 @@ class CardData:
 def render_card(card: CardData) -> str:
     """The whole card as Markdown text, every number from the tables of the report."""
     environment = Environment(loader=PackageLoader("iaca.evaluation.report", "templates"), trim_blocks=True)
+    environment.filters["text"] = escaped
     report = card.report
     return environment.get_template("model_card.md.j2").render(
         card=card,
@@ -144,6 +145,4 @@ def _bounded(row: Mapping[Hashable, Any], name: str) -> str:
 
 
 def _text(value: object) -> str:
-    """A cell of a pipe table: one line, no bar that would end it."""
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return escaped(f"{value:.3f}" if isinstance(value, float) else value)
