@@ -1,0 +1,141 @@
+"""What is fuzzed: readers of files of any origin. Bytes go into a file, and only an `InputError` may come out.
+
+`tests/test_fuzz_targets.py` gives each of them arbitrary bytes, and those that once broke one.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from iaca.corpora.convert.recordings import partition_table
+from iaca.corpora.convert.tables import read_rows
+from iaca.corpora.events import read_event_table
+from iaca.corpora.features.partitions import read_partitions
+from iaca.corpora.features.tables import read_table
+from iaca.corpora.folder.labels import inspect_labels
+from iaca.corpora.index import SUBJECT_FILE, Problem, read_subjects
+from iaca.encoders.checkpoint import read_tensors
+from iaca.encoders.identity import config_of
+from iaca.errors import InputError, printable
+from iaca.evaluation.annotations import parse_annotation
+from iaca.evaluation.prediction_files import parse_predictions
+from iaca.evaluation.submission_check import check_submission
+from iaca.inference.members import load_member
+from iaca.training.model_file import HEADER
+
+LONGEST_MESSAGE = 5000
+Target = Callable[[bytes, Path], object]
+
+
+def _labels(content: bytes, folder: Path) -> None:
+    """Annotations of Aff-Wild2, and of a folder of videos; as many labels as rows, all of them in [-1, 1] or NaN."""
+    values, faults = parse_annotation(_file(folder, "labels.txt", content))
+    assert values.shape[1] == 2
+    assert not (abs(values) > 1).any()
+    assert all(fault.row is not None for fault in faults)
+    inspect_labels(_file(folder, "labels.csv", content))
+
+
+def _manifest(content: bytes, folder: Path) -> None:
+    """Tables that say what belongs together: partitions, subjects, events, and those of other corpora."""
+    problems: list[Problem] = []
+    path = _file(folder, SUBJECT_FILE, content)
+    for read in (lambda: read_partitions(path, problems), lambda: read_subjects(folder),
+                 lambda: read_event_table(path), lambda: partition_table(path)):  # fmt: skip
+        _refusing(read)
+
+
+def _features(content: bytes, folder: Path) -> None:
+    """Tables over time of numbers, in each of their formats."""
+    for suffix in ("csv", "parquet", "safetensors"):
+        path = _file(folder, f"features.{suffix}", content)
+        _refusing(lambda path=path: read_table(path))
+    for suffix in ("csv", "arff"):
+        path = _file(folder, f"rows.{suffix}", content)
+        _refusing(lambda path=path: read_rows(path))
+
+
+def _predictions(content: bytes, folder: Path) -> None:
+    """Predictions made elsewhere, and submissions."""
+    sample = _file(folder, "sample.txt", b"image_location,valence,arousal\nc/00001.jpg,-5,-5\n")
+    for name in ("predictions.csv", "predictions.parquet"):
+        path = _file(folder, name, content)
+        _refusing(lambda path=path: parse_predictions(path))
+    check_submission(_file(folder, "submission.txt", content), sample)
+
+
+def _model(content: bytes, folder: Path) -> None:
+    """The JSON header of a model file, and what it says of the encoders that the model needs."""
+    header = json.dumps({"__metadata__": {HEADER: content.decode("utf-8", "replace")}}).encode()
+    path = _file(folder, "model.safetensors", struct.pack("<Q", len(header)) + header)
+    _refusing(lambda: load_member(path, torch.device("cpu")))
+    rules = _file(folder, "rules.json", content)
+    _refusing(lambda: load_member(rules, torch.device("cpu")))
+    try:
+        config_of({"visual_choice": content.decode("utf-8", "replace"), "audio_encoder": "prosody"})
+    except (ValueError, RecursionError):
+        return
+
+
+def _checkpoint(content: bytes, folder: Path) -> None:
+    """Checkpoints of encoders: safetensors and torch files, as they are."""
+    for suffix in ("safetensors", "pt"):
+        path = _file(folder, f"checkpoint.{suffix}", content)
+        _refusing(lambda path=path: read_tensors(path))
+    member = _file(folder, "whole.safetensors", content)
+    _refusing(lambda: load_member(member, torch.device("cpu")))
+
+
+TARGETS: dict[str, Target] = {
+    "labels": _labels,
+    "manifest": _manifest,
+    "features": _features,
+    "predictions": _predictions,
+    "model": _model,
+    "checkpoint": _checkpoint,
+}
+
+SEEDS: dict[str, tuple[bytes, ...]] = {
+    "labels": (b"valence,arousal\n0.1,-5\n-5,-5\n", b"time_s,valence,arousal\n0,0.1,\n0.5,nan,1\n",
+               b"\xef\xbb\xbfframe;valence;arousal\r\n0;1e999;0\r\n"),
+    "manifest": (b"clip,partition,subject\na,train,\"b\"\n", b"clip,modality,kind,start_s,end_s\na,audio,silent,0,1\n",
+                 b"Id;Proposal\n1;devel\n"),
+    "features": (b"time_s,f0,f1\n0,1,2\n0.5,3,nan\n", b"name;time;f0\n'a';0.5;1\n'a';1;2\n",
+                 b"@relation r\n@attribute name string\n@attribute time numeric\n@attribute f numeric\n@data\nx,1,2\n"),
+    "predictions": (b"clip,frame,valence,arousal\na,0,0.5,-1\na,9000000,0,0\n",
+                    b"image_location,valence,arousal\nc/00001.jpg,0,0\n"),
+    "model": (b'{"version": 3, "config": {"audio_dim": 3, "visual_dim": 4, "width": 8}, "metadata": {"a": "b"}}',
+              b'[{"name": "resnet18", "weights": "x", "changes": {"size": 112}}]', b'{"version": 1, "prior_s": 1e999}'),
+    "checkpoint": (struct.pack("<Q", 60) + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}      ' + bytes(4),
+                   b"\x80\x02}q\x00X\x01\x00\x00\x00aK\x01s."),
+}  # fmt: skip
+
+
+def _file(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def _refusing(read: Callable[[], object]) -> None:
+    """What a refusal says can be written anywhere, and is not as long as the file."""
+    said = ""
+    try:
+        read()
+    except InputError as error:
+        said = str(error)
+    assert printable(said) == said
+    assert len(said) < LONGEST_MESSAGE
+
+
+def run(target: str, content: bytes, folder: Path) -> None:
+    """Give a target one input; whatever it raises, but `InputError`, is a find."""
+    try:
+        TARGETS[target](content, folder)
+    except InputError:
+        return
