@@ -60,10 +60,11 @@ def event_mask(
         chosen = chosen[chosen["modality"] == modality]
     if kind is not None:
         chosen = chosen[chosen["kind"] == kind]
-    clip, time_s = predictions["clip"].to_numpy(), predictions["time_s"].to_numpy(np.float64)
-    inside = np.zeros(len(predictions), bool)
-    for event in chosen.itertuples(index=False):
-        inside |= (clip == event.clip) & (time_s >= event.start_s) & (time_s < event.end_s)
+    time_s, inside = predictions["time_s"].to_numpy(np.float64), np.zeros(len(predictions), bool)
+    places = predictions.groupby("clip").indices if len(chosen) else {}  # every event looks at its own clip alone
+    for event in chosen[chosen["clip"].isin(list(places))].itertuples(index=False):
+        rows = places[event.clip]
+        inside[rows] |= (time_s[rows] >= event.start_s) & (time_s[rows] < event.end_s)
     return inside
 
 

@@ -32,7 +32,8 @@ def event_response(predictions: pd.DataFrame, events: pd.DataFrame, config: Anal
     weighed = predictions.dropna(subset=[modality_gate(modality) for modality in MODALITIES])
     clips = {str(clip): rows for clip, rows in weighed.groupby("clip")}
     known = events[events["clip"].isin(list(clips))].reset_index(drop=True)
-    steps = [_one(clips[clip], known, i, config) for i, clip in enumerate(known["clip"])]
+    by_clip = known.groupby("clip")
+    steps = [_one(clips[str(clip)], own, place, config) for clip, own in by_clip for place in own.index]
     if not steps:
         return pd.DataFrame(columns=list(RESPONSE_COLUMNS))
     keys = ["modality", "kind", "lag_s"]
@@ -53,10 +54,10 @@ def event_response(predictions: pd.DataFrame, events: pd.DataFrame, config: Anal
 
 
 def _one(rows: pd.DataFrame, events: pd.DataFrame, place: int, config: AnalysisConfig) -> pd.DataFrame:
-    """Mean weight of one event in each step of time around its start."""
-    event = events.iloc[place].to_dict()
+    """Mean weight of one of a clip's events, by its place in their index, in each step of time around its start."""
+    event = events.loc[place].to_dict()
     lag = rows["time_s"].to_numpy(np.float64) - float(event["start_s"])
-    others = events[(events["clip"] == event["clip"]) & (events.index != place)]
+    others = events[events.index != place]
     kept = (lag >= -config.before_s) & (lag < config.after_s) & ~event_mask(rows, others)
     step = np.floor(lag[kept] / config.lag_step_s)  # steps begin at the start of the event: none holds both sides
     table = pd.DataFrame(
