@@ -36,7 +36,7 @@ def reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[CorpusIndex, lis
 
     probe = check.probe
     with monkeypatch.context() as patch:
-        patch.setattr(check, "probe", lambda path, decoding: opened.append(path.name) or probe(path, decoding))
+        patch.setattr(check, "probe", lambda path, **how: opened.append(path.name) or probe(path, **how))
         found = check.check_corpus(root, index_affwild2(root), inspect)
     return found, opened
 

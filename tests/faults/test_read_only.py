@@ -12,10 +12,11 @@ from iaca.datasets.atomic import JSONDataset
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError, StorageError
 from iaca.faces.config import FaceConfig
+from iaca.media import MediaLimits
 from iaca.pipelines.ingestion.nodes import describe_corpus, index_corpus, plan_timelines
 from iaca.pipelines.preprocessing.nodes import plan_audio, plan_faces
 
-SERIAL = ExecutorConfig(kind="serial")
+SERIAL, LIMITS = ExecutorConfig(kind="serial"), MediaLimits()
 
 
 def test_a_read_only_folder_of_results_is_named_and_a_writable_one_is_all_it_takes(
@@ -38,13 +39,14 @@ def test_nothing_is_written_into_a_corpus(tmp_path: Path, read_only: Callable[[P
     annotate(root / "VA_Estimation_Challenge/Train_Set/video1.txt", 30)
     crops(root / "cropped_aligned/video1", range(1, 31))
     read_only(root)
-    index, problems = index_corpus(root)
-    run_tasks(plan_timelines(root, index, problems), tmp_path / "timelines", ".parquet", SERIAL)
+    index, problems = index_corpus(root, LIMITS)
+    run_tasks(plan_timelines(root, index, problems, LIMITS), tmp_path / "timelines", ".parquet", SERIAL)
     timelines = results(tmp_path / "timelines", ".parquet")
     clips, _, _ = describe_corpus(root, index, problems, timelines)
-    faces = plan_faces(root, clips, timelines, FaceConfig())
+    faces = plan_faces(root, clips, timelines, FaceConfig(), LIMITS)
     assert run_tasks(faces, tmp_path / "faces", ".parquet", SERIAL).made == ["video1"]
-    assert run_tasks(plan_audio(root, clips, AudioConfig()), tmp_path / "audio", ".flac", SERIAL).made == ["video1"]
+    sound = plan_audio(root, clips, AudioConfig(), LIMITS)
+    assert run_tasks(sound, tmp_path / "audio", ".flac", SERIAL).made == ["video1"]
 
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, tasks: dict[str, Task]) -> None:

@@ -44,13 +44,6 @@ def export_model(trained: TrainedModel, path: Path, form: Format = "onnx") -> fl
         content = program_bytes(program, facts(trained))
         module = program.module()
         difference = check(trained, lambda inputs: module(**inputs), TOLERANCE[form])
-    _write(content, path)
+    with replacing(path) as partial:
+        partial.write_bytes(content)
     return difference
-
-
-def _write(content: bytes, path: Path) -> None:
-    try:
-        with replacing(path) as partial:
-            partial.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"can't be written ({error})", path, remedy="name another folder") from error
