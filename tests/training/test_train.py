@@ -18,6 +18,7 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, clips
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, preset
 from iaca.training import TrainedModel, TrainingConfig
+from iaca.training.checkpoints import WholeCheckpoints, read, run_fingerprint
 from iaca.training.module import FusionTraining
 from iaca.training.train import train
 
@@ -227,3 +228,18 @@ def test_a_run_that_is_killed_when_all_is_done_but_the_model_ends_the_same(
 
 def cut_power(*_: object) -> None:
     raise PowerCutError
+
+
+def test_checkpoints_of_another_version_of_the_code_are_not_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run_fingerprint(MODEL, SHORT, "data")
+    assert run_fingerprint(MODEL, SHORT, "data") == before
+    monkeypatch.setattr("iaca.training.checkpoints.VERSION", "0")
+    assert run_fingerprint(MODEL, SHORT, "data") != before
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_older_one_and_nothing_else(tmp_path: Path) -> None:
+    WholeCheckpoints().save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
+    with pytest.raises(AttributeError, match="pickle"):
+        WholeCheckpoints().save_checkpoint({"epoch": lambda: 2}, tmp_path / "last.ckpt")
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+    assert read(tmp_path / "last.ckpt") == {"epoch": 1}
