@@ -146,6 +146,8 @@ def test_every_file_of_an_item_is_held_to_what_was_written(corpus: Path, tmp_pat
     cut(out / "b.more")
     (out / "e.more").unlink()
     assert run_tasks(tasks, out, ".txt", SERIAL).made == ["b", "e"]
+    cut(out / "b.more")  # its owner goes on with it, as with an annotation, say
+    assert run_tasks({"b": Task(copy, (out / "b.more",))}, tmp_path / "after", ".txt", SERIAL).made == ["b"]
     (corpus / "a").unlink()
     del tasks["a"]
     assert run_tasks(tasks, out, ".txt", SERIAL).pruned == ["a"]

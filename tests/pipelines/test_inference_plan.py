@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from iaca.engine import ClipPaths
 from iaca.faces import FaceConfig
 from iaca.inference.config import InferenceConfig
 from iaca.media import MediaLimits
-from iaca.pipelines.inference.nodes import plan_inference
+from iaca.pipelines.inference.nodes import plan_inference, summarise_inference
 
 
 def test_models_of_the_parameters_come_before_the_one_trained_last_and_change_the_result(tmp_path: Path) -> None:
@@ -19,3 +20,12 @@ def test_models_of_the_parameters_come_before_the_one_trained_last_and_change_th
     assert tasks[0].inputs == (tmp_path / "-a b.mp4", tmp_path / "last")
     assert tasks[1].inputs == (tmp_path / "-a b.mp4", tmp_path / "one", tmp_path / "two")
     assert len({task.fingerprint() for task in tasks}) == 3
+
+
+def test_a_damaged_summary_of_an_older_video_costs_its_own_row(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    (tmp_path / "b.json").write_text('{"people": []}')
+    table = summarise_inference(ClipPaths({name: tmp_path / f"{name}.json" for name in "abc"}, {"d": "too dark"}))
+    assert table["name"].tolist() == ["a", "d"]  # c was removed by its owner
+    assert "a.json was changed or damaged: analyse the video again" in table["warnings"][0]
+    assert table["warnings"][1] == "failed: too dark"

@@ -127,9 +127,14 @@ def _known(journal: Path) -> Mapping[str, str]:
 
 @lru_cache(maxsize=64)
 def _files_of(journal: Path, now: str) -> dict[str, str]:
-    """Read once for all tasks; `now` is an argument so that a journal is read again when it has changed."""
+    """Read once for all tasks; `now` is an argument so that a journal is read again when it has changed.
+
+    Of items with a single file: those are what later steps read. Where there are several (inference), they lie in a
+    folder of the user's own, who may go on with them as an annotation, say.
+    """
     del now
-    return {name: written for entry in _entries(journal)[0].values() for name, written in (entry.files or {}).items()}
+    known = (entry.files for entry in _entries(journal)[0].values() if entry.files and len(entry.files) == 1)
+    return {name: written for files in known for name, written in files.items()}
 
 
 def _entries(journal: Path) -> tuple[dict[str, Entry], int]:

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from iaca.engine import ClipPaths, Task
-from iaca.errors import InputError
 from iaca.faces.config import FaceConfig
 from iaca.inference.config import InferenceConfig
 from iaca.inference.models import NAMED, find_models
@@ -49,11 +48,10 @@ def summarise_inference(results: ClipPaths) -> pd.DataFrame:
         if not path.exists():  # an older one that its owner has removed
             continue
         try:
-            summary = json.loads(results.whole(name).read_text(encoding="utf-8"))
-        except InputError as error:  # of a video that this run was not asked for: all others have just been made
-            rows.append(_failed(name, str(error)))
-            continue
-        rows += [_row(name, summary, person) for person in summary["people"]]
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            rows += [_row(name, summary, person) for person in summary["people"]]
+        except (OSError, ValueError, LookupError, TypeError):  # of a video that was not asked for: no other is damaged
+            rows.append(_failed(name, f"{path} was changed or damaged: analyse the video again"))
     rows += [_failed(name, reason) for name, reason in results.failures.items()]
     return pd.DataFrame(rows)
 
