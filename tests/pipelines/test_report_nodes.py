@@ -14,10 +14,21 @@ from iaca.evaluation.analysis.regions import REGION_COLUMNS
 from iaca.evaluation.config import EvaluationConfig
 from iaca.evaluation.report import FIGURES
 from iaca.evaluation.tables import comparison
+from iaca.fusion import preset
 from iaca.pipelines.evaluation import create_pipeline
 from iaca.pipelines.evaluation.nodes import analyse_errors, analyse_events, find_failures
-from iaca.pipelines.evaluation.report_nodes import ANALYSIS_FIGURES, SCORE_FIGURES, draw_analysis, draw_figures
+from iaca.pipelines.evaluation.report_nodes import (
+    ANALYSIS_FIGURES,
+    SCORE_FIGURES,
+    draw_analysis,
+    draw_figures,
+    model_facts,
+)
 from iaca.training.choice import ModelChoice
+from iaca.training.config import TrainingConfig
+from iaca.training.model_file import TrainedModel
+from iaca.training.normalisation import Normalisation
+from iaca.training.settings import with_settings
 
 CONFIG = EvaluationConfig(replicates=100)
 EVENTS = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])
@@ -72,3 +83,13 @@ def test_a_benchmark_is_read_where_there_is_one_and_never_written(tmp_path):
     assert dataset.load().corpus == ""
     with pytest.raises(DatasetError, match="written by the pipeline"):
         dataset.save("anything")
+
+
+def test_what_a_model_says_of_itself_holds_the_settings_of_its_training():
+    model = TrainedModel(
+        preset("concat", 4, 4), {}, Normalisation(*[np.zeros(4)] * 4), {"seed": "3", "history": "{}", "caveat": "a toy"}
+    )
+    older, facts = model_facts(model), model_facts(with_settings(model, TrainingConfig(epochs=7)))
+    assert (facts["seed"], facts["training.epochs"], facts["training.corruption.share"]) == ("3", 7, 0.6)
+    assert not {"history", "caveat", "training"} & facts.keys()
+    assert older == {name: value for name, value in facts.items() if not name.startswith("training.")}

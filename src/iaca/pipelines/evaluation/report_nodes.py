@@ -77,26 +77,32 @@ def write_report(
     from iaca.evaluation.report import ReportData, render_report
     from iaca.evaluation.report.card import CardData, render_card
     from iaca.evaluation.report.provenance import origins
-    from iaca.training.settings import KEY, settings_of
 
     pictures = {name.removesuffix(FIGURE): picture for name, picture in found.items() if name.endswith(FIGURE)}
     tables = {name: table for name, table in found.items() if not name.endswith(FIGURE)}
     metadata = model.metadata
     parameters = sum(weight.numel() for weight in model.weights.values())
-    known = {name: value for name, value in metadata.items() if name not in ("history", "caveat", KEY)}
-    settings = {f"{KEY}.{name}": value for name, value in settings_of(model).items()}
     data = ReportData(
         title=f"{config.title}: {metadata['corpus']}",
         partition=config.shown,
         benchmark=benchmark.of(metadata["corpus"]),
         analysis=config.analysis,
         figures=pictures,
-        facts={"weights": parameters, **model.config.model_dump(mode="json", exclude_none=True), **known, **settings},
+        facts={"weights": parameters, **model_facts(model)},
         note=metadata["caveat"],
         **tables,
     )
     card = CardData(data, metadata["corpus"], metadata["preset"], origins(metadata, faces), parameters)
     return render_report(data), render_card(card)
+
+
+def model_facts(model: TrainedModel) -> dict[str, object]:
+    """What a model file says of itself: architecture, origin, and the settings of its training as `training.NAME`."""
+    from iaca.training.settings import KEY, settings_of
+
+    known = {name: value for name, value in model.metadata.items() if name not in ("history", "caveat", KEY)}
+    settings = {f"{KEY}.{name}": value for name, value in settings_of(model).items()}
+    return {**model.config.model_dump(mode="json", exclude_none=True), **known, **settings}
 
 
 def _all_of(slots: Sequence[str], drawn: dict[str, Figure]) -> dict[str, Figure]:
