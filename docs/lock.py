@@ -14,6 +14,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
+BY_HAND = {"fuzz"}
+"""Extras that `make setup` leaves to whoever wants them: they are not locked."""
 PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 """All that a line of the lock may be: no address, no path, no option, no range, no marker."""
 
@@ -52,9 +54,10 @@ def differing(pins: dict[str, str]) -> list[str]:
 
 
 def wanted(project: Path = ROOT) -> dict[str, list[Requirement]]:
-    """What pyproject.toml asks for: of the project itself under "project", and of each extra under its name."""
+    """What pyproject.toml asks for: of the project itself under "project", and of each locked extra under its name."""
     table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    groups = {"project": table["dependencies"], **table["optional-dependencies"]}
+    extras = {name: lines for name, lines in table["optional-dependencies"].items() if name not in BY_HAND}
+    groups = {"project": table["dependencies"], **extras}
     return {name: [Requirement(line) for line in lines] for name, lines in groups.items()}
 
 

@@ -1,5 +1,6 @@
 """requirements.lock: exact versions and nothing else, whole for pyproject.toml, and what is installed."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,12 @@ def test_nothing_is_locked_that_nobody_asks_for() -> None:
     asked = {name for requirements in LOCK.wanted().values() for name in LOCK.closure(requirements)}
     kept = {"pip", "setuptools", "wheel"}  # what builds the project
     assert set(PINS) - asked - kept == set()
+
+
+def test_an_extra_that_is_left_to_the_reader_is_there_and_its_packages_are_not_locked() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for name in LOCK.BY_HAND:
+        assert not {canonicalize_name(Requirement(line).name) for line in extras[name]} & set(PINS)
 
 
 def test_a_chain_of_requirements_is_followed_with_its_extras() -> None:
