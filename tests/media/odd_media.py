@@ -66,6 +66,8 @@ def clocks() -> Iterator[Hostile]:
     yield Hostile("starts at -0.2.ts", "timestamps", early, ODD, times=tuple(steady(10)), abs_s=2e-5)
     before = partial(matroska, tracks=[pictures()], blocks=[(0, t, jpeg()) for t in range(-200, 200, 40)])
     yield Hostile("before zero.mkv", "timestamps", before)
+    jump = [0.0, 0.04, 0.08, 3600.08, 3600.12]
+    yield Hostile("few and far.mp4", "timestamps", partial(make, times=jump), ODD, times=tuple(jump))
     for name, (given, times) in TIMES.items():
         write = partial(matroska, tracks=[pictures()], blocks=[(0, t, jpeg()) for t in given])
         yield Hostile(name, "timestamps", write, ODD, times=tuple(times))

@@ -18,7 +18,7 @@ import verdicts
 from make_media import grey, make, steady, tone
 from matroska import jpeg, matroska, pictures, sound
 from media_case import BROKEN, ODD, REFUSED, Hostile
-from odd_media import sounds
+from odd_media import odd, sounds
 
 from iaca.errors import InputError
 from iaca.media import LimitError, MediaLimits, frame_times, probe, read_audio, read_frames, rewrite_movie
@@ -166,3 +166,13 @@ def test_a_movie_is_redrawn_at_times_that_lie_less_than_a_millisecond_apart(tmp_
     path = make(tmp_path / "fast.mp4", [k / 4500 for k in range(50)])
     rewrite_movie(path, tmp_path / "out.mp4", lambda frame: grey(frame.index))
     assert frame_times(tmp_path / "out.mp4") == pytest.approx(frame_times(path), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["changes all.ts", "beyond scale.mkv", "all nan.mkv", "few and far.mp4"])
+def test_a_redrawn_movie_has_the_times_and_the_sound_of_what_is_odd(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    next(file for file in odd() if file.name == name).write(path)
+    rewrite_movie(path, tmp_path / "out.mp4", lambda frame: grey(9))
+    assert frame_times(tmp_path / "out.mp4") == pytest.approx(frame_times(path), abs=2e-5)
+    given, made = read_audio(path), read_audio(tmp_path / "out.mp4")
+    assert len(made.samples) == pytest.approx(len(given.samples), abs=1024)  # AAC fills its last block

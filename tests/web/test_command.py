@@ -4,7 +4,9 @@ import socket
 
 import pytest
 
-from iaca.web.__main__ import main
+from iaca.media import MediaLimits
+from iaca.web.__main__ import _parser, main
+from iaca.web.config import WebConfig
 
 
 def test_a_missing_model_a_taken_port_and_a_wrong_number_are_told(tmp_path, capsys, monkeypatch):
@@ -19,9 +21,17 @@ def test_a_missing_model_a_taken_port_and_a_wrong_number_are_told(tmp_path, caps
     assert "there is no model" in capsys.readouterr().err
     assert main(["--max-mb", "0"]) == 1
     assert "max_mb" in capsys.readouterr().err
+    for wrong in ("max_pixel=5", "max_pixels=many", "max_pixels"):
+        assert main(["--limit", wrong]) == 1
+        assert "limits.max_pixel" in capsys.readouterr().err
 
 
 def test_help_names_every_limit(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert {"--model", "--port", "--max-mb", "--max-seconds"} <= set(capsys.readouterr().out.split())
+    assert {"--model", "--port", "--max-mb", "--max-seconds", "--limit"} <= set(capsys.readouterr().out.split())
+
+
+def test_other_limits_are_named_one_by_one():
+    limits = WebConfig(**vars(_parser().parse_args(["--limit", "max_pixels=99", "--limit", "max_streams=3"]))).limits
+    assert limits == MediaLimits(max_pixels=99, max_streams=3)

@@ -21,7 +21,8 @@ class ClipFiles(AbstractDataset[dict[str, Task], ClipPaths]):
         path: the folder.
         suffix: ending of the files, such as `.parquet`.
         executor: where tasks run: an `ExecutorConfig` as a mapping; one process per core where it is not given.
-        tolerated_failures: share of the clips that may fail before the run as a whole is an error.
+        tolerated_failures: share of the clips that may fail before the run as a whole is an error; None for that of the
+            executor, so that `executor.tolerated_failures` of a run holds wherever the catalog says nothing else.
         prune: remove files of clips that left the mapping. False where a user's folder collects results.
         bar: show a progress bar. False where the tasks show one of their own.
         metadata: for kedro-viz.
@@ -33,13 +34,14 @@ class ClipFiles(AbstractDataset[dict[str, Task], ClipPaths]):
         path: str,
         suffix: str,
         executor: dict[str, Any] | None = None,
-        tolerated_failures: float = 0.5,
+        tolerated_failures: float | None = None,
         prune: bool = True,
         bar: bool = True,
         metadata: dict[str, Any] | None = None,
     ):
         self._path, self._suffix, self._prune, self._bar = Path(path), suffix, prune, bar
-        self._executor = ExecutorConfig(**(executor or {}), tolerated_failures=tolerated_failures)
+        own = {} if tolerated_failures is None else {"tolerated_failures": tolerated_failures}
+        self._executor = ExecutorConfig(**{**(executor or {}), **own})
         self.metadata = metadata
 
     def load(self) -> ClipPaths:

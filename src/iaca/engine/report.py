@@ -45,5 +45,5 @@ def judge(report: Report, folder: Path, total: int, tolerated: float) -> None:
         raise InputError(
             f"{failed} of {total} items failed; the first is {first}: {reason}",
             folder / "failures.csv",
-            remedy="mend or remove what the table names, or raise `tolerated_failures`; what succeeded is kept",
+            remedy="mend or remove what the table names, or raise `executor.tolerated_failures`; what is done is kept",
         )

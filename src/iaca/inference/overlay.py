@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ROWS = 3
 """People with a row of their own; of those after them only the boxes are drawn."""
+TALLEST = 4
+"""Greatest height of an enlarged frame, in units of the width of the rows; a taller one stays narrower than they are."""
 
 
 class OverlayPainter:
@@ -56,20 +58,21 @@ class OverlayPainter:
     ):
         self._tracks = [DrawnTrack.of(one) for one in ([table] if isinstance(table, pd.DataFrame) else table)]
         self._trail_s, self._numbered = trail_s, len(self._tracks) > 1
-        self._scale = max(1.0, min_width / width)
+        self._scale = max(1.0, min(min_width / width, TALLEST * min_width / height))
         self.picture = (_even(width * self._scale), _even(height * self._scale))
-        self._unit = self.picture[0] / panel.WIDTH
+        across = max(self.picture[0], min_width)
+        self._unit = across / panel.WIDTH
         self._row_height = _even(panel.HEIGHT * self._unit)
         self._panels = [
-            PersonPanel(track, self.picture[0], self._row_height, number if self._numbered else None, kind)
+            PersonPanel(track, across, self._row_height, number if self._numbered else None, kind)
             for number, track in enumerate(self._tracks[:ROWS], start=1)
         ]
-        self.size = (self.picture[0], self.picture[1] + len(self._panels) * self._row_height)
+        self.size = (across, self.picture[1] + len(self._panels) * self._row_height)
 
     def __call__(self, frame: VideoFrame) -> Image:
         """The frame (h, w, 3) uint8 RGB with everything drawn on it, as a new (size[1], size[0], 3) uint8 RGB image."""
-        image = np.empty((self.size[1], self.size[0], 3), np.uint8)
-        picture = image[: self.picture[1]]
+        image = np.zeros((self.size[1], self.size[0], 3), np.uint8)
+        picture = image[: self.picture[1], : self.picture[0]]
         if frame.image.shape[1::-1] == self.picture:
             picture[:] = frame.image
         else:

@@ -89,7 +89,6 @@ def _draw(
         drawn.append(f"{name}.mp4")
         size = (analysis.media.width, analysis.media.height)
         painter = OverlayPainter(analysis.tables, *size, drawing.overlay_width, drawing.trail_s, kind)
-        limits.check_picture(video, *painter.size)  # a narrow picture is enlarged for the text
         rewrite_movie(video, folder / drawn[-1], painter, limits)
     return drawn
 

@@ -96,34 +96,63 @@ def audio_blocks(
 
 
 def _blocks(source: Source, rate: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    clock, position, expected = Clock(source.origin), 0, source.start_s(source.audio)
-    segment: _Segment | None = None
+    placing = PlacedSound(source, source.audio, rate, "mono")
     for _, _, frames in decode(source, [source.audio]):
         for frame in frames:
-            time = clock(frame, expected)
-            source.limits.check_time(source.path, time + frame.samples / frame.sample_rate)
-            if segment is None or not segment.fits(frame) or abs(time - expected) >= GAP_S:
-                source.limits.check_sound(source.path, frame.sample_rate, frame.layout.nb_channels)
-                if segment is not None:
-                    yield from segment.push(None)
-                    position = segment.position
-                segment = _Segment(frame, round(time * rate), position, rate)
-                expected = time
-            expected += frame.samples / frame.sample_rate
-            yield from segment.push(frame)
-    if segment is not None:
-        yield from segment.push(None)
+            for start, block in placing.push(frame):
+                yield start, block[0]
+    for start, block in placing.finish():
+        yield start, block[0]
+
+
+class PlacedSound:
+    """Decoded frames of one stream as blocks of one rate and layout, each at its place: in order, without overlap.
+
+    Args:
+        source: the opened file.
+        stream: its sound.
+        rate: sampling rate of the blocks (Hz).
+        layout: their channels, by FFmpeg's name.
+    """
+
+    def __init__(self, source: Source, stream: Any, rate: int, layout: str):
+        self._source, self._rate, self._layout = source, rate, layout
+        self._clock, self._expected = Clock(source.origin), source.start_s(stream)
+        self._segment: _Segment | None = None
+
+    def push(self, frame: Any) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """(first sample, samples (channels, n) in -1..1) of what a frame completes.
+
+        Raises:
+            LimitError: the sound is beyond a limit.
+        """
+        path, limits = self._source.path, self._source.limits
+        time = self._clock(frame, self._expected)
+        limits.check_time(path, time + frame.samples / frame.sample_rate)
+        if self._segment is None or not self._segment.fits(frame) or abs(time - self._expected) >= GAP_S:
+            limits.check_sound(path, frame.sample_rate, frame.layout.nb_channels)
+            yield from self.finish()
+            earliest = 0 if self._segment is None else self._segment.position
+            self._segment = _Segment(frame, round(time * self._rate), earliest, self._rate, self._layout)
+            self._expected = time
+        self._expected += frame.samples / frame.sample_rate
+        yield from self._segment.push(frame)
+
+    def finish(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """What is held back."""
+        if self._segment is not None:
+            yield from self._segment.push(None)
 
 
 class _Segment:
     """A stretch of unbroken sound of one format: one resampler, and the place of its next output sample."""
 
-    def __init__(self, frame: Any, start: int, earliest: int, rate: int):
+    def __init__(self, frame: Any, start: int, earliest: int, rate: int, layout: str):
         self.position = max(start, earliest, 0)
         self._drop = self.position - start  # overlap with what was already placed
         self._format = self._describe(frame)
         # rematrix_maxval scales the mixing matrix, so that a mix of full-scale channels stays within full scale
-        self._resampler = av.AudioResampler("flt", "mono", rate, options={"rematrix_maxval": "1.0"})
+        self._resampler = av.AudioResampler("fltp", layout, rate, options={"rematrix_maxval": "1.0"})
 
     @staticmethod
     def _describe(frame: Any) -> tuple[int, str, str]:
@@ -139,16 +168,17 @@ class _Segment:
         for output in self._resampler.resample(frame):
             if output is None:  # what a resampler with nothing to do gives at the end
                 continue
-            block = output.to_ndarray().reshape(-1)
-            cut = min(self._drop, len(block))
+            block = output.to_ndarray()
+            count = block.shape[1]
+            cut = min(self._drop, count)
             self._drop -= cut
-            if len(block) > cut:
-                yield self.position, _heard(block[cut:])
-                self.position += len(block) - cut
+            if count > cut:
+                yield self.position, _heard(block[:, cut:])
+                self.position += count - cut
 
 
 def _heard(block: NDArray[Any]) -> NDArray[np.float32]:
-    """Samples (n,) in -1..1: floating-point sound can hold anything."""
+    """Samples (channels, n) in -1..1: floating-point sound can hold anything."""
     finite = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
     return np.asarray(np.clip(finite, -1.0, 1.0), dtype=np.float32)
 

@@ -55,7 +55,7 @@ def open_source(path: str | Path, limits: MediaLimits | None = None) -> Iterator
         limits.check_streams(path, len(container.streams))
         video, audio = _best(container, "video"), _best(container, "audio")
         if video is None and audio is None:
-            raise InputError("holds neither a video nor an audio stream.", file=path, remedy=REENCODE)
+            raise InputError("holds neither a video nor an audio stream", file=path, remedy=REENCODE)
         for stream in (video, audio):
             if stream is not None:
                 stream.codec_context.thread_count = 1  # work is spread over files, and one thread decodes repeatably
@@ -98,12 +98,19 @@ class Clock:
     def __init__(self, origin: Fraction):
         self._origin, self._shift = origin, 0.0
 
-    def __call__(self, frame: Any, expected: float) -> float:
-        """Time (s) of a decoded frame; `expected` (s) is where it lies if it follows its predecessor without a gap."""
+    def __call__(self, frame: Any, expected: float, reached: float | None = None) -> float:
+        """Time (s) of a decoded frame.
+
+        Args:
+            frame: decoded by PyAV.
+            expected: where it lies (s) if it follows its predecessor without a gap.
+            reached: time (s) from which a fall back is told; None for `expected`. Of pictures it is the last one's: how
+                long that one is shown is a guess, and a long time where few frames lie far apart.
+        """
         if frame.pts is None:
             return expected
         time = float(frame.pts * frame.time_base - self._origin) + self._shift
-        if time < expected - JUMP_BACK_S:
+        if time < (expected if reached is None else reached) - JUMP_BACK_S:
             self._shift += expected - time
             return expected
         return time
@@ -166,8 +173,8 @@ def packets(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any]]
 def undecodable(source: Source, what: str) -> InputError:
     """The error for a stream that yields nothing. A decoder refuses too large pictures without saying so."""
     if what == "audio":
-        return InputError("not one audio frame could be decoded.", file=source.path, remedy=REENCODE)
+        return InputError("not one audio frame could be decoded", file=source.path, remedy=REENCODE)
     return InputError(
-        f"not one video frame could be decoded (max_pixels = {source.limits.max_pixels}).", file=source.path,
+        f"not one video frame could be decoded (max_pixels = {source.limits.max_pixels})", file=source.path,
         remedy=f"{REENCODE}; if its pictures are larger than max_pixels, raise `media.max_pixels`",
     )  # fmt: skip

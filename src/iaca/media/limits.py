@@ -84,6 +84,6 @@ class FrameCount:
 
 def _beyond(path: Path, what: str, name: str, most: float) -> LimitError:
     return LimitError(
-        f"{what}, which is beyond {name} = {most:.10g}.", file=path,
+        f"{what}, which is beyond {name} = {most:.10g}", file=path,
         remedy=f"re-encode or remove the file, or raise `media.{name}` of the run, `--limit {name}=N` of the web page",
     )  # fmt: skip

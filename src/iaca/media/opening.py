@@ -39,9 +39,9 @@ def open_container(path: Path, limits: MediaLimits) -> Any:
         return av.open(f"file:{path}", options=options, metadata_errors="replace")
     except av.ArgumentError as error:
         remedy = "give a video or a sound file; playlists, pictures and text are not opened"
-        raise InputError("is of no video or sound format that is read here.", file=path, remedy=remedy) from error
+        raise InputError("is of no video or sound format that is read here", file=path, remedy=remedy) from error
     except (av.FFmpegError, OSError) as error:
-        raise InputError(f"can't be opened as a media file ({reason(error)}).", file=path, remedy=REENCODE) from error
+        raise InputError(f"can't be opened as a media file ({reason(error)})", file=path, remedy=REENCODE) from error
 
 
 def _require_file(path: Path) -> None:
@@ -50,10 +50,10 @@ def _require_file(path: Path) -> None:
         mode = path.stat().st_mode
     except OSError as error:
         remedy = "check the name and the rights; of a link, where it leads"
-        raise InputError(f"can't be opened ({reason(error)}).", file=path, remedy=remedy) from error
+        raise InputError(f"can't be opened ({reason(error)})", file=path, remedy=remedy) from error
     if not stat.S_ISREG(mode):
         remedy = "give a video or a sound file"
-        raise InputError("is a folder, a pipe or a device, not a file.", file=path, remedy=remedy)
+        raise InputError("is a folder, a pipe or a device, not a file", file=path, remedy=remedy)
 
 
 def reason(error: Exception) -> str:

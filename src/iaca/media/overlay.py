@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
+from iaca.errors import InputError
 from iaca.files import replacing
 from iaca.media.ahead import made_ahead
-from iaca.media.container import Clock, Source, decode, open_source, undecodable
+from iaca.media.container import Source, decode, open_source, undecodable
+from iaca.media.encoded import EncodedSound
 from iaca.media.limits import MediaLimits
 from iaca.media.movie import MovieWriter, open_movie
+from iaca.media.opening import reason
 from iaca.media.video import FrameClock, Upright, VideoFrame, nominal_fps, require_video
 
-AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-AAC_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
+_log = logging.getLogger(__name__)
 COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 """Sound that mp4 takes as it is; any other is encoded anew as AAC."""
 
@@ -43,11 +46,26 @@ def rewrite_movie(
     Raises:
         InputError: the source can't be opened, is beyond a limit, has no pictures, or none decodes.
     """
+    try:
+        try:
+            _rewrite(Path(source), Path(target), draw, limits, copying=True)
+        except av.FFmpegError as error:  # packets that do not belong together, times that mp4 has not
+            _log.warning("%s: its sound is encoded anew (%s)", Path(source).name, reason(error))
+            _rewrite(Path(source), Path(target), draw, limits, copying=False)
+    except av.FFmpegError as error:
+        remedy = "leave the overlay out (inference.overlay=false), or re-encode the file"
+        raise InputError(f"can't be redrawn as a movie ({reason(error)})", file=source, remedy=remedy) from error
+
+
+def _rewrite(
+    source: Path, target: Path, draw: Callable[..., NDArray[np.uint8]], limits: MediaLimits | None, copying: bool
+) -> None:
     with open_source(source, limits) as opened:
         require_video(opened)
         with replacing(target) as partial, open_movie(partial) as container:
             fps = nominal_fps(opened.video)
-            _Rewriting(opened, container, MovieWriter(container, fps if fps > 0 else 25.0), draw).run()
+            writer = MovieWriter(container, fps if fps > 0 else 25.0)
+            _Rewriting(opened, container, writer, draw, copying).run()
 
 
 class _Picture(NamedTuple):
@@ -63,10 +81,18 @@ class _Packet(NamedTuple):
 
 
 class _Rewriting:
-    def __init__(self, source: Source, container: Any, writer: MovieWriter, draw: Callable[..., NDArray[np.uint8]]):
+    def __init__(
+        self,
+        source: Source,
+        container: Any,
+        writer: MovieWriter,
+        draw: Callable[..., NDArray[np.uint8]],
+        copying: bool,
+    ):
         self._source, self._container, self._writer, self._draw = source, container, writer, draw
+        self._copying = copying
         self._started = False
-        self._sound: _CopiedSound | _EncodedSound | None = None
+        self._sound: _CopiedSound | EncodedSound | None = None
         self._waiting: list[_Packet] = []  # sound that comes before the first picture gives the size
 
     def run(self) -> None:
@@ -110,8 +136,8 @@ class _Rewriting:
         self._started = True
         self._writer.open(drawn)  # both streams must exist before anything is written
         if self._source.audio is not None:
-            copied = self._source.audio.codec_context.codec.canonical_name in COPIED_CODECS
-            self._sound = (_CopiedSound if copied else _EncodedSound)(self._source, self._source.audio, self._container)
+            copied = self._copying and self._source.audio.codec_context.codec.canonical_name in COPIED_CODECS
+            self._sound = (_CopiedSound if copied else EncodedSound)(self._source, self._source.audio, self._container)
         for packet in self._waiting:
             self._sound_packet(packet)
         self._waiting.clear()
@@ -137,24 +163,3 @@ class _CopiedSound:
 
     def close(self) -> None:
         """Nothing is held back."""
-
-
-class _EncodedSound:
-    """Decoded frames as AAC, each at its own time."""
-
-    def __init__(self, source: Source, audio: Any, container: Any):
-        context = audio.codec_context
-        self._container, self._clock = container, Clock(source.origin)
-        rate = context.sample_rate if context.sample_rate in AAC_RATES else 48000
-        self._stream = container.add_stream("aac", rate=rate, layout=AAC_LAYOUTS.get(context.channels, "stereo"))
-        self._expected = source.start_s(audio)
-
-    def write(self, packet: Any, frames: list[Any]) -> None:
-        for frame in frames:
-            time = self._clock(frame, self._expected)
-            self._expected = time + frame.samples / frame.sample_rate
-            frame.pts, frame.time_base = round(time * frame.sample_rate), Fraction(1, frame.sample_rate)
-            self._container.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        self._container.mux(self._stream.encode(None))

@@ -53,7 +53,7 @@ class FrameClock:
         if self._last is None:
             self._last = self._clock(frame, self._start)
         else:
-            time = self._clock(frame, self._last + self._interval)
+            time = self._clock(frame, self._last + self._interval, self._last)
             self._last = time if time >= self._last + SAME_S else self._last + TICK_S
         self._count.check(self._last)
         return self._last
