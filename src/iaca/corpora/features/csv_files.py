@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from iaca.errors import InputError
-from iaca.text import csv_rows
+from iaca.text import csv_rows, number
 
 TIME = "time_s"
 
@@ -57,7 +57,7 @@ def _blame(path: Path, names: list[str]) -> InputError | None:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        number(cell)
     except ValueError:
         return cell.strip().lower() in ("", "na", "n/a", "null", "nan")
     return True

@@ -92,6 +92,8 @@ class AdaptedModel:
                 weights = file.get_tensor(WEIGHTS)
         except (SafetensorError, OSError):
             return None
+        except TypeError as error:  # numpy lacks some types of safetensors
+            raise InputError(f"the weights are not finite float64 ({error})", path, remedy=REMEDY) from error
         return cls(*_checked(text, weights, path))
 
 
