@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from iaca.errors import InputError
 from iaca.files import replacing
 from iaca.training.export.check import check, onnx_runner
 from iaca.training.export.exportable import facts
@@ -32,7 +31,7 @@ def export_model(trained: TrainedModel, path: Path, form: Format = "onnx") -> fl
         The largest difference found between the exported model and the model.
 
     Raises:
-        InputError: packages are missing; the weights are too large; the folder can't be written to.
+        InputError: packages are missing; the weights are too large; the folder can't be written to (`StorageError`).
     """
     if form == "onnx":
         check_packages()
