@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROWS = 3
 """People with a row of their own; of those after them only the boxes are drawn."""
 TALLEST = 4
-"""Greatest height of an enlarged frame, in units of the width of the rows; a taller one stays narrower than they are."""
+"""Greatest height of an enlarged frame, in widths of the rows; a taller one stays narrower than they are."""
 
 
 class OverlayPainter:

@@ -16,9 +16,8 @@ from iaca.encoders.device import pick_device
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.identity import config_of, describe, mismatches
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, brief, printable
 from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_people_files, read_faces
-from iaca.files import printable
 from iaca.inference.analysis import Analysis, facts_of
 from iaca.inference.confidence import confidence
 from iaca.inference.config import People
