@@ -127,14 +127,14 @@ def read_subjects(root: Path) -> dict[str, tuple[str, int]]:
 
 def unique_files(root: Path, files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
     """Name without suffix -> file. Nobody can say which of two of one name is meant: none of them is used, nor one
-    whose name is no text, which no table could hold."""
+    whose name is no plain text, which no table could hold."""
     found: dict[str, list[Path]] = {}
     for path in sorted(files):
         place = str(path.relative_to(root))
         if printable(place) == place:
             found.setdefault(path.stem, []).append(path)
         else:
-            what = "the name is no UTF-8"
+            what = "the name holds a control character, or is no UTF-8"
             problems.append(problem(path.stem, place, what, "rename the file or its folder"))
     for name, paths in found.items():
         for path, other in zip(paths, [*paths[1:], paths[0]], strict=True):
