@@ -43,6 +43,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def plain_name(name: str) -> str:
+    """The name of a file or clip as a cell of a table holds it: `printable`, ends of lines and tabs spelt out too."""
+    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def brief(text: object, longest: int = LONGEST) -> str:
     """A text of others as a message repeats it: its beginning, where it is long."""
     whole = str(text)

@@ -24,8 +24,9 @@ FRAMES = 30
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    movie(tmp_path_factory.mktemp("video") / "v.mp4", FRAMES)
-    return (tmp_path_factory.getbasetemp() / "video0/v.mp4").read_bytes()
+    file = tmp_path_factory.mktemp("video") / "v.mp4"
+    movie(file, FRAMES)
+    return file.read_bytes()
 
 
 def told(problems: pd.DataFrame) -> Told:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.errors import InputError, printable
+from iaca.errors import InputError, plain_name, printable
 from iaca.text import csv_table
 
 PARTITIONS = ("train", "validation", "test")
@@ -64,8 +64,8 @@ def problem(
     clip: str, file: str | Path, what: str, remedy: str, row: int | None = None, effect: str = LEFT_OUT
 ) -> Problem:
     """One row of the problems table. `file` is relative to the corpus's root; `effect` is one of `EFFECTS`."""
-    texts = {"clip": clip, "file": str(file), "problem": what, "effect": effect, "remedy": remedy}
-    return {**{name: printable(text) for name, text in texts.items()}, "row": row}
+    names = {"clip": plain_name(clip), "file": plain_name(str(file))}
+    return {**names, "row": row, "problem": printable(what), "effect": effect, "remedy": printable(remedy)}
 
 
 def problem_table(problems: list[Problem]) -> pd.DataFrame:
@@ -131,7 +131,7 @@ def unique_files(root: Path, files: Iterable[Path], problems: list[Problem]) -> 
     found: dict[str, list[Path]] = {}
     for path in sorted(files):
         place = str(path.relative_to(root))
-        if printable(place) == place:
+        if plain_name(place) == place:
             found.setdefault(path.stem, []).append(path)
         else:
             what = "the name holds a control character, or is no UTF-8"

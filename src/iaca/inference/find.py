@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from iaca.errors import InputError, printable
+from iaca.errors import InputError, plain_name
 
 SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 
@@ -35,7 +35,7 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
             remedy=f"give a file, a folder or a pattern; endings looked for: {' '.join(SUFFIXES)}",
         )
     stems, names = Counter(p.stem for p in found), Counter(p.name for p in found)
-    named = {printable(_name(p, path, stems, names)): p for p in found}
+    named = {plain_name(_name(p, path, stems, names)): p for p in found}
     if output is not None:
         _check_output(named, output)
     return named

@@ -16,7 +16,7 @@ from iaca.encoders.device import pick_device
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.identity import config_of, describe, mismatches
-from iaca.errors import InputError, brief, printable
+from iaca.errors import InputError, brief, plain_name
 from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_people_files, read_faces
 from iaca.inference.analysis import Analysis, facts_of
 from iaca.inference.confidence import confidence
@@ -105,7 +105,7 @@ class Predictor:
             boxes = [read_faces(path, columns=BOX).to_numpy() for path in faces]
             facts = facts_of(media, audio)
         tables = [
-            self._table(printable(video.stem), replace(clip, audio_present=heard), box)
+            self._table(plain_name(video.stem), replace(clip, audio_present=heard), box)
             for clip, heard, box in zip(clips, attribute(clips), boxes, strict=True)
         ]
         return Analysis(tables[0], media, facts, tuple(tables[1:]))

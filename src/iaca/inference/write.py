@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from iaca.errors import printable
+from iaca.errors import plain_name
 from iaca.evaluation.style import png
 from iaca.faces import FaceConfig
 from iaca.files import replacing, write_text
@@ -54,7 +54,7 @@ def analyse_video(
     caveats = [origin["caveat"]] if origin["caveat"] else []
     summary = {
         "name": name,
-        "file": printable(video.name),
+        "file": plain_name(video.name),
         FILES: [*tables, *drawn],
         "model": origin,
         **summarise(analysis.whole, analysis.facts, caveats),
