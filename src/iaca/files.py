@@ -15,7 +15,7 @@ from pathlib import Path
 
 from iaca.storage import LEFTOVER, clear_place, make_folder, telling_storage
 
-__all__ = ["LEFTOVER", "remove", "replacing", "write_text"]
+__all__ = ["LEFTOVER", "fits", "remove", "replacing", "write_text"]
 
 _OWNED = re.compile(rf"{re.escape(LEFTOVER)}(?P<process>\d+)-(?P<machine>[0-9a-f]{{6}})-[0-9a-f]{{8}}-")
 _ABANDONED_S = 86400.0

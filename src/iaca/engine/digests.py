@@ -9,7 +9,7 @@ import stat
 from functools import cache
 from pathlib import Path
 
-from iaca.engine.remembered import Remembered
+from iaca.engine.remembered import Remembered, signature
 
 SMALL = 1 << 20
 """Files below this many bytes are read each time: that is hardly slower than looking them up."""
@@ -21,13 +21,13 @@ def digest(path: Path) -> str:
     now = path.stat()
     if stat.S_ISDIR(now.st_mode):
         return _of_folder(path)
-    return _of_file(path.absolute(), now.st_size, _times(now))
+    return _of_file(path.absolute(), now.st_size, signature(now))
 
 
 def facts(path: Path) -> str:
     """What differs once a file has changed, without reading it: size, times, inode; of a folder, as its digest."""
     now = path.stat()
-    return _of_folder(path) if stat.S_ISDIR(now.st_mode) else f"{now.st_size} {_times(now)}"
+    return _of_folder(path) if stat.S_ISDIR(now.st_mode) else signature(now)
 
 
 def content(path: Path) -> str:
@@ -35,14 +35,10 @@ def content(path: Path) -> str:
     return _read(path)
 
 
-def _times(facts: os.stat_result) -> str:
-    return f"{facts.st_ino} {facts.st_mtime_ns} {facts.st_ctime_ns}"
-
-
 @cache
-def _of_file(path: Path, size: int, times: str) -> str:
-    """Size and times are arguments so that a file is read once for all tasks, and again when it has changed."""
-    del times
+def _of_file(path: Path, size: int, now: str) -> str:
+    """Its signature `now` is an argument so that a file is read once for all tasks, and again when it has changed."""
+    del now
     if size < SMALL:
         return _read(path)
     known = Remembered(_KIND, path)

@@ -33,7 +33,7 @@ class Remembered:
             facts = path.stat()
         except OSError:
             return
-        self._facts = f"{facts.st_size} {facts.st_ino} {facts.st_mtime_ns} {facts.st_ctime_ns}"
+        self._facts = signature(facts)
         self._settled = time.time() - max(facts.st_mtime, facts.st_ctime) > SETTLED_S
 
     def recall(self) -> str | None:
@@ -55,6 +55,11 @@ class Remembered:
                 rows.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?, ?, ?)", (*self._key, self._facts, value))
         except (OSError, sqlite3.Error):
             return  # a home that can't be written to costs time, not results
+
+
+def signature(facts: os.stat_result) -> str:
+    """What differs once a file has changed: its size, its inode, and both times of its last change."""
+    return f"{facts.st_size} {facts.st_ino} {facts.st_mtime_ns} {facts.st_ctime_ns}"
 
 
 def store() -> Path:
