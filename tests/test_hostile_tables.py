@@ -22,7 +22,8 @@ from iaca.corpora.folder.labels import read_labels
 from iaca.corpora.index import Problem, problem_table, read_subjects
 from iaca.errors import InputError, brief
 from iaca.evaluation.annotations import parse_annotation, read_annotation
-from iaca.evaluation.prediction_files import parse_predictions, read_parquet
+from iaca.evaluation.prediction_files import parse_predictions
+from iaca.evaluation.prediction_tables import read_parquet
 from iaca.evaluation.submission_check import check_submission
 from iaca.text import LONGEST_LINE
 

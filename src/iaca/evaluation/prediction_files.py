@@ -8,22 +8,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from pyarrow import compute, parquet
 
 from iaca.errors import InputError, brief
 from iaca.evaluation.annotations import Array, parse_prediction
-from iaca.text import open_text
-from iaca.unpacked import require_modest
+from iaca.evaluation.prediction_tables import SUBMISSION_COLUMNS, TABLE_COLUMNS, read_cells, require_columns
 
-TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
-SUBMISSION_COLUMNS = ["image_location", "valence", "arousal"]
-COLUMNS, NAMES = list(dict.fromkeys([*TABLE_COLUMNS, *SUBMISSION_COLUMNS])), ["clip", "image_location"]
 LOCATION = re.compile(r"([^/]+)/(\d{1,9})\.(?:jpg|png)")
 MOST_FRAMES = 10_000_000  # nearly four days at 30 Hz: a larger number is no frame
 SPARSE = 100  # frames for each that is listed, in a file that lists more
@@ -42,13 +36,13 @@ def parse_predictions(path: Path) -> tuple[Clips, list[InputError]]:
     if path.is_dir() and not any(path.glob(f"*/{path.name}")):
         return _folder(path)
     file = newest_version(path)
-    table = _table(file)
+    table = read_cells(file)
     if "image_location" in table:
-        _require(file, table, SUBMISSION_COLUMNS)
+        require_columns(file, table, SUBMISSION_COLUMNS)
         faults: list[InputError] = []
         table = _located(table, file, faults)
         return _by_clip(table, file, faults, empty=False)
-    _require(file, table, TABLE_COLUMNS)
+    require_columns(file, table, TABLE_COLUMNS)
     return _by_clip(table, file, [], empty=True)
 
 
@@ -78,66 +72,6 @@ def _folder(folder: Path) -> tuple[Clips, list[InputError]]:
         clips[file.stem] = values
         faults += wrong
     return clips, faults
-
-
-def _table(path: Path) -> pd.DataFrame:
-    """All cells of a CSV as text, so that a cell that is no number can be named with its row."""
-    if path.suffix == ".parquet":
-        return read_parquet(path)
-    open_text(path).close()  # says what is wrong with it, where it is no text
-    try:
-        table = pd.read_csv(
-            path, dtype=str, na_filter=False, skip_blank_lines=False, skipinitialspace=True, encoding="utf-8-sig"
-        ).fillna("")
-    except (ValueError, OSError) as error:  # pandas' errors of a bad file are ValueErrors
-        raise _no_table(path, error) from None
-    if not isinstance(table.index, pd.RangeIndex):
-        raise InputError("the rows have more cells than the header", path, 2, "name every column")
-    filled = np.flatnonzero((table != "").any(axis=1))
-    return table.iloc[: filled[-1] + 1 if len(filled) else 0].rename(columns=str.strip)
-
-
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a table of predictions; of columns that are not asked for nothing is read.
-
-    Args:
-        path: Parquet.
-        columns: which, by default those of either form that are there.
-
-    Raises:
-        InputError: it is no Parquet file, lacks a column, or would take far more memory than a file of its size.
-    """
-    try:
-        known = [name for name in COLUMNS if name in parquet.read_schema(path).names]
-        with parquet.ParquetFile(path, read_dictionary=[name for name in NAMES if name in known]) as file:
-            require_modest(path, 8 * file.metadata.num_rows * max(len(known), 1))
-            table = file.read(columns or known)
-    except (pa.ArrowException, OSError) as error:
-        raise _no_table(path, error) from None
-    for place, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):  # a word per row would take that many times its length
-            chunks = table[field.name].chunks
-            longest = max((compute.max(compute.binary_length(c.dictionary)).as_py() or 0 for c in chunks), default=0)
-            require_modest(path, longest * len(table))
-            table = table.set_column(place, field.name, table[field.name].cast(field.type.value_type))
-    frame = pd.DataFrame(table.to_pandas())
-    if columns:
-        _require(path, frame, columns)
-    return frame
-
-
-def _no_table(path: Path, error: Exception) -> InputError:
-    what = brief(str(error).splitlines()[0])
-    return InputError(f"this is no table: {what}", path, remedy="give a CSV with a header, or Parquet")
-
-
-def _require(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
-    missing = [name for name in columns if name not in table]
-    if missing:
-        forms = f"`{','.join(TABLE_COLUMNS)}` or `{','.join(SUBMISSION_COLUMNS)}`"
-        raise InputError(f"there is no column {', '.join(missing)}", path, 1, f"the columns are {forms}")
-    if table.empty:
-        raise InputError("there is no row below the header", path, 2, "write a row per frame")
 
 
 def _located(table: pd.DataFrame, path: Path, faults: list[InputError]) -> pd.DataFrame:

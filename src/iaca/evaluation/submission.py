@@ -22,13 +22,8 @@ from numpy.typing import NDArray
 
 from iaca.errors import InputError
 from iaca.evaluation.pairing import told_together
-from iaca.evaluation.prediction_files import (
-    LOCATION,
-    SUBMISSION_COLUMNS,
-    TABLE_COLUMNS,
-    newest_version,
-    read_parquet,
-)
+from iaca.evaluation.prediction_files import LOCATION, newest_version
+from iaca.evaluation.prediction_tables import SUBMISSION_COLUMNS, TABLE_COLUMNS, read_parquet
 from iaca.evaluation.submission_check import check_submission
 from iaca.files import write_text
 from iaca.text import read_text

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from iaca.errors import InputError, brief
-from iaca.evaluation.prediction_files import SUBMISSION_COLUMNS
+from iaca.evaluation.prediction_tables import SUBMISSION_COLUMNS
 from iaca.text import number, read_text
 
 

@@ -1,7 +1,8 @@
 """Reading and writing of video and sound, on one clock: seconds from the start of the container."""
 
 from iaca.media.ahead import made_ahead
-from iaca.media.audio import AudioTrack, Samples, audio_blocks, present_at, read_audio
+from iaca.media.audio import audio_blocks, read_audio
+from iaca.media.audio_track import AudioTrack, Samples, present_at
 from iaca.media.flac import extract_audio, read_audio_file, write_audio
 from iaca.media.info import MediaInfo, probe, stored_length_s
 from iaca.media.limits import LimitError, MediaLimits

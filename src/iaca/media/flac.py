@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from iaca.errors import InputError
 from iaca.files import replacing
-from iaca.media.audio import AudioTrack, Presence, audio_blocks
+from iaca.media.audio import audio_blocks
+from iaca.media.audio_track import AudioTrack, Presence
 from iaca.media.limits import MediaLimits
 
 _BLOCK = 65536
