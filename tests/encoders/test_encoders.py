@@ -9,7 +9,7 @@ import pytest
 import skimage.data
 import torch
 
-from iaca.encoders import ClipEmbedding, read_embedding, write_embedding
+from iaca.encoders import ClipEmbedding
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.device import pick_device
 from iaca.encoders.embed import embed
@@ -78,25 +78,6 @@ def test_a_clip_without_sound_embeds(face: np.ndarray) -> None:
     clip = embedded(faces_table(face, 5), AudioTrack(np.zeros(0, np.float32), 16_000, ()), EmbeddingConfig())
     assert not clip.audio_present.any()
     assert np.isfinite(clip.audio).all()
-
-
-def test_an_embedding_comes_back_as_it_was_and_its_file_has_the_same_bytes(tmp_path: Path, face: np.ndarray) -> None:
-    audio = AudioTrack(np.zeros(16_000, np.float32), 16_000, ((0.0, 1.0),))
-    clip = embedded(faces_table(face, 4), audio, EmbeddingConfig())
-    for name in ("a", "b"):
-        write_embedding(clip, tmp_path / name)
-    back = read_embedding(tmp_path / "a")
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert back.metadata == clip.metadata
-    assert back.quality_names == clip.quality_names
-    np.testing.assert_array_equal(back.visual, clip.visual)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a tensor", b"\xff" * 64])
-def test_a_torn_embedding_file_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match=r"x\.safetensors.*embedding pipeline"):
-        read_embedding(tmp_path / "x.safetensors")
 
 
 def test_arrays_of_unequal_length_are_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from iaca.errors import InputError
+from iaca.config import text_table
+from iaca.errors import InputError, brief
 
-ARRAYS = ("audio", "visual", "audio_present", "face_found", "time_s", "labels", "quality")
+ARRAYS = {
+    "audio": ("float32", 2), "visual": ("float32", 2), "audio_present": ("bool", 1), "face_found": ("bool", 1),
+    "time_s": ("float64", 1), "labels": ("float32", 2), "quality": ("float32", 2),
+}  # fmt: skip
+"""Type and number of axes of each array."""
 HEADER = "iaca_embedding"  # one entry: safetensors keeps several in no fixed order, and the bytes would differ
 
 
@@ -76,15 +81,27 @@ def read_embedding(path: Path) -> ClipEmbedding:
         InputError: the file is torn, or is not an embedding file.
     """
     header, arrays = _read(path, ARRAYS)
-    return ClipEmbedding(**arrays, quality_names=tuple(header["quality_names"]), metadata=header["metadata"])
+    if any((str(arrays[name].dtype), arrays[name].ndim) != form for name, form in ARRAYS.items()):
+        raise _torn(path, "arrays of another type or shape")
+    try:
+        return ClipEmbedding(**arrays, quality_names=tuple(header["quality_names"]), metadata=header["metadata"])
+    except ValueError as error:
+        raise _torn(path, error) from None
 
 
-def _read(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})[HEADER])
-            return header, {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"not a whole embedding file ({error})", path, remedy="run the embedding pipeline again: it is made anew"
-        ) from error
+            arrays = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:  # TypeError: numpy lacks some types
+        raise _torn(path, error) from error
+    told = isinstance(header, dict) and text_table(header.get("metadata")) is not None
+    if not told or not isinstance(header.get("quality_names"), list):
+        raise _torn(path, "another header")
+    return header, arrays
+
+
+def _torn(path: Path, why: object) -> InputError:
+    what = f"not a whole embedding file ({brief(str(why))})"
+    return InputError(what, path, remedy="run the embedding pipeline again: it is made anew")
