@@ -25,7 +25,7 @@ from iaca.evaluation.annotations import parse_annotation, read_annotation
 from iaca.evaluation.prediction_files import parse_predictions
 from iaca.evaluation.prediction_tables import read_parquet
 from iaca.evaluation.submission_check import check_submission
-from iaca.text import LONGEST_LINE
+from iaca.text import LONGEST_LINE, MOST_CELLS
 
 Read = Callable[[Path], object]
 
@@ -132,10 +132,23 @@ def test_a_cell_or_a_line_without_end_is_refused_with_its_line(name: str, tmp_pa
         assert refusal.value.row == 3
 
 
-def test_a_line_of_many_megabytes_is_refused_before_it_is_cut_up(tmp_path: Path) -> None:
-    path = given(tmp_path, b"time_s,valence,arousal\n" + b"1," * (LONGEST_LINE // 2 + 1))
-    with pytest.raises(InputError, match="line 2: the line has more than 16 million characters"):
-        read_labels(path)
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("line", [1, 2, 3])
+def test_a_line_of_many_megabytes_is_refused_before_it_is_cut_up(name: str, line: int, tmp_path: Path) -> None:
+    read, header, row = READERS[name]
+    before = "".join(f"{text}\n" for text in (header, row)[: line - 1])
+    path = given(tmp_path, f"{before}{'1;,' * (LONGEST_LINE // 3 + 1)}".encode())
+    with pytest.raises(InputError, match=r"more than 4 million characters|4 fields in line 3, saw") as refusal:
+        read(path)
+    assert refusal.value.row in (line, None)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_header_of_more_columns_than_any_table_has_is_refused(name: str, tmp_path: Path) -> None:
+    read, header, row = READERS[name]
+    more = "".join(f"{';' if ';' in header else ','}f{i}" for i in range(MOST_CELLS))
+    with pytest.raises(InputError, match=r"more than 131072 cells|first line is not"):
+        read(given(tmp_path, f"{header}{more}\n{row}\n".encode()))
 
 
 def test_a_form_feed_or_a_line_separator_shifts_no_label(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import TextIO
 
 from iaca.errors import InputError
 
-LONGEST_LINE = 16 * 2**20  # characters; 65,536 features, the most a model reads, take a tenth of it
+LONGEST_LINE = 4 * 2**20  # characters; 65,536 features, the most a model reads, take less than half of it
+MOST_CELLS = 2**17  # of a row
 HEAD = 4096  # bytes; a text that holds a NUL so early is no text
 MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # those of UTF-32 begin with, or hold, NULs as well
 
@@ -38,23 +39,37 @@ def open_text(path: Path) -> TextIO:
 
 
 def read_text(path: Path) -> str:
-    """The whole text, its line ends as `\\n`. Raises as `open_text`."""
+    """The whole text, its line ends as `\\n`.
+
+    Raises:
+        InputError: as `open_text`; a line has no end, named with its number.
+    """
     with open_text(path) as file:
-        return file.read().replace("\r\n", "\n").replace("\r", "\n")
+        text = file.read().replace("\r\n", "\n").replace("\r", "\n")
+    start = 0
+    while len(text) - start > LONGEST_LINE:
+        end = text.rfind("\n", start, start + LONGEST_LINE)
+        if end < 0:
+            raise _endless(path, text.count("\n", 0, start) + 1)
+        start = end + 1
+    return text
 
 
 def csv_rows(path: Path, delimiters: str = ",") -> Iterator[Row]:
     """Line and cells of every row that holds anything; of several delimiters the first line's most frequent counts.
 
     Raises:
-        InputError: as `open_text`; a line or a cell has no end, named with its line.
+        InputError: as `open_text`; a line or a cell has no end, or a row too many cells, named with its line.
     """
     with open_text(path) as file:
         first = next(islice(_lines(file, path), 1), "")
         file.seek(0)
         reader = csv.reader(_lines(file, path), delimiter=max(delimiters, key=first.count))
         try:
-            yield from ((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
+            for cells in reader:
+                require_few(len(cells), path, reader.line_num)
+                if any(cell.strip() for cell in cells):
+                    yield reader.line_num, cells
         except csv.Error as error:
             remedy = "close its quotes, put line ends between the rows, or remove the file"
             raise InputError(f"can't be read as a table ({error})", path, reader.line_num, remedy) from error
@@ -80,6 +95,16 @@ def csv_table(path: Path, columns: tuple[str, ...], remedy: str) -> Iterator[tup
         yield line, dict(reversed(list(zip(names, padded, strict=False))))
 
 
+def require_few(cells: int, path: Path, line: int) -> None:
+    """What cuts rows into columns takes time and memory by their number, some of it by the square.
+
+    Raises:
+        InputError: the line has more than `MOST_CELLS` cells.
+    """
+    if cells > MOST_CELLS:
+        raise InputError(f"the line has more than {MOST_CELLS} cells", path, line, "put line ends between the rows")
+
+
 def number(cell: str) -> float:
     """The number in a cell. Raises ValueError for a word, and for `0_1`, which Python would read as 1."""
     if "_" in cell:
@@ -92,6 +117,10 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
     while line := file.readline(LONGEST_LINE):
         count += 1
         if len(line) == LONGEST_LINE:
-            what = f"the line has more than {LONGEST_LINE // 2**20} million characters"
-            raise InputError(what, path, count, "put line ends between the rows")
+            raise _endless(path, count)
         yield line
+
+
+def _endless(path: Path, line: int) -> InputError:
+    what = f"the line has more than {LONGEST_LINE // 2**20} million characters"
+    return InputError(what, path, line, "put line ends between the rows")

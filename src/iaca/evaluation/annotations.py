@@ -51,7 +51,7 @@ def _parse(path: Path, remedy: str, missing: float = np.nan) -> tuple[Array, lis
         lines = read_text(path).rstrip().split("\n")
     except InputError as error:
         return np.empty((0, 2)), [error]
-    if not lines or [c.strip().lower() for c in lines[0].split(",")] != ["valence", "arousal"]:
+    if not lines or [c.strip().lower() for c in lines[0].split(",", 2)] != ["valence", "arousal"]:
         what = "the first line is not `valence,arousal`" if lines != [""] else "the file is empty"
         return np.empty((0, 2)), [InputError(what, path, 1, "give the file the organisers' header and rows")]
     values = _numbers(lines[1:])
@@ -82,7 +82,7 @@ def _numbers(lines: list[str]) -> Array:
 
 def _row(line: str, path: Path, row: int, remedy: str, missing: float) -> tuple[float, float]:
     try:
-        valence, arousal = (number(cell) for cell in line.split(","))
+        valence, arousal = (number(cell) for cell in line.split(",", 2))
     except ValueError:
         raise InputError(f"not two numbers: {line[:40]!r}", path, row, "write `valence,arousal`") from None
     for value in (valence, arousal):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 from pyarrow import compute, parquet
 
 from iaca.errors import InputError, brief
-from iaca.text import open_text
+from iaca.text import csv_rows
 from iaca.unpacked import require_modest
 
 TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
@@ -27,15 +28,15 @@ def read_cells(path: Path) -> pd.DataFrame:
     """
     if path.suffix == ".parquet":
         return read_parquet(path)
-    open_text(path).close()  # says what is wrong with it, where it is no text
+    head = list(islice(csv_rows(path), 2))  # says what is wrong with it, where it is no table
+    if len(head) == 2 and len(head[1][1]) > len(head[0][1]):  # to pandas the first cells would be names of rows
+        raise InputError("the rows have more cells than the header", path, head[1][0], "name every column")
     try:
         table = pd.read_csv(
             path, dtype=str, na_filter=False, skip_blank_lines=False, skipinitialspace=True, encoding="utf-8-sig"
         ).fillna("")
     except (ValueError, OSError) as error:  # pandas' errors of a bad file are ValueErrors
         raise _no_table(path, error) from None
-    if not isinstance(table.index, pd.RangeIndex):
-        raise InputError("the rows have more cells than the header", path, 2, "name every column")
     filled = np.flatnonzero((table != "").any(axis=1))
     return table.iloc[: filled[-1] + 1 if len(filled) else 0].rename(columns=str.strip)
 

@@ -70,14 +70,14 @@ def write_submission(predictions: pd.DataFrame, sample: Path, target: Path) -> p
 def _listed(sample: Path) -> tuple[list[str], dict[str, list[tuple[int, int]]]]:
     """The locations in order, and per clip (row, 0-based frame) of each."""
     lines = read_text(sample).rstrip().split("\n")
-    if [cell.strip() for cell in lines[0].split(",")] != SUBMISSION_COLUMNS:
+    if [cell.strip() for cell in lines[0].split(",", 3)] != SUBMISSION_COLUMNS:
         raise InputError(
             f"the first line is not `{','.join(SUBMISSION_COLUMNS)}`", sample, 1, "give the organisers' sample file"
         )
     rows: list[str] = []
     wanted: dict[str, list[tuple[int, int]]] = {}
     for number, line in enumerate(lines[1:], start=2):
-        location = line.split(",")[0].strip()
+        location = line.split(",", 1)[0].strip()
         match = LOCATION.fullmatch(location)
         if match is None or int(match[2]) < 1:
             raise InputError(f"not an image location: {location[:40]!r}", sample, number, "write `clip/00001.jpg`")

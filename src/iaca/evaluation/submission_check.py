@@ -72,8 +72,8 @@ def _rows(path: Path) -> tuple[list[tuple[int, str, list[str]]], list[InputError
     if not path.is_file():
         raise InputError("there is no such file", path)
     lines = read_text(path).rstrip().split("\n")
-    if [cell.strip() for cell in lines[0].split(",")] != SUBMISSION_COLUMNS:
+    if [cell.strip() for cell in lines[0].split(",", 3)] != SUBMISSION_COLUMNS:
         what = f"the first line is not `{','.join(SUBMISSION_COLUMNS)}`" if lines != [""] else "the file is empty"
         return [], [InputError(what, path, 1, "begin as the organisers' sample file does")]
-    cells = [[cell.strip() for cell in line.split(",")] for line in lines[1:]]
+    cells = [[cell.strip() for cell in line.split(",", 3)] for line in lines[1:]]
     return [(number, row[0], row[1:]) for number, row in enumerate(cells, start=2)], []

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.errors import InputError, brief
-from iaca.text import read_text
+from iaca.text import LONGEST_LINE, read_text, require_few
 
 SEGMENT = "segment_id"
 LATEST_S = 1e7  # nearly four months: a larger number is no time of a recording
@@ -72,6 +72,7 @@ def _delimited(text: str, path: Path) -> tuple[pd.DataFrame, int]:
     """All cells as text, and the line of the first row."""
     lines = text.split("\n", 1)
     separator = ";" if lines[0].count(";") > lines[0].count(",") else ","
+    require_few(lines[0].count(separator) + 1, path, 1)
     head = [cell.strip("\"' \r") for cell in lines[0].split(separator)]
     if len(head) < 2:
         what = "the file is empty" if not text.strip() else "the first line has a single column"
@@ -92,6 +93,7 @@ def _arff(text: str, path: Path) -> tuple[pd.DataFrame, int]:
 
 def _cells(body: str, separator: str, names: list[str] | None, path: Path) -> pd.DataFrame:
     """Cells as text, indexed by their line of the body; empty lines are passed over."""
+    require_few(body[:LONGEST_LINE].split("\n", 1)[0].count(separator) + 1, path, 1)
     try:
         table = pd.read_csv(io.StringIO(body), sep=separator, header=None, dtype=str, quotechar="'",
                             skip_blank_lines=False, keep_default_na=False, skipinitialspace=True)  # fmt: skip

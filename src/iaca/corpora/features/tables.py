@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def columns_of(path: Path) -> tuple[str, ...]:
             f"no column `{TIME}`, but {brief(', '.join(names[:5])) or 'nothing'}", path, 1,
             f"write a header with commas between the names, and the time in seconds as `{TIME}`",
         )  # fmt: skip
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
+    if doubled := sorted(name for name, times in Counter(names).items() if times > 1):
         raise InputError(
             f"column {brief(repr(doubled[0]))} is there twice", path, 1, "give every column a name of its own"
         )

@@ -1,0 +1,49 @@
+"""Models as data sets: what was saved comes back, and what is missing or another's says so."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kedro.io.core import DatasetError
+
+from iaca.datasets.model import AdaptedModelDataset, ModelDataset, ModelPath
+from iaca.encoders.config import EmbeddingConfig
+from iaca.fusion import FusionConfig, FusionModel
+from iaca.inference.adaptation.model import AdaptedModel
+from iaca.inference.adaptation.rows import FIRST
+from iaca.inference.models import NAMED
+from iaca.inference.zero_shot.model import ZeroShot
+from iaca.training.model_file import TrainedModel
+from iaca.training.normalisation import Normalisation
+
+
+def test_an_adapted_model_comes_back_and_another_file_is_refused(tmp_path: Path) -> None:
+    dataset = AdaptedModelDataset(filepath=str(tmp_path / "adapted.safetensors"))
+    assert not dataset.exists()
+    with pytest.raises(DatasetError, match="run the `adaptation` pipeline first"):
+        dataset.load()
+    width = FIRST + 2 + sum(EmbeddingConfig().dim(modality) for modality in ("audio", "visual"))
+    saved = AdaptedModel(ZeroShot.read(NAMED["zero_shot"]).config, np.ones((width, 2)), {"clips": "1"})
+    dataset.save(saved)
+    assert dataset.exists()
+    loaded = dataset.load()
+    assert (loaded.zero_shot, loaded.facts) == (saved.zero_shot, saved.facts)
+    np.testing.assert_array_equal(loaded.weights, saved.weights)
+
+
+def test_a_trained_model_shows_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
+    config = FusionConfig(audio_dim=3, visual_dim=4, width=8)
+    normalisation = Normalisation(*(np.ones(n, np.float32) for n in (3, 3, 4, 4)))
+    dataset = ModelDataset(filepath=str(tmp_path / "model.safetensors"))
+    dataset.save(TrainedModel(config, FusionModel(config).state_dict(), normalisation, {"corpus": "<b>c</b>"}))
+    shown = json.loads(str(dataset.preview()))
+    assert (shown["config"]["width"], shown["corpus"]) == (8, "<b>c</b>")
+
+
+def test_the_path_of_a_model_is_read_alone(tmp_path: Path) -> None:
+    assert ModelPath(filepath=str(tmp_path / "zero_shot")).load() == [NAMED["zero_shot"]]
+    assert ModelPath(filepath=str(tmp_path / "zero_shot")).exists()
+    assert not ModelPath(filepath=str(tmp_path / "none")).exists()
+    with pytest.raises(DatasetError, match="read, not written"):
+        ModelPath(filepath=str(tmp_path / "none")).save([])  # type: ignore[arg-type]
