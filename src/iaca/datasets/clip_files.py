@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from iaca.engine import ClipPaths, ExecutorConfig, Task, results, run_tasks
 from iaca.engine.manifest import NAME
 
 
-class ClipFiles(AbstractDataset[dict[str, Task], ClipPaths]):
+class ClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
     """`save` brings the folder up to date for a mapping of clip -> task; `load` gives clip -> path of its file.
 
     Args:
@@ -50,7 +51,7 @@ class ClipFiles(AbstractDataset[dict[str, Task], ClipPaths]):
             raise DatasetError(f"{self._path} has not been made yet: run the pipeline that writes it first")
         return results(self._path, self._suffix)
 
-    def save(self, data: dict[str, Task]) -> None:
+    def save(self, data: Mapping[str, Task]) -> None:
         """Run what is not up to date."""
         run_tasks(data, self._path, self._suffix, self._executor, self._prune, self._bar)
 

@@ -6,13 +6,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from iaca.engine.remembered import Remembered, signature
 
 SMALL = 1 << 20
 """Files below this many bytes are read each time: that is hardly slower than looking them up."""
+SEEN = 2048
+"""Files whose digests are at hand; those of more are looked up, or read, again: memory does not grow with a corpus."""
 _KIND = "sha256"
 
 
@@ -21,7 +23,7 @@ def digest(path: Path) -> str:
     now = path.stat()
     if stat.S_ISDIR(now.st_mode):
         return _of_folder(path)
-    return _of_file(path.absolute(), now.st_size, signature(now))
+    return _of_file(str(path.absolute()), now.st_size, signature(now))
 
 
 def facts(path: Path) -> str:
@@ -35,16 +37,16 @@ def content(path: Path) -> str:
     return _read(path)
 
 
-@cache
-def _of_file(path: Path, size: int, now: str) -> str:
+@lru_cache(maxsize=SEEN)
+def _of_file(path: str, size: int, now: str) -> str:
     """Its signature `now` is an argument so that a file is read once for all tasks, and again when it has changed."""
     del now
     if size < SMALL:
-        return _read(path)
-    known = Remembered(_KIND, path)
+        return _read(Path(path))
+    known = Remembered(_KIND, Path(path))
     found = known.recall()
     if found is None:
-        found = _read(path)
+        found = _read(Path(path))
         known.keep(found)
     return found
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from iaca.engine.digests import digest, facts
 from iaca.errors import InputError
-from iaca.files import write_text
+from iaca.files import replacing, write_text
 from iaca.storage import telling_storage
 
 NAME = ".manifest.jsonl"
@@ -22,22 +23,33 @@ FAILURES = "failures.csv"
 AGAIN = "run the pipeline that writes it again: what was changed, damaged or lost is made anew"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """A finished item.
+    """A finished item. One is held for each item of a folder: digests as bytes, a third of what a dict of text takes.
 
     Attributes:
         fingerprint: of the task that made it.
-        files: name -> SHA-256 of the content of every file that it has; None in a journal written before there were
+        files: name and SHA-256 of the content of every file that it has; None in a journal written before there were
             digests.
     """
 
-    fingerprint: str
-    files: Mapping[str, str] | None = None
+    fingerprint: bytes
+    files: tuple[tuple[str, bytes], ...] | None = None
+
+    @classmethod
+    def of(cls, fingerprint: bytes, files: Mapping[str, str] | None) -> Entry:
+        """From name -> digest in hexadecimal digits. Raises ValueError where they are none."""
+        if files is None:
+            return cls(fingerprint)
+        return cls(fingerprint, tuple((name, bytes.fromhex(files[name])) for name in sorted(files)))
+
+    def names(self) -> list[str]:
+        """Of its files."""
+        return [name for name, _ in self.files or ()]
 
     def fault(self, folder: Path) -> str | None:
         """The first file that is not as it was written, and what has become of it; None where all are."""
-        for name, written in (self.files or {}).items():
+        for name, written in self.files or ():
             if what := _fault(folder / name, written):
                 return f"{name} {what}"
         return None
@@ -57,7 +69,12 @@ class Manifest:
 
     def __init__(self, folder: Path):
         self._path = folder / NAME
-        self.items, self.unreadable = _entries(self._path)
+        self.items, self.unreadable = dict[str, Entry](), 0
+        for read in _entries(self._path):
+            if read is None:
+                self.unreadable += 1
+            else:
+                self.items[read[0]] = read[1]
 
     def record(self, item: str, entry: Entry) -> None:
         """Note that the item's files are whole.
@@ -71,7 +88,8 @@ class Manifest:
 
     def compact(self) -> None:
         """Write the journal anew, sorted. A new file: the old one may be a link into a DVC cache."""
-        write_text(self._path, "".join(_line(item, self.items[item]) for item in sorted(self.items)))
+        with replacing(self._path) as partial, partial.open("w", encoding="utf-8") as file:
+            file.writelines(_line(item, self.items[item]) for item in sorted(self.items))
 
 
 def check_whole(path: Path) -> None:
@@ -80,7 +98,7 @@ def check_whole(path: Path) -> None:
     Raises:
         InputError: it is gone, or has another content.
     """
-    written = _known(path.parent / NAME).get(path.name)
+    written = _known(path)
     if written is not None and (what := _fault(path, written)):
         raise InputError(f"this result {what}", path, remedy=AGAIN)
 
@@ -110,45 +128,63 @@ def read_failures(folder: Path) -> dict[str, str]:
         raise InputError("this is not the table of failures that was written", path, remedy=AGAIN) from error
 
 
-def _fault(path: Path, written: str) -> str | None:
+def _fault(path: Path, written: bytes) -> str | None:
     if not path.is_file():
         return "is a folder now" if path.is_dir() else "was written, and is gone"
     try:
-        same = digest(path) == written
+        same = digest(path) == written.hex()
     except OSError as error:
         return f"can't be read any more ({error.strerror})"
     return None if same else "was changed or damaged after it was written"
 
 
-def _known(journal: Path) -> Mapping[str, str]:
-    """Name -> digest of the files that a journal knows; nothing where there is no journal."""
-    return _files_of(journal, facts(journal)) if journal.is_file() else {}
+def _known(path: Path) -> bytes | None:
+    """The digest of a file in the journal beside it; None where there is no journal, or it does not know the file."""
+    journal = path.parent / NAME
+    if not journal.is_file():
+        return None
+    for suffix, digests in _digests(journal, facts(journal)).items():
+        if path.name.endswith(suffix) and (found := digests.get(path.name.removesuffix(suffix))) is not None:
+            return found
+    return None
 
 
 @lru_cache(maxsize=64)
-def _files_of(journal: Path, now: str) -> dict[str, str]:
-    """Read once for all tasks; `now` is an argument so that a journal is read again when it has changed.
+def _digests(journal: Path, now: str) -> dict[str, dict[str, bytes]]:
+    """Suffix -> item -> digest of its file. A folder has one suffix; without it, the names of items serve all folders.
+
+    Read once for all tasks; `now` is an argument so that a journal is read again when it has changed.
 
     Of items with a single file: those are what later steps read. Where there are several (inference), they lie in a
     folder of the user's own, who may go on with them as an annotation, say.
     """
     del now
-    known = (entry.files for entry in _entries(journal)[0].values() if entry.files and len(entry.files) == 1)
-    return {name: written for files in known for name, written in files.items()}
+    known: dict[str, dict[str, bytes]] = {}
+    for item, entry in filter(None, _entries(journal)):
+        for digests in known.values():
+            digests.pop(item, None)  # of an earlier line
+        if entry.files is not None and len(entry.files) == 1:
+            ((name, written),) = entry.files
+            stem = item if name.startswith(item) else name
+            known.setdefault(name.removeprefix(stem), {})[stem] = written
+    return known
 
 
-def _entries(journal: Path) -> tuple[dict[str, Entry], int]:
-    entries, unreadable = dict[str, Entry](), 0
-    for line in journal.read_bytes().splitlines() if journal.is_file() else []:
-        try:
-            said = json.loads(line)
-            files = said.get("files")
-            entries[said["item"]] = Entry(str(said["fingerprint"]), None if files is None else dict(files))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            unreadable += 1
-    return entries, unreadable
+def _entries(journal: Path) -> Iterator[tuple[str, Entry] | None]:
+    """Item and entry of each line, one at a time; None for a line that can't be read. A later line overrides."""
+    if not journal.is_file():
+        return
+    with journal.open("rb") as lines:
+        for line in lines:
+            try:
+                said = json.loads(line)
+                fingerprint = bytes.fromhex(said["fingerprint"])
+                # Interned: the same items stand in the journals of several folders.
+                yield sys.intern(said["item"]), Entry.of(fingerprint, said.get("files"))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                yield None
 
 
 def _line(item: str, entry: Entry) -> str:
-    files = {} if entry.files is None else {"files": dict(sorted(entry.files.items()))}
-    return json.dumps({"item": item, "fingerprint": entry.fingerprint} | files) + "\n"
+    files = {} if entry.files is None else {"files": {name: written.hex() for name, written in entry.files}}
+    return json.dumps({"item": item, "fingerprint": entry.fingerprint.hex()} | files) + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -33,9 +33,10 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Pool:
-    """Runs tasks into `folder/<item><suffix>` for one run, which `iaca.engine.lock` has named."""
+    """Runs the tasks of `items` into `folder/<item><suffix>` for one run, which `iaca.engine.lock` has named."""
 
     tasks: Mapping[str, Task]
+    items: Sequence[str]
     folder: Path
     suffix: str
     config: ExecutorConfig
@@ -47,7 +48,7 @@ class Pool:
         A disk that takes nothing more ends the work: what is under way is brought to its end, and the items that were
         not begun have no outcome.
         """
-        waiting, suspects, halted = deque(self.tasks), Suspects(), False
+        waiting, suspects, halted = deque(self.items), Suspects(), False
         executor = self.config.executor() if waiting else None
         if isinstance(executor, ClusterExecutor):
             executor.check(self.folder, self.run)

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from iaca.engine.demand import OnDemand
 from iaca.engine.manifest import AGAIN, NAME, UNFINISHED, Manifest, check_whole, read_failures
 from iaca.errors import InputError
 
 
-class ClipPaths(dict[str, Path]):
+class ClipPaths(Mapping[str, Path]):
     """Item -> file of its result, and beside it what failed: item -> reason.
 
     A file that has been lost or damaged since is still in it: a task that is given it fails by itself, with the
     remedy, and whoever reads it outside of a task asks for it by `whole`.
     """
 
-    def __init__(self, paths: dict[str, Path], failures: dict[str, str]):
-        super().__init__(paths)
-        self.failures = failures
+    def __init__(self, paths: Mapping[str, Path], failures: dict[str, str]):
+        self._paths, self.failures = paths, failures
 
-    def __missing__(self, item: str) -> Path:
+    def __getitem__(self, item: str) -> Path:
+        if item in self._paths:
+            return self._paths[item]
         reason = f": {self.failures[item]}" if item in self.failures else ""
         raise InputError(f"there is no result for {item}{reason}", remedy="run the pipelines before this one again")
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
     def whole(self, item: str) -> Path:
         """The file of an item.
@@ -51,5 +63,5 @@ def results(folder: Path, suffix: str) -> ClipPaths:
     manifest = Manifest(folder)
     if manifest.unreadable or (not manifest.items and any(folder.glob(f"[!.]*{suffix}"))):
         raise InputError("what this folder holds is no longer noted here in full", folder / NAME, remedy=AGAIN)
-    paths = {item: folder / f"{item}{suffix}" for item in sorted(manifest.items)}
+    paths = OnDemand(lambda item: folder / f"{item}{suffix}", sorted(manifest.items))
     return ClipPaths(paths, read_failures(folder))

@@ -66,16 +66,15 @@ def _bring_up_to_date(
     with telling_storage(folder / UNFINISHED):
         (folder / UNFINISHED).touch()
     _sweep(folder, manifest, tasks, suffix, prune, report)
-    stale = {}
-    for item, snapshot in known.items():
-        if _up_to_date(item, snapshot.fingerprint, manifest, folder, suffix):
-            report.kept.append(item)
-        else:
-            stale[item] = snapshot.task
+    report.kept += [
+        item for item, before in known.items() if _up_to_date(item, before.fingerprint, manifest, folder, suffix)
+    ]
+    for item in report.kept:
+        del known[item]
     manifest.compact()
-    finished = Pool(stale, folder, suffix, config, run).outcomes()
-    for outcome in progress(finished, folder.name, len(stale)) if bar else finished:
-        _note(outcome, known[outcome.item], folder, manifest, report)
+    finished = Pool(tasks, tuple(known), folder, suffix, config, run).outcomes()
+    for outcome in progress(finished, folder.name, len(known)) if bar else finished:
+        _note(outcome, known.pop(outcome.item), tasks[outcome.item], folder, manifest, report)
     if report.halted is None:
         for item in report.failed:
             manifest.items.pop(item, None)
@@ -91,7 +90,7 @@ def _bring_up_to_date(
 def _snapshots(tasks: Mapping[str, Task], folder: Path, suffix: str, report: Report) -> dict[str, Snapshot]:
     """Of every task whose inputs can be read; an input that vanished or was damaged costs its own item only."""
     taken = {}
-    for item, task in tasks.items():
+    for item, task in tasks.items():  # a mapping that makes each when it is asked for: held is what was known of them
         if not fits(folder, f"{item}{suffix}"):
             error = InputError("the name of its result is too long for this folder", folder, remedy="shorten the name")
             _fail(item, error, folder, report)
@@ -110,12 +109,12 @@ def _sweep(
     for leftover in folder.glob(f"{LEFTOVER}*"):
         remove(leftover)
     for item in [item for item in manifest.items if prune and item not in tasks]:
-        for name in manifest.items.pop(item).files or [f"{item}{suffix}"]:
+        for name in manifest.items.pop(item).names() or [f"{item}{suffix}"]:
             remove(folder / name)
         report.pruned.append(item)
 
 
-def _up_to_date(item: str, fingerprint: str, manifest: Manifest, folder: Path, suffix: str) -> bool:
+def _up_to_date(item: str, fingerprint: bytes, manifest: Manifest, folder: Path, suffix: str) -> bool:
     """Whether the files of an item are those of this fingerprint, and as they were written.
 
     A file of a journal without digests is taken as it is if it is not empty, and held to its content from now on: hours
@@ -127,24 +126,24 @@ def _up_to_date(item: str, fingerprint: str, manifest: Manifest, folder: Path, s
     if entry.files is None:
         adopted = result.is_file() and result.stat().st_size > 0
         if adopted:
-            manifest.items[item] = Entry(fingerprint, {result.name: digest(result)})
+            manifest.items[item] = Entry.of(fingerprint, {result.name: digest(result)})
         return adopted
     fault = entry.fault(folder)
     if fault is not None:
         log.warning("%s: %s: made again", folder.name, fault)
-    return fault is None and result.name in entry.files
+    return fault is None and result.name in entry.names()
 
 
-def _note(outcome: Outcome, inputs: Snapshot, folder: Path, manifest: Manifest, report: Report) -> None:
+def _note(outcome: Outcome, inputs: Snapshot, task: Task, folder: Path, manifest: Manifest, report: Report) -> None:
     """Take an outcome into the manifest or among the failures; a disk that takes nothing more is nobody's failure."""
     if isinstance(outcome.error, StorageError):
         report.halted = outcome.error
         return
-    if (error := inputs.change() or outcome.error) is not None:
+    if (error := inputs.change(task) or outcome.error) is not None:
         _fail(outcome.item, error, folder, report)
         return
     try:
-        manifest.record(outcome.item, Entry(inputs.fingerprint, outcome.files))
+        manifest.record(outcome.item, Entry.of(inputs.fingerprint, outcome.files))
     except StorageError as error:  # the tasks that follow will meet it too, and end the run
         report.halted = error
     else:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from iaca.engine.task import Task
 from iaca.errors import InputError
 
+_FACT = 16  # bytes of what is kept of an input's size and times
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A task with what was known of its inputs before they were read.
+    """What was known of a task's inputs before they were read. One is held for each item that waits: only digests.
 
     Attributes:
-        task: the task.
         fingerprint: of the task.
-        facts: sizes and times of the inputs, taken before their content was read for the fingerprint.
+        facts: for each input `_FACT` bytes that tell whether its size and times, taken before its content was read for
+            the fingerprint, are others now.
     """
 
-    task: Task
-    fingerprint: str
-    facts: list[str]
+    fingerprint: bytes
+    facts: bytes
 
     @classmethod
     def take(cls, task: Task) -> Snapshot:
@@ -31,27 +33,30 @@ class Snapshot:
             InputError: one of them can't be read; or it is the result of an earlier task, and not as it was written.
         """
         try:
-            before = task.facts()
+            before = _facts(task)
             task.check_inputs()
-            return cls(task, task.fingerprint(), before)
+            return cls(bytes.fromhex(task.fingerprint()), before)
         except OSError as error:
             raise unreadable(error) from error
 
-    def change(self) -> InputError | None:
-        """What has become of the inputs since: None where they are the same.
+    def change(self, task: Task) -> InputError | None:
+        """What has become of the inputs of its task since: None where they are the same.
 
         Where sizes or times differ, the content decides: a file may have been touched.
         """
         try:
-            now = self.task.facts()
-            if now == self.facts or self.task.fingerprint() == self.fingerprint:
+            now = _facts(task)
+            if now == self.facts or bytes.fromhex(task.fingerprint()) == self.fingerprint:
                 return None
         except OSError as error:
             return unreadable(error)
-        changed = next(
-            path for path, before, after in zip(self.task.inputs, self.facts, now, strict=True) if before != after
-        )
+        differs = next(place for place in range(len(now)) if now[place] != self.facts[place])
+        changed = task.inputs[differs // _FACT]
         return InputError("changed while it was read", changed, remedy="run again when nothing writes to it any more")
+
+
+def _facts(task: Task) -> bytes:
+    return b"".join(hashlib.blake2b(fact.encode(), digest_size=_FACT).digest() for fact in task.facts())
 
 
 def unreadable(error: OSError) -> InputError:

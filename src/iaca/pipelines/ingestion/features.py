@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from iaca.corpora.features.config import FeaturesConfig
-from iaca.engine import ClipPaths, Task
+from iaca.engine import ClipPaths, OnDemand, Task
 
 
 def index_corpus(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -31,7 +32,7 @@ def index_corpus(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.D
 
 def plan_embeddings(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, config: FeaturesConfig
-) -> dict[str, Task]:
+) -> Mapping[str, Task]:
     """One task per clip: read its tables, bring them onto one clock. Here a hopeless corpus stops."""
     from iaca.corpora.features.clip import VERSION, align_file
     from iaca.corpora.features.layout import FOLDERS, feature_widths
@@ -39,19 +40,19 @@ def plan_embeddings(
 
     require_usable(index_problems, root)
     settled = {"widths": feature_widths(root, clip_index), "tolerance_s": config.tolerance_s}
-    tasks = {}
-    for row in clip_index.to_dict("records"):
-        kinds = tuple(kind for kind in FOLDERS if row[kind])
-        files = tuple(root / row[kind] for kind in kinds)
-        tasks[row["clip"]] = Task(align_file, files, {"kinds": kinds, **settled}, version=VERSION)
-    return tasks
+
+    def align(_: str, *cells: str) -> Task:
+        files = {kind: root / file for kind, file in zip(FOLDERS, cells, strict=True) if file}
+        return Task(align_file, tuple(files.values()), {"kinds": tuple(files), **settled}, version=VERSION)
+
+    return OnDemand(align, clip_index["clip"], *(clip_index[kind].array for kind in FOLDERS))
 
 
-def plan_timelines(embeddings: ClipPaths) -> dict[str, Task]:
+def plan_timelines(embeddings: ClipPaths) -> Mapping[str, Task]:
     """Timelines that say what was annotated, and where a modality was present."""
     from iaca.corpora.features.clip import write_timeline
 
-    return {clip: Task(write_timeline, (path,)) for clip, path in embeddings.items()}
+    return OnDemand(lambda clip: Task(write_timeline, (embeddings[clip],)), embeddings)
 
 
 def describe_corpus(

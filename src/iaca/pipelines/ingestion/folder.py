@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ from iaca.corpora.folder.labels import inspect_labels
 from iaca.corpora.folder.layout import index_folder
 from iaca.corpora.folder.timeline import VERSION, build_timeline
 from iaca.corpora.index import require_usable
-from iaca.engine import Task
+from iaca.engine import OnDemand, Task
 from iaca.media.limits import MediaLimits
 from iaca.pipelines.ingestion.nodes import told
 
@@ -24,17 +25,13 @@ def index_corpus(root: Path, config: FolderConfig, limits: MediaLimits) -> tuple
 
 def plan_timelines(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, config: FolderConfig, limits: MediaLimits
-) -> dict[str, Task]:
+) -> Mapping[str, Task]:
     """One task per clip: decode its video, lay its annotation onto the frames. Here a hopeless folder stops."""
     require_usable(index_problems, root)
-    settled = {"tolerance_s": config.tolerance_s}
-    return {
-        row["clip"]: Task(
-            build_timeline,
-            tuple(root / row[kind] for kind in ("media", "annotation") if row[kind]),
-            settled,
-            settings={"limits": limits},
-            version=VERSION,
-        )
-        for row in clip_index.fillna("").to_dict("records")
-    }
+    settled, settings = {"tolerance_s": config.tolerance_s}, {"limits": limits}
+
+    def build(_: str, *files: str) -> Task:
+        return Task(build_timeline, tuple(root / file for file in files if file), settled, settings, VERSION)
+
+    table = clip_index.fillna("")
+    return OnDemand(build, table["clip"], table["media"].array, table["annotation"].array)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from iaca.corpora.events import read_event_table
 from iaca.corpora.index import CLIP_COLUMNS, OPEN, CorpusIndex, problem_table, require_usable
 from iaca.corpora.summary import partition_summary, tell
 from iaca.corpora.timeline import VERSION, build_timeline
-from iaca.engine import ClipPaths, Task
+from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.media.limits import MediaLimits
 
 
@@ -34,18 +35,16 @@ def told(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def plan_timelines(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, limits: MediaLimits
-) -> dict[str, Task]:
+) -> Mapping[str, Task]:
     """One task per clip: decode its video, lay its annotation beside the frames. Here a hopeless corpus stops."""
     require_usable(index_problems, root)
-    return {
-        row["clip"]: Task(
-            build_timeline,
-            (root / row["media"], *([root / row["annotation"]] if row["annotation"] else [])),
-            settings={"limits": limits},
-            version=VERSION,
-        )
-        for row in clip_index.fillna("").to_dict("records")
-    }
+    settings = {"limits": limits}
+
+    def build(_: str, *files: str) -> Task:
+        return Task(build_timeline, tuple(root / file for file in files if file), settings=settings, version=VERSION)
+
+    table = clip_index.fillna("")
+    return OnDemand(build, table["clip"], table["media"].array, table["annotation"].array)
 
 
 def describe_corpus(

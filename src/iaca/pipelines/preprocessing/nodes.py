@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from iaca.audio.config import AudioConfig
-from iaca.engine import ClipPaths, Task
+from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.faces.config import FaceConfig
 from iaca.media.limits import MediaLimits
 
 
 def plan_faces(
     root: Path, clips: pd.DataFrame, frame_labels: ClipPaths, config: FaceConfig, limits: MediaLimits
-) -> dict[str, Task]:
+) -> Mapping[str, Task]:
     """Faces of the clip's person in every decoded frame: the corpus's own crops, or found in the video."""
     from iaca.corpora.crops import PATTERN, find_crops  # OpenCV and PyAV: only the run that needs them pays for it
     from iaca.faces import extract_faces_file
@@ -23,33 +24,31 @@ def plan_faces(
     crops = {} if config.source == "detect" else find_crops(root)
     detecting = {"config": config.model_copy(update={"source": "detect"})}
     collecting = {"size": config.size, "jpeg_quality": config.jpeg_quality}
-    tasks = {}
-    for row in clips.fillna({"side": ""}).to_dict("records"):
-        clip = row["clip"]
+
+    def task(clip: str, media: str, side: str) -> Task:
         if clip in crops or config.source == "crops":  # without a folder the clip fails, and is told by its name
             folder = crops.get(clip, root / PATTERN / clip)
-            tasks[clip] = Task(collect_crops, (frame_labels[clip], folder), collecting, version=VERSION)
-        else:
-            whose = {"side": row["side"] or None}
-            tasks[clip] = Task(extract_faces_file, (root / row["media"],), detecting | whose, {"limits": limits})
-    return tasks
+            return Task(collect_crops, (frame_labels[clip], folder), collecting, version=VERSION)
+        return Task(extract_faces_file, (root / media,), detecting | {"side": side or None}, {"limits": limits})
+
+    return OnDemand(task, clips["clip"], clips["media"].array, clips["side"].fillna("").array)
 
 
-def plan_audio(root: Path, clips: pd.DataFrame, config: AudioConfig, limits: MediaLimits) -> dict[str, Task]:
+def plan_audio(root: Path, clips: pd.DataFrame, config: AudioConfig, limits: MediaLimits) -> Mapping[str, Task]:
     """Mono sound that starts at the container's start."""
     from iaca.media import extract_audio
 
-    media = zip(clips["clip"], clips["media"], strict=True)
     parameters, settings = {"rate": config.rate}, {"limits": limits}
-    return {clip: Task(extract_audio, (root / path,), parameters, settings) for clip, path in media}
+    return OnDemand(
+        lambda _, media: Task(extract_audio, (root / media,), parameters, settings), clips["clip"], clips["media"].array
+    )
 
 
-def plan_timelines(frame_labels: ClipPaths, faces: ClipPaths, audio: ClipPaths) -> dict[str, Task]:
+def plan_timelines(frame_labels: ClipPaths, faces: ClipPaths, audio: ClipPaths) -> Mapping[str, Task]:
     """Timelines that say where a face was found and sound was present."""
     from iaca.corpora.presence import complete_timeline
 
-    return {
-        clip: Task(complete_timeline, (frame_labels[clip], faces[clip], audio[clip]))
-        for clip in frame_labels
-        if clip in faces and clip in audio
-    }
+    return OnDemand(
+        lambda clip: Task(complete_timeline, (frame_labels[clip], faces[clip], audio[clip])),
+        (clip for clip in frame_labels if clip in faces and clip in audio),
+    )
