@@ -7,6 +7,7 @@ said is remembered for as long as it stays as it was: a corpus of ten thousand c
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,12 +23,14 @@ from iaca.corpora.index import (
     Inspect,
     Problem,
     problem,
+    with_facts,
 )
 from iaca.corpora.timeline import length_problem
 from iaca.engine.remembered import Remembered
 from iaca.errors import InputError
 from iaca.media import MediaInfo, MediaLimits, probe
 
+DECLARED = ("frames", "annotated", "first_s", "last_s", "has_audio")
 VERSION = "1"  # of what is remembered: raised when a reader of annotations or of containers learns something else
 SHOWN = 10  # faulty rows of one file that are told one by one
 
@@ -46,16 +49,18 @@ def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect, limits: Media
     Returns:
         Clips with `frames`, `annotated`, `last_s` and `has_audio` beside the columns of the index; and the problems.
     """
-    usable, problems = [], list(index.problems)
-    for row in index.clips.to_dict("records"):
-        found, facts = _check_clip(root, {str(name): str(value) for name, value in row.items()}, inspect, limits)
-        problems += found
-        if not any(p["effect"] == LEFT_OUT for p in found):
-            usable.append({str(name): value for name, value in row.items()} | facts)
-    columns = [*index.clips.columns, "frames", "annotated", "first_s", "last_s", "has_audio"]
-    clips = pd.DataFrame(usable, columns=columns)
-    problems += untaught(clips) if usable else []
-    if not usable:
+    problems = list(index.problems)
+
+    def facts() -> Iterator[dict[str, object] | None]:
+        for cells in index.clips.itertuples(index=False, name=None):
+            row = dict(zip(index.clips.columns, map(str, cells), strict=True))
+            found, declared = _check_clip(root, row, inspect, limits)
+            problems.extend(found)
+            yield None if any(p["effect"] == LEFT_OUT for p in found) else declared
+
+    clips = with_facts(index.clips, DECLARED, facts())
+    problems += untaught(clips) if len(clips) else []
+    if clips.empty:
         problems.append(problem("", ".", "no clip can be used", "mend what the other rows name", effect=STOPS))
     return CorpusIndex(clips, problems)
 

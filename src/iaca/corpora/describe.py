@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from iaca.corpora.index import NOTED, Problem, problem
+from iaca.corpora.index import NOTED, Problem, problem, with_facts
 from iaca.corpora.timeline import length_problem, read_timeline_facts
 from iaca.engine import ClipPaths
 
@@ -25,23 +27,25 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
     A clip whose video can't be decoded, or whose annotation differs from it by more than the tolerance, is left out
     and reported: labels are never guessed onto frames.
     """
-    rows, problems = [], []
-    for row in clip_index.to_dict("records"):
-        clip = row["clip"]
-        if clip not in timelines:
-            reason = timelines.failures.get(clip, "its timeline is missing")
-            problems.append(failure(clip, reason, root, row["media"]))
-            continue
-        facts = read_timeline_facts(timelines.whole(clip))
-        for what, remedy in facts.get("notes", ()):
-            problems.append(problem(clip, row["annotation"], what, remedy, effect=NOTED))
-        wrong = length_problem(facts["frames"], facts["annotation_rows"])
-        if wrong:
-            remedy = "check that annotation and video belong together; the clip is left out until they agree"
-            problems.append(problem(clip, row["annotation"], wrong, remedy))
-            continue
-        rows.append(row | {name: facts[name] for name in FACTS})
-    return pd.DataFrame(rows, columns=[*clip_index.columns, *FACTS]), problems
+    problems: list[Problem] = []
+
+    def facts() -> Iterator[dict[str, Any] | None]:
+        for clip, media, annotation in clip_index[["clip", "media", "annotation"]].itertuples(index=False, name=None):
+            if clip not in timelines:
+                reason = timelines.failures.get(clip, "its timeline is missing")
+                problems.append(failure(clip, reason, root, media))
+                yield None
+                continue
+            found = read_timeline_facts(timelines.whole(clip))
+            for what, remedy in found.get("notes", ()):
+                problems.append(problem(clip, annotation, what, remedy, effect=NOTED))
+            wrong = length_problem(found["frames"], found["annotation_rows"])
+            if wrong:
+                remedy = "check that annotation and video belong together; the clip is left out until they agree"
+                problems.append(problem(clip, annotation, wrong, remedy))
+            yield None if wrong else found
+
+    return with_facts(clip_index, FACTS, facts()), problems
 
 
 def failure(clip: str, reason: str, root: Path, file: str = "") -> Problem:

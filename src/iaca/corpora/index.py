@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -74,6 +76,21 @@ def problem_table(problems: list[Problem]) -> pd.DataFrame:
     table["row"] = table["row"].astype("Int64")
     table = table.sort_values(["clip", "file", "row", "problem"], kind="stable")
     return table.sort_values("effect", key=lambda e: e != STOPS, kind="stable", ignore_index=True)
+
+
+def with_facts(clips: pd.DataFrame, names: Sequence[str], facts: Iterable[Mapping[str, Any] | None]) -> pd.DataFrame:
+    """The clips with a column for each name, from the facts of each row; rows whose facts are None are left out.
+
+    Facts are kept as columns while they come in: thousands of dicts would take ten times as much memory.
+    """
+    kept, columns = list[int](), {name: list[Any]() for name in names}
+    for place, told in enumerate(facts):
+        if told is None:
+            continue
+        kept.append(place)
+        for name, column in columns.items():
+            column.append(sys.intern(told[name]) if isinstance(told[name], str) else told[name])
+    return clips.iloc[kept].reset_index(drop=True).assign(**columns)
 
 
 def subject_problems(clips: pd.DataFrame, file: str | Path) -> list[Problem]:
