@@ -1,8 +1,11 @@
-"""What the driver of many items does for each of them, counted, not timed: no step looks at all items for each item."""
+"""What the driver of many items does and holds for each of them, counted, not timed: no step looks at all items for
+each, and an item that is not under way is little more than its name and its digests."""
 
+import gc
 import sys
 import threading
 import time
+import tracemalloc
 from concurrent.futures import Executor, Future
 from functools import partial
 from pathlib import Path
@@ -11,10 +14,13 @@ from typing import Any
 
 import pytest
 
-from iaca.engine import ExecutorConfig, Task, results, run_tasks
+from iaca.engine import ExecutorConfig, OnDemand, Task, results, run_tasks
+from iaca.engine.digests import SEEN, _of_file
 
 SERIAL = ExecutorConfig(kind="serial")
 FEW, MANY = 25, 100
+HELD = 1024
+"""Bytes that the driver may hold for each item."""
 
 
 def note(source: Path, target: Path) -> None:
@@ -43,6 +49,20 @@ def calls(work: Any) -> int:
     finally:
         sys.setprofile(before)
     return counted
+
+
+def held(work: Any, filler: Path) -> int:
+    """Bytes that this process holds at most while it works, with the digests of other files at hand already."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(SEEN):
+            _of_file(str(filler), 4, f"{number:070d}")  # as long as a signature
+        tracemalloc.reset_peak()
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 class OneByOne(Executor):
@@ -75,6 +95,26 @@ def test_an_item_costs_the_driver_the_same_among_few_and_among_many(tmp_path: Pa
         assert len(results(out, ".txt")) == items
     assert counts[FEW] > FEW  # it was counted
     assert counts[MANY] / MANY <= 1.1 * counts[FEW] / FEW
+
+
+@pytest.mark.parametrize("stage", ["made", "kept", "next"])
+def test_an_item_costs_the_driver_no_more_than_its_name_and_its_digests(tmp_path: Path, stage: str) -> None:
+    peaks = {}
+    for items in (FEW, 8 * MANY):
+        given, out = tasks(tmp_path / f"in{items}", items), tmp_path / f"out{items}"
+        sources = OnDemand(lambda item, folder=tmp_path / f"in{items}": Task(note, (folder / item,)), list(given))
+        bring = partial(run_tasks, sources, out, ".txt", SERIAL, bar=False)
+        if stage != "made":
+            bring()
+
+        def go_on(out: Path = out) -> None:
+            made = results(out, ".txt")
+            after = OnDemand(lambda item: Task(note, (made[item],)), made)
+            run_tasks(after, out.with_suffix(".next"), ".txt", SERIAL, bar=False)
+
+        peaks[items] = held(go_on if stage == "next" else bring, tmp_path / f"in{items}" / "0000")
+        assert len(results(out, ".txt")) == items
+    assert 0 < (peaks[8 * MANY] - peaks[FEW]) / (8 * MANY - FEW) < HELD, peaks
 
 
 def test_all_at_once_on_a_cluster_costs_the_driver_no_more_for_each(
