@@ -1,0 +1,143 @@
+"""Memory that a clip costs the driver of the three pipelines over a corpus, without media work and without Kedro:
+`python benchmarks/driver_memory.py FOLDER`.
+
+Nodes and engine are the real ones; videos and results are placeholders of a few bytes, timelines but for their facts.
+Each step is a process of its own, once with everything to do and once with all up to date. What a clip costs is the
+difference of the highest resident memory (VmHWM) and of processor time between the two numbers of clips, by the clips
+between them, medians over `--rounds`. Prints a Markdown table; sentences in docs/load.md were made of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from iaca.audio.config import AudioConfig
+from iaca.corpora.describe import FACTS
+from iaca.corpora.index import CLIP_COLUMNS, problem_table
+from iaca.corpora.timeline import write_timeline
+from iaca.encoders.config import EmbeddingConfig
+from iaca.engine import ClipPaths, ExecutorConfig, pool, results, run_tasks
+from iaca.engine.digests import content
+from iaca.engine.task import Task
+from iaca.faces.config import FaceConfig
+from iaca.files import replacing
+from iaca.media.limits import MediaLimits
+from iaca.pipelines.embedding.nodes import plan_embeddings
+from iaca.pipelines.ingestion.nodes import describe_corpus, plan_timelines
+from iaca.pipelines.preprocessing import nodes as preprocessing
+
+STEPS = ("ingestion", "preprocessing", "embedding")
+SUFFIX = {
+    "frame_labels": ".parquet",
+    "faces": ".parquet",
+    "audio": ".flac",
+    "timelines": ".parquet",
+    "embeddings": ".e",
+}
+
+
+def placeholder(_: Task, final: Path, __: str) -> dict[str, str]:
+    """In the place of `iaca.engine.worker.work`: the same timeline for all."""
+    with replacing(final) as partial:
+        shutil.copyfile("timeline", partial)
+        return {final.name: content(partial)}
+
+
+def prepare(clips: int) -> None:
+    """A corpus in the working directory."""
+    names, rows = [f"clip{number:06d}" for number in range(clips)], []
+    write_timeline(
+        Path("timeline"),
+        np.arange(3) / 3,
+        np.zeros((3, 2), np.float32),
+        dict.fromkeys(FACTS, 1) | {"annotation_rows": 3},
+    )
+    Path("raw").mkdir()
+    for number, name in enumerate(names):
+        for suffix in (".mp4", ".txt"):
+            Path("raw", name + suffix).write_text(name)
+        rows.append((name, f"{number // 10:05d}", "train", f"{name}.mp4", f"{name}.txt", ""))
+    pd.DataFrame(rows, columns=list(CLIP_COLUMNS)).to_csv("clip_index.csv", index=False)
+
+
+def found(name: str) -> ClipPaths:
+    """Results of an earlier step."""
+    return results(Path(name), SUFFIX[name])
+
+
+def work(step: str) -> None:
+    """A pipeline's nodes, one after the other."""
+    root, limits, serial = Path("raw"), MediaLimits(), ExecutorConfig(kind="serial")
+
+    def save(name: str, tasks: object) -> None:
+        run_tasks(tasks, Path(name), SUFFIX[name], serial, bar=False)  # type: ignore[arg-type]
+
+    if step == "ingestion":
+        index = pd.read_csv("clip_index.csv", dtype=str, keep_default_na=False)
+        save("frame_labels", plan_timelines(root, index, problem_table([]), limits))
+        clips, _, _ = describe_corpus(root, index, problem_table([]), found("frame_labels"))
+        clips.to_csv("clips.csv", index=False, chunksize=500)
+    elif step == "preprocessing":
+        clips = pd.read_csv("clips.csv", dtype={"clip": str, "subject": str})
+        save("faces", preprocessing.plan_faces(root, clips, found("frame_labels"), FaceConfig(), limits))
+        save("audio", preprocessing.plan_audio(root, clips, AudioConfig(), limits))
+        save("timelines", preprocessing.plan_timelines(found("frame_labels"), found("faces"), found("audio")))
+    else:
+        save("embeddings", plan_embeddings(found("faces"), found("audio"), found("timelines"), EmbeddingConfig()))
+
+
+def measured(step: str, folder: Path) -> tuple[float, float]:
+    """Highest memory (KiB) and processor time (ms) of a step in a process of its own."""
+    words = [sys.executable, str(Path(__file__).absolute()), ".", "--step", step]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    memory, milliseconds = json.loads(done.stdout)
+    return memory, milliseconds
+
+
+def main() -> None:
+    """Measure all, or be one step of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--clips", type=int, nargs=2, default=[1000, 5000])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--step", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.step:
+        pool.work = placeholder  # type: ignore[assignment]
+        started = time.process_time()
+        work(given.step)
+        peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+        print(json.dumps([int(peak), 1000 * (time.process_time() - started)]))
+        return
+    few, many = given.clips
+    taken: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
+    for _ in range(given.rounds):
+        for clips in given.clips:
+            folder = given.folder.absolute() / f"{clips}"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            os.chdir(folder)
+            prepare(clips)
+            for kind in ("first", "again"):
+                for step in STEPS:
+                    taken.setdefault((step, kind, clips), []).append(measured(step, folder))
+    print("| step | | KiB a clip | ms a clip |\n|---|---|---|---|")
+    for step, kind in ((step, kind) for step in STEPS for kind in ("first", "again")):
+        low, high = (np.array(taken[step, kind, clips]) for clips in (few, many))
+        memory, spent = (statistics.median(high[:, i]) - statistics.median(low[:, i]) for i in (0, 1))
+        print(f"| {step} | {kind} | {memory / (many - few):.1f} | {spent / (many - few):.2f} |")
+
+
+if __name__ == "__main__":
+    main()
