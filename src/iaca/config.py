@@ -3,20 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from iaca.errors import brief
 
 SHOWN = 5
+LARGEST = 2**63 - 1  # whole number of a parameter: what numpy, torch and Parquet can hold
+LONGEST_S = 1e7
+"""No parameter is a longer time than this (s), nearly four months."""
+Seed = Annotated[int, Field(ge=0, le=LARGEST)]
+"""Of a generator of random numbers: numpy takes none below 0."""
+Partition = Literal["train", "validation", "test"]
 
 
 class Parameters(BaseModel):
-    """Parameters of one step. Unknown names are refused, so that a typo never passes for a default, and so are NaN and
-    infinity, which pass for numbers."""
+    """Parameters of one step. Unknown names are refused, so that a typo never passes for a default, and so are NaN,
+    infinity, `true` in place of a number, and whole numbers of more than 64 bits, which all pass for numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, given: Any, info: ValidationInfo) -> Any:
+        kinds = set(_kinds(cls.model_fields[str(info.field_name)].annotation))
+        plain = not any(kind is Any or issubclass(kind, BaseModel) for kind in kinds)
+        for place, value in _values(given) if plain else ():
+            if isinstance(value, bool) and bool not in kinds:
+                names = sorted(kind.__name__ for kind in kinds - {type(None)})
+                raise ValueError(f"{place}{str(value).lower()} is no {' or '.join(names)}")
+            if isinstance(value, int) and abs(value) > LARGEST:
+                raise ValueError(f"{place}a whole number of more than 64 bits is beyond {LARGEST}")
+        return given
+
+
+def _kinds(annotation: Any) -> Iterator[type]:
+    """The classes of the values that an annotation allows, inside all unions, tuples and tables."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        yield from map(type, inner)
+    elif inner:
+        for part in inner[:1] if origin is Annotated else inner:
+            yield from _kinds(part)
+    elif isinstance(annotation, type):
+        yield annotation
+
+
+def _values(given: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """A value, or those inside a list or table of values, and where in a table it stands (`key: `)."""
+    if isinstance(given, Mapping):
+        for key, value in given.items():
+            yield from _values(value, f"{place}{key}: ")
+    elif isinstance(given, list | tuple):
+        for value in given:
+            yield from _values(value, place)
+    else:
+        yield place, given
 
 
 def listed(given: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from kedro.pipeline import Pipeline
+from pydantic import Field
 
+from iaca.config import Parameters
 from iaca.errors import InputError
 from iaca.pipelines import (
     adaptation,
@@ -19,6 +21,18 @@ from iaca.pipelines import (
 )
 
 IMPORTER = "demo"  # of an environment that names none: the embedded corpus, in Aff-Wild2's layout
+
+
+class ImporterConfig(Parameters):
+    """What an environment says of its corpus, where no importer asks for more.
+
+    Attributes:
+        importer: what reads the corpus.
+        root: its folder, as given on the command line; the catalog's `corpus` reads it.
+    """
+
+    importer: str = Field(default=IMPORTER, min_length=1)
+    root: str | None = Field(default=None, min_length=1)
 
 
 def register_pipelines(importer: str = IMPORTER) -> dict[str, Pipeline]:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from face_movies import background, face_at, with_face
+from pydantic import ValidationError
 
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, iou, make_detector
@@ -58,8 +59,8 @@ def test_pictures_smaller_than_any_face_hold_none(mtcnn):
 
 
 def test_an_unknown_detector_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="mtcnn, yunet"):
-        make_detector(FaceConfig(detector="haar"))
+    with pytest.raises(ValidationError, match="mtcnn, yunet"):
+        FaceConfig(detector="haar")
 
 
 def test_yunet_without_its_file_says_what_is_missing(tmp_path):

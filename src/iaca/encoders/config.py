@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from iaca.config import Parameters
 from iaca.encoders.registry import REGISTRIES, Encoder, Modality
 
+DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 
 
@@ -23,7 +24,7 @@ class EncoderChoice(Parameters):
     """
 
     name: str
-    weights: str | None = None
+    weights: str | None = Field(default=None, min_length=1)
     changes: dict[str, Any] = Field(default_factory=dict)
 
     def entry(self, modality: Modality) -> Encoder:
@@ -66,7 +67,7 @@ class EmbeddingConfig(Parameters):
 
     visual: Choices = (EncoderChoice(name="mini_xception"),)
     audio: Choices = (EncoderChoice(name="prosody"),)
-    device: str = "auto"
+    device: str = Field(default="auto", pattern=DEVICE)
     precision: Precision = "float32"
     batch: int | None = Field(default=None, ge=2, le=4096)
 

@@ -28,7 +28,7 @@ class ExecutorConfig(Parameters):
     """
 
     kind: Literal["processes", "serial", "dask"] = "processes"
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=1024)
     address: str | None = None
     tolerated_failures: float = Field(0.5, ge=0.0, le=1.0)
 

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from iaca.config import Parameters
+from iaca.config import Parameters, Partition, Seed
 
 
 class FilterStep(Parameters):
@@ -19,7 +19,7 @@ class FilterStep(Parameters):
     """
 
     filter: Literal["mean", "gaussian", "median", "clip"]
-    width_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    width_s: float | None = Field(default=None, gt=0, le=3600)
 
     @model_validator(mode="after")
     def _width_where_there_is_a_window(self) -> Self:
@@ -48,11 +48,11 @@ class AnalysisConfig(Parameters):
 
     bins: int = Field(default=10, ge=2, le=100)
     cells: int = Field(default=5, ge=2, le=20)
-    few_frames: int = Field(default=50, ge=1)
+    few_frames: int = Field(default=50, ge=1, le=10**9)
     neutral_band: float = Field(default=0.1, ge=0, lt=1)
-    before_s: float = Field(default=2.0, gt=0)
-    after_s: float = Field(default=4.0, gt=0)
-    lag_step_s: float = Field(default=0.2, gt=0)
+    before_s: float = Field(default=2.0, gt=0, le=3600)
+    after_s: float = Field(default=4.0, gt=0, le=3600)
+    lag_step_s: float = Field(default=0.2, ge=0.001, le=3600)
     listed: int = Field(default=3, ge=1, le=10)
 
 
@@ -70,11 +70,11 @@ class EvaluationConfig(Parameters):
         analysis: how the errors are taken apart.
     """
 
-    partitions: tuple[str, ...] = ("validation", "test")
-    shown: str = "validation"
-    replicates: int = Field(default=2000, ge=100)
-    seed: int = 0
-    title: str = "Valence and arousal"
+    partitions: tuple[Partition, ...] = Field(default=("validation", "test"), min_length=1)
+    shown: Partition = "validation"
+    replicates: int = Field(default=2000, ge=100, le=1_000_000)
+    seed: Seed = 0
+    title: str = Field(default="Valence and arousal", min_length=1)
     postprocessing: tuple[FilterStep, ...] = (
         FilterStep(filter="median", width_s=0.5),
         FilterStep(filter="mean", width_s=1.0),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from iaca.config import Parameters
+from iaca.config import LONGEST_S, Parameters
+
+DEVICE = r"^(cpu|(cuda|mps|xpu)(:\d+)?)$"  # what torch computes on
 
 
 class FaceConfig(Parameters):
@@ -33,18 +35,27 @@ class FaceConfig(Parameters):
 
     source: Literal["auto", "crops", "detect"] = "auto"
     detector: str = "mtcnn"
-    weights: str | None = None
-    device: str = "cpu"
-    every: int = Field(5, ge=1)
-    max_every: int = Field(15, ge=1)
-    size: int = Field(112, ge=16)
+    weights: str | None = Field(None, min_length=1)
+    device: str = Field("cpu", pattern=DEVICE)
+    every: int = Field(5, ge=1, le=10_000)
+    max_every: int = Field(15, ge=1, le=10_000)
+    size: int = Field(112, ge=16, le=1024)
     min_face: float = Field(0.1, gt=0.0, le=1.0)
-    min_face_px: int = Field(20, ge=12)
+    min_face_px: int = Field(20, ge=12, le=16_384)
     min_score: float = Field(0.9, ge=0.0, le=1.0)
     jpeg_quality: int = Field(92, ge=1, le=100)
-    relink_s: float = Field(3.0, ge=0.0)
-    min_track_s: float = Field(0.3, ge=0.0)
+    relink_s: float = Field(3.0, ge=0.0, le=LONGEST_S)
+    min_track_s: float = Field(0.3, ge=0.0, le=LONGEST_S)
     join: bool = True
+
+    @field_validator("detector")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        from iaca.faces.detector import DETECTORS  # which takes its configuration from here
+
+        if name not in DETECTORS:
+            raise ValueError(f"no face detector is called {name!r}; choose one of {', '.join(sorted(DETECTORS))}")
+        return name
 
     @model_validator(mode="after")
     def _intervals_in_order(self) -> FaceConfig:
@@ -62,8 +73,8 @@ class PeopleRule(Parameters):
             `iaca.faces.people`.
     """
 
-    min_person_s: float = Field(default=1.0, ge=0.0)
-    rejoin_s: float = Field(default=10.0, ge=0.0)
+    min_person_s: float = Field(default=1.0, ge=0.0, le=LONGEST_S)
+    rejoin_s: float = Field(default=10.0, ge=0.0, le=LONGEST_S)
 
 
 Side = Literal["left", "right"]

@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.errors import InputError
 from iaca.faces.config import FaceConfig
 
 
@@ -61,11 +60,8 @@ def make_detector(config: FaceConfig) -> FaceDetector:
     """The detector that the configuration names.
 
     Raises:
-        InputError: no detector has that name, or its weights are missing.
+        InputError: its weights are missing.
     """
-    if config.detector not in DETECTORS:
-        known = ", ".join(sorted(DETECTORS))
-        raise InputError(f"no face detector is called {config.detector!r}.", remedy=f"choose one of: {known}")
     return DETECTORS[config.detector](config)
 
 

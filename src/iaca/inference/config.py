@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from iaca.config import Parameters
 from iaca.faces.config import PeopleRule
+
+Named = Annotated[str, Field(min_length=1)]
 
 
 class Drawing(Parameters):
@@ -49,7 +51,7 @@ class InferenceConfig(Drawing, People):
 
     input: str = Field(min_length=1)
     output: str = Field(min_length=1)
-    model: str | tuple[str, ...] | None = None
+    model: Named | Annotated[tuple[Named, ...], Field(min_length=1)] | None = None
 
     def drawing(self) -> Drawing:
         """The part that decides what is drawn."""

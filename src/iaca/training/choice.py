@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, RootModel, field_validator, model_validator
 
-from iaca.config import Parameters
+from iaca.config import Parameters, listed
 from iaca.fusion.config import FusionConfig
-from iaca.fusion.presets import preset
+from iaca.fusion.presets import PRESETS, preset
 
 
 class ModelChoice(Parameters):
@@ -33,3 +33,24 @@ class ModelChoice(Parameters):
         A model that reads none is not given any; `changes` may name the ones to be read.
         """
         return preset(self.preset, audio_dim, visual_dim, **{"cues": cues, **self.changes})
+
+
+class Baselines(RootModel[tuple[str, ...]]):
+    """Names of the presets that are trained beside the main model, each once; also written `a+b+c`. None: `[]`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        return listed(given)
+
+    @field_validator("root")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in PRESETS:
+                raise ValueError(f"there is no model named {name!r}; choose of {', '.join(PRESETS)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"each is named once; got {list(names)}")
+        return names

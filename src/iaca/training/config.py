@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from iaca.config import Parameters
+from iaca.config import Parameters, Seed
 
 VERSION = "4"
 """Raised when the code of a run changes what it computes: neither its model nor its checkpoints are then taken over."""
 CorruptionKind = Literal["absent", "zeros", "noise", "other"]
+Bound = Annotated[float, Field(ge=0, le=1e6)]
 Target = Literal["valence", "arousal"]
 TARGETS: tuple[Target, ...] = ("valence", "arousal")  # in the order of the last axis of labels and predictions
 
@@ -34,8 +35,8 @@ class CorruptionConfig(Parameters):
     shortest: float = Field(default=0.1, gt=0, le=1)
     longest: float = Field(default=0.8, gt=0, le=1)
     kinds: tuple[CorruptionKind, ...] = Field(default=("absent", "zeros", "noise", "other"), min_length=1)
-    noise: tuple[float, float] = (1.0, 3.0)
-    noise_reach: tuple[float, float] = (0.3, 50.0)
+    noise: tuple[Bound, Bound] = (1.0, 3.0)
+    noise_reach: tuple[Bound, Bound] = (0.3, 50.0)
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
@@ -58,7 +59,7 @@ class LossConfig(Parameters):
     """
 
     form: Literal["pooled", "window"] = "pooled"
-    mse: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    mse: float = Field(default=0.0, ge=0, le=1e6)
 
 
 class TrainingConfig(Parameters):
@@ -84,30 +85,30 @@ class TrainingConfig(Parameters):
         threads: of torch on the CPU while training; None leaves them as they are.
     """
 
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    length: int = Field(default=300, ge=2)
+    seed: Seed = 0
+    length: int = Field(default=300, ge=2, le=100_000)
     hop: int = Field(default=200, ge=1)
-    batch_size: int = Field(default=8, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-3, ge=0)
+    batch_size: int = Field(default=8, ge=1, le=4096)
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    weight_decay: float = Field(default=1e-3, ge=0, le=10)
     schedule: Literal["cosine", "plateau"] = "cosine"
     plateau_factor: float = Field(default=0.1, gt=0, lt=1)
-    plateau_patience: int = Field(default=5, ge=1)
-    warmup_epochs: float = Field(default=1.0, ge=0)
-    epochs: int = Field(default=30, ge=1)
-    patience: int = Field(default=8, ge=1)
-    gradient_clip: float = Field(default=1.0, gt=0)
+    plateau_patience: int = Field(default=5, ge=1, le=100_000)
+    warmup_epochs: float = Field(default=1.0, ge=0, le=100_000)
+    epochs: int = Field(default=30, ge=1, le=100_000)
+    patience: int = Field(default=8, ge=1, le=100_000)
+    gradient_clip: float = Field(default=1.0, gt=0, le=1e6)
     loss: LossConfig = LossConfig()
-    supervision: float = Field(default=0.3, ge=0, allow_inf_nan=False)
+    supervision: float = Field(default=0.3, ge=0, le=1e6)
     targets: tuple[Target, ...] = TARGETS
     per_dimension: bool = False
     corruption: CorruptionConfig = CorruptionConfig()
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int | Literal["auto"] = 1
-    strategy: str = "auto"
-    num_nodes: int = Field(default=1, ge=1)
-    threads: int | None = Field(default=None, ge=1)
+    devices: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 1
+    strategy: str = Field(default="auto", pattern=r"^(auto|(ddp|fsdp|deepspeed|single|xla)(_[a-z0-9_]+)?)$")
+    num_nodes: int = Field(default=1, ge=1, le=1024)
+    threads: int | None = Field(default=None, ge=1, le=1024)
 
     @field_validator("targets")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from iaca.config import Parameters
+from iaca.config import Parameters, Seed
 
 
 class DemoConfig(Parameters):
@@ -24,13 +24,13 @@ class DemoConfig(Parameters):
         events: whether stretches of the clips are corrupted.
     """
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     identities: int = Field(default=12, ge=3, le=200)
     clips_per_identity: int = Field(default=4, ge=1, le=100)
     seconds: float = Field(default=12.0, ge=2.0, le=3600.0)
     width: int = Field(default=320, ge=96, le=1920, multiple_of=2)
     height: int = Field(default=240, ge=96, le=1080, multiple_of=2)
     pairs: bool = True
-    variable_rate: int = Field(default=2, ge=0)
+    variable_rate: int = Field(default=2, ge=0, le=20_000)
     audio_rate: Literal[8000, 16000, 22050, 32000, 44100, 48000] = 16000
     events: bool = True

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from iaca.config import Parameters
+from iaca.config import LONGEST_S, Parameters
 
 
 class FeaturesConfig(Parameters):
@@ -20,5 +20,5 @@ class FeaturesConfig(Parameters):
     """
 
     importer: Literal["features"] = "features"
-    root: str | None = None
-    tolerance_s: float | None = Field(default=None, gt=0)
+    root: str | None = Field(default=None, min_length=1)
+    tolerance_s: float | None = Field(default=None, gt=0, le=LONGEST_S)

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from iaca.config import Parameters
+from iaca.config import LONGEST_S, Parameters, Seed
 
 
 class FolderConfig(Parameters):
@@ -23,11 +23,11 @@ class FolderConfig(Parameters):
     """
 
     importer: Literal["folder"] = "folder"
-    root: str | None = None
-    tolerance_s: float | None = Field(default=None, gt=0)
+    root: str | None = Field(default=None, min_length=1)
+    tolerance_s: float | None = Field(default=None, gt=0, le=LONGEST_S)
     validation_share: float = Field(default=0.2, ge=0, lt=1)
     test_share: float = Field(default=0.2, ge=0, lt=1)
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> Self:

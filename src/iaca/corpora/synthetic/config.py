@@ -6,9 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from iaca.config import Parameters
+from iaca.config import Parameters, Partition, Seed
 
-Partition = Literal["train", "validation", "test"]
 EventKind = Literal["absent", "zeros", "noise", "other"]
 
 # Correlation of what a modality shows with what is felt, (valence, arousal).
@@ -59,7 +58,7 @@ class SyntheticConfig(Parameters):
     event_share: float = Field(default=0.0, ge=0, le=0.8)
     event_kinds: tuple[EventKind, ...] = Field(default=("absent", "zeros", "noise", "other"), min_length=1)
     event_s: tuple[float, float] = (2.0, 8.0)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _lengths_make_sense(self) -> Self:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from iaca.config import Parameters, listed
+from iaca.config import Parameters, Partition, Seed, listed
 from iaca.evaluation.robustness.config import RobustnessConfig
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
@@ -60,10 +60,10 @@ class BenchmarkConfig(Parameters):
         min_length=2,
         validate_default=True,
     )
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
     main: tuple[str, ...] = ("iaca", "iaca_plus")
-    partition: str = "test"
-    replicates: int = Field(default=1000, ge=100)
+    partition: Partition = "test"
+    replicates: int = Field(default=1000, ge=100, le=1_000_000)
     corruption: RobustnessConfig = RobustnessConfig()
 
     @field_validator("seeds", "main", mode="before")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
-from iaca.config import Parameters
+from iaca.config import LONGEST_S, Parameters, Seed
 
 ProtocolName = Literal[
     "missing_audio",
@@ -113,11 +112,11 @@ class RobustnessConfig(Parameters, allow_inf_nan=True):
     """
 
     levels: dict[ProtocolName, Levels] = Field(default_factory=lambda: dict(DEFAULT_LEVELS))
-    block_s: float = Field(default=6.0, gt=0, allow_inf_nan=False)
-    noise_sd: float = Field(default=2.0, gt=0, allow_inf_nan=False)
-    noise_reach: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    block_s: float = Field(default=6.0, ge=0.001, le=LONGEST_S, allow_inf_nan=False)
+    noise_sd: float = Field(default=2.0, gt=0, le=1e6, allow_inf_nan=False)
+    noise_reach: float = Field(default=10.0, gt=0, le=1e6, allow_inf_nan=False)
     signal_share: float = Field(default=0.5, gt=0, le=1)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
     @field_validator("levels")
     @classmethod
@@ -147,11 +146,10 @@ class RobustnessConfig(Parameters, allow_inf_nan=True):
 
 
 def _bounds(protocol: str) -> tuple[float, float, str]:
-    most = sys.float_info.max
     if protocol == "time_shift":
-        return -most, most, "finite numbers of seconds"
+        return -LONGEST_S, LONGEST_S, f"numbers of seconds, no more than {LONGEST_S:.0e}"
     if protocol in SNR:
         return -100.0, math.inf, "signal-to-noise ratios in dB, from -100 on"
     if protocol == BLUR:
-        return 1.0, most, "finite factors of at least 1"
+        return 1.0, 1000.0, "factors from 1 to 1000"
     return 0.0, 1.0, "shares of the timeline, in [0, 1]"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from iaca.config import Parameters
+from iaca.config import LONGEST_S, Parameters, Seed
 
 
 class AdaptationConfig(Parameters):
@@ -23,10 +23,10 @@ class AdaptationConfig(Parameters):
         seed: of the resamples.
     """
 
-    strengths: tuple[Annotated[float, Field(gt=0)], ...] = (100, 30, 10, 3, 1, 0.3, 0.1)
-    calibration: float = Field(default=0.1, gt=0)
-    every_s: float = Field(default=0.2, ge=0)
-    folds: int = Field(default=5, ge=2)
-    margin: float = Field(default=0.01, ge=0)
-    replicates: int = Field(default=2000, ge=1)
-    seed: int = 0
+    strengths: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = (100, 30, 10, 3, 1, 0.3, 0.1)
+    calibration: float = Field(default=0.1, gt=0, le=1e9)
+    every_s: float = Field(default=0.2, ge=0, le=LONGEST_S)
+    folds: int = Field(default=5, ge=2, le=1000)
+    margin: float = Field(default=0.01, ge=0, le=2)
+    replicates: int = Field(default=2000, ge=1, le=1_000_000)
+    seed: Seed = 0

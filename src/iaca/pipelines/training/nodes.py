@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from iaca.engine import ClipPaths, Task
-from iaca.training.choice import ModelChoice
+from iaca.training.choice import Baselines, ModelChoice
 from iaca.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def plan_runs(
     corpus_card: dict[str, str],
     checkpoints: Path,
     fusion: ModelChoice,
-    baselines: list[str],
+    baselines: Baselines,
     training: TrainingConfig,
 ) -> dict[str, Task]:
     """One run per model: the main one, and each baseline on the same data, with the same corruption and seed."""
@@ -77,7 +77,7 @@ def plan_runs(
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
     files = tuple(embeddings[clip] for clip in sorted(parts["train"] + parts["validation"]))
     names = {f"{part}_clips": clips for part, clips in parts.items()}
-    choices = {MAIN: fusion, **{name: ModelChoice(preset=name) for name in baselines}}
+    choices = {MAIN: fusion, **{name: ModelChoice(preset=name) for name in baselines.root}}
     return {
         run: Task(
             train_file,

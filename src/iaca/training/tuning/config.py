@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from iaca.config import Parameters
-from iaca.encoders.config import EncoderChoice
+from iaca.config import Parameters, Seed
+from iaca.encoders.config import DEVICE, EncoderChoice
 from iaca.encoders.registry import REGISTRIES, Modality
 
 
@@ -36,19 +36,19 @@ class EncoderTrainingConfig(Parameters):
     encoder: EncoderChoice = EncoderChoice(name="resnet18")
     start: Literal["weights", "random"] = "weights"
     epochs: int = Field(default=10, ge=1, le=1000)
-    patience: int = Field(default=3, ge=1)
+    patience: int = Field(default=3, ge=1, le=1000)
     batch: int = Field(default=64, ge=4, le=4096)
     learning_rate: float = Field(default=1e-4, gt=0, lt=1)
     weight_decay: float = Field(default=1e-4, ge=0, lt=1)
-    every: int = Field(default=5, ge=1)
+    every: int = Field(default=5, ge=1, le=10_000)
     flip: float = Field(default=0.5, ge=0, le=1)
     jitter: float = Field(default=0.2, ge=0, lt=1)
     crop: float = Field(default=0.9, gt=0.3, le=1)
     mask_time: float = Field(default=0.2, ge=0, lt=1)
     mask_bands: float = Field(default=0.2, ge=0, lt=1)
     context_s: float = Field(default=2.0, gt=0, le=20)
-    seed: int = Field(default=0, ge=0)
-    device: str = "auto"
+    seed: Seed = 0
+    device: str = Field(default="auto", pattern=DEVICE)
 
     @field_validator("encoder", mode="before")
     @classmethod
