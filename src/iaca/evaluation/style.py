@@ -12,6 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 INK, MUTED, GRID, SHADE, PAPER = "#1b2733", "#566472", "#e3e8ed", "#dfe3e8", "#ffffff"
 VALENCE, AROUSAL = "#1f6fb4", "#d1600a"
@@ -101,7 +102,12 @@ def event_strip(axes: Axes, spans: Sequence[tuple[str, float, float, str, str]],
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG bytes, the same for the same figure (no dates, no version in its metadata)."""
+    """The figure as PNG bytes, the same for the same figure (no dates, no version in its metadata).
+
+    Its texts are words: a name with two dollar signs would else be set as a formula, or stop the run where it is none.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # type: ignore[attr-defined]
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": None})
     return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -11,6 +12,7 @@ from iaca.evaluation.benchmark.summary import AREA, RELATIVE_AREA
 from iaca.evaluation.benchmark.words import TITLES, interval, level_text, plain, signed
 from iaca.evaluation.robustness.config import CLEAN, clean_level, in_order
 
+_MARKS = re.compile(r"[\\`*|\[\]]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word marks nothing
 Cells = Sequence[Sequence[str]]
 
 
@@ -21,8 +23,9 @@ def markdown(header: Sequence[str], rows: Cells) -> str:
 
 
 def escaped(value: object) -> str:
-    """A text of others in Markdown: one line, no bar that would end a cell, no HTML, no link."""
-    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;").replace("](", "]\\(")
+    """A text of others in Markdown, shown as it is: one line, no bar that would end a cell, no HTML, link or code."""
+    line = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKS.sub(r"\\\g<0>", line)
 
 
 def clean_table(summary: pd.DataFrame, main: Sequence[str]) -> tuple[list[str], Cells]:
@@ -30,9 +33,9 @@ def clean_table(summary: pd.DataFrame, main: Sequence[str]) -> tuple[list[str], 
     clean = summary[summary["corruption"] == CLEAN.corruption]
     own = clean[clean["minus"].isna()]
     order = own[own["measure"] == "ccc_mean"].sort_values("mean", ascending=False, kind="stable")["model"]
-    header = ["model", "valence", "arousal", "mean of both", *(f"{name} minus it" for name in main)]
+    header = ["model", "valence", "arousal", "mean of both", *(f"{escaped(name)} minus it" for name in main)]
     return header, [
-        [model]
+        [escaped(model)]
         + [_spread(own, model=model, measure=f"ccc_{score}") for score in ("valence", "arousal", "mean")]
         + [_difference(clean, model=name, minus=model, measure="ccc_mean") for name in main]
         for model in order
@@ -44,7 +47,8 @@ def curve_table(own: pd.DataFrame, corruption: str) -> tuple[list[str], Cells]:
     rows = own[(own["corruption"] == corruption) & (own["measure"] == "ccc_mean")]
     levels = in_order(corruption, rows["level"].unique())
     return ["model", *(level_text(corruption, level) for level in levels)], [
-        [model, *(_spread(rows, model=model, level=level) for level in levels)] for model in rows["model"].unique()
+        [escaped(model), *(_spread(rows, model=model, level=level) for level in levels)]
+        for model in rows["model"].unique()
     ]
 
 
@@ -53,8 +57,9 @@ def difference_table(summary: pd.DataFrame, main: str, corruption: str) -> tuple
     rows = summary[(summary["corruption"] == corruption) & (summary["measure"] == "ccc_mean")]
     rows = rows[(rows["model"] == main) & rows["minus"].notna() & (rows["level"] != clean_level(corruption))]
     levels = in_order(corruption, rows["level"].unique())
-    return [f"{main} minus", *(level_text(corruption, level) for level in levels)], [
-        [other, *(_difference(rows, minus=other, level=level) for level in levels)] for other in rows["minus"].unique()
+    return [f"{escaped(main)} minus", *(level_text(corruption, level) for level in levels)], [
+        [escaped(other), *(_difference(rows, minus=other, level=level) for level in levels)]
+        for other in rows["minus"].unique()
     ]
 
 
@@ -69,15 +74,15 @@ def area_table(own: pd.DataFrame, corruptions: Sequence[str]) -> tuple[list[str]
         return "n/a" if area is None else plain(area["mean"]) + share
 
     return ["model", *(TITLES[name].lower() for name in corruptions)], [
-        [model, *(cell(model, name) for name in corruptions)] for model in own["model"].unique()
+        [escaped(model), *(cell(model, name) for name in corruptions)] for model in own["model"].unique()
     ]
 
 
 def area_differences(summary: pd.DataFrame, main: str, corruptions: Sequence[str]) -> tuple[list[str], Cells]:
     """The main model's area minus that of every other."""
     rows = summary[(summary["model"] == main) & summary["minus"].notna() & (summary["measure"] == AREA)]
-    return [f"{main} minus", *(TITLES[name].lower() for name in corruptions)], [
-        [other, *(_difference(rows, minus=other, corruption=name) for name in corruptions)]
+    return [f"{escaped(main)} minus", *(TITLES[name].lower() for name in corruptions)], [
+        [escaped(other), *(_difference(rows, minus=other, corruption=name) for name in corruptions)]
         for other in rows["minus"].unique()
     ]
 
@@ -94,8 +99,8 @@ def gate_table(gates: pd.DataFrame, source: str) -> tuple[list[str], Cells]:
         means = of_gate.groupby("kind")["mean"].mean()
         spreads = of_gate.groupby("kind")["sd"].mean()
         cells = [f"{plain(means[k], 2)} ± {plain(spreads[k], 2)}" if k in means else "" for k in kinds]
-        table.append([*map(str, names), *cells])
-    return [*keys, *(TITLES.get(kind, kind).lower() for kind in kinds)], table
+        table.append([*map(escaped, names), *cells])
+    return [*keys, *(escaped(TITLES.get(kind, kind).lower()) for kind in kinds)], table
 
 
 def _spread(rows: pd.DataFrame, **where: object) -> str:

@@ -97,8 +97,8 @@ def event_table(scores: pd.DataFrame) -> tuple[list[str], Cells]:
     for (modality, kind), rows in scores.groupby(["modality", "kind"], sort=True):
         main = rows[rows["main"].astype(bool)].iloc[0]
         others = rows[~rows["main"].astype(bool)].sort_values("ccc_mean", ascending=False)
-        best = f"{others.iloc[0]['model']} {plain(others.iloc[0]['ccc_mean'])}" if len(others) else "–"
-        name = f"{MODALITY_NAMES[str(modality)]} {kind}"
+        best = f"{_text(others.iloc[0]['model'])} {plain(others.iloc[0]['ccc_mean'])}" if len(others) else "–"
+        name = f"{MODALITY_NAMES[str(modality)]} {_text(kind)}"
         table.append(
             [name, f"{main['clips']}", f"{main['frames']}", plain(main["ccc_mean"]), plain(main["rmse"]), best]
         )
@@ -108,7 +108,7 @@ def event_table(scores: pd.DataFrame) -> tuple[list[str], Cells]:
 def gate_table(auroc: pd.DataFrame) -> tuple[list[str], Cells]:
     """How well the gate across modalities tells the corrupted one."""
     return ["event", "AUROC", "weight in the event", "weight in clean frames"], [
-        [f"{MODALITY_NAMES[row['modality']]} {row['kind']}"]
+        [f"{MODALITY_NAMES[row['modality']]} {_text(row['kind'])}"]
         + [plain(row[name]) for name in ("auroc", "weight_event", "weight_clean")]
         for row in auroc.to_dict("records")
     ]
@@ -121,7 +121,7 @@ def robustness_table(summary: pd.DataFrame, preset: str) -> tuple[list[str], Cel
     rows = summary[summary["minus"].isna() & (summary["measure"] == AREA) & (summary["model"] == preset)]
     return ["corruption", "seeds", "mean CCC over its levels"], [
         [
-            TITLES.get(row["corruption"], row["corruption"]),
+            TITLES.get(row["corruption"]) or _text(row["corruption"]),
             f"{row['seeds']}",
             f"{plain(row['mean'])} [{plain(row['low'])}, {plain(row['high'])}]",
         ]
