@@ -22,6 +22,7 @@ from iaca.training.windows import EpochSampler, WindowDataset, collate, window_s
 
 CLIPS = clips(4, steps=70)
 NORMALISATION = Normalisation.fit(CLIPS)
+SPANNED = {steps: clip(steps, steps) for steps in range(1, 91)}
 
 
 def same(one: Sample, other: Sample) -> bool:
@@ -46,6 +47,41 @@ def test_counted_once_each_annotated_step_is_valid_in_exactly_one_window(lengths
     windows = windows_of(some, length, length, once=True)
     counted = sum(int(cut(some[w.clip], w.start, length, NORMALISATION, w.fresh).valid.sum()) for w in windows)
     assert counted == sum(int((c.audio_present | c.face_found).sum()) for c in some.values())
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=4), st.integers(1, 40), st.data())
+def test_fresh_spans_part_the_time_of_each_clip(lengths: list[int], length: int, data: st.DataObject) -> None:
+    hop = data.draw(st.integers(1, length))
+    some = {f"c{i}": SPANNED[steps] for i, steps in enumerate(lengths)}
+    windows = windows_of(some, length, hop, once=True)
+    assert [(w.clip, w.start) for w in windows] == [w[:2] for w in windows_of(some, length, hop)]
+    for name, one in some.items():
+        own = [w for w in windows if w.clip == name]
+        assert own == windows_of({name: one}, length, hop, once=True)  # whatever other clips there are
+        spans = [(w.fresh, min(w.start + length, len(one))) for w in own]
+        assert spans[0][0] == 0
+        assert spans[-1][1] == len(one)  # nothing outside
+        assert all(a < b for a, b in spans)
+        assert all(end == start for (_, end), (start, _) in pairwise(spans))
+        edges = np.append(one.time_s, one.time_s[-1] + 0.04)
+        assert sum(edges[b] - edges[a] for a, b in spans) == pytest.approx(edges[-1] - edges[0])
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 90), st.integers(1, 40), st.data())
+def test_windows_hold_the_steps_of_their_place_and_none_outside(steps: int, length: int, data: st.DataObject) -> None:
+    one = SPANNED[steps]
+    start = data.draw(st.sampled_from(window_starts(steps, length, data.draw(st.integers(1, length)))))
+    sample = cut(one, start, length, NORMALISATION)
+    real = min(length, steps - start)
+    assert real > 0
+    assert sample.padding.tolist() == [True] * real + [False] * (length - real)
+    assert np.array_equal(sample.audio_present[:real], one.audio_present[start : start + real])
+    whole = cut(one, 0, steps, NORMALISATION)
+    assert np.array_equal(sample.audio[:real], whole.audio[start : start + real])
+    assert np.array_equal(sample.labels[:real], whole.labels[start : start + real], equal_nan=True)
+    assert not sample.audio[real:].any()
 
 
 def replace_labels(one):
