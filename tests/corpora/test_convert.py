@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -214,6 +215,27 @@ def test_a_broken_recording_costs_only_itself_and_nothing_is_overwritten(tmp_pat
     assert sorted(p.stem for p in (root / "features/audio").iterdir()) == ["Test_CN_01", "Train_HU_02"]
     with pytest.raises(InputError, match="not empty"):
         convert("avec2019", source, root, ConvertConfig(**SEWA))
+
+
+@pytest.mark.parametrize(("corpus", "tree", "options"), [("muse", muse, MUSE), ("recola", recola, RECOLA)])
+def test_names_in_tables_lead_nowhere(tmp_path: Path, corpus: str, tree: Any, options: dict[str, str]) -> None:
+    """Recordings are those of files that are there: a path in the table of partitions opens and writes nothing."""
+    source = tree(tmp_path / "deep/in")
+    put(tmp_path / "secret.csv", "timestamp,segment_id,value", "0,1,0.5")
+    names = ["../../../../secret", str(tmp_path / "secret"), "sub/clip", "..", "/"]
+    path = source / ("metadata/partition.csv" if corpus == "muse" else "partition.csv")
+    own = path.read_text().splitlines()[1:] if path.exists() else ["train_1,train", "dev_1,devel"]
+    put(path, "clip,partition", *own, *(f"{name},train" for name in names))
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    root = tmp_path / "deep/out"
+    convert(corpus, source, root, ConvertConfig(**options))
+    after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert {file for file in after if not file.is_relative_to(root)} == set(before)
+    assert before == {file: after[file] for file in before}
+    assert not [file for file in root.rglob("*") if "secret" in file.name]
+    clips = set(pd.read_csv(root / "partition.csv", dtype=str)["clip"])
+    assert {file.stem for file in (root / "labels").iterdir()} <= clips
+    assert not clips & set(names)
 
 
 def test_rows_of_another_recording_and_times_that_fall_back_are_noted(tmp_path: Path) -> None:

@@ -105,3 +105,19 @@ def test_a_submission_without_header_or_rows_is_told(text: str, tmp_path: Path) 
     assert fault.row in (1, 2)
     with pytest.raises(InputError, match="no such file"):
         check_submission(tmp_path / "none.txt", sample(tmp_path, "a/00001"))
+
+
+@pytest.mark.parametrize("row", ["../../x/00001", "/etc/x/00001", "a/b/00001", "..", "../00001"])
+def test_paths_in_a_list_open_and_write_nothing(tmp_path: Path, row: str) -> None:
+    """Not even where predictions have clips of such names."""
+    folder = tmp_path / "deep/er"
+    folder.mkdir(parents=True)
+    table = pd.concat([predictions(a=[0.1]).assign(clip=name) for name in ("a", "..", "../../x", "/etc/x", "a/b")])
+    listed, before = sample(folder, "a/00001", row), sorted(tmp_path.rglob("*"))
+    if row == "../00001":  # a clip's name as any other: it stays in the text of the one file that is written
+        write_submission(table, listed, folder / "out.txt")
+        assert sorted(tmp_path.rglob("*")) == sorted([*before, folder / "out.txt"])
+        return
+    with pytest.raises(InputError, match=r"sample\.txt, line 3: not an image location"):
+        write_submission(table, listed, folder / "out.txt")
+    assert sorted(tmp_path.rglob("*")) == before

@@ -5,6 +5,8 @@ from __future__ import annotations
 import glob
 import re
 from collections import Counter
+from collections.abc import Collection
+from itertools import count
 from pathlib import Path
 
 from iaca.errors import InputError, plain_name
@@ -15,8 +17,8 @@ SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".
 def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
     """Name of the results -> video, for a file, a folder (searched to its bottom) or a glob pattern.
 
-    The name is the file's, without its ending where no other file shares it. In a folder that holds the output, what
-    lies in the output is left out: those are results.
+    The name is the file's, without its ending where no other file shares it; no two videos have one name, and none is a
+    path. In a folder that holds the output, what lies in the output is left out: those are results.
 
     Raises:
         InputError: nothing is there, or an overlay in `output` would take the place of a video.
@@ -35,7 +37,9 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
             remedy=f"give a file, a folder or a pattern; endings looked for: {' '.join(SUFFIXES)}",
         )
     stems, names = Counter(p.stem for p in found), Counter(p.name for p in found)
-    named = {plain_name(_name(p, path, stems, names)): p for p in found}
+    named: dict[str, Path] = {}
+    for video in found:
+        named[_free(plain_name(_name(video, path, stems, names)), named)] = video
     if output is not None:
         _check_output(named, output)
     return named
@@ -66,7 +70,14 @@ def _name(video: Path, root: Path, stems: Counter[str], names: Counter[str]) -> 
         return video.stem
     if names[video.name] == 1:
         return video.name
-    return "_".join(video.relative_to(root).parts) if video.is_relative_to(root) else "_".join(video.parts[-3:])
+    parts = video.relative_to(root).parts if video.is_relative_to(root) else video.parts[-3:]
+    return "_".join(part for part in parts if part != video.anchor)  # with "/" in front the name would be a place
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, with a number behind it where another video has it: `a/b/v.mp4` and `a_b/v.mp4` are one otherwise."""
+    numbered = (f"{name}_{number}" for number in count(2))
+    return name if name not in taken else next(other for other in numbered if other not in taken)
 
 
 def _taken(stem: str, stems: Counter[str]) -> bool:
