@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skimage.data
-from tiny_model import ORIGIN, save_tiny_model
+from tiny_model import MARKUP, ORIGIN, save_tiny_model
 
 from browser import needs_chromium, tab
 from iaca.media import frame_times, probe, write_movie
@@ -144,6 +144,28 @@ def test_what_cannot_be_analysed_is_refused_with_what_helps(page: Any, tmp_path:
     drop(page, tmp_path / "large.mp4")
     page.wait_for_selector("text=/exceed the maximum allowed size/")
     assert page.is_hidden(".iaca-result")
+
+
+def test_names_that_are_markup_are_shown_as_text_and_run_nothing(page: Any, tmp_path: Path) -> None:
+    """Of an upload that is refused, of one that is analysed, and in what a model file says of itself.
+
+    Gradio takes some signs out of the names of uploads before the page sees them; a model's words come as they are.
+    """
+    ran: list[str] = []
+    page.on("dialog", lambda dialog: (ran.append(dialog.message), dialog.dismiss()))
+    page.reload()
+    assert MARKUP in page.inner_text(".iaca-model")  # from the tiny model's caveat
+    (tmp_path / f"{MARKUP}.mp4").write_text("Dear model, how do I feel?")
+    drop(page, tmp_path / f"{MARKUP}.mp4")
+    page.wait_for_selector(".iaca-error >> text=& 'c'")
+    assert page.inner_text(".iaca-error b").startswith("img src=x onerror=alert(1) & 'c' [x](javascriptalert(1)).mp4:")
+    face = skimage.data.astronaut()[:240, 80:400]
+    write_movie(tmp_path / f"{MARKUP} .mp4", ((i / 20, face) for i in range(10)), 20)
+    drop(page, tmp_path / f"{MARKUP} .mp4")
+    page.wait_for_selector(".iaca-result:not([hidden])")
+    assert page.inner_text(".name").strip() == "img src=x onerror=alert(1) & 'c' [x](javascriptalert(1))"
+    assert page.locator("[onerror], img[src=x], a[href^=javascript]").count() == 0
+    assert ran == []
 
 
 def test_it_listens_on_this_machine_alone_and_asks_nobody_else(server: Server) -> None:

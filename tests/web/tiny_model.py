@@ -13,7 +13,9 @@ from iaca.training import TrainedModel
 from iaca.training.model_file import save_model
 from iaca.training.normalisation import Normalisation
 
-ORIGIN = {"preset": "iaca", "corpus": "no corpus", "caveat": "never trained: its numbers mean nothing"}
+MARKUP = "<img src=x onerror=alert(1)> & 'c' [x](javascript:alert(1))"
+"""What a hostile model file or the name of a video may say."""
+ORIGIN = {"preset": "iaca", "corpus": "no corpus", "caveat": f"never trained: its numbers mean nothing {MARKUP}"}
 
 
 def save_tiny_model(path: Path) -> Path:
