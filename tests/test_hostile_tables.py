@@ -219,6 +219,15 @@ def test_names_lead_nowhere(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == sorted([*before, root / "problems.csv"])
 
 
+@pytest.mark.parametrize("modality", ["", "voice", "Audio", "<script>"])
+def test_an_event_of_no_modality_is_refused_with_its_line(modality: str, tmp_path: Path) -> None:
+    """It would end the evaluation, after all the training."""
+    path = tmp_path / "events.csv"
+    path.write_text(f"clip,modality,kind,start_s,end_s\na,audio,noisy,0,1\na,{modality},noisy,0,1\n")
+    with pytest.raises(InputError, match=rf"events\.csv, line 3: '{modality}' is no modality.* Remedy: write audio"):
+        read_event_table(path)
+
+
 def test_rows_without_a_clip_and_short_rows_are_problems_with_their_line(tmp_path: Path) -> None:
     problems: list[Problem] = []
     path = given(tmp_path, b"partition,clip,subject\n\ntrain\ntrain,a\n,b,c\ntrain,d,e,f\n")

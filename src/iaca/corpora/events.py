@@ -11,6 +11,7 @@ from iaca.errors import InputError, brief
 from iaca.text import csv_table, number
 
 FILE = "events.csv"
+MODALITIES = ("audio", "visual")
 COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
 
 
@@ -18,7 +19,7 @@ def read_event_table(path: Path) -> pd.DataFrame:
     """Columns `clip`, `modality`, `kind`, `start_s`, `end_s` (s); no rows where the corpus has no such file.
 
     Raises:
-        InputError: a column is missing, a time is none, or an event ends before it starts.
+        InputError: a column is missing, a time or a modality is none, or an event ends before it starts.
     """
     if not path.exists():
         return pd.DataFrame({name: pd.Series(dtype="float64" if name.endswith("_s") else "str") for name in COLUMNS})
@@ -33,5 +34,7 @@ def read_event_table(path: Path) -> pd.DataFrame:
             raise InputError(what, path, line, "write when the event starts and ends, in seconds")
         if end <= start:
             raise InputError("an event ends before it starts", path, line, "swap start_s and end_s")
+        if row["modality"] not in MODALITIES:
+            raise InputError(f"{brief(repr(row['modality']))} is no modality", path, line, "write audio or visual")
         rows.append((row["clip"], row["modality"], row["kind"], start, end))
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"start_s": "float64", "end_s": "float64"})
