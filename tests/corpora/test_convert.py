@@ -85,6 +85,18 @@ def test_a_delay_moves_labels_to_what_they_answer_and_a_rate_interpolates_them(t
     assert "20 Hz" in caveat
 
 
+def test_a_folder_from_elsewhere_is_told_as_it_is(tmp_path: Path) -> None:
+    source, elsewhere = avec2019(tmp_path / "in"), tmp_path / "elsewhere"
+    (source / "audio_features").rename(elsewhere)
+    put(elsewhere / "nobody.csv", "'nobody',0,1")
+    put(elsewhere / "Train_DE_01.csv", "'Train_DE_01',1,1", "'Train_DE_01',0,1")
+    options = {**SEWA, "audio": str(elsewhere)}
+    assert convert("avec2019", source, tmp_path / "out", ConvertConfig(**options)) == 4
+    told = problems(tmp_path / "out")
+    assert "the name is not <Part>" in told[str(elsewhere / "nobody.csv")]
+    assert "do not rise" in told[str(elsewhere / "Train_DE_01.csv")]
+
+
 def test_what_is_written_is_a_corpus_of_features(tmp_path: Path) -> None:
     root = tmp_path / "out"
     convert("avec2019", avec2019(tmp_path / "in"), root, ConvertConfig(**SEWA, delay=1.0), "parquet")

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from iaca.corpora.convert.config import ConvertConfig
-from iaca.corpora.convert.recordings import Recording, feature_files, partition_of, tables
+from iaca.corpora.convert.recordings import Recording, feature_files, partition_of, place, tables
 from iaca.corpora.index import Problem, problem
 
 NAME, UNIT_S, LABELS = "AVEC 2019 (SEWA)", 1.0, "labels"
@@ -34,7 +34,7 @@ def recordings(source: Path, config: ConvertConfig, problems: list[Problem]) -> 
         if known is None or not files:
             what = "no features of this recording" if known else "the name is not <Part>_<Language>_<number>"
             path = labels.get(clip) or next(iter(files.values()))
-            problems.append(problem(clip, path.relative_to(source), what, "add them, or remove the file"))
+            problems.append(problem(clip, place(path, source), what, "add them, or remove the file"))
             continue
         named: dict[str, tuple[Path, str | None]] = {}
         if clip in labels:

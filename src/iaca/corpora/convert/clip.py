@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from iaca.corpora.convert.config import ConvertConfig
-from iaca.corpora.convert.recordings import Recording
+from iaca.corpora.convert.recordings import Recording, place
 from iaca.corpora.convert.tables import Rows, read_rows
 from iaca.corpora.describe import failure
 from iaca.corpora.features.layout import FOLDERS, LABELS
@@ -62,7 +62,7 @@ class Conversion:
             raise InputError(f"can't be read ({error.strerror})", path, remedy="mend or remove the file") from None
         for note in rows.notes:
             remedy = "none, if this is as it should be"
-            named = path.relative_to(self.source)
+            named = place(path, self.source)
             self.problems.append(problem(recording.clip, named, note, remedy, effect=NOTED))
         return rows
 

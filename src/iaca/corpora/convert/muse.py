@@ -11,7 +11,7 @@ from pathlib import Path
 
 from iaca.corpora.convert.config import ConvertConfig
 from iaca.corpora.convert.dimensions import labels_by_dimension
-from iaca.corpora.convert.recordings import REMEDY, Recording, feature_files, partition_table
+from iaca.corpora.convert.recordings import REMEDY, Recording, feature_files, partition_table, place
 from iaca.corpora.index import Problem, problem
 from iaca.errors import InputError
 
@@ -36,7 +36,7 @@ def recordings(source: Path, config: ConvertConfig, problems: list[Problem]) -> 
         files = {kind: paths[clip] for kind, paths in features.items() if clip in paths}
         if clip not in members or not files:
             what = "no features of this recording" if clip in members else "the recording is in no partition"
-            problems.append(problem(clip, table.relative_to(source), what, "add them" if clip in members else REMEDY))
+            problems.append(problem(clip, place(table, source), what, "add them" if clip in members else REMEDY))
             continue
         found.append(Recording(clip, *members[clip], labels.get(clip, {}), files))
     return found

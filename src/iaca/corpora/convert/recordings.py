@@ -60,6 +60,11 @@ def tables(source: Path, name: str | None, kind: str) -> dict[str, Path]:
     raise InputError(what, source, remedy=remedy)
 
 
+def place(path: Path, source: Path) -> Path:
+    """A file as it is told: below the corpus, or as it is where its folder was named from elsewhere."""
+    return path.relative_to(source) if path.is_relative_to(source) else path
+
+
 def partition_table(path: Path) -> dict[str, tuple[str, str]]:
     """Recording -> partition and subject, from a table whose columns may have several names, as published.
 
