@@ -3,7 +3,6 @@ than the file accounts for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,66 +11,20 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from iaca.corpora.convert.recordings import partition_table
 from iaca.corpora.convert.tables import read_rows
 from iaca.corpora.events import read_event_table
 from iaca.corpora.features.layout import index_features
 from iaca.corpora.features.partitions import read_partitions
 from iaca.corpora.features.tables import read_table
-from iaca.corpora.folder.labels import read_labels
-from iaca.corpora.index import Problem, problem_table, read_subjects
+from iaca.corpora.index import Problem, problem_table
 from iaca.errors import InputError, brief
-from iaca.evaluation.annotations import parse_annotation, read_annotation
+from iaca.evaluation.annotations import parse_annotation
 from iaca.evaluation.prediction_files import parse_predictions
 from iaca.evaluation.prediction_tables import read_parquet
-from iaca.evaluation.submission_check import check_submission
-from iaca.text import LONGEST_LINE, MOST_CELLS
+from table_readers import READERS, Read, given
 
-Read = Callable[[Path], object]
-
-
-def subjects(path: Path) -> object:
-    path.with_name("subjects.csv").write_bytes(path.read_bytes())
-    return read_subjects(path.parent)
-
-
-def submission(path: Path) -> object:
-    sample = path.with_name("sample.txt")
-    sample.write_text("image_location,valence,arousal\nc/00001.jpg,-5,-5\n")
-    faults = check_submission(path, sample)
-    if faults:
-        raise faults[0]
-    return faults
-
-
-def predictions(path: Path) -> object:
-    clips, faults = parse_predictions(path)
-    if faults:
-        raise faults[0]
-    return clips
-
-
-# reader, header, a row
-READERS: dict[str, tuple[Read, str, str]] = {
-    "annotation": (read_annotation, "valence,arousal", "0.1,0.2"),
-    "labels": (read_labels, "time_s,valence,arousal", "0.5,0.1,0.2"),
-    "features": (read_table, "time_s,f0", "0.5,0.1"),
-    "partitions": (lambda path: read_partitions(path, []), "clip,partition,subject", "a,train,b"),
-    "subjects": (subjects, "clip,subject", "a,b"),
-    "events": (read_event_table, "clip,modality,kind,start_s,end_s", "a,audio,silent,0,1"),
-    "recordings": (partition_table, "Id;Proposal", "a;devel"),
-    "rows": (read_rows, "name;time;f0", "a;0.5;1"),
-    "predictions": (predictions, "clip,frame,valence,arousal", "a,0,0.1,0.2"),
-    "submission": (submission, "image_location,valence,arousal", "c/00001.jpg,0.1,0.2"),
-}
 WORDS = ("=cmd|' /C calc'!A0", "@SUM(1)", "0,5", "0_1", "1e999", "-inf", "0x1", "\x1b[2J", "9" * 5000)
 NUMBERS = ("annotation", "labels", "features", "predictions", "submission", "events")
-
-
-def given(folder: Path, content: bytes, name: str = "table.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -119,36 +72,6 @@ def test_a_cell_that_is_no_number_is_named_with_its_line(name: str, cell: str, t
     assert refusal.value.row in (2, None if name == "predictions" and cell == "0,5" else 2)
     assert "\x1b" not in str(refusal.value)
     assert len(str(refusal.value)) < 1000
-
-
-@pytest.mark.parametrize(
-    "name", [name for name in READERS if name not in ("rows", "annotation", "submission", "predictions")]
-)
-def test_a_cell_or_a_line_without_end_is_refused_with_its_line(name: str, tmp_path: Path) -> None:
-    read, header, row = READERS[name]
-    for content in (f"{header}\n{row}\n" + "1" * 200_000, f'{header}\n{row}\n"{"1," * 100_000}'):
-        with pytest.raises(InputError, match=r"field larger than field limit|cells, but the header names") as refusal:
-            read(given(tmp_path, content.encode()))
-        assert refusal.value.row == 3
-
-
-@pytest.mark.parametrize("name", READERS)
-@pytest.mark.parametrize("line", [1, 2, 3])
-def test_a_line_of_many_megabytes_is_refused_before_it_is_cut_up(name: str, line: int, tmp_path: Path) -> None:
-    read, header, row = READERS[name]
-    before = "".join(f"{text}\n" for text in (header, row)[: line - 1])
-    path = given(tmp_path, f"{before}{'1;,' * (LONGEST_LINE // 3 + 1)}".encode())
-    with pytest.raises(InputError, match=r"more than 4 million characters|4 fields in line 3, saw") as refusal:
-        read(path)
-    assert refusal.value.row in (line, None)
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_a_header_of_more_columns_than_any_table_has_is_refused(name: str, tmp_path: Path) -> None:
-    read, header, row = READERS[name]
-    more = "".join(f"{';' if ';' in header else ','}f{i}" for i in range(MOST_CELLS))
-    with pytest.raises(InputError, match=r"more than 131072 cells|first line is not"):
-        read(given(tmp_path, f"{header}{more}\n{row}\n".encode()))
 
 
 def test_a_form_feed_or_a_line_separator_shifts_no_label(tmp_path: Path) -> None:

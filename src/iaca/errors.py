@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
+MOST_FAULTS = 1000
+"""Faults of one file that are looked for: a million bad rows took two minutes and gigabytes to tell the first ten."""
 LONGEST = 200  # characters of a text of others that a message repeats
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -36,6 +40,16 @@ class InputError(ValueError):
 
 class StorageError(InputError):
     """The disk takes nothing more. It is no fault of the clip whose file met it: the others would meet it too."""
+
+
+def first_faults(faults: Iterable[InputError]) -> list[InputError]:
+    """The first `MOST_FAULTS` of a file's faults; where there are others, one that says so comes last."""
+    coming = iter(faults)
+    found = list(islice(coming, MOST_FAULTS))
+    if (more := next(coming, None)) is not None:
+        what = f"there are more than {MOST_FAULTS} faults: the rest was not looked at"
+        found.append(InputError(what, more.file, more.row, "mend those above first"))
+    return found
 
 
 def printable(text: str) -> str:

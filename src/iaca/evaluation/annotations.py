@@ -7,13 +7,14 @@ file tells all of its faults.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.errors import InputError
+from iaca.errors import InputError, first_faults
 from iaca.text import number, read_text
 
 Array = NDArray[np.float64]
@@ -56,13 +57,17 @@ def _parse(path: Path, remedy: str, missing: float = np.nan) -> tuple[Array, lis
         return np.empty((0, 2)), [InputError(what, path, 1, "give the file the organisers' header and rows")]
     values = _numbers(lines[1:])
     known = (np.abs(values) <= 1) | (values == missing)
-    faults = []
-    for index in np.flatnonzero(~known.all(1)):
-        try:
-            values[index] = _row(lines[index + 1], path, int(index) + 2, remedy, missing)
-        except InputError as error:
-            faults.append(error)
-            values[index] = np.nan
+    bad = np.flatnonzero(~known.all(1))
+    values[bad] = np.nan
+
+    def faulty() -> Iterator[InputError]:
+        for index in bad:
+            try:
+                values[index] = _row(lines[index + 1], path, int(index) + 2, remedy, missing)
+            except InputError as error:
+                yield error
+
+    faults = first_faults(faulty())
     values[(values == missing).any(1)] = np.nan
     return values, faults
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, brief, first_faults
 from iaca.evaluation.annotations import Array, parse_prediction
 from iaca.evaluation.prediction_tables import SUBMISSION_COLUMNS, TABLE_COLUMNS, read_cells, require_columns
 
@@ -39,11 +39,11 @@ def parse_predictions(path: Path) -> tuple[Clips, list[InputError]]:
     table = read_cells(file)
     if "image_location" in table:
         require_columns(file, table, SUBMISSION_COLUMNS)
-        faults: list[InputError] = []
-        table = _located(table, file, faults)
-        return _by_clip(table, file, faults, empty=False)
+        table, faults = _located(table, file)
+        clips, others = _by_clip(table, file, empty=False)
+        return clips, sorted(faults + others, key=lambda fault: fault.row or 0)
     require_columns(file, table, TABLE_COLUMNS)
-    return _by_clip(table, file, [], empty=True)
+    return _by_clip(table, file, empty=True)
 
 
 def newest_version(path: Path) -> Path:
@@ -74,18 +74,22 @@ def _folder(folder: Path) -> tuple[Clips, list[InputError]]:
     return clips, faults
 
 
-def _located(table: pd.DataFrame, path: Path, faults: list[InputError]) -> pd.DataFrame:
+def _located(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[InputError]]:
     """The rows of a submission with `clip` and 0-based `frame`; their line stays the index."""
     found = [LOCATION.fullmatch(location.strip()) for location in table["image_location"]]
     known = np.array([match is not None and int(match[2]) >= 1 for match in found])
-    for row in np.flatnonzero(~known):
-        cell = str(table["image_location"].iloc[row])
-        faults.append(InputError(f"not an image location: {cell[:40]!r}", path, int(row) + 2, "write `clip/00001.jpg`"))
+
+    def faulty() -> Iterator[InputError]:
+        for row in np.flatnonzero(~known):
+            cell = str(table["image_location"].iloc[row])
+            yield InputError(f"not an image location: {cell[:40]!r}", path, int(row) + 2, "write `clip/00001.jpg`")
+
     matches = [match for match, ok in zip(found, known, strict=True) if match is not None and ok]
-    return table[known].assign(clip=[m[1] for m in matches], frame=[int(m[2]) - 1 for m in matches])
+    located = table[known].assign(clip=[m[1] for m in matches], frame=[int(m[2]) - 1 for m in matches])
+    return located, first_faults(faulty())
 
 
-def _by_clip(table: pd.DataFrame, path: Path, faults: list[InputError], empty: bool) -> tuple[Clips, list[InputError]]:
+def _by_clip(table: pd.DataFrame, path: Path, empty: bool) -> tuple[Clips, list[InputError]]:
     """Rows (their index + 2 is their line) as arrays; `empty` allows rows without a prediction."""
     lines = table.index.to_numpy() + 2
     clip = table["clip"].astype(str).str.strip().to_numpy()
@@ -98,10 +102,13 @@ def _by_clip(table: pd.DataFrame, path: Path, faults: list[InputError], empty: b
     numbered = (frame >= 0) & (frame < MOST_FRAMES) & (frame == np.floor(frame))
     scored = blank | (np.abs(values) <= 1).all(1)
     repeated = pd.DataFrame({"clip": clip, "frame": frame}).duplicated().to_numpy() & numbered
-    for row in np.flatnonzero(~(numbered & scored) | repeated | (clip == "")):
-        faults += _faults_of(
+    faults = first_faults(
+        fault
+        for row in np.flatnonzero(~(numbered & scored) | repeated | (clip == ""))
+        for fault in _faults_of(
             path, int(lines[row]), table.iloc[row], clip[row], numbered[row], scored[row], repeated[row]
         )
+    )
     good = numbered & scored & ~repeated & (clip != "")
     _require_near(path, lines[good], clip[good], frame[good])
     clips: Clips = {}
@@ -109,7 +116,7 @@ def _by_clip(table: pd.DataFrame, path: Path, faults: list[InputError], empty: b
         places = frame[rows.to_numpy()].astype(int)
         clips[str(name)] = np.full((places.max() + 1, 2), np.nan)
         clips[str(name)][places] = values[rows.to_numpy()]
-    return clips, sorted(faults, key=lambda fault: fault.row or 0)
+    return clips, faults
 
 
 def _require_near(path: Path, lines: Array, clip: Array, frame: Array) -> None:

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, brief, first_faults
 from iaca.evaluation.prediction_tables import SUBMISSION_COLUMNS
 from iaca.text import number, read_text
+
+Listed = tuple[int, str, list[str]]  # line, image location, other cells
 
 
 def check_submission(file: Path, sample: Path) -> list[InputError]:
@@ -29,20 +31,27 @@ def check_submission(file: Path, sample: Path) -> list[InputError]:
     given, faults = _rows(file)
     if not given:
         return faults or [InputError("there is no row below the header", file, 2, f"take those of {sample}")]
+    return first_faults(_faults(file, given, wanted))
+
+
+def _faults(file: Path, given: list[Listed], wanted: list[Listed]) -> Iterator[InputError]:
+    """In the order of lines, but for what the rows say as a whole: their order, then what is missing."""
     listed, seen = {location for _, location, _ in wanted}, Counter[str]()
+    late = next(
+        _out_of_order([(line, place) for line, place, _ in given], [place for _, place, _ in wanted], file), None
+    )
     for line, location, values in given:
-        faults += _values(file, line, values)
+        yield from _values(file, line, values)
         if location not in listed:
-            faults.append(InputError(f"{brief(location)} is not in the sample", file, line, "remove the row"))
+            yield InputError(f"{brief(location)} is not in the sample", file, line, "remove the row")
         elif seen[location]:
-            faults.append(InputError(f"{location} occurs again", file, line, "keep one row per image"))
+            yield InputError(f"{location} occurs again", file, line, "keep one row per image")
+        if late is not None and late.row == line:
+            yield late
         seen[location] += 1
-    faults += _out_of_order([(line, place) for line, place, _ in given], [place for _, place, _ in wanted], file)
-    faults = sorted(faults, key=lambda fault: fault.row or 0)
     for line, location, _ in wanted:
         if not seen[location]:
-            faults.append(InputError(f"{location} is missing", file, None, f"it is line {line} of the sample"))
-    return faults
+            yield InputError(f"{location} is missing", file, None, f"it is line {line} of the sample")
 
 
 def _out_of_order(given: list[tuple[int, str]], wanted: list[str], file: Path) -> Iterator[InputError]:
@@ -67,7 +76,7 @@ def _values(file: Path, line: int, cells: list[str]) -> Iterator[InputError]:
         yield InputError(f"not two numbers in [-1, 1]: {given[:40]!r}", file, line, "predict values in [-1, 1]")
 
 
-def _rows(path: Path) -> tuple[list[tuple[int, str, list[str]]], list[InputError]]:
+def _rows(path: Path) -> tuple[list[Listed], list[InputError]]:
     """(line, image location, other cells) of every row; and the fault of a header that is not the organisers'."""
     if not path.is_file():
         raise InputError("there is no such file", path)

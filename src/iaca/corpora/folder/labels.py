@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,8 @@ from numpy.typing import NDArray
 
 from iaca.corpora.features.layout import LABELS
 from iaca.corpora.index import AnnotationFacts
-from iaca.errors import InputError, brief
-from iaca.text import csv_rows, number
+from iaca.errors import InputError, brief, first_faults
+from iaca.text import Row, csv_rows, number
 
 EMPTY = ("", "nan", "na", "n/a", "null")
 Values = NDArray[np.float32]
@@ -56,25 +58,37 @@ def inspect_labels(path: Path) -> AnnotationFacts:
 
 
 def _parse(path: Path) -> tuple[Annotation, list[InputError]]:
+    rows = csv_rows(path, ",;")
     try:
-        rows = list(csv_rows(path, ",;"))
-    except InputError as error:
-        return _empty(), [error]
-    names = [cell.strip().lower() for cell in rows[0][1]] if rows else []
-    key = next((name for name in ("time_s", "frame") if name in names), None)
-    if key is None or any(name not in names for name in LABELS):
-        what = f"the columns are {brief(', '.join(names[:6]))}" if names else "the file is empty"
-        return _empty(), [InputError(what, path, 1, "write the line `time_s,valence,arousal` or `frame,...` above")]
+        names = [cell.strip().lower() for cell in next(rows, (1, []))[1]]
+        key = next((name for name in ("time_s", "frame") if name in names), None)
+        if key is None or any(name not in names for name in LABELS):
+            what = f"the columns are {brief(', '.join(names[:6]))}" if names else "the file is empty"
+            raise InputError(what, path, 1, "write the line `time_s,valence,arousal` or `frame,...` above")
+        return _annotation(path, rows, names, key)
+    except InputError as error:  # of the file as a whole
+        return Annotation("time_s", np.empty(0), np.empty((0, 2), np.float32)), [error]
+
+
+def _annotation(path: Path, rows: Iterator[Row], names: list[str], key: str) -> tuple[Annotation, list[InputError]]:
     columns = [names.index(name) for name in (key, *LABELS)]
-    numbers, faults, last = [], [], -math.inf
-    for line, cells in rows[1:]:
-        try:
-            numbers.append(_row(cells, columns, len(names), key, last, path, line))
-            last = numbers[-1][0]
-        except InputError as error:
-            faults.append(error)
-    if len(rows) == 1:
-        faults.append(InputError("no row below the header", path, None, "remove the file, or fill it"))
+    numbers = array("d")  # a tuple for each of ten million rows would take gigabytes
+
+    def faulty() -> Iterator[InputError]:
+        last, empty = -math.inf, True
+        for line, cells in rows:
+            empty = False
+            try:
+                row = _row(cells, columns, len(names), key, last, path, line)
+            except InputError as error:
+                yield error
+            else:
+                last = row[0]
+                numbers.extend(row)
+        if empty:
+            yield InputError("no row below the header", path, None, "remove the file, or fill it")
+
+    faults = first_faults(faulty())
     table = np.array(numbers, np.float64).reshape(-1, 3)
     return Annotation(key, table[:, 0], table[:, 1:].astype(np.float32)), faults
 
@@ -103,7 +117,3 @@ def _number(cell: str, path: Path, line: int) -> float:
         return math.nan if cell.strip().lower() in EMPTY else number(cell)
     except ValueError:
         raise InputError(f"{cell[:40]!r} is no number", path, line, "write a number, or leave the cell empty") from None
-
-
-def _empty() -> Annotation:
-    return Annotation("time_s", np.empty(0), np.empty((0, 2), np.float32))
