@@ -1,8 +1,7 @@
 """What a corpus of many clips costs: ingestion, preprocessing and embedding of the real pipelines, their rerun, DVC and
 kedro-viz, for growing numbers of tiny clips.
 
-    python benchmarks/load.py FOLDER [--clips 10 100 1000 4000 10000] [--worked 1000] [--workers 2]
-        [--more training dvc viz]
+    python benchmarks/load.py FOLDER [--clips 10 100 1000 10000] [--workers 2] [--more training dvc viz]
 
 FOLDER/project is a git clone of this project (what is committed) with a corpus in the place of the demo's. That corpus
 grows from one number of clips to the next, and every step is a command of its own. What has been measured stands in
@@ -12,10 +11,6 @@ docs/load.md were made of it.
 Processor time is what all processes of a command took together, user and system. The cost of a clip is the processor
 time of a step, less that of the same step for the smallest number of clips (starting, loading networks), by the number
 of clips that were added.
-
-Work on ten thousand clips takes hours on a busy machine. Beyond `--worked` clips, tasks copy what the first clips with
-the same movie gave, after a check that this is what work would give (load_copied.py): the commands are the same, and
-what they take is the driver's part.
 """
 
 from __future__ import annotations
@@ -27,7 +22,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from load_copied import same
 from load_corpus import render, write_corpus
 from load_measure import Measured, measure, serve
 
@@ -57,11 +51,6 @@ ENOUGH = 1000
 
 
 Results = dict[tuple[int, str], Measured]
-RESULTS = (
-    "02_intermediate/frame_labels",
-    *(f"03_primary/{n}" for n in ("faces", "audio", "timelines")),
-    "04_feature/embeddings",
-)
 
 
 def prepare(folder: Path) -> Path:
@@ -72,19 +61,16 @@ def prepare(folder: Path) -> Path:
     return project
 
 
-def words(step: str, workers: int, copied: bool) -> list[str]:
+def words(step: str, workers: int) -> list[str]:
     """The command of a step."""
     command = list(COMMANDS[step])
-    if copied and step in DATA:
-        here = str(Path(__file__).with_name("load_copied.py"))
-        return [sys.executable, here, *command[1:], "--params", f"executor.kind=serial,{CHEAPEST}"]
     if command[:2] != ["kedro", "run"]:
         return command
     more = f",{SHORT}" if step == "training" else ""
     return [*command, "--params", f"executor.workers={workers},{CHEAPEST}{more}"]
 
 
-def measured(folder: Path, clips: list[int], steps: list[str], workers: int, worked: int) -> Results:
+def measured(folder: Path, clips: list[int], steps: list[str], workers: int) -> Results:
     """All results, those of earlier runs among them."""
     file = folder / "results.jsonl"
     lines = file.read_text().splitlines() if file.exists() else []
@@ -97,12 +83,9 @@ def measured(folder: Path, clips: list[int], steps: list[str], workers: int, wor
         wanted = [s for s in steps if s in DATA or (number > clips[0] and (s not in grouped or number >= ENOUGH))]
         missing = [step for step in wanted if (number, step) not in done]
         if missing:
-            if number > worked:
-                for name in RESULTS:
-                    print(name, same(project / "data" / name), "results compared", file=sys.stderr, flush=True)
             write_corpus(project / "data/01_raw/demo", number, movies)
         for step in missing:
-            command = words(step, workers, number > worked) if step in COMMANDS else []
+            command = words(step, workers) if step in COMMANDS else []
             done[number, step] = (measure if command else serve)(command, project, environment)
             with file.open("a") as results:
                 results.write(json.dumps([number, step, *done[number, step]]) + "\n")
@@ -129,8 +112,7 @@ def main() -> None:
     """Measure what is missing, print all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--clips", type=int, nargs="+", default=[10, 100, 1000, 4000, 10000])
-    parser.add_argument("--worked", type=int, default=1000, help="clips beyond these are copied")
+    parser.add_argument("--clips", type=int, nargs="+", default=[10, 100, 1000, 10000])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--more", nargs="*", choices=GROUPS, default=[])
     given = parser.parse_args()
@@ -138,7 +120,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     steps = [*DATA, "kedro alone", *(f"{name} again" for name in DATA)]
     steps += [step for group in given.more for step in GROUPS[group]]
-    print(table(measured(folder, sorted(given.clips), steps, given.workers, given.worked), sorted(given.clips), steps))
+    print(table(measured(folder, sorted(given.clips), steps, given.workers), sorted(given.clips), steps))
 
 
 if __name__ == "__main__":
