@@ -6,6 +6,9 @@ from iaca.context import ProjectContext
 from iaca.hooks import OneRunAtATime
 
 HOOKS = (OneRunAtATime(),)
+# kedro-viz would note how each run ended and show it later, and what an error repeats of a file (a name, a cell) as
+# HTML: scripts in it would run. Its graph, previews and lineage need none of these notes.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)
 CONTEXT_CLASS = ProjectContext
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {

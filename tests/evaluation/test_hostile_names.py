@@ -101,8 +101,9 @@ def summary(scores):
 def test_on_the_benchmark_page_they_are_words(summary, scores, name):
     gates = gate_summary(gates_of_runs(scores)).replace({"silent": name, "iaca": name})
     data = PageData(
-        summary=summary, gates=gates, main=["iaca"], corpus=name, caveat=name, partition="test", clips=4, steps=10,
-        facts={"training": {"note": name, "names": [name]}}, left_alone={"audio_noise": {name: name}},
+        summary=summary.replace("iaca", name), gates=gates, main=[name], corpus=name, caveat=name, partition="test",
+        clips=4, steps=10, facts={"training": {"note": name, "names": [name]}},
+        left_alone={"audio_noise": {name: name}},
     )  # fmt: skip
     for page in readers(render_page(data)):
         only_words(page, name, 7)

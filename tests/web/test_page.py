@@ -155,15 +155,17 @@ def test_names_that_are_markup_are_shown_as_text_and_run_nothing(page: Any, tmp_
     page.on("dialog", lambda dialog: (ran.append(dialog.message), dialog.dismiss()))
     page.reload()
     assert MARKUP in page.inner_text(".iaca-model")  # from the tiny model's caveat
-    (tmp_path / f"{MARKUP}.mp4").write_text("Dear model, how do I feel?")
-    drop(page, tmp_path / f"{MARKUP}.mp4")
+    (tmp_path / f"{MARKUP} &ltb.mp4").write_text("Dear model, how do I feel?")
+    drop(page, tmp_path / f"{MARKUP} &ltb.mp4")
     page.wait_for_selector(".iaca-error >> text=& 'c'")
-    assert page.inner_text(".iaca-error b").startswith("img src=x onerror=alert(1) & 'c' [x](javascriptalert(1)).mp4:")
+    assert page.inner_text(".iaca-error b").startswith(
+        "img src=x onerror=alert(1) & 'c' [x](javascriptalert(1)) &ltb.mp4:"
+    )
     face = skimage.data.astronaut()[:240, 80:400]
-    write_movie(tmp_path / f"{MARKUP} .mp4", ((i / 20, face) for i in range(10)), 20)
-    drop(page, tmp_path / f"{MARKUP} .mp4")
+    write_movie(tmp_path / f"{MARKUP} &lt.mp4", ((i / 20, face) for i in range(10)), 20)
+    drop(page, tmp_path / f"{MARKUP} &lt.mp4")
     page.wait_for_selector(".iaca-result:not([hidden])")
-    assert page.inner_text(".name").strip() == "img src=x onerror=alert(1) & 'c' [x](javascriptalert(1))"
+    assert page.inner_text(".name").strip() == "img src=x onerror=alert(1) & 'c' [x](javascriptalert(1)) &lt"
     assert page.locator("[onerror], img[src=x], a[href^=javascript]").count() == 0
     assert ran == []
 
