@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from iaca.engine import ExecutorConfig, Task, run_tasks
-from iaca.engine.manifest import NAME, read_failures
+from iaca.engine.failures import read_failures
+from iaca.engine.manifest import NAME
 from iaca.errors import InputError
 
 SERIAL = ExecutorConfig(kind="serial")

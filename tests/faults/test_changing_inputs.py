@@ -6,7 +6,8 @@ import pytest
 from little_tasks import copy
 
 from iaca.engine import ExecutorConfig, Task, run_tasks
-from iaca.engine.manifest import Manifest, read_failures
+from iaca.engine.failures import read_failures
+from iaca.engine.manifest import Manifest
 
 SERIAL = ExecutorConfig(kind="serial")
 

@@ -12,7 +12,8 @@ import pytest
 from little_tasks import contents, copy, named_in, two_files
 
 from iaca.engine import ClipPaths, ExecutorConfig, Task, results, run_tasks
-from iaca.engine.manifest import NAME, read_failures
+from iaca.engine.failures import read_failures
+from iaca.engine.manifest import NAME
 from iaca.errors import InputError
 
 SERIAL = ExecutorConfig(kind="serial")

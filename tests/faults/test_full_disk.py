@@ -16,7 +16,8 @@ from little_tasks import contents, copy
 from iaca.datasets.atomic import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.engine import ExecutorConfig, Task, run_tasks
-from iaca.engine.manifest import Manifest, read_failures
+from iaca.engine.failures import read_failures
+from iaca.engine.manifest import Manifest
 from iaca.errors import StorageError
 from iaca.faces.table import NUMBERS, FaceRow, write_batches
 from iaca.files import replacing

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,13 +11,12 @@ from pathlib import Path
 
 from iaca.engine.digests import digest, facts
 from iaca.errors import InputError
-from iaca.files import replacing, write_text
+from iaca.files import replacing
 from iaca.storage import telling_storage
 
 NAME = ".manifest.jsonl"
 UNFINISHED = ".unfinished"
 """A file that lies in a folder of results while a run fills it, and stays where that run was ended before its end."""
-FAILURES = "failures.csv"
 AGAIN = "run the pipeline that writes it again: what was changed, damaged or lost is made anew"
 
 
@@ -101,31 +98,6 @@ def check_whole(path: Path) -> None:
     written = _known(path)
     if written is not None and (what := _fault(path, written)):
         raise InputError(f"this result {what}", path, remedy=AGAIN)
-
-
-def write_failures(folder: Path, failures: dict[str, str]) -> None:
-    """The table of what could not be made, and why; an empty table where everything could."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["item", "reason"])
-    rows.writerows(sorted(failures.items()))
-    write_text(folder / FAILURES, text.getvalue())
-
-
-def read_failures(folder: Path) -> dict[str, str]:
-    """What `write_failures` wrote; nothing where there is no table.
-
-    Raises:
-        InputError: something else stands there.
-    """
-    path = folder / FAILURES
-    if not path.exists():
-        return {}
-    try:
-        with path.open(newline="") as file:
-            return {row["item"]: row["reason"] for row in csv.DictReader(file)}
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise InputError("this is not the table of failures that was written", path, remedy=AGAIN) from error
 
 
 def _fault(path: Path, written: bytes) -> str | None:

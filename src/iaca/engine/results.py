@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from iaca.engine.demand import OnDemand
-from iaca.engine.manifest import AGAIN, NAME, UNFINISHED, Manifest, check_whole, read_failures
+from iaca.engine.failures import read_failures
+from iaca.engine.manifest import AGAIN, NAME, UNFINISHED, Manifest, check_whole
 from iaca.errors import InputError
 
 

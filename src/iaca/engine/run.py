@@ -9,8 +9,9 @@ from pathlib import Path
 
 from iaca.engine.digests import digest
 from iaca.engine.executors import ExecutorConfig
+from iaca.engine.failures import write_failures
 from iaca.engine.lock import locked
-from iaca.engine.manifest import UNFINISHED, Entry, Manifest, write_failures
+from iaca.engine.manifest import UNFINISHED, Entry, Manifest
 from iaca.engine.pool import Outcome, Pool
 from iaca.engine.progress import progress
 from iaca.engine.report import Report, judge
