@@ -20,8 +20,9 @@ from iaca.corpora.synthetic.noise import smooth
 from iaca.corpora.synthetic.world import BEND, View, draw_views
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.robustness.config import Condition, RobustnessConfig
-from iaca.evaluation.robustness.partition import MODALITIES, Partition
+from iaca.evaluation.robustness.partition import Partition
 from iaca.evaluation.robustness.protocols import corrupted
+from iaca.modalities import MODALITIES
 
 STEEPNESS = 0.8  # of the labels, as `iaca.corpora.synthetic.clip` has it
 CONDITIONS = (

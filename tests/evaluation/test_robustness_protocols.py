@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from iaca.encoders.cues.synchrony import synchrony
 from iaca.encoders.cues.table import NAMES, OF
 from iaca.evaluation.robustness.config import CLEAN, SIGNAL, Condition, RobustnessConfig
-from iaca.evaluation.robustness.partition import MODALITIES, PRESENCE, Partition, present
+from iaca.evaluation.robustness.partition import PRESENCE, Partition, present
 from iaca.evaluation.robustness.protocols import PROTOCOLS, corrupted
 from iaca.evaluation.robustness.segments import block_count, segments
+from iaca.modalities import MODALITIES
 
 CONFIG = RobustnessConfig(block_s=2.0)
 ON_FEATURES = [name for name in PROTOCOLS if name not in SIGNAL]

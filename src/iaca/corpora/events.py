@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from iaca.errors import InputError, brief
+from iaca.modalities import MODALITIES
 from iaca.text import csv_table, number
 
 FILE = "events.csv"
-MODALITIES = ("audio", "visual")
 COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from iaca.config import Parameters
-from iaca.encoders.registry import REGISTRIES, Encoder, Modality
+from iaca.encoders.registry import REGISTRIES, Encoder
+from iaca.modalities import Modality
 
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
 Precision = Literal["float32", "bfloat16", "float16", "auto"]

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
-from iaca.encoders.registry import REGISTRIES, Modality, published
+from iaca.encoders.registry import REGISTRIES, published
 from iaca.encoders.weights import local, locate, sha256
+from iaca.modalities import Modality
 
 
 def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:

@@ -16,8 +16,8 @@ from iaca.encoders.config import EmbeddingConfig, EncoderChoice
 from iaca.encoders.device import pick_device, pick_dtype
 from iaca.encoders.identity import describe, weights_of
 from iaca.encoders.options import ClipOptions
-from iaca.encoders.registry import Modality
 from iaca.media import Samples
+from iaca.modalities import MODALITIES, Modality
 
 Rows = NDArray[np.float32]
 CPU_BATCH = 16  # what a larger batch computes no longer fits a core's cache: mini_xception is then 1.7 times as slow
@@ -124,13 +124,10 @@ def to_rows(rows: Tensor) -> Rows:
 def _build(config_json: str, versions: str) -> tuple[VisualEncoder, AudioEncoder]:
     del versions  # an argument so that a checkpoint that changed is read again
     config = EmbeddingConfig.model_validate_json(config_json)
-    visual, audio = (
+    audio, visual = (
         [_network(choice, modality, config) for choice in config.choices(modality)] for modality in MODALITIES
     )
     return VisualEncoder(visual), AudioEncoder(audio)
-
-
-MODALITIES: tuple[Modality, Modality] = ("visual", "audio")
 
 
 def _network(choice: EncoderChoice, modality: Modality, config: EmbeddingConfig) -> Network:

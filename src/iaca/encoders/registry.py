@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from iaca.config import Parameters
 from iaca.encoders.options import ClipOptions, FaceOptions, LayerOptions, NoOptions, WindowOptions
 from iaca.encoders.weight_files import WEIGHTS, WeightFile
-
-Modality = Literal["visual", "audio"]
+from iaca.modalities import Modality
 
 
 @dataclass(frozen=True)

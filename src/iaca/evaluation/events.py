@@ -10,9 +10,9 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from iaca.errors import InputError
+from iaca.modalities import MODALITIES
 
 Mask = npt.NDArray[np.bool_]
-MODALITIES = ("audio", "visual")
 ANY = "any"
 EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
 AUROC_COLUMNS = (

@@ -11,17 +11,9 @@ from matplotlib.figure import Figure
 
 from iaca.errors import InputError
 from iaca.evaluation import style
-from iaca.evaluation.events import (
-    ANY,
-    MODALITIES,
-    event_mask,
-    gate_auroc,
-    has_modality_gates,
-    modality_gate,
-    spans,
-    truth_masks,
-)
+from iaca.evaluation.events import ANY, event_mask, gate_auroc, has_modality_gates, modality_gate, spans, truth_masks
 from iaca.evaluation.metrics import DIMENSIONS, ccc, valid_pairs
+from iaca.modalities import MODALITIES
 
 
 def traces(table: pd.DataFrame, clips: Sequence[str], finding: str) -> Figure:

@@ -9,9 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from iaca.config import Parameters
 from iaca.fusion.registry import ATTENTION, GATES, TEMPORAL, Part
+from iaca.modalities import MODALITIES, Modality
 
-Modality = Literal["audio", "visual"]
-MODALITIES: tuple[Modality, ...] = ("audio", "visual")
 NONE = "none"
 _ABSENT = Part("")
 

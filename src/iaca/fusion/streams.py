@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iaca.fusion.config import FusionConfig, Modality
+from iaca.fusion.config import FusionConfig
 from iaca.fusion.masks import Masks
 from iaca.fusion.products import add_product
 from iaca.fusion.registry import TEMPORAL
+from iaca.modalities import Modality
 
 
 class Stream(nn.Module):

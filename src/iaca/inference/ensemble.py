@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.evaluation.events import MODALITIES
 from iaca.inference.members import Member
+from iaca.modalities import MODALITIES
 from iaca.training.predict import ClipPrediction
 
 Labels = Mapping[str, tuple[str, ...]]

@@ -10,9 +10,9 @@ from typing import Protocol
 import torch
 
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.evaluation.events import MODALITIES
 from iaca.inference.adaptation.model import AdaptedModel
 from iaca.inference.zero_shot.model import ZeroShot
+from iaca.modalities import MODALITIES
 from iaca.training.model_file import load_model
 from iaca.training.predict import BuiltModel, ClipPrediction, predict_clip
 

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from iaca.errors import InputError
 from iaca.evaluation import style
-from iaca.evaluation.events import MODALITIES, has_modality_gates, modality_gate, spans
+from iaca.evaluation.events import has_modality_gates, modality_gate, spans
 from iaca.inference.confidence import LOW
+from iaca.modalities import MODALITIES
 
 _ABSENT = (("face_found", "no face", "#b9a3b2"), ("audio_present", "no sound", "#93b3af"))
 _OF_SEVERAL = (("face_found", "not in view", "#b9a3b2"), ("audio_present", "voice not theirs", "#93b3af"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from iaca.fusion.config import MODALITIES, Modality
+from iaca.modalities import MODALITIES, Modality
 from iaca.training.config import CorruptionConfig, CorruptionKind
 from iaca.training.noise import draw_reach, lasting_noise
 from iaca.training.sample import Sample

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-MODALITIES = ("audio", "visual")
+from iaca.modalities import MODALITIES
+
 RARE = 0.05  # share of the observed steps below which a class no longer weighs a half
 
 

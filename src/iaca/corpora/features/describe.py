@@ -18,6 +18,7 @@ from iaca.corpora.timeline import TOLERANCE
 from iaca.encoders.embedding import ClipEmbedding, read_embedding
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
+from iaca.modalities import MODALITIES
 
 FACTS = ("frames", "annotated", "first_s", "last_s", "has_audio", "audio_present", "face_found")
 
@@ -48,7 +49,7 @@ def read_through(root: Path, clip_index: pd.DataFrame, tolerance_s: float | None
     for row in clip_index.to_dict("records"):
         files = {kind: root / row[kind] for kind in FOLDERS if row[kind]}
         try:
-            widths = {kind: len(columns_of(files[kind])) if kind in files else 0 for kind in ("audio", "visual")}
+            widths = {str(kind): len(columns_of(files[kind])) if kind in files else 0 for kind in MODALITIES}
             clip = read_clip(files, widths, tolerance_s)
             rows.append(row | _facts(clip))
             problems += _lengths(row, clip)

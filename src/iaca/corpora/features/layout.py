@@ -12,6 +12,7 @@ from iaca.corpora.features.partitions import PARTITION_FILE, Problems, read_part
 from iaca.corpora.features.tables import SUFFIXES, columns_of
 from iaca.corpora.index import LEFT_OUT, NOTED, STOPS, CorpusIndex, problem
 from iaca.errors import InputError
+from iaca.modalities import MODALITIES
 
 FOLDERS = {"audio": "features/audio", "visual": "features/visual", "labels": "labels", "quality": "features/quality"}
 LABELS = ("valence", "arousal")
@@ -52,8 +53,8 @@ def feature_widths(root: Path, clips: pd.DataFrame) -> dict[str, int]:
     Raises:
         InputError: no clip has features of one of them.
     """
-    widths = {}
-    for kind in ("audio", "visual"):
+    widths: dict[str, int] = {}
+    for kind in MODALITIES:
         names = [name for name in clips[kind] if name]
         if not names:
             remedy = "put features of both modalities there; a model of one modality needs the other's width too"
@@ -90,7 +91,7 @@ def _with_features(clips: pd.DataFrame, files: dict[str, dict[str, Path]], probl
     """Clips with at least one modality; a missing one is reported."""
     used = []
     for clip in clips["clip"]:
-        missing = [kind for kind in ("audio", "visual") if clip not in files[kind]]
+        missing = [kind for kind in MODALITIES if clip not in files[kind]]
         used.append(len(missing) < 2)
         effect = "counts as absent throughout" if used[-1] else "has nothing to learn from"
         for kind in missing:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from iaca.corpora.synthetic.config import EventKind, SyntheticConfig
 from iaca.corpora.synthetic.cues import NO_FACE, SILENT_SOUND, Cues
 from iaca.corpora.synthetic.noise import Array
+from iaca.modalities import MODALITIES
 
-MODALITIES = ("audio", "visual")
 NOISE = 2.0  # deviation of the noise of an event, in deviations of each feature
 DEAD: dict[str, dict[str, float]] = {"audio": SILENT_SOUND, "visual": NO_FACE}
 NOISY: dict[str, dict[str, float]] = {

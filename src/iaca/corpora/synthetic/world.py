@@ -8,6 +8,7 @@ import numpy as np
 
 from iaca.corpora.synthetic.config import SEES, SyntheticConfig
 from iaca.corpora.synthetic.noise import Array, Stream, generator, smooth
+from iaca.modalities import MODALITIES
 
 NUISANCES = 4  # slow processes beside what is felt
 TRAITS = 4  # directions in which identities differ
@@ -61,5 +62,5 @@ def draw_identity(config: SyntheticConfig, subject: int, session: np.random.Gene
     person = generator(config.seed, Stream.SUBJECT, subject)
     return {
         modality: SUBJECT * person.standard_normal(TRAITS) + SESSION * session.standard_normal(TRAITS)
-        for modality in ("audio", "visual")
+        for modality in MODALITIES
     }

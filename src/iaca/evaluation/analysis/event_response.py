@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from iaca.evaluation.config import AnalysisConfig
-from iaca.evaluation.events import MODALITIES, event_mask, has_modality_gates, modality_gate
+from iaca.evaluation.events import event_mask, has_modality_gates, modality_gate
+from iaca.modalities import MODALITIES
 
 RESPONSE_COLUMNS = ("modality", "kind", "lag_s", "events", "weight", "sd", "q25", "q75", "duration_s")
 

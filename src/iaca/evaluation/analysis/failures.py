@@ -13,8 +13,9 @@ from iaca.evaluation.analysis.quadrants import NEUTRAL
 from iaca.evaluation.benchmark.words import plain, signed
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.style import MODALITY_NAMES
+from iaca.modalities import MODALITIES
 
-UNIMODAL, BASELINE = ("audio", "visual"), "concat"
+UNIMODAL, BASELINE = MODALITIES, "concat"
 RULES = {
     "videos": "Of the videos below the pooled mean CCC, the lowest.",
     "regions": "Of the cells of the plane with enough frames and an RMSE above that of all frames, the largest.",

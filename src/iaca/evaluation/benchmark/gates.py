@@ -12,8 +12,9 @@ from sklearn.metrics import roc_auc_score
 
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.events import gate_auroc, modality_gate
-from iaca.evaluation.robustness.partition import MODALITIES, present
+from iaca.evaluation.robustness.partition import present
 from iaca.evaluation.robustness.protocol import Mask
+from iaca.modalities import MODALITIES
 from iaca.training.predict import ClipPrediction
 
 Weights = NDArray[np.float32]

@@ -19,9 +19,10 @@ from iaca.evaluation.benchmark.sums import ClipSums, clip_sums, statistics
 from iaca.evaluation.bootstrap import SCORES, pooled_ccc
 from iaca.evaluation.events import EVENT_COLUMNS, event_mask
 from iaca.evaluation.robustness.config import Condition, RobustnessConfig
-from iaca.evaluation.robustness.partition import MODALITIES, Partition
+from iaca.evaluation.robustness.partition import Partition
 from iaca.evaluation.robustness.protocol import Mask
 from iaca.evaluation.robustness.protocols import corrupted
+from iaca.modalities import MODALITIES
 from iaca.training.model_file import load_model
 from iaca.training.normalisation import Normalisation
 from iaca.training.predict import BuiltModel, ClipPrediction, predict_clip

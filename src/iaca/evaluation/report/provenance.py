@@ -9,9 +9,10 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
-from iaca.encoders.registry import REGISTRIES, Modality
+from iaca.encoders.registry import REGISTRIES
 from iaca.encoders.weight_files import WEIGHTS
 from iaca.faces.config import FaceConfig
+from iaca.modalities import Modality
 
 OWN = "known to its owner"
 

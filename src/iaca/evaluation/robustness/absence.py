@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.robustness.config import RobustnessConfig
-from iaca.evaluation.robustness.partition import MODALITIES, PRESENCE, Partition, dice, drawn_order, present
+from iaca.evaluation.robustness.partition import PRESENCE, Partition, dice, drawn_order, present
 from iaca.evaluation.robustness.protocol import Corrupted, Mask
 from iaca.evaluation.robustness.segments import block_count, nearest, segments
+from iaca.modalities import MODALITIES
 
 MISSING = {"missing_audio": "audio", "missing_video": "visual"}
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.robustness.config import RobustnessConfig
 from iaca.evaluation.robustness.cues import resynchronised, take_cues
-from iaca.evaluation.robustness.partition import MODALITIES, Partition, dice, present
+from iaca.evaluation.robustness.partition import Partition, dice, present
 from iaca.evaluation.robustness.protocol import Corrupted, Mask
 from iaca.evaluation.robustness.segments import Steps, block_count, segments
+from iaca.modalities import MODALITIES
 from iaca.training.noise import lasting_noise
 
 

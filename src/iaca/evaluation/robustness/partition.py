@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from iaca.encoders.embedding import ClipEmbedding, read_embedding
 
-MODALITIES = ("audio", "visual")
 PRESENCE = {"audio": "audio_present", "visual": "face_found"}
 CLIPS_IN_MEMORY = 16
 

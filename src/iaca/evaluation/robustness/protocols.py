@@ -11,9 +11,10 @@ from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.robustness.absence import frame_drop, missing
 from iaca.evaluation.robustness.config import Condition, ProtocolName, RobustnessConfig
 from iaca.evaluation.robustness.contradiction import conflict, feature_noise, time_shift
-from iaca.evaluation.robustness.partition import MODALITIES, Partition
+from iaca.evaluation.robustness.partition import Partition
 from iaca.evaluation.robustness.protocol import Corrupted, Protocol
 from iaca.evaluation.robustness.signal import spoilt
+from iaca.modalities import MODALITIES
 
 PROTOCOLS: Mapping[ProtocolName, Protocol] = MappingProxyType(
     {

@@ -24,12 +24,13 @@ from iaca.encoders.identity import describe, mismatches
 from iaca.encoders.task import VERSION as EMBEDDING_VERSION
 from iaca.errors import InputError
 from iaca.evaluation.robustness.config import SNR, Condition, RobustnessConfig
-from iaca.evaluation.robustness.partition import MODALITIES, Partition, dice
+from iaca.evaluation.robustness.partition import Partition, dice
 from iaca.evaluation.robustness.protocol import Corrupted
 from iaca.evaluation.robustness.segments import block_count, segments
 from iaca.faces import FaceImages, read_faces
 from iaca.faces.spoil import Spoil, SpoiltFaces, blurred, covered
 from iaca.media import read_audio_file
+from iaca.modalities import MODALITIES
 
 VERSION = "1"
 LEFT_ALONE = "left_alone"

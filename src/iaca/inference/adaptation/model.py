@@ -23,6 +23,7 @@ from iaca.inference.adaptation.leave_out import corrected
 from iaca.inference.adaptation.rows import FIRST, columns_of
 from iaca.inference.zero_shot.config import ZeroShotConfig
 from iaca.inference.zero_shot.model import ZeroShot
+from iaca.modalities import MODALITIES
 from iaca.training.predict import ClipPrediction
 
 HEADER, VERSION, WEIGHTS = "iaca_adapted", 1, "weights"
@@ -112,7 +113,7 @@ def _checked(
         raise InputError(f"adapted model version {found}, this program reads {VERSION}", path, remedy=REMEDY)
     if facts is None:
         raise InputError("the header's facts are not a table of strings", path, remedy=REMEDY)
-    wanted = (FIRST + 2 + sum(EmbeddingConfig().dim(m) for m in ("audio", "visual")), 2)
+    wanted = (FIRST + 2 + sum(EmbeddingConfig().dim(m) for m in MODALITIES), 2)
     if weights.shape != wanted or weights.dtype != np.float64 or not np.isfinite(weights).all():
         found = f"{weights.dtype} {weights.shape}"
         raise InputError(f"the weights are {found}, not finite float64 {wanted}", path, remedy=REMEDY)

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator
 
 from iaca.config import Parameters, Seed
 from iaca.encoders.config import DEVICE, EncoderChoice
-from iaca.encoders.registry import REGISTRIES, Modality
+from iaca.encoders.registry import REGISTRIES
+from iaca.modalities import Modality
 
 
 class EncoderTrainingConfig(Parameters):

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from iaca.encoders.batches import ahead
 from iaca.encoders.device import pick_device
 from iaca.encoders.identity import weights_of
-from iaca.encoders.registry import Modality
 from iaca.errors import InputError
+from iaca.modalities import Modality
 from iaca.training.loss import ccc_loss, concordance
 from iaca.training.seeds import Stream, generator, torch_seed
 from iaca.training.tuning.config import EncoderTrainingConfig
