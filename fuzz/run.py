@@ -8,9 +8,11 @@ reader is written beside them as `crash-...` and ends the run with 77. Files are
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import atheris
@@ -35,10 +37,18 @@ def main() -> None:
         (kept / f"seed-{number}").write_bytes(seed)
     warnings.simplefilter("ignore")
     folder = tempfile.mkdtemp(prefix="iaca-fuzz-", dir=MEMORY if MEMORY.is_dir() else None)
+    words = Path(folder) / "words"
+    words.write_text(dictionary(SEEDS[given.target]))
     options = [f"-max_total_time={given.seconds}", f"-max_len={given.longest}", "-timeout=20", "-rss_limit_mb=6000",
-               "-print_final_stats=1", f"-artifact_prefix={kept.parent}/{given.target}-"]  # fmt: skip
+               "-print_final_stats=1", f"-artifact_prefix={kept.parent}/{given.target}-", f"-dict={words}"]  # fmt: skip
     atheris.Setup([sys.argv[0], *options, str(kept)], lambda content: run(given.target, content, Path(folder)))
     atheris.Fuzz()
+
+
+def dictionary(seeds: Iterable[bytes]) -> str:
+    """Words and quoted text of the seeds, in the notation of libFuzzer, which puts them in where it pleases."""
+    found = {word for seed in seeds for word in re.findall(rb'"[^"]{1,60}"|[\w.@]{2,60}', seed)}
+    return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in sorted(found))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors.numpy import save
 
 from iaca.corpora.convert.recordings import partition_table
 from iaca.corpora.convert.tables import read_rows
@@ -20,15 +24,26 @@ from iaca.corpora.features.tables import read_table
 from iaca.corpora.folder.labels import inspect_labels
 from iaca.corpora.index import SUBJECT_FILE, Problem, read_subjects
 from iaca.encoders.checkpoint import read_tensors
+from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.identity import config_of
 from iaca.errors import InputError, printable
 from iaca.evaluation.annotations import parse_annotation
 from iaca.evaluation.prediction_files import parse_predictions
 from iaca.evaluation.submission_check import check_submission
+from iaca.fusion.config import FusionConfig
+from iaca.inference import zero_shot
+from iaca.inference.adaptation.model import HEADER as ADAPTED
+from iaca.inference.adaptation.model import WEIGHTS
+from iaca.inference.adaptation.rows import FIRST
 from iaca.inference.members import load_member
-from iaca.training.model_file import HEADER
+from iaca.modalities import MODALITIES
+from iaca.training.model_file import HEADER, TrainedModel, save_model
+from iaca.training.normalisation import Normalisation
+from iaca.training.per_dimension import network
 
 LONGEST_MESSAGE = 5000
+CORRECTION = np.zeros((FIRST + 2 + sum(EmbeddingConfig().dim(modality) for modality in MODALITIES), 2))
+RULES = json.loads((Path(zero_shot.__file__).parent / "zero_shot.json").read_text())
 Target = Callable[[bytes, Path], object]
 
 
@@ -70,14 +85,15 @@ def _predictions(content: bytes, folder: Path) -> None:
 
 
 def _model(content: bytes, folder: Path) -> None:
-    """The JSON header of a model file, and what it says of the encoders that the model needs."""
-    header = json.dumps({"__metadata__": {HEADER: content.decode("utf-8", "replace")}}).encode()
-    path = _file(folder, "model.safetensors", struct.pack("<Q", len(header)) + header)
-    _refusing(lambda: load_member(path, torch.device("cpu")))
+    """The JSON header of a trained and of an adapted model, rules, and what is said of the encoders that one needs."""
+    said = content.decode("utf-8", "replace")
+    for kind, tensors in ((HEADER, {}), (ADAPTED, {WEIGHTS: CORRECTION})):
+        path = _file(folder, "model.safetensors", save(tensors, {kind: said}))
+        _refusing(lambda path=path: load_member(path, torch.device("cpu")))
     rules = _file(folder, "rules.json", content)
     _refusing(lambda: load_member(rules, torch.device("cpu")))
     try:
-        config_of({"visual_choice": content.decode("utf-8", "replace"), "audio_encoder": "prosody"})
+        config_of({"visual_choice": said, "audio_encoder": "prosody"})
     except (ValueError, RecursionError):
         return
 
@@ -89,6 +105,29 @@ def _checkpoint(content: bytes, folder: Path) -> None:
         _refusing(lambda path=path: read_tensors(path))
     member = _file(folder, "whole.safetensors", content)
     _refusing(lambda: load_member(member, torch.device("cpu")))
+
+
+def _small(**changes: object) -> FusionConfig:
+    return FusionConfig.model_validate({"audio_dim": 3, "visual_dim": 4, "width": 8} | changes)
+
+
+def _header(**parts: object) -> bytes:
+    return json.dumps({"version": 3, "metadata": {"a": "b"}} | parts).encode()
+
+
+def _pickled(content: object) -> bytes:
+    torch.save(content, file := io.BytesIO())
+    return file.getvalue()
+
+
+def _listener() -> bytes:
+    """A whole model, as small as there is one."""
+    config = FusionConfig(audio_dim=1, visual_dim=1, modalities=("audio",), width=4, temporal="none")
+    moments = Normalisation(*(np.ones(1, np.float32) for _ in range(4)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        save_model(TrainedModel(config, network(config, per_dimension=False).state_dict(), moments, {}), path)
+        return path.read_bytes()
 
 
 TARGETS: dict[str, Target] = {
@@ -109,10 +148,14 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
                  b"@relation r\n@attribute name string\n@attribute time numeric\n@attribute f numeric\n@data\nx,1,2\n"),
     "predictions": (b"clip,frame,valence,arousal\na,0,0.5,-1\na,9000000,0,0\n",
                     b"image_location,valence,arousal\nc/00001.jpg,0,0\n"),
-    "model": (b'{"version": 3, "config": {"audio_dim": 3, "visual_dim": 4, "width": 8}, "metadata": {"a": "b"}}',
+    "model": (_header(config=_small().model_dump(mode="json"), targets=["valence", "arousal"], per_dimension=False),
+              _header(config=_small(modalities=["audio"]).model_dump(mode="json", exclude_defaults=True)),
+              json.dumps({"version": 1, "zero_shot": RULES, "facts": {"a": "b"}}).encode(),
+              json.dumps(RULES).encode(),
               b'[{"name": "resnet18", "weights": "x", "changes": {"size": 112}}]', b'{"version": 1, "prior_s": 1e999}'),
     "checkpoint": (struct.pack("<Q", 60) + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}      ' + bytes(4),
-                   b"\x80\x02}q\x00X\x01\x00\x00\x00aK\x01s."),
+                   b"\x80\x02}q\x00X\x01\x00\x00\x00aK\x01s.", _pickled({"state_dict": {"module.a": torch.zeros(1)}}),
+                   _listener()),
 }  # fmt: skip
 
 

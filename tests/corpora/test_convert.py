@@ -262,6 +262,13 @@ def test_rows_of_another_recording_and_times_that_fall_back_are_noted(tmp_path: 
         read_rows(put(tmp_path / "d.csv", "t,x"))
 
 
+def test_columns_of_one_name_stay_apart(tmp_path: Path) -> None:
+    """A name with a number that was there before is not given once more."""
+    rows = read_rows(put(tmp_path / "a.csv", "time;a;a;a_1;a", "0;1;2;3;4", "1;5;6;7;8"))
+    assert rows.names == ("a", "a_1", "a_1_1", "a_2")
+    np.testing.assert_array_equal(rows.values, [[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
 def test_features_are_brought_to_other_times_by_the_nearest_row_or_a_mean() -> None:
     places = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 1.0])
     values = np.arange(6, dtype=np.float32)[:, None]

@@ -38,7 +38,8 @@ def read_cells(path: Path) -> pd.DataFrame:
     except (ValueError, OSError) as error:  # pandas' errors of a bad file are ValueErrors
         raise _no_table(path, error) from None
     filled = np.flatnonzero((table != "").any(axis=1))
-    return table.iloc[: filled[-1] + 1 if len(filled) else 0].rename(columns=str.strip)
+    table = table.iloc[: filled[-1] + 1 if len(filled) else 0].rename(columns=str.strip)
+    return table.loc[:, ~table.columns.duplicated()]  # of a name that is there twice the first counts
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -121,11 +121,14 @@ def _invented(table: pd.DataFrame) -> list[str]:
 def _unique(names: list[str]) -> list[str]:
     """A name that is there twice gets a number; commas would end a cell in the layout that is written."""
     seen: dict[str, int] = {}
-    result = []
+    result: dict[str, None] = {}
     for name in (name.strip().replace(",", "_") for name in names):
-        seen[name] = seen.get(name, -1) + 1
-        result.append(f"{name}_{seen[name]}" if seen[name] else name)
-    return result
+        unique = name
+        while unique in result:
+            seen[name] = seen.get(name, 0) + 1
+            unique = f"{name}_{seen[name]}"
+        result[unique] = None
+    return list(result)
 
 
 def _numbers(table: pd.DataFrame, path: Path, first: int) -> pd.DataFrame:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from iaca.errors import InputError
-from iaca.text import csv_rows, number
+from iaca.text import csv_rows, number, open_text
 
 TIME = "time_s"
 
@@ -37,6 +38,13 @@ def parse_csv(path: Path) -> pa.Table:
         if fault := _blame(path, names):
             raise fault from error
         raise
+
+
+def line_of(path: Path, index: int) -> int:
+    """1-based line of row `index` of what `parse_csv` has read: its line ends are any, and empty lines are no rows."""
+    with open_text(path) as file:
+        filled = (number for number, line in enumerate(file, start=1) if line.strip("\r\n"))
+        return next(islice(filled, index + 1, None))
 
 
 def _blame(path: Path, names: list[str]) -> InputError | None:

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from iaca.corpora.features.csv_files import TIME, csv_header, parse_csv
+from iaca.corpora.features.csv_files import TIME, csv_header, line_of, parse_csv
 from iaca.errors import InputError, brief
 from iaca.unpacked import require_modest
 
@@ -44,9 +44,7 @@ class Table:
         """1-based line of row `index` in a CSV file; in other formats the 1-based row."""
         if self.file.suffix != ".csv":
             return index + 1
-        with self.file.open("rb") as file:
-            filled = (number for number, line in enumerate(file, start=1) if line.strip())
-            return next(number for count, number in enumerate(filled) if count == index + 1)
+        return line_of(self.file, index)
 
 
 def columns_of(path: Path) -> tuple[str, ...]:
