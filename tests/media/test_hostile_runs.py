@@ -4,6 +4,8 @@ out right, every other one is told, and nothing is written beside the results.""
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +29,7 @@ TAKEN = (
     "4500 fps.mp4", "few and far.mp4", "changes size.mkv", "all nan.mkv",
 )  # fmt: skip
 """One of each kind; the others are read in test_hostile_media.py and in benchmarks/hostile_media.py."""
+LIBRARIES = re.compile(r"home\d+/\.config|\.config/matplotlib|temporary\d+/torchinductor_\w+")
 ODD_NAMES = [
     "two words", "caf\u00e9", "cafe\u0301", 'it\'s "quoted"', "-dash", "a..b", "100%d %s", "back\\slash",
     "semi;colon, comma",
@@ -34,17 +37,29 @@ ODD_NAMES = [
 
 
 class Ran(NamedTuple):
-    """What there was, and what one run made of it."""
+    """What there was, what one run made of it, and what else is new."""
 
     files: list[Hostile]
     root: Path
     data: Path
     out: Path
+    beside: list[Path]
 
 
-def listing(folder: Path) -> list[tuple[str, int]]:
-    """Everything below a folder, with its time."""
-    return [(str(path), path.lstat().st_mtime_ns) for path in sorted(folder.rglob("*"))]
+def listing(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Everything below a folder, with its size and time."""
+    return {path: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in sorted(folder.rglob("*"))}
+
+
+def beside(before: dict[Path, tuple[int, int]], folder: Path, results: list[Path]) -> list[Path]:
+    """What is new, gone or other below a folder, and not below one of those for results.
+
+    The time of a folder changes with what is put into it, which is told by its own name.
+    """
+    after = listing(folder)
+    changed = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
+    own = [path for path in changed if not (path in before and path.is_dir())]
+    return sorted(path for path in own if not any(path.is_relative_to(result) for result in results))
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +76,26 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     for name in ("good one.mp4", "good two.mkv"):
         good(root / name)
     hostile.names(root, root / "good one.mp4", good(base / "outside.mp4"))
-    before = listing(base)
+    home, temporary = (tmp_path_factory.mktemp(name) for name in ("home", "temporary"))
+    caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    surroundings = base.parent
+    before = listing(surroundings)
     given = [f"ingestion.root={root}", f"inference.input={root}", f"inference.output={out}", "inference.plot=false"]
     words = ("kedro", "run", "--env", "folder", "--pipelines", "ingestion,preprocessing,inference", "--params")
-    runner(project)(*words, ",".join([*given, "executor.kind=serial"]))
-    assert listing(base) == before
-    return Ran(files, root, project / "data", out)
+    places = {"HOME": str(home), "TMPDIR": str(temporary), "XDG_CACHE_HOME": str(caches)}
+    runner(project)(*words, ",".join([*given, "executor.kind=serial"]), **places)
+    data = project / "data"
+    return Ran(files, root, data, out, beside(before, surroundings, [data, out]))
+
+
+def test_nothing_is_written_but_results(ran: Ran) -> None:
+    """Neither beside the videos, nor in the project, nor at home, nor left where temporary files lie.
+
+    Empty folders that matplotlib and torch make for themselves when they are imported are not of the data.
+    """
+    made = [path for path in ran.beside if not LIBRARIES.fullmatch("/".join(path.parts[-2:]))]
+    assert made == []
+    assert all(path.is_dir() for path in ran.beside)
 
 
 def test_a_corpus_goes_through_with_all_that_is_sound_and_tells_the_rest(ran: Ran) -> None:
