@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from matroska import jpeg, matroska, pictures
+from matroska import VIDEO, Track, element, jpeg, matroska, number, pictures
 from PIL import Image
 
 from iaca.errors import InputError
@@ -33,6 +33,14 @@ print(peak() - before)
 """Prints what became of a file, and by how much (KiB) the peak of memory grew."""
 
 
+SMALL_H264 = bytes.fromhex("0142c00affe100156742c00adc47a1000003000100000300328f12278001000468ce0fc8")
+"""What the header of a file says of a stream of 64 x 48 px."""
+HUGE_H264 = [bytes.fromhex(unit) for unit in (
+    "6742c03eda003c000439a1000003000100000300328f08042a", "68ce0fc8", "6588843a" + 36 * "27",
+)]  # fmt: skip
+"""Parameters of a stream of 15360 x 8640 px, and how its first picture begins."""
+
+
 @pytest.fixture(scope="module")
 def huge() -> bytes:
     """A whole picture, a few hundred KB of JPEG."""
@@ -54,6 +62,21 @@ def test_it_is_refused_by_the_parameters_name_without_its_memory(
     assert "max_pixels = 16777216" in error
     assert "media.max_pixels" in error.split("Remedy: ")[1]
     assert int(grown) < 60_000  # a grey frame alone has 133 MB
+
+
+def test_seventy_bytes_of_h264_that_claim_as_much_are_refused_alike(tmp_path: Path) -> None:
+    """The header names 64 x 48 px; what the decoder is told comes with the picture."""
+    header = element("63A2", SMALL_H264), element("E0", number("B0", 64), number("BA", 48))
+    track = Track(VIDEO, b"V_MPEG4/ISO/AVC", b"".join(header))
+    claim = b"".join(len(unit).to_bytes(4, "big") + unit for unit in HUGE_H264)
+    path = matroska(tmp_path / "lies.mkv", [track], [(0, 0, claim), (0, 40, claim)])
+    done = subprocess.run(
+        [sys.executable, "-c", DECODE, path], env=environment(ROOT), capture_output=True, text=True, check=True
+    )
+    error, grown = done.stdout.splitlines()
+    assert f"{WIDTH} x {HEIGHT} px" in error
+    assert "media.max_pixels" in error.split("Remedy: ")[1]
+    assert int(grown) < 100_000  # read with the limit raised it takes 1.4 GB
 
 
 def test_it_is_whole_and_read_where_the_limit_is_raised(huge: bytes, tmp_path: Path) -> None:
