@@ -25,7 +25,10 @@ from iaca.corpora.folder.labels import inspect_labels
 from iaca.corpora.index import SUBJECT_FILE, Problem, read_subjects
 from iaca.encoders.checkpoint import read_tensors
 from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.embedding import read_embedding
 from iaca.encoders.identity import config_of
+from iaca.engine.failures import read_failures
+from iaca.engine.manifest import Manifest, check_whole
 from iaca.errors import InputError, printable
 from iaca.evaluation.annotations import parse_annotation
 from iaca.evaluation.prediction_files import parse_predictions
@@ -130,9 +133,29 @@ def _listener() -> bytes:
         return path.read_bytes()
 
 
+def _journal(content: bytes, folder: Path) -> None:
+    """What a folder of results says of itself: its journal, its table of failures, and a clip's embedding."""
+    journal = _file(folder, ".manifest.jsonl", content)
+    known = Manifest(folder)
+    for entry in known.items.values():
+        entry.fault(folder)
+    _refusing(lambda: check_whole(_file(folder, "a.parquet", b"")))
+    known.compact()
+    again = Manifest(folder)
+    assert again.items == known.items
+    assert again.unreadable == 0
+    journal.unlink()
+    _file(folder, "failures.csv", content)
+    _refusing(lambda: read_failures(folder))
+    said = {"iaca_embedding": content.decode("utf-8", "replace")}
+    embedding = _file(folder, "embedding.safetensors", save({"times": np.zeros(1)}, said))
+    _refusing(lambda: read_embedding(embedding))
+
+
 TARGETS: dict[str, Target] = {
     "labels": _labels,
     "manifest": _manifest,
+    "journal": _journal,
     "features": _features,
     "predictions": _predictions,
     "model": _model,
@@ -144,6 +167,9 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
                b"\xef\xbb\xbfframe;valence;arousal\r\n0;1e999;0\r\n"),
     "manifest": (b"clip,partition,subject\na,train,\"b\"\n", b"clip,modality,kind,start_s,end_s\na,audio,silent,0,1\n",
                  b"Id;Proposal\n1;devel\n"),
+    "journal": (b'{"item": "a", "fingerprint": "00ff", "files": {"a.parquet": "' + 64 * b"e" + b'"}}\n',
+                b'{"item": "a", "fingerprint": "00ff"}\n{"item": "../b", "fingerprint": "0", "files": {"/x": "ff"}}\n',
+                b"item,reason\na,no sound\n", b'{"version": 3, "encoders": {"visual": "a"}}'),
     "features": (b"time_s,f0,f1\n0,1,2\n0.5,3,nan\n", b"name;time;f0\n'a';0.5;1\n'a';1;2\n",
                  b"@relation r\n@attribute name string\n@attribute time numeric\n@attribute f numeric\n@data\nx,1,2\n"),
     "predictions": (b"clip,frame,valence,arousal\na,0,0.5,-1\na,9000000,0,0\n",

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from iaca.storage import LEFTOVER, clear_place, make_folder, telling_storage
 
-__all__ = ["LEFTOVER", "fits", "remove", "replacing", "write_text"]
+__all__ = ["LEFTOVER", "fits", "is_name", "remove", "replacing", "write_text"]
 
 _OWNED = re.compile(rf"{re.escape(LEFTOVER)}(?P<process>\d+)-(?P<machine>[0-9a-f]{{6}})-[0-9a-f]{{8}}-")
 _ABANDONED_S = 86400.0
 """A temporary file that nobody has written to for so long (s) is nobody's, whichever machine it is from."""
 _OWNER = len(f"{LEFTOVER}{2**22}-123456-12345678-")
 """Longest beginning of a temporary name."""
+_LONGEST = 255  # bytes of a name; no file system has longer ones
 
 
 @contextmanager
@@ -63,9 +64,17 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def is_name(name: str) -> bool:
+    """Whether this is the name of a file, and not a path to one, nor what no file can be called."""
+    try:
+        return name not in ("", ".", "..") and not {"/", "\0"} & set(name) and len(os.fsencode(name)) <= _LONGEST
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+
+
 def fits(folder: Path, name: str) -> bool:
-    """Whether a file of this name can be written by `replacing` into a folder that exists."""
-    return _OWNER + len(os.fsencode(name)) <= os.pathconf(folder, "PC_NAME_MAX")
+    """Whether a file of this name can be written by `replacing` into a folder that exists, and into no other."""
+    return is_name(name) and _OWNER + len(os.fsencode(name)) <= os.pathconf(folder, "PC_NAME_MAX")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import csv
+import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from iaca.errors import InputError
 
@@ -93,6 +94,14 @@ def csv_table(path: Path, columns: tuple[str, ...], remedy: str) -> Iterator[tup
     for line, cells in rows:
         padded = [*(cell.strip() for cell in cells), *[""] * (len(names) - len(cells))]
         yield line, dict(reversed(list(zip(names, padded, strict=False))))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What `json.loads` gives. Raises ValueError for all that is no JSON, brackets too deep to be followed included."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("brackets within brackets without end") from error
 
 
 def require_few(cells: int, path: Path, line: int) -> None:

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from iaca.config import text_table
 from iaca.errors import InputError, brief
+from iaca.text import parse_json
 
 ARRAYS = {
     "audio": ("float32", 2), "visual": ("float32", 2), "audio_present": ("bool", 1), "face_found": ("bool", 1),
@@ -83,6 +84,8 @@ def read_embedding(path: Path) -> ClipEmbedding:
     header, arrays = _read(path, ARRAYS)
     if any((str(arrays[name].dtype), arrays[name].ndim) != form for name, form in ARRAYS.items()):
         raise _torn(path, "arrays of another type or shape")
+    if len(header["quality_names"]) != arrays["quality"].shape[1]:
+        raise _torn(path, "another number of cues than names of them")
     try:
         return ClipEmbedding(**arrays, quality_names=tuple(header["quality_names"]), metadata=header["metadata"])
     except ValueError as error:
@@ -92,12 +95,13 @@ def read_embedding(path: Path) -> ClipEmbedding:
 def _read(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {})[HEADER])
+            header = parse_json((file.metadata() or {})[HEADER])
             arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:  # TypeError: numpy lacks some types
         raise _torn(path, error) from error
     told = isinstance(header, dict) and text_table(header.get("metadata")) is not None
-    if not told or not isinstance(header.get("quality_names"), list):
+    cues = header.get("quality_names") if told else None
+    if not isinstance(cues, list) or not all(isinstance(cue, str) for cue in cues):
         raise _torn(path, "another header")
     return header, arrays
 

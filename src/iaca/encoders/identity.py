@@ -10,6 +10,7 @@ from iaca.encoders.config import EmbeddingConfig, EncoderChoice
 from iaca.encoders.registry import REGISTRIES, published
 from iaca.encoders.weights import local, locate, sha256
 from iaca.modalities import Modality
+from iaca.text import parse_json
 
 
 def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
@@ -50,7 +51,7 @@ def config_of(metadata: Mapping[str, str], device: str = "auto") -> EmbeddingCon
         ValueError: they name encoders that are not in the registry.
     """
     given = {m: metadata.get(f"{m}_choice") or json.dumps(metadata.get(f"{m}_encoder")) for m in REGISTRIES}
-    return EmbeddingConfig(**{name: json.loads(text) for name, text in given.items()}, device=device)
+    return EmbeddingConfig(**{name: parse_json(text) for name, text in given.items()}, device=device)
 
 
 def mismatches(metadata: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from iaca.engine.digests import digest, facts
 from iaca.errors import InputError
-from iaca.files import replacing
+from iaca.files import is_name, replacing
 from iaca.storage import telling_storage
+from iaca.text import parse_json
 
 NAME = ".manifest.jsonl"
 UNFINISHED = ".unfinished"
 """A file that lies in a folder of results while a run fills it, and stays where that run was ended before its end."""
+LONGEST_LINE = 2**20  # bytes
 AGAIN = "run the pipeline that writes it again: what was changed, damaged or lost is made anew"
 
 
@@ -57,6 +59,8 @@ class Manifest:
 
     A finished item is one appended line. A line that can't be read (the process died in it, or something else wrote
     there) counts as not written; the others stand for themselves, since their digests are compared with the files.
+    So does a line whose item or files lie elsewhere: files of items that are gone are removed, and whoever hands on a
+    folder of results would say which.
     `compact` rewrites the journal sorted, so that the same content gives the same bytes.
 
     Attributes:
@@ -146,13 +150,14 @@ def _entries(journal: Path) -> Iterator[tuple[str, Entry] | None]:
     """Item and entry of each line, one at a time; None for a line that can't be read. A later line overrides."""
     if not journal.is_file():
         return
-    with journal.open("rb") as lines:
-        for line in lines:
+    with journal.open("rb") as file:
+        while line := file.readline(LONGEST_LINE):
             try:
-                said = json.loads(line)
-                fingerprint = bytes.fromhex(said["fingerprint"])
-                # Interned: the same items stand in the journals of several folders.
-                yield sys.intern(said["item"]), Entry.of(fingerprint, said.get("files"))
+                said = parse_json(line)
+                entry = Entry.of(bytes.fromhex(said["fingerprint"]), said.get("files"))
+                if not all(map(is_name, (said["item"], *entry.names()))):
+                    raise ValueError("a name that leads elsewhere")
+                yield sys.intern(said["item"]), entry  # the same items stand in the journals of several folders
             except (ValueError, KeyError, TypeError, AttributeError):
                 yield None
 

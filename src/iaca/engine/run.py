@@ -18,8 +18,8 @@ from iaca.engine.report import Report, judge
 from iaca.engine.snapshot import Snapshot
 from iaca.engine.task import Task
 from iaca.errors import InputError, StorageError, printable
-from iaca.files import LEFTOVER, fits, remove
-from iaca.storage import make_folder, telling_storage
+from iaca.files import LEFTOVER, fits, remove, write_text
+from iaca.storage import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,7 @@ def _bring_up_to_date(
     started = time.monotonic()
     manifest, report = Manifest(folder), Report()
     known = _snapshots(tasks, folder, suffix, report)
-    with telling_storage(folder / UNFINISHED):
-        (folder / UNFINISHED).touch()
+    write_text(folder / UNFINISHED, "")
     _sweep(folder, manifest, tasks, suffix, prune, report)
     report.kept += [
         item for item, before in known.items() if _up_to_date(item, before.fingerprint, manifest, folder, suffix)
@@ -93,7 +92,8 @@ def _snapshots(tasks: Mapping[str, Task], folder: Path, suffix: str, report: Rep
     taken = {}
     for item, task in tasks.items():  # a mapping that makes each when it is asked for: held is what was known of them
         if not fits(folder, f"{item}{suffix}"):
-            error = InputError("the name of its result is too long for this folder", folder, remedy="shorten the name")
+            what = "the name of its result is too long for this folder, or leads out of it"
+            error = InputError(what, folder, remedy="give it a shorter name, without `/`")
             _fail(item, error, folder, report)
             continue
         try:
@@ -111,7 +111,8 @@ def _sweep(
         remove(leftover)
     for item in [item for item in manifest.items if prune and item not in tasks]:
         for name in manifest.items.pop(item).names() or [f"{item}{suffix}"]:
-            remove(folder / name)
+            if fits(folder, name):
+                remove(folder / name)
         report.pruned.append(item)
 
 

@@ -142,7 +142,7 @@ def _embedding(path: Path, metadata: Mapping[str, str], device: str) -> Embeddin
     names = {key: metadata.get(f"{key}_encoder") for key in ("visual", "audio")}
     try:
         embedding = config_of(metadata, device)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(
             f"the model was trained on embeddings that can't be made here: {brief(names)}", path,
             remedy="use a model trained on videos with the encoders of this version",

@@ -18,6 +18,7 @@ from iaca.inference.plot import prediction_plot
 from iaca.inference.predictor import BOX, Predictor
 from iaca.inference.summary import summarise, summarise_people
 from iaca.media import MediaLimits, rewrite_movie
+from iaca.text import parse_json
 
 VERSION = "2"
 FILES = "files"
@@ -65,7 +66,7 @@ def analyse_video(
 
 def files_beside(summary: Path) -> list[str]:
     """The other files of a video, as its summary names them."""
-    named: list[str] = json.loads(summary.read_text(encoding="utf-8"))[FILES]
+    named: list[str] = parse_json(summary.read_text(encoding="utf-8"))[FILES]
     return named
 
 
@@ -96,7 +97,7 @@ def _draw(
 def _remove_others(folder: Path, name: str, kept: set[str]) -> None:
     """Remove what an earlier run wrote under this name: a person too many, a plot that is no longer wanted."""
     try:
-        earlier = json.loads((folder / f"{name}.json").read_text(encoding="utf-8")).get(FILES, [])
+        earlier = parse_json((folder / f"{name}.json").read_text(encoding="utf-8")).get(FILES, [])
     except (OSError, ValueError, AttributeError):
         return
     for file in earlier:

@@ -18,6 +18,7 @@ from iaca.files import replacing
 from iaca.media.audio import audio_blocks
 from iaca.media.audio_track import AudioTrack, Presence
 from iaca.media.limits import MediaLimits
+from iaca.text import parse_json
 
 _BLOCK = 65536
 
@@ -52,7 +53,7 @@ def read_audio_file(path: str | Path) -> AudioTrack:
     """
     try:
         with soundfile.SoundFile(str(path)) as file:
-            tag = json.loads(file.comment)
+            tag = parse_json(file.comment)
             present = tuple((float(a), float(b)) for a, b in tag["present"])
             rate, channels, count = file.samplerate, file.channels, int(tag["samples"])
     except (soundfile.LibsndfileError, ValueError, KeyError, TypeError) as error:

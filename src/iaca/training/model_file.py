@@ -19,6 +19,7 @@ from iaca.errors import InputError, brief
 from iaca.files import replacing
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel
+from iaca.text import parse_json
 from iaca.training.config import TARGETS, Target
 from iaca.training.normalisation import Normalisation
 from iaca.training.per_dimension import PerDimension, network
@@ -102,8 +103,8 @@ def _header(text: str | None, path: Path) -> dict[str, Any]:
     if text is None:
         raise InputError("a safetensors file, but not of an iaca model", path, remedy=REMEDY)
     try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        header = parse_json(text)
+    except ValueError as error:
         raise InputError("the header of the model file is not JSON", path, remedy=REMEDY) from error
     found = header.get("version") if isinstance(header, dict) else None
     if found not in READ or type(found) is not int or not isinstance(header, dict):

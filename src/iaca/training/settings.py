@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from iaca.config import flat
 from iaca.errors import InputError
+from iaca.text import parse_json
 from iaca.training.checkpoints import MACHINE
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import REMEDY, TrainedModel
@@ -26,8 +26,8 @@ def settings_of(model: TrainedModel) -> dict[str, object]:
         InputError: what stands in their place is no table of settings.
     """
     try:
-        settings = json.loads(model.metadata.get(KEY, "{}"))
-    except json.JSONDecodeError as error:
+        settings = parse_json(model.metadata.get(KEY, "{}"))
+    except ValueError as error:
         raise InputError("the header's training settings are not JSON", remedy=REMEDY) from error
     if not isinstance(settings, dict):
         raise InputError("the header's training settings are no table", remedy=REMEDY)

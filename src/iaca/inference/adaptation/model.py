@@ -24,6 +24,7 @@ from iaca.inference.adaptation.rows import FIRST, columns_of
 from iaca.inference.zero_shot.config import ZeroShotConfig
 from iaca.inference.zero_shot.model import ZeroShot
 from iaca.modalities import MODALITIES
+from iaca.text import parse_json
 from iaca.training.predict import ClipPrediction
 
 HEADER, VERSION, WEIGHTS = "iaca_adapted", 1, "weights"
@@ -102,11 +103,11 @@ def _checked(
     text: str, weights: NDArray[np.float64], path: Path
 ) -> tuple[ZeroShotConfig, NDArray[np.float64], dict[str, str]]:
     try:
-        header = json.loads(text)
+        header = parse_json(text)
         version = header["version"]
         if version == VERSION:
             rules, facts = header["zero_shot"], text_table(header["facts"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"not the header of an adapted model ({brief(error)})", path, remedy=REMEDY) from error
     if version != VERSION:
         found = brief(repr(version))

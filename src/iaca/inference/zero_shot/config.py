@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from iaca.config import Parameters, faults
 from iaca.errors import InputError, brief
+from iaca.text import parse_json
 
 Value = Annotated[float, Field(ge=-1, le=1)]
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -97,12 +98,12 @@ def read_config(path: Path) -> ZeroShotConfig:
         InputError: there is no such file, or it holds something else.
     """
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_text())
         json.dumps(content, ensure_ascii=False).encode()  # ValueError: half of a surrogate pair can't be written again
         return ZeroShotConfig.model_validate(content)
     except FileNotFoundError as error:
         raise InputError("there is no such model file", path, remedy=REMEDY) from error
     except ValidationError as error:
         raise InputError(f"not the rules of a zero-shot model ({faults(error)})", path, remedy=REMEDY) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"not a JSON file of rules ({brief(error)})", path, remedy=REMEDY) from error

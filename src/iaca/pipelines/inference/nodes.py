@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from iaca.faces.config import FaceConfig
 from iaca.inference.config import InferenceConfig
 from iaca.inference.models import NAMED, find_models
 from iaca.media.limits import MediaLimits
+from iaca.text import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def summarise_inference(results: ClipPaths) -> pd.DataFrame:
         if not path.exists():  # an older one that its owner has removed
             continue
         try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
+            summary = parse_json(path.read_text(encoding="utf-8"))
             rows += [_row(name, summary, person) for person in summary["people"]]
         except (OSError, ValueError, LookupError, TypeError):  # of a video that was not asked for: no other is damaged
             rows.append(_failed(name, f"{path} was changed or damaged: analyse the video again"))
