@@ -1,6 +1,7 @@
 """A folder of results from somebody else reaches no further than itself: no file elsewhere is removed or written."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -92,4 +93,15 @@ def test_links_in_the_place_of_its_own_files_are_not_followed(
         assert letter.read_text() == "dear"
         assert sorted(path.name for path in letter.parent.iterdir()) == ["corpus", "letter.txt", "out"]
         assert (out / "a.txt").read_text() == target.name.upper()
+        assert len(results(out, ".txt")) == 6
+
+
+def test_pipes_in_the_place_of_its_own_files_are_not_waited_for(out: Path, tasks: dict[str, Task]) -> None:
+    for name in (LOCK, UNFINISHED, NAME, "failures.csv", "a.txt"):
+        (out / name).unlink(missing_ok=True)
+        os.mkfifo(out / name)
+        if name == "failures.csv":
+            with pytest.raises(InputError, match="not the table of failures"):
+                read_failures(out)
+        assert run_tasks(tasks, out, ".txt", SERIAL).failed == {}
         assert len(results(out, ".txt")) == 6

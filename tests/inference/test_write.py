@@ -70,6 +70,24 @@ def test_the_main_person_is_the_first_of_all_and_old_tables_go(made: Path, tmp_p
     pd.testing.assert_frame_equal(main[["valence", "arousal"]], first[["valence", "arousal"]], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "files", [["../two people.csv", "/two people.csv", "letter.txt", "two people.folder", 3, [], None],
+              {"two people.csv": 1}, "two people.csv", 3],
+)  # fmt: skip
+def test_an_old_summary_of_anybody_names_nothing_but_files_of_that_video(
+    made: Path, tmp_path: Path, files: object
+) -> None:
+    out = tmp_path / "out"
+    (out / "two people.folder").mkdir(parents=True)
+    own = [tmp_path / "two people.csv", out / "letter.txt"]
+    for path in own:
+        path.write_text("mine")
+    (out / "two people.json").write_text(json.dumps({"files": files}))
+    assert run(made, out)["files"] == ["two people.csv"]
+    assert [path.read_text() for path in own] == ["mine", "mine"]
+    assert (out / "two people.folder").is_dir()
+
+
 def test_two_models_give_their_mean_and_less_confidence(made: Path, tmp_path: Path) -> None:
     both = run(made, tmp_path, models=2)
     mean = pd.read_csv(tmp_path / "two people.csv")

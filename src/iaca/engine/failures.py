@@ -32,6 +32,8 @@ def read_failures(folder: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise OSError("no file")
         with path.open(newline="") as file:
             return {row["item"]: row["reason"] for row in csv.DictReader(file)}
     except (OSError, ValueError, KeyError, csv.Error) as error:

@@ -64,7 +64,7 @@ def still_ours(folder: Path, token: str) -> bool:
 def _acquire(path: Path, held: Path) -> int:
     while True:
         with telling_storage(path):
-            if path.is_symlink():  # no lock: through it a file elsewhere would be written to
+            if path.is_symlink() or path.is_fifo():  # no lock: through a link a file elsewhere would be written to
                 path.unlink(missing_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:

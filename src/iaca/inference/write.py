@@ -9,7 +9,7 @@ from pathlib import Path
 from iaca.errors import plain_name
 from iaca.evaluation.style import png
 from iaca.faces import FaceConfig
-from iaca.files import replacing, write_text
+from iaca.files import is_name, remove, replacing, write_text
 from iaca.inference.analysis import Analysis
 from iaca.inference.config import Drawing, People
 from iaca.inference.members import TRAINED
@@ -96,13 +96,14 @@ def _draw(
 
 def _remove_others(folder: Path, name: str, kept: set[str]) -> None:
     """Remove what an earlier run wrote under this name: a person too many, a plot that is no longer wanted."""
+    summary = folder / f"{name}.json"
     try:
-        earlier = parse_json((folder / f"{name}.json").read_text(encoding="utf-8")).get(FILES, [])
+        earlier = parse_json(summary.read_text(encoding="utf-8")).get(FILES) if summary.is_file() else None
     except (OSError, ValueError, AttributeError):
         return
-    for file in earlier:
-        if file not in kept and Path(file).name == file and file.startswith(f"{name}."):
-            (folder / file).unlink(missing_ok=True)
+    for file in earlier if isinstance(earlier, list) else []:
+        if isinstance(file, str) and is_name(file) and file.startswith(f"{name}.") and file not in kept:
+            remove(folder / file)
 
 
 @lru_cache(maxsize=1)

@@ -45,7 +45,7 @@ def summarise_inference(results: ClipPaths) -> pd.DataFrame:
     """One row per person of each video: frames, means, coverage and warnings; a failed video has its reason."""
     rows: list[dict[str, object]] = []
     for name, path in results.items():
-        if not path.exists():  # an older one that its owner has removed
+        if not path.is_file():  # an older one that its owner has removed
             continue
         try:
             summary = parse_json(path.read_text(encoding="utf-8"))
