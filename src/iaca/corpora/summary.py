@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from iaca.corpora.index import EFFECTS, LEFT_OUT, NOTED, PARTITIONS, STOPS
+from iaca.errors import printable
 
 log = logging.getLogger(__name__)
 SHOWN = 40  # problems told one by one; the table has all
@@ -38,12 +39,12 @@ def tell(title: str, clips: pd.DataFrame, problems: pd.DataFrame) -> None:
         problems: of `problem_table`.
     """
     table = partition_summary(clips).to_string(index=False, formatters={"minutes": "{:.1f}".format})
-    log.info("%s:\n%s", title, table if len(clips) else "no clip can be used")
+    log.info("%s:\n%s", title, printable(table) if len(clips) else "no clip can be used")
     counts = ", ".join(f"{n} {e}" for e in EFFECTS if (n := int((problems["effect"] == e).sum())))
     log.log(logging.WARNING if _serious(problems).any() else logging.INFO, "problems: %s", counts or "none")
     lines = [*map(_line, problems[_serious(problems)].to_dict("records")), *_groups(problems[~_serious(problems)])]
     for level, line in lines[:SHOWN]:
-        log.log(level, line)
+        log.log(level, printable(line))
     if len(lines) > SHOWN:
         log.warning("and %d more, in the table of problems", len(lines) - SHOWN)
 

@@ -132,7 +132,7 @@ def _up_to_date(item: str, fingerprint: bytes, manifest: Manifest, folder: Path,
         return adopted
     fault = entry.fault(folder)
     if fault is not None:
-        log.warning("%s: %s: made again", folder.name, fault)
+        log.warning("%s: %s: made again", folder.name, printable(fault))
     return fault is None and result.name in entry.names()
 
 

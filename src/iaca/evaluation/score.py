@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from iaca.errors import InputError
+from iaca.errors import InputError, printable
 from iaca.evaluation.bootstrap import SCORES, Interval, bootstrap_ccc
 from iaca.evaluation.conventions import CONVENTIONS
 from iaca.evaluation.metrics import DIMENSIONS, METRIC_NAMES, per_video, pooled_metrics, video_means
@@ -78,7 +78,7 @@ def main(words: Sequence[str] | None = None) -> None:
     except InputError as error:
         parser.exit(2, f"{error}\n")
     for line in report_lines(pairing, given.convention):
-        log.info("%s", line)
+        log.info("%s", printable(line))
     if given.out:
         with replacing(given.out) as partial:
             video_scores(pairing).to_csv(partial, index=False)

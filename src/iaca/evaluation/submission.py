@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.errors import InputError
+from iaca.errors import InputError, printable
 from iaca.evaluation.pairing import told_together
 from iaca.evaluation.prediction_files import LOCATION, newest_version
 from iaca.evaluation.prediction_tables import SUBMISSION_COLUMNS, TABLE_COLUMNS, read_parquet
@@ -129,7 +129,8 @@ def _check(file: Path, sample: Path) -> None:
 def _write(predictions: Path, sample: Path, target: Path) -> None:
     report = write_submission(read_predictions(predictions), sample, target)
     for row in report[(report[["repeated", "cut", "held"]] > 0).any(axis=1)].itertuples():
-        log.info("%s: %d repeated, %d cut, %d without a prediction", row.clip, row.repeated, row.cut, row.held)
+        clip = printable(str(row.clip))
+        log.info("%s: %d repeated, %d cut, %d without a prediction", clip, row.repeated, row.cut, row.held)
     log.info("%s: %d images of %d clips", target, report["images"].sum(), len(report))
 
 

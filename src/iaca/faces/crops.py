@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from iaca.errors import plain_name
 from iaca.faces.extract import decode_face, encode_face
 from iaca.faces.table import NUMBERS, FaceRow, write_batches
 
@@ -49,7 +50,8 @@ def _rows(times: np.ndarray, folder: Path, files: Mapping[int, str], size: int, 
             unreadable.append(files[frame])
         yield FaceRow(frame, time_s, _SEEN, 0, jpeg) if jpeg else FaceRow(frame, time_s)
     if unreadable:
-        log.warning("%s: %d crops can't be read, the first is %s", folder, len(unreadable), unreadable[0])
+        where, first = plain_name(str(folder)), plain_name(unreadable[0])
+        log.warning("%s: %d crops can't be read, the first is %s", where, len(unreadable), first)
 
 
 def _face(path: Path, size: int, jpeg_quality: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 import av
 from av.stream import Disposition
 
-from iaca.errors import InputError
+from iaca.errors import InputError, plain_name
 from iaca.media.limits import MediaLimits
 from iaca.media.opening import REENCODE, open_container, reason
 
@@ -133,7 +133,7 @@ def decode(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any, l
                 slots.assign(packet, frames)
         yield stream, packet, frames
     if lost:
-        _log.warning("%s: %d packets could not be decoded and were skipped", source.path.name, lost)
+        _log.warning("%s: %d packets could not be decoded and were skipped", plain_name(source.path.name), lost)
 
 
 class StorageSlots:
@@ -163,7 +163,7 @@ def packets(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any]]
         except StopIteration:
             return
         except av.FFmpegError as error:
-            _log.warning("%s: breaks off (%s); what came before is kept", source.path.name, reason(error))
+            _log.warning("%s: breaks off (%s); what came before is kept", plain_name(source.path.name), reason(error))
             break
         yield packet.stream, packet
     for stream in streams:  # the decoders still hold the last frames

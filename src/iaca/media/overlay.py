@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.errors import InputError
+from iaca.errors import InputError, plain_name
 from iaca.files import replacing
 from iaca.media.ahead import made_ahead
 from iaca.media.container import Source, decode, open_source, undecodable
@@ -50,7 +50,7 @@ def rewrite_movie(
         try:
             _rewrite(Path(source), Path(target), draw, limits, copying=True)
         except av.FFmpegError as error:  # packets that do not belong together, times that mp4 has not
-            _log.warning("%s: its sound is encoded anew (%s)", Path(source).name, reason(error))
+            _log.warning("%s: its sound is encoded anew (%s)", plain_name(Path(source).name), reason(error))
             _rewrite(Path(source), Path(target), draw, limits, copying=False)
     except av.FFmpegError as error:
         remedy = "leave the overlay out (inference.overlay=false), or re-encode the file"

@@ -16,7 +16,7 @@ from iaca.corpora.convert.recordings import Recording
 from iaca.corpora.features.partitions import PARTITION_FILE
 from iaca.corpora.index import LEFT_OUT, Problem, problem_table
 from iaca.engine.progress import progress
-from iaca.errors import InputError
+from iaca.errors import InputError, printable
 from iaca.files import LEFTOVER, write_text
 
 CORPORA = {"avec2019": avec2019, "recola": recola, "muse": muse}
@@ -81,4 +81,4 @@ def _finish(root: Path, written: list[Recording], card: CorpusCard, problems: li
     log.log(logging.WARNING if left else logging.INFO, "%d recordings left out, %d notes: %s", left, len(table) - left,
             PROBLEM_FILE)  # fmt: skip
     for row in table[table["effect"] == LEFT_OUT].head(SHOWN).to_dict("records"):
-        log.warning("%s: %s: %s. Remedy: %s", row["clip"], row["file"], row["problem"], row["remedy"])
+        log.warning("%s", printable(f"{row['clip']}: {row['file']}: {row['problem']}. Remedy: {row['remedy']}"))
