@@ -3,6 +3,8 @@ than the file accounts for."""
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from iaca.corpora.events import read_event_table
 from iaca.corpora.features.layout import index_features
 from iaca.corpora.features.partitions import read_partitions
 from iaca.corpora.features.tables import read_table
-from iaca.corpora.index import Problem, problem_table
+from iaca.corpora.index import Problem, problem_table, read_subjects
 from iaca.errors import InputError, brief
 from iaca.evaluation.annotations import parse_annotation
 from iaca.evaluation.prediction_files import parse_predictions
@@ -42,6 +44,18 @@ def test_another_encoding_is_named(name: str, code: str, tmp_path: Path) -> None
     read, header, row = READERS[name]
     with pytest.raises(InputError, match=r"line 1: .*(UTF-16|NUL bytes).* Remedy: save it again, as UTF-8"):
         read(given(tmp_path, f"{header}\n{row}\n".encode(code)))
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".safetensors"])
+def test_a_pipe_is_not_waited_for(name: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / ("subjects.csv" if name == "subjects" else f"table{suffix}")
+    os.mkfifo(path)
+    signal.alarm(20)  # a reader that waits ends the tests, not their patience
+    read = {"subjects": lambda path: read_subjects(path.parent)}.get(name, READERS[name][0])
+    with pytest.raises(InputError):
+        read(path)
+    signal.alarm(0)
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if name not in ("rows", "recordings", "partitions")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class OneRunAtATime:
         self._held.close()  # of a run in this notebook that was interrupted
         try:
             for path in sorted(paths):
-                name = f"{path.stem}-{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+                name = f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
                 self._held.enter_context(locked(self._locks, name, path))
         except Exception:
             self._held.close()

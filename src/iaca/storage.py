@@ -44,6 +44,16 @@ def telling_storage(target: str | Path) -> Iterator[None]:
         raise
 
 
+def require_file(path: Path, remedy: str) -> None:
+    """Opening a pipe would wait for somebody who writes to it, a device might have any effect.
+
+    Raises:
+        InputError: there is something else than a file; where there is nothing, whoever opens it says so.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError("is a folder, a pipe or a device, not a file", path, remedy=remedy)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from iaca.errors import InputError
+from iaca.storage import require_file
 
 LONGEST_LINE = 4 * 2**20  # characters; 65,536 features, the most a model reads, take less than half of it
 MOST_CELLS = 2**17  # of a row
@@ -24,9 +25,10 @@ def open_text(path: Path) -> TextIO:
     """Open a UTF-8 text, with or without a byte order mark; bytes that are none become U+FFFD, and no number.
 
     Raises:
-        InputError: there is no such file, or it is no text, or one in UTF-16.
+        InputError: there is no such file, or it is a pipe, no text, or one in UTF-16.
     """
     try:
+        require_file(path, "give a text file")
         with path.open("rb") as file:
             head = file.read(HEAD)
         if head.startswith(MARKS):

@@ -1,11 +1,13 @@
 """The organisers' crops become a faces file: a gap is a mask, what lies beyond the frames is reported."""
 
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from affwild2_tree import FRAMES, crops, tree
 from iaca.corpora.affwild2 import index_affwild2
@@ -55,6 +57,32 @@ def test_a_missing_or_torn_image_is_a_frame_without_a_face_and_never_a_picture(
     assert (seen["track"] == 0).all()
     assert faces[["x0", "lm4y"]].isna().all().all()
     assert faces["time_s"].tolist() == pd.read_parquet(timelines["1-30-64x48"])["time_s"].tolist()
+
+
+def noting(image: np.ndarray, sizes: list[int]) -> np.ndarray:
+    sizes.append(image.size)
+    return image
+
+
+def test_what_is_no_crop_is_a_frame_without_a_face_and_takes_no_memory(
+    corpus: Path, timelines: ClipPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe, which would be waited for; a folder; 133 million pixels in a few hundred KB; a bomb of a PNG."""
+    folder = shutil.copytree(find_crops(corpus)["video2"], tmp_path / "crops")
+    for number in range(2, 6):
+        (folder / f"{number:05d}.jpg").unlink()
+    os.mkfifo(folder / "00002.jpg")
+    (folder / "00003.jpg").mkdir()
+    Image.new("L", (15360, 8640)).save(folder / "00004.jpg")
+    Image.new("1", (30000, 30000)).save(folder / "00005.png")
+    with (folder / "00006.jpg").open("ab") as file:
+        file.truncate(2**27)
+    decoded: list[int] = []
+    monkeypatch.setattr("iaca.faces.crops.decode_face", lambda jpeg: noting(decode_face(jpeg), decoded))
+    collect_crops(timelines["video2"], folder, target=tmp_path / "f.parquet", size=112, jpeg_quality=92)
+    assert set(decoded) == {112 * 112 * 3}
+    faces = read_faces(tmp_path / "f.parquet")
+    assert np.flatnonzero(~faces["face_found"]).tolist() == [1, 2, 3, 4, 5]
 
 
 def test_line_i_belongs_to_image_i_and_its_bytes_are_kept(corpus: Path, timelines: ClipPaths, tmp_path: Path) -> None:

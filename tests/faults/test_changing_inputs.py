@@ -1,5 +1,6 @@
 """An input that vanishes or changes costs its own clip, and a result is never noted for what it was not made of."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,27 @@ def test_a_folder_of_inputs_that_changes_meanwhile_is_noticed(tmp_path: Path) ->
                        tmp_path / "out", ".txt", SERIAL)  # fmt: skip
     assert report.made == ["b"]
     assert "crops: changed while it was read" in report.failed["a"]
+
+
+def test_what_need_not_be_text_or_a_file_among_inputs_costs_nothing_else(
+    corpus: Path, tasks: dict[str, Task], tmp_path: Path
+) -> None:
+    """A name that is no UTF-8 in a folder of crops; a pipe, which would be waited for, in the place of a file."""
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for name in (b"caf\xe9.jpg", b"1.jpg"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_text("one")
+    (corpus / "b").unlink()
+    os.mkfifo(corpus / "b")
+    os.mkfifo(folder / "2.jpg")
+    report = run_tasks(tasks | {"g": Task(count, (folder,))}, tmp_path / "out", ".txt", SERIAL)
+    assert sorted(report.made) == list("acdefg")
+    assert "an input can't be read (neither a file nor a folder)" in report.failed["b"]
+
+
+def count(folder: Path, target: Path) -> None:
+    """How many entries a folder has."""
+    target.write_text(str(len(list(folder.iterdir()))))
 
 
 def add_a_crop(folder: Path, target: Path) -> None:

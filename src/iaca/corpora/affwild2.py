@@ -32,7 +32,7 @@ from iaca.corpora.index import (
     subject_problems,
     unique_files,
 )
-from iaca.errors import InputError
+from iaca.errors import InputError, plain_name
 from iaca.evaluation.annotations import parse_annotation
 
 SETS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}
@@ -58,7 +58,7 @@ def index_affwild2(root: Path) -> CorpusIndex:
     for clip, (partition, annotation) in sorted(annotations.items()):
         video, side = split_clip(clip) if clip not in videos else (clip, "")
         if video not in videos:
-            remedy = f"put {video}.mp4 anywhere below the root, once, or remove the annotation"
+            remedy = f"put {plain_name(video)}.mp4 anywhere below the root, once, or remove the annotation"
             problems.append(problem(clip, annotation.relative_to(root), "no video of this name", remedy))
             continue
         rows.append((clip, subjects.get(clip, video), partition, videos[video], annotation, side))

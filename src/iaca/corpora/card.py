@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from iaca.config import Parameters, faults
 from iaca.errors import InputError
+from iaca.storage import require_file
 
 FILE = "corpus.json"
 
@@ -34,6 +35,7 @@ def read_card(root: Path) -> CorpusCard:
     path = root / FILE
     if not path.exists():
         return CorpusCard(name=root.name)
+    require_file(path, "write a card in its place, or remove it")
     try:
         return CorpusCard.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:

@@ -3,6 +3,7 @@ as it was."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -19,10 +20,16 @@ _KIND = "sha256"
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file's content; of a folder, over names, sizes and times of its files."""
+    """SHA-256 of a file's content; of a folder, over names, sizes and times of its files.
+
+    Raises:
+        OSError: it can't be read, or is neither: a pipe would be waited for.
+    """
     now = path.stat()
     if stat.S_ISDIR(now.st_mode):
         return _of_folder(path)
+    if not stat.S_ISREG(now.st_mode):
+        raise OSError(errno.EINVAL, "neither a file nor a folder", str(path))
     return _of_file(str(path.absolute()), now.st_size, signature(now))
 
 
@@ -63,4 +70,4 @@ def _of_folder(path: Path) -> str:
     with os.scandir(path) as entries:
         facts = {entry.name: entry.stat() for entry in entries if entry.is_file()}
     lines = [f"{name} {fact.st_size} {fact.st_mtime_ns}\n" for name, fact in sorted(facts.items())]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()  # names need not be UTF-8

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from iaca.errors import plain_name
 from iaca.faces.extract import decode_face, encode_face
@@ -17,6 +20,7 @@ from iaca.faces.table import NUMBERS, FaceRow, write_batches
 
 log = logging.getLogger(__name__)
 VERSION = "1"
+MOST_BYTES, MOST_PIXELS = 2**26, 4096 * 4096
 _NAME = re.compile(r"(\d+)\.(jpg|jpeg|png)", re.IGNORECASE)
 _SEEN = np.array([1.0, *[np.nan] * (len(NUMBERS) - 1)], dtype=np.float32)  # a score of 1; box and landmarks unknown
 
@@ -55,9 +59,13 @@ def _rows(times: np.ndarray, folder: Path, files: Mapping[int, str], size: int, 
 
 
 def _face(path: Path, size: int, jpeg_quality: int) -> bytes:
-    """The JPEG to store; empty where the file is no image."""
+    """The JPEG to store; empty where the file is no image, or one far larger than any crop."""
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:  # a pipe would be waited for
+        return b""
     data = path.read_bytes()
     try:
+        if _pixels(data) > MOST_PIXELS:
+            return b""
         image = decode_face(data)
     except ValueError:
         return b""
@@ -66,3 +74,14 @@ def _face(path: Path, size: int, jpeg_quality: int) -> bytes:
     shrinks = max(image.shape[:2]) > size
     resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return encode_face(np.asarray(resized, dtype=np.uint8), jpeg_quality)
+
+
+def _pixels(data: bytes) -> int:
+    """As many as the image's head says, without decoding it. Raises ValueError where it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decompressed here
+            with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
+                return image.width * image.height
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError("no image that is read here") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import av
 
 from iaca.errors import InputError
 from iaca.media.limits import MediaLimits
+from iaca.storage import require_file
 
 REENCODE = (
     "play the file to see whether it is whole; if it plays, re-encode it: ffmpeg -i IN -c:v libx264 -c:a aac OUT.mp4"
@@ -45,15 +45,12 @@ def open_container(path: Path, limits: MediaLimits) -> Any:
 
 
 def _require_file(path: Path) -> None:
-    """Opening a pipe would wait for somebody who writes to it, a device might have any effect."""
     try:
-        mode = path.stat().st_mode
+        path.stat()
     except OSError as error:
         remedy = "check the name and the rights; of a link, where it leads"
         raise InputError(f"can't be opened ({reason(error)})", file=path, remedy=remedy) from error
-    if not stat.S_ISREG(mode):
-        remedy = "give a video or a sound file"
-        raise InputError("is a folder, a pipe or a device, not a file", file=path, remedy=remedy)
+    require_file(path, "give a video or a sound file")
 
 
 def reason(error: Exception) -> str:

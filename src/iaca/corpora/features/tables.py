@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from iaca.corpora.features.csv_files import TIME, csv_header, line_of, parse_csv
 from iaca.errors import InputError, brief
+from iaca.storage import require_file
 from iaca.unpacked import require_modest
 
 BLOCK = "features"  # the tensor of a safetensors file that holds all columns but the time
@@ -54,6 +55,7 @@ def columns_of(path: Path) -> tuple[str, ...]:
         InputError: there is no time column, a column is there twice, or the head can't be read.
     """
     try:
+        require_file(path, "write a table in its place, or remove it")
         names = _head(path)
     except UNREADABLE as error:
         raise _torn(path, error) from error
