@@ -48,6 +48,15 @@ def test_what_the_project_asks_for_is_locked_within_its_ranges(group: str) -> No
         assert PINS[canonicalize_name(requirement.name)] in requirement.specifier, f"{group}: {requirement}"
 
 
+@pytest.mark.parametrize("version", ["2.6.2", "2.6.3"])
+def test_the_malicious_releases_of_lightning_are_neither_in_the_range_nor_in_the_lock(version: str) -> None:
+    """An attacker uploaded both on 2026-04-30. A mirror of the index may still have them."""
+    asked = [each for group in LOCK.wanted().values() for each in group if each.name == "lightning"]
+    assert asked
+    assert all(version not in requirement.specifier for requirement in asked)
+    assert version not in {PINS["lightning"], PINS["pytorch-lightning"]}
+
+
 @locked_environment
 @pytest.mark.parametrize("group", LOCK.wanted())
 def test_what_those_ask_for_in_turn_is_locked_too_in_versions_that_fit_each_other(group: str) -> None:
