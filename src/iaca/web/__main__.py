@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from iaca.errors import InputError
 from iaca.web.config import WebConfig
 
+SETTINGS_OF_OTHERS = ("GRADIO_", "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "SPACE_", "SPACES_")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve the page until it is stopped; gives 1 where it can't start."""
@@ -65,7 +67,7 @@ def _serve_from(root: Path, config: WebConfig) -> None:
 
     worker = Worker([path.absolute() for path in find_models(config.model)], root / "scratch", config.limits)
     sessions = Sessions(root, worker, config.max_seconds, config.limits)
-    _prepare_gradio(sessions.uploads)
+    _close_environment(sessions.uploads)
     try:
         page_module = _page()
         page = page_module.build_page(sessions, worker.start(), config)
@@ -88,10 +90,22 @@ def _require_free(port: int) -> None:
             ) from error
 
 
-def _prepare_gradio(uploads: Path) -> None:
-    """What Gradio reads when it is imported: no usage data, uploads in our folder, no proxy on the way to itself."""
-    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(uploads)}
-    for name in ("no_proxy", "NO_PROXY"):
+def _close_environment(uploads: Path) -> None:
+    """Settings that Gradio and its Hugging Face client read when they are imported: ours, and none of the user's.
+
+    A user's variables, set for other programs, would open the page: a root path elsewhere, files to serve, an editor
+    of its code, a token. The page needs no hub and no token; a token that is saved in a file is not read either.
+    """
+    for name in [name for name in os.environ if name.startswith(SETTINGS_OF_OTHERS)]:
+        del os.environ[name]
+    os.environ |= {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": str(uploads),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_TOKEN_PATH": os.devnull,
+    }
+    for name in ("no_proxy", "NO_PROXY"):  # Gradio asks itself whether it has started
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.middleware import Middleware
+from gradio.routes import App, ORJSONResponse
 
 from iaca.errors import InputError
 from iaca.web.config import WebConfig
+from iaca.web.needed_routes import NeededRoutes
 from iaca.web.own_host import OwnHost
 from iaca.web.result import model_words, read_result
 from iaca.web.sessions import Sessions
@@ -67,12 +68,24 @@ def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) ->
 def launch(page: gr.Blocks, sessions: Sessions, config: WebConfig) -> str:
     """Serve the page on this machine alone, in the background; gives its address."""
     _, address, _ = page.queue().launch(
-        server_name="127.0.0.1", server_port=config.port, share=False, max_file_size=config.max_mb * 2**20,
+        server_name="127.0.0.1", server_port=config.port, root_path="", max_file_size=config.max_mb * 2**20,
         theme=gr.themes.Base(font=FONT, font_mono=FIXED_FONT), css=_static("page.css"), footer_links=[],
-        allowed_paths=[str(sessions.results)], prevent_thread_lock=True, quiet=True, ssr_mode=False, pwa=False,
-        enable_monitoring=False, app_kwargs={"middleware": [Middleware(OwnHost)]},
+        allowed_paths=[str(sessions.results)], prevent_thread_lock=True, quiet=True, _app=_Guarded(sessions.results),
+        share=False, run_history=False, mcp_server=False, enable_monitoring=False, pwa=False, ssr_mode=False,
+        num_workers=0,  # processes that serve files at ports of their own, past our checks
     )  # fmt: skip
     return str(address)
+
+
+class _Guarded(App):  # type: ignore[misc]
+    """Gradio's application. The checks are outside all of its own middleware, which answers some requests itself."""
+
+    def __init__(self, results: Path):
+        super().__init__(default_response_class=ORJSONResponse, openapi_url=None)
+        self._results = results
+
+    def build_middleware_stack(self) -> Any:
+        return OwnHost(NeededRoutes(super().build_middleware_stack(), self._results))
 
 
 def _analysing(sessions: Sessions, session: str, job: Job) -> Iterator[Shown]:

@@ -13,10 +13,10 @@ import pandas as pd
 from iaca.errors import InputError
 from iaca.evaluation.events import has_modality_gates, modality_gate
 from iaca.evaluation.style import stretches
+from iaca.web.needed_routes import FILE
 
 FILES = {".csv": "CSV, a row per frame", ".mp4": "Overlay video", ".png": "Picture", ".json": "Summary"}
 ABSENT = {"face_found": "no face", "audio_present": "no sound"}
-ROUTE = "/gradio_api/file="
 
 
 def read_result(folder: Path, name: str) -> dict[str, Any]:
@@ -101,4 +101,4 @@ def _warnings(summary: dict[str, Any]) -> list[str]:
 
 
 def _address(path: Path) -> str:
-    return ROUTE + quote(str(path))
+    return FILE + quote(str(path))
