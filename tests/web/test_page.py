@@ -1,12 +1,15 @@
 """The page as a person uses it: in a browser, with a real clip, on a machine that lets nothing out."""
 
+import functools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +77,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def page(server: Server) -> Iterator[Any]:
+    refused: list[str] = []
     with tab() as opened:
         opened.set_default_timeout(1000 * PATIENCE_S)
+        opened.on("response", lambda answer: refused.append(answer.url) if answer.status in (403, 404) else None)
+        opened.on("console", lambda said: refused.append(said.text) if "Content Security Policy" in said.text else None)
         opened.goto(f"http://127.0.0.1:{server.port}/")
         opened.wait_for_selector("#drop input[type=file]", state="attached")
         yield opened
+    assert refused == []  # the page asks for nothing that it is not given
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -168,6 +175,35 @@ def test_names_that_are_markup_are_shown_as_text_and_run_nothing(page: Any, tmp_
     assert page.inner_text(".name").strip() == "img src=x onerror=alert(1) & 'c' [x](javascriptalert(1)) &lt"
     assert page.locator("[onerror], img[src=x], a[href^=javascript]").count() == 0
     assert ran == []
+
+
+ELSEWHERE = """<img src="http://127.0.0.1:{port}/gradio_api/app_id"><iframe src="http://127.0.0.1:{port}/"></iframe>
+<script src="http://127.0.0.1:{port}/theme.css"></script><a href="http://127.0.0.1:{port}/">the page</a>"""
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_page_elsewhere_can_link_to_it_and_neither_frame_nor_embed_it(
+    server: Server, tmp_path: Path, host: str
+) -> None:
+    """To a browser `localhost` is another site than 127.0.0.1, and another port the same site."""
+    (tmp_path / "index.html").write_text(ELSEWHERE.format(port=server.port))
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    answers: dict[str, int] = {}
+    failed: set[str] = set()
+    address = f"http://127.0.0.1:{server.port}"
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as other, tab() as opened:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        opened.on("response", lambda answer: answers.update({answer.url: answer.status}))
+        opened.on("requestfailed", lambda request: failed.add(request.url))
+        opened.goto(f"http://{host}:{other.server_port}/")
+        assert answers[f"{address}/"] == 403
+        assert failed == {f"{address}{path}" for path in ("/", "/gradio_api/app_id", "/theme.css")}
+        opened.click("text=the page")
+        opened.wait_for_selector("#drop input[type=file]", state="attached")
+        assert answers[f"{address}/"] == 200
+        opened.reload()
+        opened.wait_for_selector("#drop input[type=file]", state="attached")
+        other.shutdown()
 
 
 def test_it_listens_on_this_machine_alone_and_asks_nobody_else(server: Server) -> None:

@@ -29,6 +29,8 @@ from servers import free_port
 from tattle import tattling
 
 pytest.importorskip("gradio")
+pytestmark = pytest.mark.slow
+PATIENCE_S = 300  # a hang, not a timing
 
 TOKEN = "hf_a_token_of_nobody"
 OPENING = {
@@ -67,7 +69,7 @@ NEEDED = {
 }
 """The routes that are served, and for each an address that is."""
 ABSENT = "The page has no such address.\n"
-CLIENT = httpx.Client(timeout=30)
+CLIENT = httpx.Client(timeout=PATIENCE_S)
 PROGRAM: dict[str, str] = {}
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 IMAGE_ELSEWHERE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
@@ -122,7 +124,7 @@ def running(folder: Path, hub: Hub, *words: str, **variables: str) -> Iterator[P
     with log.open("w") as output:
         process = subprocess.Popen(command, env={**inherited, **own}, stdout=output, stderr=output, cwd=folder)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_S
         while not (told := re.search(r"^\{.*\}$", log.read_text(), re.MULTILINE)):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -223,7 +225,7 @@ def test_a_route_that_is_needed_is_there(page: Page, route: str) -> None:
 )
 def test_what_resembles_a_route_is_refused(page: Page, method: str, path: str) -> None:
     host, _, port = page.address.removeprefix("http://").partition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=20)  # sends the path as it stands
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)  # sends the path as it stands
     connection.request(method, path.format(results=page.results))
     answer = connection.getresponse()
     assert (answer.status, answer.read().decode()) == (404, "" if method == "HEAD" else ABSENT)
