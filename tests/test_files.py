@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from iaca import files
-from iaca.files import LEFTOVER, replacing, write_text
+from iaca.files import LEFTOVER, newest_version, replacing, version_after, versions, write_text
 
 KILLED = """
 import os, signal, sys
@@ -66,3 +66,25 @@ def test_a_folder_is_made_when_the_file_in_it_is_whole(tmp_path: Path) -> None:
         assert not target.parent.exists()
     assert target.read_text() == "whole"
     assert leftovers(tmp_path / "model") == []
+
+
+@pytest.mark.parametrize(
+    ("newest", "version"),
+    [
+        ("2026-01-31T11.59.59.999Z", "2026-01-31T12.00.00.000Z"),
+        ("2026-01-31T12.00.00.000Z", "2026-01-31T12.00.00.001Z"),
+        ("2026-01-31T12.00.00.999Z", "2026-01-31T12.00.01.000Z"),
+        ("2099-12-31T23.59.59.999Z", "2100-01-01T00.00.00.000Z"),
+        ("9999-12-31T23.59.59.999Z", "2026-01-31T12.00.00.000Z"),  # nothing can follow it: it is no version
+        ("backup", "2026-01-31T12.00.00.000Z"),
+    ],
+)
+def test_a_new_version_is_newer_than_every_other_of_any_file(tmp_path: Path, newest: str, version: str) -> None:
+    one, other, none = (tmp_path / name for name in ("model.x", "metrics.json", "none"))
+    for path in (one / "2026-01-01T12.00.00.000Z" / one.name, other / newest / other.name):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert version_after("2026-01-31T12.00.00.000Z", [one, other, none]) == version
+    assert versions(none) == []
+    assert newest_version(none) is None
+    assert newest_version(one) == one / "2026-01-01T12.00.00.000Z" / one.name

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
+from kedro.io import AbstractDataset, CatalogProtocol, DataCatalog
+from kedro.io.core import generate_timestamp
 from pydantic import ValidationError
 
 from iaca.config import Parameters, faults
 from iaca.engine import ExecutorConfig
 from iaca.errors import InputError
+from iaca.files import newest_version, version_after
 from iaca.pipeline_registry import IMPORTER, ImporterConfig, register_pipelines
 
 PARAMETER = "params:"
+log = logging.getLogger(__name__)
 
 
 class ProjectContext(KedroContext):
@@ -36,6 +41,29 @@ class ProjectContext(KedroContext):
         pipelines.clear()
         pipelines.update(register_pipelines(importer))
         check_given(self.config_loader.runtime_params or {}, ingestion, importer)
+
+    def _get_catalog(
+        self,
+        catalog_class: type = DataCatalog,
+        save_version: str | None = None,
+        load_versions: dict[str, str] | None = None,
+    ) -> CatalogProtocol[str, AbstractDataset[Any, Any]]:
+        """The catalog. What it saves is newer than every version that exists, whatever the clock says.
+
+        Kedro proposes the time at which the session started; all versioned datasets share one version.
+        """
+        proposed = save_version or generate_timestamp()
+        entries = [entry for entry in self.config_loader["catalog"].values() if isinstance(entry, Mapping)]
+        files = [self.project_path / entry["filepath"] for entry in entries if entry.get("versioned")]
+        version = version_after(proposed, files)
+        for newest in filter(None, map(newest_version, files)):
+            if newest.parent.name >= proposed:
+                log.warning(
+                    "%s is a version from the future: this machine's clock says %s. Versions saved now are named %s, "
+                    "so that they are the newest. Check the clock",
+                    newest.parent, proposed, version,
+                )  # fmt: skip
+        return super()._get_catalog(catalog_class, version, load_versions)
 
 
 def check_given(given: Mapping[str, Any], ingestion: object, importer: str) -> None:

@@ -1,27 +1,41 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and versions of a file: which of them is the newest."""
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from iaca.storage import LEFTOVER, clear_place, make_folder, telling_storage
 
-__all__ = ["LEFTOVER", "fits", "is_name", "remove", "replacing", "write_text"]
+__all__ = [
+    "LEFTOVER",
+    "fits",
+    "is_name",
+    "is_version",
+    "newest_version",
+    "remove",
+    "replacing",
+    "version_after",
+    "versions",
+    "write_text",
+]
 
 _OWNED = re.compile(rf"{re.escape(LEFTOVER)}(?P<process>\d+)-(?P<machine>[0-9a-f]{{6}})-[0-9a-f]{{8}}-")
 _ABANDONED_S = 86400.0
 """A temporary file that nobody has written to for so long (s) is nobody's, whichever machine it is from."""
 _OWNER = len(f"{LEFTOVER}{2**22}-123456-12345678-")
 """Longest beginning of a temporary name."""
+_VERSION = "%Y-%m-%dT%H.%M.%S.%fZ"
 _LONGEST = 255  # bytes of a name; no file system has longer ones
 
 
@@ -56,6 +70,50 @@ def replacing(target: str | Path, folder: str | Path | None = None) -> Iterator[
     finally:
         if partial.exists():  # on a read-only disk even the removal of what is not there is an error
             partial.unlink()
+
+
+def versions(file: str | PurePath) -> list[str]:
+    """The versions of a file, `FILE/<version>/FILE`, oldest first.
+
+    A folder without the file is no version, and neither is one whose name is not a version name of Kedro's
+    (`2026-01-31T12.00.00.000Z`): `backup` or `v2` would otherwise outrank every later version.
+    """
+    found = Path(file).glob(f"*/{glob.escape(Path(file).name)}")
+    return sorted(path.parent.name for path in found if is_version(path.parent.name) and path.is_file())
+
+
+def is_version(name: str) -> bool:
+    """Whether it is a version name of Kedro's that a later one can follow."""
+    return _next_version(name) is not None
+
+
+def newest_version(file: str | Path) -> Path | None:
+    """The file of the newest version, None where there is no version."""
+    names = versions(file)
+    return Path(file) / names[-1] / Path(file).name if names else None
+
+
+def version_after(proposed: str, files: Iterable[str | PurePath]) -> str:
+    """The proposed version name, or the next one after the newest version of any of the files if that is not older.
+
+    A clock that was set back, or a version from a machine whose clock is ahead, must not make a new version the older
+    one.
+    """
+    newest = max((name for file in files for name in versions(file)), default="")
+    return proposed if proposed > newest else _next_version(newest) or proposed
+
+
+def _next_version(name: str) -> str | None:
+    """The version name 1 ms later; None where the name is no version name, or the last that the calendar has."""
+    try:
+        time = datetime.strptime(name, _VERSION)
+        return _version_name(time + timedelta(milliseconds=1)) if _version_name(time) == name else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _version_name(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H.%M.%S.%f}"[:-3] + "Z"
 
 
 def remove(path: Path) -> None:

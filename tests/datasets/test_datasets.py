@@ -56,6 +56,49 @@ def test_versions_are_kept_side_by_side(tmp_path: Path) -> None:
     assert JSONDataset(filepath=str(tmp_path / "m.json"), version=older).load()["version"] < "2026-01-02"
 
 
+JANUARY, FUTURE = "2026-01-01T12.00.00.000Z", "2099-01-01T12.00.00.000Z"
+
+
+def test_only_timestamps_with_a_file_are_versions(tmp_path: Path) -> None:
+    file = tmp_path / "a[1].json"  # brackets are a pattern in Kedro's own search
+    JSONDataset(filepath=str(file), version=Version(None, JANUARY)).save({"own": 1})
+    for name in ("backup", "2099-01-01", "2099-13-01T12.00.00.000Z", "9999-12-31T23.59.59.999Z", "zzz"):
+        (file / name).mkdir()
+        (file / name / file.name).write_text(f'{{"foreign": "{name}"}}')
+    (file / FUTURE).mkdir()
+    dataset = JSONDataset(filepath=str(file), version=Version(None, None))
+    assert dataset.load() == {"own": 1}
+    assert dataset.list_versions(full_path=False) == [JANUARY]
+    asked = JSONDataset(filepath=str(file), version=Version("backup", None))
+    assert asked.load() == {"foreign": "backup"}
+
+
+def test_a_run_loads_what_it_saved_though_a_newer_version_appears(tmp_path: Path) -> None:
+    file = str(tmp_path / "m.json")
+    run = JSONDataset(filepath=file, version=Version(None, JANUARY))
+    run.save({"of": "this run"})
+    JSONDataset(filepath=file, version=Version(None, FUTURE)).save({"of": "another"})
+    run.release()
+    assert run.load() == {"of": "this run"}
+    assert JSONDataset(filepath=file, version=Version(JANUARY, FUTURE)).load() == {"of": "this run"}
+    assert JSONDataset(filepath=file, version=Version(FUTURE, JANUARY)).load() == {"of": "another"}
+    assert JSONDataset(filepath=file, version=Version(None, None)).load() == {"of": "another"}
+
+
+@pytest.mark.parametrize("kind", [JSONDataset, ModelDataset])
+def test_a_version_that_would_not_be_loaded_is_not_saved(tmp_path: Path, kind: type) -> None:
+    file = tmp_path / "m.safetensors"
+    data = model() if kind is ModelDataset else {"a": 1}
+    kind(filepath=str(file), version=Version(None, FUTURE)).save(data)
+    with pytest.raises(DatasetError, match=rf"{FUTURE} was saved meanwhile\. Remedy: run again"):
+        kind(filepath=str(file), version=Version(None, JANUARY)).save(data)
+    with pytest.raises(DatasetError, match="must not exist"):
+        kind(filepath=str(file), version=Version(None, FUTURE)).save(data)
+    with pytest.raises(DatasetError, match="its name is no timestamp"):
+        kind(filepath=str(file), version=Version(None, "zzz")).save(data)
+    assert [path.name for path in file.iterdir()] == [FUTURE]
+
+
 def test_a_figure_comes_back_as_its_png_with_the_same_bytes(tmp_path: Path) -> None:
     figure = Figure()
     figure.subplots().plot([1, 2])

@@ -61,7 +61,8 @@ def test_a_clip_without_predictions_and_a_bad_list_are_named(tmp_path: Path) -> 
 
 
 def test_the_newest_version_of_the_predictions_counts(tmp_path: Path) -> None:
-    for version, value in (("2026-01-01", 0.1), ("2026-01-02", 0.2)):
+    days = ("2026-01-01T12.00.00.000Z", "2026-01-02T12.00.00.000Z", "backup", "2099-01-01")
+    for version, value in zip(days, (0.1, 0.2, 0.3, 0.4), strict=True):
         (tmp_path / "p.parquet" / version).mkdir(parents=True)
         predictions(a=[value]).to_parquet(tmp_path / "p.parquet" / version / "p.parquet")
     assert read_predictions(tmp_path / "p.parquet")["valence"].tolist() == [0.2]

@@ -78,10 +78,12 @@ def test_models_of_other_encoders_do_not_answer_together(tmp_path: Path) -> None
 
 def test_model_files_are_found_by_file_folder_pattern_list_and_newest_version(tmp_path: Path) -> None:
     others = ("runs/notes.txt", "runs/.tmp-1-a.safetensors")  # the second is what a killed run leaves
-    for name in ("runs/a.safetensors", "runs/b.safetensors", *others, "m.x/1/m.x", "m.x/2/m.x"):
+    first, second = "2026-01-31T12.00.00.000Z", "2026-01-31T12.00.00.001Z"
+    versions = [f"m.x/{version}/m.x" for version in (first, second, "backup", "2099-01-01", "zzz")]
+    for name in ("runs/a.safetensors", "runs/b.safetensors", *others, *versions, f"m.x/2099{first[4:]}/other.x"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    a, b, newest = (tmp_path / name for name in ("runs/a.safetensors", "runs/b.safetensors", "m.x/2/m.x"))
+    a, b, newest = (tmp_path / name for name in ("runs/a.safetensors", "runs/b.safetensors", f"m.x/{second}/m.x"))
     assert find_models(a) == [a]
     assert find_models(tmp_path / "runs") == [a, b]
     assert find_models(str(tmp_path / "runs/*.safetensors")) == [a, b]

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kedro.io.core import DatasetError
+from kedro.io.core import DatasetError, Version
 from kedro_datasets.json import JSONDataset as StockJSON
 from kedro_datasets.pandas import CSVDataset as StockCSV
 from kedro_datasets.pandas import ParquetDataset as StockParquet
 from kedro_datasets.text import TextDataset as StockText
 
 from iaca.errors import InputError
-from iaca.files import replacing
+from iaca.files import is_version, replacing, version_after, versions
 
 
 def version_root(dataset: Any) -> Path | None:
@@ -45,7 +45,47 @@ def named(path: Path) -> Iterator[None]:
         raise InputError(problem, path, remedy="run the pipeline that writes it again: it is made anew") from error
 
 
-class Atomic:
+class Versioned:
+    """Mixin before a versioned dataset: a run loads the version that it saved, and a version that later runs would not
+    load is not saved.
+
+    Kedro alone takes the greatest folder name, whatever it is, for the newest version.
+    """
+
+    _filepath: PurePosixPath
+    _version: Version | None
+
+    def _get_versions(self) -> list[str]:
+        """Paths of the versions, newest first."""
+        return [str(self._filepath / name / self._filepath.name) for name in reversed(versions(self._filepath))]
+
+    def resolve_load_version(self) -> str | None:
+        """The version that the user asked for, else the one that this run saved, else the newest."""
+        if self._version and not self._version.load:
+            own: str = self.resolve_save_version()  # type: ignore[attr-defined]
+            if Path(self._filepath / own / self._filepath.name).exists():
+                return own
+        return super().resolve_load_version()  # type: ignore[misc, no-any-return]
+
+    def _get_save_path(self) -> PurePosixPath:
+        """Where to save.
+
+        Raises:
+            DatasetError: the version exists, or later runs would load another one.
+        """
+        path: PurePosixPath = super()._get_save_path()  # type: ignore[misc]
+        own = path.parent.name
+        if self._version and not is_version(own):
+            raise DatasetError(f"Version {own} of {self._filepath} would not be loaded later: its name is no timestamp")
+        if self._version and version_after(own, [self._filepath]) != own:
+            raise DatasetError(
+                f"Version {own} of {self._filepath} would not be loaded later: version "
+                f"{versions(self._filepath)[-1]} was saved meanwhile. Remedy: run again"
+            )
+        return path
+
+
+class Atomic(Versioned):
     """Mixin before a versioned file dataset: it writes beside its target, then renames. Local paths only."""
 
     _redirect: PurePosixPath | None = None

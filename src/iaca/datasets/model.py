@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview
 
-from iaca.datasets.atomic import version_root
+from iaca.datasets.atomic import Versioned, version_root
 from iaca.errors import InputError
 from iaca.files import replacing
 from iaca.inference.models import NAMED, find_models
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from iaca.training import TrainedModel
 
 
-class ModelDataset(AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
+class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
     """A trained model as safetensors. `save` and `load` take and give an `iaca.training.TrainedModel`."""
 
     def __init__(self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None):

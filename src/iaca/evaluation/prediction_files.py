@@ -17,6 +17,7 @@ import pandas as pd
 from iaca.errors import InputError, brief, first_faults
 from iaca.evaluation.annotations import Array, parse_prediction
 from iaca.evaluation.prediction_tables import SUBMISSION_COLUMNS, TABLE_COLUMNS, read_cells, require_columns
+from iaca.files import newest_version
 
 LOCATION = re.compile(r"([^/]+)/(\d{1,9})\.(?:jpg|png)")
 MOST_FRAMES = 10_000_000  # nearly four days at 30 Hz: a larger number is no frame
@@ -33,9 +34,9 @@ def parse_predictions(path: Path) -> tuple[Clips, list[InputError]]:
     Raises:
         InputError: there is nothing to read, or a table is not of one of the three forms.
     """
-    if path.is_dir() and not any(path.glob(f"*/{path.name}")):
+    if path.is_dir() and newest_version(path) is None:
         return _folder(path)
-    file = newest_version(path)
+    file = prediction_file(path)
     table = read_cells(file)
     if "image_location" in table:
         require_columns(file, table, SUBMISSION_COLUMNS)
@@ -46,17 +47,16 @@ def parse_predictions(path: Path) -> tuple[Clips, list[InputError]]:
     return _by_clip(table, file, empty=True)
 
 
-def newest_version(path: Path) -> Path:
+def prediction_file(path: Path) -> Path:
     """The file itself, or of a folder of versions (`NAME/<version>/NAME`) the newest.
 
     Raises:
         InputError: there is no file.
     """
-    if path.is_dir():
-        path = max(path.glob(f"*/{path.name}"), key=lambda file: file.parent.name, default=path / "none")
-    if not path.is_file():
+    file = newest_version(path) or path
+    if not file.is_file():
         raise InputError("there are no predictions", path, remedy="run the evaluation pipeline first")
-    return path
+    return file
 
 
 def _folder(folder: Path) -> tuple[Clips, list[InputError]]:

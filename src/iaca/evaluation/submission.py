@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from iaca.errors import InputError, printable
 from iaca.evaluation.pairing import told_together
-from iaca.evaluation.prediction_files import LOCATION, newest_version
+from iaca.evaluation.prediction_files import LOCATION, prediction_file
 from iaca.evaluation.prediction_tables import SUBMISSION_COLUMNS, TABLE_COLUMNS, read_parquet
 from iaca.evaluation.submission_check import check_submission
 from iaca.files import write_text
@@ -98,7 +98,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     Raises:
         InputError: there is none, or it is no such table.
     """
-    return read_parquet(newest_version(path), TABLE_COLUMNS)
+    return read_parquet(prediction_file(path), TABLE_COLUMNS)
 
 
 def main(words: Sequence[str] | None = None) -> None:

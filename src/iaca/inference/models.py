@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from iaca.errors import InputError
+from iaca.files import newest_version
 
 SUFFIX = ".safetensors"
 ZERO_SHOT = "zero_shot"
@@ -41,7 +42,7 @@ def _files(given: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        newest = max(path.glob(f"*/{glob.escape(path.name)}"), key=lambda p: p.parent.name, default=None)
+        newest = newest_version(path)
         found = [newest] if newest else sorted(p for p in path.glob(f"[!.]*{SUFFIX}") if p.is_file())
     else:
         found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
