@@ -25,7 +25,7 @@ def copy(source: Path, target: Path, mark: str) -> None:
 
 def stage(folder: Path, workers: int) -> None:
     """One per-video stage over all files of the folder."""
-    tasks = {path.name: Task(copy, (path,), {"mark": "!"}) for path in sorted((folder / "in").iterdir())}
+    tasks = {path.name: Task("copy", copy, (path,), {"mark": "!"}) for path in sorted((folder / "in").iterdir())}
     run_tasks(tasks, folder / "out", ".txt", ExecutorConfig(workers=workers))
 
 

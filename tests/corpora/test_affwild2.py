@@ -163,7 +163,7 @@ def test_a_broken_video_costs_only_itself_and_is_made_once_it_is_mended(tmp_path
     videos = {name: movie(tmp_path / f"{name}.mp4", 5) for name in ("a", "b", "c")}
     whole = videos["b"].read_bytes()
     videos["b"].write_bytes(whole[:200])
-    tasks = {name: Task(build_timeline, (path,)) for name, path in videos.items()}
+    tasks = {name: Task("build_timeline", build_timeline, (path,)) for name, path in videos.items()}
 
     def run() -> Report:
         return run_tasks(tasks, tmp_path / "out", ".parquet", ExecutorConfig(kind="serial"))

@@ -156,7 +156,7 @@ def test_an_image_more_or_another_one_makes_that_clip_again(corpus: Path, timeli
     folder = tmp_path / "crops"
     shutil.copytree(find_crops(corpus)["1-30-64x48"], folder)
     collecting = {"size": 112, "jpeg_quality": 92}
-    tasks = {"c": Task(collect_crops, (timelines["1-30-64x48"], folder), collecting)}
+    tasks = {"c": Task("collect_crops", collect_crops, (timelines["1-30-64x48"], folder), collecting)}
 
     def made() -> list[str]:
         return run_tasks(tasks, tmp_path / "out", ".parquet", SERIAL).made

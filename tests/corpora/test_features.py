@@ -305,6 +305,7 @@ def test_one_broken_clip_is_a_row_of_problems_and_the_others_are_read(tmp_path: 
     index = index_features(root)
     tasks = {
         clip: Task(
+            "align_features",
             align_file,
             tuple(clip_files(root, clip).values()),
             {"kinds": tuple(clip_files(root, clip)), "widths": WIDTHS, "tolerance_s": None},

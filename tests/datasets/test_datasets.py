@@ -147,7 +147,7 @@ def test_a_demo_is_never_written_into_another_corpus(tmp_path: Path) -> None:
         CorpusFolder(path=str(theirs)).save(demo)
     assert sorted(p.name for p in theirs.iterdir()) == ["VA_Set", "corpus.json"]
     ClipFiles(path=str(own / "videos"), suffix=".txt", executor={"kind": "serial"}).save(
-        {"good": Task(copy_text, (), {"text": "x"})}
+        {"good": Task("copy_text", copy_text, (), {"text": "x"})}
     )
     for _ in range(2):
         CorpusFolder(path=str(own)).save(demo)
@@ -169,7 +169,7 @@ def test_a_demo_goes_on_where_it_was_killed_while_it_wrote_its_first_file(tmp_pa
 
 def test_a_folder_of_faces_previews_as_a_contact_sheet(tmp_path: Path) -> None:
     dataset = FaceFiles(path=str(tmp_path), suffix=".parquet", executor={"kind": "serial"})
-    dataset.save({f"clip{i}": Task(write_one_face, (), {"shade": 40 * i}) for i in range(3)})
+    dataset.save({f"clip{i}": Task("write_one_face", write_one_face, (), {"shade": 40 * i}) for i in range(3)})
     import base64
 
     sheet = cv2.imdecode(np.frombuffer(base64.b64decode(dataset.preview()), np.uint8), cv2.IMREAD_COLOR)
@@ -180,7 +180,12 @@ def test_a_folder_of_faces_previews_as_a_contact_sheet(tmp_path: Path) -> None:
 def test_a_folder_of_files_previews_failures_first(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     dataset = ClipFiles(path=str(tmp_path), suffix=".txt", executor={"kind": "serial"})
-    dataset.save({"good": Task(copy_text, (), {"text": "x" * 2**20}), "bad": Task(copy_text, (), {"text": ""})})
+    dataset.save(
+        {
+            "good": Task("copy_text", copy_text, (), {"text": "x" * 2**20}),
+            "bad": Task("copy_text", copy_text, (), {"text": ""}),
+        }
+    )
     preview = dataset.preview()
     assert preview["data"][0][:2] == ["bad", "failed"]
     assert preview["data"][1][:2] == ["good", "1024 KiB"]
@@ -205,11 +210,11 @@ def test_a_version_that_a_killed_run_did_not_finish_is_never_the_newest_and_leav
 
 def test_a_folder_that_a_killed_run_did_not_fill_is_not_taken_for_whole(tmp_path: Path) -> None:
     faces = ClipFiles(path=str(tmp_path), suffix=".txt", executor={"kind": "serial"})
-    faces.save({"a": Task(write_a_word)})
+    faces.save({"a": Task("write_a_word", write_a_word)})
     (tmp_path / ".unfinished").touch()
     with pytest.raises(DatasetError, match=r"has not come to its end.* Remedy: wait for it, or run the pipeline"):
         faces.load()
-    faces.save({"a": Task(write_a_word), "b": Task(write_a_word)})
+    faces.save({"a": Task("write_a_word", write_a_word), "b": Task("write_a_word", write_a_word)})
     assert list(faces.load()) == ["a", "b"]
 
 

@@ -22,7 +22,7 @@ def slowly(source: Path, target: Path, mark: str = "!") -> None:
 
 def slow_tasks(words: Path, mark: str = "!") -> dict[str, Task]:
     """One task for each file of a folder."""
-    return {path.name: Task(slowly, (path,), {"mark": mark}) for path in sorted(words.iterdir())}
+    return {path.name: Task("slowly", slowly, (path,), {"mark": mark}) for path in sorted(words.iterdir())}
 
 
 def main() -> None:

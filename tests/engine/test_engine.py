@@ -34,7 +34,7 @@ def words(tmp_path: Path) -> Path:
 
 
 def tasks(words: Path, **parameters: str) -> dict[str, Task]:
-    return {p.name: Task(shout, (p,), parameters) for p in sorted(words.iterdir())}
+    return {p.name: Task("shout", shout, (p,), parameters) for p in sorted(words.iterdir())}
 
 
 def results(folder: Path) -> dict[str, str]:
@@ -126,4 +126,4 @@ def test_a_torn_journal_line_and_a_leftover_are_made_good(words: Path, tmp_path:
 
 def test_a_parameter_that_cannot_be_compared_is_refused() -> None:
     with pytest.raises(TypeError, match="plain values"):
-        Task(shout, (), {"mark": object()}).fingerprint()
+        Task("shout", shout, (), {"mark": object()}).fingerprint()

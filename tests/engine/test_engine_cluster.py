@@ -139,7 +139,7 @@ def test_a_cluster_makes_the_bytes_of_a_local_run_though_a_worker_is_killed(
 @pytest.mark.slow
 def test_a_task_that_kills_every_worker_fails_by_itself(two_workers: Cluster, words: Path, tmp_path: Path) -> None:
     (words / "c").write_text("die")
-    tasks = {path.name: Task(die_or_copy, (path,)) for path in sorted(words.iterdir())}
+    tasks = {path.name: Task("die_or_copy", die_or_copy, (path,)) for path in sorted(words.iterdir())}
     report = run_tasks(tasks, tmp_path / "out", ".txt", two_workers.config)
     assert sorted(report.made) == list("abdef")
     assert list(report.failed) == ["c"]
@@ -148,7 +148,7 @@ def test_a_task_that_kills_every_worker_fails_by_itself(two_workers: Cluster, wo
 
 @pytest.mark.slow
 def test_a_task_has_one_thread_whatever_the_worker_was_started_with(two_workers: Cluster, tmp_path: Path) -> None:
-    run_tasks({"t": Task(tell_threads)}, tmp_path / "out", ".txt", two_workers.config)
+    run_tasks({"t": Task("tell_threads", tell_threads)}, tmp_path / "out", ".txt", two_workers.config)
     assert (tmp_path / "out/t.txt").read_text() == "1"
 
 

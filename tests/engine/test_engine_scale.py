@@ -31,7 +31,7 @@ def tasks(folder: Path, items: int) -> dict[str, Task]:
     folder.mkdir(parents=True)
     for item in range(items):
         (folder / f"{item:04d}").write_text(str(item))
-    return {path.name: Task(note, (path,), {}) for path in sorted(folder.iterdir())}
+    return {path.name: Task("note", note, (path,), {}) for path in sorted(folder.iterdir())}
 
 
 def calls(work: Any) -> int:
@@ -102,14 +102,16 @@ def test_an_item_costs_the_driver_no_more_than_its_name_and_its_digests(tmp_path
     peaks = {}
     for items in (FEW, 8 * MANY):
         given, out = tasks(tmp_path / f"in{items}", items), tmp_path / f"out{items}"
-        sources = OnDemand(lambda item, folder=tmp_path / f"in{items}": Task(note, (folder / item,)), list(given))
+        sources = OnDemand(
+            lambda item, folder=tmp_path / f"in{items}": Task("note", note, (folder / item,)), list(given)
+        )
         bring = partial(run_tasks, sources, out, ".txt", SERIAL, bar=False)
         if stage != "made":
             bring()
 
         def go_on(out: Path = out) -> None:
             made = results(out, ".txt")
-            after = OnDemand(lambda item: Task(note, (made[item],)), made)
+            after = OnDemand(lambda item: Task("note", note, (made[item],)), made)
             run_tasks(after, out.with_suffix(".next"), ".txt", SERIAL, bar=False)
 
         peaks[items] = held(go_on if stage == "next" else bring, tmp_path / f"in{items}" / "0000")

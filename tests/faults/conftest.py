@@ -71,4 +71,4 @@ def corpus(tmp_path: Path) -> Path:
 @pytest.fixture
 def tasks(corpus: Path) -> dict[str, Task]:
     """Each file copied, in capitals."""
-    return {path.name: Task(copy, (path,)) for path in sorted(corpus.iterdir())}
+    return {path.name: Task("copy", copy, (path,)) for path in sorted(corpus.iterdir())}

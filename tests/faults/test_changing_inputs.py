@@ -50,7 +50,7 @@ def test_a_folder_of_inputs_that_changes_meanwhile_is_noticed(tmp_path: Path) ->
     folder = tmp_path / "crops"
     folder.mkdir()
     (folder / "1.jpg").write_text("one")
-    report = run_tasks({"a": Task(add_a_crop, (folder,)), "b": Task(copy, (folder / "1.jpg",))},
+    report = run_tasks({"a": Task("add_a_crop", add_a_crop, (folder,)), "b": Task("copy", copy, (folder / "1.jpg",))},
                        tmp_path / "out", ".txt", SERIAL)  # fmt: skip
     assert report.made == ["b"]
     assert "crops: changed while it was read" in report.failed["a"]
@@ -67,7 +67,7 @@ def test_what_need_not_be_text_or_a_file_among_inputs_costs_nothing_else(
     (corpus / "b").unlink()
     os.mkfifo(corpus / "b")
     os.mkfifo(folder / "2.jpg")
-    report = run_tasks(tasks | {"g": Task(count, (folder,))}, tmp_path / "out", ".txt", SERIAL)
+    report = run_tasks(tasks | {"g": Task("count", count, (folder,))}, tmp_path / "out", ".txt", SERIAL)
     assert sorted(report.made) == list("acdefg")
     assert "an input can't be read (neither a file nor a folder)" in report.failed["b"]
 

@@ -79,7 +79,7 @@ def test_a_task_that_is_given_a_damaged_result_fails_alone_and_says_what_mends_i
     out: Path, tasks: dict[str, Task], tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     damage(out / "c.txt")
-    after = {clip: Task(copy, (path,)) for clip, path in results(out, ".txt").items()}
+    after = {clip: Task("copy", copy, (path,)) for clip, path in results(out, ".txt").items()}
     report = run_tasks(after, tmp_path / "after", ".txt", SERIAL)
     assert (sorted(report.made), list(report.failed)) == (list("abdef"), ["c"])
     assert str(out / "c.txt") in report.failed["c"]
@@ -139,7 +139,7 @@ def test_a_damaged_table_of_failures_is_named_and_written_anew(out: Path, tasks:
 def test_every_file_of_an_item_is_held_to_what_was_written(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     tasks = {
-        path.name: Task(two_files, (path,), settings={"folder": out}, beside=named_in)
+        path.name: Task("two_files", two_files, (path,), settings={"folder": out}, beside=named_in)
         for path in sorted(corpus.iterdir())
     }
     run_tasks(tasks, out, ".txt", SERIAL)
@@ -148,7 +148,7 @@ def test_every_file_of_an_item_is_held_to_what_was_written(corpus: Path, tmp_pat
     (out / "e.more").unlink()
     assert run_tasks(tasks, out, ".txt", SERIAL).made == ["b", "e"]
     cut(out / "b.more")  # its owner goes on with it, as with an annotation, say
-    assert run_tasks({"b": Task(copy, (out / "b.more",))}, tmp_path / "after", ".txt", SERIAL).made == ["b"]
+    assert run_tasks({"b": Task("copy", copy, (out / "b.more",))}, tmp_path / "after", ".txt", SERIAL).made == ["b"]
     (corpus / "a").unlink()
     del tasks["a"]
     assert run_tasks(tasks, out, ".txt", SERIAL).pruned == ["a"]

@@ -72,7 +72,7 @@ def test_a_longest_name_that_no_result_has_can_be_forgotten(out: Path, tasks: di
 def test_a_task_whose_name_leads_out_fails_by_itself(tmp_path: Path, tasks: dict[str, Task], letter: Path) -> None:
     """Such as from a table of clips that somebody else has made."""
     source = tasks["a"].inputs[0]
-    led = {"../letter": Task(copy, (source,)), str(tmp_path / "new"): Task(copy, (source,))}
+    led = {"../letter": Task("copy", copy, (source,)), str(tmp_path / "new"): Task("copy", copy, (source,))}
     report = run_tasks(tasks | led, tmp_path / "out", ".txt", SERIAL)
     assert letter.read_text() == "dear"
     assert not (tmp_path / "new.txt").exists()

@@ -137,7 +137,7 @@ def test_a_disk_that_is_full_from_the_start_is_told_before_any_work(
 
 def test_a_file_that_is_too_large_costs_only_its_own_clip(corpus: Path, tmp_path: Path) -> None:
     (corpus / "c").write_text("c" * 300_000)
-    tasks = {path.name: Task(copy, (path,)) for path in corpus.iterdir()}
+    tasks = {path.name: Task("copy", copy, (path,)) for path in corpus.iterdir()}
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
     try:

@@ -13,7 +13,7 @@ def test_a_clip_that_memory_does_not_suffice_for_is_told_with_a_remedy(
     corpus: Path, tmp_path: Path, config: ExecutorConfig
 ) -> None:
     (corpus / "c").write_text("greedy")
-    tasks = {path.name: Task(greedy, (path,)) for path in sorted(corpus.iterdir())}
+    tasks = {path.name: Task("greedy", greedy, (path,)) for path in sorted(corpus.iterdir())}
     report = run_tasks(tasks, tmp_path / "out", ".txt", config)
     assert (sorted(report.made), list(report.failed)) == (list("abdef"), ["c"])
     assert report.failed["c"].startswith(f"{corpus / 'c'}: there was not enough memory (Unable to allocate")
@@ -23,7 +23,7 @@ def test_a_clip_that_memory_does_not_suffice_for_is_told_with_a_remedy(
 
 
 def test_a_clip_that_lacked_memory_beside_others_is_tried_again_by_itself(corpus: Path, tmp_path: Path) -> None:
-    tasks = {path.name: Task(alone_at_last, (path,), settings={"first": tmp_path / "first"})
+    tasks = {path.name: Task("alone_at_last", alone_at_last, (path,), settings={"first": tmp_path / "first"})
              for path in sorted(corpus.iterdir())}  # fmt: skip
     report = run_tasks(tasks, tmp_path / "out", ".txt", ExecutorConfig(kind="serial"))
     assert report.made == [*"bcdef", "a"]

@@ -114,7 +114,7 @@ def _declared(path: Path, limits: MediaLimits | None) -> MediaInfo:
 def _inspected(path: Path, inspect: Inspect) -> AnnotationFacts:
     if not path.is_file():  # a pipe would wait for somebody who writes to it
         return AnnotationFacts(faults=(InputError("is no file", path, remedy="put a table there, or remove it"),))
-    known = Remembered(f"{inspect.__module__}.{inspect.__qualname__}, {VERSION}", path)
+    known = Remembered(f"annotation by {inspect.__name__}, {VERSION}", path)
     if (told := known.recall()) is not None:
         return AnnotationFacts(**json.loads(told))
     try:

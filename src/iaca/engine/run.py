@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from iaca.engine.digests import digest
@@ -66,9 +67,7 @@ def _bring_up_to_date(
     known = _snapshots(tasks, folder, suffix, report)
     write_text(folder / UNFINISHED, "")
     _sweep(folder, manifest, tasks, suffix, prune, report)
-    report.kept += [
-        item for item, before in known.items() if _up_to_date(item, before.fingerprint, manifest, folder, suffix)
-    ]
+    report.kept += [item for item, before in known.items() if _up_to_date(item, before, manifest, folder, suffix)]
     for item in report.kept:
         del known[item]
     manifest.compact()
@@ -116,24 +115,29 @@ def _sweep(
         report.pruned.append(item)
 
 
-def _up_to_date(item: str, fingerprint: bytes, manifest: Manifest, folder: Path, suffix: str) -> bool:
+def _up_to_date(item: str, before: Snapshot, manifest: Manifest, folder: Path, suffix: str) -> bool:
     """Whether the files of an item are those of this fingerprint, and as they were written.
+
+    An entry with the fingerprint under the task's former name gets the present one.
 
     A file of a journal without digests is taken as it is if it is not empty, and held to its content from now on: hours
     of work are not thrown away for a new column.
     """
     entry, result = manifest.items.get(item), folder / f"{item}{suffix}"
-    if entry is None or entry.fingerprint != fingerprint:
+    if entry is None or entry.fingerprint not in (before.fingerprint, before.former):
         return False
     if entry.files is None:
         adopted = result.is_file() and result.stat().st_size > 0
         if adopted:
-            manifest.items[item] = Entry.of(fingerprint, {result.name: digest(result)})
+            manifest.items[item] = Entry.of(before.fingerprint, {result.name: digest(result)})
         return adopted
     fault = entry.fault(folder)
     if fault is not None:
         log.warning("%s: %s: made again", folder.name, printable(fault))
-    return fault is None and result.name in entry.names()
+    if fault is not None or result.name not in entry.names():
+        return False
+    manifest.items[item] = replace(entry, fingerprint=before.fingerprint)
+    return True
 
 
 def _note(outcome: Outcome, inputs: Snapshot, task: Task, folder: Path, manifest: Manifest, report: Report) -> None:

@@ -20,10 +20,12 @@ class Snapshot:
         fingerprint: of the task.
         facts: for each input `_FACT` bytes that tell whether its size and times, taken before its content was read for
             the fingerprint, are others now.
+        former: fingerprint of the task under its former name; empty where it has none.
     """
 
     fingerprint: bytes
     facts: bytes
+    former: bytes = b""
 
     @classmethod
     def take(cls, task: Task) -> Snapshot:
@@ -35,7 +37,8 @@ class Snapshot:
         try:
             before = _facts(task)
             task.check_inputs()
-            return cls(bytes.fromhex(task.fingerprint()), before)
+            fingerprint, *former = map(bytes.fromhex, task.fingerprints())
+            return cls(fingerprint, before, b"".join(former))
         except OSError as error:
             raise unreadable(error) from error
 

@@ -39,6 +39,7 @@ def plan_runs(
     folder = (checkpoints / "benchmark").absolute()
     return {
         run: Task(
+            "train",
             train_file,
             files,
             {"choice": model.choice(), "training": run_settings(training, seed), **shared},
@@ -77,7 +78,9 @@ def plan_scores(
         "spoilt": [(*condition, clip) for condition, clip in changed],
     }
     files = (*(embeddings[clip] for clip in clips), *(spoilt[condition.item(clip)] for condition, clip in changed))
-    return {run: Task(score_file, (runs[run], *files), parameters, version=VERSION) for run in benchmark.runs()}
+    return {
+        run: Task("score", score_file, (runs[run], *files), parameters, version=VERSION) for run in benchmark.runs()
+    }
 
 
 def plan_scores_of_features(

@@ -46,9 +46,11 @@ def plan_spoilt(
             if condition.corruption in SNR:
                 talking = _voices(condition, clip, scored, media, benchmark)
                 files = (embeddings[clip], audio[clip], *(audio[other] for other in talking))
-                task = Task(spoil_sound_file, files, parameters, version=VERSION)
+                task = Task("corrupt_sound", spoil_sound_file, files, parameters, version=VERSION)
             else:
-                task = Task(spoil_faces_file, (embeddings[clip], faces[clip]), parameters, version=VERSION)
+                task = Task(
+                    "corrupt_faces", spoil_faces_file, (embeddings[clip], faces[clip]), parameters, version=VERSION
+                )
             tasks[condition.item(clip)] = task
     return tasks
 

@@ -21,7 +21,8 @@ def plan_videos(config: DemoConfig) -> dict[str, Task]:
     """One rendering task per video."""
     from iaca.corpora.demo import plan_corpus, render_movie  # brings OpenCV: only the run that renders pays for it
 
-    return {plan.name: Task(render_movie, (), {"plan": plan, "config": config}) for plan in plan_corpus(config)}
+    plans = plan_corpus(config)
+    return {plan.name: Task("render_movie", render_movie, (), {"plan": plan, "config": config}) for plan in plans}
 
 
 def write_corpus(config: DemoConfig, videos: dict[str, Path]) -> dict[str, str]:

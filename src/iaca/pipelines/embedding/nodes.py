@@ -19,6 +19,6 @@ def plan_embeddings(
     parameters = {"config": config, "encoders": describe(config)}
 
     def embed(clip: str) -> Task:
-        return Task(embed_file, (faces[clip], audio[clip], timelines[clip]), parameters, version=VERSION)
+        return Task("embed", embed_file, (faces[clip], audio[clip], timelines[clip]), parameters, version=VERSION)
 
     return OnDemand(embed, timelines)

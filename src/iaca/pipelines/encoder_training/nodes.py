@@ -30,6 +30,7 @@ def plan_encoder(
     shown = faces if config.modality == "visual" else audio
     return {
         config.encoder.name: Task(
+            "train_encoder",
             tune_file,
             tuple(shown[clip] for clip in names) + tuple(timelines[clip] for clip in names),
             {

@@ -30,6 +30,7 @@ def plan_inference(
         log.warning("no trained model but a zero-shot heuristic (docs/zero_shot.md); for one: inference.model=FILE")
     return {
         name: Task(
+            "analyse_video",
             analyse_video,
             (video.absolute(), *(model.absolute() for model in chosen)),
             {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},

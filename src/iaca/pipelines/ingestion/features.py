@@ -43,7 +43,9 @@ def plan_embeddings(
 
     def align(_: str, *cells: str) -> Task:
         files = {kind: root / file for kind, file in zip(FOLDERS, cells, strict=True) if file}
-        return Task(align_file, tuple(files.values()), {"kinds": tuple(files), **settled}, version=VERSION)
+        return Task(
+            "align_features", align_file, tuple(files.values()), {"kinds": tuple(files), **settled}, version=VERSION
+        )
 
     return OnDemand(align, clip_index["clip"], *(clip_index[kind].array for kind in FOLDERS))
 
@@ -52,7 +54,7 @@ def plan_timelines(embeddings: ClipPaths) -> Mapping[str, Task]:
     """Timelines that say what was annotated, and where a modality was present."""
     from iaca.corpora.features.clip import write_timeline
 
-    return OnDemand(lambda clip: Task(write_timeline, (embeddings[clip],)), embeddings)
+    return OnDemand(lambda clip: Task("write_features_timeline", write_timeline, (embeddings[clip],)), embeddings)
 
 
 def describe_corpus(

@@ -31,7 +31,14 @@ def plan_timelines(
     settled, settings = {"tolerance_s": config.tolerance_s}, {"limits": limits}
 
     def build(_: str, *files: str) -> Task:
-        return Task(build_timeline, tuple(root / file for file in files if file), settled, settings, VERSION)
+        return Task(
+            "build_folder_timeline",
+            build_timeline,
+            tuple(root / file for file in files if file),
+            settled,
+            settings,
+            VERSION,
+        )
 
     table = clip_index.fillna("")
     return OnDemand(build, table["clip"], table["media"].array, table["annotation"].array)

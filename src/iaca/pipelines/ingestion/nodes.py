@@ -41,7 +41,13 @@ def plan_timelines(
     settings = {"limits": limits}
 
     def build(_: str, *files: str) -> Task:
-        return Task(build_timeline, tuple(root / file for file in files if file), settings=settings, version=VERSION)
+        return Task(
+            "build_timeline",
+            build_timeline,
+            tuple(root / file for file in files if file),
+            settings=settings,
+            version=VERSION,
+        )
 
     table = clip_index.fillna("")
     return OnDemand(build, table["clip"], table["media"].array, table["annotation"].array)

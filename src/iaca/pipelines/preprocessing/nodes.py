@@ -28,8 +28,10 @@ def plan_faces(
     def task(clip: str, media: str, side: str) -> Task:
         if clip in crops or config.source == "crops":  # without a folder the clip fails, and is told by its name
             folder = crops.get(clip, root / PATTERN / clip)
-            return Task(collect_crops, (frame_labels[clip], folder), collecting, version=VERSION)
-        return Task(extract_faces_file, (root / media,), detecting | {"side": side or None}, {"limits": limits})
+            return Task("collect_crops", collect_crops, (frame_labels[clip], folder), collecting, version=VERSION)
+        return Task(
+            "extract_faces", extract_faces_file, (root / media,), detecting | {"side": side or None}, {"limits": limits}
+        )
 
     return OnDemand(task, clips["clip"], clips["media"].array, clips["side"].fillna("").array)
 
@@ -40,7 +42,9 @@ def plan_audio(root: Path, clips: pd.DataFrame, config: AudioConfig, limits: Med
 
     parameters, settings = {"rate": config.rate}, {"limits": limits}
     return OnDemand(
-        lambda _, media: Task(extract_audio, (root / media,), parameters, settings), clips["clip"], clips["media"].array
+        lambda _, media: Task("extract_audio", extract_audio, (root / media,), parameters, settings),
+        clips["clip"],
+        clips["media"].array,
     )
 
 
@@ -49,6 +53,6 @@ def plan_timelines(frame_labels: ClipPaths, faces: ClipPaths, audio: ClipPaths) 
     from iaca.corpora.presence import complete_timeline
 
     return OnDemand(
-        lambda clip: Task(complete_timeline, (frame_labels[clip], faces[clip], audio[clip])),
+        lambda clip: Task("complete_timeline", complete_timeline, (frame_labels[clip], faces[clip], audio[clip])),
         (clip for clip in frame_labels if clip in faces and clip in audio),
     )

@@ -80,6 +80,7 @@ def plan_runs(
     choices = {MAIN: fusion, **{name: ModelChoice(preset=name) for name in baselines.root}}
     return {
         run: Task(
+            "train",
             train_file,
             files,
             {"choice": choice, "training": training, "corpus": corpus_card, **names},
