@@ -27,9 +27,8 @@ from iaca.corpora.describe import FACTS
 from iaca.corpora.index import CLIP_COLUMNS, problem_table
 from iaca.corpora.timeline import write_timeline
 from iaca.encoders.config import EmbeddingConfig
-from iaca.engine import ClipPaths, ExecutorConfig, pool, results, run_tasks
-from iaca.engine.digests import content
-from iaca.engine.task import Task
+from iaca.engine import ClipPaths, ExecutorConfig, executors, results, run_tasks
+from iaca.engine.task import Task, read_digest
 from iaca.faces.config import FaceConfig
 from iaca.files import replacing
 from iaca.media.limits import MediaLimits
@@ -51,7 +50,7 @@ def placeholder(_: Task, final: Path, __: str) -> dict[str, str]:
     """In the place of `iaca.engine.worker.work`: the same timeline for all."""
     with replacing(final) as partial:
         shutil.copyfile("timeline", partial)
-        return {final.name: content(partial)}
+        return {final.name: read_digest(partial)}
 
 
 def prepare(clips: int) -> None:
@@ -114,7 +113,7 @@ def main() -> None:
     parser.add_argument("--step", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
-        pool.work = placeholder  # type: ignore[assignment]
+        executors.work = placeholder  # type: ignore[assignment]
         started = time.process_time()
         work(given.step)
         peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)

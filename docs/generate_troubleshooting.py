@@ -21,8 +21,8 @@ OPEN_REMEDY = "the message says it, case by case"
 TITLES = {
     "media": "Media files", "faces": "Faces", "audio": "Sound", "encoders": "Encoders and weights", "fusion": "Models",
     "training": "Training and model files", "evaluation": "Evaluation and benchmark", "corpora": "Corpora",
-    "storage.py": "Disks", "text.py": "Texts and tables", "errors.py": "Texts and tables",
-    "unpacked.py": "Packed files", "inference": "Inference",
+    "files.py": "Files and disks", "text.py": "Texts and tables", "errors.py": "Texts and tables",
+    "inference": "Inference",
     "engine": "Per-video work and clusters", "datasets": "Data catalog", "web": "Web page",
     "pipelines": "Pipelines", "pipeline_registry.py": "Environments", "context.py": "Environments",
 }  # fmt: skip

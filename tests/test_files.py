@@ -23,7 +23,7 @@ with replacing(sys.argv[1]) as partial:
 @pytest.fixture(autouse=True)
 def new_process() -> None:
     """As if this process had not written anywhere yet."""
-    files._tidy.cache_clear()
+    files._remove_abandoned.cache_clear()
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -45,7 +45,7 @@ def test_what_others_write_just_now_stays(tmp_path: Path) -> None:
         path.write_text("x")
     with replacing(tmp_path / "a.txt") as partial:
         partial.write_text("whole")
-        files._tidy.cache_clear()
+        files._remove_abandoned.cache_clear()
         write_text(tmp_path / "b.txt", "whole")
         assert leftovers(tmp_path) == sorted([mine, elsewhere, partial])
 

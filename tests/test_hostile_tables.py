@@ -126,14 +126,14 @@ def test_a_few_rows_with_large_frames_do_not_ask_for_gigabytes(name: str, suffix
 def test_a_parquet_file_that_would_become_gigabytes_is_refused_unread(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iaca.unpacked.ALWAYS", 2**24)
+    monkeypatch.setattr("iaca.files.ALWAYS_ALLOWED", 2**24)
     path, rows = tmp_path / "table.parquet", 300
     bomb = pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array(["x" * 2**20]))
     names = pa.table({"clip": bomb, "frame": np.arange(rows), "valence": np.zeros(rows), "arousal": np.zeros(rows)})
     zeros = pa.table({"time_s": np.zeros(4_000_000, np.uint8), "f0": np.zeros(4_000_000, np.uint8)})
     parquet.write_table(names if read is read_parquet else zeros, path, compression="zstd")
     assert path.stat().st_size < 2**20
-    with pytest.raises(InputError, match="MB in memory: taken for damaged"):
+    with pytest.raises(InputError, match="MB in memory: probably damaged"):
         read(path)
 
 

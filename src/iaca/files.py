@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all, and versions of a file: which of them is the newest."""
+"""Files that appear complete or not at all, their versions, disk errors as one class, bounds on what a file may be."""
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -15,60 +16,57 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path, PurePath
 
-from iaca.storage import LEFTOVER, clear_place, make_folder, telling_storage
+from iaca.errors import InputError, StorageError
 
-__all__ = [
-    "LEFTOVER",
-    "fits",
-    "is_name",
-    "is_version",
-    "newest_version",
-    "remove",
-    "replacing",
-    "version_after",
-    "versions",
-    "write_text",
-]
+LEFTOVER = ".tmp-"
+"""Prefix of temporary files."""
+ALWAYS_ALLOWED = 2**28
+"""Bytes in memory that any compressed file may unpack to."""
+MAX_RATIO = 200
+"""Bytes in memory per byte of a compressed file that unpacks to more than `ALWAYS_ALLOWED`."""
 
 _OWNED = re.compile(rf"{re.escape(LEFTOVER)}(?P<process>\d+)-(?P<machine>[0-9a-f]{{6}})-[0-9a-f]{{8}}-")
+_PREFIX_LENGTH = len(f"{LEFTOVER}{2**22}-123456-12345678-")  # at most
 _ABANDONED_S = 86400.0
-"""A temporary file that nobody has written to for so long (s) is nobody's, whichever machine it is from."""
-_OWNER = len(f"{LEFTOVER}{2**22}-123456-12345678-")
-"""Longest beginning of a temporary name."""
+"""A temporary file that nobody has written to for this long (s) is abandoned, whichever machine wrote it."""
+_MAX_NAME = 255  # bytes of a file name; no file system allows more
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_PROBE = bytes(1 << 16)
+"""Written beside a file that could not be written, to find out whether the disk accepts anything."""
 _VERSION = "%Y-%m-%dT%H.%M.%S.%fZ"
-_LONGEST = 255  # bytes of a name; no file system has longer ones
 
 
 @contextmanager
 def replacing(target: str | Path, folder: str | Path | None = None) -> Iterator[Path]:
-    """A temporary name beside `target` to write to; it takes the target's place on success and vanishes on an error.
+    """Yield a temporary path to write to; it replaces `target` on success and is removed on an error.
 
-    The folder is made where it is missing. The name keeps the suffix, since libraries choose the format by it, and
-    begins with `LEFTOVER` and the process that writes, by which whoever writes there next tells what a killed process
-    has left, and removes it.
+    Missing folders are created. The temporary name keeps the suffix, since libraries choose the format by it. It starts
+    with `LEFTOVER` and the id of the writing process, so that a later writer recognises and removes what a killed
+    process left.
 
     Args:
         target: the file.
-        folder: where the temporary file lies instead, on the same file system: the target's own folder, should that be
-            missing, is then made only when the file is whole.
+        folder: where to put the temporary file instead, on the same file system. A missing folder of the target is then
+            created only once the file is complete.
 
     Raises:
         StorageError: the disk is full or read-only.
-        InputError: a folder is in the place of the file, or a file in that of its folder.
+        InputError: a non-empty folder is in the place of the file, or a file in the place of its folder.
     """
     target = Path(target)
     folder = target.parent if folder is None else Path(folder)
     make_folder(folder)
-    clear_place(target)
+    _remove_empty_folder(target)
     partial = folder / f"{LEFTOVER}{os.getpid()}-{_machine()}-{secrets.token_hex(4)}-{target.name}"
     try:
-        with telling_storage(target):
-            _tidy(folder.absolute())
+        with storage_errors(target):
+            _remove_abandoned(folder.absolute())
             yield partial
             target.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(target)
     finally:
-        if partial.exists():  # on a read-only disk even the removal of what is not there is an error
+        if partial.exists():  # on a read-only disk, removing a missing file is an error too
             partial.unlink()
 
 
@@ -116,42 +114,174 @@ def _version_name(time: datetime) -> str:
     return f"{time:%Y-%m-%dT%H.%M.%S.%f}"[:-3] + "Z"
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a small UTF-8 file atomically: a reader sees the old or the new text."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents.
+
+    Raises:
+        StorageError: the disk is full or read-only.
+        InputError: a file is in its place.
+    """
+    with storage_errors(folder / LEFTOVER):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            remedy = "move that file elsewhere, and run again"
+            raise InputError("a file is in the place of this folder", folder, remedy=remedy) from error
+
+
 def remove(path: Path) -> None:
-    """Remove a file, if it is one: a folder in its place is its owner's."""
+    """Remove a file or link if it exists; a folder is left alone."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
 
 
 def is_name(name: str) -> bool:
-    """Whether this is the name of a file, and not a path to one, nor what no file can be called."""
+    """Whether this is a valid file name: not a path, not empty, not too long, encodable."""
     try:
-        return name not in ("", ".", "..") and not {"/", "\0"} & set(name) and len(os.fsencode(name)) <= _LONGEST
+        return name not in ("", ".", "..") and not {"/", "\0"} & set(name) and len(os.fsencode(name)) <= _MAX_NAME
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
 
 
 def fits(folder: Path, name: str) -> bool:
-    """Whether a file of this name can be written by `replacing` into a folder that exists, and into no other."""
-    return is_name(name) and _OWNER + len(os.fsencode(name)) <= os.pathconf(folder, "PC_NAME_MAX")
+    """Whether `replacing` can write a file of this name into an existing folder, and into no other folder."""
+    return is_name(name) and _PREFIX_LENGTH + len(os.fsencode(name)) <= os.pathconf(folder, "PC_NAME_MAX")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file (UTF-8) so that a reader sees the old or the new one, never a half."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+def require_file(path: Path, remedy: str) -> None:
+    """Refuse pipes and devices: opening a pipe would wait for a writer, a device may do anything.
+
+    Raises:
+        InputError: the path exists and is not a file. A missing file is reported by whoever opens it.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError("is a folder, a pipe or a device, not a file", path, remedy=remedy)
+
+
+def require_modest(path: Path, size: int) -> None:
+    """Refuse a compressed file that unpacks to more than 256 MB and more than 200 times its size, before reading it.
+
+    Args:
+        path: of the file.
+        size: bytes in memory, by the file's own header.
+
+    Raises:
+        InputError: it is larger.
+    """
+    packed = path.stat().st_size
+    if size > ALWAYS_ALLOWED and size > MAX_RATIO * packed:
+        what = f"{packed / 2**20:.1f} MB would unpack to {size / 2**20:,.0f} MB in memory: probably damaged"
+        raise InputError(what, path, remedy=f"write it again with less compression, below {MAX_RATIO} to 1")
+
+
+@contextmanager
+def storage_errors(target: str | Path) -> Iterator[None]:
+    """Turn any library's disk error (full, read-only, quota) about `target` into one StorageError.
+
+    Libraries report a full disk in many ways (`OSError`, `RuntimeError: unexpected pos`, `System error.`), some not at
+    all, so after any error a probe is written to the disk. The partial file must still exist then: it is what fills the
+    disk.
+
+    Raises:
+        StorageError: the disk is full or read-only, or its quota is used up.
+        InputError: the file is larger than the file system or a limit allows.
+    """
+    try:
+        yield
+    except StorageError as error:
+        if error.file is not None and Path(error.file).name.startswith(LEFTOVER):  # name the file, not its temporary
+            raise error.about(target) from error
+        raise
+    except InputError:
+        raise
+    except Exception as error:
+        if (disk_error := _disk_error(Path(target), error)) is not None:
+            raise disk_error from error
+        raise
+
+
+def _disk_error(target: Path, error: Exception) -> InputError | None:
+    """The error to raise instead of a library's; None if the disk is not the cause."""
+    code = _probe(target.parent) or _error_code(error)
+    if code in _FULL:
+        return StorageError(
+            f"the disk is full ({os.strerror(code)})", target,
+            remedy="make room there, and run again: finished results are kept",
+        )  # fmt: skip
+    if code in _READ_ONLY:
+        return StorageError(
+            f"this folder can't be written to ({os.strerror(code)})", target.parent,
+            remedy="mount it for writing or fix its permissions, or choose another folder, and run again",
+        )  # fmt: skip
+    if code == errno.EFBIG:
+        return InputError(
+            "the file would be larger than its file system or the limit of this process allows", target,
+            remedy="raise the limit (ulimit -f), or put the folder on another file system, and run again",
+        )  # fmt: skip
+    return None
+
+
+def _probe(folder: Path) -> int | None:
+    """Try to write a file into a folder: the error number, or None if it works."""
+    existing = next(above for above in (folder, *folder.parents) if above.exists())
+    probe = existing / f"{LEFTOVER}{secrets.token_hex(4)}"
+    try:
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        return error.errno
+    try:
+        written = os.write(descriptor, _PROBE)
+        os.fsync(descriptor)
+    except OSError as error:
+        return error.errno
+    finally:
+        os.close(descriptor)
+        probe.unlink(missing_ok=True)
+    return None if written == len(_PROBE) else errno.ENOSPC
+
+
+def _error_code(error: BaseException) -> int | None:
+    """The system's error number behind a library's error, from its `errno` or its message."""
+    cause: BaseException | None = error
+    while cause is not None:
+        for code in (*_FULL, errno.EFBIG):
+            if getattr(cause, "errno", None) == code or os.strerror(code) in str(cause):
+                return code
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _remove_empty_folder(target: Path) -> None:
+    """Remove an empty folder in the place of a file; a folder with content belongs to its owner.
+
+    Raises:
+        InputError: the folder is not empty.
+    """
+    if target.is_dir() and not target.is_symlink():
+        try:
+            target.rmdir()
+        except OSError as error:
+            remedy = "move that folder elsewhere, and run again"
+            raise InputError("a folder is in the place of this file", target, remedy=remedy) from error
 
 
 @cache
-def _tidy(folder: Path) -> None:
-    """Remove what killed processes left in a folder; once for each process that writes there: a listing costs time."""
+def _remove_abandoned(folder: Path) -> None:
+    """Remove temporary files of killed processes; once per process and folder, since listing takes time."""
     for path in folder.glob(f"{LEFTOVER}*"):
-        with suppress(FileNotFoundError):  # whose owner has just finished it, or another process has removed it
+        with suppress(FileNotFoundError):  # its owner has just finished it, or another process has removed it
             if path.is_file() and _abandoned(path):
                 path.unlink()
 
 
 def _abandoned(path: Path) -> bool:
-    """Whether a temporary file of ours has no owner any more. What another machine writes is told by its age alone."""
+    """Whether a temporary file of ours has no living owner. Files from other machines are judged by age alone."""
     owner = _OWNED.match(path.name)
     if owner is None:
         return False
@@ -165,14 +295,14 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is another user's
+    except PermissionError:  # another user's process
         pass
     return True
 
 
 @cache
 def _machine() -> str:
-    """Six digits for where process numbers mean something: this host, and of it this container."""
+    """Six hexadecimal digits that identify this host and container: process ids are unique only within one."""
     try:
         numbers = str(Path("/proc/self/ns/pid").readlink())
     except OSError:  # not Linux: no containers that share a host's name

@@ -13,7 +13,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from iaca.engine.lock import locked
-from iaca.storage import make_folder
+from iaca.files import make_folder
 
 LOCKS = Path("data/.runs")
 

@@ -1,4 +1,4 @@
-"""Text and tables of cells from files of any origin: one way to open them, with a bound on what a line may take."""
+"""Reading text and tables from files of any origin, with bounds on lines, cells and columns."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from iaca.errors import InputError
-from iaca.storage import require_file
+from iaca.files import require_file
 
 LONGEST_LINE = 4 * 2**20  # characters; 65,536 features, the most a model reads, take less than half of it
 MOST_CELLS = 2**17  # of a row
-HEAD = 4096  # bytes; a text that holds a NUL so early is no text
-MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # those of UTF-32 begin with, or hold, NULs as well
+HEAD = 4096  # bytes; a file with a NUL among them is not text
+MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # UTF-32 marks start with these or contain NULs
 
 Row = tuple[int, list[str]]
 
 
 def open_text(path: Path) -> TextIO:
-    """Open a UTF-8 text, with or without a byte order mark; bytes that are none become U+FFFD, and no number.
+    """Open a UTF-8 file, with or without a byte order mark. Invalid bytes become U+FFFD, which no number contains.
 
     Raises:
-        InputError: there is no such file, or it is a pipe, no text, or one in UTF-16.
+        InputError: the file is missing, a pipe, not text, or in UTF-16.
     """
     try:
         require_file(path, "give a text file")
@@ -34,18 +34,18 @@ def open_text(path: Path) -> TextIO:
         if head.startswith(MARKS):
             raise InputError("the text is in UTF-16, not UTF-8", path, 1, "save it again, as UTF-8")
         if b"\0" in head:
-            raise InputError("the file holds NUL bytes: it is no UTF-8 text", path, 1, "save it again, as UTF-8")
+            raise InputError("the file contains NUL bytes: it is not UTF-8 text", path, 1, "save it again, as UTF-8")
         return path.open(encoding="utf-8-sig", errors="replace", newline="")
     except OSError as error:
         what = "there is no such file" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
-        raise InputError(what, path, remedy="give a file that is there and may be read") from error
+        raise InputError(what, path, remedy="give a file that exists and is readable") from error
 
 
 def read_text(path: Path) -> str:
-    """The whole text, its line ends as `\\n`.
+    """The text of a file, with `\\n` as line ends.
 
     Raises:
-        InputError: as `open_text`; a line has no end, named with its number.
+        InputError: as `open_text`; a line is too long, with its number.
     """
     with open_text(path) as file:
         text = file.read().replace("\r\n", "\n").replace("\r", "\n")
@@ -53,16 +53,16 @@ def read_text(path: Path) -> str:
     while len(text) - start > LONGEST_LINE:
         end = text.rfind("\n", start, start + LONGEST_LINE)
         if end < 0:
-            raise _endless(path, text.count("\n", 0, start) + 1)
+            raise _too_long(path, text.count("\n", 0, start) + 1)
         start = end + 1
     return text
 
 
 def csv_rows(path: Path, delimiters: str = ",") -> Iterator[Row]:
-    """Line and cells of every row that holds anything; of several delimiters the first line's most frequent counts.
+    """Line number and cells of every non-empty row. Of several delimiters, the most frequent in the first line is used.
 
     Raises:
-        InputError: as `open_text`; a line or a cell has no end, or a row too many cells, named with its line.
+        InputError: as `open_text`; a line or cell is too long, or a row has too many cells, with its line.
     """
     with open_text(path) as file:
         first = next(islice(_lines(file, path), 1), "")
@@ -79,12 +79,12 @@ def csv_rows(path: Path, delimiters: str = ",") -> Iterator[Row]:
 
 
 def csv_table(path: Path, columns: tuple[str, ...], remedy: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line, and cell by column, of every row below the header; blanks around cells are cut, missing cells are empty.
+    """Line number and cell by column of every row below the header. Cells are stripped, missing cells are empty.
 
     Args:
         path: of the table.
-        columns: that it must have; a name that is there twice means the first.
-        remedy: where it has not.
+        columns: that it must have; of a name that occurs twice, the first column is used.
+        remedy: for a missing column.
 
     Raises:
         InputError: as `csv_rows`; a column is missing.
@@ -99,15 +99,15 @@ def csv_table(path: Path, columns: tuple[str, ...], remedy: str) -> Iterator[tup
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What `json.loads` gives. Raises ValueError for all that is no JSON, brackets too deep to be followed included."""
+    """As `json.loads`. Raises ValueError for everything that is not JSON, including nesting that is too deep."""
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise ValueError("brackets within brackets without end") from error
+        raise ValueError("brackets are nested too deeply") from error
 
 
 def require_few(cells: int, path: Path, line: int) -> None:
-    """What cuts rows into columns takes time and memory by their number, some of it by the square.
+    """Refuse a row with very many cells: splitting it takes time and memory, in places quadratic.
 
     Raises:
         InputError: the line has more than `MOST_CELLS` cells.
@@ -128,10 +128,10 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
     while line := file.readline(LONGEST_LINE):
         count += 1
         if len(line) == LONGEST_LINE:
-            raise _endless(path, count)
+            raise _too_long(path, count)
         yield line
 
 
-def _endless(path: Path, line: int) -> InputError:
+def _too_long(path: Path, line: int) -> InputError:
     what = f"the line has more than {LONGEST_LINE // 2**20} million characters"
     return InputError(what, path, line, "put line ends between the rows")

@@ -9,7 +9,7 @@ from affwild2_tree import annotate, movie
 from iaca.corpora import check
 from iaca.corpora.affwild2 import index_affwild2, inspect_annotation
 from iaca.corpora.index import AnnotationFacts, CorpusIndex
-from iaca.engine import remembered
+from iaca.engine import task
 
 FRAMES = 5
 
@@ -18,7 +18,7 @@ FRAMES = 5
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two clips, a store of the test's own, and no wait for files to settle."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(remembered, "SETTLED_S", -1.0)
+    monkeypatch.setattr(task, "SETTLED_S", -1.0)
     root = tmp_path / "corpus"
     for clip in ("a", "b"):
         annotate(root / f"VA_Estimation_Challenge/Train_Set/{clip}.txt", FRAMES)

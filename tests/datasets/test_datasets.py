@@ -212,7 +212,7 @@ def test_a_folder_that_a_killed_run_did_not_fill_is_not_taken_for_whole(tmp_path
     faces = ClipFiles(path=str(tmp_path), suffix=".txt", executor={"kind": "serial"})
     faces.save({"a": Task("write_a_word", write_a_word)})
     (tmp_path / ".unfinished").touch()
-    with pytest.raises(DatasetError, match=r"has not come to its end.* Remedy: wait for it, or run the pipeline"):
+    with pytest.raises(DatasetError, match=r"has not finished.* Remedy: wait for it, or run the pipeline"):
         faces.load()
     faces.save({"a": Task("write_a_word", write_a_word), "b": Task("write_a_word", write_a_word)})
     assert list(faces.load()) == ["a", "b"]

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from iaca.engine import digests, remembered
-from iaca.engine.digests import SMALL, digest
-from iaca.engine.remembered import Remembered, store
+from iaca.engine import task
+from iaca.engine.task import SMALL, FileCache, cache_path, digest
 
 
 @pytest.fixture
 def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A large file, a store of its own for the test, and no wait for files to settle."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(remembered, "SETTLED_S", -1.0)
+    monkeypatch.setattr(task, "SETTLED_S", -1.0)
     path = tmp_path / "video"
     path.write_bytes(b"v" * SMALL)
     return path
@@ -24,13 +23,13 @@ def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def fresh(path: Path, reads: list[Path], monkeypatch: pytest.MonkeyPatch) -> str:
     """The digest as a new process would get it; what is read for it is noted."""
-    digests._of_file.cache_clear()
+    task._file_digest.cache_clear()
 
     def read(path: Path) -> str:
         reads.append(path)
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    monkeypatch.setattr(digests, "_read", read)
+    monkeypatch.setattr(task, "read_digest", read)
     return digest(path)
 
 
@@ -47,7 +46,7 @@ def test_a_large_file_is_read_again_only_when_it_has_changed(video: Path, monkey
 
 
 def test_a_file_that_has_just_changed_is_not_trusted_yet(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "SETTLED_S", 60.0)
+    monkeypatch.setattr(task, "SETTLED_S", 60.0)
     reads: list[Path] = []
     fresh(video, reads, monkeypatch)
     fresh(video, reads, monkeypatch)
@@ -65,22 +64,22 @@ def test_small_files_are_always_read(video: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_store_that_is_broken_or_out_of_reach_costs_only_time(
     video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store().parent.mkdir(parents=True)
-    store().write_text("no database" * 1000)
+    cache_path().parent.mkdir(parents=True)
+    cache_path().write_text("no database" * 1000)
     assert digest(video) == hashlib.sha256(b"v" * SMALL).hexdigest()
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    digests._of_file.cache_clear()
+    task._file_digest.cache_clear()
     assert digest(video) == hashlib.sha256(b"v" * SMALL).hexdigest()
 
 
 def test_what_is_known_of_a_file_goes_with_its_content_and_is_kept_by_kind(video: Path) -> None:
-    Remembered("lines", video).keep("7")
-    assert Remembered("lines", video).recall() == "7"
-    assert Remembered("words", video).recall() is None
+    FileCache("lines", video).set("7")
+    assert FileCache("lines", video).get() == "7"
+    assert FileCache("words", video).get() is None
     video.write_bytes(b"w" * SMALL)
-    assert Remembered("lines", video).recall() is None
+    assert FileCache("lines", video).get() is None
     video.unlink()
-    assert Remembered("lines", video).recall() is None
+    assert FileCache("lines", video).get() is None
 
 
 def test_a_folder_is_told_by_names_sizes_and_times(tmp_path: Path) -> None:

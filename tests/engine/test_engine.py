@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from iaca.engine import ExecutorConfig, Task, run_tasks
-from iaca.engine.failures import read_failures
-from iaca.engine.manifest import NAME
+from iaca.engine.results import MANIFEST, read_failures
 from iaca.errors import InputError
 
 SERIAL = ExecutorConfig(kind="serial")
@@ -116,11 +115,11 @@ def test_a_worker_that_is_killed_costs_only_its_own_item(words: Path, tmp_path: 
 def test_a_torn_journal_line_and_a_leftover_are_made_good(words: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_tasks(tasks(words), out, ".txt", SERIAL)
-    journal = (out / NAME).read_text()
-    (out / NAME).write_text(journal[:-20])
+    journal = (out / MANIFEST).read_text()
+    (out / MANIFEST).write_text(journal[:-20])
     (out / ".tmp-1-d.txt").write_text("ha")
     assert run_tasks(tasks(words), out, ".txt", SERIAL).made == ["d"]
-    assert (out / NAME).read_text() == journal
+    assert (out / MANIFEST).read_text() == journal
     assert not list(out.glob(".tmp-*"))
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 from driver import slow_tasks
 
-from iaca.engine import ExecutorConfig, Task, cluster, run_tasks
-from iaca.engine.cluster import ClusterExecutor
-from iaca.engine.remote import code_digest, look_around, work_remotely
-from iaca.engine.worker import work
+from iaca.engine import ExecutorConfig, Task, executors, run_tasks
+from iaca.engine.executors import ClusterExecutor
+from iaca.engine.worker import code_digest, describe_worker, work, work_remotely
 from iaca.errors import InputError
 
 SERIAL = ExecutorConfig(kind="serial")
@@ -82,8 +81,8 @@ class Cluster:
 
     def stop(self) -> None:
         """Workers before their scheduler, as far as that is still there."""
-        if self.processes[0].poll() is None and cluster._connect.cache_info().currsize:
-            cluster._connect(self.address).close()
+        if self.processes[0].poll() is None and executors._connect.cache_info().currsize:
+            executors._connect(self.address).close()
         for process in reversed(self.processes):
             process.terminate()
             process.wait()
@@ -157,7 +156,7 @@ def test_a_worker_with_other_code_or_several_threads_is_named_before_anything_ru
     two_workers: Cluster, words: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(SRC / "iaca/engine", tmp_path / "old/iaca/engine")
-    for name in ("__init__.py", "config.py", "errors.py", "files.py", "storage.py", "text.py"):
+    for name in ("__init__.py", "config.py", "errors.py", "files.py", "text.py"):
         shutil.copy(SRC / "iaca" / name, tmp_path / "old/iaca")
     (tmp_path / "old/iaca/__init__.py").write_text('__version__ = "0.0.1"\n')
     other = os.pathsep.join([str(tmp_path / "old"), str(Path(__file__).parent)])
@@ -165,7 +164,7 @@ def test_a_worker_with_other_code_or_several_threads_is_named_before_anything_ru
         (
             {"PYTHONPATH": other},
             ("--nthreads", "1"),
-            r"has other code: its iaca calls itself 0\.0\.1.* Remedy",
+            r"runs different code: its iaca is version 0\.0\.1.* Remedy",
         ),
         ({}, ("--nthreads", "3"), "has 3 threads.* --nthreads 1"),
     ):
@@ -201,17 +200,17 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_what_is_finished_is_kept(
 
 
 def test_a_worker_without_the_folder_is_told_apart(tmp_path: Path) -> None:
-    found = look_around(str(tmp_path / "nowhere"), "run")
-    problem, remedy = cluster._problem(found, 1) or ("", "")
+    found = describe_worker(str(tmp_path / "nowhere"), "run")
+    problem, remedy = executors._worker_problem(found, 1) or ("", "")
     assert problem == f"on {socket.gethostname()} does not see this folder"
     assert "same path" in remedy
     (tmp_path / ".lock").write_text("run")
-    assert cluster._problem(look_around(str(tmp_path), "run"), 1) is None
+    assert executors._worker_problem(describe_worker(str(tmp_path), "run"), 1) is None
 
 
 def test_a_worker_that_joins_late_checks_itself(words: Path, tmp_path: Path) -> None:
     task = slow_tasks(words)["a"]
-    with pytest.raises(InputError, match=r"other code of iaca.* Remedy"):
+    with pytest.raises(InputError, match=r"different code of iaca.* Remedy"):
         work_remotely(work, task, tmp_path / "a.txt", "", "another digest")
     with pytest.raises(InputError, match=r"does not see this folder.* Remedy: mount"):
         work_remotely(work, task, tmp_path / "nowhere/a.txt", "", code_digest())
@@ -221,7 +220,7 @@ def test_a_scheduler_that_does_not_answer_is_named_in_bounded_time(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed", reason="needs the extra `cluster`")
-    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    monkeypatch.setattr(executors, "CONNECT_S", 0.5)
     nobody = ExecutorConfig(kind="dask", address="tcp://127.0.0.1:9")
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 .*dask scheduler"):
         run_tasks(slow_tasks(words), tmp_path / "out", ".txt", nobody)

@@ -135,7 +135,7 @@ def test_what_a_worker_of_a_run_that_is_over_brings_is_thrown_away(words: Path, 
     out.mkdir()
     with locked(out) as old:
         pass
-    with locked(out), pytest.raises(InputError, match="the run that asked for this is over"):
+    with locked(out), pytest.raises(InputError, match="the run that started this task is over"):
         work(slow_tasks(words)["a"], out / "a.txt", old)
     assert list(out.iterdir()) == []
 

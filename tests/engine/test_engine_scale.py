@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from iaca.engine import ExecutorConfig, OnDemand, Task, results, run_tasks
-from iaca.engine.digests import SEEN, _of_file
+from iaca.engine.task import DIGESTS_IN_MEMORY, _file_digest
 
 SERIAL = ExecutorConfig(kind="serial")
 FEW, MANY = 25, 100
@@ -56,8 +56,8 @@ def held(work: Any, filler: Path) -> int:
     gc.collect()
     tracemalloc.start()
     try:
-        for number in range(SEEN):
-            _of_file(str(filler), 4, f"{number:070d}")  # as long as a signature
+        for number in range(DIGESTS_IN_MEMORY):
+            _file_digest(str(filler), 4, f"{number:070d}")  # as long as a signature
         tracemalloc.reset_peak()
         work()
         return tracemalloc.get_traced_memory()[1]
@@ -122,7 +122,7 @@ def test_an_item_costs_the_driver_no_more_than_its_name_and_its_digests(tmp_path
 def test_all_at_once_on_a_cluster_costs_the_driver_no_more_for_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ExecutorConfig, "ahead", lambda config, waiting: waiting)
+    monkeypatch.setattr(ExecutorConfig, "in_flight", lambda config, waiting: waiting)
     counts = {}
     for items in (FEW, MANY):
         executor = OneByOne()

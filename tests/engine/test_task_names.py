@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from iaca.engine import ExecutorConfig, Task, run_tasks
-from iaca.engine.manifest import NAME
+from iaca.engine.results import MANIFEST
 from iaca.engine.task import FORMER_NAMES
 
 SERIAL = ExecutorConfig(kind="serial")
@@ -66,18 +66,18 @@ def test_a_result_with_the_former_fingerprint_is_kept_and_its_journal_line_rewri
     out = tmp_path / "out"
     tasks = {"clip": task("embed", tmp_path)}
     run_tasks(tasks, out, ".txt", SERIAL)
-    journal = (out / NAME).read_text()
+    journal = (out / MANIFEST).read_text()
     line = json.loads(journal)
     for files in ({"files": line["files"]}, {}):  # {}: a journal written before there were digests
-        (out / NAME).write_text(
+        (out / MANIFEST).write_text(
             json.dumps({"item": "clip", "fingerprint": FORMER_FINGERPRINTS["embed"]} | files) + "\n"
         )
         report = run_tasks(tasks, out, ".txt", SERIAL)
         assert (report.kept, report.made) == (["clip"], [])
-        assert (out / NAME).read_text() == journal
+        assert (out / MANIFEST).read_text() == journal
     former_of_another = {"fingerprint": FORMER_FINGERPRINTS["train"]}
-    (out / NAME).write_text(json.dumps(line | former_of_another) + "\n")
+    (out / MANIFEST).write_text(json.dumps(line | former_of_another) + "\n")
     assert run_tasks(tasks, out, ".txt", SERIAL).made == ["clip"]
-    (out / NAME).write_text(json.dumps(line | {"fingerprint": FORMER_FINGERPRINTS["embed"]}) + "\n")
+    (out / MANIFEST).write_text(json.dumps(line | {"fingerprint": FORMER_FINGERPRINTS["embed"]}) + "\n")
     (out / "clip.txt").write_text("damaged")
     assert run_tasks(tasks, out, ".txt", SERIAL).made == ["clip"]

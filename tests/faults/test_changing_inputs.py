@@ -7,8 +7,7 @@ import pytest
 from little_tasks import copy
 
 from iaca.engine import ExecutorConfig, Task, run_tasks
-from iaca.engine.failures import read_failures
-from iaca.engine.manifest import Manifest
+from iaca.engine.results import Manifest, read_failures
 
 SERIAL = ExecutorConfig(kind="serial")
 

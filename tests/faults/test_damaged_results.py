@@ -12,8 +12,7 @@ import pytest
 from little_tasks import contents, copy, named_in, two_files
 
 from iaca.engine import ClipPaths, ExecutorConfig, Task, results, run_tasks
-from iaca.engine.failures import read_failures
-from iaca.engine.manifest import NAME
+from iaca.engine.results import MANIFEST, read_failures
 from iaca.errors import InputError
 
 SERIAL = ExecutorConfig(kind="serial")
@@ -60,7 +59,7 @@ def test_a_damaged_result_is_made_again_alone(
         report = run_tasks(tasks, out, ".txt", SERIAL)
     assert (report.made, report.failed) == (["c"], {})
     assert "c.txt" in caplog.text
-    assert "made again" in caplog.text
+    assert "rebuilt" in caplog.text
     assert contents(out) == before
 
 
@@ -83,7 +82,10 @@ def test_a_task_that_is_given_a_damaged_result_fails_alone_and_says_what_mends_i
     report = run_tasks(after, tmp_path / "after", ".txt", SERIAL)
     assert (sorted(report.made), list(report.failed)) == (list("abdef"), ["c"])
     assert str(out / "c.txt") in report.failed["c"]
-    assert "Remedy: run the pipeline that writes it again" in report.failed["c"] or "put it back" in report.failed["c"]
+    assert (
+        "Remedy: run the pipeline that writes it again" in report.failed["c"]
+        or "restore the file" in report.failed["c"]
+    )
     with pytest.raises(InputError, match=r"c\.txt: .* Remedy: run the pipeline that writes it again"):
         results(out, ".txt").whole("c")
     assert results(out, ".txt").whole("a") == out / "a.txt"
@@ -107,8 +109,10 @@ def test_a_damaged_manifest_costs_the_items_of_its_damaged_lines(
     out: Path, tasks: dict[str, Task], damage: Callable[[bytes], bytes], made: list[str]
 ) -> None:
     before = contents(out)
-    (out / NAME).write_bytes(damage((out / NAME).read_bytes()))
-    with pytest.raises(InputError, match=r"no longer noted here in full Remedy: run the pipeline that writes it again"):
+    (out / MANIFEST).write_bytes(damage((out / MANIFEST).read_bytes()))
+    with pytest.raises(
+        InputError, match=r"the journal of this folder is incomplete Remedy: run the pipeline that writes it again"
+    ):
         results(out, ".txt")  # a later pipeline would silently go on with a smaller corpus
     assert run_tasks(tasks, out, ".txt", SERIAL).made == made
     assert contents(out) == before
@@ -118,9 +122,9 @@ def test_a_manifest_without_digests_is_taken_up_and_its_files_are_held_to_them_f
     out: Path, tasks: dict[str, Task]
 ) -> None:
     before = contents(out)
-    entries = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+    entries = [json.loads(line) for line in (out / MANIFEST).read_text().splitlines()]
     old = [json.dumps({"item": entry["item"], "fingerprint": entry["fingerprint"]}) + "\n" for entry in entries]
-    (out / NAME).write_text("".join(old))
+    (out / MANIFEST).write_text("".join(old))
     (out / "b.txt").write_text("")
     assert run_tasks(tasks, out, ".txt", SERIAL).made == ["b"]
     assert contents(out) == before
@@ -139,7 +143,7 @@ def test_a_damaged_table_of_failures_is_named_and_written_anew(out: Path, tasks:
 def test_every_file_of_an_item_is_held_to_what_was_written(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     tasks = {
-        path.name: Task("two_files", two_files, (path,), settings={"folder": out}, beside=named_in)
+        path.name: Task("two_files", two_files, (path,), settings={"folder": out}, extra_files=named_in)
         for path in sorted(corpus.iterdir())
     }
     run_tasks(tasks, out, ".txt", SERIAL)

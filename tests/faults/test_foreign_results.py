@@ -8,9 +8,8 @@ import pytest
 from little_tasks import copy
 
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
-from iaca.engine.failures import read_failures
-from iaca.engine.lock import NAME as LOCK
-from iaca.engine.manifest import NAME, UNFINISHED, Manifest
+from iaca.engine.lock import LOCK
+from iaca.engine.results import MANIFEST, UNFINISHED, Manifest, read_failures
 from iaca.errors import InputError
 
 SERIAL = ExecutorConfig(kind="serial")
@@ -33,7 +32,7 @@ def letter(tmp_path: Path) -> Path:
 
 
 def claim(out: Path, item: str, **more: object) -> None:
-    with (out / NAME).open("a") as journal:
+    with (out / MANIFEST).open("a") as journal:
         journal.write(json.dumps({"item": item, "fingerprint": "00", **more}) + "\n")
 
 
@@ -51,17 +50,17 @@ def test_a_file_elsewhere_is_not_removed_with_an_item_that_is_gone(
 
 
 def test_what_is_no_name_at_all_is_a_line_that_cant_be_read(out: Path, tasks: dict[str, Task]) -> None:
-    before = (out / NAME).read_bytes()
+    before = (out / MANIFEST).read_bytes()
     for name in ("", ".", "..", "a\0b", "\ud800", "n" * 256):
         claim(out, name)
         claim(out, "x", files={name: DIGEST})
-    with (out / NAME).open("a") as journal:
+    with (out / MANIFEST).open("a") as journal:
         journal.write("[" * 200_000 + "\n" + '{"item": "' + "y" * 2_000_000 + '"}\n')
     assert Manifest(out).unreadable >= 14
-    with pytest.raises(InputError, match="no longer noted here in full"):
+    with pytest.raises(InputError, match="the journal of this folder is incomplete"):
         results(out, ".txt")
     assert len(run_tasks(tasks, out, ".txt", SERIAL).kept) == 6
-    assert (out / NAME).read_bytes() == before
+    assert (out / MANIFEST).read_bytes() == before
 
 
 def test_a_longest_name_that_no_result_has_can_be_forgotten(out: Path, tasks: dict[str, Task]) -> None:
@@ -81,7 +80,7 @@ def test_a_task_whose_name_leads_out_fails_by_itself(tmp_path: Path, tasks: dict
     assert "leads out of it" in report.failed["../letter"]
 
 
-@pytest.mark.parametrize("name", [LOCK, UNFINISHED, NAME, "failures.csv", "a.txt"])
+@pytest.mark.parametrize("name", [LOCK, UNFINISHED, MANIFEST, "failures.csv", "a.txt"])
 def test_links_in_the_place_of_its_own_files_are_not_followed(
     out: Path, tasks: dict[str, Task], letter: Path, name: str
 ) -> None:
@@ -97,7 +96,7 @@ def test_links_in_the_place_of_its_own_files_are_not_followed(
 
 
 def test_pipes_in_the_place_of_its_own_files_are_not_waited_for(out: Path, tasks: dict[str, Task]) -> None:
-    for name in (LOCK, UNFINISHED, NAME, "failures.csv", "a.txt"):
+    for name in (LOCK, UNFINISHED, MANIFEST, "failures.csv", "a.txt"):
         (out / name).unlink(missing_ok=True)
         os.mkfifo(out / name)
         if name == "failures.csv":

@@ -16,8 +16,7 @@ from little_tasks import contents, copy
 from iaca.datasets.atomic import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.engine import ExecutorConfig, Task, run_tasks
-from iaca.engine.failures import read_failures
-from iaca.engine.manifest import Manifest
+from iaca.engine.results import Manifest, read_failures
 from iaca.errors import StorageError
 from iaca.faces.table import NUMBERS, FaceRow, write_batches
 from iaca.files import replacing
@@ -112,7 +111,7 @@ def test_a_full_disk_is_no_clips_fault_and_with_room_the_next_run_goes_on(
     disk: Path, tmp_path: Path, tasks: dict[str, Task], config: ExecutorConfig
 ) -> None:
     out = disk / "out"
-    with pytest.raises(StorageError, match=r"the disk is full \(.*\); finished are [45] of 6 items Remedy: make room"):
+    with pytest.raises(StorageError, match=r"the disk is full \(.*\); [45] of 6 items are finished Remedy: make room"):
         run_tasks(tasks, out, ".txt", config)
     finished = sorted(Manifest(out).items)
     assert len(finished) in (4, 5)

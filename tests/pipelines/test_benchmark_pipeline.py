@@ -103,7 +103,7 @@ def test_every_output_is_there(interrupted):
 
 def test_a_shorter_list_of_seeds_throws_no_run_away_and_compares_only_what_it_names(interrupted, caplog):
     before = made(interrupted[1] / "runs")
-    with caplog.at_level(logging.INFO, "iaca.engine.report"):
+    with caplog.at_level(logging.INFO, "iaca.engine.run"):
         data = run(interrupted[1], BENCHMARK.model_copy(update={"seeds": (1,)}))
     assert "0 made, 2 up to date" in caplog.text
     assert made(interrupted[1] / "runs") == before

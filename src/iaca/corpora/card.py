@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from iaca.config import Parameters, faults
 from iaca.errors import InputError
-from iaca.storage import require_file
+from iaca.files import require_file
 
 FILE = "corpus.json"
 

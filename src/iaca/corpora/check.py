@@ -26,7 +26,7 @@ from iaca.corpora.index import (
     with_facts,
 )
 from iaca.corpora.timeline import length_problem
-from iaca.engine.remembered import Remembered
+from iaca.engine.task import FileCache
 from iaca.errors import InputError
 from iaca.media import MediaInfo, MediaLimits, probe
 
@@ -103,26 +103,26 @@ def _declared(path: Path, limits: MediaLimits | None) -> MediaInfo:
     if path.is_file() and not path.stat().st_size:
         raise InputError("the file is empty", path, remedy="copy it again, or remove it")
     limits = limits or MediaLimits()
-    known = Remembered(f"declared by a container, {VERSION}, {limits.model_dump_json()}", path)
-    if (told := known.recall()) is not None:
-        return MediaInfo(path, **json.loads(told))
+    cache = FileCache(f"declared by a container, {VERSION}, {limits.model_dump_json()}", path)
+    if (cached := cache.get()) is not None:
+        return MediaInfo(path, **json.loads(cached))
     info = probe(path, decoding=False, limits=limits)
-    known.keep(json.dumps({name: value for name, value in asdict(info).items() if name != "path"}))
+    cache.set(json.dumps({name: value for name, value in asdict(info).items() if name != "path"}))
     return info
 
 
 def _inspected(path: Path, inspect: Inspect) -> AnnotationFacts:
     if not path.is_file():  # a pipe would wait for somebody who writes to it
         return AnnotationFacts(faults=(InputError("is no file", path, remedy="put a table there, or remove it"),))
-    known = Remembered(f"annotation by {inspect.__name__}, {VERSION}", path)
-    if (told := known.recall()) is not None:
-        return AnnotationFacts(**json.loads(told))
+    cache = FileCache(f"annotation by {inspect.__name__}, {VERSION}", path)
+    if (cached := cache.get()) is not None:
+        return AnnotationFacts(**json.loads(cached))
     try:
         facts = inspect(path)
     except OSError as error:
         return AnnotationFacts(faults=(InputError(f"can't be read ({error.strerror})", path, None, "mend its rights"),))
     if not facts.faults:
-        known.keep(json.dumps(asdict(facts)))
+        cache.set(json.dumps(asdict(facts)))
     return facts
 
 

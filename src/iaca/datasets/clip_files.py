@@ -12,7 +12,7 @@ from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview, TablePreview
 
 from iaca.engine import ClipPaths, ExecutorConfig, Task, results, run_tasks
-from iaca.engine.manifest import NAME
+from iaca.engine.results import MANIFEST
 
 
 class ClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
@@ -66,7 +66,7 @@ class ClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
         return TablePreview(pd.DataFrame((failed + whole)[:nrows], columns=columns).to_dict(orient="split"))
 
     def _exists(self) -> bool:
-        return (self._path / NAME).exists()
+        return (self._path / MANIFEST).exists()
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path), "suffix": self._suffix}

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from kedro.io.core import AbstractDataset, DatasetError
 
 from iaca.corpora.card import FILE
-from iaca.engine.manifest import NAME
+from iaca.engine.results import MANIFEST
 from iaca.files import LEFTOVER, write_text
 
 
@@ -50,7 +50,9 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
         if not self._path.is_dir() or (own.is_file() and own.read_text() == card):
             return []
         ours = (LEFTOVER, ".gitkeep")  # a run that was killed while it wrote the card has left no more than that
-        return sorted(p.name for p in self._path.iterdir() if not (p / NAME).exists() and not p.name.startswith(ours))
+        return sorted(
+            p.name for p in self._path.iterdir() if not (p / MANIFEST).exists() and not p.name.startswith(ours)
+        )
 
     def _exists(self) -> bool:
         return self._path.is_dir()

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from iaca.errors import InputError, brief
-from iaca.unpacked import require_modest
+from iaca.files import require_modest
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 PREFIXES = ("module.", "network.", "backbone.")

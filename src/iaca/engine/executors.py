@@ -1,30 +1,56 @@
-"""Where tasks run: a pool of processes, one torch thread each, a cluster, or the calling process itself."""
+"""Where tasks run (a process pool, the calling process, a Dask cluster), and how failures stay with their own item."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from typing import Any, Literal
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from iaca.config import Parameters
-from iaca.engine.cluster import ClusterExecutor
-from iaca.engine.worker import prepare
+from iaca.engine.task import Task
+from iaca.engine.worker import (
+    Digests,
+    OutOfMemoryError,
+    as_input_error,
+    code_digest,
+    describe_worker,
+    prepare,
+    work,
+    work_remotely,
+    worker_died,
+)
+from iaca.errors import InputError, StorageError
 
+CONNECT_S = 10.0
+"""How long (s) to wait for a Dask scheduler to answer."""
+IDLE_S = 60.0
+"""How long (s) a cluster may be without any worker before the run ends."""
+POLL_S = 5.0
+"""How often (s) to check a cluster on which nothing finishes."""
+_START = "start it with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1` (docs/cluster.md)"
 _POOLS: dict[int, ProcessPoolExecutor] = {}  # by number of workers; the interpreter ends them when it exits
 
 
 class ExecutorConfig(Parameters):
-    """How per-video work is spread.
+    """How per-video work is distributed.
 
     Attributes:
         kind: `processes` for a process pool, `serial` for the calling process (debugging, one GPU), `dask` for the
             workers of a Dask cluster.
         workers: processes of the pool; None for one per core.
-        address: where the Dask scheduler listens, such as `tcp://host:8786`; for `dask` alone, which it implies.
-        tolerated_failures: share of items that may fail before the run as a whole is an error.
+        address: of the Dask scheduler, such as `tcp://host:8786`; only for `dask`, which it implies.
+        tolerated_failures: share of items that may fail before the whole run is an error.
     """
 
     kind: Literal["processes", "serial", "dask"] = "processes"
@@ -40,7 +66,7 @@ class ExecutorConfig(Parameters):
     @model_validator(mode="after")
     def _address_of_the_cluster(self) -> ExecutorConfig:
         if (self.kind == "dask") != (self.address is not None):
-            raise ValueError(f"`address` names the scheduler of kind dask, and no other (kind is {self.kind})")
+            raise ValueError(f"`address` is the scheduler's, for kind dask only, which needs it (kind is {self.kind})")
         return self
 
     def executor(self) -> Executor:
@@ -56,27 +82,233 @@ class ExecutorConfig(Parameters):
         return _POOLS[self.count()]
 
     def discard(self) -> None:
-        """Give the pool up, after one of its workers died; the next caller gets a fresh one."""
+        """Drop a pool of which a worker has died; the next caller gets a new one."""
         if self.kind == "processes" and (pool := _POOLS.pop(self.count(), None)):
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def ahead(self, waiting: int) -> int:
-        """Tasks to hand over at a time. A cluster gets all: it keeps the queue itself, and may grow by its length."""
+    def in_flight(self, waiting: int) -> int:
+        """Tasks to submit at a time. A cluster gets all: it has its own queue, and may scale with its length."""
         return waiting if self.kind == "dask" else 2 * self.count()
 
     def count(self) -> int:
-        """Workers that a pool starts."""
+        """Number of workers in the pool."""
         return 1 if self.kind == "serial" else self.workers or len(os.sched_getaffinity(0))
 
 
+class Outcome(NamedTuple):
+    """The result of an item: digests of its files by name, or the error."""
+
+    item: str
+    files: Digests | None
+    error: InputError | None = None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Runs the tasks of `items` into `folder/<item><suffix>`, for the run that holds the folder's lock."""
+
+    tasks: Mapping[str, Task]
+    items: Sequence[str]
+    folder: Path
+    suffix: str
+    config: ExecutorConfig
+    run: str
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Run every task, yielding outcomes in order of completion.
+
+        A full or read-only disk stops the run: tasks that are running finish, the others have no outcome.
+        """
+        waiting, suspects, halted = deque(self.items), dict[str, InputError](), False
+        executor = self.config.executor() if waiting else None
+        if isinstance(executor, ClusterExecutor):
+            executor.check_workers(self.folder, self.run)
+        while waiting and not halted:
+            halted = yield from self._run_waiting(waiting, suspects, self.config.in_flight(len(waiting)))
+        # Tasks that were running when a worker died, or that lacked memory beside others, are retried one at a time,
+        # so only the culprit fails.
+        for item in suspects:
+            culprits = dict[str, InputError]()
+            halted = halted or (yield from self._run_waiting(deque([item]), culprits, 1))
+            for error in culprits.values():
+                yield Outcome(item, None, error)
+
+    def _run_waiting(
+        self, waiting: deque[str], suspects: dict[str, InputError], in_flight: int
+    ) -> Generator[Outcome, None, bool]:
+        """Run items of `waiting` until none is left, a worker dies, or the disk is full (then it returns True).
+
+        Items that were running when a worker died, or that lacked memory, go to `suspects`. At most `in_flight` are
+        submitted at a time, so that a dead worker makes few suspects.
+        """
+        executor, running, died, halted = self.config.executor(), dict[Future[Digests], str](), False, False
+        done = SimpleQueue[Future[Digests]]()  # `concurrent.futures.wait` would look at all running tasks each time
+        try:
+            while running or (waiting and not died and not halted):
+                while waiting and len(running) < in_flight and not died and not halted:
+                    item = waiting.popleft()
+                    try:
+                        future = executor.submit(work, self.tasks[item], self._file(item), self.run)
+                    except BrokenProcessPool:
+                        died, suspects[item] = True, worker_died()
+                        continue
+                    running[future] = item
+                    future.add_done_callback(done.put)
+                if not running or (future := _next_done(executor, done)) not in running:  # it was cancelled
+                    continue
+                item, error = running.pop(future), _error(executor, future)
+                if _worker_died(error):
+                    died, suspects[item] = True, worker_died()
+                elif isinstance(error, OutOfMemoryError):
+                    suspects[item] = error
+                else:
+                    halted = halted or isinstance(error, StorageError)
+                    yield (
+                        Outcome(item, future.result()) if error is None else Outcome(item, None, as_input_error(error))
+                    )
+                if halted:
+                    running = {future: item for future, item in running.items() if not future.cancel()}
+        finally:
+            for future in running:  # the caller stopped iterating
+                future.cancel()
+        if died:
+            self.config.discard()
+        return halted
+
+    def _file(self, item: str) -> Path:
+        return self.folder / f"{item}{self.suffix}"
+
+
+def _next_done(executor: Executor, done: SimpleQueue[Future[Digests]]) -> Future[Digests]:
+    """Wait for the next finished task. A cluster is checked meanwhile."""
+    while True:
+        try:
+            return done.get(timeout=POLL_S if isinstance(executor, ClusterExecutor) else None)
+        except Empty:
+            if isinstance(executor, ClusterExecutor):
+                executor.check_alive()
+
+
+def _error(executor: Executor, future: Future[Digests]) -> BaseException | None:
+    if isinstance(executor, ClusterExecutor) and future.cancelled():  # what Dask does when its scheduler goes away
+        raise executor.lost()
+    return future.exception()
+
+
+def _worker_died(error: BaseException | None) -> bool:
+    """Whether the worker ended instead of the task. Dask's error is compared by name: it may not be installed."""
+    return isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
+
+
 class SerialExecutor(Executor):
-    """An executor that runs each call at once, where it stands."""
+    """An executor that runs each call immediately in the calling thread."""
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run the call and hand back its finished future."""
+        """Run the call and return its finished future."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as error:  # noqa: BLE001  a future carries whatever its call raised
             future.set_exception(error)
         return future
+
+
+class ClusterExecutor(Executor):
+    """An executor on a Dask cluster, on any number of machines with a shared file system.
+
+    Dask reruns the task of a lost worker on another one, and gives up with `KilledWorker` after the third time.
+
+    Args:
+        address: of the scheduler, such as `tcp://host:8786`.
+
+    Raises:
+        InputError: `distributed` is not installed, or no scheduler answers within `CONNECT_S`.
+    """
+
+    def __init__(self, address: str):
+        self._address, self._client = address, _connect(address)
+        self._futures = self._client.get_executor(pure=False)
+        self._last_seen = time.monotonic()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit a call of `iaca.engine.worker.work`, with absolute paths; the worker is checked first."""
+        task, final, run = args
+        future: Future[Any] = self._futures.submit(
+            work_remotely, fn, with_absolute_paths(task), final.absolute(), run, code_digest(), **kwargs
+        )
+        return future
+
+    def check_workers(self, folder: Path, run: str) -> None:
+        """Check every worker before anything is submitted.
+
+        Raises:
+            InputError: a worker has several threads, runs different code, or does not see the folder.
+        """
+        threads: dict[str, int] = self._client.nthreads()
+        found = self._client.run(describe_worker, str(folder.absolute()), run, on_error="return")
+        for worker in sorted(found):
+            if problem := _worker_problem(found[worker], threads.get(worker, 1)):
+                what, remedy = problem
+                raise InputError(f"the worker {worker} {what}", folder, remedy=remedy)
+
+    def check_alive(self) -> None:
+        """Called while nothing finishes.
+
+        Raises:
+            InputError: the scheduler is gone, or there has been no worker for `IDLE_S`.
+        """
+        if self._client.status != "running":
+            raise self.lost()
+        if self._client.nthreads():
+            self._last_seen = time.monotonic()
+        elif time.monotonic() - self._last_seen > IDLE_S:
+            raise InputError(f"the cluster at {self._address} has no worker", remedy=f"start one: {_START}")
+
+    def lost(self) -> InputError:
+        """Close the client of a scheduler that went away; returns the error to raise."""
+        _connect.cache_clear()
+        self._client.close(timeout=1)
+        remedy = "start the scheduler again and repeat the command: finished results are kept"
+        return InputError(f"the connection to the Dask scheduler at {self._address} was lost", remedy=remedy)
+
+
+@cache
+def _connect(address: str) -> Any:
+    """One client per scheduler and process; the interpreter closes it when it exits."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        remedy = 'install the extra: pip install "iaca[cluster]"'
+        raise InputError("`distributed` is not installed", remedy=remedy) from error
+    try:
+        return Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        problem = f"no Dask scheduler answers at {address} within {CONNECT_S:.0f} s ({type(error).__name__})"
+        raise InputError(problem, remedy=f"check address and network, or {_START}") from error
+
+
+def with_absolute_paths(task: Task) -> Task:
+    """The task with absolute paths: a worker has another working directory."""
+
+    def absolute(values: Any) -> dict[str, Any]:
+        return {name: value.absolute() if isinstance(value, Path) else value for name, value in values.items()}
+
+    inputs = tuple(path.absolute() for path in task.inputs)
+    return replace(task, inputs=inputs, parameters=absolute(task.parameters), settings=absolute(task.settings))
+
+
+def _worker_problem(found: Any, threads: int) -> tuple[str, str] | None:
+    """What is wrong with a worker, and the remedy, from what `describe_worker` returned or raised there."""
+    if isinstance(found, ImportError):
+        return f"can't import this package ({found})", "install the same version of iaca there"
+    if isinstance(found, BaseException):
+        return f"could not be checked ({type(found).__name__}: {found})", "see that worker's own log"
+    if found["code"] != code_digest():
+        what = f"on {found['host']} runs different code: its iaca is version {found['version']}"
+        return what, "install the same version of iaca there, and restart the worker"
+    if not found["sees"]:
+        what = f"on {found['host']} does not see this folder"
+        return what, "put the project on a file system that all machines mount at the same path"
+    if threads != 1:
+        return f"on {found['host']} has {threads} threads", "start workers with --nthreads 1, one per core"
+    return None

@@ -1,73 +1,178 @@
-"""What runs inside a worker process: its preparation, and one task at a time."""
+"""What runs inside a worker process, local or of a cluster: preparation, one task at a time, and readable errors."""
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
+import socket
+import sys
 import threading
+from collections.abc import Callable
+from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
-from iaca.engine.digests import content
-from iaca.engine.faults import plainly
-from iaca.engine.lock import still_ours
-from iaca.engine.task import Task
+import iaca
+from iaca.engine.lock import LOCK, still_ours
+from iaca.engine.task import Task, read_digest
 from iaca.errors import InputError
 from iaca.files import replacing
 
-# Set before a worker imports its numeric libraries: threads of one process would fight those of the next.
+# Set before a worker imports its numeric libraries: threads of several processes would compete for the cores.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
 }
+_NO_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc")
+"""Messages of libraries that do not raise MemoryError: torch, CUDA, OpenCV, C++."""
 
-
-Written = dict[str, str]
+Digests = dict[str, str]
 """Name -> SHA-256 of the files that a task has written."""
 
 
+class OutOfMemoryError(InputError):
+    """A task needed more memory than was free while other tasks were running."""
+
+
 def prepare() -> None:
-    """Initialise a worker process of a pool: one numeric thread, and an end as soon as its parent ends."""
+    """Initialise a worker process of a pool: one numeric thread, and exit when the parent does."""
     os.environ.update(ONE_THREAD)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
+        threading.Thread(target=_exit_with, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
 
 
-def _end_with(sentinel: int) -> None:
-    """End this process at once when its parent has ended, even if it was killed: nobody would take the result.
+def _exit_with(sentinel: int) -> None:
+    """Exit as soon as the parent has ended, even if it was killed: nobody would take the result.
 
-    The sentinel is the reading end of a pipe that the parent alone holds open, so that this thread sleeps until then.
-    (A death signal of the kernel would also come when the parent's *thread* that started the pool ends.)
+    The sentinel is the reading end of a pipe that only the parent holds open, so this thread sleeps until then. (A
+    parent death signal would also come when only the *thread* that started the pool ends.)
     """
     wait([sentinel])
     os._exit(1)
 
 
-def work(task: Task, final: Path, run: str) -> Written:
-    """Run a task into its file; the file appears whole or not at all. Gives the digests of what was written.
+def work(task: Task, final: Path, run: str) -> Digests:
+    """Run a task and move its file into place once complete. Returns the digests of what was written.
 
     Raises:
-        InputError: whatever went wrong, as its owner should read it; also when the run that this task belongs to is
-            over, and another one has taken the folder.
+        InputError: whatever went wrong, readable for a user; also if the run that the task belongs to is over and
+            another one has locked the folder.
     """
     try:
         return _work(task, final, run)
     except InputError as error:
-        told = plainly(task, error)
-        if told is error:
+        readable = readable_error(task, error)
+        if readable is error:
             raise
-        raise told from error
+        raise readable from error
     except Exception as error:
-        raise plainly(task, error) from error
+        raise readable_error(task, error) from error
 
 
-def _work(task: Task, final: Path, run: str) -> Written:
+def _work(task: Task, final: Path, run: str) -> Digests:
     with replacing(final) as partial:
         task.run(partial)
         if not still_ours(final.parent, run):
-            raise InputError("the run that asked for this is over", final, remedy="none is needed: a newer run is on")
-        beside = () if task.beside is None else task.beside(partial)
-        return {final.name: content(partial)} | {name: content(final.parent / name) for name in beside}
+            remedy = "none is needed: a newer run has taken over"
+            raise InputError("the run that started this task is over", final, remedy=remedy)
+        extra = () if task.extra_files is None else task.extra_files(partial)
+        return {final.name: read_digest(partial)} | {name: read_digest(final.parent / name) for name in extra}
+
+
+def readable_error(task: Task, error: Exception) -> InputError:
+    """The error of a task as a user should read it; an `InputError` stays as it is.
+
+    A missing input is named, whatever its reader raised. Errors of libraries keep their type name and message, but not
+    their class: some can't be pickled.
+    """
+    missing = next((path for path in task.inputs if not path.exists()), None)
+    if missing is not None:
+        remedy = "restore the file, or remove its clip from the corpus, and run again"
+        return InputError("disappeared during the run", missing, remedy=remedy)
+    if not isinstance(error, InputError) and _out_of_memory(error):
+        first = task.inputs[0] if task.inputs else None
+        return OutOfMemoryError(
+            f"there was not enough memory ({error or type(error).__name__})", first,
+            remedy="run again with fewer workers, as in executor.workers=1, or cut the video into parts",
+        )  # fmt: skip
+    return as_input_error(error)
+
+
+def as_input_error(error: BaseException) -> InputError:
+    """Any error as an `InputError` with its type name and message."""
+    if isinstance(error, InputError):
+        return error
+    remedy = "check that the clip's files are intact; if they are, report this message"
+    return InputError(f"unexpected error in this step, {type(error).__name__}: {error}", remedy=remedy)
+
+
+def worker_died() -> InputError:
+    """The error of an item whose worker process dies even when nothing else is running."""
+    return InputError(
+        "its worker process died (killed, out of memory, or a crash in a native library)",
+        remedy="run again with executor.workers=1, or cut the video into parts; if it fails then too, remove it",
+    )
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
+def describe_worker(folder: str, run: str) -> dict[str, Any]:
+    """Sent to each worker of a cluster: its host and code, and whether it sees the lock file of this run."""
+    lock = Path(folder) / LOCK
+    return {
+        "host": socket.gethostname(),
+        "version": iaca.__version__,
+        "code": code_digest(),
+        "sees": lock.is_file() and lock.read_text() == run,
+    }
+
+
+def work_remotely(function: Callable[..., Digests], task: Task, final: Path, run: str, code: str) -> Digests:
+    """Call `work` on a cluster as a local worker would: on one numeric thread, with the same bytes as result.
+
+    Raises:
+        InputError: this worker joined after the run began, and has other code or does not see the folder.
+    """
+    if code != code_digest():
+        remedy = "install the same version of iaca there, restart the worker, and repeat the command"
+        raise InputError(f"a worker on {socket.gethostname()} runs different code of iaca", final, remedy=remedy)
+    if not final.parent.is_dir():
+        mount = "mount the project's file system there at the same path, and repeat the command"
+        raise InputError(f"a worker on {socket.gethostname()} does not see this folder", final.parent, remedy=mount)
+    _use_one_thread()
+    return function(task, final, run)
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 over this package's source, which also differs between states of one version."""
+    root, found = Path(iaca.__file__).parent, hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
+def _use_one_thread() -> None:
+    """One thread for libraries imported later, and for those that Dask or an earlier task has imported already."""
+    os.environ.update(ONE_THREAD)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)
+    _limit_loaded_libraries(len(sys.modules))
+
+
+@cache
+def _limit_loaded_libraries(loaded: int) -> None:
+    """Limit linear algebra libraries, once per set of loaded modules: finding the libraries takes milliseconds."""
+    del loaded
+    from threadpoolctl import threadpool_limits  # scikit-learn brings it
+
+    threadpool_limits(limits=1)

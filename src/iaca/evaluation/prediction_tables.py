@@ -12,8 +12,8 @@ import pyarrow as pa
 from pyarrow import compute, parquet
 
 from iaca.errors import InputError, brief
+from iaca.files import require_modest
 from iaca.text import csv_rows
-from iaca.unpacked import require_modest
 
 TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
 SUBMISSION_COLUMNS = ["image_location", "valence", "arousal"]

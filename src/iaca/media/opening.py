@@ -8,8 +8,8 @@ from typing import Any
 import av
 
 from iaca.errors import InputError
+from iaca.files import require_file
 from iaca.media.limits import MediaLimits
-from iaca.storage import require_file
 
 REENCODE = (
     "play the file to see whether it is whole; if it plays, re-encode it: ffmpeg -i IN -c:v libx264 -c:a aac OUT.mp4"

@@ -15,7 +15,7 @@ from iaca.corpora.convert.config import ConvertConfig
 from iaca.corpora.convert.recordings import Recording
 from iaca.corpora.features.partitions import PARTITION_FILE
 from iaca.corpora.index import LEFT_OUT, Problem, problem_table
-from iaca.engine.progress import progress
+from iaca.engine.run import progress
 from iaca.errors import InputError, printable
 from iaca.files import LEFTOVER, write_text
 

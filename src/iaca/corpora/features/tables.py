@@ -16,8 +16,7 @@ from safetensors.numpy import save_file
 
 from iaca.corpora.features.csv_files import TIME, csv_header, line_of, parse_csv
 from iaca.errors import InputError, brief
-from iaca.storage import require_file
-from iaca.unpacked import require_modest
+from iaca.files import require_file, require_modest
 
 BLOCK = "features"  # the tensor of a safetensors file that holds all columns but the time
 SUFFIXES = (".csv", ".parquet", ".safetensors")

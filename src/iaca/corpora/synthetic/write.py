@@ -18,7 +18,7 @@ from iaca.corpora.features.tables import write_table
 from iaca.corpora.synthetic.clip import SyntheticClip, draw_corpus
 from iaca.corpora.synthetic.config import SyntheticConfig
 from iaca.corpora.synthetic.events import event_rows
-from iaca.engine.progress import progress
+from iaca.engine.run import progress
 from iaca.errors import InputError
 from iaca.files import replacing, write_text
 

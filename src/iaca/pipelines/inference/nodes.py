@@ -36,7 +36,7 @@ def plan_inference(
             {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},
             settings={"folder": output, "limits": limits},
             version=VERSION,
-            beside=files_beside,
+            extra_files=files_beside,
         )
         for name, video in find_videos(config.input, output).items()
     }

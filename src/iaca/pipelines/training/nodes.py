@@ -71,7 +71,7 @@ def plan_runs(
     training: TrainingConfig,
 ) -> dict[str, Task]:
     """One run per model: the main one, and each baseline on the same data, with the same corruption and seed."""
-    from iaca.engine.progress import watched
+    from iaca.engine.run import watched
     from iaca.training.run import VERSION, train_file
 
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
