@@ -61,7 +61,7 @@ def test_small_files_are_always_read(video: Path, monkeypatch: pytest.MonkeyPatc
     assert len(reads) == 2
 
 
-def test_a_store_that_is_broken_or_out_of_reach_costs_only_time(
+def test_a_cache_that_is_broken_or_not_writable_costs_only_time(
     video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_path().parent.mkdir(parents=True)
