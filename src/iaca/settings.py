@@ -4,12 +4,13 @@ from kedro.config import OmegaConfigLoader
 
 from iaca.context import ProjectContext
 from iaca.hooks import OneRunAtATime
+from iaca.run_parameters import RunParameters
 
-HOOKS = (OneRunAtATime(),)
+CONTEXT_CLASS = ProjectContext
+HOOKS = (RunParameters(), OneRunAtATime())
 # kedro-viz would note how each run ended and show it later, and what an error repeats of a file (a name, a cell) as
 # HTML: scripts in it would run. Its graph, previews and lineage need none of these notes.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)
-CONTEXT_CLASS = ProjectContext
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

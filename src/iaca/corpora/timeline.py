@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,19 +55,28 @@ def decode_clock(media: Path, limits: MediaLimits | None = None) -> tuple[NDArra
 
 
 def write_timeline(
-    target: Path, times: NDArray[np.float64], labels: NDArray[np.float32], facts: dict[str, object]
+    target: Path,
+    times: NDArray[np.float64],
+    labels: NDArray[np.float32],
+    facts: dict[str, object],
+    presence: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> None:
     """Write columns `frame`, `time_s`, `valence`, `arousal` as Parquet; `facts` travel in the table's `attrs`.
 
-    Among them is `annotation_rows`, the length of an annotation that has a row per frame, else None. Counts and times
-    of the table itself are added to them: `frames`, `annotated`, `first_s`, `last_s`.
+    Among them is `annotation_rows`, the length of an annotation that has a row per frame, else None. The `counts` of
+    the table itself are added to them. `presence` gives further columns, where it is known already.
     """
     table = pd.DataFrame({"frame": np.arange(len(times), dtype=np.int32), "time_s": times})
     table["valence"], table["arousal"] = labels[:, 0], labels[:, 1]
-    annotated = int(np.isfinite(labels).all(axis=1).sum())
-    counts = {"frames": len(times), "annotated": annotated, "first_s": float(times[0]), "last_s": float(times[-1])}
-    table.attrs.update(facts | counts)
+    table = table.assign(**(presence or {}))
+    table.attrs.update(facts | counts(times, labels))
     table.to_parquet(target)
+
+
+def counts(times: NDArray[np.float64], labels: NDArray[np.float32]) -> dict[str, object]:
+    """Numbers of `frames` and of `annotated` ones, and the times of the first and the last, `first_s` and `last_s`."""
+    annotated = int(np.isfinite(labels).all(axis=1).sum())
+    return {"frames": len(times), "annotated": annotated, "first_s": float(times[0]), "last_s": float(times[-1])}
 
 
 def read_timeline_facts(path: Path) -> dict[str, Any]:

@@ -81,3 +81,48 @@ class FaceFiles(ClipFiles):
 
         paths = [path for path in self.load().values() if path.is_file()]
         return ImagePreview(base64.b64encode(contact_sheet(paths[:nrows])).decode())
+
+
+class SharedClipFiles(ClipFiles):
+    """Files that another dataset of the same environment makes: read under this name too, never written."""
+
+    def save(self, data: Mapping[str, Task]) -> None:
+        """Take no task.
+
+        Raises:
+            DatasetError: there is one.
+        """
+        _refuse(data, self._path)
+
+
+class NoClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
+    """The files of a step that an environment does without: there are none, and nothing is written.
+
+    The settings of the dataset whose place it takes are accepted and have no effect.
+    """
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None, **_: Any):
+        self.metadata = metadata
+
+    def load(self) -> ClipPaths:
+        """No files."""
+        return ClipPaths({}, {})
+
+    def save(self, data: Mapping[str, Task]) -> None:
+        """Take no task.
+
+        Raises:
+            DatasetError: there is one.
+        """
+        _refuse(data, "a dataset that this environment does without")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+def _refuse(tasks: Mapping[str, Task], what: object) -> None:
+    if tasks:
+        raise DatasetError(f"{what} is not made here, but {len(tasks)} tasks were to make it")

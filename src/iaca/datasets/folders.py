@@ -29,11 +29,14 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
         return self._path
 
     def save(self, data: dict[str, str]) -> None:
-        """Write relative name -> text, each file atomically, the card first: it marks the folder as this corpus's.
+        """Write relative name -> text, each file atomically, the card first: it marks the folder as this corpus's. An
+        empty mapping writes nothing.
 
         Raises:
             DatasetError: the folder holds something else; another's corpus is never written into.
         """
+        if not data:
+            return
         if foreign := self._foreign(data[FILE]):
             raise DatasetError(
                 f"{self._path} holds something else than the corpus to be written: {', '.join(foreign[:3])}. "

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.corpora.features.layout import LABELS
 from iaca.corpora.features.tables import Table, read_table
-from iaca.encoders.embedding import ClipEmbedding, read_embedding, write_embedding
+from iaca.corpora.timeline import TOLERANCE, write_timeline
+from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.errors import InputError
 
 VERSION = "1"
@@ -34,12 +34,26 @@ def align_file(
     write_embedding(read_clip(dict(zip(kinds, files, strict=True)), widths, tolerance_s), target)
 
 
-def write_timeline(embedding: Path, *, target: Path) -> None:
-    """The engine's task: the timeline of a clip (Parquet) from its embeddings."""
-    clip = read_embedding(embedding)
-    columns = {"frame": np.arange(len(clip), dtype=np.int32), "time_s": clip.time_s}
-    columns |= {name: clip.labels[:, i] for i, name in enumerate(LABELS)}
-    pd.DataFrame({**columns, "face_found": clip.face_found, "audio_present": clip.audio_present}).to_parquet(target)
+def build_timeline(
+    *files: Path, target: Path, kinds: tuple[str, ...], widths: Mapping[str, int], tolerance_s: float | None
+) -> None:
+    """The engine's task: read a clip's tables as `align_file` does, write its timeline (Parquet), presence included.
+
+    What `facts_of` says of the clip travels in the table's `attrs`.
+    """
+    clip = read_clip(dict(zip(kinds, files, strict=True)), widths, tolerance_s)
+    presence = {"face_found": clip.face_found, "audio_present": clip.audio_present}
+    write_timeline(target, clip.time_s, clip.labels, facts_of(clip), presence)
+
+
+def facts_of(clip: ClipEmbedding) -> dict[str, object]:
+    """Which modalities a clip has, at which share of its steps, and `notes`: pairs of what is odd and its remedy."""
+    return {
+        "has_audio": bool(clip.audio_present.any()),
+        "audio_present": float(clip.audio_present.mean()),
+        "face_found": float(clip.face_found.mean()),
+        "notes": _lengths(clip),
+    }
 
 
 def read_clip(files: Mapping[str, Path], widths: Mapping[str, int], tolerance_s: float | None = None) -> ClipEmbedding:
@@ -128,3 +142,15 @@ def _check_finite(table: Table | None) -> None:
         f"{table.values[row, column]} in column {table.names[column]!r}", table.file, table.line(row),
         "remove the row: a modality without a row is taken for absent at that time",
     )  # fmt: skip
+
+
+def _lengths(clip: ClipEmbedding) -> list[tuple[str, str]]:
+    """Annotated steps before the first or after the last features, where there are more than a few."""
+    seen = np.flatnonzero(clip.audio_present | clip.face_found)
+    annotated = np.flatnonzero(np.isfinite(clip.labels).all(axis=1))
+    outside = int(((annotated < seen[0]) | (annotated > seen[-1])).sum())
+    if outside <= TOLERANCE:
+        return []
+    span = " to ".join(f"{clip.time_s[i]:g}" for i in (seen[0], seen[-1]))
+    what = f"{outside} annotated steps lie outside of the features, which run from {span} s"
+    return [(what, "check that labels and features belong together; those steps have neither voice nor face")]

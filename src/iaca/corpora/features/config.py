@@ -13,7 +13,7 @@ class FeaturesConfig(Parameters):
     """Parameters of the importer `features`.
 
     Attributes:
-        importer: says which importer an environment works with; see `iaca.pipeline_registry`.
+        importer: belongs to the environment; see `iaca.corpora.importers`.
         root: folder of the corpus, as given on the command line; the catalog's `corpus` reads it.
         tolerance_s: how far (s) from a step a row may lie and still be its row. By default half the longer of two
             median steps, that of the clip's clock and that of the table.

@@ -13,7 +13,7 @@ class FolderConfig(Parameters):
     """Parameters of the importer `folder`.
 
     Attributes:
-        importer: says which importer an environment works with; see `iaca.pipeline_registry`.
+        importer: belongs to the environment; see `iaca.corpora.importers`.
         root: folder of the corpus, as given on the command line; the catalog's `corpus` reads it.
         tolerance_s: how far (s) from a frame an annotated row may lie and still count for it. By default one and a
             half median steps of the annotation.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from iaca.encoders import read_embedding
 from iaca.engine import ClipPaths
+from iaca.inference.adaptation.adapt import adapt
 from iaca.inference.adaptation.config import AdaptationConfig
+from iaca.inference.adaptation.leave_out import verdict
+from iaca.inference.adaptation.model import AdaptedModel
 from iaca.inference.models import NAMED
-
-if TYPE_CHECKING:
-    from iaca.inference.adaptation.model import AdaptedModel
-else:  # Kedro reads these annotations at run time, to find typed parameters; nothing heavy is imported for that
-    AdaptedModel = Any
+from iaca.inference.zero_shot.model import ZeroShot
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +22,6 @@ def adapt_model(
     clips: pd.DataFrame, embeddings: ClipPaths, corpus_card: dict[str, str], config: AdaptationConfig
 ) -> tuple[AdaptedModel, pd.DataFrame]:
     """The zero-shot model corrected by the annotated clips, and its scores on subjects left out, which are printed."""
-    from iaca.encoders import read_embedding
-    from iaca.inference.adaptation.adapt import adapt
-    from iaca.inference.adaptation.leave_out import verdict
-    from iaca.inference.zero_shot.model import ZeroShot
-
     known = clips[clips["clip"].isin(list(embeddings))]
     read = (
         (str(subject), clip, read_embedding(embeddings.whole(clip)))

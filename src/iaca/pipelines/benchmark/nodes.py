@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from iaca.corpora.importers import IngestionConfig
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
+from iaca.evaluation.benchmark.collect import gates_of_runs, read_runs, results_table
 from iaca.evaluation.benchmark.config import BenchmarkConfig, run_settings
+from iaca.evaluation.benchmark.curves import robustness_curves
+from iaca.evaluation.benchmark.differences import difference_dots
+from iaca.evaluation.benchmark.page import PageData, render_page
+from iaca.evaluation.benchmark.score import VERSION as SCORE_VERSION
+from iaca.evaluation.benchmark.score import score_file
+from iaca.evaluation.benchmark.summary import gate_summary, summarise
+from iaca.evaluation.robustness.signal import left_alone
 from iaca.training.config import TrainingConfig
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-else:  # Kedro reads these annotations at run time, to find typed parameters; matplotlib is not imported for that
-    Figure = Any
+from iaca.training.run import VERSION as TRAINING_VERSION
+from iaca.training.run import train_file
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +36,6 @@ def plan_runs(
     benchmark: BenchmarkConfig,
 ) -> dict[str, Task]:
     """One training run per model and seed, each resumable by itself, all with the same settings and corruption."""
-    from iaca.training.run import VERSION, train_file
-
     scored_clips(training_index, benchmark)  # refused now rather than after hours of training
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
     files = tuple(embeddings[clip] for clip in sorted(parts["train"] + parts["validation"]))
@@ -44,7 +48,7 @@ def plan_runs(
             files,
             {"choice": model.choice(), "training": run_settings(training, seed), **shared},
             settings={"checkpoints": folder / run},
-            version=VERSION,
+            version=TRAINING_VERSION,
         )
         for run, (model, seed) in benchmark.runs().items()
     }
@@ -58,10 +62,11 @@ def plan_scores(
     events: pd.DataFrame,
     training: TrainingConfig,
     benchmark: BenchmarkConfig,
+    ingestion: IngestionConfig,
 ) -> dict[str, Task]:
-    """One scoring per run: the partition clean, and under every corruption at every level."""
-    from iaca.evaluation.benchmark.score import VERSION, score_file
-
+    """One scoring per run: the partition clean, and under every corruption at every level that the corpus allows."""
+    if not ingestion.has_media:
+        benchmark = benchmark.model_copy(update={"corruption": benchmark.corruption.of_features()})
     clips = scored_clips(training_index, benchmark)
     known = events[events["clip"].isin(clips)]
     changed = [(condition, clip) for condition in benchmark.corruption.signal_conditions() for clip in clips]
@@ -79,30 +84,13 @@ def plan_scores(
     }
     files = (*(embeddings[clip] for clip in clips), *(spoilt[condition.item(clip)] for condition, clip in changed))
     return {
-        run: Task("score", score_file, (runs[run], *files), parameters, version=VERSION) for run in benchmark.runs()
+        run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION)
+        for run in benchmark.runs()
     }
-
-
-def plan_scores_of_features(
-    runs: ClipPaths,
-    embeddings: ClipPaths,
-    training_index: pd.DataFrame,
-    events: pd.DataFrame,
-    training: TrainingConfig,
-    benchmark: BenchmarkConfig,
-) -> dict[str, Task]:
-    """The same where there is neither sound nor picture: corruptions of the signal are left out, and named."""
-    if left_out := dict.fromkeys(c.corruption for c in benchmark.corruption.signal_conditions()):
-        log.warning("not scored, since this corpus has features alone, no sound and no faces: %s", ", ".join(left_out))
-    without = benchmark.model_copy(update={"corruption": benchmark.corruption.of_features()})
-    return plan_scores(runs, embeddings, ClipPaths({}, {}), training_index, events, training, without)
 
 
 def compare_models(scores: ClipPaths, benchmark: BenchmarkConfig) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Every score; its summary over seeds with paired differences; how well the gates knew."""
-    from iaca.evaluation.benchmark.collect import gates_of_runs, read_runs, results_table
-    from iaca.evaluation.benchmark.summary import gate_summary, summarise
-
     runs = read_runs({run: scores.whole(run) for run in scores}, benchmark)
     summary = summarise(runs, benchmark.main, benchmark.replicates)
     return results_table(runs), summary, gate_summary(gates_of_runs(runs))
@@ -110,9 +98,6 @@ def compare_models(scores: ClipPaths, benchmark: BenchmarkConfig) -> tuple[pd.Da
 
 def draw_benchmark(summary: pd.DataFrame, benchmark: BenchmarkConfig) -> tuple[Figure, Figure]:
     """Curves of every model, and differences of the main ones."""
-    from iaca.evaluation.benchmark.curves import robustness_curves
-    from iaca.evaluation.benchmark.differences import difference_dots
-
     return (
         robustness_curves(summary, benchmark.main, benchmark.partition),
         difference_dots(summary, benchmark.main, benchmark.partition),
@@ -126,12 +111,9 @@ def write_page(
     corpus_card: dict[str, str],
     training: TrainingConfig,
     benchmark: BenchmarkConfig,
-    spoilt: ClipPaths | None = None,
+    spoilt: ClipPaths,
 ) -> str:
-    """What was found, in Markdown; `spoilt` where the signal could be corrupted."""
-    from iaca.evaluation.benchmark.page import PageData, render_page
-    from iaca.evaluation.robustness.signal import left_alone
-
+    """What was found, in Markdown."""
     names = scored_clips(training_index, benchmark)
     scored = training_index[training_index["clip"].isin(names)]
     asked, made = [name for name, levels in benchmark.corruption.levels.items() if levels], set(summary["corruption"])

@@ -2,74 +2,68 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from iaca.pipelines.benchmark.nodes import (
-    compare_models,
-    draw_benchmark,
-    plan_runs,
-    plan_scores,
-    plan_scores_of_features,
-    write_page,
-)
+from iaca.pipelines.benchmark.nodes import compare_models, draw_benchmark, plan_runs, plan_scores, write_page
 from iaca.pipelines.benchmark.signal import plan_spoilt
+from iaca.pipelines.upstream import from_corpus
 
-FIGURES = ["benchmark_summary_figure", "benchmark_differences_figure"]
-SCORING = ["training_index", "events", "params:training", "params:benchmark"]
+TRAINING, BENCHMARK, INGESTION = "params:training", "params:benchmark", "params:ingestion"
 
 
-def create_pipeline(signal: bool = True) -> Pipeline:
-    """Embeddings to a table of models x seeds x corruptions. What is done when it is stopped is not done again.
+def create_pipeline() -> Pipeline:
+    """A corpus to a table of models x seeds x corruptions. What is done when it is stopped is not done again.
 
-    embeddings, training_index -> [train] -> benchmark_runs ----\\
-    embeddings, faces, audio -> [spoil] -> spoilt_embeddings ----> [score] -> benchmark_scores
-    embeddings, events -----------------------------------------/
+    corpus -> ingestion, preprocessing, embedding -> embeddings, faces, audio, clips, events, corpus_card
+    embeddings, clips -> [index steps] -> training_index
+    embeddings, training_index -> [plan runs] -> benchmark_runs ------\\
+    embeddings, faces, audio -> [plan spoilt] -> spoilt_embeddings ----> [plan scores] -> benchmark_scores
+    embeddings, events ------------------------------------------------/
     benchmark_scores -> [compare] -> benchmark_results, benchmark_summary, benchmark_gates
     benchmark_summary, benchmark_gates -> [draw], [write] -> benchmark_*_figure, benchmark_page
 
-    Args:
-        signal: False for a corpus that has neither sound nor faces, of which nothing can be spoilt.
+    Run when a dataset is saved, where it is not up to date: `benchmark_runs` trains each model with each seed,
+    `spoilt_embeddings` corrupts sound and faces and embeds them again, `benchmark_scores` scores each run.
+
+    The nodes of the benchmark alone, on embeddings that are there: `--tags benchmark`.
     """
-    training, benchmark = "params:training", "params:benchmark"
-    written = ["benchmark_summary", "benchmark_gates", "training_index", "corpus_card", training, benchmark]
-    return Pipeline(
-        [
-            Node(
-                plan_runs,
-                ["embeddings", "training_index", "corpus_card", "checkpoints", training, benchmark],
-                "benchmark_runs",
-                name="train_benchmark",
-            ),
-            *(_scoring_of_media() if signal else _scoring_of_features()),
-            Node(
-                compare_models,
-                ["benchmark_scores", benchmark],
-                ["benchmark_results", "benchmark_summary", "benchmark_gates"],
-                name="compare_models",
-            ),
-            Node(draw_benchmark, ["benchmark_summary", benchmark], FIGURES, name="draw_benchmark"),
-            Node(
-                write_page,
-                [*written, "spoilt_embeddings"] if signal else written,
-                "benchmark_page",
-                name="write_benchmark",
-            ),
-        ],
-        tags="benchmark",
-    )
+    return from_corpus(Pipeline([*_making(), *_telling()], tags="benchmark"))
 
 
-def _scoring_of_media() -> list[Node]:
-    media = ["embeddings", "faces", "audio", "clips", "training_index", "params:embedding", "params:benchmark"]
+def _making() -> list[Node]:
+    media = ["faces", "audio", "clips", "training_index", "params:embedding", BENCHMARK, INGESTION]
     return [
-        Node(plan_spoilt, media, "spoilt_embeddings", name="spoil_signal"),
+        Node(
+            plan_runs,
+            ["embeddings", "training_index", "corpus_card", "checkpoints", TRAINING, BENCHMARK],
+            "benchmark_runs",
+            name="plan_benchmark_runs-trained_on_save",
+        ),
+        Node(plan_spoilt, ["embeddings", *media], "spoilt_embeddings", name="plan_spoilt-embedded_on_save"),
         Node(
             plan_scores,
-            ["benchmark_runs", "embeddings", "spoilt_embeddings", *SCORING],
+            [
+                "benchmark_runs", "embeddings", "spoilt_embeddings", "training_index", "events",
+                TRAINING, BENCHMARK, INGESTION,
+            ],
             "benchmark_scores",
-            name="score_benchmark",
+            name="plan_benchmark_scores-scored_on_save",
         ),
+    ]  # fmt: skip
+
+
+def _telling() -> list[Node]:
+    tables = ["benchmark_summary", "benchmark_gates", "training_index", "corpus_card"]
+    return [
+        Node(
+            compare_models,
+            ["benchmark_scores", BENCHMARK],
+            ["benchmark_results", "benchmark_summary", "benchmark_gates"],
+            name="compare_models",
+        ),
+        Node(
+            draw_benchmark,
+            ["benchmark_summary", BENCHMARK],
+            ["benchmark_summary_figure", "benchmark_differences_figure"],
+            name="draw_benchmark",
+        ),
+        Node(write_page, [*tables, TRAINING, BENCHMARK, "spoilt_embeddings"], "benchmark_page", name="write_benchmark"),
     ]
-
-
-def _scoring_of_features() -> list[Node]:
-    inputs = ["benchmark_runs", "embeddings", *SCORING]
-    return [Node(plan_scores_of_features, inputs, "benchmark_scores", name="score_benchmark")]

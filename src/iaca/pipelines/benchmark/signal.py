@@ -8,10 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.identity import describe
 from iaca.engine import ClipPaths, Task
 from iaca.evaluation.benchmark.config import BenchmarkConfig
 from iaca.evaluation.robustness.config import SNR, Condition
+from iaca.evaluation.robustness.partition import drawn_order
+from iaca.evaluation.robustness.signal import VERSION, spoil_faces_file, spoil_sound_file
 from iaca.pipelines.benchmark.nodes import scored_clips
 
 log = logging.getLogger(__name__)
@@ -27,14 +31,16 @@ def plan_spoilt(
     training_index: pd.DataFrame,
     embedding: EmbeddingConfig,
     benchmark: BenchmarkConfig,
+    ingestion: IngestionConfig,
 ) -> dict[str, Task]:
     """The scored partition under every condition of the signal. Only what is changed is embedded again: noise leaves
     the visual rows as they are, blur and blocks those of the sound."""
     conditions = benchmark.corruption.signal_conditions()
-    if not conditions:
+    if not ingestion.has_media and conditions:
+        left_out = dict.fromkeys(condition.corruption for condition in conditions)
+        log.warning("not scored, since this corpus has features alone, no sound and no faces: %s", ", ".join(left_out))
+    if not ingestion.has_media or not conditions:
         return {}
-    from iaca.encoders.identity import describe  # brings torch
-    from iaca.evaluation.robustness.signal import VERSION, spoil_faces_file, spoil_sound_file
 
     scored = scored_clips(training_index, benchmark)
     common = {"corruption": benchmark.corruption.of_signal(), "config": embedding, "encoders": describe(embedding)}
@@ -59,8 +65,6 @@ def _voices(
     condition: Condition, clip: str, scored: list[str], media: Mapping[str, str], benchmark: BenchmarkConfig
 ) -> list[str]:
     """Clips of other videos of the partition, drawn for this one: two people of one video have the same sound."""
-    from iaca.evaluation.robustness.partition import drawn_order
-
     if condition.corruption != "audio_babble":
         return []
     videos = {media[other]: other for other in scored if media[other] != media[clip]}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from iaca.corpora.card import FILE, CorpusCard, card_text
+from iaca.corpora.demo import annotation_texts, event_table, plan_corpus, render_movie, subject_table
 from iaca.corpora.demo.config import DemoConfig
+from iaca.corpora.importers import DemoImport, IngestionConfig
 from iaca.engine import Task
 
+log = logging.getLogger(__name__)
 CARD = CorpusCard(
     name="demo corpus",
     caveat=(
@@ -17,22 +21,26 @@ CARD = CorpusCard(
 )
 
 
-def plan_videos(config: DemoConfig) -> dict[str, Task]:
-    """One rendering task per video."""
-    from iaca.corpora.demo import plan_corpus, render_movie  # brings OpenCV: only the run that renders pays for it
+def plan_videos(config: DemoConfig, ingestion: IngestionConfig) -> dict[str, Task]:
+    """One rendering task per video; none where another corpus is read."""
+    if not isinstance(ingestion.root, DemoImport):
+        log.info("no demo corpus is rendered: this environment reads another corpus")
+        return {}
+    return {
+        plan.name: Task("render_movie", render_movie, (), {"plan": plan, "config": config})
+        for plan in plan_corpus(config)
+    }
 
-    plans = plan_corpus(config)
-    return {plan.name: Task("render_movie", render_movie, (), {"plan": plan, "config": config}) for plan in plans}
 
-
-def write_corpus(config: DemoConfig, videos: dict[str, Path]) -> dict[str, str]:
-    """Annotations in the challenge's format, subjects, events with their truth, and the card, by relative file name.
+def write_corpus(config: DemoConfig, videos: dict[str, Path], ingestion: IngestionConfig) -> dict[str, str]:
+    """Annotations in the challenge's format, subjects, events with their truth, and the card, by relative file name;
+    nothing where another corpus is read.
 
     Raises:
         RuntimeError: a video was not rendered; a corpus with holes is not published.
     """
-    from iaca.corpora.demo import annotation_texts, event_table, plan_corpus, subject_table
-
+    if not isinstance(ingestion.root, DemoImport):
+        return {}
     plans = plan_corpus(config)
     if missing := [plan.name for plan in plans if plan.name not in videos]:
         raise RuntimeError(f"these demo videos were not rendered: {', '.join(missing)}")

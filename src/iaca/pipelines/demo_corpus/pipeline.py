@@ -6,14 +6,17 @@ from iaca.pipelines.demo_corpus.nodes import plan_videos, write_corpus
 
 
 def create_pipeline() -> Pipeline:
-    """Parameters to a corpus on disk.
+    """Parameters to a corpus on disk. Where another corpus is read, nothing is rendered and nothing written.
 
-    parameters -> [render videos] -> demo_videos -> [annotate] -> corpus
+    parameters -> [plan videos] -> demo_videos -> [annotate] -> corpus
+
+    Run when a dataset is saved: `demo_videos` renders each video that is new or has changed.
     """
+    demo, ingestion = "params:demo_corpus", "params:ingestion"
     return Pipeline(
         [
-            Node(plan_videos, "params:demo_corpus", "demo_videos", name="render_demo_videos"),
-            Node(write_corpus, ["params:demo_corpus", "demo_videos"], "corpus", name="annotate_demo_corpus"),
+            Node(plan_videos, [demo, ingestion], "demo_videos", name="plan_demo_videos-rendered_on_save"),
+            Node(write_corpus, [demo, "demo_videos", ingestion], "corpus", name="annotate_demo_corpus"),
         ],
         tags="data",
     )

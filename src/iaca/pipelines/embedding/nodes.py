@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+import pandas as pd
+
+from iaca.corpora.features.config import FeaturesConfig
+from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.identity import describe
+from iaca.encoders.task import VERSION, embed_file
 from iaca.engine import ClipPaths, OnDemand, Task
+from iaca.pipelines.ingestion import features
 
 
 def plan_embeddings(
-    faces: ClipPaths, audio: ClipPaths, timelines: ClipPaths, config: EmbeddingConfig
+    faces: ClipPaths,
+    audio: ClipPaths,
+    timelines: ClipPaths,
+    config: EmbeddingConfig,
+    ingestion: IngestionConfig,
+    root: Path,
+    clips: pd.DataFrame,
 ) -> Mapping[str, Task]:
-    """Embeddings of every clip that has a complete timeline. Names, versions and weights of the encoders are part of
-    each task's fingerprint: another checkpoint embeds anew."""
-    from iaca.encoders.identity import describe
-    from iaca.encoders.task import VERSION, embed_file
+    """Embeddings of every clip that has a complete timeline; of a corpus of features, those of its own tables.
 
+    Names, versions and weights of the encoders are part of each task's fingerprint: another checkpoint embeds anew.
+    """
+    if isinstance(ingestion.root, FeaturesConfig):
+        return features.plan_embeddings(root, clips, ingestion.root)
     parameters = {"config": config, "encoders": describe(config)}
 
     def embed(clip: str) -> Task:

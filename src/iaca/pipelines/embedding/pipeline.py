@@ -6,9 +6,11 @@ from iaca.pipelines.embedding.nodes import plan_embeddings
 
 
 def create_pipeline() -> Pipeline:
-    """Faces, sound and timelines to one safetensors file per clip.
+    """Faces, sound and timelines to one safetensors file per clip. A corpus of features gives its own tables instead.
 
-    faces, audio, timelines -> [embed clips] -> embeddings
+    faces, audio, timelines, or corpus, clips -> [plan embeddings] -> embeddings
+
+    Run when a dataset is saved: `embeddings` embeds each clip that is new or has changed.
     """
-    inputs = ["faces", "audio", "timelines", "params:embedding"]
-    return Pipeline([Node(plan_embeddings, inputs, "embeddings", name="embed_clips")], tags="data")
+    inputs = ["faces", "audio", "timelines", "params:embedding", "params:ingestion", "corpus", "clips"]
+    return Pipeline([Node(plan_embeddings, inputs, "embeddings", name="plan_embeddings-embedded_on_save")], tags="data")

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from iaca.corpora.importers import IngestionConfig
+from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.identity import describe
 from iaca.engine import ClipPaths, Task
+from iaca.errors import InputError
 from iaca.training.tuning.config import EncoderTrainingConfig
+from iaca.training.tuning.run import VERSION, tune_file
 
 
 def plan_encoder(
@@ -15,12 +20,18 @@ def plan_encoder(
     timelines: ClipPaths,
     corpus_card: dict[str, str],
     config: EncoderTrainingConfig,
+    ingestion: IngestionConfig,
 ) -> dict[str, Task]:
-    """Fine-tuning on the train partition, scored on the validation partition; on what the encoder sees or hears."""
-    from iaca.encoders.config import EmbeddingConfig
-    from iaca.encoders.identity import describe
-    from iaca.training.tuning.run import VERSION, tune_file
+    """Fine-tuning on the train partition, scored on the validation partition; on what the encoder sees or hears.
 
+    Raises:
+        InputError: the corpus has no faces and no sound.
+    """
+    if not ingestion.has_media:
+        raise InputError(
+            "this corpus holds features alone: there are no faces and no sound to train an encoder on",
+            remedy="choose an environment whose corpus has videos: --env folder or --env affwild2",
+        )
     whole = clips[clips["clip"].isin(list(timelines))]
     parts = {p: sorted(whole.loc[whole["partition"] == p, "clip"]) for p in ("train", "validation")}
     names = parts["train"] + parts["validation"]

@@ -8,7 +8,9 @@ from iaca.pipelines.encoder_training.nodes import plan_encoder
 def create_pipeline() -> Pipeline:
     """Faces or sound, and annotations, to a checkpoint of an encoder.
 
-    clips, faces, audio, timelines, corpus_card -> [tune encoder] -> tuned_encoders
+    clips, faces, audio, timelines, corpus_card -> [plan encoder] -> tuned_encoders
+
+    Run when a dataset is saved: `tuned_encoders` trains the encoder, unless it is up to date.
     """
-    inputs = ["clips", "faces", "audio", "timelines", "corpus_card", "params:encoder_training"]
-    return Pipeline([Node(plan_encoder, inputs, "tuned_encoders", name="tune_encoder")], tags="model")
+    inputs = ["clips", "faces", "audio", "timelines", "corpus_card", "params:encoder_training", "params:ingestion"]
+    return Pipeline([Node(plan_encoder, inputs, "tuned_encoders", name="plan_encoder-trained_on_save")], tags="model")

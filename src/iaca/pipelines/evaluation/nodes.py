@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from iaca.encoders import read_embedding
 from iaca.engine import ClipPaths
+from iaca.evaluation.analysis.calibration import calibration
+from iaca.evaluation.analysis.event_response import event_response
+from iaca.evaluation.analysis.event_scores import event_scores
+from iaca.evaluation.analysis.failures import Results, failures
+from iaca.evaluation.analysis.quadrants import quadrant_confusion
+from iaca.evaluation.analysis.regions import region_errors
 from iaca.evaluation.config import EvaluationConfig
+from iaca.evaluation.events import gate_auroc
+from iaca.evaluation.metrics import join_labels
+from iaca.evaluation.postprocess import postprocessing_table
+from iaca.evaluation.tables import comparison, headline, video_table
 from iaca.pipelines.training.nodes import MAIN
+from iaca.training import BuiltModel, TrainedModel, load_model, predict_clip, prediction_table
 from iaca.training.choice import ModelChoice
-
-if TYPE_CHECKING:
-    from iaca.training import TrainedModel
-else:  # Kedro reads these annotations at run time, to find typed parameters; torch is not imported for that
-    TrainedModel = Any
 
 
 def predict_partitions(
     model: TrainedModel, embeddings: ClipPaths, training_index: pd.DataFrame, config: EvaluationConfig
 ) -> pd.DataFrame:
     """Predictions of one model for every clip of the evaluated partitions, one row per decoded frame."""
-    from iaca.encoders import read_embedding
-    from iaca.training import BuiltModel, predict_clip, prediction_table
-
     built = BuiltModel.of(model)
     clips = training_index.loc[training_index["partition"].isin(config.partitions), "clip"]
     tables = []
@@ -38,8 +42,6 @@ def predict_baselines(
     training_runs: ClipPaths, embeddings: ClipPaths, training_index: pd.DataFrame, config: EvaluationConfig
 ) -> dict[str, pd.DataFrame]:
     """The same for each baseline, by name."""
-    from iaca.training import load_model
-
     return {
         run: predict_partitions(load_model(training_runs.whole(run)), embeddings, training_index, config)
         for run in training_runs
@@ -55,8 +57,6 @@ def score_models(
     config: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, Any]]:
     """The comparison with intervals, every video by itself, the main model's metrics, and its headline."""
-    from iaca.evaluation.tables import comparison, headline, video_table
-
     scored = labels[labels["partition"].isin(config.partitions)]
     tables = _by_name(predictions, baselines, fusion)
     table = comparison(tables, scored, replicates=config.replicates, seed=config.seed)
@@ -67,8 +67,6 @@ def score_models(
 
 def score_postprocessing(predictions: pd.DataFrame, labels: pd.DataFrame, config: EvaluationConfig) -> pd.DataFrame:
     """What smoothing would change in the main model's scores, beside the headline."""
-    from iaca.evaluation.postprocess import postprocessing_table
-
     scored = labels[labels["partition"].isin(config.partitions)]
     return postprocessing_table(predictions, scored, config.postprocessing, config.replicates, config.seed)
 
@@ -77,8 +75,6 @@ def score_gates(
     predictions: pd.DataFrame, events: pd.DataFrame, labels: pd.DataFrame, config: EvaluationConfig
 ) -> pd.DataFrame:
     """How well the gate across modalities tells the corrupted one, per kind of event, in the shown partition."""
-    from iaca.evaluation.events import gate_auroc
-
     shown = labels.loc[labels["partition"] == config.shown, "clip"].unique()
     return gate_auroc(predictions[predictions["clip"].isin(shown)], events[events["clip"].isin(shown)])
 
@@ -87,11 +83,6 @@ def analyse_errors(
     predictions: pd.DataFrame, labels: pd.DataFrame, config: EvaluationConfig
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Calibration, error by region of the plane and confusion of quadrants, in the shown partition."""
-    from iaca.evaluation.analysis.calibration import calibration
-    from iaca.evaluation.analysis.quadrants import quadrant_confusion
-    from iaca.evaluation.analysis.regions import region_errors
-    from iaca.evaluation.metrics import join_labels
-
     table = join_labels(predictions, labels[labels["partition"] == config.shown])
     settings = config.analysis
     return calibration(table, settings), region_errors(table, settings), quadrant_confusion(table, settings)
@@ -106,9 +97,6 @@ def analyse_events(
     config: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How the gates answer to events, and every model within them, in the shown partition."""
-    from iaca.evaluation.analysis.event_response import event_response
-    from iaca.evaluation.analysis.event_scores import event_scores
-
     gold = labels[labels["partition"] == config.shown]
     shown = gold["clip"].unique()
     inside, known = predictions[predictions["clip"].isin(shown)], events[events["clip"].isin(shown)]
@@ -125,8 +113,6 @@ def find_failures(
     config: EvaluationConfig,
 ) -> pd.DataFrame:
     """What fails, by rules, from the tables on disk."""
-    from iaca.evaluation.analysis.failures import Results, failures
-
     return failures(Results(comparison, videos, regions, quadrants, event_scores, config.shown, config.analysis))
 
 

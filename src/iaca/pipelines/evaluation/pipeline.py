@@ -34,6 +34,8 @@ def create_pipeline() -> Pipeline:
     predictions, labels, events -> [analyse] -> calibration, regions, quadrants, event_response, event_scores
     those, comparison           -> [find failures] -> failures_found
     all of them                 -> [draw] -> *_figure -> [report] -> report, model_card
+
+    Nothing is run when a dataset is saved: each node does its own work.
     """
     return Pipeline([*_predicting(), *_scoring(), *_drawing(), _report()], tags="report")
 

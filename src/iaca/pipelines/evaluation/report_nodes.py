@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from iaca.evaluation.benchmark.found import BenchmarkFound
 from iaca.evaluation.config import EvaluationConfig
+from iaca.evaluation.figures import analysis_figures, report_figures
+from iaca.evaluation.report import FIGURES, ReportData, render_report
+from iaca.evaluation.report.card import CardData, render_card
+from iaca.evaluation.report.provenance import origins
+from iaca.evaluation.style import new_figure
 from iaca.faces.config import FaceConfig
 from iaca.pipelines.training.nodes import MAIN
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from iaca.evaluation.benchmark.found import BenchmarkFound
-    from iaca.training import TrainedModel
-else:  # Kedro reads these annotations at run time, to find typed parameters; nothing heavy is imported for that
-    Figure = TrainedModel = BenchmarkFound = Any
+from iaca.training import TrainedModel
+from iaca.training.settings import KEY, settings_of
 
 FIGURE = "_figure"
 SCORE_FIGURES = (
@@ -35,8 +36,6 @@ def draw_figures(
     config: EvaluationConfig,
 ) -> dict[str, Figure]:
     """The figures of scores, traces and gates, by the names of the pipeline's outputs."""
-    from iaca.evaluation.figures import report_figures
-
     history = history[history["model"] == MAIN]
     listed = config.analysis.listed
     return _all_of(
@@ -53,8 +52,6 @@ def draw_analysis(
     config: EvaluationConfig,
 ) -> dict[str, Figure]:
     """The figures of the analysis, by the names of the pipeline's outputs."""
-    from iaca.evaluation.figures import analysis_figures
-
     drawn = analysis_figures(calibration, regions, quadrants, event_response, config.analysis)
     return _all_of(ANALYSIS_FIGURES, drawn)
 
@@ -74,10 +71,6 @@ def write_report(
         faces, config: of the run.
         found: every other table of `ReportData` by its name, and pictures by `<slot>_figure`.
     """
-    from iaca.evaluation.report import ReportData, render_report
-    from iaca.evaluation.report.card import CardData, render_card
-    from iaca.evaluation.report.provenance import origins
-
     pictures = {name.removesuffix(FIGURE): picture for name, picture in found.items() if name.endswith(FIGURE)}
     tables = {name: table for name, table in found.items() if not name.endswith(FIGURE)}
     metadata = model.metadata
@@ -98,8 +91,6 @@ def write_report(
 
 def model_facts(model: TrainedModel) -> dict[str, object]:
     """What a model file says of itself: architecture, origin, and the settings of its training as `training.NAME`."""
-    from iaca.training.settings import KEY, settings_of
-
     known = {name: value for name, value in model.metadata.items() if name not in ("history", "caveat", KEY)}
     settings = {f"{KEY}.{name}": value for name, value in settings_of(model).items()}
     return {**model.config.model_dump(mode="json", exclude_none=True), **known, **settings}
@@ -107,9 +98,6 @@ def model_facts(model: TrainedModel) -> dict[str, object]:
 
 def _all_of(slots: Sequence[str], drawn: dict[str, Figure]) -> dict[str, Figure]:
     """A picture for every slot: the catalog holds all of them, and what could not be drawn says so."""
-    from iaca.evaluation.report import FIGURES
-    from iaca.evaluation.style import new_figure
-
     missing = "Not drawn: the data or the model hold nothing to show here"
     return {
         slot + FIGURE: drawn[slot] if slot in drawn else new_figure(8, 1, FIGURES[slot].title, missing)

@@ -11,7 +11,9 @@ import pandas as pd
 from iaca.engine import ClipPaths, Task
 from iaca.faces.config import FaceConfig
 from iaca.inference.config import InferenceConfig
+from iaca.inference.find import find_videos
 from iaca.inference.models import NAMED, find_models
+from iaca.inference.write import VERSION, analyse_video, files_beside
 from iaca.media.limits import MediaLimits
 from iaca.text import parse_json
 
@@ -22,9 +24,6 @@ def plan_inference(
     config: InferenceConfig, faces: FaceConfig, models: list[Path], limits: MediaLimits
 ) -> dict[str, Task]:
     """One task per video of the input, with the models that the parameters name, or else the zero-shot model."""
-    from iaca.inference.find import find_videos
-    from iaca.inference.write import VERSION, analyse_video, files_beside
-
     output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
     if set(chosen) & set(NAMED.values()):
         log.warning("no trained model but a zero-shot heuristic (docs/zero_shot.md); for one: inference.model=FILE")

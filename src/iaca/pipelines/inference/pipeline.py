@@ -8,7 +8,10 @@ from iaca.pipelines.inference.nodes import plan_inference, summarise_inference
 def create_pipeline() -> Pipeline:
     """Videos and a model to tables, plots and overlay videos.
 
-    inference_model, parameters -> [predict videos] -> inference_results -> [summarise] -> inference_summary
+    inference_model, parameters -> [plan inference] -> inference_results -> [summarise] -> inference_summary
+
+    Run when a dataset is saved: `inference_results` analyses each video that is new or has changed, and writes its
+    table, plot and overlay video.
     """
     return Pipeline(
         [
@@ -16,7 +19,7 @@ def create_pipeline() -> Pipeline:
                 plan_inference,
                 ["params:inference", "params:faces", "inference_model", "params:media"],
                 "inference_results",
-                name="predict_videos",
+                name="plan_inference-predicted_on_save",
             ),
             Node(summarise_inference, "inference_results", "inference_summary", name="summarise_videos"),
         ],

@@ -1,4 +1,4 @@
-"""Nodes for a folder of one's own videos; what they have in common with those for Aff-Wild2 is in `nodes`."""
+"""Read a folder of one's own videos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from iaca.corpora.folder.timeline import VERSION, build_timeline
 from iaca.corpora.index import require_usable
 from iaca.engine import OnDemand, Task
 from iaca.media.limits import MediaLimits
-from iaca.pipelines.ingestion.nodes import told
+from iaca.pipelines.ingestion.affwild2 import told
 
 
 def index_corpus(root: Path, config: FolderConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:

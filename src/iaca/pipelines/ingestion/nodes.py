@@ -1,4 +1,7 @@
-"""Look through a corpus, decode each video once for its clock, and report what does not fit."""
+"""Look through a corpus, read each clip's clock and annotation once, and report what does not fit.
+
+`params:ingestion` names the importer; the module of its name beside this one does the work.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +10,55 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.corpora.affwild2 import index_affwild2, inspect_annotation
 from iaca.corpora.card import read_card
-from iaca.corpora.check import check_corpus
-from iaca.corpora.crops import crop_problems
-from iaca.corpora.describe import clip_table
 from iaca.corpora.events import FILE as EVENT_FILE
 from iaca.corpora.events import read_event_table
-from iaca.corpora.index import CLIP_COLUMNS, OPEN, CorpusIndex, problem_table, require_usable
-from iaca.corpora.summary import partition_summary, tell
-from iaca.corpora.timeline import VERSION, build_timeline
-from iaca.engine import ClipPaths, OnDemand, Task
+from iaca.corpora.features.config import FeaturesConfig
+from iaca.corpora.folder.config import FolderConfig
+from iaca.corpora.importers import IngestionConfig
+from iaca.engine import ClipPaths, Task
 from iaca.media.limits import MediaLimits
+from iaca.pipelines.ingestion import affwild2, features, folder
 
 
-def index_corpus(root: Path, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
+def index_corpus(root: Path, ingestion: IngestionConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clips of the corpus that can be worked on, and what is wrong with the others and with its files."""
-    return told(check_corpus(root, index_affwild2(root), inspect_annotation, limits))
-
-
-def told(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Print what a corpus holds, as its files declare it; the clips and the problems as tables."""
-    problems = problem_table(index.problems)
-    tell("the corpus, as its files declare it", index.clips, problems)
-    return index.clips[list(CLIP_COLUMNS)], problems
+    match ingestion.root:
+        case FolderConfig() as config:
+            return folder.index_corpus(root, config, limits)
+        case FeaturesConfig() as config:
+            return features.index_corpus(root, config)
+        case _:
+            return affwild2.index_corpus(root, limits)
 
 
 def plan_timelines(
-    root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, limits: MediaLimits
+    root: Path,
+    clip_index: pd.DataFrame,
+    index_problems: pd.DataFrame,
+    ingestion: IngestionConfig,
+    limits: MediaLimits,
 ) -> Mapping[str, Task]:
-    """One task per clip: decode its video, lay its annotation beside the frames. Here a hopeless corpus stops."""
-    require_usable(index_problems, root)
-    settings = {"limits": limits}
-
-    def build(_: str, *files: str) -> Task:
-        return Task(
-            "build_timeline",
-            build_timeline,
-            tuple(root / file for file in files if file),
-            settings=settings,
-            version=VERSION,
-        )
-
-    table = clip_index.fillna("")
-    return OnDemand(build, table["clip"], table["media"].array, table["annotation"].array)
+    """One task per clip: read its clock, lay its annotation onto it. Here a hopeless corpus stops."""
+    match ingestion.root:
+        case FolderConfig() as config:
+            return folder.plan_timelines(root, clip_index, index_problems, config, limits)
+        case FeaturesConfig() as config:
+            return features.plan_timelines(root, clip_index, index_problems, config)
+        case _:
+            return affwild2.plan_timelines(root, clip_index, index_problems, limits)
 
 
 def describe_corpus(
-    root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, frame_labels: ClipPaths
+    root: Path,
+    clip_index: pd.DataFrame,
+    index_problems: pd.DataFrame,
+    frame_labels: ClipPaths,
+    ingestion: IngestionConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The clips that can be used with the facts of their media, everything that is wrong, and counts per partition."""
-    clips, found = clip_table(clip_index.fillna(""), frame_labels, root)
-    found += crop_problems(root, clips)
-    settled = index_problems[index_problems["effect"] != OPEN]  # decoding has decided
-    problems = pd.concat([settled, problem_table(found)], ignore_index=True)
-    tell("the corpus, as it decodes", clips, problems)
-    return clips, problems, partition_summary(clips)
+    """The clips that can be used with the facts of their files, everything that is wrong, and counts per partition."""
+    describe = affwild2.describe_corpus if ingestion.has_media else features.describe_corpus
+    return describe(root, clip_index, index_problems, frame_labels)
 
 
 def read_facts(root: Path) -> tuple[dict[str, str], pd.DataFrame]:

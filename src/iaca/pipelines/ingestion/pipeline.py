@@ -2,87 +2,34 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from iaca.pipelines.ingestion import features, folder
 from iaca.pipelines.ingestion.nodes import describe_corpus, index_corpus, plan_timelines, read_facts
 
 
 def create_pipeline() -> Pipeline:
-    """A corpus in Aff-Wild2's layout to its index.
+    """A corpus to its index; `params:ingestion` names the importer that reads it.
 
-    corpus -> [index] -> clip_index -> [build timelines] -> frame_labels -> [describe] -> clips, problems, summary
+    corpus -> [index] -> clip_index -> [plan timelines] -> frame_labels -> [describe] -> clips, problems, summary
            -> [read facts] -> corpus_card, events
+
+    Run when a dataset is saved: `frame_labels` decodes each clip that is new or has changed.
     """
     indexed = ["corpus", "clip_index", "index_problems"]
     return Pipeline(
         [
-            Node(index_corpus, ["corpus", "params:media"], ["clip_index", "index_problems"], name="index_corpus"),
-            Node(plan_timelines, [*indexed, "params:media"], "frame_labels", name="build_timelines"),
-            *_description(),
-        ],
-        tags="data",
-    )
-
-
-def create_folder_pipeline() -> Pipeline:
-    """A folder of videos to its index, on the same way."""
-    indexed = ["corpus", "clip_index", "index_problems"]
-    return Pipeline(
-        [
             Node(
-                folder.index_corpus, ["corpus", "params:ingestion", "params:media"], ["clip_index", "index_problems"],
+                index_corpus, ["corpus", "params:ingestion", "params:media"], ["clip_index", "index_problems"],
                 name="index_corpus",
             ),
             Node(
-                folder.plan_timelines, [*indexed, "params:ingestion", "params:media"], "frame_labels",
-                name="build_timelines",
-            ),
-            *_description(),
-        ],
-        tags="data",
-    )  # fmt: skip
-
-
-def _description() -> list[Node]:
-    """What is said of a corpus of videos once its timelines are built."""
-    return [
-        Node(
-            describe_corpus,
-            ["corpus", "clip_index", "index_problems", "frame_labels"],
-            ["clips", "ingestion_problems", "corpus_summary"],
-            name="describe_corpus",
-        ),
-        Node(read_facts, "corpus", ["corpus_card", "events"], name="read_facts"),
-    ]
-
-
-def create_features_pipeline() -> Pipeline:
-    """A corpus of precomputed features to its index, its embeddings and timelines.
-
-    corpus -> [index] -> clip_index -> [align features] -> embeddings -> [lay out timelines] -> timelines
-           -> [read facts] -> corpus_card, events          embeddings -> [describe] -> clips, problems, summary
-    """
-    return Pipeline(
-        [
-            Node(
-                features.index_corpus,
-                ["corpus", "params:ingestion"],
-                ["clip_index", "index_problems"],
-                name="index_corpus",
+                plan_timelines, [*indexed, "params:ingestion", "params:media"], "frame_labels",
+                name="plan_frame_labels-decoded_on_save",
             ),
             Node(
-                features.plan_embeddings,
-                ["corpus", "clip_index", "index_problems", "params:ingestion"],
-                "embeddings",
-                name="align_features",
-            ),
-            Node(features.plan_timelines, "embeddings", "timelines", name="lay_out_timelines"),
-            Node(
-                features.describe_corpus,
-                ["corpus", "clip_index", "index_problems", "embeddings"],
+                describe_corpus, [*indexed, "frame_labels", "params:ingestion"],
                 ["clips", "ingestion_problems", "corpus_summary"],
                 name="describe_corpus",
             ),
             Node(read_facts, "corpus", ["corpus_card", "events"], name="read_facts"),
         ],
         tags="data",
-    )
+    )  # fmt: skip

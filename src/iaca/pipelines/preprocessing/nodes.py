@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from iaca.audio.config import AudioConfig
+from iaca.corpora.crops import PATTERN, find_crops
+from iaca.corpora.importers import IngestionConfig
+from iaca.corpora.presence import complete_timeline
 from iaca.engine import ClipPaths, OnDemand, Task
+from iaca.faces import extract_faces_file
 from iaca.faces.config import FaceConfig
+from iaca.faces.crops import VERSION, collect_crops
+from iaca.media import extract_audio
 from iaca.media.limits import MediaLimits
+
+log = logging.getLogger(__name__)
 
 
 def plan_faces(
-    root: Path, clips: pd.DataFrame, frame_labels: ClipPaths, config: FaceConfig, limits: MediaLimits
+    root: Path,
+    clips: pd.DataFrame,
+    frame_labels: ClipPaths,
+    config: FaceConfig,
+    limits: MediaLimits,
+    ingestion: IngestionConfig,
 ) -> Mapping[str, Task]:
     """Faces of the clip's person in every decoded frame: the corpus's own crops, or found in the video."""
-    from iaca.corpora.crops import PATTERN, find_crops  # OpenCV and PyAV: only the run that needs them pays for it
-    from iaca.faces import extract_faces_file
-    from iaca.faces.crops import VERSION, collect_crops
-
+    if not ingestion.has_media:
+        log.info("no faces and no sound to extract: this corpus holds features alone")
+        return {}
     crops = {} if config.source == "detect" else find_crops(root)
     detecting = {"config": config.model_copy(update={"source": "detect"})}
     collecting = {"size": config.size, "jpeg_quality": config.jpeg_quality}
@@ -36,10 +49,12 @@ def plan_faces(
     return OnDemand(task, clips["clip"], clips["media"].array, clips["side"].fillna("").array)
 
 
-def plan_audio(root: Path, clips: pd.DataFrame, config: AudioConfig, limits: MediaLimits) -> Mapping[str, Task]:
+def plan_audio(
+    root: Path, clips: pd.DataFrame, config: AudioConfig, limits: MediaLimits, ingestion: IngestionConfig
+) -> Mapping[str, Task]:
     """Mono sound that starts at the container's start."""
-    from iaca.media import extract_audio
-
+    if not ingestion.has_media:
+        return {}
     parameters, settings = {"rate": config.rate}, {"limits": limits}
     return OnDemand(
         lambda _, media: Task("extract_audio", extract_audio, (root / media,), parameters, settings),
@@ -50,8 +65,6 @@ def plan_audio(root: Path, clips: pd.DataFrame, config: AudioConfig, limits: Med
 
 def plan_timelines(frame_labels: ClipPaths, faces: ClipPaths, audio: ClipPaths) -> Mapping[str, Task]:
     """Timelines that say where a face was found and sound was present."""
-    from iaca.corpora.presence import complete_timeline
-
     return OnDemand(
         lambda clip: Task("complete_timeline", complete_timeline, (frame_labels[clip], faces[clip], audio[clip])),
         (clip for clip in frame_labels if clip in faces and clip in audio),

@@ -8,17 +8,27 @@ from iaca.pipelines.preprocessing.nodes import plan_audio, plan_faces, plan_time
 def create_pipeline() -> Pipeline:
     """Clips to faces, sound and complete timelines, one file each per clip.
 
-    clips -> [extract faces, or take the corpus's own] -> faces --\\
-          -> [extract audio] -> audio ----> [complete timelines] -> timelines
+    clips -> [plan faces] -> faces --\\
+          -> [plan audio] -> audio ----> [plan timelines] -> timelines
+
+    Run when a dataset is saved, for each clip that is new or has changed: `faces` detects and aligns them, or takes the
+    corpus's own crops; `audio` decodes the sound; `timelines` adds where a face was found and sound was present.
     """
+    settings = ["params:media", "params:ingestion"]
     return Pipeline(
         [
             Node(
-                plan_faces, ["corpus", "clips", "frame_labels", "params:faces", "params:media"], "faces",
-                name="extract_faces",
+                plan_faces, ["corpus", "clips", "frame_labels", "params:faces", *settings], "faces",
+                name="plan_faces-extracted_on_save",
             ),
-            Node(plan_audio, ["corpus", "clips", "params:audio", "params:media"], "audio", name="extract_audio"),
-            Node(plan_timelines, ["frame_labels", "faces", "audio"], "timelines", name="complete_timelines"),
+            Node(
+                plan_audio, ["corpus", "clips", "params:audio", *settings], "audio",
+                name="plan_audio-extracted_on_save",
+            ),
+            Node(
+                plan_timelines, ["frame_labels", "faces", "audio"], "timelines",
+                name="plan_timelines-completed_on_save",
+            ),
         ],
         tags="data",
     )  # fmt: skip

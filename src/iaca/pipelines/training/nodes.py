@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from iaca.encoders import read_embedding
 from iaca.engine import ClipPaths, Task
+from iaca.engine.progress import watched
+from iaca.training import TrainedModel, load_model
 from iaca.training.choice import Baselines, ModelChoice
 from iaca.training.config import TrainingConfig
-
-if TYPE_CHECKING:
-    from iaca.training import TrainedModel
-else:  # Kedro reads these annotations at run time, to find typed parameters; torch is not imported for that
-    TrainedModel = Any
+from iaca.training.run import VERSION, history_of, train_file
 
 log = logging.getLogger(__name__)
 MAIN = "main"
@@ -24,8 +24,6 @@ FEW_FACES = 0.5  # below this share something is likely to be wrong: the detecto
 
 def index_steps(clips: pd.DataFrame, embeddings: ClipPaths) -> pd.DataFrame:
     """What each clip gives to a model: steps, annotated steps, and the share of steps with sound and with a face."""
-    from iaca.encoders import read_embedding
-
     rows = []
     for clip in clips[clips["clip"].isin(list(embeddings))].to_dict("records"):
         embedding = read_embedding(embeddings.whole(clip["clip"]))
@@ -50,9 +48,6 @@ def index_steps(clips: pd.DataFrame, embeddings: ClipPaths) -> pd.DataFrame:
 
 def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.DataFrame:
     """The annotations of all clips in one table: clip, partition, frame, valence, arousal (NaN: not annotated)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     columns = ["frame", "valence", "arousal"]  # not by pandas: a frame for each of thousands of short clips takes long
     tables = [pq.read_table(timelines.whole(clip), columns=columns) for clip in training_index["clip"]]
     labels: pd.DataFrame = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
@@ -71,9 +66,6 @@ def plan_runs(
     training: TrainingConfig,
 ) -> dict[str, Task]:
     """One run per model: the main one, and each baseline on the same data, with the same corruption and seed."""
-    from iaca.engine.run import watched
-    from iaca.training.run import VERSION, train_file
-
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
     files = tuple(embeddings[clip] for clip in sorted(parts["train"] + parts["validation"]))
     names = {f"{part}_clips": clips for part, clips in parts.items()}
@@ -93,9 +85,6 @@ def plan_runs(
 
 def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, pd.DataFrame]:
     """The main model as a new version, and the history of every run."""
-    from iaca.training import load_model
-    from iaca.training.run import history_of
-
     models = {run: load_model(training_runs.whole(run)) for run in training_runs}
     histories = [history_of(model).assign(model=run) for run, model in models.items()]
     return models[MAIN], pd.concat(histories, ignore_index=True)

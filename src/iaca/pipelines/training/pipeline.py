@@ -9,9 +9,11 @@ def create_pipeline() -> Pipeline:
     """Embeddings to models.
 
     clips, embeddings -> [index steps] -> training_index
-    embeddings, training_index, corpus_card -> [train models] -> training_runs
+    embeddings, training_index, corpus_card -> [plan runs] -> training_runs
     timelines, training_index -> [collect labels] -> labels
     training_runs -> [publish] -> model, history
+
+    Run when a dataset is saved: `training_runs` trains the main model and each baseline, unless it is up to date.
     """
     return Pipeline(
         [
@@ -29,7 +31,7 @@ def create_pipeline() -> Pipeline:
                     "params:training",
                 ],
                 "training_runs",
-                name="train_models",
+                name="plan_runs-trained_on_save",
             ),
             Node(publish_model, "training_runs", ["model", "history"], name="publish_model"),
         ],

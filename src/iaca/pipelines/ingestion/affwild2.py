@@ -1,0 +1,62 @@
+"""Read a corpus in Aff-Wild2's layout: the challenge's own files, or the demo corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from iaca.corpora.affwild2 import index_affwild2, inspect_annotation
+from iaca.corpora.check import check_corpus
+from iaca.corpora.crops import crop_problems
+from iaca.corpora.describe import clip_table
+from iaca.corpora.index import CLIP_COLUMNS, OPEN, CorpusIndex, problem_table, require_usable
+from iaca.corpora.summary import partition_summary, tell
+from iaca.corpora.timeline import VERSION, build_timeline
+from iaca.engine import ClipPaths, OnDemand, Task
+from iaca.media.limits import MediaLimits
+
+
+def index_corpus(root: Path, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Clips of the corpus that can be worked on, and what is wrong with the others and with its files."""
+    return told(check_corpus(root, index_affwild2(root), inspect_annotation, limits))
+
+
+def told(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Print what a corpus holds, as its files declare it; the clips and the problems as tables."""
+    problems = problem_table(index.problems)
+    tell("the corpus, as its files declare it", index.clips, problems)
+    return index.clips[list(CLIP_COLUMNS)], problems
+
+
+def plan_timelines(
+    root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, limits: MediaLimits
+) -> Mapping[str, Task]:
+    """One task per clip: decode its video, lay its annotation beside the frames. Here a hopeless corpus stops."""
+    require_usable(index_problems, root)
+    settings = {"limits": limits}
+
+    def build(_: str, *files: str) -> Task:
+        return Task(
+            "build_timeline",
+            build_timeline,
+            tuple(root / file for file in files if file),
+            settings=settings,
+            version=VERSION,
+        )
+
+    table = clip_index.fillna("")
+    return OnDemand(build, table["clip"], table["media"].array, table["annotation"].array)
+
+
+def describe_corpus(
+    root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, frame_labels: ClipPaths
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The clips that can be used with the facts of their media, everything that is wrong, and counts per partition."""
+    clips, found = clip_table(clip_index.fillna(""), frame_labels, root)
+    found += crop_problems(root, clips)
+    settled = index_problems[index_problems["effect"] != OPEN]  # decoding has decided
+    problems = pd.concat([settled, problem_table(found)], ignore_index=True)
+    tell("the corpus, as it decodes", clips, problems)
+    return clips, problems, partition_summary(clips)
