@@ -24,6 +24,7 @@ import pandas as pd
 
 from iaca.audio.config import AudioConfig
 from iaca.corpora.describe import FACTS
+from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.index import CLIP_COLUMNS, problem_table
 from iaca.corpora.timeline import write_timeline
 from iaca.encoders.config import EmbeddingConfig
@@ -33,9 +34,10 @@ from iaca.faces.config import FaceConfig
 from iaca.files import replacing
 from iaca.media.limits import MediaLimits
 from iaca.pipelines.embedding.nodes import plan_embeddings
-from iaca.pipelines.ingestion.nodes import describe_corpus, plan_timelines
+from iaca.pipelines.ingestion.affwild2 import describe_corpus, plan_timelines
 from iaca.pipelines.preprocessing import nodes as preprocessing
 
+DEMO = IngestionConfig.model_validate({"importer": "demo"})
 STEPS = ("ingestion", "preprocessing", "embedding")
 SUFFIX = {
     "frame_labels": ".parquet",
@@ -89,11 +91,12 @@ def work(step: str) -> None:
         clips.to_csv("clips.csv", index=False, chunksize=500)
     elif step == "preprocessing":
         clips = pd.read_csv("clips.csv", dtype={"clip": str, "subject": str})
-        save("faces", preprocessing.plan_faces(root, clips, found("frame_labels"), FaceConfig(), limits))
-        save("audio", preprocessing.plan_audio(root, clips, AudioConfig(), limits))
+        save("faces", preprocessing.plan_faces(root, clips, found("frame_labels"), FaceConfig(), limits, DEMO))
+        save("audio", preprocessing.plan_audio(root, clips, AudioConfig(), limits, DEMO))
         save("timelines", preprocessing.plan_timelines(found("frame_labels"), found("faces"), found("audio")))
     else:
-        save("embeddings", plan_embeddings(found("faces"), found("audio"), found("timelines"), EmbeddingConfig()))
+        parts, clips = [found(name) for name in ("faces", "audio", "timelines")], pd.read_csv("clips.csv")
+        save("embeddings", plan_embeddings(*parts, EmbeddingConfig(), DEMO, root, clips))
 
 
 def measured(step: str, folder: Path) -> tuple[float, float]:

@@ -24,7 +24,7 @@ TITLES = {
     "files.py": "Files and disks", "text.py": "Texts and tables", "errors.py": "Texts and tables",
     "inference": "Inference",
     "engine": "Per-video work and clusters", "datasets": "Data catalog", "web": "Web page",
-    "pipelines": "Pipelines", "pipeline_registry.py": "Environments", "context.py": "Environments",
+    "pipelines": "Pipelines", "run_parameters.py": "Environments",
 }  # fmt: skip
 
 

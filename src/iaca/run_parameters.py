@@ -11,7 +11,7 @@ from kedro.framework.hooks import hook_impl
 from pydantic import BaseModel, ValidationError
 
 from iaca.config import faults
-from iaca.corpora.importers import IngestionConfig
+from iaca.corpora.importers import IMPORTERS
 from iaca.engine import ExecutorConfig
 from iaca.errors import InputError
 
@@ -42,8 +42,9 @@ class RunParameters:
         if "executor" in given:
             _check("executor", ExecutorConfig, given["executor"])
         if INGESTION in given:
-            _check_importer(given[INGESTION], usual[INGESTION][IMPORTER])
-            _check(INGESTION, IngestionConfig, loader["parameters"][INGESTION])
+            importer = usual[INGESTION][IMPORTER]
+            _check_importer(given[INGESTION], importer)
+            _check(INGESTION, IMPORTERS[importer], loader["parameters"][INGESTION])
 
 
 def _check_groups(given: Mapping[str, Any], known: set[str]) -> None:

@@ -15,7 +15,8 @@ from iaca.corpora.summary import partition_summary
 from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.errors import InputError
 from iaca.media import MediaLimits
-from iaca.pipelines.ingestion import features, folder, nodes
+from iaca.pipelines.ingestion import affwild2 as challenge
+from iaca.pipelines.ingestion import features, folder
 from shared import SHARED, needs_shared
 
 Told = dict[tuple[str, int | None], tuple[str, str]]
@@ -62,7 +63,7 @@ def affwild2(root: Path, video: bytes) -> Path:
 def test_an_affwild2_tree_with_everything_wrong(tmp_path: Path, video: bytes, caplog: pytest.LogCaptureFixture) -> None:
     root, train = affwild2(tmp_path / "corpus", video), "VA_Estimation_Challenge/Train_Set"
     with caplog.at_level(logging.INFO):
-        clips, problems = nodes.index_corpus(root, MediaLimits())
+        clips, problems = challenge.index_corpus(root, MediaLimits())
     assert told(problems) == {
         ("subjects.csv", 4): ("subject ann is in train and validation (train: good; validation: other)", STOPS),
         (f"{train}/long.txt", None): ("70 annotated rows for 30 declared frames", OPEN),
@@ -80,16 +81,16 @@ def test_an_affwild2_tree_with_everything_wrong(tmp_path: Path, video: bytes, ca
     for file, row in told(problems):
         assert file + (f", line {row}" if row else "") in caplog.text
     with pytest.raises(InputError, match=r"subjects\.csv, line 4: subject ann is in"):
-        nodes.plan_timelines(root, clips, problems, MediaLimits())
+        challenge.plan_timelines(root, clips, problems, MediaLimits())
 
 
 def test_what_is_mended_goes_on_and_decoding_decides_about_lengths(tmp_path: Path, video: bytes) -> None:
     root = affwild2(tmp_path / "corpus", video)
     (root / "subjects.csv").unlink()
-    clips, problems = nodes.index_corpus(root, MediaLimits())
-    tasks = nodes.plan_timelines(root, clips, problems, MediaLimits())
+    clips, problems = challenge.index_corpus(root, MediaLimits())
+    tasks = challenge.plan_timelines(root, clips, problems, MediaLimits())
     run_tasks(tasks, tmp_path / "t", ".parquet", ExecutorConfig(kind="serial"))
-    clips, problems, summary = nodes.describe_corpus(root, clips, problems, results(tmp_path / "t", ".parquet"))
+    clips, problems, summary = challenge.describe_corpus(root, clips, problems, results(tmp_path / "t", ".parquet"))
     assert sorted(clips["clip"]) == ["fine", "good", "other", "unlabelled"]
     long = problems.set_index("clip").loc["long"]
     assert (long["problem"], long["effect"]) == ("70 annotated rows for 30 decoded frames", LEFT_OUT)
@@ -135,7 +136,7 @@ def test_a_folder_with_everything_wrong(tmp_path: Path, video: bytes, caplog: py
     problems = problems[problems["effect"] != STOPS]
     tasks = folder.plan_timelines(root, index, problems, FolderConfig(), MediaLimits())
     run_tasks(tasks, tmp_path / "t", ".parquet", ExecutorConfig(kind="serial"))
-    described, problems, _ = nodes.describe_corpus(root, index, problems, results(tmp_path / "t", ".parquet"))
+    described, problems, _ = challenge.describe_corpus(root, index, problems, results(tmp_path / "t", ".parquet"))
     assert sorted(described["clip"]) == ["good", "other", "unlabelled"]
     found = told(problems)
     assert found["long.csv", None] == ("frames up to 69 are annotated, but 30 decode", LEFT_OUT)
@@ -148,11 +149,11 @@ def test_a_container_that_declares_too_many_frames_raises_a_suspicion_that_decod
     root, name = tmp_path / "corpus", "VA_Set/Train_Set/clip.txt"
     annotate(root / name, 95)
     (root / "clip.mp4").write_bytes((SHARED / "media/no_face.mp4").read_bytes())  # declares 98 frames, 95 decode
-    index, problems = nodes.index_corpus(root, MediaLimits())
+    index, problems = challenge.index_corpus(root, MediaLimits())
     assert told(problems)[name, None] == ("95 annotated rows for 98 declared frames", OPEN)
-    tasks = nodes.plan_timelines(root, index, problems, MediaLimits())
+    tasks = challenge.plan_timelines(root, index, problems, MediaLimits())
     run_tasks(tasks, tmp_path / "t", ".parquet", ExecutorConfig(kind="serial"))
-    clips, problems, _ = nodes.describe_corpus(root, index, problems, results(tmp_path / "t", ".parquet"))
+    clips, problems, _ = challenge.describe_corpus(root, index, problems, results(tmp_path / "t", ".parquet"))
     assert clips[["frames", "annotated"]].to_numpy().tolist() == [[95, 94]]
     assert set(problems["effect"]) == {NOTED}  # one partition has no annotated clip
 
@@ -191,12 +192,12 @@ def test_features_with_everything_wrong(tmp_path: Path, caplog: pytest.LogCaptur
     }  # fmt: skip
     assert "labels/high.csv, line 6" in caplog.text
     with pytest.raises(InputError, match=r"partition\.csv, line 8"):
-        features.plan_embeddings(root, index, problems, FeaturesConfig())
+        features.plan_timelines(root, index, problems, FeaturesConfig())
 
 
 def test_a_corpus_of_which_nothing_is_left_stops(tmp_path: Path) -> None:
     annotate(tmp_path / "VA_Set/Train_Set/1.txt", 3)
-    clips, problems = nodes.index_corpus(tmp_path, MediaLimits())
+    clips, problems = challenge.index_corpus(tmp_path, MediaLimits())
     assert partition_summary(clips.assign(frames=0, annotated=0, first_s=0, last_s=0, has_audio=True)).empty
     with pytest.raises(InputError, match="no clip can be used"):
-        nodes.plan_timelines(tmp_path, clips, problems, MediaLimits())
+        challenge.plan_timelines(tmp_path, clips, problems, MediaLimits())

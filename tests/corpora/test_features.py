@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from safetensors.numpy import save_file
 
 from iaca.corpora.describe import failure
-from iaca.corpora.features.clip import VERSION, align_file, read_clip, write_timeline
+from iaca.corpora.features.clip import VERSION, align_file, build_timeline, read_clip
 from iaca.corpora.features.describe import clip_table
 from iaca.corpora.features.layout import FOLDERS, feature_widths, index_features
 from iaca.corpora.features.tables import read_table, write_table
@@ -303,19 +303,23 @@ def test_one_broken_clip_is_a_row_of_problems_and_the_others_are_read(tmp_path: 
     root = corpus(tmp_path / "corpus")
     rewrite(root / "features/audio/c1.csv", put(7, "0.2,x,1"))
     index = index_features(root)
-    tasks = {
-        clip: Task(
-            "align_features",
-            align_file,
-            tuple(clip_files(root, clip).values()),
-            {"kinds": tuple(clip_files(root, clip)), "widths": WIDTHS, "tolerance_s": None},
-            version=VERSION,
-        )
-        for clip in index.clips["clip"]
-    }
-    folder = tmp_path / "embeddings"
-    run_tasks(tasks, folder, ".safetensors", ExecutorConfig(kind="serial"))
-    clips, problems = clip_table(index.clips, results(folder, ".safetensors"), root)
+    for name, function, suffix in (
+        ("build_features_timeline", build_timeline, ".parquet"),
+        ("align_features", align_file, ".safetensors"),
+    ):
+        tasks = {
+            clip: Task(
+                name,
+                function,
+                tuple(clip_files(root, clip).values()),
+                {"kinds": tuple(clip_files(root, clip)), "widths": WIDTHS, "tolerance_s": None},
+                version=VERSION,
+            )
+            for clip in index.clips["clip"]
+        }
+        report = run_tasks(tasks, tmp_path / suffix[1:], suffix, ExecutorConfig(kind="serial"))
+        assert set(report.failed) == {"c1"}
+    clips, problems = clip_table(index.clips, results(tmp_path / "parquet", ".parquet"), root)
     assert clips["clip"].tolist() == ["c0", "c2", "c3"]
     assert clips["frames"].tolist() == clips["annotated"].tolist() == [50, 50, 50]
     (row,) = problems
@@ -324,8 +328,7 @@ def test_one_broken_clip_is_a_row_of_problems_and_the_others_are_read(tmp_path: 
     }  # fmt: skip
     assert row["problem"] == "'x' in column 'f0' is no number"
     assert "remove the column or the row" in str(row["remedy"])
-    write_timeline(folder / "c0.safetensors", target=tmp_path / "c0.parquet")
-    timeline = pd.read_parquet(tmp_path / "c0.parquet")
+    timeline = pd.read_parquet(tmp_path / "parquet/c0.parquet")
     assert list(timeline.columns) == ["frame", "time_s", "valence", "arousal", "face_found", "audio_present"]
     assert timeline["frame"].tolist() == list(range(50))
 

@@ -39,7 +39,7 @@ def shrink(project: Path) -> None:
             levels = values["benchmark"]["corruption"]["levels"]
             values["benchmark"]["corruption"]["levels"] = {name: levels.get(name, []) for name in PROTOCOLS}
         file.write_text(yaml.safe_dump(values))
-    (project / "conf/base/globals.yml").write_text("executor: {kind: serial}\n")
+    (project / "conf/base/globals.yml").write_text('executor: {kind: serial}\nat: ""\n')
 
 
 def ran(output: str) -> list[str]:

@@ -7,11 +7,13 @@ import types
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+from iaca.corpora.importers import IngestionConfig
 from iaca.encoders import identity
 from iaca.encoders.__main__ import main, table
 from iaca.encoders.config import EmbeddingConfig
@@ -150,7 +152,8 @@ def planned(tmp_path: Path, **parameters: object) -> Task:
     for name in ("faces", "audio", "timeline"):
         (tmp_path / name).write_text(name)
     parts = (ClipPaths({"clip": tmp_path / name}, {}) for name in ("faces", "audio", "timeline"))
-    return plan_embeddings(*parts, EmbeddingConfig(**parameters))["clip"]
+    demo = IngestionConfig.model_validate({"importer": "demo"})
+    return plan_embeddings(*parts, EmbeddingConfig(**parameters), demo, tmp_path, pd.DataFrame())["clip"]
 
 
 def test_weights_versions_and_options_are_in_the_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,13 @@ import pandas as pd
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
+from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic.clip import draw_corpus
 from iaca.corpora.synthetic.config import SyntheticConfig
 from iaca.datasets.atomic import CSVDataset, TextDataset
-from iaca.datasets.clip_files import ClipFiles
+from iaca.datasets.clip_files import ClipFiles, NoClipFiles
 from iaca.datasets.figure import FigureDataset
+from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import write_embedding
 from iaca.engine import ClipPaths
 from iaca.evaluation.benchmark.config import BenchmarkConfig
@@ -27,6 +29,7 @@ LEVELS = {"missing_audio": [0, 0.5], "conflict": [0.5]}
 BENCHMARK = BenchmarkConfig(
     models=MODELS, seeds=[0, 1], main=["iaca"], replicates=100, corruption={"levels": LEVELS, "block_s": 1.0}
 )
+FEATURES = IngestionConfig.model_validate({"importer": "features"})
 TRAINING = TrainingConfig(length=50, hop=40, epochs=2, batch_size=4, threads=1)
 
 
@@ -52,9 +55,11 @@ def catalog(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.Data
     given = {
         "embeddings": embeddings, "training_index": found if index is None else index, "events": events,
         "corpus_card": {"name": "tiny", "caveat": "made up"}, "checkpoints": folder / "checkpoints",
-        "params:training": TRAINING, "params:benchmark": benchmark,
+        "params:training": TRAINING, "params:benchmark": benchmark, "params:embedding": EmbeddingConfig(),
+        "params:ingestion": FEATURES, "clips": found,
     }  # fmt: skip
     made = {
+        **{name: NoClipFiles() for name in ("faces", "audio", "spoilt_embeddings")},
         "benchmark_runs": ClipFiles(path=str(folder / "runs"), suffix=".safetensors", prune=False, **here),
         "benchmark_scores": ClipFiles(path=str(folder / "scores"), suffix=".parquet", **here),
     }
@@ -74,7 +79,7 @@ def table(path: Path) -> CSVDataset:
 def run(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.DataFrame | None = None) -> DataCatalog:
     """Run the whole pipeline."""
     data = catalog(folder, benchmark, index)
-    SequentialRunner().run(create_pipeline(signal=False), data)  # features alone
+    SequentialRunner().run(create_pipeline().only_nodes_with_tags("benchmark"), data)
     return data
 
 

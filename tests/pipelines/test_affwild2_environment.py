@@ -1,30 +1,37 @@
 """The environment `affwild2`: a tree in the organisers' layout to embeddings, in one command, beside the demo."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.runner import SequentialRunner
 
 from affwild2_tree import FRAMES, tree
-from environments import catalog_of, location
-from project import copy_project, runner
+from environments import catalog_of, check_that_results_lie_apart, location
+from project import ROOT, copy_project, runner
 
 
 @pytest.mark.usefixtures("default_pipelines")
-def test_nothing_is_rendered_and_everything_lies_beside_what_others_make(tmp_path: Path) -> None:
-    usual, whole = catalog_of(None), set(pipelines)
+def test_nothing_is_rendered_and_everything_lies_beside_what_others_make(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ours = catalog_of("affwild2", root=str(tmp_path))
-    assert set(pipelines) == whole - {"demo_corpus"}
-    assert pipelines["__default__"].inputs() >= {"corpus", "params:faces"}
-    assert "demo_videos" not in pipelines["__default__"].datasets()
+    assert {"corpus", "params:faces"} <= pipelines["__default__"].inputs() | pipelines["__default__"].all_outputs()
     assert location(ours, "corpus") == tmp_path
-    apart = pipelines["benchmark"].all_outputs() | pipelines["adaptation"].all_outputs() | {"checkpoints"}
-    for name in pipelines["__default__"].all_outputs() | apart:
-        theirs, place = location(usual, name), location(ours, name)
-        scripted = str(theirs).startswith("data/08_reporting/benchmark")
-        assert place == (theirs if scripted else theirs.parent / "affwild2" / theirs.name), name
+    check_that_results_lie_apart("affwild2", {"demo_videos"})
+    with caplog.at_level(logging.INFO):
+        SequentialRunner().run(pipelines["demo_corpus"], ours)
+    assert "no demo corpus is rendered" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_benchmark_scores_the_partition_whose_labels_are_published() -> None:
+    with KedroSession.create(ROOT, env="affwild2") as session:
+        assert session.load_context().config_loader["parameters"]["benchmark"]["partition"] == "validation"
 
 
 @pytest.mark.slow

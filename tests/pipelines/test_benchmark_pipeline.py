@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from benchmark_project import BENCHMARK, TRAINING, corpus, run
+from benchmark_project import BENCHMARK, FEATURES, TRAINING, corpus, run
 from kedro.io import DatasetError
 
 from iaca.engine import ClipPaths
@@ -150,7 +150,7 @@ def test_scores_are_asked_of_the_runs_that_are_planned(tmp_path):
     events = pd.DataFrame([("elsewhere", "audio", "silent", 0.0, 1.0)],
                           columns=["clip", "modality", "kind", "start_s", "end_s"])  # fmt: skip
     runs = ClipPaths({name: tmp_path / name for name in [*RUNS, "an_older-seed9"]}, {})
-    planned = nodes.plan_scores(runs, embeddings, ClipPaths({}, {}), index, events, TRAINING, BENCHMARK)
+    planned = nodes.plan_scores(runs, embeddings, ClipPaths({}, {}), index, events, TRAINING, BENCHMARK, FEATURES)
     assert sorted(planned) == RUNS
     for name, task in planned.items():
         assert task.inputs[0] == runs[name]

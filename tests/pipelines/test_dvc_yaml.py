@@ -8,6 +8,7 @@ import yaml
 from kedro.framework.project import pipelines
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 
 from environments import catalog_of, location
 from project import ROOT
@@ -15,6 +16,13 @@ from project import ROOT
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 UNTRACKED = {"checkpoints", "benchmark_found"}  # work in progress; shown where it is there, never made for the report
 APART = {"encoder_training": "tuned_encoders"}  # makes files only for who asks for it: no stage, whatever it writes
+FROM_CORPUS = ("benchmark", "adaptation")  # they begin at the corpus: their stages run the nodes of their own
+
+
+def nodes_of(stage: str) -> Pipeline:
+    """What a stage runs."""
+    pipeline = pipelines[stage]
+    return pipeline.only_nodes_with_tags(stage) if stage in FROM_CORPUS else pipeline
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +48,13 @@ def test_there_is_one_stage_per_pipeline_and_it_runs_that_pipeline() -> None:
     bootstrap_project(ROOT)
     assert set(STAGES) == set(pipelines) - {"__default__", *APART}
     for name, stage in STAGES.items():
-        assert stage["cmd"] == f"kedro run --pipelines {name}"
+        own = f" --tags {name}" if name in FROM_CORPUS else ""
+        assert stage["cmd"] == f"kedro run --pipelines {name}{own}"
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_every_input_of_the_pipeline_is_a_dependency(name: str, catalog: DataCatalog) -> None:
-    inputs = {i for i in pipelines[name].inputs() if not i.startswith("params:")} - UNTRACKED
+    inputs = {i for i in nodes_of(name).inputs() if not i.startswith("params:")} - UNTRACKED
     missing = {i for i in inputs if not within(str(location(catalog, i)), listed(STAGES[name], "deps"))}
     assert not missing
 
@@ -53,14 +62,14 @@ def test_every_input_of_the_pipeline_is_a_dependency(name: str, catalog: DataCat
 @pytest.mark.parametrize("name", STAGES)
 def test_outputs_of_pipeline_and_stage_are_the_same(name: str, catalog: DataCatalog) -> None:
     tracked = listed(STAGES[name], "outs", "metrics", "plots")
-    written = {str(location(catalog, output)) for output in pipelines[name].all_outputs()}
+    written = {str(location(catalog, output)) for output in nodes_of(name).all_outputs()}
     assert {path for path in written if not within(path, tracked)} == set()
     assert {path for path in tracked if path not in written} == set()
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_parameters_of_pipeline_and_stage_are_the_same(name: str) -> None:
-    used = {i.removeprefix("params:") for i in pipelines[name].inputs() if i.startswith("params:")}
+    used = {i.removeprefix("params:") for i in nodes_of(name).inputs() if i.startswith("params:")}
     assert used == stage_parameters(STAGES[name])
 
 

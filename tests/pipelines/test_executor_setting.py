@@ -34,7 +34,8 @@ def test_every_folder_of_clips_has_the_executor_of_its_environment_or_run(
 ) -> None:
     found = executors(env, **given)
     assert found.pop("tuned_encoders").kind == "serial"  # one training takes the whole machine, wherever the rest runs
-    assert {"demo_videos", "faces", "embeddings", "training_runs", "inference_results"} <= set(found)
+    without = {"demo_videos", "faces"} if env == "features" else set()
+    assert {"demo_videos", "faces", "embeddings", "training_runs", "inference_results"} - without <= set(found)
     assert {(config.kind, config.address) for config in found.values()} == {(kind, address)}
     assert found["training_runs"].tolerated_failures == 0.0
-    assert found["faces"].tolerated_failures == 0.5
+    assert {found[name].tolerated_failures for name in {"faces", "embeddings"} - without} == {0.5}

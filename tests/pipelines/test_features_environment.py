@@ -3,17 +3,18 @@
 import json
 import shutil
 from pathlib import Path
-from typing import get_type_hints
 
 import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
-from pydantic import BaseModel
+from kedro.io import DatasetError
+from pydantic import ValidationError
 
-from environments import catalog_of, location
+from environments import catalog_of, check_that_results_lie_apart, location
+from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
-from iaca.errors import InputError
-from iaca.pipeline_registry import register_pipelines
+from iaca.datasets.clip_files import NoClipFiles, SharedClipFiles
+from iaca.engine import Task
 from project import copy_project, runner
 
 CORPUS = SyntheticConfig(clips=10, seconds=12.0, audio_dim=6, visual_dim=8, event_share=0.3)
@@ -21,24 +22,19 @@ BROKEN = "clip00001"
 
 
 @pytest.mark.usefixtures("default_pipelines")
-def test_the_environment_decides_which_pipelines_there_are_each_time_anew() -> None:
-    usual = set(pipelines)
-    catalog_of("features")
-    assert {"ingestion", "training", "evaluation", "__default__"} <= set(pipelines) < usual
-    assert {"faces", "audio", "demo_videos"}.isdisjoint(pipelines["__default__"].datasets())
-    catalog_of(None)
-    assert set(pipelines) == usual
-    assert "faces" in pipelines["__default__"].datasets()
-    catalog_of("test")
-    assert set(pipelines) == usual
+def test_every_environment_has_the_same_pipelines() -> None:
+    usual = {name: {node.name for node in pipeline.nodes} for name, pipeline in pipelines.items()}
+    for env in ("features", "folder", "affwild2", "test", None):
+        catalog_of(env)
+        assert {name: {node.name for node in pipeline.nodes} for name, pipeline in pipelines.items()} == usual
 
 
 @pytest.mark.usefixtures("default_pipelines")
-def test_the_default_pipeline_begins_at_the_corpus_and_nowhere_else() -> None:
-    catalog_of("features")
-    for name in set(pipelines) - {"training", "evaluation"}:
+def test_pipelines_that_are_one_command_begin_at_the_corpus_and_nowhere_else() -> None:
+    for name in ("ingestion", "benchmark", "adaptation", "__default__"):
         begins = {name for name in pipelines[name].inputs() if not name.startswith("params:")}
-        assert begins - {"checkpoints", "benchmark_found"} == {"corpus"}, name
+        rendered = {"corpus"} & pipelines[name].all_outputs()
+        assert begins - {"checkpoints", "benchmark_found"} | rendered == {"corpus"}, name
 
 
 @pytest.mark.usefixtures("default_pipelines")
@@ -50,24 +46,23 @@ def test_the_root_of_the_command_line_reaches_the_corpus(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("default_pipelines")
 def test_what_the_environment_makes_lies_beside_what_others_make() -> None:
-    usual, catalog = catalog_of(None), catalog_of("features")
-    written = pipelines["__default__"].all_outputs() | pipelines["benchmark"].all_outputs() | {"checkpoints"}
-    for name in written:
-        theirs, ours = location(usual, name), location(catalog, name)
-        scripted = str(theirs).startswith("data/08_reporting/benchmark")
-        assert ours == (theirs if scripted else theirs.parent / "features" / theirs.name), name
-        assert type(catalog[name]) is type(usual[name]), name
-
-
-def test_every_parameter_a_node_takes_is_typed() -> None:
-    for node in register_pipelines("features")["ingestion"].nodes:
-        typed = [h for h in get_type_hints(node.func).values() if isinstance(h, type) and issubclass(h, BaseModel)]
-        assert len(typed) == len([name for name in node.inputs if name.startswith("params:")]), node.name
+    without = {"demo_videos", "faces", "audio", "spoilt_embeddings"}
+    check_that_results_lie_apart("features", without, {"timelines": "frame_labels"})
 
 
 def test_an_importer_that_is_none_is_named() -> None:
-    with pytest.raises(InputError, match="no importer 'featurez'"):
-        register_pipelines("featurez")
+    for given in ({"importer": "featurez"}, {"importer": ["demo"]}, {"root": "/videos"}, "features", None):
+        with pytest.raises(ValidationError, match="importer: there is none of this name"):
+            IngestionConfig.model_validate(given)
+
+
+def test_a_dataset_that_an_environment_does_without_takes_no_task(tmp_path: Path) -> None:
+    for dataset in (NoClipFiles(path="x", suffix=".y"), SharedClipFiles(path=str(tmp_path / "x"), suffix=".y")):
+        dataset.save({})
+        assert not (tmp_path / "x").exists()
+        with pytest.raises(DatasetError, match="not made here"):
+            dataset.save({"clip": Task(print)})
+    assert dict(NoClipFiles().load()) == {}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +108,14 @@ def test_features_become_a_report_and_a_broken_clip_costs_only_itself(made: Path
 
 
 @pytest.mark.slow
-def test_nothing_is_written_where_the_demo_writes(made: Path) -> None:
+def test_nothing_is_written_where_the_demo_writes_and_nothing_into_the_corpus(made: Path, corpus: Path) -> None:
+    assert {path.name for path in corpus.iterdir()} == {
+        "corpus.json",
+        "events.csv",
+        "features",
+        "labels",
+        "partition.csv",
+    }
     for path in (p for p in (made / "data").rglob("*") if p.is_file() and p.name not in (".gitkeep", ".gitignore")):
         assert path.relative_to(made / "data").parts[1] == "features", path
 
@@ -123,18 +125,19 @@ def test_the_benchmark_begins_at_the_corpus_and_makes_only_what_is_missing(made:
     words = ("kedro", "run", "--env", "features", "--pipelines", "benchmark", "--params")
     done = runner(made)(*words, f"ingestion.root={corpus},executor.kind=serial")
     assert "embeddings: 0 made, 9 up to date" in done.stdout + done.stderr
-    results = pd.read_csv(made / "data/08_reporting/benchmark.csv")
+    results = pd.read_csv(made / "data/08_reporting/features/benchmark.csv")
     assert list(results.columns)[:6] == ["model", "seed", "corruption", "level", "ccc_valence", "ccc_arousal"]
     assert results["ccc_valence"].notna().all()
-    assert "synthetic S2" in (made / "data/08_reporting/benchmark_summary.md").read_text()
+    assert "synthetic S2" in (made / "data/08_reporting/features/benchmark_summary.md").read_text()
 
 
 @pytest.mark.slow
 def test_a_second_run_reads_only_what_has_changed_and_a_typo_is_refused(made: Path, corpus: Path) -> None:
-    run = ("kedro", "run", "--env", "features", "--pipelines", "ingestion", "--params")
+    run = ("kedro", "run", "--env", "features", "--pipelines", "ingestion,embedding", "--params")
     labels = corpus / "labels/clip00000.csv"
     labels.write_text(labels.read_text().replace("\n0.04,", "\n0.041,"))
     changed = runner(made)(*run, f"ingestion.root={corpus}")
+    assert "frame_labels: 1 made, 8 up to date" in changed.stdout + changed.stderr
     assert "embeddings: 1 made, 8 up to date" in changed.stdout + changed.stderr
     refused = runner(made)(*run, f"ingestion.root={corpus},ingestion.tolerance=1", fails=True)
     assert "tolerance" in refused.stdout + refused.stderr

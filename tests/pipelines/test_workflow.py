@@ -197,12 +197,16 @@ if __name__ == "__main__":
 def test_planning_embeddings_imports_no_torch(kedro: Command) -> None:
     script = """
 import sys
+from pathlib import Path
+import pandas as pd
+from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig
 from iaca.engine import ClipPaths
 from iaca.pipelines.embedding.nodes import plan_embeddings
 
 clips = ClipPaths({}, {})
-assert plan_embeddings(clips, clips, clips, EmbeddingConfig()) == {}
+demo = IngestionConfig.model_validate({"importer": "demo"})
+assert plan_embeddings(clips, clips, clips, EmbeddingConfig(), demo, Path(), pd.DataFrame()) == {}
 print("torch" in sys.modules)
 """
     assert kedro("python", "-c", script).stdout.strip().endswith("False")

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.framework.cli.utils import _split_params as split_params
+from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.validation import ModelInstantiationError, ParameterValidationError, instantiate_model
 from kedro.validation.type_extractor import TypeExtractor
 
 from iaca.errors import InputError
-from iaca.pipeline_registry import register_pipelines
 from project import ROOT
 
-ENVIRONMENTS = {"base": "demo", "folder": "folder", "features": "features"}  # those whose importer has a model
+ENVIRONMENTS = ("base", "folder", "features")  # those whose importer has parameters of its own
 ANY_TEXT = ("inference.input", "inference.output", "inference.model", "ingestion.root", "evaluation.title")
 FRACTIONS = ("media.max_duration_s", "training.warmup_epochs")  # real numbers that the files write as whole ones
 HUGE = 10**12
@@ -79,7 +79,8 @@ def given(environment: str) -> dict[str, Any]:
 @pytest.fixture(scope="module", params=ENVIRONMENTS)
 def checked(request: pytest.FixtureRequest) -> list[tuple[str, Any, Any]]:
     """(group, its values, its model) of an environment, as Kedro finds them on the nodes."""
-    found = TypeExtractor(register_pipelines(ENVIRONMENTS[request.param])).extract_types_from_pipelines()
+    bootstrap_project(ROOT)
+    found = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
     values = given(request.param)
     if request.param == "base":
         assert set(values) == set(found), "a group without a model is checked by nobody"
@@ -124,7 +125,10 @@ def test_a_name_that_is_no_parameter_is_refused_at_every_depth(checked: list[tup
     [
         (None, "faces.minface=3", "minface"),
         (None, "fases.every=3", "'fases'.*did you mean faces"),
-        (None, "ingestion.root=/videos", "no pipeline of this environment takes a parameter 'ingestion'"),
+        (None, "fases.every=3", "no pipeline takes a parameter 'fases'"),
+        (None, "ingestion.root=/videos", r"ingestion[\s\S]*root: .*the demo corpus has a fixed place.*--env folder"),
+        (None, "ingestion.importer=folder", "this environment reads with 'demo'"),
+        ("folder", "ingestion.importer=features", "this environment reads with 'folder'"),
         (None, "baselines=concat+iacca", r"baselines[\s\S]*iacca"),
         (None, "baselines=true", "baselines"),
         (None, "executor.wrkers=2", r"executor\.wrkers"),
@@ -138,7 +142,7 @@ def test_a_name_that_is_no_parameter_is_refused_at_every_depth(checked: list[tup
         ("affwild2", "ingestion.rot=/videos", r"ingestion\.rot"),
         ("affwild2", "ingestion=/videos", "ingestion"),
         ("folder", "ingestion.rot=/videos", r"ingestion[\s\S]*rot"),
-        ("features", "inference.input=video.mp4", "'inference'"),
+        ("features", "inferense.input=video.mp4", "'inferense'.*did you mean inference"),
     ],
 )
 def test_the_command_line_is_checked_before_anything_runs(env: str | None, words: str, told: str) -> None:

@@ -43,6 +43,12 @@ def _importer(given: Any) -> Any:
     return given.get("importer") if isinstance(given, Mapping) else getattr(given, "importer", None)
 
 
+IMPORTERS: dict[str, type[Parameters]] = {
+    "demo": DemoImport,
+    "affwild2": AffWild2Config,
+    "folder": FolderConfig,
+    "features": FeaturesConfig,
+}
 _Importer = Annotated[
     Annotated[DemoImport, Tag("demo")]
     | Annotated[AffWild2Config, Tag("affwild2")]
