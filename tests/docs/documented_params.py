@@ -32,7 +32,7 @@ def check_run(words: str) -> None:
     assert env is None or (ROOT / "conf" / env).is_dir(), f"there is no environment {env}"
     usual = parameters(env, {})
     params = split(given.get("params", ""))
-    merged = parameters(env, params)  # the context registers the pipelines of the environment, too
+    merged = parameters(env, params)
     for name in (given.get("pipelines") or given.get("pipeline") or "__default__").split(","):
         assert name in pipelines, f"there is no pipeline {name} in {env or 'base'}"
     check_groups({group: merged[group] for group in params}, usual)
@@ -47,7 +47,7 @@ def split(params: str) -> dict[str, Any]:
 
 
 def parameters(env: str | None, params: dict[str, Any]) -> dict[str, Any]:
-    """Of an environment, as plain values; leaves its pipelines registered."""
+    """Of an environment, as plain values."""
     with KedroSession.create(ROOT, env=env, runtime_params=params) as session:
         return dict(session.load_context().config_loader["parameters"])
 

@@ -52,7 +52,7 @@ def test_environments_pipelines_and_parameters_of_a_run_are_real(words: str) -> 
         ("kedro run --params training.epochz=3", "epochz"),
         ("kedro run --params trainning.epochs=3", "trainning"),
         ("kedro run --env featurez", "featurez"),
-        ("kedro run --env features --pipelines preprocessing", "preprocessing"),
+        ("kedro run --env features --pipelines preprocesing", "preprocesing"),
         ("kedro run --parms training.epochs=3", "parms"),
         ('kedro run --params "benchmark.seeds=[0,1]"', "takes no lists"),
     ],
