@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from iaca.engine.failures import read_failures
+from iaca.engine.manifest import Manifest, check_whole
 from safetensors.numpy import save
 
 from iaca.corpora.convert.recordings import partition_table
@@ -27,8 +29,6 @@ from iaca.encoders.checkpoint import read_tensors
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import read_embedding
 from iaca.encoders.identity import config_of
-from iaca.engine.failures import read_failures
-from iaca.engine.manifest import Manifest, check_whole
 from iaca.errors import InputError, printable
 from iaca.evaluation.annotations import parse_annotation
 from iaca.evaluation.prediction_files import parse_predictions
