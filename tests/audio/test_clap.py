@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from iaca.audio.descriptors import NAMES, functionals
-from iaca.audio.logmel import PAPER, LogMel
+from iaca.audio.features import PAPER, LogMel
 from iaca.encoders.cues.sound import sound_cues
 from iaca.media import extract_audio, read_audio, read_audio_file, read_frames
 from media.make_media import grey, make

@@ -5,8 +5,8 @@ import pytest
 import soundfile
 import torch
 
+from iaca.audio.features import BLOCK, VGGISH, LogMel, patches
 from iaca.audio.frames import frame_blocks
-from iaca.audio.logmel import BLOCK, VGGISH, LogMel, patches
 from shared import SHARED, needs_shared
 
 REFERENCE = SHARED / "reference" / "vggish_logmel"

@@ -8,8 +8,8 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from iaca.audio.features import PAPER, LogMel
 from iaca.audio.frames import Sound
-from iaca.audio.logmel import PAPER, LogMel
 from iaca.audio.pitch import pitch
 
 MFCCS = 13
