@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from iaca.audio.config import AudioConfig
+from iaca.audio import AudioConfig
 from iaca.corpora.describe import FACTS
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.index import CLIP_COLUMNS, problem_table

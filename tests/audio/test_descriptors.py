@@ -5,8 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iaca.audio.descriptors import NAMES, functionals
-from iaca.audio.pitch import pitch
+from iaca.audio.features import NAMES, functionals, pitch
 
 RATE = 16_000
 

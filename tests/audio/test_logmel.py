@@ -5,11 +5,16 @@ import pytest
 import soundfile
 import torch
 
-from iaca.audio.features import BLOCK, VGGISH, LogMel, patches
-from iaca.audio.frames import frame_blocks
+from iaca.audio.features import BLOCK, VGGISH, LogMel, frame_blocks
 from shared import SHARED, needs_shared
 
 REFERENCE = SHARED / "reference" / "vggish_logmel"
+
+
+def patches(logmel: torch.Tensor, frames: int = 96) -> torch.Tensor:
+    """Cut (n, mels) into consecutive patches (n // frames, frames, mels) and drop the rest, as VGGish does."""
+    whole = len(logmel) // frames
+    return logmel[: whole * frames].reshape(whole, frames, -1)
 
 
 @needs_shared("reference/vggish_logmel")

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from iaca.audio.descriptors import functionals
-from iaca.audio.frames import Padded, Stretches
+from iaca.audio.features import Padded, Stretches, functionals
 from iaca.encoders import read_embedding
 from iaca.encoders.audio.hidden_states import pieces
 from iaca.encoders.audio.windows import Passing

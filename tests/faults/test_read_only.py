@@ -7,7 +7,7 @@ import pytest
 from kedro.io.core import DatasetError
 
 from affwild2_tree import annotate, crops, movie
-from iaca.audio.config import AudioConfig
+from iaca.audio import AudioConfig
 from iaca.corpora.importers import IngestionConfig
 from iaca.datasets.atomic import JSONDataset
 from iaca.engine import ExecutorConfig, Task, results, run_tasks

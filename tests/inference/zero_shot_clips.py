@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from iaca.audio.descriptors import NAMES
+from iaca.audio.features import NAMES
 from iaca.encoders.cues.table import NAMES as CUES
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.inference.models import NAMED

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from iaca.audio.frames import Stretches
+from iaca.audio.features import Stretches
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
 from iaca.encoders.networks import build_encoders
 from iaca.encoders.registry import AUDIO

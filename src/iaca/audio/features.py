@@ -1,22 +1,96 @@
-"""Log-mel spectrograms: the paper line's front end and VGGish's, computed block by block.
+"""Sound to numbers: frames, log-mel spectrograms, pitch, and prosodic descriptors, on a 10 ms grid.
 
-Frame i of a centred front end looks at the sound around i * hop; of VGGish's, at the window that starts there.
+Everything is computed block by block, so an hour of sound is never in memory as a whole. Frame i of a centred front
+end covers the sound around sample i * hop; frame i of VGGish's covers the window that starts there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 import torchaudio
 from torch import Tensor
+from torch.nn import functional as F
 
-from iaca.audio.frames import Sound, frame_blocks
 from iaca.config import Parameters
+from iaca.media import Samples
 
-BLOCK = 6000  # frames a block: a minute at a 10 ms hop, some 12 MB of spectrum
+# Sound and frames
+
+
+class Sound(Protocol):
+    """Samples (n,) of one dtype, in memory or not: a length, and slices that are tensors. A tensor is a `Sound`."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: Any, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Float32 samples (n,), in memory or on disk, whose slices are tensors."""
+
+    samples: Samples
+    dtype: torch.dtype = torch.float32
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, part: slice, /) -> Tensor:
+        return torch.from_numpy(np.require(self.samples[part], np.float32, "W"))
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A sound with `before` zeros in front of it and `after` zeros behind it, without a copy."""
+
+    sound: Sound
+    before: int
+    after: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the sound."""
+        return self.sound.dtype
+
+    def __len__(self) -> int:
+        return self.before + len(self.sound) + self.after
+
+    def __getitem__(self, part: slice, /) -> Tensor:
+        start, stop, _ = part.indices(len(self))
+        return stretch(self.sound, start - self.before, stop - self.before)
+
+
+def stretch(sound: Sound, start: int, stop: int) -> Tensor:
+    """Samples start to stop, (stop - start,), with zeros wherever that range lies outside the sound."""
+    first, last = (min(max(edge, 0), len(sound)) for edge in (start, stop))
+    part, before = sound[first:last], min(max(-start, 0), stop - start)
+    return F.pad(part, (before, stop - start - before - len(part)))
+
+
+def frame_blocks(sound: Sound, length: int, hop: int, before: int, count: int, block: int) -> Iterator[Tensor]:
+    """Yield `count` frames in blocks (up to `block`, `length`).
+
+    Frame i begins at sample i * hop - before; outside the sound there are zeros.
+    """
+    for start in range(0, count, block):
+        some = min(block, count - start)
+        first = start * hop - before
+        part = stretch(sound, first, first + (some - 1) * hop + length)
+        yield part.unfold(0, length, hop)  # a view: overlapping frames are not copied
+
+
+# Log-mel spectrograms
+
+BLOCK = 6000  # frames in a block: a minute at a hop of 10 ms, about 12 MB of spectrum
 
 
 class LogMelConfig(Parameters):
@@ -25,9 +99,9 @@ class LogMelConfig(Parameters):
     Attributes:
         rate: sampling rate, Hz.
         window, hop, fft: samples.
-        mels: bands between `low` and `high` (Hz).
+        mels: number of bands between `low` and `high` (Hz).
         power: 2 for the power spectrum, 1 for magnitudes.
-        log: `db` is 10 log10 of the power, floored 80 dB under its maximum; `offset` is ln(mel + 0.01).
+        log: `db` is 10 log10 of the power, floored 80 dB below the maximum of the sound; `offset` is ln(mel + 0.01).
         centred: pad half a window in front, so that frame i is centred on i * hop.
         shape: triangles that are linear in `hertz` or in `mel`.
     """
@@ -46,25 +120,27 @@ class LogMelConfig(Parameters):
 
 
 PAPER = LogMelConfig()
+"""The front end of the published models for Aff-Wild2."""
 VGGISH = LogMelConfig(
     window=400, fft=512, low=125.0, high=7500.0, power=1, log="offset", centred=False, shape="mel"
 )  # fmt: skip
+"""The front end of VGGish: S. Hershey et al., *CNN Architectures for Large-Scale Audio Classification* (2017)."""
 
 
 class LogMel:
-    """Computes one front end. Source of the VGGish form: S. Hershey et al., ICASSP 2017."""
+    """Compute the log-mel spectrogram of one front end."""
 
     def __init__(self, config: LogMelConfig = PAPER):
         self.config = config
 
     def __call__(self, samples: Sound) -> Tensor:
-        """Samples (n,) in [-1, 1] -> log-mel (frames, mels), in their precision. Centred: 1 + n // hop frames."""
+        """Samples (n,) in [-1, 1] -> log-mel (frames, mels) of the same dtype; 1 + n // hop frames if centred."""
         energies = list(self._energies(samples))
         mel = torch.cat(energies) if energies else torch.zeros(0, self.config.mels, dtype=samples.dtype)
         return self._log(mel, float(mel.max()) if len(mel) else 0.0)
 
     def blocks(self, samples: Sound) -> Iterator[Tensor]:
-        """As the call, `BLOCK` frames at a time, for hours of sound; `db` passes twice, first for the maximum."""
+        """The same in blocks of `BLOCK` frames. `db` reads the sound twice, the first time for its maximum."""
         loudest = 0.0
         if self.config.log == "db":
             loudest = max((float(block.max()) for block in self._energies(samples)), default=0.0)
@@ -72,7 +148,7 @@ class LogMel:
             yield self._log(block, loudest)
 
     def _energies(self, samples: Sound) -> Iterator[Tensor]:
-        for spectrum in self.spectra(samples):
+        for spectrum in self._spectra(samples):
             yield spectrum.pow(self.config.power) @ self._bands.to(samples.dtype)
 
     def _log(self, mel: Tensor, loudest: float) -> Tensor:
@@ -81,8 +157,8 @@ class LogMel:
         floor = 10 * torch.log10(mel.new_tensor(loudest).clamp_min(1e-10)) - 80
         return torch.maximum(10 * torch.log10(mel.clamp_min(1e-10)), floor)
 
-    def spectra(self, samples: Sound) -> Iterator[Tensor]:
-        """Magnitude spectra (frames, fft / 2 + 1), a block of frames at a time."""
+    def _spectra(self, samples: Sound) -> Iterator[Tensor]:
+        """Blocks of magnitude spectra (frames, fft / 2 + 1)."""
         c = self.config
         before, usable = (c.window // 2, len(samples)) if c.centred else (0, len(samples) - c.window)
         window = torch.hann_window(c.window, dtype=samples.dtype)
@@ -94,13 +170,13 @@ class LogMel:
         """(fft / 2 + 1, mels)."""
         c = self.config
         if c.shape == "mel":
-            return mel_triangles(c.fft // 2 + 1, c.rate, c.mels, c.low, c.high)
+            return _mel_triangles(c.fft // 2 + 1, c.rate, c.mels, c.low, c.high)
         bands: Tensor = torchaudio.functional.melscale_fbanks(c.fft // 2 + 1, c.low, c.high, c.mels, c.rate)
         return bands
 
 
-def mel_triangles(bins: int, rate: int, mels: int, low: float, high: float) -> Tensor:
-    """HTK mel bands whose flanks are straight in mel, not in Hz; the constant bin is left out. (bins, mels)."""
+def _mel_triangles(bins: int, rate: int, mels: int, low: float, high: float) -> Tensor:
+    """HTK mel bands (bins, mels) whose flanks are straight in mel instead of Hz; they leave out the constant bin."""
     edges = torch.linspace(float(_mel(low)), float(_mel(high)), mels + 2, dtype=torch.float64)
     position = _mel(torch.linspace(0, rate / 2, bins, dtype=torch.float64))[:, None]
     rising = (position - edges[:-2]) / (edges[1:-1] - edges[:-2])
@@ -114,7 +190,163 @@ def _mel(hertz: Tensor | float) -> Tensor:
     return 1127.0 * torch.log1p(torch.as_tensor(hertz, dtype=torch.float64) / 700.0)
 
 
-def patches(logmel: Tensor, frames: int = 96) -> Tensor:
-    """Cut (n, mels) into non-overlapping patches (n // frames, frames, mels); the rest is dropped, as VGGish does."""
-    whole = len(logmel) // frames
-    return logmel[: whole * frames].reshape(whole, frames, -1)
+# Pitch
+
+LOWEST, HIGHEST = 60.0, 420.0  # Hz, the range of human speech
+PITCH_BLOCK = 3000
+OCTAVE_COST = 0.04
+
+
+def pitch(samples: Sound, rate: int, hop: int) -> tuple[Tensor, Tensor]:
+    """Samples (n,) -> fundamental frequency (frames,) in Hz and voicing (frames,) in [0, 1].
+
+    Frame i is centred on sample i * hop; there are 1 + n // hop. Voicing is the height of the highest peak of the
+    normalised autocorrelation: near 1 for a steady vowel, near 0 for noise, 0 in digital silence.
+
+    Method: P. Boersma, *Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of
+    a sampled sound* (1993), without its path search.
+    """
+    length = int(rate * 0.04)
+    window = torch.hann_window(length)
+    lags = int(rate / LOWEST) + 2  # the longest period, and one more to interpolate a peak there
+    reference = _autocorrelation(window[None], lags)[0]
+    found = [
+        _peak(_autocorrelation((block - block.mean(1, keepdim=True)) * window, lags), reference, rate)
+        for block in frame_blocks(samples, length, hop, length // 2, 1 + len(samples) // hop, PITCH_BLOCK)
+    ]
+    return torch.cat([f for f, _ in found]), torch.cat([v for _, v in found])
+
+
+def _autocorrelation(frames: Tensor, lags: int) -> Tensor:
+    """(n, length) -> (n, lags). The transform is long enough that wrap-around reaches only lags beyond these."""
+    size = 1 << (frames.shape[1] + lags - 1).bit_length()
+    power = torch.fft.rfft(frames, n=size).abs().square()
+    correlation: Tensor = torch.fft.irfft(power)
+    return correlation[:, :lags]
+
+
+def _peak(correlation: Tensor, reference: Tensor, rate: int) -> tuple[Tensor, Tensor]:
+    """Autocorrelations (n, lags) and that of the window (lags,) -> frequency (n,) in Hz and voicing (n,)."""
+    energy = correlation[:, :1]
+    audible = energy > 1e-6
+    # Dividing by the window's own autocorrelation makes a periodic sound reach 1 at each of its periods.
+    normal = correlation / torch.where(audible, energy, 1.0) * (reference[0] / reference)
+    first, last = int(rate / HIGHEST), int(rate / LOWEST)
+    before, here, after = (normal[:, first + d : last + 1 + d] for d in (-1, 0, 1))
+    bend = before - 2 * here + after
+    peaked = (here >= before) & (here >= after) & (bend < 0)
+    shift = torch.where(peaked, 0.5 * (before - after) / torch.where(peaked, bend, -1.0), 0.0)  # vertex of a parabola
+    height = here - 0.25 * (before - after) * shift
+    lags = torch.arange(first, last + 1) + shift
+    # Every multiple of a period is a period too, so a lower octave has to be better by a margin to win.
+    index = (height - OCTAVE_COST * torch.log2(lags / first)).masked_fill(~peaked, -1.0).argmax(1, keepdim=True)
+    found = peaked.any(1) & audible[:, 0]
+    voicing = torch.where(found, height.gather(1, index)[:, 0].clamp(0, 1), 0.0)
+    return rate / lags.gather(1, index)[:, 0], voicing
+
+
+# Descriptors
+
+MFCCS = 13
+VOICED = 0.45  # voicing above which a frame counts as voiced
+STEPS = 4096  # steps whose statistics are computed at a time
+LOW_LEVEL = ("level_db", "slope", "centroid", "flux", "voicing", "pitch", *(f"mfcc{i}" for i in range(1, MFCCS + 1)))
+PITCH = LOW_LEVEL.index("pitch")
+NAMES = (
+    *(f"{name}_mean" for name in LOW_LEVEL),
+    *(f"{name}_std" for name in LOW_LEVEL),
+    "voiced_share",
+    "level_motion",
+)
+"""Names of the columns of `functionals`."""
+
+
+def functionals(samples: Sound, times: Tensor, rate: int = PAPER.rate, span_s: float = 1.0) -> Tensor:
+    """Statistics of the descriptors over `span_s` seconds around each time (s): (t, 40), named by `NAMES`.
+
+    Mean and standard deviation of each descriptor (of pitch: over voiced frames only), the share of voiced frames, and
+    the mean absolute change of the level, which grows with the syllable rate. Memory grows with the number of times,
+    not with the length of the sound.
+    """
+    hop_s, frames = PAPER.hop / rate, 1 + len(samples) // PAPER.hop
+    first = ((times - span_s / 2) / hop_s).round().long().clamp(0, frames - 1)
+    last = ((times + span_s / 2) / hop_s).round().long().clamp(0, frames)
+    last = torch.maximum(last, first + 1)
+    sums, level = _WindowSums(first, last), None
+    for block, voiced in _low_level(samples, rate):
+        counted = block.clone()
+        counted[:, PITCH] *= voiced
+        before = torch.cat([block[:1, 0] if level is None else level, block[:-1, 0]])
+        sums.add(
+            torch.cat([counted, counted.square(), torch.stack([voiced.float(), (block[:, 0] - before).abs()], 1)], 1)
+        )
+        level = block[-1:, 0]
+    parts = (torch.split(x, STEPS) for x in (sums.values, last - first))
+    return torch.cat([_statistics(added, length) for added, length in zip(*parts, strict=True)])
+
+
+def _low_level(samples: Sound, rate: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Samples (n,) -> blocks of descriptors (frames, 19) every 10 ms, and a mask (frames,) of voiced frames.
+
+    Level in dB; slope of the log-mel spectrum in dB per band; centroid in bands; flux in dB; voicing; pitch in octaves
+    above 100 Hz, meaningful in voiced frames only; MFCC 1-13 of the log-mel spectrum.
+    """
+    frequency, voicing = pitch(samples, rate, PAPER.hop)
+    done, last = 0, None
+    for mel in LogMel().blocks(samples):  # f 64
+        here = slice(done, done + len(mel))
+        yield _described(mel, last, frequency[here], voicing[here]), voicing[here] > VOICED
+        done, last = done + len(mel), mel[-1:]
+
+
+def _described(mel: Tensor, last: Tensor | None, frequency: Tensor, voicing: Tensor) -> Tensor:
+    """Descriptors (f, 19) of a block of log-mel frames (f, 64); `last` is the frame before the block."""
+    bands = torch.arange(mel.shape[1], dtype=torch.float32)
+    centred = bands - bands.mean()
+    weight = torch.pow(10.0, mel / 20)
+    level = 10 * torch.log10(torch.pow(10.0, mel / 10).sum(1) + 1e-10)
+    before = torch.cat([mel[:1] if last is None else last, mel[:-1]])
+    cepstrum = mel @ torchaudio.functional.create_dct(MFCCS + 1, mel.shape[1], norm="ortho")
+    columns = [
+        level,
+        mel @ (centred / centred.square().sum()),
+        (weight * bands).sum(1) / weight.sum(1),
+        (mel - before).abs().mean(1),
+        voicing,
+        torch.log2(frequency / 100),
+    ]
+    return torch.cat([torch.stack(columns, 1), cepstrum[:, 1:]], 1)
+
+
+def _statistics(sums: Tensor, length: Tensor) -> Tensor:
+    """Sums (t, 40) over windows of `length` (t,) frames -> the statistics that `functionals` returns."""
+    added, squares, extra = torch.split(sums, [len(LOW_LEVEL), len(LOW_LEVEL), 2], 1)
+    frames = length.double()[:, None]
+    count = frames.repeat(1, len(LOW_LEVEL))
+    count[:, PITCH] = extra[:, 0].clamp_min(1)
+    mean = added / count
+    spread = squares / count - mean.square()
+    return torch.cat([mean, spread.clamp_min(0).sqrt(), extra / frames], 1).float()
+
+
+class _WindowSums:
+    """Sums of rows over windows [first, last), (t, k), for rows that arrive block by block.
+
+    They are differences of running totals, in float64 so that long sounds stay exact.
+    """
+
+    def __init__(self, first: Tensor, last: Tensor):
+        self._first, self._last = first, last
+        self._done, self._total = 0, torch.zeros(1, dtype=torch.float64)
+        self.values = torch.zeros(0)
+
+    def add(self, rows: Tensor) -> None:
+        """Add the next rows (f, k)."""
+        if not self._done:
+            self.values = torch.zeros(len(self._first), rows.shape[1], dtype=torch.float64)
+            self._total = torch.zeros(1, rows.shape[1], dtype=torch.float64)
+        totals = torch.cat([self._total, rows.double()]).cumsum(0)  # row i: the sum of all rows before row i
+        for sign, edge in ((-1, self._first), (1, self._last)):
+            here = torch.nonzero((edge > self._done) & (edge <= self._done + len(rows)))[:, 0]
+            self.values[here] += sign * totals[edge[here] - self._done]
+        self._done, self._total = self._done + len(rows), totals[-1:]

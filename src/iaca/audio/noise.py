@@ -1,8 +1,8 @@
-"""Noise and babble added to a sound at a signal-to-noise ratio that can be measured afterwards.
+"""Add noise or babble to a sound at a given signal-to-noise ratio.
 
-The ratio is SNR = 20 log10(rms(sound) / rms(noise)), in dB. The sound counts wherever the file really holds some,
-pauses included; the noise where it was added. Samples stay floating-point numbers and may pass full scale: nothing is
-clipped, and the sound itself keeps its level. Stored as integers (`iaca.media.write_audio`) they would be clipped.
+SNR = 20 log10(rms(sound) / rms(noise)), in dB. The RMS of the sound is taken over every sample that the file really
+holds, pauses included; the RMS of the noise over the samples it is added to. The result is not clipped and may exceed
+full scale, and the sound keeps its level. Writing it as integers (`iaca.media.write_audio`) would clip it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from scipy.signal import lfilter
 from iaca.media import AudioTrack
 
 SILENT_RMS = 1e-4
-"""A sound under this (-80 dB of full scale) is silence: no noise has a ratio to it."""
+"""A sound with a lower RMS (-80 dB of full scale) is silent: no noise has a ratio to it."""
 TALKERS = 6
-"""Voices of a babble: as many as no longer can be told apart."""
-SYLLABLES_HZ, DULL_HZ = 4.0, 500.0
-"""Of voices that are made up: how often they swell, and above which frequency they fall by 6 dB an octave."""
+"""Voices in a babble: enough that single ones can no longer be made out."""
+SYLLABLES_HZ, CUTOFF_HZ = 4.0, 500.0
+"""Synthetic voices: how often they swell, and above which frequency they fall by 6 dB per octave."""
 Samples = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
 def present_samples(track: AudioTrack) -> Mask:
-    """(n,) bool, the samples of a track that its file really holds."""
+    """Which samples (n,) of a track its file really holds."""
     there = np.zeros(len(track.samples), np.bool_)
     for start_s, end_s in track.present:
         there[round(start_s * track.rate) : round(end_s * track.rate)] = True
@@ -34,12 +34,12 @@ def present_samples(track: AudioTrack) -> Mask:
 
 
 def samples_of_steps(steps: Mask, times: NDArray[np.float64], count: int, rate: int) -> Mask:
-    """(count,) bool, the samples of the chosen steps: each sample belongs to the step that is nearest in time.
+    """Which samples (count,) belong to the chosen steps; a sample belongs to the step nearest in time.
 
     Args:
-        steps: (t,) the chosen ones.
+        steps: (t,) True for the chosen steps.
         times: (t,) s, increasing.
-        count: samples of the sound.
+        count: number of samples in the sound.
         rate: Hz.
     """
     edges = np.rint((times[1:] + times[:-1]) / 2 * rate).astype(np.int64).clip(0, count)
@@ -47,15 +47,15 @@ def samples_of_steps(steps: Mask, times: NDArray[np.float64], count: int, rate: 
 
 
 def rms(samples: Samples) -> float:
-    """Root of the mean square; 0 of nothing."""
+    """Root mean square; 0 for an empty array."""
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
 
 
 def add_noise(sound: Samples, noise: Samples, present: Mask, where: Mask, snr_db: float) -> Samples:
-    """The sound (n,) with a noise (n,) at a ratio (dB) where both masks (n,) are; bit for bit the sound elsewhere.
+    """Add a noise (n,) to a sound (n,) at a ratio (dB) where both masks (n,) are True; elsewhere no bit changes.
 
-    The noise is scaled by its own root mean square over the samples that it is added to, so that the ratio is the one
-    that was asked for, whatever was drawn. A silent sound (`SILENT_RMS`) comes back as it is.
+    The noise is scaled by its own RMS over the samples it is added to, so the ratio is exact whatever was drawn. A
+    silent sound (`SILENT_RMS`) is returned unchanged.
     """
     reference, here = rms(sound[present]), present & where
     drawn = rms(noise[here])
@@ -68,26 +68,26 @@ def add_noise(sound: Samples, noise: Samples, present: Mask, where: Mask, snr_db
 
 
 def white_noise(rng: np.random.Generator, count: int) -> Samples:
-    """Gaussian noise (count,), equally strong at all frequencies."""
+    """Gaussian white noise (count,)."""
     return rng.standard_normal(count, dtype=np.float32)
 
 
 def babble(rng: np.random.Generator, count: int, rate: int, voices: Sequence[AudioTrack]) -> Samples:
-    """People talking at once (count,): the voices, equally loud, each from a drawn place on and then from its start.
+    """Several people talking at once (count,): all voices at the same RMS, each looped from a random place.
 
-    Voices that hold no sound are left out. Where none is left, `TALKERS` are made up: noise that falls above
-    `DULL_HZ` and swells `SYLLABLES_HZ` times a second.
+    Silent voices are left out. If none is left, `TALKERS` synthetic ones take their place: noise that falls off above
+    `CUTOFF_HZ` and swells `SYLLABLES_HZ` times a second.
     """
-    heard = [voice.samples[:][present_samples(voice)] for voice in voices]
-    heard = [samples / np.float32(rms(samples)) for samples in heard if rms(samples) >= SILENT_RMS]
-    talkers = [np.resize(np.roll(samples, -int(rng.integers(len(samples)))), count) for samples in heard]
-    talkers = talkers or [_made_up(rng, count, rate) for _ in range(TALKERS)]
+    audible = [voice.samples[:][present_samples(voice)] for voice in voices]
+    audible = [samples / np.float32(rms(samples)) for samples in audible if rms(samples) >= SILENT_RMS]
+    talkers = [np.resize(np.roll(samples, -int(rng.integers(len(samples)))), count) for samples in audible]
+    talkers = talkers or [_synthetic_voice(rng, count, rate) for _ in range(TALKERS)]
     return np.asarray(np.sum(talkers, axis=0), np.float32)
 
 
-def _made_up(rng: np.random.Generator, count: int, rate: int) -> Samples:
-    keeps = np.exp(-2 * np.pi * DULL_HZ / rate)
-    dull = lfilter([1.0 - keeps], [1.0, -keeps], rng.standard_normal(count))
-    syllables = rng.random(int(count / rate * SYLLABLES_HZ * 2) + 2)  # twice a period: up, and down again
+def _synthetic_voice(rng: np.random.Generator, count: int, rate: int) -> Samples:
+    pole = np.exp(-2 * np.pi * CUTOFF_HZ / rate)
+    low_passed = lfilter([1.0 - pole], [1.0, -pole], rng.standard_normal(count))
+    syllables = rng.random(int(count / rate * SYLLABLES_HZ * 2) + 2)  # two points per period: a peak and a dip
     swell = np.interp(np.arange(count) * (SYLLABLES_HZ * 2 / rate), np.arange(len(syllables)), syllables)
-    return np.asarray(dull * swell**2, np.float32)
+    return np.asarray(low_passed * swell**2, np.float32)

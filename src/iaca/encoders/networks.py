@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from iaca.audio.frames import Stretches
+from iaca.audio.features import Stretches
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
 from iaca.encoders.device import pick_device, pick_dtype
 from iaca.encoders.identity import describe, weights_of

@@ -15,8 +15,7 @@ import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iaca.audio.features import BLOCK
-from iaca.audio.frames import Sound, frame_blocks
+from iaca.audio.features import BLOCK, Sound, frame_blocks
 from iaca.encoders.audio.windows import HOP, RATE, WindowEncoder
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import NoOptions

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchaudio.models import Wav2Vec2Model, hubert_base, wavlm_base
 
-from iaca.audio.frames import Padded, Sound
+from iaca.audio.features import Padded, Sound
 from iaca.encoders.audio.windows import RATE, Passing, Run, Windows
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import LayerOptions

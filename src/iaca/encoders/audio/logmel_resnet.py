@@ -12,8 +12,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from iaca.audio.features import PAPER, LogMel
-from iaca.audio.frames import Sound
+from iaca.audio.features import PAPER, LogMel, Sound
 from iaca.encoders.audio.windows import HOP, RATE, WindowEncoder
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import WindowOptions

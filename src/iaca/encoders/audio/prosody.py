@@ -1,4 +1,4 @@
-"""Prosodic and spectral descriptors over one second: an encoder that learned nothing, see `iaca.audio.descriptors`."""
+"""Prosodic and spectral descriptors over one second: an encoder that learned nothing, see `iaca.audio.features`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from iaca.audio.descriptors import functionals
-from iaca.audio.frames import Sound
+from iaca.audio.features import Sound, functionals
 from iaca.encoders.audio.windows import Run
 from iaca.encoders.options import NoOptions
 

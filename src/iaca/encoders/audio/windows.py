@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from iaca.audio.frames import Padded, Sound
+from iaca.audio.features import Padded, Sound
 
 RATE, HOP = 16_000, 160  # Hz, samples: every front end here makes a frame each 10 ms
 Run = Callable[[Tensor], Tensor]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.audio.descriptors import NAMES
+from iaca.audio.features import NAMES
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.inference.zero_shot.config import CLASSES, FaceRules, Ramp, VoiceRules
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.audio.config import AudioConfig
+from iaca.audio import AudioConfig
 from iaca.corpora.crops import PATTERN, find_crops
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.presence import complete_timeline

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iaca.audio.frames import Stretches
+from iaca.audio.features import Stretches
 from iaca.encoders.audio.windows import Windows
 from iaca.media import present_at, read_audio_file
 from iaca.training.tuning.config import EncoderTrainingConfig
