@@ -16,7 +16,7 @@ from iaca.datasets.folders import CorpusFolder, WorkFolder
 from iaca.datasets.model import ModelDataset, ModelPath
 from iaca.engine import Task
 from iaca.faces import encode_face, write_faces
-from iaca.faces.table import NUMBERS, FaceRow, faces_frame
+from iaca.faces.store import NUMBERS, FaceRow, faces_frame
 from iaca.fusion import FusionConfig, FusionModel
 from iaca.training.model_file import TrainedModel
 from iaca.training.normalisation import Normalisation

@@ -21,7 +21,7 @@ from iaca.encoders.identity import describe
 from iaca.encoders.registry import AUDIO
 from iaca.encoders.task import embed_file
 from iaca.faces import encode_face
-from iaca.faces.table import BATCH, NUMBERS, FaceRow, write_batches
+from iaca.faces.store import BATCH, NUMBERS, FaceRow, write_batches
 from iaca.media import AudioTrack, write_audio
 
 RATE = 16_000

@@ -18,9 +18,9 @@ from iaca.evaluation.robustness.partition import Partition
 from iaca.evaluation.robustness.protocols import corrupted
 from iaca.evaluation.robustness.signal import LEFT_ALONE, left_alone, spoil_faces_file, spoil_sound_file, spoilt_steps
 from iaca.faces import decode_face, encode_face
-from iaca.faces.spoil import SpoiltFaces, block, blurred, covered
-from iaca.faces.table import NUMBERS, FaceRow, write_batches
-from iaca.faces.template import TEMPLATE
+from iaca.faces.alignment import TEMPLATE
+from iaca.faces.corrupt import SpoiltFaces, block, blurred, covered
+from iaca.faces.store import NUMBERS, FaceRow, write_batches
 from iaca.media import AudioTrack, read_audio_file, write_audio
 
 RATE = 16_000

@@ -12,7 +12,7 @@ from iaca.faces import FaceConfig, decode_face, extract_faces, extract_faces_fil
 from iaca.faces import read_faces as read
 from iaca.faces import write_faces as write
 from iaca.faces.choose import TrackSummary, choose
-from iaca.faces.table import COLUMNS, NUMBERS
+from iaca.faces.store import COLUMNS, NUMBERS
 from iaca.media import frame_times
 from shared import SHARED, needs_shared
 

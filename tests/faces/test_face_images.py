@@ -10,7 +10,7 @@ import pytest
 from iaca.errors import InputError
 from iaca.faces import FaceImages, read_faces
 from iaca.faces.images import HELD
-from iaca.faces.table import BATCH, NUMBERS, FaceRow, write_batches
+from iaca.faces.store import BATCH, NUMBERS, FaceRow, write_batches
 
 ROWS = 10 * BATCH + 7
 SIZE = 4000

@@ -21,7 +21,7 @@ from iaca.encoders.embedding import read_embedding
 from iaca.encoders.visual.mini_xception import load_mini_xception
 from iaca.errors import InputError
 from iaca.faces import FaceImages, read_faces, write_faces
-from iaca.faces.table import NUMBERS, FaceRow, faces_frame
+from iaca.faces.store import NUMBERS, FaceRow, faces_frame
 from iaca.media import AudioTrack, read_audio_file, write_audio
 from iaca.training.checkpoints import BEST, LAST, WholeCheckpoints, resumable
 

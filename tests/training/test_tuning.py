@@ -14,7 +14,7 @@ from iaca.encoders.networks import build_encoders
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.faces import encode_face
-from iaca.faces.table import NUMBERS, write_faces
+from iaca.faces.store import NUMBERS, write_faces
 from iaca.pipelines.encoder_training.nodes import plan_encoder
 from iaca.training.tuning.augment import augment
 from iaca.training.tuning.config import EncoderTrainingConfig

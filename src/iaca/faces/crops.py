@@ -16,7 +16,7 @@ from PIL import Image
 
 from iaca.errors import plain_name
 from iaca.faces.extract import decode_face, encode_face
-from iaca.faces.table import NUMBERS, FaceRow, write_batches
+from iaca.faces.store import NUMBERS, FaceRow, write_batches
 
 log = logging.getLogger(__name__)
 VERSION = "1"

@@ -41,7 +41,7 @@ class FaceDetector(Protocol):
 
 
 def _mtcnn(config: FaceConfig) -> FaceDetector:
-    from iaca.faces.mtcnn import MtcnnDetector  # imports torch
+    from iaca.faces.detect import MtcnnDetector  # imports torch
 
     return MtcnnDetector(config.min_face, config.min_face_px, config.min_score, config.device)
 

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from iaca.faces.alignment import align
 from iaca.faces.choose import TrackSummary, choose
 from iaca.faces.config import FaceConfig, PeopleRule, Side
 from iaca.faces.detector import Detection, FaceDetector, make_detector
 from iaca.faces.people import LOOK, people
-from iaca.faces.table import COLUMNS, NUMBERS, FaceRow, faces_frame, write_batches
-from iaca.faces.template import align
+from iaca.faces.store import COLUMNS, NUMBERS, FaceRow, faces_frame, write_batches
 from iaca.faces.track import FaceTracker
 from iaca.media import MediaLimits, read_frames
 

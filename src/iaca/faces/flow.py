@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from iaca.faces.alignment import apply, similarity
 from iaca.faces.detector import Detection
-from iaca.faces.template import apply, similarity
 
 FLOW_SIDE = 240
 """Flow works on images reduced by the smallest whole factor that brings the shorter side to this many px or fewer."""

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from iaca.faces.table import not_faces
+from iaca.faces.store import not_faces
 
 HELD = 3
 """Row groups in memory: two threads that go forward side by side, and one group that both look back at."""
 
 
 class FaceImages:
-    """The JPEGs of a file of faces by row, of which a few row groups of `iaca.faces.table.BATCH` rows are in memory.
+    """The JPEGs of a file of faces by row, of which a few row groups of `iaca.faces.store.BATCH` rows are in memory.
 
     Several threads may read from it. It is a context manager, and holds the file open until it ends.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iaca.faces.extract import decode_face
-from iaca.faces.table import read_faces
+from iaca.faces.store import read_faces
 
 CELL, COLUMNS = 72, 10
 PAPER = 236

@@ -28,7 +28,7 @@ from iaca.evaluation.robustness.partition import Partition, dice
 from iaca.evaluation.robustness.protocol import Corrupted
 from iaca.evaluation.robustness.segments import block_count, segments
 from iaca.faces import FaceImages, read_faces
-from iaca.faces.spoil import Spoil, SpoiltFaces, blurred, covered
+from iaca.faces.corrupt import Spoil, SpoiltFaces, blurred, covered
 from iaca.media import read_audio_file
 from iaca.modalities import MODALITIES
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from iaca.faces.alignment import TEMPLATE, TEMPLATE_SIDE
 from iaca.faces.extract import decode_face
-from iaca.faces.template import TEMPLATE, TEMPLATE_SIDE
 
 Face = NDArray[np.uint8]
 Spoil = Callable[[Face], Face]
