@@ -25,7 +25,7 @@ from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embed import embed
 from iaca.encoders.networks import build_encoders
 from iaca.faces import FaceConfig, decode_face, extract_faces
-from iaca.faces.detector import iou, make_detector
+from iaca.faces.detect import iou, make_detector
 from iaca.inference.config import Drawing
 from iaca.inference.write import analyse_video
 from iaca.media import read_audio, read_frames, write_movie

@@ -17,7 +17,7 @@ from iaca.corpora.timeline import build_timeline
 from iaca.engine import ClipPaths, ExecutorConfig, Task, run_tasks
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, decode_face, extract_faces_file, read_faces
-from iaca.faces.crops import collect_crops
+from iaca.faces.extract import collect_crops
 from iaca.media import MediaLimits, extract_audio
 from iaca.pipelines.preprocessing.nodes import plan_faces
 
@@ -78,7 +78,7 @@ def test_what_is_no_crop_is_a_frame_without_a_face_and_takes_no_memory(
     with (folder / "00006.jpg").open("ab") as file:
         file.truncate(2**27)
     decoded: list[int] = []
-    monkeypatch.setattr("iaca.faces.crops.decode_face", lambda jpeg: noting(decode_face(jpeg), decoded))
+    monkeypatch.setattr("iaca.faces.extract.decode_face", lambda jpeg: noting(decode_face(jpeg), decoded))
     collect_crops(timelines["video2"], folder, target=tmp_path / "f.parquet", size=112, jpeg_quality=92)
     assert set(decoded) == {112 * 112 * 3}
     faces = read_faces(tmp_path / "f.parquet")

@@ -43,5 +43,5 @@ def test_batches_are_full_but_for_the_last_and_hold_the_faces_within_reach() -> 
 def test_a_torn_face_is_an_error_and_not_a_black_one() -> None:
     stored = jpegs(6)
     stored[4] = stored[4][:20]
-    with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match="the stored face is no image"):
+    with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match="the stored face is not an image"):
         list(read_ahead(stored, np.ones(6, bool), 2, 0, pool))

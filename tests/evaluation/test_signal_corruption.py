@@ -19,7 +19,7 @@ from iaca.evaluation.robustness.protocols import corrupted
 from iaca.evaluation.robustness.signal import LEFT_ALONE, left_alone, spoil_faces_file, spoil_sound_file, spoilt_steps
 from iaca.faces import decode_face, encode_face
 from iaca.faces.alignment import TEMPLATE
-from iaca.faces.corrupt import SpoiltFaces, block, blurred, covered
+from iaca.faces.corrupt import CorruptedFaces, block, blurred, covered
 from iaca.faces.store import NUMBERS, FaceRow, write_batches
 from iaca.media import AudioTrack, read_audio_file, write_audio
 
@@ -91,7 +91,7 @@ def test_a_block_covers_the_landmarks_of_its_part_and_no_others(part, inside, ou
 def test_only_chosen_faces_are_spoilt_and_others_are_the_stored_bytes():
     face = np.random.default_rng(1).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     jpegs = [encode_face(face, 95)] * 2
-    spoiling = SpoiltFaces(jpegs, np.array([False, True]), lambda image: covered(image, "mouth"))
+    spoiling = CorruptedFaces(jpegs, np.array([False, True]), lambda image: covered(image, "mouth"))
     assert spoiling[0] is jpegs[0]
     np.testing.assert_array_equal(decode_face(spoiling[1]), covered(decode_face(jpegs[1]), "mouth"))
 

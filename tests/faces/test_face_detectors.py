@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -13,7 +14,8 @@ from pydantic import ValidationError
 
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, iou, make_detector
-from iaca.faces.yunet import read_row
+from iaca.faces.config import DetectorName
+from iaca.faces.detect import DETECTORS, read_row
 from shared import SHARED, needs_shared
 
 
@@ -59,8 +61,12 @@ def test_pictures_smaller_than_any_face_hold_none(mtcnn):
 
 
 def test_an_unknown_detector_is_refused_with_the_known_ones():
-    with pytest.raises(ValidationError, match="mtcnn, yunet"):
+    with pytest.raises(ValidationError, match="'mtcnn' or 'yunet'"):
         FaceConfig(detector="haar")
+
+
+def test_every_detector_of_the_config_has_a_class():
+    assert tuple(DETECTORS) == get_args(DetectorName)
 
 
 def test_yunet_without_its_file_says_what_is_missing(tmp_path):

@@ -1,16 +1,18 @@
 """Images of faces on disk: read as they are needed, by several threads, and never a torn file taken for whole."""
 
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from iaca.errors import InputError
-from iaca.faces import FaceImages, read_faces
-from iaca.faces.images import HELD
-from iaca.faces.store import BATCH, NUMBERS, FaceRow, write_batches
+from iaca.faces import FaceImages, align, decode_face, encode_face, read_faces
+from iaca.faces.alignment import TEMPLATE
+from iaca.faces.store import BATCH, HELD, NUMBERS, FaceRow, contact_sheet, write_batches
 
 ROWS = 10 * BATCH + 7
 SIZE = 4000
@@ -57,3 +59,14 @@ def test_what_is_no_table_of_faces_is_named(path: Path, tmp_path: Path) -> None:
             FaceImages(tmp_path / name)
     with FaceImages(tmp_path / "holed.parquet") as images, pytest.raises(InputError, match=r"holed\.parquet"):
         [images[row] for row in range(1, ROWS, BATCH)]
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255)])
+def test_a_colour_is_the_same_after_alignment_storing_and_reading(colour: tuple[int, ...], tmp_path: Path) -> None:
+    face = align(np.full((120, 120, 3), colour, np.uint8), TEMPLATE)
+    rows = [FaceRow(0, 0.0, np.zeros(len(NUMBERS), np.float32), 0, encode_face(face, 92))]
+    write_batches(tmp_path / "faces.parquet", rows)
+    with FaceImages(tmp_path / "faces.parquet") as images:
+        read, foreign = decode_face(images[0]), np.asarray(Image.open(BytesIO(images[0])))
+    for image in (face, read, foreign, np.asarray(Image.open(BytesIO(contact_sheet([tmp_path / "faces.parquet"]))))):
+        assert np.abs(image[20:50, 20:50].astype(int) - colour).max() <= 3

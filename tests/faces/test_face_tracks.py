@@ -7,8 +7,7 @@ import pytest
 from face_movies import Counting, background, face_at, with_face
 
 from iaca.faces import FaceConfig, iou, make_detector
-from iaca.faces.flow import FlowImage, follow, is_cut
-from iaca.faces.track import FaceTracker
+from iaca.faces.track import FaceTracker, FlowImage, follow, is_cut
 from iaca.media import VideoFrame
 
 

@@ -7,8 +7,7 @@ import pytest
 from face_movies import FPS, face_at, save, with_face
 
 from iaca.faces import FaceConfig, PeopleRule, extract_faces, extract_people_files, read_faces
-from iaca.faces.choose import TrackSummary
-from iaca.faces.people import people
+from iaca.faces.track import TrackSummary, people
 
 LOOKS = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), dtype=np.uint8)
 TIMES = np.arange(300) / FPS

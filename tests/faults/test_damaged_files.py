@@ -99,10 +99,11 @@ def test_a_torn_file_is_named_with_what_mends_it(
 
 def test_a_face_that_is_no_image_is_named_by_file_and_frame(tmp_path: Path) -> None:
     faces(tmp_path / "clip.parquet", jpeg=b"no JPEG at all")
+    message = r"clip\.parquet: frame 1: the stored face is not an image Remedy: run the preprocessing"
     with (
         FaceImages(tmp_path / "clip.parquet") as jpegs,
         ThreadPoolExecutor(1) as pool,
-        pytest.raises(InputError, match=r"clip\.parquet: frame 1: the stored face is no image Remedy: run the prepro"),
+        pytest.raises(InputError, match=message),
     ):
         list(read_ahead(jpegs, np.ones(2, bool), 2, 0, pool))
 

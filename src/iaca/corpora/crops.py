@@ -13,7 +13,7 @@ import pandas as pd
 
 from iaca.corpora.index import NOTED, problem
 from iaca.errors import InputError
-from iaca.faces.crops import crop_files
+from iaca.faces.extract import crop_files
 
 PATTERN = "cropped_aligned*"
 

@@ -77,7 +77,7 @@ class FaceFiles(ClipFiles):
 
     def preview(self, nrows: int = 12) -> ImagePreview:  # type: ignore[override]
         """One row per clip, faces from its beginning to its end."""
-        from iaca.faces.sheet import contact_sheet  # brings OpenCV
+        from iaca.faces.store import contact_sheet  # brings OpenCV
 
         paths = [path for path in self.load().values() if path.is_file()]
         return ImagePreview(base64.b64encode(contact_sheet(paths[:nrows])).decode())

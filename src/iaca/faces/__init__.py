@@ -1,11 +1,10 @@
-"""Faces of the person in a video: detected, followed, aligned, stored. Importing it loads no torch."""
+"""Faces in videos: detected, tracked, aligned, stored. Importing this package loads no torch."""
 
 from iaca.faces.alignment import align
 from iaca.faces.config import FaceConfig, PeopleRule, Side
-from iaca.faces.detector import Detection, FaceDetector, iou, make_detector
-from iaca.faces.extract import decode_face, encode_face, extract_faces, extract_faces_file, extract_people_files
-from iaca.faces.images import FaceImages
-from iaca.faces.store import iter_faces, read_faces, write_faces
+from iaca.faces.detect import Detection, FaceDetector, iou, make_detector
+from iaca.faces.extract import extract_faces, extract_faces_file, extract_people_files
+from iaca.faces.store import FaceImages, decode_face, encode_face, iter_faces, read_faces, write_faces
 
 __all__ = [
     "Detection",

@@ -1,4 +1,4 @@
-"""The five-point template and the similarity transform that brings a face onto it."""
+"""Align a face: the five-point template, and the similarity transform that brings a face onto it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,42 @@ TEMPLATE = np.array(
 )
 """Left eye, right eye, nose, left and right mouth corner (px, image order) of an upright 112 x 112 face: the reference
 points of ArcFace (Deng et al., CVPR 2019), which most pretrained face models expect."""
+
+
+def align(image: NDArray[np.uint8], landmarks: NDArray[np.floating], size: int = 112) -> NDArray[np.uint8]:
+    """Cut out a face, upright and at the scale of the template.
+
+    Args:
+        image: (h, w, 3) uint8.
+        landmarks: (5, 2) px, in the order of `TEMPLATE`.
+        size: side of the result (px).
+
+    Returns:
+        (size, size, 3) uint8; black outside the image. Faces much larger than `size` are averaged, not sampled.
+    """
+    # pixel centres are at integers, so sizes scale around -0.5
+    target = (TEMPLATE + 0.5) * (size / TEMPLATE_SIDE) - 0.5
+    matrix = similarity(landmarks, target)
+    shrink = int(1.0 / max(float(np.hypot(*matrix[:, 0])), 1e-6))
+    if shrink >= 2:
+        image, matrix = _shrunk(image, matrix, size, shrink)
+    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def _shrunk(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, shrink: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Average the part of the image that the face needs over blocks; return it with its transform to the template."""
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], dtype=np.float64)
+    needed = apply(np.asarray(cv2.invertAffineTransform(matrix), dtype=np.float64), corners)
+    height, width = image.shape[:2]
+    x0, y0 = (int(v) for v in np.clip(needed.min(0) - shrink, 0, [width - 1, height - 1]))
+    x1, y1 = (int(v) for v in np.clip(needed.max(0) + shrink, [x0 + 1, y0 + 1], [width, height]))
+    across, down = max((x1 - x0) // shrink, 1), max((y1 - y0) // shrink, 1)
+    part = np.asarray(cv2.resize(image[y0:y1, x0:x1], (across, down), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    step = np.array([(x1 - x0) / across, (y1 - y0) / down])
+    back = np.array([[step[0], 0.0, x0 + step[0] / 2 - 0.5], [0.0, step[1], y0 + step[1] / 2 - 0.5], [0.0, 0.0, 1.0]])
+    return part, matrix @ back
 
 
 def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -29,41 +65,5 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> ND
 
 
 def apply(matrix: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Points (n, 2) under a transform (2, 3)."""
+    """Transform points (n, 2) by a matrix (2, 3)."""
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], dtype=np.float64)
-
-
-def align(image: NDArray[np.uint8], landmarks: NDArray[np.floating], size: int = 112) -> NDArray[np.uint8]:
-    """Cut out a face, upright and at the template's scale.
-
-    Args:
-        image: (h, w, 3) uint8.
-        landmarks: (5, 2) px, in the order of `TEMPLATE`.
-        size: side of the result (px).
-
-    Returns:
-        (size, size, 3) uint8; black where the image ends. Faces much larger than `size` are averaged, not sampled.
-    """
-    # a pixel's centre lies at a whole number, so that sizes scale around -0.5
-    target = (TEMPLATE + 0.5) * (size / TEMPLATE_SIDE) - 0.5
-    matrix = similarity(landmarks, target)
-    shrink = int(1.0 / max(float(np.hypot(*matrix[:, 0])), 1e-6))
-    if shrink >= 2:
-        image, matrix = _shrunk(image, matrix, size, shrink)
-    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
-
-
-def _shrunk(
-    image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, shrink: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The part of the image that the face needs, averaged over blocks, and the transform from there."""
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], dtype=np.float64)
-    seen = apply(np.asarray(cv2.invertAffineTransform(matrix), dtype=np.float64), corners)
-    height, width = image.shape[:2]
-    x0, y0 = (int(v) for v in np.clip(seen.min(0) - shrink, 0, [width - 1, height - 1]))
-    x1, y1 = (int(v) for v in np.clip(seen.max(0) + shrink, [x0 + 1, y0 + 1], [width, height]))
-    across, down = max((x1 - x0) // shrink, 1), max((y1 - y0) // shrink, 1)
-    part = np.asarray(cv2.resize(image[y0:y1, x0:x1], (across, down), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    step = np.array([(x1 - x0) / across, (y1 - y0) / down])
-    back = np.array([[step[0], 0.0, x0 + step[0] / 2 - 0.5], [0.0, step[1], y0 + step[1] / 2 - 0.5], [0.0, 0.0, 1.0]])
-    return part, matrix @ back

@@ -1,4 +1,4 @@
-"""Aligned faces with less to see: blurred by losing pixels, or with a block over the mouth or the eyes."""
+"""Corrupt aligned faces: lower their resolution, or cover the mouth or the eyes with a block."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iaca.faces.alignment import TEMPLATE, TEMPLATE_SIDE
-from iaca.faces.extract import decode_face
+from iaca.faces.store import decode_face
 
 Face = NDArray[np.uint8]
-Spoil = Callable[[Face], Face]
+Corruption = Callable[[Face], Face]
 Part = Literal["mouth", "eyes"]
 GREY = 128
 
 
 class _Block(NamedTuple):
-    """Which points of the template a block covers, and how far it goes beyond them, in shares of their distance."""
+    """Which template points a block covers, and its margins around them as fractions of their distance."""
 
     points: tuple[int, int]
     beside: float
@@ -28,26 +28,27 @@ class _Block(NamedTuple):
 
 
 BLOCKS: dict[Part, _Block] = {"mouth": _Block((3, 4), 0.4, 0.5, 0.65), "eyes": _Block((0, 1), 0.4, 0.4, 0.4)}
-"""From under the nose to the chin, an open mouth included; from above the brows to the cheekbones."""
+"""The mouth block reaches from below the nose to the chin, so it covers an open mouth; the eyes block from above the
+brows to the cheekbones."""
 
 
 def blurred(face: Face, factor: float) -> Face:
-    """A face (side, side, 3) made smaller by a factor >= 1 (pixels are averaged), and stretched to its size again."""
+    """Average a face (side, side, 3) down by a factor >= 1 and scale it back up to its size."""
     side = len(face)
     small = max(round(side / factor), 1)
     if small >= side:
         return face
-    fewer = cv2.resize(face, (small, small), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(fewer, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
+    reduced = cv2.resize(face, (small, small), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(reduced, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def block(part: Part, side: int) -> tuple[slice, slice]:
-    """Rows and columns of the block over a part of an aligned face of `side` px, found by the template's landmarks."""
-    over = BLOCKS[part]
-    points = TEMPLATE[list(over.points)]
+    """Rows and columns of the block over a part of an aligned face of `side` px, placed by the template."""
+    cover = BLOCKS[part]
+    points = TEMPLATE[list(cover.points)]
     reach = float(np.ptp(points[:, 0]))
     (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-    edges = (y0 - over.above * reach, y1 + over.below * reach, x0 - over.beside * reach, x1 + over.beside * reach)
+    edges = (y0 - cover.above * reach, y1 + cover.below * reach, x0 - cover.beside * reach, x1 + cover.beside * reach)
     top, bottom, left, right = (round(min(max(edge / TEMPLATE_SIDE, 0.0), 1.0) * side) for edge in edges)
     return slice(top, bottom), slice(left, right)
 
@@ -65,21 +66,22 @@ class Jpegs(Protocol):
     def __getitem__(self, frame: int, /) -> bytes: ...
 
 
-class SpoiltFaces:
-    """Stored faces of which some are spoilt when they are asked for; all others are the very bytes that are stored.
+class CorruptedFaces:
+    """Stored faces, some of which are corrupted when they are read; the others keep their stored bytes.
 
     Args:
         jpegs: by frame.
-        steps: (t,) bool, the frames to spoil.
-        spoil: makes another face of a face. It is stored without loss, as PNG: what an encoder sees is its result.
+        steps: (t,) bool, the frames to corrupt.
+        corruption: from a face to its corrupted form, which is stored losslessly (PNG), so that an encoder sees it
+            exactly.
     """
 
-    def __init__(self, jpegs: Jpegs, steps: NDArray[np.bool_], spoil: Spoil):
-        self._jpegs, self._steps, self._spoil = jpegs, steps, spoil
+    def __init__(self, jpegs: Jpegs, steps: NDArray[np.bool_], corruption: Corruption):
+        self._jpegs, self._steps, self._corruption = jpegs, steps, corruption
 
     def __getitem__(self, frame: int, /) -> bytes:
         jpeg = self._jpegs[frame]
-        return _png(self._spoil(decode_face(jpeg))) if self._steps[frame] else jpeg
+        return _png(self._corruption(decode_face(jpeg))) if self._steps[frame] else jpeg
 
 
 def _png(face: Face) -> bytes:

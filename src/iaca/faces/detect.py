@@ -1,62 +1,103 @@
-"""MTCNN (Zhang et al., IEEE SPL 2016) by facenet-pytorch, whose wheel holds the weights: nothing is downloaded."""
+"""Face detectors: what a detection is, MTCNN and YuNet, and the registry that finds them by name.
+
+torch and facenet-pytorch are imported when an MTCNN detector is built: planning a run imports this module and has to
+start fast.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import torch
-from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 
-from iaca.faces.detector import Detection
+from iaca.errors import InputError
+from iaca.faces.config import DetectorName, FaceConfig
 
 WORKING_FACE_PX = 20
-"""Images are reduced until the smallest face looked for has this side (px): cost grows with the pixels."""
-
+"""Images are reduced until the smallest face to look for has this side (px): the cost grows with the pixels."""
 PYRAMID_FACTOR = 0.6
-"""Step between the sizes that are searched; 0.6 instead of the usual 0.709 takes two thirds of the time."""
+"""Step between the sizes that MTCNN searches; 0.6 instead of the usual 0.709 takes two thirds of the time."""
 THRESHOLDS = (0.8, 0.7, 0.7)
-"""Scores (0..1) to pass the proposal, refinement and output networks."""
+"""Scores (0..1) to pass MTCNN's proposal, refinement and output networks."""
 LANDMARK_BIAS_PX = 0.9
-"""The implementation counts px from 1 and cuts at whole px, which moves landmarks right and down by this much on the
-working image (measured against known landmarks at working scales from 1/4 to 1)."""
+"""facenet-pytorch counts px from 1 and cuts at whole px, which shifts landmarks right and down by this much on the
+reduced image (measured against known landmarks at scales from 1/4 to 1)."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face in an image, in px (pixel centres are at integers).
+
+    Attributes:
+        box: (4,) float64 x0, y0, x1, y1; it may extend beyond the image.
+        landmarks: (5, 2) float64 left eye, right eye, nose, left and right mouth corner, as seen in the image.
+        score: 0..1, the confidence of the detector.
+    """
+
+    box: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
+    score: float
+
+    @property
+    def area(self) -> float:
+        """Area of the box (px^2)."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
+
+def iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Intersection over union (0..1) of two boxes x0, y0, x1, y1."""
+    width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = [float((box[2] - box[0]) * (box[3] - box[1])) for box in (a, b)]
+    return float(width * height) / (sum(areas) - float(width * height))
+
+
+class FaceDetector(Protocol):
+    """Anything that finds faces in images."""
+
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
+        """Faces of each RGB image (h, w, 3) uint8, best or largest first; the images may differ in size."""
+        ...
 
 
 class MtcnnDetector:
-    """Finds faces of at least `min_face` of the image's shorter side, and of at least `min_face_px`.
+    """MTCNN (Zhang et al., IEEE SPL 2016) by facenet-pytorch, whose wheel contains the weights.
 
-    Args:
-        min_face: share (0..1) of the shorter side.
-        min_face_px: floor of it (px).
-        min_score: detections below it (0..1) are dropped.
-        device: torch device.
+    It finds faces of at least `config.min_face` of the shorter side of the image, and of at least `config.min_face_px`.
     """
 
-    def __init__(self, min_face: float = 0.1, min_face_px: int = 20, min_score: float = 0.9, device: str = "cpu"):
-        self._min_face, self._min_face_px, self._min_score = min_face, min_face_px, min_score
-        self._network = _network(device, threading.get_ident())
+    def __init__(self, config: FaceConfig):
+        self._config = config
+        self._network = _mtcnn(config.device, threading.get_ident())
 
-    @torch.inference_mode()
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         """Faces of each RGB image (h, w, 3), largest first; images of one size go through the network together."""
+        import torch
+
         found: list[list[Detection]] = [[] for _ in images]
         for shape in sorted({image.shape for image in images}):
             rows = [i for i, image in enumerate(images) if image.shape == shape]
-            for row, faces in zip(rows, self._detect_equal([images[i] for i in rows]), strict=True):
+            with torch.inference_mode():
+                faces_of_rows = self._detect_equal([images[i] for i in rows])
+            for row, faces in zip(rows, faces_of_rows, strict=True):
                 found[row] = faces
         return found
 
     def _detect_equal(self, images: list[NDArray[np.uint8]]) -> list[list[Detection]]:
         height, width = images[0].shape[:2]
         short = min(height, width)
-        face = min(max(self._min_face * short, float(self._min_face_px)), float(short))
+        face = min(max(self._config.min_face * short, float(self._config.min_face_px)), float(short))
         scale = min(WORKING_FACE_PX / face, 1.0)
         across, down = max(round(width * scale), 1), max(round(height * scale), 1)
-        if min(across, down) < 12:  # smaller than the network's window
+        if min(across, down) < 12:  # smaller than the window of the network
             return [[] for _ in images]
         self._network.min_face_size = min(max(face * scale, 12.0), float(min(across, down)))
         if scale < 1:
@@ -75,19 +116,78 @@ class MtcnnDetector:
         landmarks = _to_image(np.asarray(points, dtype=np.float64).reshape(-1, 5, 2) - LANDMARK_BIAS_PX, factor)
         confidences = np.asarray(scores, dtype=np.float64)
         faces = zip(corners, landmarks, confidences, strict=True)
-        return [Detection(box, marks, float(score)) for box, marks, score in faces if score >= self._min_score]
+        return [Detection(box, marks, float(score)) for box, marks, score in faces if score >= self._config.min_score]
 
 
 @lru_cache(maxsize=4)
-def _network(device: str, thread: int) -> MTCNN:
-    """Read once for all clips of a thread: reading takes longer than a short clip's faces.
+def _mtcnn(device: str, thread: int) -> Any:
+    """The network, loaded once per thread: loading takes longer than the faces of a short clip.
 
-    Not for all threads: a detector sets `min_face_size` for what it does next.
+    Threads do not share it, because a detector sets `min_face_size` before each use.
     """
+    import torch
+    from facenet_pytorch import MTCNN
+
     del thread
     return MTCNN(keep_all=True, factor=PYRAMID_FACTOR, thresholds=list(THRESHOLDS), device=torch.device(device)).eval()
 
 
 def _to_image(points: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points of the reduced image in the original one; a pixel's centre lies at a whole number."""
+    """Map points of the reduced image to the original image; pixel centres are at integers."""
     return (points + 0.5) * factor - 0.5
+
+
+class YunetDetector:
+    """YuNet (Wu et al., Machine Intelligence Research 2023) by OpenCV. Finds faces of about 10 to 300 px.
+
+    The project has no weights for it: set `faces.weights` to `face_detection_yunet_2023mar.onnx` (OpenCV Zoo, MIT
+    licence). That file was not available where the project was made: only the errors and the parsing of its output are
+    tested.
+
+    Raises:
+        InputError: no weights file is set, it is missing, or OpenCV can't read it.
+    """
+
+    def __init__(self, config: FaceConfig):
+        remedy = "set the face parameter `weights` to the file face_detection_yunet_2023mar.onnx, or detector to mtcnn"
+        if config.weights is None:
+            raise InputError("YuNet needs a weights file, and none is set", remedy=remedy)
+        if not Path(config.weights).is_file():
+            raise InputError("YuNet weights file not found", file=config.weights, remedy=remedy)
+        try:
+            self._network = cv2.FaceDetectorYN.create(config.weights, "", (320, 320), config.min_score)
+        except cv2.error as error:
+            raise InputError("OpenCV can't read this as YuNet weights", file=config.weights, remedy=remedy) from error
+
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
+        """Faces of each RGB image (h, w, 3), highest score first."""
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        self._network.setInputSize((image.shape[1], image.shape[0]))
+        _, rows = self._network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        return [] if rows is None else [read_row(row) for row in np.asarray(rows, dtype=np.float64)]
+
+
+def read_row(row: NDArray[np.float64]) -> Detection:
+    """Parse a row of YuNet: x, y, width, height, five points, score.
+
+    The first point is the right eye of the subject, which is the left one in the image.
+    """
+    x, y, width, height = row[:4]
+    return Detection(np.array([x, y, x + width, y + height]), row[4:14].reshape(5, 2), float(row[14]))
+
+
+DETECTORS: dict[DetectorName, type[MtcnnDetector] | type[YunetDetector]] = {
+    "mtcnn": MtcnnDetector,
+    "yunet": YunetDetector,
+}
+
+
+def make_detector(config: FaceConfig) -> FaceDetector:
+    """Build the detector that the configuration names.
+
+    Raises:
+        InputError: its weights are missing.
+    """
+    return DETECTORS[config.detector](config)

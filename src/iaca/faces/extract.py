@@ -1,27 +1,42 @@
-"""The faces of one person in a video, or of each: one row per decoded frame, from a single pass in bounded memory."""
+"""Extract faces: one row per decoded frame for the person of a clip, for each person, or from the crops of a corpus.
+
+A video is read once, in bounded memory. The tasks that the engine runs per clip are `extract_faces_file` and
+`collect_crops`; both write a faces file (`iaca.faces.store`).
+"""
 
 from __future__ import annotations
 
+import logging
+import re
 import struct
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
+from iaca.errors import plain_name
 from iaca.faces.alignment import align
-from iaca.faces.choose import TrackSummary, choose
 from iaca.faces.config import FaceConfig, PeopleRule, Side
-from iaca.faces.detector import Detection, FaceDetector, make_detector
-from iaca.faces.people import LOOK, people
-from iaca.faces.store import COLUMNS, NUMBERS, FaceRow, faces_frame, write_batches
-from iaca.faces.track import FaceTracker
+from iaca.faces.detect import Detection, FaceDetector, make_detector
+from iaca.faces.store import NUMBERS, FaceRow, decode_face, encode_face, faces_frame, write_batches
+from iaca.faces.track import LOOK, FaceTracker, TrackSummary, choose, people
 from iaca.media import MediaLimits, read_frames
 
+log = logging.getLogger(__name__)
+CROPS_VERSION = "1"
+"""Raised by hand when `collect_crops` changes what it writes."""
+MOST_BYTES, MOST_PIXELS = 2**26, 4096 * 4096
+"""Crops beyond either are treated as unreadable."""
+_CROP_NAME = re.compile(r"(\d+)\.(jpg|jpeg|png)", re.IGNORECASE)
+_CROP_NUMBERS = np.array([1.0, *[np.nan] * (len(NUMBERS) - 1)], dtype=np.float32)  # score 1; box and landmarks unknown
 _LENGTH = struct.Struct("<I")
 
 
@@ -32,14 +47,14 @@ def extract_faces(
     detector: FaceDetector | None = None,
     limits: MediaLimits | None = None,
 ) -> pd.DataFrame:
-    """Find, follow and align the face of a video's person (the rule is `choose`'s).
+    """Find, track and align the face of a video's person (`iaca.faces.track.choose` says which person).
 
     Args:
         media_path: a file with pictures.
         config: parameters.
         side: "left" or "right" where two people share the picture.
-        detector: used instead of the configured one, e.g. one that is already loaded.
-        limits: what the file may hold; None for the usual ones.
+        detector: used instead of the configured one, e.g. because it is already loaded.
+        limits: what the file may contain; None for the default limits.
 
     Returns:
         One row per decoded frame: frame int32, time_s float64, face_found bool, score float32, x0 y0 x1 y1 and
@@ -47,8 +62,7 @@ def extract_faces(
         NaN, track -1 and empty bytes; gaps are never filled.
 
     Raises:
-        InputError: the file has no pictures that decode, is beyond a limit, or the detector is unknown or lacks its
-            weights.
+        InputError: the file has no pictures that decode, exceeds a limit, or the detector lacks its weights.
     """
     with _Spool() as spool:
         spool.fill(media_path, config, detector, limits)
@@ -63,7 +77,7 @@ def extract_faces_file(
     detector: FaceDetector | None = None,
     limits: MediaLimits | None = None,
 ) -> None:
-    """As `write_faces(target, extract_faces(...))`, in a memory that does not grow with the video's length."""
+    """Like `write_faces(target, extract_faces(...))`, in memory that does not grow with the length of the video."""
     with _Spool() as spool:
         spool.fill(media_path, config, detector, limits)
         write_batches(target, spool.rows(spool.main(config, side)))
@@ -77,10 +91,10 @@ def extract_people_files(
     detector: FaceDetector | None = None,
     limits: MediaLimits | None = None,
 ) -> list[Path]:
-    """The faces of every person in a video (the rule is `people`'s), from the same single pass.
+    """Extract the faces of every person in a video (`iaca.faces.track.people`) in one pass.
 
-    Writes `person1.parquet`, `person2.parquet`, ... into `folder`, as `extract_faces_file` does; 1 is the person with
-    the largest sum of box areas over time. A video without any face gets one file without any. Errors as there.
+    Writes `person1.parquet`, `person2.parquet`, ... into `folder`, as `extract_faces_file` does; person 1 has the
+    largest sum of box areas over time. A video without any face gets one file without faces. Raises the same errors.
     """
     with _Spool() as spool:
         spool.fill(media_path, config, detector, limits)
@@ -92,15 +106,15 @@ def extract_people_files(
 
 
 class _Spool:
-    """All faces of a pass over the video in a temporary file, until the person is chosen; in memory are their places.
+    """All faces of one pass over a video, in a temporary file until the person is chosen; only offsets are in memory.
 
-    A record is the length of the JPEG, the face's numbers, the JPEG.
+    A record is the length of the JPEG, the numbers of the face, and the JPEG.
     """
 
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._times: list[float] = []
-        self._places: dict[int, dict[int, int]] = {}  # track -> frame -> where its record begins
+        self._places: dict[int, dict[int, int]] = {}  # track -> frame -> offset of its record
         self._tracks: dict[int, TrackSummary] = {}
 
     def __enter__(self) -> _Spool:
@@ -112,7 +126,7 @@ class _Spool:
     def fill(
         self, media_path: str | Path, config: FaceConfig, detector: FaceDetector | None, limits: MediaLimits | None
     ) -> None:
-        """Pass once over the video."""
+        """Read the video once."""
         tracker = FaceTracker(detector or make_detector(config), config)
         for frame, faces in tracker.run(read_frames(media_path, limits)):
             self._times.append(frame.time_s)
@@ -134,7 +148,7 @@ class _Spool:
         return people(list(self._tracks.values()), self._times, config, rule)
 
     def rows(self, chosen: list[int]) -> Iterator[FaceRow]:
-        """One row per frame of the video for the person of the chosen tracks."""
+        """One row per frame of the video, with the face of the chosen tracks."""
         for index, time_s in enumerate(self._times):
             track = next((t for t in chosen if index in self._places[t]), -1)
             if track < 0:
@@ -150,24 +164,65 @@ def _numbers(face: Detection) -> NDArray[np.float32]:
     return np.concatenate([[face.score], face.box, face.landmarks.reshape(-1)]).astype(np.float32)
 
 
-def encode_face(face: NDArray[np.uint8], quality: int) -> bytes:
-    """JPEG of an RGB face (size, size, 3)."""
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(face, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ValueError(f"OpenCV can't encode an image of shape {face.shape}")
-    return bytes(data)
+def crop_files(folder: Path) -> dict[int, str]:
+    """Image names of a crop folder by 0-based frame; its images are numbered from 1 (`00001.jpg`).
 
-
-def decode_face(jpeg: bytes) -> NDArray[np.uint8]:
-    """RGB face (size, size, 3) uint8 of a row's JPEG.
-
-    Raises:
-        ValueError: the bytes are empty (a frame without a face) or no image.
+    `00000.jpg` gets frame -1, which is no frame. Other files are ignored.
     """
-    image: Any = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
-    if image is None:
-        raise ValueError("no face is stored in this row" if not jpeg else "the stored face is no image")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    matches = ((_CROP_NAME.fullmatch(path.name), path.name) for path in folder.iterdir())
+    return {int(match[1]) - 1: name for match, name in matches if match}
 
 
-__all__ = ["COLUMNS", "decode_face", "encode_face", "extract_faces", "extract_faces_file", "extract_people_files"]
+def collect_crops(timeline: Path, folder: Path, *, target: Path, size: int, jpeg_quality: int) -> None:
+    """The engine's task: write a clip's faces file from its timeline (Parquet) and the crop folder of the corpus.
+
+    It has one row per decoded frame, like the one of `extract_faces_file`. A frame without a readable image has no
+    face. A JPEG of `size` x `size` px is kept byte for byte; others are resized, and encoded with `jpeg_quality`
+    (0..100). Box and landmarks are NaN, the score is 1, the track 0. Images beyond the last frame are left out;
+    `iaca.corpora.crops` reports them.
+    """
+    times = pd.read_parquet(timeline, columns=["time_s"])["time_s"].to_numpy(np.float64)
+    write_batches(target, _crop_rows(times, folder, crop_files(folder), size, jpeg_quality))
+
+
+def _crop_rows(
+    times: np.ndarray, folder: Path, files: Mapping[int, str], size: int, jpeg_quality: int
+) -> Iterator[FaceRow]:
+    unreadable = []
+    for frame, time_s in enumerate(times):
+        jpeg = _crop_jpeg(folder / files[frame], size, jpeg_quality) if frame in files else b""
+        if frame in files and not jpeg:
+            unreadable.append(files[frame])
+        yield FaceRow(frame, time_s, _CROP_NUMBERS, 0, jpeg) if jpeg else FaceRow(frame, time_s)
+    if unreadable:
+        where, first = plain_name(str(folder)), plain_name(unreadable[0])
+        log.warning("%s: %d unreadable crops, the first is %s", where, len(unreadable), first)
+
+
+def _crop_jpeg(path: Path, size: int, jpeg_quality: int) -> bytes:
+    """The JPEG to store; empty if the file is not an image, or far larger than any crop."""
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:  # reading a pipe would block
+        return b""
+    data = path.read_bytes()
+    try:
+        if _pixels(data) > MOST_PIXELS:
+            return b""
+        image = decode_face(data)
+    except ValueError:
+        return b""
+    if image.shape == (size, size, 3) and data[:2] == b"\xff\xd8":
+        return data
+    shrinks = max(image.shape[:2]) > size
+    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return encode_face(np.asarray(resized, dtype=np.uint8), jpeg_quality)
+
+
+def _pixels(data: bytes) -> int:
+    """Number of pixels by the header of an image, without decoding it. Raises ValueError if it is not an image."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decompressed here
+            with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
+                return image.width * image.height
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError("not a JPEG or PNG") from error

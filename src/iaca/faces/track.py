@@ -1,21 +1,29 @@
-"""Faces through a video: detected on some frames, followed on those between, never guessed."""
+"""Track faces through a video, and decide which tracks are the person of the clip, or which are one person.
+
+Faces are detected on some frames and followed by optical flow on those between; a face is never guessed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from iaca.faces.config import FaceConfig
-from iaca.faces.detector import Detection, FaceDetector, iou
-from iaca.faces.flow import FlowImage, follow, is_cut
+from iaca.faces.alignment import apply, similarity
+from iaca.faces.config import FaceConfig, PeopleRule, Side
+from iaca.faces.detect import Detection, FaceDetector, iou
 from iaca.media import VideoFrame, made_ahead
 
+# Tracking
+
 AGREE_IOU = 0.6
-"""Followed and detected boxes that overlap at least so much are one face in the right place."""
+"""A followed box and a detected one that overlap at least this much are the same face in the right place."""
 LINK_IOU = 0.3
-"""A detection continues the track whose last box it overlaps most, and at least so much."""
+"""A detection continues the track whose last box it overlaps most, if by at least this much."""
 
 Faces = dict[int, Detection]
 """Faces of one frame by their track."""
@@ -30,11 +38,12 @@ class _Seen:
 class FaceTracker:
     """Turns a stream of frames into tracks of faces.
 
-    Frames are gathered in chunks. The last frame of a chunk is detected, the others are reached by optical flow from
-    the chunk before. If flow and detector agree on the last frame, the flow is believed (its small drift is spread over
-    the chunk); if not - a face more, a face less, a face elsewhere - every frame of the chunk is detected. A chunk ends
-    when it has as many frames as the interval, when the flow loses a face, and before a change of scene, which also
-    ends all tracks. The interval grows by one up to `max_every` when they agree, and falls back to `every` otherwise.
+    Frames are gathered in chunks. Faces are detected on the last frame of a chunk; the others are reached by optical
+    flow from the chunk before. If flow and detector agree on the last frame, the flow is trusted and its small drift is
+    spread over the chunk; if they do not (a face more, a face less, a face elsewhere), faces are detected on every
+    frame of the chunk. A chunk ends when it is as long as the interval, when the flow loses a face, and before a change
+    of scene, which also ends all tracks. The interval grows by one frame, up to `max_every`, when they agree, and falls
+    back to `every` when they do not.
     """
 
     def __init__(self, detector: FaceDetector, config: FaceConfig):
@@ -48,7 +57,7 @@ class FaceTracker:
         self._flow_image: FlowImage | None = None
 
     def run(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, Faces]]:
-        """Each frame with its faces, in order; `max_every` frames are held, and those that are decoded ahead."""
+        """Each frame with its faces, in order. Up to `max_every` frames and those decoded ahead are in memory."""
         for frame, image in made_ahead((frame, FlowImage.of(frame.image)) for frame in frames):
             if self._flow_image is not None and is_cut(self._flow_image, image):
                 yield from self._close()
@@ -61,7 +70,7 @@ class FaceTracker:
         yield from self._close()
 
     def _follow_to(self, image: FlowImage) -> bool:
-        """Follow the faces of the frame before; whether one was lost."""
+        """Follow the faces of the frame before; return whether one was lost."""
         before = self._followed[-1] if self._followed else (self._last[1] if self._last else {})
         assert self._flow_image is not None or not before
         moved = {track: follow(face, self._flow_image, image) for track, face in before.items() if self._flow_image}
@@ -69,7 +78,7 @@ class FaceTracker:
         return len(self._followed[-1]) < len(before)
 
     def _close(self) -> Iterator[tuple[VideoFrame, Faces]]:
-        """Detect on the chunk's last frame and settle its faces."""
+        """Detect on the last frame of the chunk and settle its faces."""
         if not self._chunk:
             return
         found = self._detector.detect([self._chunk[-1].image])[0]
@@ -94,11 +103,11 @@ class FaceTracker:
         self._chunk, self._followed = [], []
 
     def _link(self, detections: Sequence[list[Detection]]) -> list[Faces]:
-        """Give each detection of the chunk to the live track it overlaps most, or to a new one."""
+        """Assign each detection of the chunk to the live track it overlaps most, or to a new one."""
         linked: list[Faces] = []
         for frame, found in zip(self._chunk, detections, strict=True):
-            patience = self._config.relink_s
-            self._seen = {t: seen for t, seen in self._seen.items() if frame.time_s - seen.time_s <= patience}
+            relink_s = self._config.relink_s
+            self._seen = {t: seen for t, seen in self._seen.items() if frame.time_s - seen.time_s <= relink_s}
             pairs = match({track: seen.face.box for track, seen in self._seen.items()}, found, LINK_IOU)
             tracks = {row: track for track, row in pairs.items()}
             here: Faces = {}
@@ -113,7 +122,7 @@ class FaceTracker:
 
 
 def match(boxes: dict[int, np.ndarray], found: Sequence[Detection], least: float) -> dict[int, int]:
-    """Pair boxes (by key) with detections (by row), those that overlap most first, down to an IoU of `least`."""
+    """Pair boxes (by key) with detections (by row), largest overlap first, down to an IoU of `least`."""
     overlaps = sorted(
         ((iou(box, face.box), key, row) for key, box in boxes.items() for row, face in enumerate(found)),
         key=lambda overlap: (-overlap[0], overlap[1], overlap[2]),
@@ -126,7 +135,8 @@ def match(boxes: dict[int, np.ndarray], found: Sequence[Detection], least: float
 
 
 def _without_drift(followed: list[Faces], pairs: dict[int, int], found: Sequence[Detection]) -> list[Faces]:
-    """Spread the difference between detected and followed linearly over the chunk: 0 before it, all on its end."""
+    """Spread the difference between detected and followed faces linearly over the chunk: none before it, all at its
+    end."""
     settled: list[Faces] = []
     for step, faces in enumerate(followed, start=1):
         share = step / len(followed)
@@ -140,3 +150,256 @@ def _without_drift(followed: list[Faces], pairs: dict[int, int], found: Sequence
             )
         settled.append(here)
     return settled
+
+
+# Optical flow
+
+FLOW_SIDE = 240
+"""Flow runs on images reduced by the smallest integer factor that brings the shorter side down to this many px."""
+THUMB = (32, 18)
+"""Width and height (px) of the thumbnails that scenes are compared by."""
+CUT_LEVELS = 20.0
+"""A change of scene: the thumbnails of neighbouring frames differ by at least this mean grey level (of 255) ..."""
+CUT_CORRELATION = 0.5
+"""... and correlate less than this."""
+
+_WINDOW, _LEVELS = (15, 15), 2
+_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.03)
+_GRID = np.stack(np.meshgrid([0.25, 0.5, 0.75], [0.2, 0.5, 0.8]), -1).reshape(-1, 2)  # fractions of the box
+
+
+@dataclass(frozen=True)
+class FlowImage:
+    """What flow needs of a frame: a reduced grey picture and its scale (reduced px per image px)."""
+
+    grey: NDArray[np.uint8]
+    scale: float
+
+    @classmethod
+    def of(cls, image: NDArray[np.uint8]) -> FlowImage:
+        """From an RGB image (h, w, 3)."""
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        factor = -(-min(grey.shape) // FLOW_SIDE)
+        if factor > 1:
+            grey = cv2.resize(grey, (grey.shape[1] // factor, grey.shape[0] // factor), interpolation=cv2.INTER_AREA)
+        return cls(np.asarray(grey, dtype=np.uint8), 1.0 / factor)
+
+    @cached_property
+    def thumb(self) -> NDArray[np.float32]:
+        """The thumbnail that scenes are compared by."""
+        return cv2.resize(self.grey, THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def is_cut(before: FlowImage, after: FlowImage) -> bool:
+    """Whether the scene changes between two frames. A fade or a flash keeps the structure of the picture: no cut."""
+    if before.grey.shape != after.grey.shape:
+        return True
+    a, b = before.thumb, after.thumb
+    if float(np.abs(a - b).mean()) < CUT_LEVELS:
+        return False
+    a, b = a - a.mean(), b - b.mean()
+    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return norm == 0 or float((a * b).sum()) / norm < CUT_CORRELATION
+
+
+def follow(face: Detection, before: FlowImage, after: FlowImage) -> Detection | None:
+    """Where a face of one frame is in the next one; None if the flow loses it.
+
+    Pyramidal Lucas-Kanade (Bouguet, Intel 2000) tracks the five landmarks and nine points of the box forwards and back.
+    The similarity transform of the points that return to within a fiftieth of the face moves box and landmarks. The
+    face is lost when fewer than half of the points return, when they do not move as one, when its size jumps, or when
+    its centre leaves the picture.
+    """
+    width = face.box[2:] - face.box[:2]
+    points = np.concatenate([face.landmarks, face.box[:2] + _GRID * width])
+    start = np.ascontiguousarray((points * before.scale).astype(np.float32)[:, None])
+    there, found = _lucas_kanade(before.grey, after.grey, start)
+    back, returned = _lucas_kanade(after.grey, before.grey, there)
+    astray = np.linalg.norm(back - start, axis=2)[:, 0]
+    near = max(0.5, 0.02 * float(width.max()) * before.scale)
+    kept = (astray < near) & found & returned
+    if kept.sum() * 2 < len(points):
+        return None
+    return _moved(face, points[kept], there[kept, 0] / after.scale, after)
+
+
+def _lucas_kanade(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], points: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Where points (n, 1, 2) go, and which of them (n,) were found."""
+    there, found, _ = cv2.calcOpticalFlowPyrLK(
+        before, after, points, np.empty_like(points), winSize=_WINDOW, maxLevel=_LEVELS, criteria=_CRITERIA
+    )
+    return np.asarray(there, dtype=np.float32), np.asarray(found)[:, 0] == 1
+
+
+def _moved(
+    face: Detection, source: NDArray[np.float64], target: NDArray[np.floating], after: FlowImage
+) -> Detection | None:
+    side = float((face.box[2:] - face.box[:2]).max())
+    matrix = similarity(source, target)
+    residual = np.linalg.norm(apply(matrix, source) - target, axis=1)
+    steady = residual <= max(
+        2.0 * float(np.median(residual)), 0.5
+    )  # drop points of a mouth or lid that moves by itself
+    matrix = similarity(source[steady], target[steady])
+    scale = float(np.hypot(*matrix[:, 0]))
+    if float(np.median(residual)) > 0.08 * side or not 0.8 < scale < 1.25:
+        return None
+    middle = apply(matrix, (face.box[:2] + face.box[2:])[None] / 2)[0]
+    if not (middle * after.scale >= 0).all() or not (middle * after.scale < after.grey.shape[::-1]).all():
+        return None
+    half = scale * (face.box[2:] - face.box[:2]) / 2
+    return Detection(np.concatenate([middle - half, middle + half]), apply(matrix, face.landmarks), face.score)
+
+
+# The person of the clip
+
+SMALL = 0.25
+"""Tracks whose mean box area is less than this fraction of the main track's are bystanders."""
+MINOR = 0.1
+"""If a side is given, tracks with less than this fraction of the largest summed area are not among the two people."""
+
+
+@dataclass
+class TrackSummary:
+    """A track in numbers: its frames, the sum of its box areas (px^2) and of its centres' x (px), first and last time
+    (s), first and last box (px), and the sum of its aligned faces, reduced to a few px (`look`)."""
+
+    track: int
+    first_s: float
+    last_s: float = 0.0
+    area: float = 0.0
+    centre: float = 0.0
+    frames: set[int] = field(default_factory=set)
+    first_box: NDArray[np.float64] | None = None
+    last_box: NDArray[np.float64] | None = None
+    look: NDArray[np.float64] | None = None
+
+    def add(self, frame: int, time_s: float, face: Detection) -> None:
+        """Add a frame of the track."""
+        self.frames.add(frame)
+        self.last_s = time_s
+        self.area += face.area
+        self.centre += float(face.box[0] + face.box[2]) / 2
+        self.first_box = face.box if self.first_box is None else self.first_box
+        self.last_box = face.box
+
+    def show(self, thumb: NDArray[np.uint8]) -> None:
+        """Add a reduced aligned face (k, k, 3) to the look."""
+        self.look = thumb.astype(np.float64) if self.look is None else self.look + thumb
+
+    @property
+    def mean_area(self) -> float:
+        return self.area / len(self.frames)
+
+    @property
+    def mean_centre(self) -> float:
+        return self.centre / len(self.frames)
+
+
+def choose(tracks: list[TrackSummary], config: FaceConfig, side: Side | None = None) -> list[int]:
+    """Tracks of the person of the clip, the main one first; empty without a face.
+
+    * Tracks shorter than `min_track_s` are false alarms, unless there are no others.
+    * Without a side, the main track is the one with the largest sum of box areas over time.
+    * With a side, it is the leftmost or rightmost, by mean centre, of the tracks that are not `MINOR`.
+    * With `config.join`, other tracks are added, the largest first, if they share no frame with those chosen, are not
+      `SMALL`, and (with a side) are at least as near to the main track as to any other person beside it.
+    """
+    lasting = [t for t in tracks if t.last_s - t.first_s >= config.min_track_s] or tracks
+    if not lasting:
+        return []
+    main = _main(lasting, side)
+    chosen, frames = [main.track], set(main.frames)
+    for other in sorted(lasting, key=lambda t: (-t.area, t.track)) if config.join else []:
+        alone = frames.isdisjoint(other.frames)
+        if alone and other.mean_area >= SMALL * main.mean_area and (side is None or _beside(other, main, lasting)):
+            chosen.append(other.track)
+            frames |= other.frames
+    return chosen
+
+
+def _main(tracks: list[TrackSummary], side: Side | None) -> TrackSummary:
+    largest = max(tracks, key=lambda t: (t.area, -t.track))
+    if side is None:
+        return largest
+    candidates = [t for t in tracks if t.area >= MINOR * largest.area]
+    return (min if side == "left" else max)(candidates, key=lambda t: t.mean_centre)
+
+
+def _beside(other: TrackSummary, main: TrackSummary, tracks: list[TrackSummary]) -> bool:
+    """Whether a track is nearer to the main one than to the people seen together with the main one."""
+    company = [t for t in tracks if t.track != main.track and not main.frames.isdisjoint(t.frames)]
+    distance = abs(other.mean_centre - main.mean_centre)
+    return all(distance <= abs(other.mean_centre - t.mean_centre) for t in company)
+
+
+# All people of a video
+
+LOOK = (8, 8)
+"""Width and height (px) to which aligned faces are reduced to compare them."""
+ALIKE = 0.85
+"""Two tracks whose mean reduced faces correlate less than this are two people. Measured on the demo corpus: halves of a
+clip correlate at 0.96 or more, clips of others at 0.74 in the median; its people are one portrait in many variants."""
+AWAY = 1.0
+"""A track starts at most this many sides of the face away from where the other one ended ..."""
+GROWN = 1.6
+"""... and its box is at most this many times larger or smaller in width and height."""
+SHORT = 0.5
+"""Someone seen in this fraction of all frames is a person, however short the video."""
+
+
+def people(
+    tracks: Sequence[TrackSummary], times: Sequence[float], config: FaceConfig, rule: PeopleRule
+) -> list[list[int]]:
+    """Tracks of every person in a video, the largest person first; empty without a face.
+
+    * Tracks shorter than `config.min_track_s` are false alarms.
+    * A track continues a person whose last track ended before it started and at most `rule.rejoin_s` ago, within `AWAY`
+      and `GROWN` of where it ended, if both look `ALIKE`; of several such people, the one that looks most alike.
+    * People seen for less than `rule.min_person_s` in total, and in less than `SHORT` of the frames, are left out.
+    * The order is that of the sums of box areas over time.
+
+    Args:
+        tracks: of a whole video.
+        times: (n,) s, of all its frames.
+        config, rule: parameters.
+    """
+    found: list[list[TrackSummary]] = []
+    for track in sorted(tracks, key=lambda t: (t.first_s, t.track)):
+        if track.last_s - track.first_s < config.min_track_s:
+            continue
+        before = [person for person in found if _continues(person[-1], track, rule)]
+        if before:
+            max(before, key=lambda person: alike(person[-1], track)).append(track)
+        else:
+            found.append([track])
+    kept = [person for person in found if _counts(person, times, rule)]
+    kept.sort(key=lambda person: (-sum(t.area for t in person), person[0].track))
+    return [[t.track for t in person] for person in kept]
+
+
+def alike(a: TrackSummary, b: TrackSummary) -> float:
+    """Correlation (-1..1) of the mean reduced faces of two tracks, all pixels and colours; 0 if one is unknown."""
+    if a.look is None or b.look is None:
+        return 0.0
+    x, y = (track.look.ravel() - track.look.mean() for track in (a, b) if track.look is not None)
+    norm = float(np.sqrt((x * x).sum() * (y * y).sum()))
+    return float((x * y).sum()) / norm if norm > 0 else 0.0
+
+
+def _continues(last: TrackSummary, track: TrackSummary, rule: PeopleRule) -> bool:
+    """Whether a track starts soon after another one ended, near it, at a similar size, and looks like it."""
+    if not 0 < track.first_s - last.last_s <= rule.rejoin_s or last.last_box is None or track.first_box is None:
+        return False
+    sides = np.stack([box[2:] - box[:2] for box in (last.last_box, track.first_box)])
+    middles = np.stack([(box[2:] + box[:2]) / 2 for box in (last.last_box, track.first_box)])
+    ratio = np.maximum(sides[0] / sides[1], sides[1] / sides[0])
+    near = np.linalg.norm(middles[1] - middles[0]) <= AWAY * float(sides.mean())
+    return bool(near) and float(ratio.max()) <= GROWN and alike(last, track) >= ALIKE
+
+
+def _counts(person: Sequence[TrackSummary], times: Sequence[float], rule: PeopleRule) -> bool:
+    share = sum(len(track.frames) for track in person) / len(times)  # not last minus first: false alarms come and go
+    return share >= SHORT or share * (times[-1] - times[0]) >= rule.min_person_s

@@ -28,7 +28,7 @@ from iaca.evaluation.robustness.partition import Partition, dice
 from iaca.evaluation.robustness.protocol import Corrupted
 from iaca.evaluation.robustness.segments import block_count, segments
 from iaca.faces import FaceImages, read_faces
-from iaca.faces.corrupt import Spoil, SpoiltFaces, blurred, covered
+from iaca.faces.corrupt import CorruptedFaces, Corruption, blurred, covered
 from iaca.media import read_audio_file
 from iaca.modalities import MODALITIES
 
@@ -134,11 +134,11 @@ def spoil_faces_file(
             f"{len(table)} frames of faces, but {len(clean)} embedded", faces, remedy="run the embedding pipeline again"
         )
     with FaceImages(faces) as jpegs:
-        spoiling = SpoiltFaces(jpegs, steps, _spoil(condition))
+        spoiling = CorruptedFaces(jpegs, steps, _spoil(condition))
         write_embedding(with_faces(clean, table, spoiling, config), target)
 
 
-def _spoil(condition: Condition) -> Spoil:
+def _spoil(condition: Condition) -> Corruption:
     if condition.corruption == "video_blur":
         return partial(blurred, factor=condition.level)
     return partial(covered, part="mouth" if condition.corruption == "occlusion_mouth" else "eyes")

@@ -13,9 +13,8 @@ from iaca.corpora.crops import PATTERN, find_crops
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.presence import complete_timeline
 from iaca.engine import ClipPaths, OnDemand, Task
-from iaca.faces import extract_faces_file
 from iaca.faces.config import FaceConfig
-from iaca.faces.crops import VERSION, collect_crops
+from iaca.faces.extract import CROPS_VERSION, collect_crops, extract_faces_file
 from iaca.media import extract_audio
 from iaca.media.limits import MediaLimits
 
@@ -41,7 +40,7 @@ def plan_faces(
     def task(clip: str, media: str, side: str) -> Task:
         if clip in crops or config.source == "crops":  # without a folder the clip fails, and is told by its name
             folder = crops.get(clip, root / PATTERN / clip)
-            return Task("collect_crops", collect_crops, (frame_labels[clip], folder), collecting, version=VERSION)
+            return Task("collect_crops", collect_crops, (frame_labels[clip], folder), collecting, version=CROPS_VERSION)
         return Task(
             "extract_faces", extract_faces_file, (root / media,), detecting | {"side": side or None}, {"limits": limits}
         )
