@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from iaca.audio.features import NAMES, PAPER, LogMel, functionals
-from iaca.encoders.cues.sound import sound_cues
+from iaca.encoders.cues import sound_cues
 from iaca.media import extract_audio, read_audio, read_audio_file, read_frames
 from media.make_media import grey, make
 

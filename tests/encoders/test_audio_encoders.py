@@ -8,8 +8,8 @@ import torch
 import torchaudio
 from safetensors.torch import save_file
 
-from iaca.encoders.audio.ge2e import GE2E, gain
-from iaca.encoders.audio.hidden_states import FIELD, STRIDE, pieces
+from iaca.encoders.audio_parts.ge2e import GE2E, gain
+from iaca.encoders.audio_parts.hidden_states import FIELD, STRIDE, pieces
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.networks import AudioEncoder, build_encoders
 from iaca.encoders.options import NoOptions

@@ -13,8 +13,8 @@ from iaca.encoders import ClipEmbedding
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.device import pick_device
 from iaca.encoders.embed import embed
+from iaca.encoders.mini_xception import EXPRESSIONS, load_mini_xception
 from iaca.encoders.networks import build_encoders
-from iaca.encoders.visual.mini_xception import EXPRESSIONS, load_mini_xception
 from iaca.encoders.weight_files import WEIGHTS
 from iaca.encoders.weights import fetch, locate
 from iaca.errors import InputError

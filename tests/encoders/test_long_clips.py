@@ -13,10 +13,10 @@ from torch import Tensor
 
 from iaca.audio.features import Padded, Stretches, functionals
 from iaca.encoders import read_embedding
-from iaca.encoders.audio.hidden_states import pieces
-from iaca.encoders.audio.windows import Passing
+from iaca.encoders.audio import Passing
+from iaca.encoders.audio_parts.hidden_states import pieces
 from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.cues.sound import sound_cues
+from iaca.encoders.cues import sound_cues
 from iaca.encoders.identity import describe
 from iaca.encoders.registry import AUDIO
 from iaca.encoders.task import embed_file

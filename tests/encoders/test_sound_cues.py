@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from iaca.encoders.cues.sound import k_weighting, sound_cues
+from iaca.encoders.cues import k_weighting, sound_cues
 
 RATE = 16_000
 

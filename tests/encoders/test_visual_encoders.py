@@ -19,8 +19,8 @@ from iaca.encoders.embed import embed
 from iaca.encoders.networks import build_encoders
 from iaca.encoders.options import ClipOptions
 from iaca.encoders.registry import VISUAL
-from iaca.encoders.visual.affectnet import NAMES as PUBLISHED
-from iaca.encoders.visual.efficientnet import PaddedConv2d, torchvision_name
+from iaca.encoders.visual import PaddedConv2d, torchvision_name
+from iaca.encoders.visual_parts.affectnet import NAMES as PUBLISHED
 from iaca.errors import InputError
 from iaca.faces import encode_face
 from iaca.media import AudioTrack

@@ -18,7 +18,7 @@ from iaca.datasets.atomic import CSVDataset, JSONDataset, ParquetDataset, TextDa
 from iaca.datasets.figure import FigureDataset
 from iaca.encoders.batches import read_ahead
 from iaca.encoders.embedding import read_embedding
-from iaca.encoders.visual.mini_xception import load_mini_xception
+from iaca.encoders.mini_xception import load_mini_xception
 from iaca.errors import InputError
 from iaca.faces import FaceImages, read_faces, write_faces
 from iaca.faces.store import NUMBERS, FaceRow, faces_frame

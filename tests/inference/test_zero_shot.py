@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zero_shot_clips import MODEL, clip
 
-from iaca.encoders.visual.mini_xception import EXPRESSIONS
+from iaca.encoders.mini_xception import EXPRESSIONS
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.models import NAMED

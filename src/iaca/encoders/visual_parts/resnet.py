@@ -12,7 +12,7 @@ from torchvision.models import resnet18, resnet50
 
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import FaceOptions
-from iaca.encoders.visual.images import Normalise
+from iaca.encoders.visual_parts.images import Normalise
 
 
 class FaceResNet(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iaca.audio.features import BLOCK, Sound, frame_blocks
-from iaca.encoders.audio.windows import HOP, RATE, WindowEncoder
+from iaca.encoders.audio import HOP, RATE, WindowEncoder
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import NoOptions
 

@@ -15,7 +15,7 @@ from torchvision.models import ResNet, resnet50
 
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import NoOptions
-from iaca.encoders.visual.images import resize
+from iaca.encoders.visual_parts.images import resize
 
 EXPRESSIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry")
 SIDE = 224

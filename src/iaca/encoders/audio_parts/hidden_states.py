@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchaudio.models import Wav2Vec2Model, hubert_base, wavlm_base
 
 from iaca.audio.features import Padded, Sound
-from iaca.encoders.audio.windows import RATE, Passing, Run, Windows
+from iaca.encoders.audio import RATE, Passing, Run, Windows
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import LayerOptions
 

@@ -13,7 +13,7 @@ from torchvision.models.video import r2plus1d_18
 
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import ClipOptions
-from iaca.encoders.visual.images import KINETICS, Normalise
+from iaca.encoders.visual_parts.images import KINETICS, Normalise
 
 
 class R2Plus1D(nn.Module):

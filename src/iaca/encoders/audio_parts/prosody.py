@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from iaca.audio.features import Sound, functionals
-from iaca.encoders.audio.windows import Run
+from iaca.encoders.audio import Run
 from iaca.encoders.options import NoOptions
 
 

@@ -17,7 +17,7 @@ from torchvision.models import EfficientNet, efficientnet_b0
 
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import FaceOptions, NoOptions
-from iaca.encoders.visual.images import Normalise
+from iaca.encoders.visual_parts.images import Normalise
 
 OUTPUTS = 10  # eight expressions, valence, arousal
 FIRST = {"conv_dw": "0.0", "bn1": "0.1", "se.conv_reduce": "1.fc1", "se.conv_expand": "1.fc2", "conv_pw": "2.0",

@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from iaca.audio.features import VGGISH, LogMel, Sound
-from iaca.encoders.audio.windows import HOP, RATE, WindowEncoder
+from iaca.encoders.audio import HOP, RATE, WindowEncoder
 from iaca.encoders.checkpoint import load
 from iaca.encoders.options import NoOptions
 
