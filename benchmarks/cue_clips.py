@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from iaca.corpora.demo import DemoConfig, VideoPlan, event_table, plan_corpus, render_movie
 from iaca.corpora.events import read_event_table
-from iaca.encoders.cue_parts.picture import FaceCues
-from iaca.encoders.cue_parts.synchrony import synchrony
-from iaca.encoders.cues import sound_cues
+from iaca.encoders.cues import FaceCues, sound_cues, synchrony
 from iaca.faces import FaceConfig, decode_face, extract_faces, read_faces
 from iaca.media import AudioTrack, present_at, read_audio, read_audio_file
 

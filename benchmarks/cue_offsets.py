@@ -9,8 +9,7 @@ from cue_clips import CueClip
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from iaca.encoders.cue_parts.synchrony import Pair, synchrony
-from iaca.encoders.cues import sound_cues
+from iaca.encoders.cues import Pair, sound_cues, synchrony
 
 OFFSETS_S = (-0.4, -0.3, -0.2, -0.1, -0.04, 0.0, 0.04, 0.1, 0.2, 0.3, 0.4)
 STRANGERS = 4

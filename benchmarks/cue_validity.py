@@ -21,10 +21,7 @@ from sklearn.metrics import roc_auc_score
 
 from iaca.corpora.demo import DemoConfig
 from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.cue_parts.picture import FaceCues
-from iaca.encoders.cue_parts.synchrony import synchrony
-from iaca.encoders.cue_parts.table import NAMES
-from iaca.encoders.cues import sound_cues
+from iaca.encoders.cues import NAMES, FaceCues, sound_cues, synchrony
 from iaca.encoders.embed import embed
 from iaca.faces import decode_face, read_faces
 from iaca.media import read_audio_file

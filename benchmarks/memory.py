@@ -85,8 +85,7 @@ def audio(folder: Path) -> None:
 
 
 def embedding(folder: Path) -> None:
-    from iaca.encoders.config import EmbeddingConfig
-    from iaca.encoders.identity import describe
+    from iaca.encoders.config import EmbeddingConfig, describe
     from iaca.encoders.task import embed_file
 
     config = EmbeddingConfig()

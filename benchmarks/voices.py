@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from iaca.encoders import ClipEmbedding, read_embedding
-from iaca.encoders.cue_parts.synchrony import synchrony
+from iaca.encoders.cues import synchrony
 from iaca.inference.voice import attribute
 
 DATA = Path("data")

@@ -14,7 +14,7 @@ import licence_names as names
 from lock import ROOT, closure, locked, wanted
 from packaging.utils import canonicalize_name
 
-from iaca.encoders.weight_files import WEIGHTS
+from iaca.encoders.weights import WEIGHTS
 from iaca.evaluation.report.provenance import DETECTORS, PORTRAIT
 
 PAGE = ROOT / "docs/licences.md"

@@ -26,9 +26,8 @@ from iaca.corpora.features.tables import read_table
 from iaca.corpora.folder.labels import inspect_labels
 from iaca.corpora.index import SUBJECT_FILE, Problem, read_subjects
 from iaca.encoders.checkpoint import read_tensors
-from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.config import EmbeddingConfig, config_of
 from iaca.encoders.embedding import read_embedding
-from iaca.encoders.identity import config_of
 from iaca.errors import InputError, printable
 from iaca.evaluation.annotations import parse_annotation
 from iaca.evaluation.prediction_files import parse_predictions

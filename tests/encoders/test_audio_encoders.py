@@ -8,12 +8,9 @@ import torch
 import torchaudio
 from safetensors.torch import save_file
 
-from iaca.encoders.audio_parts.ge2e import GE2E, gain
-from iaca.encoders.audio_parts.hidden_states import FIELD, STRIDE, pieces
-from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.networks import AudioEncoder, build_encoders
-from iaca.encoders.options import NoOptions
-from iaca.encoders.registry import AUDIO, VISUAL
+from iaca.encoders.audio import FIELD, GE2E, STRIDE, gain, pieces
+from iaca.encoders.config import ENCODERS, EmbeddingConfig, EncoderChoice, NoOptions
+from iaca.encoders.networks import AudioEncoder, build_encoders, build_network
 from iaca.encoders.weights import WEIGHTS, weights_folder
 
 RATE = 16_000
@@ -31,7 +28,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], AudioEn
     def make(name: str) -> AudioEncoder:
         if name not in made:
             torch.manual_seed(0)
-            network = AUDIO[name].build({}, None)
+            network = build_network(EncoderChoice(name=name), "audio", None)
             state = getattr(network, "backbone", getattr(network, "network", network)).state_dict()
             path = folder / f"{name}.safetensors"
             save_file({key: value.half() for key, value in state.items()}, path)
@@ -52,11 +49,11 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 def test_rows_have_the_registered_width_and_differ_over_time(name: str, encoder: Callable[[str], AudioEncoder]) -> None:
     times = np.array([0.0, 0.8, 1.2, 9.0])
     rows = encoder(name).encode(noise(1.5), times)
-    assert rows.shape == (4, AUDIO[name].dim)
+    assert rows.shape == (4, ENCODERS["audio"][name].dim)
     assert np.isfinite(rows).all()
     assert np.abs(rows[1] - rows[2]).max() > 1e-6
     assert encoder(name).encode(noise(0), times).tolist() == np.zeros_like(rows).tolist()
-    assert encoder(name).encode(noise(1), times[:0]).shape == (0, AUDIO[name].dim)
+    assert encoder(name).encode(noise(1), times[:0]).shape == (0, ENCODERS["audio"][name].dim)
 
 
 @pytest.mark.parametrize("name", WINDOWED)
@@ -157,4 +154,4 @@ def test_the_true_ge2e_tells_a_voice_from_noise() -> None:
 
 
 def test_no_encoder_has_the_name_of_another() -> None:
-    assert not set(AUDIO) & set(VISUAL)
+    assert not set(ENCODERS["audio"]) & set(ENCODERS["visual"])

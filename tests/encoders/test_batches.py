@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from iaca.encoders.batches import AHEAD, ahead, read_ahead
+from iaca.encoders.networks import AHEAD, ahead, read_ahead
 from iaca.faces import decode_face, encode_face
 
 

@@ -8,9 +8,7 @@ import pandas as pd
 import pytest
 import skimage.data
 
-from iaca.encoders.cue_parts.picture import BOX, LANDMARKS, FaceCues
-from iaca.encoders.cue_parts.table import NAMES, OF, TABLE, stacked
-from iaca.encoders.cues import sound_cues
+from iaca.encoders.cues import BOX, LANDMARKS, NAMES, OF, TABLE, FaceCues, sound_cues, stacked
 from iaca.faces import align
 
 POINTS = np.array([[205.0, 101.7], [246.8, 103.7], [224.7, 129.0], [201.7, 139.2], [245.3, 141.9]])

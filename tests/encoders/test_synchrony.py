@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from iaca.encoders.cue_parts.synchrony import synchrony
+from iaca.encoders.cues import synchrony
 
 
 def envelope(seed: int, times: np.ndarray) -> np.ndarray:

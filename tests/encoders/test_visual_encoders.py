@@ -12,21 +12,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from iaca.encoders import ClipEmbedding
-from iaca.encoders.batches import nearest_faces
 from iaca.encoders.checkpoint import read_tensors
-from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.config import ENCODERS, ClipOptions, EmbeddingConfig, EncoderChoice
 from iaca.encoders.embed import embed
-from iaca.encoders.networks import build_encoders
-from iaca.encoders.options import ClipOptions
-from iaca.encoders.registry import VISUAL
+from iaca.encoders.networks import build_encoders, build_network, nearest_faces
+from iaca.encoders.visual import AFFECTNET_NAMES as PUBLISHED
 from iaca.encoders.visual import PaddedConv2d, torchvision_name
-from iaca.encoders.visual_parts.affectnet import NAMES as PUBLISHED
 from iaca.errors import InputError
 from iaca.faces import encode_face
 from iaca.media import AudioTrack
 
 SILENCE = AudioTrack(np.zeros(0, np.float32), 16_000, ())
-LEARNED = [name for name in VISUAL if name != "mini_xception"]
+LEARNED = [name for name in ENCODERS["visual"] if name != "mini_xception"]
 STAGES = {0: 1, 1: 2, 2: 2, 3: 3, 4: 3, 5: 4, 6: 1}  # blocks of EfficientNet-B0
 
 
@@ -76,7 +73,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         path = folder / f"{name}.safetensors"
         if not path.exists():
             torch.manual_seed(0)
-            network = shaken(VISUAL[name].build({}, None))
+            network = shaken(build_network(EncoderChoice(name=name), "visual", None))
             inner = network if name == "resnet50_affectnet" else network.backbone
             state = inner.state_dict()
             if name not in {"resnet50_affectnet", "enet_b0_8_va_mtl"}:
@@ -108,12 +105,12 @@ def test_weights_in_the_published_layout_are_loaded_and_dims_are_as_registered(
     name: str, checkpoint: Callable[[str], Path], faces: np.ndarray
 ) -> None:
     path = checkpoint(name)
-    loaded = VISUAL[name].build({}, path)
+    loaded = build_network(EncoderChoice(name=name), "visual", path)
     seen = torch.from_numpy(faces[:2])
     seen = seen[:, None].expand(-1, 8, -1, -1, -1) if name == "r2plus1d_18" else seen
     with torch.inference_mode():
         rows = loaded(seen)
-    assert rows.shape == (2, VISUAL[name].dim)
+    assert rows.shape == (2, ENCODERS["visual"][name].dim)
     assert not torch.equal(rows[0], rows[1])
     stored = read_tensors(path)
     means = [value for key, value in stored.items() if key.endswith("running_mean")]
@@ -207,7 +204,7 @@ def test_bfloat16_stays_near_float32_in_a_residual_network(
 
 
 def test_names_of_timm_are_those_of_torchvision() -> None:
-    state = VISUAL["enet_b0_8_va_mtl"].build({}, None).backbone.state_dict()
+    state = build_network(EncoderChoice(name="enet_b0_8_va_mtl"), "visual", None).backbone.state_dict()
     assert {torchvision_name(name) for name in timm_names()} == set(state)
 
 
@@ -221,22 +218,22 @@ def test_strided_convolutions_are_padded_as_in_tensorflow(kernel: int) -> None:
 
 
 def test_a_checkpoint_of_another_network_is_named(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"resnet18\.safetensors: the weights of another network: .* is missing"):
-        VISUAL["resnet50"].build({}, checkpoint("resnet18"))
+    with pytest.raises(InputError, match=r"resnet18\.safetensors: these weights do not fit the network: .* is missing"):
+        build_network(EncoderChoice(name="resnet50"), "visual", checkpoint("resnet18"))
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(checkpoint("resnet18").read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"torn\.safetensors: no checkpoint of tensors"):
-        VISUAL["resnet18"].build({}, torn)
+    with pytest.raises(InputError, match=r"torn\.safetensors: not a checkpoint of tensors"):
+        build_network(EncoderChoice(name="resnet18"), "visual", torn)
 
 
 def test_a_pickled_model_is_never_loaded_and_a_wrapped_state_dict_is(
     checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    network = VISUAL["resnet18"].build({}, checkpoint("resnet18"))
+    network = build_network(EncoderChoice(name="resnet18"), "visual", checkpoint("resnet18"))
     torch.save(network, tmp_path / "whole.pt")
     with pytest.raises(InputError, match="whole pickled models are never loaded"):
-        VISUAL["resnet18"].build({}, tmp_path / "whole.pt")
+        build_network(EncoderChoice(name="resnet18"), "visual", tmp_path / "whole.pt")
     wrapped = {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in network.backbone.state_dict().items()}}
     torch.save(wrapped, tmp_path / "wrapped.pt")
-    again = VISUAL["resnet18"].build({}, tmp_path / "wrapped.pt")
+    again = build_network(EncoderChoice(name="resnet18"), "visual", tmp_path / "wrapped.pt")
     assert torch.equal(again.backbone.conv1.weight, network.backbone.conv1.weight)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from iaca.encoders.cue_parts.synchrony import synchrony
-from iaca.encoders.cue_parts.table import NAMES
+from iaca.encoders.cues import NAMES, synchrony
 from iaca.encoders.embedding import ClipEmbedding
 
 AUDIO_DIM, VISUAL_DIM, RATE_HZ = 3, 4, 25.0

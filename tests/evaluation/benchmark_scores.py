@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from benchmark_clips import AUDIO_DIM, VISUAL_DIM, clip
 
-from iaca.encoders.cue_parts.table import NAMES
+from iaca.encoders.cues import NAMES
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.evaluation.benchmark.sums import clip_sums, statistics
 from iaca.evaluation.bootstrap import SCORES, pooled_ccc

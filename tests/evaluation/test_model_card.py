@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from report_tables import EMPTY, PNG, SUMMARY, data_of
 
-from iaca.encoders.weight_files import WEIGHTS
+from iaca.encoders.weights import WEIGHTS
 from iaca.evaluation.benchmark.found import NO_BENCHMARK, find_benchmark
 from iaca.evaluation.report.card import CardData, metric_table, render_card
 from iaca.evaluation.report.provenance import DEMO, OWN, origins

@@ -9,8 +9,7 @@ from benchmark_clips import RATE_HZ, SCALE, clip, clips, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iaca.encoders.cue_parts.synchrony import synchrony
-from iaca.encoders.cue_parts.table import NAMES, OF
+from iaca.encoders.cues import NAMES, OF, synchrony
 from iaca.evaluation.robustness.config import CLEAN, SIGNAL, Condition, RobustnessConfig
 from iaca.evaluation.robustness.partition import PRESENCE, Partition, present
 from iaca.evaluation.robustness.protocols import PROTOCOLS, corrupted

@@ -8,10 +8,9 @@ import pytest
 
 from iaca.audio.noise import add_noise, babble, present_samples, rms, samples_of_steps, white_noise
 from iaca.encoders import ClipEmbedding, read_embedding, write_embedding
-from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.cue_parts.table import NAMES
+from iaca.encoders.config import EmbeddingConfig, describe
+from iaca.encoders.cues import NAMES
 from iaca.encoders.embed import embed
-from iaca.encoders.identity import describe
 from iaca.errors import InputError
 from iaca.evaluation.robustness.config import Condition, RobustnessConfig, in_order
 from iaca.evaluation.robustness.partition import Partition

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 
 from iaca.datasets.atomic import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 from iaca.datasets.figure import FigureDataset
-from iaca.encoders.batches import read_ahead
 from iaca.encoders.embedding import read_embedding
 from iaca.encoders.mini_xception import load_mini_xception
+from iaca.encoders.networks import read_ahead
 from iaca.errors import InputError
 from iaca.faces import FaceImages, read_faces, write_faces
 from iaca.faces.store import NUMBERS, FaceRow, faces_frame

@@ -11,9 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 from zero_shot_clips import MODEL, clip
 
-from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.identity import describe
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.adaptation.adapt import adapt

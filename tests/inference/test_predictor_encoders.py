@@ -12,9 +12,8 @@ from tiny_models import model_on
 
 from iaca.corpora.timeline import build_timeline
 from iaca.encoders import read_embedding
-from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.identity import describe
-from iaca.encoders.registry import VISUAL
+from iaca.encoders.config import EmbeddingConfig, EncoderChoice, describe
+from iaca.encoders.networks import build_network
 from iaca.encoders.task import embed_file
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, extract_faces_file
@@ -26,7 +25,7 @@ from iaca.training.predict import predict_clip
 
 def save_weights(path: Path, seed: int) -> Path:
     torch.manual_seed(seed)
-    save_file(VISUAL["resnet18"].build({}, None).backbone.state_dict(), path)
+    save_file(build_network(EncoderChoice(name="resnet18"), "visual", None).backbone.state_dict(), path)
     return path
 
 

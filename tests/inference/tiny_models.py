@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 
-from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.identity import describe
 from iaca.fusion import FusionModel, preset
 from iaca.training import TrainedModel
 from iaca.training.normalisation import Normalisation

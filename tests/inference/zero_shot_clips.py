@@ -3,7 +3,7 @@
 import numpy as np
 
 from iaca.audio.features import NAMES
-from iaca.encoders.cue_parts.table import NAMES as CUES
+from iaca.encoders.cues import NAMES as CUES
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.inference.models import NAMED
 from iaca.inference.zero_shot.config import CLASSES

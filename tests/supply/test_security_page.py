@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from iaca.encoders.weight_files import WEIGHTS
+from iaca.encoders.weights import WEIGHTS
 from project import ROOT
 
 PAGE = (ROOT / "SECURITY.md").read_text()

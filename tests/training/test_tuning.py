@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from safetensors import safe_open
 
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
-from iaca.encoders.networks import build_encoders
+from iaca.encoders.networks import build_encoders, build_network
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.faces import encode_face
@@ -156,9 +156,7 @@ def test_the_checkpoint_is_an_encoder_by_its_name(tmp_path: Path) -> None:
 def test_what_is_saved_of_an_encoder_is_what_it_loads(name: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    from iaca.encoders.registry import VISUAL
-
-    network = VISUAL[name].build({}, None)
+    network = build_network(EncoderChoice(name=name), "visual", None)
     save_file(network.state_dict(), tmp_path / "w.safetensors")
-    again = VISUAL[name].build({}, tmp_path / "w.safetensors")
+    again = build_network(EncoderChoice(name=name), "visual", tmp_path / "w.safetensors")
     assert all(torch.equal(again.state_dict()[key], value) for key, value in network.state_dict().items())

@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 
 from iaca.audio.features import Stretches
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
-from iaca.encoders.networks import build_encoders
-from iaca.encoders.registry import AUDIO
+from iaca.encoders.networks import build_encoders, build_network
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.media import AudioTrack, write_audio
@@ -60,7 +59,7 @@ def test_it_learns_what_the_sound_holds(tmp_path: Path) -> None:
 def test_what_it_trains_on_is_what_it_embeds(name: str) -> None:
     samples = torch.randn(3 * RATE, generator=torch.Generator().manual_seed(0)) / 10
     times = torch.tensor([0.0, 0.4, 1.01, 2.9, 3.3], dtype=torch.float64)
-    encoder = AUDIO[name].build({}, None)
+    encoder = build_network(EncoderChoice(name=name), "audio", None)
     with torch.inference_mode():
         embedded = encoder.encode(samples, times, encoder, 8)
         windows = encoder.windows(samples, times, 1.0)
@@ -70,7 +69,7 @@ def test_what_it_trains_on_is_what_it_embeds(name: str) -> None:
 
 def test_an_encoder_of_whole_sounds_hears_what_is_around_the_step() -> None:
     samples = torch.arange(1, 2 * RATE + 1, dtype=torch.float32)
-    encoder = AUDIO["hubert_base"].build({"layer": 1}, None)
+    encoder = build_network(EncoderChoice(name="hubert_base", changes={"layer": 1}), "audio", None)
     windows = encoder.windows(samples, torch.tensor([0.0, 1.0, 2.5], dtype=torch.float64), 0.5)
     first, middle, late = (windows[i] for i in range(3))
     half = windows.length // 2
@@ -134,9 +133,9 @@ def test_the_checkpoint_is_an_encoder_by_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["logmel_resnet18", "ge2e"])
 def test_what_is_saved_of_an_encoder_is_what_it_loads(name: str, tmp_path: Path) -> None:
-    network = AUDIO[name].build({}, None)
+    network = build_network(EncoderChoice(name=name), "audio", None)
     save_file(network.state_dict(), tmp_path / "w.safetensors")
-    again = AUDIO[name].build({}, tmp_path / "w.safetensors")
+    again = build_network(EncoderChoice(name=name), "audio", tmp_path / "w.safetensors")
     assert all(torch.equal(again.state_dict()[key], value) for key, value in network.state_dict().items())
 
 

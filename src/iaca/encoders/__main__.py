@@ -1,11 +1,11 @@
-"""`python -m iaca.encoders`: every encoder with its width, its weights and their licence."""
+"""`python -m iaca.encoders`: list all encoders with their width, weights and licence."""
 
 from __future__ import annotations
 
 import sys
 
-from iaca.encoders.registry import REGISTRIES, Encoder, published
-from iaca.encoders.weights import FETCH, locate
+from iaca.encoders.config import ENCODERS, EncoderFacts
+from iaca.encoders.weights import FETCH, WEIGHTS, locate
 from iaca.errors import InputError
 
 HEAD = ("modality", "encoder", "dim", "sees", "reach", "batch", "licence of the weights", "weights")
@@ -14,22 +14,21 @@ HEAD = ("modality", "encoder", "dim", "sees", "reach", "batch", "licence of the 
 def table() -> list[tuple[str, ...]]:
     """One row per encoder, in the columns of `HEAD`."""
     rows: list[tuple[str, ...]] = []
-    for modality, registry in REGISTRIES.items():
-        for name, entry in registry.items():
-            file = published(name)
-            licence = file.licence if file else "-"
+    for modality, known in ENCODERS.items():
+        for name, entry in known.items():
+            licence = WEIGHTS[name].licence if name in WEIGHTS else "-"
             facts = (modality, name, str(entry.dim), entry.sees, entry.reach, str(entry.batch), licence)
             rows.append((*facts, state(name, entry)))
     return rows
 
 
-def state(name: str, entry: Encoder) -> str:
-    """Whether an encoder's weights are on this machine, or how to get them."""
-    file = published(name)
+def state(name: str, entry: EncoderFacts) -> str:
+    """Where the weights of an encoder are on this machine, or how to get them."""
+    file = WEIGHTS.get(name)
     if not entry.learned:
         return "needs none"
     if file is None:
-        return "none published: a checkpoint of your own"
+        return "none published: use a checkpoint of your own"
     try:
         return f"here: {locate(name)}"
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Weights from a file into a network. Nothing is unpickled: safetensors, or torch files of tensors alone."""
+"""Load a checkpoint into a network. Nothing is unpickled: only safetensors and torch files of tensors are read."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ PREFIXES = ("module.", "network.", "backbone.")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Name -> tensor, on the CPU; names without what common trainers put in front of all of them.
+    """Tensors by name, on the CPU. A prefix that common trainers put before every name is removed.
 
     Raises:
-        InputError: the file is torn, holds no tensors, or holds objects that only unpickling could read.
+        InputError: the file is damaged, has no tensors, or has objects that would need unpickling.
     """
     try:
         tensors = load_file(path) if path.suffix == ".safetensors" else _unwrap(_read_torch(path))
     except InputError:
         raise
-    except Exception as e:  # torn bytes break torch's reader anywhere, with any error: each is told
+    except Exception as e:  # on a damaged file torch can fail anywhere, with any error
         reason = str(e).strip().splitlines()[:1] or [type(e).__name__]
         raise InputError(
-            f"no checkpoint of tensors ({reason[0][:120]})", path,
+            f"not a checkpoint of tensors ({reason[0][:120]})", path,
             remedy="give safetensors, or a state dict saved by torch; whole pickled models are never loaded",
         ) from e  # fmt: skip
     return _without_prefix({name: value for name, value in tensors.items() if isinstance(value, Tensor)})
@@ -43,16 +43,16 @@ def load(
     rename: Callable[[str], str] = str,
     drop: tuple[str, ...] = (),
 ) -> None:
-    """Fill a network with a file's tensors, and set it to inference. Without a path it keeps its random ones.
+    """Load the tensors of a file into a network and set it to inference. Without a path it keeps its random weights.
 
     Args:
-        network: takes all of its parameters from the file.
+        network: all of its parameters come from the file.
         path: of the checkpoint.
-        rename: from the file's names to the network's.
-        drop: beginnings of names, as renamed, that the network does without: the head of another task.
+        rename: maps names in the file to names in the network.
+        drop: prefixes of names, after `rename`, that are ignored: the head of another task.
 
     Raises:
-        InputError: names or shapes are those of another network, or values are not finite.
+        InputError: names or shapes do not match the network, or values are not finite.
     """
     network.eval()
     if path is None:
@@ -65,23 +65,23 @@ def load(
 
 def _check(wanted: Mapping[str, Tensor], state: dict[str, Tensor], path: Path) -> None:
     for name in [name for name in wanted if name.endswith("num_batches_tracked")]:
-        state.setdefault(name, wanted[name])  # older files lack this counter, and inference does not read it
+        state.setdefault(name, wanted[name])  # older files lack this counter; inference ignores it
     faults = [f"{name} is missing" for name in wanted if name not in state]
-    faults += [f"{name} is not a part of it" for name in state if name not in wanted]
+    faults += [f"{name} is not part of it" for name in state if name not in wanted]
     faults += [
-        f"{name} is {tuple(state[name].shape)} and should be {tuple(value.shape)}"
+        f"{name} has shape {tuple(state[name].shape)} instead of {tuple(value.shape)}"
         for name, value in wanted.items()
         if name in state and state[name].shape != value.shape
     ]
     faults = faults or [
-        f"{name} holds values that are not finite"
+        f"{name} has values that are not finite"
         for name, value in state.items()
         if value.is_floating_point() and not torch.isfinite(value).all()
     ]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise InputError(
-            f"the weights of another network: {'; '.join(brief(fault) for fault in faults[:3])}{more}", path,
+            f"these weights do not fit the network: {'; '.join(brief(fault) for fault in faults[:3])}{more}", path,
             remedy="name the encoder that the checkpoint belongs to",
         )  # fmt: skip
 
@@ -98,7 +98,7 @@ def _unwrap(content: Any) -> dict[str, Any]:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError("there are no named tensors in it")
+        raise ValueError("it has no named tensors")
     return dict(content)
 
 

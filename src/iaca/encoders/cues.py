@@ -1,46 +1,130 @@
-"""Cues of the sound: level, loudness, signal-to-noise estimate, voice activity and clipping at each step."""
+"""Per-step quality cues: evidence, independent of the embeddings, of how far each modality can be trusted.
+
+`TABLE` names them. Cues of the sound, of the picture, and of the synchrony of both are measured below. None is
+calibrated: they are inputs to a model that learns what they are worth. `docs/cues.md` says what they were seen to show.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, minimum_filter1d, percentile_filter
+from scipy.ndimage import gaussian_filter1d, minimum_filter1d, percentile_filter, uniform_filter1d
 from scipy.signal import sosfilt, sosfilt_zi
 
 from iaca.media import Samples
 
+Array = NDArray[np.float64]
+FloatArray = NDArray[np.float32]
+INFINITE = float("inf")
+
+
+class Cue(NamedTuple):
+    """A cue.
+
+    Attributes:
+        modality: the modality it describes.
+        unit: of its values; a share and a correlation have none.
+        low, high: the range of its values.
+        grain: the smallest difference that means something. Normalisation uses no smaller deviation; otherwise a cue
+            that hardly moved in training, such as clipping, would drown all others once it moves.
+        noisy: how training expects it to change when its modality is noisy: -1 down, 1 up, 0 not.
+        dead: the same for a modality that is present and shows nothing.
+        says: what it measures.
+    """
+
+    modality: Literal["audio", "visual", "both"]
+    unit: str
+    low: float
+    high: float
+    grain: float
+    noisy: Literal[-1, 0, 1]
+    dead: Literal[-1, 0]
+    says: str
+
+
+TABLE: Mapping[str, Cue] = {
+    "face_score": Cue("visual", "", 0, 1, 0.01, -1, -1, "the detector's confidence; 0 without a face"),
+    "face_size": Cue("visual", "px", 0, INFINITE, 1, 0, 0, "side of a square as large as the face's box, in the video"),
+    "face_sharpness": Cue("visual", "ln", 0, INFINITE, 0.05, -1, -1, "ln(1 + variance of the Laplacian), grey levels"),
+    "face_brightness": Cue("visual", "", 0, 1, 0.01, 0, 0, "mean grey of the face, 1 is white"),
+    "face_contrast": Cue("visual", "", 0, 0.5, 0.005, -1, -1, "standard deviation of the face's grey, 1 is white"),
+    "head_yaw": Cue("visual", "deg", -90, 90, 1, 0, 0, "turn of the head, positive towards the right of the picture"),
+    "head_pitch": Cue("visual", "deg", -180, 180, 1, 0, 0, "nod of the head, positive upwards"),
+    "head_roll": Cue(
+        "visual", "deg", -180, 180, 1, 0, 0, "tilt of the head, positive clockwise as seen in the picture"
+    ),
+    "mouth_motion": Cue(
+        "visual", "grey level", 0, 255, 0.1, -1, -1, "mean change of the mouth region since the last step"
+    ),
+    "mouth_opening": Cue(
+        "visual", "", -INFINITE, 1, 0.01, 0, 0, "how much darker than the face the inside of the mouth is"
+    ),
+    "sound_level": Cue("audio", "dB", -100, INFINITE, 1, -1, -1, "level over 50 ms, 0 is a mean square of 1"),
+    "loudness": Cue("audio", "LUFS", -100, INFINITE, 1, 0, -1, "momentary loudness: K-weighted level over 400 ms"),
+    "snr_estimate": Cue(
+        "audio", "dB", -INFINITE, INFINITE, 1, -1, -1, "loud parts of a second over the floor around it"
+    ),
+    "voice_activity": Cue("audio", "", 0, 1, 0.02, -1, -1, "how far the level stands above the floor"),
+    "clipping": Cue("audio", "", 0, 1, 0.01, 1, 0, "share of samples at full scale over 400 ms"),
+    "synchrony": Cue(
+        "both", "", -1, 1, 0.02, -1, -1, "correlation of mouth opening and sound over 2 s, at the lag if known"
+    ),
+    "synchrony_lag": Cue(
+        "both", "s", -0.5, 0.5, 0.02, 0, 0, "how much later the sound is; unknown where nothing agrees"
+    ),
+}
+"""Any cue is NaN where its value is unknown."""
+
+NAMES = tuple(TABLE)
+OF = {name: cue.modality for name, cue in TABLE.items()}
+"""The modality that each cue describes."""
+LAG = "synchrony_lag"
+"""The cue that is unknown where the two modalities do not agree."""
+
+
+def stacked(cues: Mapping[str, NDArray[np.floating]]) -> FloatArray:
+    """Cues (t,) by name -> (t, q) float32 in the order of `NAMES`."""
+    return np.stack([cues[name] for name in NAMES], axis=1).astype(np.float32)
+
+
+# Sound
+
 FLOOR_DB = -100.0
 GRAIN_S = 0.005
 LEVEL_S, LOUDNESS_S, FLOOR_S, LOUD_S = 0.05, 0.4, 1.0, 1.0
-QUIET_DB = -80.0  # digital silence between words is no better than a quiet room
-FULL_SCALE = 0.985  # resampling and lossy codecs leave clipped samples a little under 1
+QUIET_DB = -80.0  # levels are raised to this: digital silence between words is no better than a quiet room
+FULL_SCALE = 0.985  # resampling and lossy codecs leave clipped samples slightly below 1
 SHELF = (1681.974450955533, 0.7071752369554196, 3.999843853973347)
 HIGH_PASS = (38.13547087602444, 0.5003270373238773)
 """Corner (Hz), quality and gain (dB) of the two K-weighting filters: the analogue prototypes behind the coefficients
 that ITU-R BS.1770-4 gives for 48 kHz."""
 MINUTE = 60
-FloatArray = NDArray[np.float32]
-Array = NDArray[np.float64]
 
 
 def sound_cues(samples: Samples, rate: int, times: Array) -> dict[str, FloatArray]:
     """All cues of the sound (t,) by name.
 
-    The noise floor is the smoothed minimum of the level over 1 s, in which speech nearly always dips; the
+    The noise floor is the smoothed minimum of the level over 1 s, in which speech nearly always pauses; the
     signal-to-noise estimate is the 90th percentile of the level over 1 s above that floor. Voice activity is how far
-    the level stands above the floor, 0 at 3 dB, 1 at 15 dB. Loudness is the momentary one of ITU-R BS.1770-4 and EBU
-    Tech 3341, of one channel.
+    the level is above the floor, 0 at 3 dB, 1 at 15 dB. Loudness is the momentary loudness of ITU-R BS.1770-4 and EBU
+    Tech 3341 for one channel.
 
     Args:
         samples: (n,) in [-1, 1], read a minute at a time; a sound shorter than 5 ms counts as silence.
         rate: Hz.
-        times: (t,) s; each cue is centred on its time, and what lies outside the sound is silent.
+        times: (t,) s; each cue is centred on its time, and outside the sound there is silence.
     """
     grain = max(round(rate * GRAIN_S), 1)
     power, weighted, full = _grains(samples, rate, grain)
     grain_s = grain / rate
     level = _decibel(_mean_around(power, times / grain_s, LEVEL_S / grain_s))
-    blocks = LEVEL_S * (0.5 + np.arange(max(int(len(power) * grain_s / LEVEL_S + 1e-6), 1)))  # whole ones
+    blocks = LEVEL_S * (0.5 + np.arange(max(int(len(power) * grain_s / LEVEL_S + 1e-6), 1)))  # complete blocks only
     snr, active = _above_floor(_decibel(_mean_around(power, blocks / grain_s, LEVEL_S / grain_s)), times / LEVEL_S)
     loudness = _decibel(10**-0.0691 * _mean_around(weighted, times / grain_s, LOUDNESS_S / grain_s))
     clipping = _mean_around(full, times / grain_s, LOUDNESS_S / grain_s)
@@ -61,7 +145,7 @@ def k_weighting(rate: int) -> Array:
     low_cut = [1.0, -2.0, 1.0, *_poles(k, q)]
     sections = np.array([shelf, low_cut])
     sections[0] /= sections[0, 3]
-    sections[1, 3:] /= sections[1, 3]  # the standard leaves this one unnormalised
+    sections[1, 3:] /= sections[1, 3]  # the standard does not normalise the numerator of this one
     return sections
 
 
@@ -70,7 +154,7 @@ def _poles(k: float, q: float) -> tuple[float, float, float]:
 
 
 def _grains(samples: Samples, rate: int, grain: int) -> tuple[Array, Array, Array]:
-    """Of every 5 ms: mean square, K-weighted mean square, share at full scale. A minute at a time: hours fit."""
+    """Mean square, K-weighted mean square and share at full scale of every 5 ms, read a minute at a time."""
     sections = k_weighting(rate)
     state, parts = np.zeros_like(sosfilt_zi(sections)), []
     piece = grain * max(round(MINUTE * rate / grain), 1)
@@ -85,7 +169,7 @@ def _grains(samples: Samples, rate: int, grain: int) -> tuple[Array, Array, Arra
 
 
 def _mean_around(values: Array, centres: NDArray[np.floating], width: float) -> Array:
-    """Means over `width` grains around each centre, parts of grains counted as parts; zeros outside."""
+    """Means over `width` grains around each centre; partial grains count in proportion, and outside there are zeros."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     edges = np.arange(len(total))
     upper, lower = (np.interp(centres + side * width / 2, edges, total) for side in (1, -1))
@@ -104,3 +188,228 @@ def _above_floor(level: Array, places: Array) -> tuple[Array, Array]:
     snr = percentile_filter(level, 90, size=round(LOUD_S / LEVEL_S), mode="nearest") - floor
     index = np.clip(places.astype(int), 0, len(level) - 1)
     return snr[index], np.clip((level - floor - 3) / 12, 0, 1)[index]
+
+
+# Picture
+
+BOX = ["x0", "y0", "x1", "y1"]
+LANDMARKS = [f"lm{point}{axis}" for point in range(5) for axis in "xy"]
+FACE = (0.2, 0.95, 0.2, 0.8)
+MOUTH = (0.62, 0.95, 0.25, 0.75)
+INNER_MOUTH = (0.77, 0.945, 0.395, 0.605)
+"""Top, bottom, left and right of a region, as fractions of the side of an aligned face. The lips of the template meet
+at 0.82, between corners at 0.37 and 0.63; the lower lip of an open mouth is further down."""
+PER_IMAGE = ("face_sharpness", "face_brightness", "face_contrast", "mouth_motion", "mouth_opening")
+
+
+class FaceCues:
+    """Measures the visual cues of a clip while its faces pass by once.
+
+    Args:
+        faces: rows of `iaca.faces.extract_faces`; box and landmarks are unknown if their columns are missing.
+    """
+
+    def __init__(self, faces: pd.DataFrame):
+        self._faces = faces
+        self._measured = {name: np.full(len(faces), np.nan, np.float32) for name in PER_IMAGE}
+        self._last: tuple[int, NDArray[np.uint8]] | None = None
+
+    def add(self, index: int, face: NDArray[np.uint8]) -> None:
+        """Measure the aligned face (side, side, 3) RGB of a row; rows come in order, those without a face are skipped.
+
+        Motion is measured only between consecutive rows.
+        """
+        grey = np.asarray(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), np.uint8)
+        mean, deviation = (float(x[0, 0]) for x in cv2.meanStdDev(_part(grey, FACE)))
+        edges = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))[1]
+        mouth = _part(grey, MOUTH)
+        measured = {
+            "face_sharpness": np.log1p(float(edges[0, 0]) ** 2),
+            "face_brightness": mean / 255,
+            "face_contrast": deviation / 255,
+            "mouth_opening": 1 - cv2.mean(_part(grey, INNER_MOUTH))[0] / max(mean, 1.0),
+        }
+        if self._last is not None and self._last[0] == index - 1 and self._last[1].shape == mouth.shape:
+            measured["mouth_motion"] = cv2.mean(cv2.absdiff(mouth, self._last[1]))[0]
+        for name, value in measured.items():
+            self._measured[name][index] = value
+        self._last = (index, mouth)
+
+    def columns(self) -> dict[str, FloatArray]:
+        """All visual cues (t,) by name: NaN without a face, except for a score of 0."""
+        table = self._faces.reindex(columns=["score", *BOX, *LANDMARKS]).to_numpy(np.float32)
+        score, box, points = table[:, 0], table[:, 1:5], table[:, 5:].reshape(-1, 5, 2)
+        pose = head_pose(points)
+        return {
+            "face_score": np.nan_to_num(score, nan=0.0),
+            "face_size": np.sqrt(np.maximum((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]), 0)),
+            "head_yaw": pose[:, 0],
+            "head_pitch": pose[:, 1],
+            "head_roll": pose[:, 2],
+            **self._measured,
+        }
+
+
+def _part(grey: NDArray[np.uint8], region: tuple[float, float, float, float]) -> NDArray[np.uint8]:
+    top, bottom, left, right = (round(share * len(grey)) for share in region)
+    return grey[top:bottom, left:right]
+
+
+HEAD = np.array([[-31.5, 0, 0], [31.5, 0, 0], [0, 39, -27], [-26, 66, -4], [26, 66, -4]], dtype=np.float64)
+"""(5, 3) mm in the order of the landmarks, x to the right and y down in the picture, z away from the camera: pupils,
+tip of the nose and corners of the mouth of an average adult, to a few mm. Facing the camera, its pose is 0."""
+_CENTRED_HEAD = HEAD - HEAD.mean(axis=0)
+
+
+def head_pose(landmarks: NDArray[np.floating]) -> FloatArray:
+    """Yaw, pitch and roll (t, 3) in degrees of landmarks (t, 5, 2) in px; NaN if they are not finite or coincide.
+
+    A rigid head (`HEAD`) under scaled orthography, without perspective: the best affine map from it to the landmarks is
+    a linear least-squares problem, and its singular vectors give the nearest scaled rotation (POS of DeMenthon and
+    Davis, *Model-based object pose in 25 lines of code*, IJCV 1995). Signs are those of `TABLE`; the head rotates by
+    pitch first, then yaw, then roll.
+    """
+    pose = np.full((len(landmarks), 3), np.nan, np.float32)
+    fine = np.isfinite(landmarks).all(axis=(1, 2)) & (np.ptp(landmarks, axis=1) > 0).all(axis=1)
+    if fine.any():
+        pose[fine] = _angles(_rotations(np.asarray(landmarks[fine], np.float64)))
+    return pose
+
+
+def _rotations(points: Array) -> Array:
+    """Landmarks (n, 5, 2) -> rotations (n, 3, 3) of `HEAD`."""
+    centred = points - points.mean(axis=1, keepdims=True)
+    affine = np.einsum("npi,pj->nij", centred, np.linalg.pinv(_CENTRED_HEAD).T)  # (n, 2, 3)
+    u, _, v = np.linalg.svd(affine, full_matrices=False)
+    across = u @ v  # the nearest two orthonormal rows
+    return np.concatenate([across, np.cross(across[:, 0], across[:, 1])[:, None]], axis=1)
+
+
+def _angles(r: Array) -> Array:
+    """Rotations R = Rz Ry Rx (n, 3, 3) -> yaw, pitch, roll (n, 3) in degrees."""
+    yaw = np.arcsin(np.clip(r[:, 2, 0], -1, 1))
+    pitch = -np.arctan2(r[:, 2, 1], r[:, 2, 2])
+    roll = np.arctan2(r[:, 1, 0], r[:, 0, 0])
+    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=1)))
+
+
+# Synchrony
+
+RATE_HZ = 30.0
+AGREEMENT_S, LAG_S = 2.0, 8.0
+"""Windows: short for the agreement, which ends where a contradiction starts; long for the lag, which seldom changes."""
+REACH_S = 0.5
+TRUSTED = 0.4
+"""Peak of the correlation over `LAG_S` below which the lag is unknown: unrelated streams seldom reach it."""
+DRIFT_S = 0.5
+EVIDENCE = 0.5
+"""Share of a window in which both streams have to be known; below it the correlation shrinks in proportion, because two
+seconds of unrelated streams often agree at some lag."""
+
+
+def synchrony(opening: FloatArray, level: FloatArray, times: Array, known: NDArray[np.bool_]) -> dict[str, FloatArray]:
+    """Agreement of mouth and sound, and the lag of the sound, at each step.
+
+    The area of the mouth opening follows the envelope of the voice, mostly between 2 and 7 Hz (Chandrasekaran et al.,
+    *The natural statistics of audiovisual speech*, PLoS Computational Biology 2009). Both are correlated in sliding
+    windows at every lag, on a grid of 33 ms. Taking the peak over lags for the offset is common in lip-sync detectors;
+    the rest is our own.
+
+    Args:
+        opening: (t,) `mouth_opening`.
+        level: (t,) `sound_level`, dB.
+        times: (t,) s, increasing.
+        known: (t,) where there are both a face and sound. A value that is not finite is unknown too.
+
+    Returns:
+        `synchrony` (t,) in [-1, 1]: correlation over 2 s around the step, at the lag if it is known, else at 0; 0 where
+        either stream does not move. `synchrony_lag` (t,) in s within +-0.5: the peak of the correlation over 8 s
+        without slow drift, refined to less than a step by a parabola; positive if the sound is late; NaN if the peak is
+        below 0.4.
+    """
+    known = known & np.isfinite(opening) & np.isfinite(level)
+    if len(times) < 3 or known.sum() < 3:
+        return {"synchrony": np.zeros(len(times), np.float32), "synchrony_lag": np.full(len(times), np.nan, np.float32)}
+    pair = Pair.of(opening, level, times, known)
+    peak, lag = pair.without_drift().best(LAG_S)
+    lag[peak < TRUSTED] = np.nan
+    shift = np.nan_to_num(np.rint(lag * pair.rate)).astype(int)
+    agreement = np.empty(len(lag))
+    for value in np.unique(shift):
+        agreement[shift == value] = pair.agreement(int(value), AGREEMENT_S)[shift == value]
+    at = pair.places(times)
+    return {"synchrony": agreement[at].astype(np.float32), "synchrony_lag": lag[at].astype(np.float32)}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Opening of the mouth and amplitude of the sound (n,), standardised, on one grid of `rate` Hz from `start` (s).
+
+    `known` (n,) is 1 where both are known, 0 elsewhere.
+    """
+
+    mouth: Array
+    sound: Array
+    known: Array
+    start: float
+    rate: float
+
+    @classmethod
+    def of(cls, opening: FloatArray, level: FloatArray, times: Array, known: NDArray[np.bool_]) -> Pair:
+        """Interpolate steps, given as in `synchrony`, onto the grid; it is coarser if timestamps are sparse."""
+        span = float(times[-1] - times[0])
+        rate = min(RATE_HZ, 40 * len(times) / max(span, 1e-3))
+        grid = times[0] + np.arange(int(span * rate) + 1) / rate
+        mouth = np.interp(grid, times[known], opening[known].astype(np.float64))
+        sound = np.interp(grid, times[known], 10 ** (level[known].astype(np.float64) / 20))
+        both = (np.interp(grid, times, known.astype(np.float64)) > 0.5).astype(np.float64)
+        return cls(_standard(mouth, both), _standard(sound, both), both, float(times[0]), rate)
+
+    def places(self, times: Array) -> NDArray[np.intp]:
+        """Index of the grid point nearest to each time (s)."""
+        return np.clip(np.rint((times - self.start) * self.rate), 0, len(self.mouth) - 1).astype(np.intp)
+
+    def without_drift(self) -> Pair:
+        """Subtract the mean over half a second from both, so that syllables count, not smiles or noise."""
+        weight = np.maximum(gaussian_filter1d(self.known, DRIFT_S * self.rate), 1e-3)
+
+        def fast(x: Array) -> Array:
+            slow = gaussian_filter1d(x * self.known, DRIFT_S * self.rate) / weight
+            return _standard(x - slow, self.known)
+
+        return Pair(fast(self.mouth), fast(self.sound), self.known, self.start, self.rate)
+
+    def agreement(self, shift: int, span_s: float) -> Array:
+        """Correlation (n,) of the mouth with the sound `shift` grid steps later, over `span_s` around each point."""
+        n, size = len(self.mouth), max(int(span_s * self.rate), 3)
+        here = slice(max(0, -shift), max(0, n - max(0, shift)))
+        there = slice(max(0, shift), max(0, n + min(0, shift)))
+        x, y, w = self.mouth, np.zeros(n), np.zeros(n)
+        y[here], w[here] = self.sound[there], self.known[there] * self.known[here]
+
+        terms = w * np.stack([np.ones(n), x, y, x * x, y * y, x * y])
+        share, *means = uniform_filter1d(terms, size, axis=1, mode="constant")
+        mean_x, mean_y, xx, yy, xy = means / np.maximum(share, 1e-6)
+        covariance, variances = xy - mean_x * mean_y, (xx - mean_x * mean_x, yy - mean_y * mean_y)
+        moving = (variances[0] > 1e-4) & (variances[1] > 1e-4)
+        r = np.where(moving, covariance / np.sqrt(np.maximum(variances[0] * variances[1], 1e-8)), 0.0)
+        return np.asarray(np.clip(r, -1, 1) * np.minimum(share / EVIDENCE, 1.0))
+
+    def best(self, span_s: float) -> tuple[Array, Array]:
+        """The highest correlation (n,) over all lags in windows of `span_s`, and its lag (n,) in s."""
+        reach = max(int(REACH_S * self.rate), 1)
+        all_lags = np.stack([self.agreement(k, span_s).astype(np.float32) for k in range(-reach, reach + 1)])
+        top, column = all_lags.argmax(axis=0), np.arange(len(self.mouth))
+        inner = np.clip(top, 1, 2 * reach - 1)
+        before, peak, after = (all_lags[inner + d, column].astype(np.float64) for d in (-1, 0, 1))
+        bend = before - 2 * peak + after
+        shift = np.where((top == inner) & (bend < 0), 0.5 * (before - after) / np.minimum(bend, -1e-9), 0.0)
+        return all_lags[top, column].astype(np.float64), (top + np.clip(shift, -0.5, 0.5) - reach) / self.rate
+
+
+def _standard(x: Array, weight: Array) -> Array:
+    """Mean 0 and deviation 1 where known; zeros if it never moves."""
+    total = max(float(weight.sum()), 1.0)
+    x = x - float((x * weight).sum()) / total
+    deviation = float(np.sqrt((x * x * weight).sum() / total))
+    return x / deviation if deviation > 1e-9 else np.zeros_like(x)

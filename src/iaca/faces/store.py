@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -129,6 +129,12 @@ def _frame(batch: Any, names: list[str]) -> pd.DataFrame:
 
 def _not_faces(path: str | Path) -> InputError:
     return InputError("not a faces table", file=path, remedy="run the preprocessing pipeline again to rebuild it")
+
+
+class Jpegs(Protocol):
+    """The JPEG of each frame, in memory or on disk: a list, or `FaceImages`."""
+
+    def __getitem__(self, frame: int, /) -> bytes: ...
 
 
 class FaceImages:

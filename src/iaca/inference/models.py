@@ -57,7 +57,7 @@ def check_alike(paths: Sequence[Path], metadata: Sequence[Mapping[str, str]]) ->
     Raises:
         InputError: naming the file and what differs.
     """
-    from iaca.encoders.identity import mismatches  # after the command line has been checked
+    from iaca.encoders.config import mismatches  # after the command line has been checked
 
     for path, facts in zip(paths[1:], metadata[1:], strict=True):
         if differences := mismatches(metadata[0], facts):

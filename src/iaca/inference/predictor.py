@@ -11,11 +11,10 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.device import pick_device
+from iaca.encoders.config import EmbeddingConfig, config_of, describe, mismatches
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.identity import config_of, describe, mismatches
+from iaca.encoders.networks import pick_device
 from iaca.errors import InputError, brief, plain_name
 from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_people_files, read_faces
 from iaca.inference.analysis import Analysis, facts_of

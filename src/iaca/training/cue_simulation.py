@@ -9,7 +9,7 @@ noise       the cues of that modality fall (clipping rises) by `DROP` per standa
             1.5 times that; those that do not depend on noise (size, pose) stay as they are
 other       the cues of that modality come with the other clip's segment
 
-`iaca.encoders.cue_parts.table` says which way each goes; a cue that is not in it is one of both modalities.
+`iaca.encoders.cues` says which way each goes; a cue that is not in it is one of both modalities.
 
 A cue of both modalities (synchrony) can't be measured again without its two signals. Wherever something observed was
 corrupted it becomes that of unrelated streams: no agreement (0 before normalisation) on average, fluctuating around it
@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from iaca.encoders.cue_parts.table import LAG, TABLE
+from iaca.encoders.cues import LAG, TABLE
 from iaca.training.corruption import Damage
 from iaca.training.cues import BOTH, FloatArray, owners, presence
 from iaca.training.normalisation import Normalisation

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.encoders.cue_parts.table import OF, TABLE
+from iaca.encoders.cues import OF, TABLE
 from iaca.encoders.embedding import ClipEmbedding
 
 BoolArray = NDArray[np.bool_]

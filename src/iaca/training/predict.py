@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from iaca.encoders.config import mismatches
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.identity import mismatches
 from iaca.errors import InputError
 from iaca.fusion.model import FusionModel
 from iaca.training.config import TARGETS, Target

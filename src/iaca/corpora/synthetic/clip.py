@@ -14,7 +14,7 @@ from iaca.corpora.synthetic.cues import NAMES, draw_cues
 from iaca.corpora.synthetic.events import Event, Track, corrupt, draw_events
 from iaca.corpora.synthetic.noise import Array, Stream, generator, smooth
 from iaca.corpora.synthetic.world import draw_identity, draw_views
-from iaca.encoders.cue_parts.synchrony import synchrony
+from iaca.encoders.cues import synchrony
 from iaca.encoders.embedding import ClipEmbedding
 
 STEEPNESS = 0.8  # a label is tanh(0.8 of what is felt), whose variance is 1

@@ -9,8 +9,8 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
-from iaca.encoders.registry import REGISTRIES
-from iaca.encoders.weight_files import WEIGHTS
+from iaca.encoders.config import ENCODERS
+from iaca.encoders.weights import WEIGHTS
 from iaca.faces.config import FaceConfig
 from iaca.modalities import Modality
 
@@ -55,8 +55,8 @@ def origins(metadata: Mapping[str, str], faces: FaceConfig) -> list[Origin]:
         metadata: of a `TrainedModel`: `<modality>_choice`, or at least `<modality>_encoder`; `corpus`.
         faces: of the run. Features of the user's own saw no detector.
     """
-    found = [origin for modality in REGISTRIES for origin in _encoders(metadata, modality)]
-    if any(choice["name"] in REGISTRIES["visual"] for choice in _choices(metadata, "visual")):
+    found = [origin for modality in ENCODERS for origin in _encoders(metadata, modality)]
+    if any(choice["name"] in ENCODERS["visual"] for choice in _choices(metadata, "visual")):
         name, source, licence = DETECTORS.get(faces.detector, (faces.detector, OWN, OWN))
         where = "face detector" if faces.source == "detect" else "face detector, for clips without crops of their own"
         found.append(Origin(where, name, source, licence))
@@ -67,13 +67,13 @@ def _encoders(metadata: Mapping[str, str], modality: Modality) -> Iterator[Origi
     for choice in _choices(metadata, modality):
         name, part = choice["name"], f"{modality} encoder {choice['name']}"
         file = WEIGHTS.get(name)
-        if name not in REGISTRIES[modality]:
+        if name not in ENCODERS[modality]:
             yield Origin(f"{modality} features", name, "given by the user", OWN)
         elif choice.get("weights"):
             yield Origin(part, PurePath(choice["weights"]).name, "a checkpoint of the user's own", OWN)
         elif file is not None:
             yield Origin(part, file.name, file.source, file.licence, file.sha256)
-        elif REGISTRIES[modality][name].learned:
+        elif ENCODERS[modality][name].learned:
             yield Origin(part, "none published", "started from random numbers", "none needed")
         else:
             yield Origin(part, "no weights", "computed descriptors, part of this project", "Apache-2.0")

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.encoders.cue_parts.synchrony import synchrony
-from iaca.encoders.cue_parts.table import OF
+from iaca.encoders.cues import OF, synchrony
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.robustness.segments import Steps
 
@@ -26,7 +25,7 @@ def take_cues(target: ClipEmbedding, steps: Steps, source: ClipEmbedding, rows: 
 def resynchronised(changed: ClipEmbedding, clean: ClipEmbedding) -> ClipEmbedding:
     """The changed clip with the synchrony, and its lag, that its own mouth and sound now have.
 
-    Only where the clean clip's synchrony is what `iaca.encoders.cue_parts.synchrony` makes of its mouth and its level: a cue
+    Only where the clean clip's synchrony is what `iaca.encoders.cues` makes of its mouth and its level: a cue
     of another making cannot be measured anew, and stays as it was, which tells a model nothing about what was done.
     """
     names = clean.quality_names

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iaca.audio.noise import SILENT_RMS, add_noise, babble, present_samples, rms, samples_of_steps, white_noise
-from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.config import EmbeddingConfig, describe, mismatches
 from iaca.encoders.embed import NUMBERS
 from iaca.encoders.embedding import ClipEmbedding, read_embedding, read_metadata, write_embedding
-from iaca.encoders.identity import describe, mismatches
 from iaca.encoders.reembed import with_faces, with_sound
 from iaca.encoders.task import VERSION as EMBEDDING_VERSION
 from iaca.errors import InputError

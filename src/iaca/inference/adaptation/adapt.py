@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.config import EmbeddingConfig, describe, mismatches
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.identity import describe, mismatches
 from iaca.errors import InputError
 from iaca.inference.adaptation.config import AdaptationConfig
 from iaca.inference.adaptation.leave_out import Fitter, leave_one_out, score_table, verdict

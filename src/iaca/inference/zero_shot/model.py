@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.identity import describe
 from iaca.inference.zero_shot.clock import durations, two_sided
 from iaca.inference.zero_shot.config import ZeroShotConfig, read_config
 from iaca.inference.zero_shot.evidence import face_evidence, voice_evidence

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from iaca.corpora.importers import IngestionConfig
-from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.identity import describe
+from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
 from iaca.evaluation.benchmark.config import BenchmarkConfig
 from iaca.evaluation.robustness.config import SNR, Condition

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from iaca.corpora.importers import IngestionConfig
-from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.identity import describe
+from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
 from iaca.training.tuning.config import EncoderTrainingConfig

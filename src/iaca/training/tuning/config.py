@@ -7,8 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from iaca.config import Parameters, Seed
-from iaca.encoders.config import DEVICE, EncoderChoice
-from iaca.encoders.registry import REGISTRIES
+from iaca.encoders.config import DEVICE, ENCODERS, EncoderChoice
 from iaca.modalities import Modality
 
 
@@ -75,8 +74,8 @@ def modality_of(choice: EncoderChoice) -> Modality:
     Raises:
         ValueError: there is no such encoder.
     """
-    for modality, registry in REGISTRIES.items():
-        if choice.name in registry:
+    for modality, encoders in ENCODERS.items():
+        if choice.name in encoders:
             return modality
-    known = ", ".join(name for registry in REGISTRIES.values() for name in registry)
+    known = ", ".join(name for encoders in ENCODERS.values() for name in encoders)
     raise ValueError(f"there is no encoder named {choice.name!r}; choose one of {known}")

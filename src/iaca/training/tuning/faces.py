@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from iaca.encoders.batches import nearest_faces
-from iaca.encoders.options import ClipOptions
+from iaca.encoders.config import ClipOptions
+from iaca.encoders.networks import nearest_faces
 from iaca.errors import InputError
 from iaca.faces import decode_face, read_faces
 from iaca.training.tuning.augment import augment

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from iaca.audio.features import Stretches
 from iaca.encoders.audio import Windows
+from iaca.encoders.networks import build_network
 from iaca.media import present_at, read_audio_file
 from iaca.training.tuning.config import EncoderTrainingConfig
 from iaca.training.tuning.masking import masked
@@ -42,7 +43,7 @@ class Sounds:
 
     def gather(self, files: Pairs, config: EncoderTrainingConfig) -> SoundSamples:
         """One of every `config.every` annotated steps with sound, clip by clip."""
-        encoder = config.encoder.entry("audio").build(config.encoder.changes, None)  # for its front end
+        encoder: Any = build_network(config.encoder, "audio", None)  # for its front end
         clips: list[Windows] = []
         places, labels = [np.empty((0, 2), np.intp)], [np.empty((0, 2), np.float32)]
         for sound, timeline in files:

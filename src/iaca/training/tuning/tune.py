@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from iaca.encoders.batches import ahead
-from iaca.encoders.device import pick_device
-from iaca.encoders.identity import weights_of
+from iaca.encoders.config import weights_of
+from iaca.encoders.networks import ahead, build_network, pick_device
 from iaca.errors import InputError
 from iaca.modalities import Modality
 from iaca.training.loss import ccc_loss, concordance
@@ -75,7 +74,7 @@ def tune(config: EncoderTrainingConfig, train: Samples, validation: Samples) -> 
 def _networks(config: EncoderTrainingConfig, device: torch.device) -> tuple[nn.Module, nn.Module]:
     entry = config.encoder.entry(config.modality)
     weights = weights_of(config.encoder, config.modality) if config.start == "weights" else None
-    encoder = entry.build(config.encoder.changes, weights)
+    encoder = build_network(config.encoder, config.modality, weights)
     return encoder.to(device), nn.Sequential(nn.Linear(entry.dim, 2), nn.Tanh()).to(device)
 
 

@@ -1,1 +1,0 @@
-"""Visual encoders: one module each, from aligned RGB faces to rows."""
