@@ -20,7 +20,7 @@ import numpy as np
 import skimage.data
 import torch
 
-from iaca.encoders import ClipEmbedding
+from iaca.encoders import AnnotatedClip, ClipEmbedding
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embed import embed
 from iaca.encoders.networks import build_encoders
@@ -108,7 +108,7 @@ def embedding_rows(video: Path, rounds: int) -> tuple[str, str]:
     chunks = [images[i : i + visual.batch] for i in range(0, len(images), visual.batch)]
 
     def whole() -> None:
-        embed(faces, faces["jpeg"], audio, None, config)
+        embed(faces, faces["jpeg"], audio, config)
 
     def seen() -> None:
         for chunk in chunks:
@@ -123,8 +123,8 @@ def embedding_rows(video: Path, rounds: int) -> tuple[str, str]:
     return words[0], words[1]
 
 
-def synthetic(clips: int, steps: int) -> dict[str, ClipEmbedding]:
-    """Random embeddings of the default encoders' widths."""
+def synthetic(clips: int, steps: int) -> dict[str, AnnotatedClip]:
+    """Random embeddings of the default encoders' widths, annotated at random."""
     rng = np.random.default_rng(0)
     present, times = np.ones(steps, bool), np.arange(steps) / 25
     encoders = {"visual_encoder": "mini_xception", "audio_encoder": "prosody"}
@@ -132,9 +132,9 @@ def synthetic(clips: int, steps: int) -> dict[str, ClipEmbedding]:
     def noise(width: int) -> np.ndarray:
         return rng.normal(0, 0.4, (steps, width)).astype(np.float32)
 
-    def clip() -> ClipEmbedding:
-        labels = noise(2).clip(-1, 1)
-        return ClipEmbedding(noise(40), noise(135), present, present, times, labels, noise(1), metadata=encoders)
+    def clip() -> AnnotatedClip:
+        embedding = ClipEmbedding(noise(40), noise(135), present, present, times, noise(1), metadata=encoders)
+        return AnnotatedClip(embedding, noise(2).clip(-1, 1))
 
     return {f"clip{i}": clip() for i in range(clips)}
 

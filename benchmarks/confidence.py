@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
-from iaca.encoders import ClipEmbedding, read_embedding
+from iaca.encoders import AnnotatedClip, read_annotated
 from iaca.inference.confidence import confidence
 from iaca.inference.ensemble import join
 from iaca.inference.models import find_models
@@ -27,11 +27,12 @@ DATA = Path("data")
 BINS = (0.0, 0.5, 0.7, 0.85, 0.95, 1.0)
 
 
-def rows_of(name: str, clip: ClipEmbedding, members: list[BuiltModel]) -> pd.DataFrame:
+def rows_of(name: str, annotated: AnnotatedClip, members: list[BuiltModel]) -> pd.DataFrame:
     """Per step: confidence, error (distance in the plane of valence and arousal), spread, masks."""
+    clip = annotated.embedding
     joint = join(members, [predict_clip(member, clip) for member in members])
     sure = confidence(clip, joint.modalities, joint.weights, joint.spread)
-    error = np.linalg.norm(joint.prediction.prediction - clip.labels, axis=1)
+    error = np.linalg.norm(joint.prediction.prediction - annotated.labels, axis=1)
     there = np.where(clip.audio_present & clip.face_found, "both", np.where(clip.face_found, "face", "voice"))
     spread = np.zeros(len(clip)) if joint.spread is None else joint.spread
     columns = {
@@ -73,8 +74,9 @@ def main() -> None:
     members = [BuiltModel.of(load_model(path)) for path in find_models(given.models)]
     clips = pd.read_csv(DATA / "02_intermediate/clips.csv")
     names = clips["clip"][clips["partition"].isin(given.partitions)]
-    embedded = ((str(n), DATA / f"04_feature/embeddings/{n}.safetensors") for n in names)
-    rows = pd.concat([rows_of(n, read_embedding(path), members) for n, path in embedded], ignore_index=True)
+    folders = (DATA / "04_feature/embeddings", DATA / "03_primary/timelines")
+    files = {str(n): (folders[0] / f"{n}.safetensors", folders[1] / f"{n}.parquet") for n in names}
+    rows = pd.concat([rows_of(n, read_annotated(*pair), members) for n, pair in files.items()], ignore_index=True)
     kinds = events_of(rows, pd.read_csv(DATA / "02_intermediate/events.csv", dtype={"clip": str}))
     print(f"{len(members)} model(s), {names.size} clips, {len(rows)} steps; rank correlation with the error:")
     for words, some in (("all steps", rows), ("no contradiction", rows[~kinds.str.contains("contradictory")])):

@@ -85,7 +85,7 @@ def cost(data: Path, clips: int = 8) -> str:
         cues = {**seen.columns(), **sound_cues(sound.samples, sound.rate, times)}
         synchrony(cues["mouth_opening"], cues["sound_level"], times, found)
         middle = time.process_time()
-        embed(faces, faces["jpeg"], sound, None, EmbeddingConfig(device="cpu"))
+        embed(faces, faces["jpeg"], sound, EmbeddingConfig(device="cpu"))
         if number:
             spent["cues"] += middle - start
             spent["embedding"] += time.process_time() - middle

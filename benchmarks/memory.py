@@ -89,7 +89,7 @@ def embedding(folder: Path) -> None:
     from iaca.encoders.task import embed_file
 
     config = EmbeddingConfig()
-    files = (folder / "faces.parquet", folder / "audio.flac", folder / "timeline.parquet")
+    files = (folder / "faces.parquet", folder / "audio.flac")
     embed_file(*files, target=folder / "embedding.safetensors", config=config, encoders=describe(config))
 
 

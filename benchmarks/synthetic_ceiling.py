@@ -100,7 +100,7 @@ class Ceiling:
         t = self.config.steps
         everywhere, empty = np.ones(t, np.bool_), np.zeros((t, 1), np.float32)
         times = np.arange(t) / self.config.rate
-        return ClipEmbedding(empty, empty, everywhere, everywhere, times, np.zeros((t, 2), np.float32), empty[:, :0])
+        return ClipEmbedding(empty, empty, everywhere, everywhere, times, empty[:, :0])
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from scipy.ndimage import gaussian_filter1d
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
-from iaca.corpora.synthetic import SyntheticConfig, draw_corpus, draw_embeddings, write_corpus
-from iaca.encoders.embedding import ClipEmbedding
+from iaca.corpora.synthetic import SyntheticConfig, draw_annotated, draw_corpus, write_corpus
+from iaca.encoders.embedding import AnnotatedClip
 from iaca.evaluation.metrics import ccc
 
 SMOOTHING_S = 0.5
@@ -27,15 +27,15 @@ BOTH = ("audio", "visual")
 
 def readable(config: SyntheticConfig, modalities: Sequence[str]) -> tuple[float, float]:
     """CCC of valence and arousal of a ridge regression on smoothed features, on people it has not seen."""
-    parts = [draw_embeddings(config, partition) for partition in ("train", "validation")]
+    parts = [draw_annotated(config, partition) for partition in ("train", "validation")]
     x = [_smoothed(clips, modalities, SMOOTHING_S * config.rate) for clips in parts]
     y = [np.concatenate([clip.labels for clip in clips.values()]) for clips in parts]
     said = Ridge(100.0).fit(x[0], y[0]).predict(x[1])
     return ccc(said[:, 0], y[1][:, 0]), ccc(said[:, 1], y[1][:, 1])
 
 
-def _smoothed(clips: Mapping[str, ClipEmbedding], modalities: Sequence[str], sigma: float) -> np.ndarray:
-    rows = (np.concatenate([getattr(clip, m) for m in modalities], axis=1) for clip in clips.values())
+def _smoothed(clips: Mapping[str, AnnotatedClip], modalities: Sequence[str], sigma: float) -> np.ndarray:
+    rows = (np.concatenate([clip.embedding.features[m] for m in modalities], axis=1) for clip in clips.values())
     return np.concatenate([gaussian_filter1d(x, sigma, axis=0) for x in rows])
 
 
@@ -48,7 +48,8 @@ def swap_auroc(lip_sync: float) -> float:
         for event in clip.events:
             mask[event.start : event.end] = True
         truth.append(mask)
-        synchrony.append(clip.embedding.quality[:, clip.embedding.quality_names.index("synchrony")])
+        seen = clip.annotated.embedding
+        synchrony.append(seen.quality[:, seen.quality_names.index("synchrony")])
     return float(roc_auc_score(np.concatenate(truth), -np.concatenate(synchrony)))
 
 

@@ -105,10 +105,11 @@ def test_what_is_written_is_a_corpus_of_features(tmp_path: Path) -> None:
     assert sorted(index.clips["clip"]) == ["Devel_DE_01", "Test_CN_01", "Train_DE_01", "Train_HU_02"]
     row = index.clips.set_index("clip").loc["Train_DE_01"]
     files = {kind: root / row[kind] for kind in ("audio", "visual", "labels")}
-    clip = read_clip(files, feature_widths(root, index.clips))
+    annotated = read_clip(files, feature_widths(root, index.clips))
+    clip = annotated.embedding
     assert len(clip) == 21
     assert clip.audio_present.all()
-    np.testing.assert_allclose(clip.labels[0], [-0.2, 0.1], atol=1e-6)
+    np.testing.assert_allclose(annotated.labels[0], [-0.2, 0.1], atol=1e-6)
     np.testing.assert_allclose(clip.audio[10], [20, 40])  # 1.0 s
 
 

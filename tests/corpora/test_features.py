@@ -84,24 +84,25 @@ def test_the_steps_are_the_times_of_the_labels_and_each_takes_the_nearest_row(tm
     table(root / "features/audio/c0.csv", rate=10.0, rows=20, columns=2)  # slower than the labels
     table(root / "features/visual/c0.csv", rate=100.0, rows=200, columns=3)  # faster
     gold = labels(root / "labels/c0.csv", rate=25.0, rows=49)
-    clip = read_clip(clip_files(root), WIDTHS)
+    annotated = read_clip(clip_files(root), WIDTHS)
+    clip = annotated.embedding
     np.testing.assert_array_equal(clip.time_s, gold["time_s"])
     assert clip.audio_present.all()
     assert clip.face_found.all()
     np.testing.assert_array_equal(clip.visual[:, 0], 10.0 * np.round(clip.time_s * 100))
     off = np.abs(clip.audio[:, 0] / 10.0 / 10.0 - clip.time_s)  # row j lies at j / 10 s and holds 10 j
     assert off.max() <= 0.05 + 1e-6
-    assert clip.labels[:, 0].tolist() == [0.25] * 49
+    assert annotated.labels[:, 0].tolist() == [0.25] * 49
 
 
 def test_where_a_modality_has_no_row_it_is_absent_and_zero(tmp_path: Path) -> None:
     root = corpus(tmp_path, 1)
     rewrite(root / "features/audio/c0.csv", lambda lines: lines[:11] + lines[21:])  # rows 10 to 19 are gone
-    clip = read_clip(clip_files(root), WIDTHS)
+    clip = read_clip(clip_files(root), WIDTHS).embedding
     assert np.flatnonzero(~clip.audio_present).tolist() == list(range(10, 20))
     assert (clip.audio[~clip.audio_present] == 0).all()
     assert clip.face_found.all()
-    wide = read_clip(clip_files(root), WIDTHS, tolerance_s=0.1)
+    wide = read_clip(clip_files(root), WIDTHS, tolerance_s=0.1).embedding
     assert np.flatnonzero(~wide.audio_present).tolist() == list(range(12, 18))  # 2.5 steps from either side
     assert (wide.audio[10:12, 0] == 90.0).all()
 
@@ -110,7 +111,7 @@ def test_features_between_two_steps_belong_to_the_nearer_one(tmp_path: Path) -> 
     root = corpus(tmp_path, 1)
     table(root / "features/audio/c0.csv", start=0.015)
     table(root / "features/visual/c0.csv", start=-0.012, columns=3)
-    clip = read_clip(clip_files(root), WIDTHS)
+    clip = read_clip(clip_files(root), WIDTHS).embedding
     np.testing.assert_array_equal(clip.audio[:, 0], 10.0 * np.arange(50))
     np.testing.assert_array_equal(clip.visual[:, 0], 10.0 * np.arange(50))
 
@@ -119,11 +120,12 @@ def test_without_labels_the_steps_are_those_of_the_face_or_else_of_the_voice(tmp
     root = corpus(tmp_path, 1)
     (root / "labels/c0.csv").unlink()
     faces = table(root / "features/visual/c0.csv", rate=30.0, columns=3)
-    clip = read_clip(clip_files(root), WIDTHS)
+    annotated = read_clip(clip_files(root), WIDTHS)
+    clip = annotated.embedding
     np.testing.assert_array_equal(clip.time_s, faces["time_s"])
-    assert np.isnan(clip.labels).all()
+    assert np.isnan(annotated.labels).all()
     (root / "features/visual/c0.csv").unlink()
-    heard = read_clip(clip_files(root), WIDTHS)
+    heard = read_clip(clip_files(root), WIDTHS).embedding
     assert len(heard) == 50
     assert heard.visual.shape == (50, 3)
     assert not heard.face_found.any()
@@ -133,8 +135,9 @@ def test_an_empty_cell_of_the_labels_is_a_step_not_annotated(tmp_path: Path) -> 
     root = corpus(tmp_path, 1)
     cells = ["time_s,valence,arousal", "0,0.1,0.2", "0.04,,0.2", "0.08,nan,nan"]
     (root / "labels/c0.csv").write_text("\n".join(cells) + "\n")
-    clip = read_clip(clip_files(root), WIDTHS)
-    assert np.isfinite(clip.labels).all(axis=1).tolist() == [True, False, False]
+    annotated = read_clip(clip_files(root), WIDTHS)
+    clip = annotated.embedding
+    assert np.isfinite(annotated.labels).all(axis=1).tolist() == [True, False, False]
     assert len(clip) == 3
 
 
@@ -143,7 +146,7 @@ def test_cues_come_along_by_name_and_the_nearest_row_counts(tmp_path: Path) -> N
     cues = pd.DataFrame({"time_s": [0.0, 1.0], "face_score": [0.5, 0.9], "sound_level": [-20.0, -30.0]})
     (root / "features/quality").mkdir()
     cues.to_csv(root / "features/quality/c0.csv", index=False)
-    clip = read_clip(clip_files(root), WIDTHS)
+    clip = read_clip(clip_files(root), WIDTHS).embedding
     assert clip.quality_names == ("face_score", "sound_level")
     np.testing.assert_array_equal(clip.quality[:, 1], np.where(clip.time_s <= 0.5, -20, -30).astype(np.float32))
 
@@ -154,7 +157,7 @@ def test_safetensors_hold_a_time_and_a_block_of_features(tmp_path: Path) -> None
     block = np.arange(100, dtype=np.float32).reshape(50, 2)
     path = root / "features/audio/c0.safetensors"
     save_file({"time_s": np.arange(50) / 25, "features": block}, path)
-    clip = read_clip({**clip_files(root), "audio": path}, WIDTHS)
+    clip = read_clip({**clip_files(root), "audio": path}, WIDTHS).embedding
     np.testing.assert_array_equal(clip.audio, block)
     save_file({"time_s": np.arange(49) / 25, "features": block}, path)
     with pytest.raises(InputError, match="two tensors"):
@@ -331,6 +334,28 @@ def test_one_broken_clip_is_a_row_of_problems_and_the_others_are_read(tmp_path: 
     timeline = pd.read_parquet(tmp_path / "parquet/c0.parquet")
     assert list(timeline.columns) == ["frame", "time_s", "valence", "arousal", "face_found", "audio_present"]
     assert timeline["frame"].tolist() == list(range(50))
+    assert timeline["valence"].tolist() == [0.25] * 50
+
+
+def test_a_corrected_label_leaves_the_embeddings_as_they_are(tmp_path: Path) -> None:
+    files = clip_files(corpus(tmp_path, 1))
+    parameters = {"kinds": tuple(files), "widths": WIDTHS, "tolerance_s": None}
+    for i in range(2):
+        align_file(*files.values(), target=tmp_path / f"{i}.safetensors", **parameters)
+        write_timeline(tmp_path / f"{i}.safetensors", files["labels"], target=tmp_path / f"{i}.parquet")
+        rewrite(files["labels"], put(3, "0.04,-1,1"))
+    assert (tmp_path / "0.safetensors").read_bytes() == (tmp_path / "1.safetensors").read_bytes()
+    before, after = (pd.read_parquet(tmp_path / f"{i}.parquet") for i in range(2))
+    assert np.flatnonzero((before != after).any(axis=1)).tolist() == [1]
+    assert after.loc[1, ["valence", "arousal"]].tolist() == [-1, 1]
+
+
+def test_a_timeline_takes_no_labels_of_other_times(tmp_path: Path) -> None:
+    files = clip_files(corpus(tmp_path, 1))
+    align_file(*files.values(), target=tmp_path / "c0", kinds=tuple(files), widths=WIDTHS, tolerance_s=None)
+    rewrite(files["labels"], lambda lines: lines[:-1])
+    with pytest.raises(InputError, match=r"labels/c0\.csv: the table's times are not those of the embeddings"):
+        write_timeline(tmp_path / "c0", files["labels"], target=tmp_path / "c0.parquet")
 
 
 @given(

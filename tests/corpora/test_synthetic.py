@@ -16,31 +16,30 @@ from iaca.corpora.card import read_card
 from iaca.corpora.events import read_event_table
 from iaca.corpora.features.clip import read_clip
 from iaca.corpora.features.layout import FOLDERS, feature_widths, index_features
-from iaca.corpora.synthetic import SyntheticConfig, draw_clip, draw_corpus, draw_embeddings, write_corpus
+from iaca.corpora.synthetic import SyntheticConfig, draw_annotated, draw_clip, draw_corpus, write_corpus
 from iaca.corpora.synthetic.__main__ import main
 from iaca.corpora.synthetic.cues import NAMES
 from iaca.corpora.synthetic.noise import smooth
-from iaca.encoders.embedding import ARRAYS, ClipEmbedding
+from iaca.encoders.embedding import ARRAYS, AnnotatedClip
 from iaca.errors import InputError
 
 SMALL = SyntheticConfig(clips=6, seconds=8.0, audio_dim=5, visual_dim=7)
 EVENTFUL = SMALL.model_copy(update={"seconds": 40.0, "event_share": 0.4, "event_s": (2.0, 6.0)})
 
 
-def same(a: ClipEmbedding, b: ClipEmbedding) -> bool:
+def same(a: AnnotatedClip, b: AnnotatedClip) -> bool:
     """Bit for bit, types, names and metadata included."""
-    arrays = all(
-        getattr(a, n).tobytes() == getattr(b, n).tobytes() and getattr(a, n).dtype == getattr(b, n).dtype
-        for n in ARRAYS
-    )
-    return arrays and a.quality_names == b.quality_names and a.metadata == b.metadata
+    one, other = ([*(getattr(c.embedding, n) for n in ARRAYS), c.labels] for c in (a, b))
+    arrays = all(x.tobytes() == y.tobytes() and x.dtype == y.dtype for x, y in zip(one, other, strict=True))
+    names = a.embedding.quality_names == b.embedding.quality_names
+    return arrays and names and a.embedding.metadata == b.embedding.metadata
 
 
-def seen(clips: Mapping[str, ClipEmbedding], modality: str) -> list[float]:
+def seen(clips: Mapping[str, AnnotatedClip], modality: str) -> list[float]:
     """How well a linear map of a modality follows valence and arousal on unseen people (correlation)."""
     parts = list(clips.values())
     half = len(parts) // 2
-    x = [np.concatenate([getattr(c, modality) for c in some]) for some in (parts[:half], parts[half:])]
+    x = [np.concatenate([c.embedding.features[modality] for c in some]) for some in (parts[:half], parts[half:])]
     y = [np.concatenate([c.labels for c in some]) for some in (parts[:half], parts[half:])]
     said = Ridge(10.0).fit(x[0], y[0]).predict(x[1])
     return [float(np.corrcoef(said[:, i], y[1][:, i])[0, 1]) for i in (0, 1)]
@@ -49,19 +48,19 @@ def seen(clips: Mapping[str, ClipEmbedding], modality: str) -> list[float]:
 @pytest.fixture(scope="module")
 def correlations() -> dict[str, dict[str, list[float]]]:
     sizes = {"clips": 32, "seconds": 60.0, "noise": 0.5}
-    drawn = {kind: draw_embeddings(SyntheticConfig(kind=kind, **sizes)) for kind in ("s", "s2")}
+    drawn = {kind: draw_annotated(SyntheticConfig(kind=kind, **sizes)) for kind in ("s", "s2")}
     return {kind: {m: seen(clips, m) for m in ("audio", "visual")} for kind, clips in drawn.items()}
 
 
 def test_a_clip_is_the_same_in_a_corpus_of_any_size_and_another_with_another_seed() -> None:
     clip = draw_clip(EVENTFUL, 3)
     among_many = draw_clip(EVENTFUL.model_copy(update={"clips": 10_000}), 3)
-    assert same(clip.embedding, among_many.embedding)
+    assert same(clip.annotated, among_many.annotated)
     assert (clip.name, clip.subject, clip.partition) == (among_many.name, among_many.subject, among_many.partition)
     assert clip.events == among_many.events
     other = draw_clip(EVENTFUL.model_copy(update={"seed": 1}), 3)
-    assert not same(clip.embedding, other.embedding)
-    assert not same(clip.embedding, draw_clip(EVENTFUL, 2).embedding)
+    assert not same(clip.annotated, other.annotated)
+    assert not same(clip.annotated, draw_clip(EVENTFUL, 2).annotated)
 
 
 def test_the_face_sees_valence_well_and_the_voice_arousal(correlations: dict[str, dict[str, list[float]]]) -> None:
@@ -85,7 +84,7 @@ def test_what_is_felt_has_the_autocorrelation_that_is_asked_for() -> None:
 
 
 def test_labels_are_bounded_and_fill_their_range() -> None:
-    labels = np.concatenate([clip.embedding.labels for clip in draw_corpus(EVENTFUL)])
+    labels = np.concatenate([clip.annotated.labels for clip in draw_corpus(EVENTFUL)])
     assert np.abs(labels).max() <= 1
     assert labels.std(axis=0).min() > 0.35
 
@@ -101,7 +100,7 @@ def test_a_subject_stays_in_one_partition_and_all_partitions_are_filled() -> Non
 def spread(identity: float) -> float:
     """Variance between the means of clips, over the variance within them."""
     config = SyntheticConfig(clips=24, clips_per_subject=1, seconds=60.0, correlation_s=0.5, identity=identity)
-    clips = [clip.visual for clip in draw_embeddings(config).values()]
+    clips = [clip.embedding.visual for clip in draw_annotated(config).values()]
     means = np.stack([x.mean(axis=0) for x in clips])
     return float(means.var(axis=0).mean() / np.mean([x.var(axis=0).mean() for x in clips]))
 
@@ -112,14 +111,14 @@ def test_identity_tells_clips_apart_as_far_as_it_is_asked_to() -> None:
 
 def test_the_clips_of_a_person_look_alike() -> None:
     config = SyntheticConfig(clips=20, seconds=60.0, correlation_s=0.5, identity=2.0)
-    means = np.stack([clip.audio.mean(axis=0) for clip in draw_embeddings(config).values()])
+    means = np.stack([clip.embedding.audio.mean(axis=0) for clip in draw_annotated(config).values()])
     within = np.linalg.norm(means[::2] - means[1::2], axis=1).mean()  # two clips each
     between = np.linalg.norm(means[::2] - np.roll(means[::2], 1, axis=0), axis=1).mean()
     assert within < 0.7 * between
 
 
 def test_cues_have_the_names_and_the_ranges_of_measured_ones() -> None:
-    clip = draw_clip(SMALL, 0).embedding
+    clip = draw_clip(SMALL, 0).annotated.embedding
     assert clip.quality_names == NAMES
     cues = dict(zip(NAMES, clip.quality.T, strict=True))
     for name, low, high in (
@@ -127,7 +126,7 @@ def test_cues_have_the_names_and_the_ranges_of_measured_ones() -> None:
         ("voice_activity", 0, 1), ("synchrony", -1, 1), ("mouth_motion", 0, 30), ("mouth_opening", -1, 1),
     ):  # fmt: skip
         assert low <= cues[name].min() <= cues[name].max() <= high, name
-    assert draw_clip(SMALL.model_copy(update={"quality": False}), 0).embedding.quality.shape == (200, 0)
+    assert draw_clip(SMALL.model_copy(update={"quality": False}), 0).annotated.embedding.quality.shape == (200, 0)
 
 
 def swap_auroc(lip_sync: float) -> float:
@@ -139,7 +138,7 @@ def swap_auroc(lip_sync: float) -> float:
         for event in clip.events:
             mask[event.start : event.end] = True
         truth.append(mask)
-        synchrony.append(clip.embedding.quality[:, NAMES.index("synchrony")])
+        synchrony.append(clip.annotated.embedding.quality[:, NAMES.index("synchrony")])
     return float(roc_auc_score(np.concatenate(truth), -np.concatenate(synchrony)))
 
 
@@ -152,31 +151,33 @@ def test_an_event_changes_what_it_says_and_nothing_else() -> None:
     kinds = set()
     for index in range(6):
         clean, clip = draw_clip(SMALL.model_copy(update={"seconds": 40.0}), index), draw_clip(EVENTFUL, index)
-        np.testing.assert_array_equal(clip.embedding.labels, clean.embedding.labels)
-        for modality, presence in (("audio", "audio_present"), ("visual", "face_found")):
+        np.testing.assert_array_equal(clip.annotated.labels, clean.annotated.labels)
+        for modality, present in clip.annotated.embedding.present.items():
             hit = np.zeros(EVENTFUL.steps, bool)
-            before, after = getattr(clean.embedding, modality), getattr(clip.embedding, modality)
+            before, after = (c.annotated.embedding.features[modality] for c in (clean, clip))
             for event in (event for event in clip.events if event.modality == modality):
                 kinds.add(event.kind)
                 stretch = slice(event.start, event.end)
                 hit[stretch] = True
-                assert getattr(clip.embedding, presence)[stretch].all() == (event.kind != "absent")
+                assert present[stretch].all() == (event.kind != "absent")
                 if event.kind in ("absent", "zeros"):
                     assert (after[stretch] == 0).all()
                 else:
                     assert (after[stretch] != before[stretch]).any(axis=1).all()
             np.testing.assert_array_equal(after[~hit], before[~hit])
-            assert getattr(clip.embedding, presence)[~hit].all()
+            assert present[~hit].all()
     assert kinds == {"absent", "zeros", "noise", "other"}
 
 
 def test_a_stretch_of_another_clip_has_the_level_of_features_but_noise_is_larger() -> None:
     def level(kind: str) -> float:
         config = EVENTFUL.model_copy(update={"event_kinds": (kind,), "clips": 12})
-        parts = [getattr(c.embedding, e.modality)[e.start : e.end] for c in draw_corpus(config) for e in c.events]
+        parts = [
+            c.annotated.embedding.features[e.modality][e.start : e.end] for c in draw_corpus(config) for e in c.events
+        ]
         return float(np.concatenate([part.ravel() for part in parts]).std())
 
-    clean = float(np.concatenate([c.embedding.audio.ravel() for c in draw_corpus(SMALL)]).std())
+    clean = float(np.concatenate([c.annotated.embedding.audio.ravel() for c in draw_corpus(SMALL)]).std())
     assert level("other") == pytest.approx(clean, rel=0.25)
     assert level("noise") > 1.6 * clean
 
@@ -198,7 +199,7 @@ def test_a_written_corpus_read_again_is_the_one_drawn_in_memory(tmp_path: Path, 
     for row in index.clips.to_dict("records"):
         files = {kind: tmp_path / row[kind] for kind in FOLDERS}
         assert files["audio"].suffix == f".{form}"
-        assert same(read_clip(files, widths), drawn[row["clip"]].embedding)
+        assert same(read_clip(files, widths), drawn[row["clip"]].annotated)
         assert (row["subject"], row["partition"]) == (drawn[row["clip"]].subject, drawn[row["clip"]].partition)
     assert sorted(drawn) == index.clips["clip"].tolist()
 
@@ -211,7 +212,7 @@ def test_the_table_of_events_tells_exactly_the_corrupted_steps(tmp_path: Path) -
         for event in clip.events:
             true[event.start : event.end] = True
         for event in table[table["clip"] == clip.name].itertuples():
-            told |= (clip.embedding.time_s >= event.start_s) & (clip.embedding.time_s < event.end_s)
+            told |= (clip.annotated.embedding.time_s >= event.start_s) & (clip.annotated.embedding.time_s < event.end_s)
         np.testing.assert_array_equal(told, true)
     assert set(table["kind"]) == {"absent", "zeros", "noise", "other"}
 
@@ -236,7 +237,7 @@ def peak(config: SyntheticConfig, folder: Path) -> int:
 def test_memory_does_not_grow_with_the_number_of_clips(tmp_path: Path) -> None:
     peak(SMALL.model_copy(update={"clips": 2}), tmp_path / "warm")
     few, many = (peak(SMALL.model_copy(update={"clips": n}), tmp_path / str(n)) for n in (5, 65))
-    whole = sum(getattr(draw_clip(SMALL, 0).embedding, name).nbytes for name in ARRAYS)
+    whole = sum(getattr(draw_clip(SMALL, 0).annotated.embedding, name).nbytes for name in ARRAYS)
     assert (many - few) / 60 < 0.1 * whole  # a row of partition.csv, but no clip
 
 
@@ -251,7 +252,7 @@ def test_the_command_takes_every_parameter_and_refuses_a_wrong_one(tmp_path: Pat
     assert index["partition"].tolist() == ["train", "train", "test"]
     config = SyntheticConfig(kind="s", clips=3, seconds=2.0, audio_dim=4, partitions=("train", "test"))
     files = {kind: tmp_path / "made" / index.loc[2, kind] for kind in FOLDERS}
-    assert same(read_clip(files, {"audio": 4, "visual": 32}), draw_clip(config, 2).embedding)
+    assert same(read_clip(files, {"audio": 4, "visual": 32}), draw_clip(config, 2).annotated)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def faces_table(face: np.ndarray, steps: int, missing: tuple[int, ...] = ()) -> 
 
 
 def embedded(table: pd.DataFrame, audio: AudioTrack, config: EmbeddingConfig) -> ClipEmbedding:
-    return embed(table, table["jpeg"].to_list(), audio, None, config)
+    return embed(table, table["jpeg"].to_list(), audio, config)
 
 
 def test_a_smile_is_happy(face: np.ndarray) -> None:
@@ -65,7 +65,6 @@ def test_steps_without_a_face_are_marked_and_empty(face: np.ndarray) -> None:
     assert not clip.visual[[3, 4]].any()
     assert clip.visual[[0, 9]].any()
     assert clip.audio_present.tolist() == [True] * 5 + [False] * 5
-    assert np.isnan(clip.labels).all()
     assert clip.quality.shape == (10, len(clip.quality_names))
     cues = dict(zip(clip.quality_names, clip.quality.T, strict=True))
     assert np.isfinite(cues["mouth_opening"]).tolist() == clip.face_found.tolist()

@@ -5,7 +5,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
@@ -55,15 +54,14 @@ class Watched:
         return np.sin(np.arange(start, stop, dtype=np.float32) ** 1.5)
 
 
-def long_clip(folder: Path) -> tuple[Path, Path, Path]:
+def long_clip(folder: Path) -> tuple[Path, Path]:
     """Faces of 16 px that grow brighter and come back, each of 10 kB as in a larger picture; a second of silence."""
-    faces, audio, timeline = (folder / name for name in ("faces.parquet", "audio.flac", "timeline.parquet"))
+    faces, audio = folder / "faces.parquet", folder / "audio.flac"
     some = [encode_face(np.full((16, 16, 3), grey, np.uint8), 95).ljust(SIZE, b"\0") for grey in range(0, 250, 10)]
     numbers = np.ones(len(NUMBERS), np.float32)
     write_batches(faces, (FaceRow(i, i / 25, numbers, 0, some[i % len(some)]) for i in range(ROWS)))
     write_audio(audio, AudioTrack(np.zeros(RATE, np.float32), RATE, ((0.0, 1.0),)))
-    pd.DataFrame({"time_s": np.arange(ROWS) / 25, "valence": 0.0, "arousal": 0.0}).to_parquet(timeline)
-    return faces, audio, timeline
+    return faces, audio
 
 
 def test_the_images_of_a_long_clip_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def timm_names() -> list[str]:
 
 
 def embedded(table: pd.DataFrame, audio: AudioTrack, config: EmbeddingConfig) -> ClipEmbedding:
-    return embed(table, table["jpeg"].to_list(), audio, None, config)
+    return embed(table, table["jpeg"].to_list(), audio, config)
 
 
 def shaken(network: nn.Module) -> nn.Module:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from iaca.encoders.cues import NAMES, synchrony
-from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.embedding import ARRAYS, AnnotatedClip, ClipEmbedding
 
 AUDIO_DIM, VISUAL_DIM, RATE_HZ = 3, 4, 25.0
 SCALE = {"audio": np.full(AUDIO_DIM, 2.0, np.float32), "visual": np.full(VISUAL_DIM, 0.5, np.float32)}
 
 
-def clip(seed: int, steps: int, observed: float = 0.9) -> ClipEmbedding:
+def annotated(seed: int, steps: int, observed: float = 0.9) -> AnnotatedClip:
     """Random features; about that share of the steps of either modality is observed; a few steps are not annotated."""
     rng = np.random.default_rng([7, seed])
     time_s = np.arange(steps) / RATE_HZ
@@ -24,26 +24,33 @@ def clip(seed: int, steps: int, observed: float = 0.9) -> ClipEmbedding:
         quality[:, NAMES.index(name)] = values
     labels = np.tanh(np.cumsum(rng.normal(0, 0.2, (steps, 2)), axis=0)).astype(np.float32)
     labels[::11] = np.nan
-    return ClipEmbedding(
+    embedding = ClipEmbedding(
         audio=(2 * rng.standard_normal((steps, AUDIO_DIM))).astype(np.float32),
         visual=(0.5 * rng.standard_normal((steps, VISUAL_DIM))).astype(np.float32),
         audio_present=audio_present,
         face_found=face_found,
         time_s=time_s,
-        labels=labels,
         quality=quality,
         quality_names=NAMES,
         metadata={},
     )
+    return AnnotatedClip(embedding, labels)
 
 
-def clips(lengths: list[int], observed: float = 0.9, first: int = 0) -> dict[str, ClipEmbedding]:
-    return {f"clip{first + i}": clip(first + i, steps, observed) for i, steps in enumerate(lengths)}
+def annotated_clips(lengths: list[int]) -> dict[str, AnnotatedClip]:
+    return {f"clip{i}": annotated(i, steps) for i, steps in enumerate(lengths)}
+
+
+def clip(seed: int, steps: int, observed: float = 0.9) -> ClipEmbedding:
+    return annotated(seed, steps, observed).embedding
+
+
+def clips(lengths: list[int], observed: float = 0.9) -> dict[str, ClipEmbedding]:
+    return {f"clip{i}": clip(i, steps, observed) for i, steps in enumerate(lengths)}
 
 
 def arrays(clip: ClipEmbedding) -> Mapping[str, np.ndarray]:
-    names = ("audio", "visual", "audio_present", "face_found", "time_s", "labels", "quality")
-    return {name: getattr(clip, name) for name in names}
+    return {name: getattr(clip, name) for name in ARRAYS}
 
 
 def same(one: ClipEmbedding, other: ClipEmbedding) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
-from benchmark_clips import AUDIO_DIM, VISUAL_DIM, clip
+from benchmark_clips import AUDIO_DIM, VISUAL_DIM, annotated
 
 from iaca.encoders.cues import NAMES
-from iaca.encoders.embedding import ClipEmbedding, write_embedding
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embedding
 from iaca.evaluation.benchmark.sums import clip_sums, statistics
 from iaca.evaluation.bootstrap import SCORES, pooled_ccc
 from iaca.fusion.model import FusionModel
@@ -18,12 +19,13 @@ from iaca.training.model_file import TrainedModel, save_model
 from iaca.training.normalisation import Normalisation
 
 
-def write_clips(clips: dict[str, ClipEmbedding], folder: Path) -> tuple[Path, ...]:
+def write_clips(clips: dict[str, AnnotatedClip], folder: Path) -> tuple[Path, ...]:
+    """Embeddings, then timelines, as scoring takes them."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = tuple(folder / f"{name}.safetensors" for name in sorted(clips))
-    for path in paths:
-        write_embedding(clips[path.stem], path)
-    return paths
+    for name, clip in clips.items():
+        write_embedding(clip.embedding, folder / f"{name}.safetensors")
+        pd.DataFrame(clip.labels, columns=["valence", "arousal"]).to_parquet(folder / f"{name}.parquet")
+    return tuple(folder / f"{name}{suffix}" for suffix in (".safetensors", ".parquet") for name in sorted(clips))
 
 
 def untrained(name: str, clips: dict[str, ClipEmbedding], seed: int = 0) -> TrainedModel:
@@ -52,7 +54,7 @@ def made_up(skill: float, seed: int, clips: int = 4) -> list[dict[str, object]]:
         rng = np.random.default_rng([seed, int(1000 * skill), 0 if clean else i])
         sums = []
         for number in range(clips):
-            one = clip(number, 120, observed=1.0)
+            one = annotated(number, 120, observed=1.0)
             gold = np.nan_to_num(one.labels)
             noise = rng.standard_normal(gold.shape) * (1 - skill) * (1 + abs(level))
             sums += clip_sums(f"clip{number}", one, (0.6 * gold + 0.3 * noise).astype(np.float32))

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from benchmark_clips import clips, same
+from benchmark_clips import annotated_clips, same
 from benchmark_scores import save, untrained, write_clips
 from sklearn.metrics import roc_auc_score
 
+from iaca.encoders.embedding import embeddings_of
 from iaca.evaluation.benchmark import score as scoring
 from iaca.evaluation.benchmark.score import score_file
 from iaca.evaluation.benchmark.store import SCHEMA, read_scores
@@ -30,9 +31,9 @@ WINDOW, HOP = 50, 40
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     """Clips, their files, and a model with gates across modalities."""
-    clean = clips([70, 60, 80])
+    clean = annotated_clips([70, 60, 80])
     folder = tmp_path_factory.mktemp("scores")
-    return clean, write_clips(clean, folder / "clips"), untrained("iaca_plus", clean), folder
+    return clean, write_clips(clean, folder / "clips"), untrained("iaca_plus", embeddings_of(clean)), folder
 
 
 def run(given, model=None, config=CONFIG, events=EVENTS):
@@ -49,14 +50,15 @@ def rows(given):
 
 
 def answers(given, condition):
-    """(clip, corrupted, prediction) of each clip, made once more without the benchmark."""
-    clean, _, model, _ = given
+    """(annotated clip, corrupted, prediction) of each clip, made once more without the benchmark."""
+    annotated, _, model, _ = given
+    clean = embeddings_of(annotated)
     deviation = {m: getattr(model.normalisation, f"{m}_std") for m in ("audio", "visual")}
     partition = Partition.of(clean, deviation)
     built = BuiltModel.of(model)
     for name in partition.steps:
         made = corrupted(condition, name, clean[name], partition, CONFIG)
-        yield clean[name], made, predict_clip(built, made.clip, WINDOW, HOP)
+        yield annotated[name], made, predict_clip(built, made.clip, WINDOW, HOP)
 
 
 def test_there_is_a_row_for_every_condition(rows):
@@ -67,8 +69,8 @@ def test_clean_scores_are_those_of_the_evaluation(given, rows):
     clean, _, model, _ = given
     labels, tables = [], []
     for name, one in clean.items():
-        said = predict_clip(model, one, WINDOW, HOP)
-        tables.append(prediction_table(name, one, said, {}))
+        said = predict_clip(model, one.embedding, WINDOW, HOP)
+        tables.append(prediction_table(name, one.embedding, said, {}))
         gold = {"clip": name, "frame": np.arange(len(one)), "valence": one.labels[:, 0], "arousal": one.labels[:, 1]}
         labels.append(pd.DataFrame({**gold, "partition": "test"}))
     expected = pooled_metrics(join_labels(pd.concat(tables), pd.concat(labels)))
@@ -89,7 +91,7 @@ def test_level_0_of_every_corruption_is_the_clean_partition(rows):
 def test_corrupted_scores_count_the_steps_that_the_clean_clip_had(given, rows, condition):
     said, gold = [], []
     for clean, _, prediction in answers(given, Condition(*condition)):
-        counts = (clean.audio_present | clean.face_found) & np.isfinite(clean.labels).all(axis=1)
+        counts = clean.embedding.observed & np.isfinite(clean.labels).all(axis=1)
         said.append(prediction.prediction[counts])
         gold.append(clean.labels[counts])
     said, gold = np.concatenate(said), np.concatenate(gold)
@@ -119,7 +121,8 @@ def wrong_already(name, clip):
 def test_gates_are_scored_where_the_truth_is_known_and_nothing_else_is_wrong(given, rows, corruption, modality):
     names = iter(sorted(given[0]))
     weights, truth = {"modalities": [], "reliability": []}, []
-    for clean, made, said in answers(given, Condition(corruption, 0.5)):
+    for annotated, made, said in answers(given, Condition(corruption, 0.5)):
+        clean = annotated.embedding
         observed = np.stack([clean.audio_present, clean.face_found], axis=1)
         usable = said.observed & ~wrong_already(next(names), clean)
         corrupted_here = made.truth[:, modality] & observed[:, modality] & usable
@@ -155,8 +158,8 @@ def test_on_the_clean_partition_gates_are_scored_against_the_known_events(given,
     built = BuiltModel.of(model)
     tables = []
     for name, one in clean.items():
-        said = predict_clip(built, one, WINDOW, HOP)
-        table = prediction_table(name, one, said, built.model.gate_labels)
+        said = predict_clip(built, one.embedding, WINDOW, HOP)
+        table = prediction_table(name, one.embedding, said, built.model.gate_labels)
         tables.append(table[said.observed])
     expected = gate_auroc(pd.concat(tables), pd.DataFrame(EVENTS)).set_index(["modality", "kind"])["auroc"]
     found = {(g["modality"], g["kind"]): g["auroc"] for g in rows["clean", 0.0]["gates"] if g["gate"] == "modalities"}
@@ -167,7 +170,7 @@ def test_on_the_clean_partition_gates_are_scored_against_the_known_events(given,
 @pytest.mark.parametrize("name", ["concat", "audio", "jca", "dca"])
 def test_a_model_without_a_gate_that_speaks_of_a_modality_has_no_gate_rows(given, name):
     few = RobustnessConfig(levels={"conflict": [0.5]})
-    assert all(row["gates"] == [] for row in run(given, untrained(name, given[0]), few).values())
+    assert all(row["gates"] == [] for row in run(given, untrained(name, embeddings_of(given[0])), few).values())
 
 
 def test_a_corpus_without_events_is_scored_too(given):
@@ -186,7 +189,7 @@ def test_every_model_sees_the_very_same_corruption(given, monkeypatch):
     monkeypatch.setattr(scoring, "predict_clip", spy)
     for name in ("iaca", "visual"):
         seen.append([])
-        run(given, untrained(name, given[0], seed=5))
+        run(given, untrained(name, embeddings_of(given[0]), seed=5))
     assert len(seen[0]) == len(seen[1]) == 3 * (len(CONFIG.conditions()) - 4)  # clips x (conditions, clean ones once)
     assert all(same(one, other) for one, other in zip(*seen, strict=True))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from iaca.encoders.cues import NAMES, OF, synchrony
 from iaca.evaluation.robustness.config import CLEAN, SIGNAL, Condition, RobustnessConfig
-from iaca.evaluation.robustness.partition import PRESENCE, Partition, present
+from iaca.evaluation.robustness.partition import Partition
 from iaca.evaluation.robustness.protocols import PROTOCOLS, corrupted
 from iaca.evaluation.robustness.segments import block_count, segments
 from iaca.modalities import MODALITIES
@@ -45,13 +45,12 @@ def test_at_level_0_every_clip_is_itself(lengths, protocol):
 
 @FEW
 @given(LENGTHS, st.sampled_from(ON_FEATURES), LEVELS)
-def test_a_corruption_changes_a_copy_and_never_times_or_labels(lengths, protocol, level):
+def test_a_corruption_changes_a_copy_and_never_times(lengths, protocol, level):
     clean = clips(lengths)
     before = copy.deepcopy(clean)
     for name, result in run(protocol, level, clean).items():
         assert same(clean[name], before[name])
         np.testing.assert_array_equal(result.clip.time_s, before[name].time_s)
-        np.testing.assert_array_equal(result.clip.labels, before[name].labels)
         assert result.truth.shape == (len(before[name]), 2)
 
 
@@ -97,7 +96,7 @@ def test_what_goes_missing_is_masked_and_gone_and_the_rest_is_untouched(protocol
     for name, result in run(protocol, level, clean).items():
         for modality, gone in zip(MODALITIES, result.truth.T, strict=True):
             was, now = getattr(clean[name], modality), getattr(result.clip, modality)
-            np.testing.assert_array_equal(present(result.clip, modality), present(clean[name], modality) & ~gone)
+            np.testing.assert_array_equal(result.clip.present[modality], clean[name].present[modality] & ~gone)
             np.testing.assert_array_equal(now[~gone], was[~gone])
             assert not now[gone].any()
 
@@ -127,10 +126,10 @@ def test_exactly_one_modality_is_corrupted_at_a_time_and_presence_stays(protocol
     for name, result in run(protocol, level, clean).items():
         assert result.truth.sum(axis=1).max() <= 1
         for modality, wrong in zip(MODALITIES, result.truth.T, strict=True):
-            there = present(clean[name], modality)
+            there = clean[name].present[modality]
             changed = (getattr(result.clip, modality) != getattr(clean[name], modality)).any(axis=1)
             np.testing.assert_array_equal(changed, wrong & there)
-            np.testing.assert_array_equal(present(result.clip, modality), there)
+            np.testing.assert_array_equal(result.clip.present[modality], there)
 
 
 def test_both_modalities_get_their_turn():
@@ -150,10 +149,10 @@ def test_a_conflict_puts_in_observed_rows_of_another_clip_with_their_cues(length
     for name, result in run("conflict", level, clean).items():
         for column, modality in enumerate(MODALITIES):
             own = [i for i, cue in enumerate(NAMES) if OF[cue] == modality]
-            for step in np.flatnonzero(result.truth[:, column] & present(clean[name], modality)):
+            for step in np.flatnonzero(result.truth[:, column] & clean[name].present[modality]):
                 donor, row = origin[modality, getattr(result.clip, modality)[step].tobytes()]
                 assert donor != name
-                assert present(clean[donor], modality)[row]
+                assert clean[donor].present[modality][row]
                 np.testing.assert_array_equal(result.clip.quality[step, own], clean[donor].quality[row, own])
 
 
@@ -279,7 +278,3 @@ def test_every_protocol_is_run_by_default_at_the_levels_of_the_field():
 def test_levels_that_make_no_sense_are_refused(levels, told):
     with pytest.raises(ValueError, match=told):
         RobustnessConfig(levels=levels)
-
-
-def test_every_presence_mask_has_its_modality():
-    assert tuple(PRESENCE) == MODALITIES

@@ -118,7 +118,7 @@ class Clip:
         write_audio(self.audio, AudioTrack(voice(3.0, loud), RATE, ((0.0, 3.0),)))
         table = pd.DataFrame([{"time_s": r.time_s, "face_found": True, **dict(zip(NUMBERS, r.numbers, strict=True))}
                               for r in rows])  # fmt: skip
-        self.clean = embed(table, jpegs, read_audio_file(self.audio), None, CONFIG)
+        self.clean = embed(table, jpegs, read_audio_file(self.audio), CONFIG)
         write_embedding(self.clean, self.embedding)
 
     def spoilt(self, condition: Condition, target: Path, **changes: object) -> ClipEmbedding:

@@ -35,8 +35,8 @@ SOUND = AudioTrack(NOISE.uniform(-1, 1, 60_000).astype(np.float32), 16_000, ((0.
 
 def embedding(steps: int = 400) -> ClipEmbedding:
     arrays = [NOISE.random((steps, width), np.float32) for width in (40, 60)]
-    present, labels = np.ones(steps, bool), NOISE.uniform(-1, 1, (steps, 2)).astype(np.float32)
-    return ClipEmbedding(*arrays, present, present, np.arange(steps) / 25, labels, np.zeros((steps, 0), np.float32))
+    present = np.ones(steps, bool)
+    return ClipEmbedding(*arrays, present, present, np.arange(steps) / 25, np.zeros((steps, 0), np.float32))
 
 
 def faces(path: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from zero_shot_clips import MODEL, clip
 
 from iaca.encoders.config import EmbeddingConfig, describe
-from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.adaptation.adapt import adapt
@@ -36,7 +36,7 @@ def noise(rng: np.random.Generator, hidden: np.ndarray) -> np.ndarray:
     return np.convolve(rng.normal(0, 1, len(hidden)), np.ones(25) / 8, "same").clip(-1, 1)
 
 
-def person(seed: int, label: Label = smile, steps: int = 250) -> ClipEmbedding:
+def person(seed: int, label: Label = smile, steps: int = 250) -> AnnotatedClip:
     """Somebody whose annotation the expression encoder's features know and its classes do not."""
     rng = np.random.default_rng(seed)
     hidden = 0.8 * np.sin(np.arange(steps) / 25 * rng.uniform(0.8, 2) + rng.uniform(0, 6))
@@ -45,10 +45,10 @@ def person(seed: int, label: Label = smile, steps: int = 250) -> ClipEmbedding:
     made.visual[:, :3] += 5 * hidden[:, None]
     made.audio[:, 6:18] = rng.normal(0, 1, (steps, 12))
     labels = np.stack([label(rng, hidden), label(rng, -hidden)], axis=1).astype(np.float32)
-    return replace(made, labels=labels)
+    return AnnotatedClip(made, labels)
 
 
-def people(label: Label, count: int = 5) -> list[tuple[str, str, ClipEmbedding]]:
+def people(label: Label, count: int = 5) -> list[tuple[str, str, AnnotatedClip]]:
     return [(f"p{i}", f"c{i}", person(i, label)) for i in range(count)]
 
 
@@ -72,7 +72,7 @@ def test_what_the_features_know_is_learned_and_holds_for_people_left_out(
     assert max(pooled["ccc_zero_shot_valence"], pooled["ccc_zero_shot_arousal"]) < 0.1
     assert all("it beats the zero-shot model" in sentence for sentence in verdict(scores))
     stranger = person(99)
-    said = model.predict(stranger).prediction
+    said = model.predict(stranger.embedding).prediction
     assert np.corrcoef(said[:, 0], stranger.labels[:, 0])[0, 1] > 0.9
 
 
@@ -90,7 +90,7 @@ def test_a_gain_for_too_few_subjects_is_called_too_few() -> None:
     assert "too few" in verdict(scores)[0]
 
 
-def rows_of(subject: str, name: str, made: ClipEmbedding) -> Rows:
+def rows_of(subject: str, name: str, made: AnnotatedClip) -> Rows:
     rows = annotated_rows(subject, name, MODEL, made, 0.2)
     assert rows is not None
     return rows
@@ -137,7 +137,8 @@ def test_the_strongest_choice_is_the_zero_shot_model_and_a_calibration_touches_n
     sums, modalities = Sums.of(rows_of("a", "a", person(0))), widths(40, 135)
     weights = fit(sums, modalities, NOTHING, 0.1)
     made = person(5)
-    assert np.array_equal(answer(AdaptedModel(MODEL.config, weights, {}), made), answer(MODEL, made))
+    said = (answer(model, made.embedding) for model in (AdaptedModel(MODEL.config, weights, {}), MODEL))
+    assert np.array_equal(*said)
     calibrated = fit(sums, modalities, CALIBRATION, 0.1)
     assert (calibrated[FIRST:] == 0).all()
     assert (calibrated[:FIRST] != 0).any()
@@ -146,7 +147,7 @@ def test_the_strongest_choice_is_the_zero_shot_model_and_a_calibration_touches_n
 
 
 def test_rows_without_face_or_sound_add_nothing_whatever_they_hold() -> None:
-    made = person(0)
+    made = person(0).embedding
     spoilt = replace(made, visual=np.where(made.face_found[:, None], made.visual, np.nan))
     np.testing.assert_array_equal(columns_of(MODEL, made), columns_of(MODEL, spoilt))
 
@@ -155,13 +156,19 @@ def test_steps_are_taken_apart_and_only_where_annotated() -> None:
     made = person(0)
     made.labels[:100] = np.nan
     assert len(rows_of("a", "a", made).gold) == pytest.approx(150 / 5, abs=1)
-    assert annotated_rows("a", "a", MODEL, clip(), 0.2) is None
+    assert annotated_rows("a", "a", MODEL, unannotated(), 0.2) is None
+
+
+def unannotated() -> AnnotatedClip:
+    made = clip()
+    return AnnotatedClip(made, np.full((len(made), 2), np.nan, np.float32))
 
 
 def test_one_subject_is_too_few_and_other_encoders_are_refused() -> None:
     with pytest.raises(InputError, match="1 annotated subject"):
-        adapt(MODEL, [("a", "x", person(0)), ("a", "y", person(1)), ("b", "z", clip())], CARD, CONFIG)
-    strange = replace(person(0), metadata={**describe(EmbeddingConfig()), "visual_encoder": "resnet18"})
+        adapt(MODEL, [("a", "x", person(0)), ("a", "y", person(1)), ("b", "z", unannotated())], CARD, CONFIG)
+    metadata = {**describe(EmbeddingConfig()), "visual_encoder": "resnet18"}
+    strange = replace(person(0), embedding=replace(person(0).embedding, metadata=metadata))
     with pytest.raises(InputError, match="clip x is embedded with other encoders"):
         adapt(MODEL, [("a", "x", strange)], CARD, CONFIG)
 
@@ -169,7 +176,7 @@ def test_one_subject_is_too_few_and_other_encoders_are_refused() -> None:
 def test_the_file_gives_the_same_model_and_says_what_it_is(
     learned: tuple[AdaptedModel, pd.DataFrame], tmp_path: Path
 ) -> None:
-    model, made = learned[0], person(7)
+    model, made = learned[0], person(7).embedding
     for name in ("a", "b"):
         model.save(tmp_path / f"{name}.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()

@@ -18,8 +18,8 @@ GOOD = (1.0, 6.0, 30.0)
 def clip(steps: int = 40, cues=GOOD, face=True, sound=True) -> ClipEmbedding:
     quality = np.broadcast_to(np.asarray(cues, np.float32), (steps, 3)).copy()
     masks = (np.broadcast_to(np.asarray(mask, bool), steps).copy() for mask in (sound, face))
-    rows, labels = np.zeros((steps, 1), np.float32), np.zeros((steps, 2), np.float32)
-    return ClipEmbedding(rows, rows, *masks, np.arange(steps) / 10, labels, quality, CUES)
+    rows = np.zeros((steps, 1), np.float32)
+    return ClipEmbedding(rows, rows, *masks, np.arange(steps) / 10, quality, CUES)
 
 
 def test_everything_there_and_good_is_one_and_nothing_there_is_zero():

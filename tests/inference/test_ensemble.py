@@ -23,8 +23,8 @@ CONFIG = EmbeddingConfig(device="cpu")
 def clip(steps: int = 12) -> ClipEmbedding:
     rng = np.random.default_rng(0)
     audio, visual = (rng.normal(size=(steps, CONFIG.dim(m))).astype(np.float32) for m in ("audio", "visual"))
-    there, labels = np.ones(steps, bool), np.zeros((steps, 2), np.float32)
-    return ClipEmbedding(audio, visual, there, there, np.arange(steps) / 10, labels, labels[:, :0])
+    there = np.ones(steps, bool)
+    return ClipEmbedding(audio, visual, there, there, np.arange(steps) / 10, np.zeros((steps, 0), np.float32))
 
 
 def members(*names: str) -> list[FusionMember]:

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import save_file
 from tiny_models import model_on
 
-from iaca.corpora.timeline import build_timeline
 from iaca.encoders import read_embedding
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice, describe
 from iaca.encoders.networks import build_network
@@ -70,9 +69,9 @@ def test_a_video_is_embedded_as_the_corpus_is(tmp_path: Path, monkeypatch: pytes
     analysis = Predictor.load(tmp_path / "model.safetensors", "cpu").analyse(video)
     extract_faces_file(video, tmp_path / "faces", FaceConfig())
     extract_audio(video, tmp_path / "audio")
-    build_timeline(video, target=tmp_path / "timeline")
-    files = (tmp_path / name for name in ("faces", "audio", "timeline"))
-    embed_file(*files, target=tmp_path / "clip", config=config, encoders=describe(config))
+    embed_file(
+        tmp_path / "faces", tmp_path / "audio", target=tmp_path / "clip", config=config, encoders=describe(config)
+    )
     corpus = read_embedding(tmp_path / "clip")
     assert corpus.face_found.all()
     for name in ("audio", "visual", "audio_present", "time_s", "quality"):

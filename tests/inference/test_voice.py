@@ -8,9 +8,9 @@ from iaca.inference.voice import attribute
 
 def person(synchrony, face=True, sound=True) -> ClipEmbedding:
     cue = np.asarray(synchrony, np.float32)[:, None]
-    rows, labels = np.zeros((len(cue), 1), np.float32), np.zeros((len(cue), 2), np.float32)
+    rows = np.zeros((len(cue), 1), np.float32)
     masks = (np.broadcast_to(mask, len(cue)).copy() for mask in (sound, face))
-    return ClipEmbedding(rows, rows, *masks, np.arange(len(cue)) / 25, labels, cue, ("synchrony",))
+    return ClipEmbedding(rows, rows, *masks, np.arange(len(cue)) / 25, cue, ("synchrony",))
 
 
 def voices(*people: ClipEmbedding) -> list[list[bool]]:

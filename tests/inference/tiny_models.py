@@ -14,7 +14,7 @@ def model_on(config: EmbeddingConfig, name: str = "concat", seed: int = 0) -> Tr
     """A narrow model on the embeddings of a configuration."""
     torch.manual_seed(seed)
     fusion = preset(name, config.dim("audio"), config.dim("visual"), width=8)
-    there, values = np.ones(4, bool), np.zeros((4, 2), np.float32)
+    there = np.ones(4, bool)
     rows = (np.ones((4, config.dim(modality)), np.float32) for modality in ("audio", "visual"))
-    clip = ClipEmbedding(*rows, there, there, np.arange(4.0), values, values[:, :0])
+    clip = ClipEmbedding(*rows, there, there, np.arange(4.0), np.zeros((4, 0), np.float32))
     return TrainedModel(fusion, FusionModel(fusion).state_dict(), Normalisation.fit({"a": clip}), describe(config))

@@ -42,5 +42,4 @@ def clip(
     for name, value in (CLEAN | (cues or {})).items():
         quality[:, CUES.index(name)] = value
     there = [np.array(np.broadcast_to(np.asarray(mask, bool), (steps,))) for mask in (sound, face)]
-    labels = np.full((steps, 2), np.nan, np.float32)
-    return ClipEmbedding(audio, visual, *there, np.arange(steps) / rate, labels, quality, CUES, {})
+    return ClipEmbedding(audio, visual, *there, np.arange(steps) / rate, quality, CUES, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
+from iaca.corpora.features.clip import write_clip_timeline
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic.clip import draw_corpus
 from iaca.corpora.synthetic.config import SyntheticConfig
@@ -18,7 +20,7 @@ from iaca.datasets.clip_files import ClipFiles, NoClipFiles
 from iaca.datasets.figure import FigureDataset
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import write_embedding
-from iaca.engine import ClipPaths
+from iaca.engine import ClipPaths, Task
 from iaca.evaluation.benchmark.config import BenchmarkConfig
 from iaca.pipelines.benchmark import create_pipeline
 from iaca.training.config import TrainingConfig
@@ -33,28 +35,46 @@ FEATURES = IngestionConfig.model_validate({"importer": "features"})
 TRAINING = TrainingConfig(length=50, hop=40, epochs=2, batch_size=4, threads=1)
 
 
-def corpus(folder: Path, partition: str = "test") -> tuple[ClipPaths, pd.DataFrame]:
-    """Embeddings of six clips of 4 s, and their index; the scored partition is called `partition`."""
+def corpus(folder: Path) -> tuple[ClipPaths, ClipPaths, pd.DataFrame]:
+    """Embeddings and timelines of six clips of 4 s, and their index."""
     config = SyntheticConfig(clips=6, clips_per_subject=1, seconds=4.0, audio_dim=3, visual_dim=4,
                              partitions=("train", "validation", "test"))  # fmt: skip
-    rows, paths = [], {}
+    rows, embeddings, timelines = [], {}, {}
+    for name in ("embeddings", "timelines"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for clip in draw_corpus(config):
-        paths[clip.name] = folder / "embeddings" / f"{clip.name}.safetensors"
-        paths[clip.name].parent.mkdir(parents=True, exist_ok=True)
-        write_embedding(clip.embedding, paths[clip.name])
-        place = partition if clip.partition == "test" else clip.partition
-        rows.append({"clip": clip.name, "partition": place, "annotated": len(clip.embedding)})
-    return ClipPaths(paths, {}), pd.DataFrame(rows)
+        embeddings[clip.name] = folder / "embeddings" / f"{clip.name}.safetensors"
+        timelines[clip.name] = folder / "timelines" / f"{clip.name}.parquet"
+        write_embedding(clip.annotated.embedding, embeddings[clip.name])
+        write_clip_timeline(clip.annotated, timelines[clip.name])
+        rows.append({"clip": clip.name, "partition": clip.partition, "annotated": len(clip.annotated)})
+    return ClipPaths(embeddings, {}), ClipPaths(timelines, {}), pd.DataFrame(rows)
+
+
+def check_what_is_trained_on(
+    planned: Mapping[str, Task], embeddings: ClipPaths, timelines: ClipPaths, index: pd.DataFrame
+) -> None:
+    """Every run learns from the train clips and is validated on the validation clips; no other file reaches it."""
+    parts = {p: set(index.loc[index["partition"] == p, "clip"]) for p in ("train", "validation", "test")}
+    assert all(parts.values())
+    for task in planned.values():
+        for partition in ("train", "validation"):
+            named = task.parameters[f"{partition}_clips"]
+            assert len(named) == len(set(named))
+            assert set(named) == parts[partition]
+        clips = sorted(parts["train"] | parts["validation"])
+        assert task.inputs == (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
 
 
 def catalog(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.DataFrame | None = None) -> DataCatalog:
     """Everything in memory but what the engine makes; the runs one after the other."""
-    embeddings, found = corpus(folder)
+    embeddings, timelines, found = corpus(folder)
     here: dict[str, Any] = {"executor": {"kind": "serial"}, "tolerated_failures": 0.0}
     events = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])
     given = {
-        "embeddings": embeddings, "training_index": found if index is None else index, "events": events,
-        "corpus_card": {"name": "tiny", "caveat": "made up"}, "checkpoints": folder / "checkpoints",
+        "embeddings": embeddings, "timelines": timelines, "training_index": found if index is None else index,
+        "events": events, "corpus_card": {"name": "tiny", "caveat": "made up"},
+        "checkpoints": folder / "checkpoints",
         "params:training": TRAINING, "params:benchmark": benchmark, "params:embedding": EmbeddingConfig(),
         "params:ingestion": FEATURES, "clips": found,
     }  # fmt: skip

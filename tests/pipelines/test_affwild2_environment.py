@@ -52,14 +52,14 @@ def test_the_download_becomes_embeddings_and_what_does_not_fit_is_told(tmp_path:
 
 def check_embeddings(project: Path, told: str) -> None:
     """Six clips; a gap among the crops is an absent face; nothing is lost though one video's faces are detected."""
-    from iaca.encoders import read_embedding
+    from iaca.encoders import read_annotated, read_embedding
 
     assert "faces: 6 made, 0 up to date, 0 pruned, 0 failed" in told
-    embedded = {
-        path.stem: read_embedding(path) for path in (project / "data/04_feature/affwild2/embeddings").glob("*s")
-    }
+    folder, timelines = project / "data/04_feature/affwild2/embeddings", project / "data/03_primary/affwild2/timelines"
+    embedded = {path.stem: read_embedding(path) for path in folder.glob("*s")}
     assert len(embedded) == 6
     assert np.flatnonzero(~embedded["1-30-64x48"].face_found).tolist() == [3, 4, 6, 19]
     assert not embedded["video6"].face_found.any()
     assert all(len(embedding.time_s) == FRAMES for embedding in embedded.values())
-    assert np.isnan(embedded["video2_left"].labels[:, 0]).nonzero()[0].tolist() == [2, FRAMES - 2, FRAMES - 1]
+    left = read_annotated(folder / "video2_left.safetensors", timelines / "video2_left.parquet")
+    assert np.isnan(left.labels[:, 0]).nonzero()[0].tolist() == [2, FRAMES - 2, FRAMES - 1]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from benchmark_project import BENCHMARK, FEATURES, TRAINING, corpus, run
+from benchmark_project import BENCHMARK, FEATURES, TRAINING, check_what_is_trained_on, corpus, run
 from kedro.io import DatasetError
 
 from iaca.engine import ClipPaths
@@ -80,8 +80,8 @@ def test_it_ends_up_with_the_same_models_as_one_that_was_left_alone(interrupted,
 def test_every_run_has_checkpoints_of_its_own_and_a_finished_one_leaves_none(interrupted):
     _, folder, data = interrupted
     assert not list((folder / "checkpoints").rglob("*.ckpt"))
-    embeddings, index = data["embeddings"].load(), data["training_index"].load()
-    planned = nodes.plan_runs(embeddings, index, {"name": "t", "caveat": ""}, folder, TRAINING, BENCHMARK)
+    files = (data[name].load() for name in ("embeddings", "timelines", "training_index"))
+    planned = nodes.plan_runs(*files, {"name": "t", "caveat": ""}, folder, TRAINING, BENCHMARK)
     assert len({task.settings["checkpoints"] for task in planned.values()}) == len(planned) == len(RUNS)
 
 
@@ -111,25 +111,23 @@ def test_a_shorter_list_of_seeds_throws_no_run_away_and_compares_only_what_it_na
 
 
 def test_all_models_train_on_the_same_with_the_same(tmp_path):
-    embeddings, index = corpus(tmp_path)
-    planned = nodes.plan_runs(embeddings, index, {"name": "t", "caveat": ""}, tmp_path, TRAINING, BENCHMARK)
+    embeddings, timelines, index = corpus(tmp_path)
+    card = {"name": "t", "caveat": ""}
+    planned = nodes.plan_runs(embeddings, timelines, index, card, tmp_path, TRAINING, BENCHMARK)
     assert len({task.inputs for task in planned.values()}) == 1
     settings = {name: task.parameters["training"] for name, task in planned.items()}
     assert settings["iaca-seed1"] == settings["concat-seed1"] != settings["concat-seed0"]
-    for task in planned.values():
-        assert not set(task.parameters["train_clips"]) & set(task.parameters["validation_clips"])
-        scored = set(index.loc[index["partition"] == "test", "clip"])
-        assert not scored & {path.stem for path in task.inputs}
+    check_what_is_trained_on(planned, embeddings, timelines, index)
 
 
 @pytest.mark.parametrize("kind", ["absent", "unannotated"])
 def test_a_partition_that_cannot_be_scored_is_refused_before_anything_is_trained(tmp_path, kind):
-    embeddings, index = corpus(tmp_path)
+    embeddings, timelines, index = corpus(tmp_path)
     if kind == "unannotated":
         index.loc[index["partition"] == "test", "annotated"] = 0
     benchmark = BENCHMARK.model_copy(update={"partition": "test" if kind == "unannotated" else "held_out"})
     with pytest.raises(InputError, match=r"benchmark\.partition=validation"):
-        nodes.plan_runs(embeddings, index, {"name": "t", "caveat": ""}, tmp_path, TRAINING, benchmark)
+        nodes.plan_runs(embeddings, timelines, index, {"name": "t", "caveat": ""}, tmp_path, TRAINING, benchmark)
 
 
 def test_a_failed_run_is_an_error_and_not_a_comparison_with_a_hole(tmp_path):
@@ -146,15 +144,18 @@ def test_the_parameters_of_the_project_are_those_of_the_models():
 
 
 def test_scores_are_asked_of_the_runs_that_are_planned(tmp_path):
-    embeddings, index = corpus(tmp_path)
+    embeddings, timelines, index = corpus(tmp_path)
     events = pd.DataFrame([("elsewhere", "audio", "silent", 0.0, 1.0)],
                           columns=["clip", "modality", "kind", "start_s", "end_s"])  # fmt: skip
     runs = ClipPaths({name: tmp_path / name for name in [*RUNS, "an_older-seed9"]}, {})
-    planned = nodes.plan_scores(runs, embeddings, ClipPaths({}, {}), index, events, TRAINING, BENCHMARK, FEATURES)
+    planned = nodes.plan_scores(
+        runs, embeddings, timelines, ClipPaths({}, {}), index, events, TRAINING, BENCHMARK, FEATURES
+    )
     assert sorted(planned) == RUNS
     for name, task in planned.items():
         assert task.inputs[0] == runs[name]
-        assert {path.stem for path in task.inputs[1:]} == set(index.loc[index["partition"] == "test", "clip"])
+        scored = sorted(index.loc[index["partition"] == "test", "clip"])
+        assert task.inputs[1:] == (*(embeddings[clip] for clip in scored), *(timelines[clip] for clip in scored))
         assert task.parameters["events"] == []  # of clips that are not scored
 
 

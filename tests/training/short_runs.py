@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from synthetic_clips import AUDIO_DIM, CUES, VISUAL_DIM, clips
+from synthetic_clips import AUDIO_DIM, CUES, VISUAL_DIM, annotated_clips
 
 from iaca.fusion import preset
 from iaca.training import TrainedModel, TrainingConfig
 from iaca.training.module import FusionTraining
 from iaca.training.train import train
 
-TRAIN, VALIDATION = clips(6), clips(3, first=100)
+TRAIN, VALIDATION = annotated_clips(6), annotated_clips(3, first=100)
 SHORT = TrainingConfig(length=30, hop=20, batch_size=4, epochs=4, accelerator="cpu", threads=1)
 MODEL = preset("iaca", AUDIO_DIM, VISUAL_DIM, width=8, heads=2, temporal_layers=1)
 PLUS = preset("iaca_plus", AUDIO_DIM, VISUAL_DIM, CUES, width=8, heads=2, temporal_layers=1)

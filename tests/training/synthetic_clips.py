@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, embeddings_of
 
 AUDIO_DIM, VISUAL_DIM = 6, 8
 CUES = ("face_score", "snr_estimate", "synchrony")  # of the face, of the voice, of both
@@ -19,7 +19,7 @@ def smooth(rng: np.random.Generator, steps: int) -> np.ndarray:
     return np.stack([np.convolve(rng.standard_normal(steps + 40), kernel, "valid") for _ in range(2)], axis=1)[:steps]
 
 
-def clip(seed: int, steps: int = 60, noise: float = 1.0) -> ClipEmbedding:
+def annotated(seed: int, steps: int = 60, noise: float = 1.0) -> AnnotatedClip:
     """One clip; a stretch without a face, a stretch without sound, a few frames not annotated."""
     mixing = np.random.default_rng(99)
     to_audio, to_visual = mixing.standard_normal((2, AUDIO_DIM)), mixing.standard_normal((2, VISUAL_DIM))
@@ -31,21 +31,29 @@ def clip(seed: int, steps: int = 60, noise: float = 1.0) -> ClipEmbedding:
     labels[: steps // 20] = np.nan
     place = np.arange(steps) / steps
     quality = np.random.default_rng((seed, 1)).normal([0.9, 20.0, 0.4], [0.05, 5.0, 0.2], (steps, len(CUES)))
-    return ClipEmbedding(
+    embedding = ClipEmbedding(
         audio=audio.astype(np.float32),
         visual=visual.astype(np.float32),
         audio_present=(place < 0.8) | (place > 0.9),
         face_found=(place < 0.3) | (place > 0.45),
         time_s=np.arange(steps) / 25.0,
-        labels=labels,
         quality=quality.astype(np.float32),
         quality_names=CUES,
         metadata={"audio_encoder": "descriptors", "visual_encoder": "fer", "clip_seed": str(seed)},
     )
+    return AnnotatedClip(embedding, labels)
 
 
-def clips(count: int, first: int = 0, steps: int = 60, noise: float = 1.0) -> dict[str, ClipEmbedding]:
-    return {f"clip{seed}": clip(seed, steps, noise) for seed in range(first, first + count)}
+def annotated_clips(count: int, first: int = 0, steps: int = 60, noise: float = 1.0) -> dict[str, AnnotatedClip]:
+    return {f"clip{seed}": annotated(seed, steps, noise) for seed in range(first, first + count)}
+
+
+def clip(seed: int, steps: int = 60) -> ClipEmbedding:
+    return annotated(seed, steps).embedding
+
+
+def clips(count: int, steps: int = 60) -> dict[str, ClipEmbedding]:
+    return embeddings_of(annotated_clips(count, steps=steps))
 
 
 def blind(clip: ClipEmbedding, *, audio: bool = False, visual: bool = False) -> ClipEmbedding:

@@ -25,7 +25,7 @@ from iaca.encoders.embedding import write_embedding
 from iaca.errors import InputError
 from iaca.fusion import PRESETS, FusionConfig, FusionModel, preset
 from iaca.training import TrainedModel, predict_clip, save_model
-from iaca.training.cues import presence
+from iaca.training.cues import where_known
 from iaca.training.export import export_model, onnx_file
 from iaca.training.export.__main__ import main
 from iaca.training.export.check import check, onnx_runner
@@ -88,7 +88,8 @@ def said_by_the_model(model: TrainedModel, inputs: dict[str, Tensor]) -> dict[st
         rows = zip(inputs[m].numpy(), there, strict=True)
         normalised[m] = torch.from_numpy(np.stack([normalisation.apply(*row, m) for row in rows]))
     if "quality" in inputs:
-        known = [presence(model.config.cues, *row) for row in zip(*present.values(), strict=True)]
+        rows = zip(*present.values(), strict=True)
+        known = [where_known(model.config.cues, {"audio": audio, "visual": visual}) for audio, visual in rows]
         cues = np.where(np.stack(known), inputs["quality"].numpy(), np.float32(np.nan))
         normalised["quality"] = torch.from_numpy(normalisation.apply_cues(cues))
     with torch.inference_mode():

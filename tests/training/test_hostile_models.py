@@ -168,7 +168,7 @@ def test_answers_that_are_not_finite_are_no_predictions(path: Path) -> None:
     save_file(tensors, path, metadata=outer["__metadata__"])
     there = np.ones(20, np.bool_)
     streams = (np.ones((20, dim), np.float32) for dim in (3, 4))
-    rest = np.arange(20) / 25, np.zeros((20, 2), np.float32), np.zeros((20, 0), np.float32)
+    rest = np.arange(20) / 25, np.zeros((20, 0), np.float32)
     with pytest.raises(InputError, match="answers are not finite"):
         predict_clip(load_model(path), ClipEmbedding(*streams, there, there, *rest))
     tensors = load_file(path) | {"normalisation.audio_std": torch.zeros(3)}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from synthetic_clips import AUDIO_DIM, VISUAL_DIM, clip, clips
+from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips, clip
 
 from iaca.errors import InputError
 from iaca.evaluation.plots import learning_curve
@@ -19,7 +19,7 @@ from iaca.training.module import FusionTraining
 from iaca.training.single import train_single
 from iaca.training.train import train
 
-TRAIN, VALIDATION = clips(5), clips(2, first=100)
+TRAIN, VALIDATION = annotated_clips(5), annotated_clips(2, first=100)
 PAIR = TrainingConfig(length=30, hop=20, batch_size=4, epochs=2, accelerator="cpu", threads=1, per_dimension=True)
 MODEL = preset("iaca", AUDIO_DIM, VISUAL_DIM, width=8, heads=2, temporal_layers=1)
 

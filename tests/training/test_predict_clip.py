@@ -51,7 +51,7 @@ def test_where_windows_overlap_their_answers_are_averaged() -> None:
     np.testing.assert_allclose(together[30:], second[10:], atol=1e-6)
 
 
-STEPWISE = ("audio", "visual", "audio_present", "face_found", "time_s", "labels", "quality")
+STEPWISE = ("audio", "visual", "audio_present", "face_found", "time_s", "quality")
 
 
 def test_a_model_built_once_says_the_same_as_one_built_each_time() -> None:

@@ -6,19 +6,32 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from synthetic_clips import CUES, blind, clip, clips
+from synthetic_clips import CUES, annotated, annotated_clips, blind
 
+from iaca.encoders.embedding import AnnotatedClip, embeddings_of
 from iaca.training.config import CorruptionConfig
 from iaca.training.corruption import corrupt
 from iaca.training.cue_simulation import DROP, FLOOR, CueSimulation
-from iaca.training.cues import owners, read_cues, shared_cues
+from iaca.training.cues import modalities_of, read_cues, shared_cues
 from iaca.training.normalisation import Normalisation
-from iaca.training.sample import Sample, cut
+from iaca.training.sample import Sample, Window, WindowSpec, cut, cut_sample
 
-CLIPS = clips(4, steps=70)
+ANNOTATED = annotated_clips(4, steps=70)
+CLIPS = embeddings_of(ANNOTATED)
 NORMALISATION = Normalisation.fit(CLIPS, CUES)
+SPEC = WindowSpec(70, NORMALISATION, CUES)
 SIMULATION = CueSimulation.of(CUES, NORMALISATION)
-WINDOW, OTHER = (cut(CLIPS[name], 0, 70, NORMALISATION, cues=CUES) for name in ("clip0", "clip1"))
+
+
+def sample_of(clip: AnnotatedClip) -> Sample:
+    return cut_sample(clip, Window("", 0, 0), SPEC)
+
+
+def both_present(sample: Sample) -> np.ndarray:
+    return sample.present.all(axis=1)
+
+
+WINDOW, OTHER = (sample_of(ANNOTATED[name]) for name in ("clip0", "clip1"))
 FACE, VOICE, BOTH = range(3)  # columns
 
 
@@ -50,7 +63,7 @@ def test_cues_are_taken_by_name_and_known_where_their_modality_is() -> None:
 
 
 def test_a_cue_of_an_unknown_name_speaks_of_both_modalities() -> None:
-    assert owners(("face_score", "snr_estimate", "synchrony", "anything")) == ("visual", "audio", "both", "both")
+    assert modalities_of(("face_score", "snr_estimate", "synchrony", "anything")) == ("visual", "audio", "both", "both")
 
 
 def test_the_cues_of_a_corpus_are_those_that_every_clip_has() -> None:
@@ -76,15 +89,15 @@ def test_cues_are_normalised_by_what_is_known_of_them() -> None:
 
 def test_a_window_carries_cues_in_the_order_of_the_model_and_zero_where_unknown() -> None:
     some = ("snr_estimate", "face_score")
-    sample = cut(CLIPS["clip0"], 40, 60, Normalisation.fit(CLIPS, some), cues=some)
+    sample = cut(CLIPS["clip0"], 40, WindowSpec(60, Normalisation.fit(CLIPS, some), some))
     assert sample.quality.shape == (60, 2)
     assert sample.quality.dtype == np.float32
-    assert not sample.quality[~sample.audio_present, 0].any()
-    assert not sample.quality[~sample.visual_present, 1].any()
-    assert sample.quality[sample.audio_present, 0].all()
+    assert not sample.quality[~sample.present[:, 0], 0].any()
+    assert not sample.quality[~sample.present[:, 1], 1].any()
+    assert sample.quality[sample.present[:, 0], 0].all()
     assert np.abs(sample.quality).max() < 6
     unknown = replace(CLIPS["clip0"], quality=np.full((70, 3), np.nan, np.float32))
-    assert not cut(unknown, 0, 70, NORMALISATION, cues=CUES).quality.any()
+    assert not cut(unknown, 0, SPEC).quality.any()
 
 
 @pytest.mark.parametrize("kind", ["absent", "zeros", "noise", "other"])
@@ -141,20 +154,21 @@ def test_another_clips_segment_comes_with_its_cues() -> None:
 def test_the_synchrony_of_corrupted_steps_is_that_of_unrelated_streams(kind: str) -> None:
     """No agreement on average, with the fluctuation of another clip: neither flat nor rougher than the real thing."""
     sample, hurt = of("audio", kind)
-    known = hurt & sample.audio_present & sample.visual_present
+    known = hurt & both_present(sample)
     raw = sample.quality[:, BOTH] * NORMALISATION.quality_std[BOTH] + NORMALISATION.quality_mean[BOTH]
-    there = OTHER.audio_present & OTHER.visual_present
+    there = both_present(OTHER)
     other = OTHER.quality[:, BOTH] * NORMALISATION.quality_std[BOTH]
     expected = np.where(there, other - other[there].mean(), 0.0)
     np.testing.assert_allclose(raw[known], expected[known], atol=1e-5)
-    assert not sample.quality[~(sample.audio_present & sample.visual_present), BOTH].any()
+    assert not sample.quality[~both_present(sample), BOTH].any()
 
 
 def test_without_another_clip_to_look_at_there_is_plainly_no_agreement() -> None:
-    blinded = cut(blind(clip(7, 70), visual=True), 0, 70, NORMALISATION, cues=CUES)
+    seven = annotated(7, 70)
+    blinded = sample_of(replace(seven, embedding=blind(seven.embedding, visual=True)))
     config = CorruptionConfig(share=1.0, whole=1.0, kinds=("zeros",))
     sample = corrupt(WINDOW, lambda: blinded, config, np.random.default_rng(0), SIMULATION)
-    known = sample.corrupted.any(axis=1) & sample.audio_present & sample.visual_present
+    known = sample.corrupted.any(axis=1) & both_present(sample)
     assert (sample.quality[known, BOTH] == SIMULATION.no_agreement[BOTH]).all()
 
 
@@ -171,7 +185,7 @@ def test_a_cue_is_spoilt_the_way_it_goes_and_one_that_does_not_depend_on_it_stay
 
     def spoilt(modality: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
         sample, hurt = of(modality, kind, window=windows[0], other=windows[1], simulation=simulation)
-        seen = hurt & sample.audio_present & sample.visual_present
+        seen = hurt & both_present(sample)
         return sample.quality[seen], before[seen]
 
     after, was = spoilt("audio", "noise")

@@ -25,7 +25,7 @@ def supervise(
 ) -> torch.Tensor:
     present = torch.ones_like(corrupted) if present is None else present
     padding = torch.ones_like(corrupted[..., 0]) if padding is None else padding
-    return gate_supervision(gates, corrupted, present[..., 0], present[..., 1], padding)
+    return gate_supervision(gates, corrupted, present, padding)
 
 
 def weights(*first: float) -> torch.Tensor:

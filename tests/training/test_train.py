@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from short_runs import MODEL, PLUS, SHORT, TRAIN, VALIDATION, PowerCutError, equal, run_until
-from synthetic_clips import AUDIO_DIM, VISUAL_DIM, clips
+from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips
 
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, preset
@@ -59,7 +59,7 @@ def test_checkpoints_of_another_run_are_not_gone_on_from(
 ) -> None:
     runs = {
         "seed": (MODEL, SHORT.model_copy(update={"seed": 5}), TRAIN),
-        "data": (MODEL, SHORT, clips(5)),
+        "data": (MODEL, SHORT, annotated_clips(5)),
         "model": (preset("concat", AUDIO_DIM, VISUAL_DIM, width=8), SHORT, TRAIN),
     }
     run_until(2, monkeypatch, *runs[other], VALIDATION, tmp_path)
@@ -160,7 +160,8 @@ def test_a_folder_that_was_moved_starts_afresh(
 def test_two_latent_trajectories_are_learned_in_a_few_epochs(name: str, tmp_path: Path) -> None:
     config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=8, learning_rate=3e-3, accelerator="cpu", threads=1)
     fusion = preset(name, AUDIO_DIM, VISUAL_DIM, width=16, heads=2)
-    _, history = train(fusion, config, clips(16, steps=120), clips(6, first=100, steps=120), tmp_path)
+    data, held_out = annotated_clips(16, steps=120), annotated_clips(6, first=100, steps=120)
+    _, history = train(fusion, config, data, held_out, tmp_path)
     best = history.loc[history["score"].idxmax()]
     assert best["clean_valence"] > 0.75
     assert best["clean_arousal"] > 0.75
@@ -169,7 +170,7 @@ def test_two_latent_trajectories_are_learned_in_a_few_epochs(name: str, tmp_path
 
 def test_each_modality_alone_learns_what_it_sees(tmp_path: Path) -> None:
     config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=6, learning_rate=3e-3, accelerator="cpu", threads=1)
-    data, held_out = clips(12, steps=120, noise=2.0), clips(6, first=100, steps=120, noise=2.0)
+    data, held_out = (annotated_clips(n, first, steps=120, noise=2.0) for n, first in ((12, 0), (6, 100)))
     gaps = {}
     for modality in ("audio", "visual"):
         fusion = preset(modality, AUDIO_DIM, VISUAL_DIM, width=16)

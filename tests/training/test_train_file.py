@@ -1,4 +1,4 @@
-"""The engine's task: from embedding files to a model file."""
+"""The engine's task: from embeddings and timelines to a model file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_clips import CUES, clip, clips
+from synthetic_clips import CUES, annotated_clips, clip
 
 from iaca.encoders import write_embedding
 from iaca.training import TrainingConfig, load_model, predict_clip
@@ -20,10 +20,11 @@ SMALL = {"width": 8, "heads": 2, "temporal_layers": 1}
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("embeddings")
-    for name, one in clips(4).items():
-        write_embedding(one, folder / f"{name}.safetensors")
-    return sorted(folder.iterdir())
+    folder, clips = tmp_path_factory.mktemp("files"), annotated_clips(4)
+    for name, one in clips.items():
+        write_embedding(one.embedding, folder / f"{name}.safetensors")
+        pd.DataFrame(one.labels, columns=["valence", "arousal"]).to_parquet(folder / f"{name}.parquet")
+    return [folder / f"{name}{suffix}" for suffix in (".safetensors", ".parquet") for name in clips]
 
 
 def run(files: list[Path], tmp_path: Path, training: TrainingConfig = SHORT, **choice: object) -> Path:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from short_runs import MODEL, PLUS, SHORT, TRAIN, VALIDATION, equal, run_until
 
-from iaca.encoders import ClipEmbedding
+from iaca.encoders import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError
 from iaca.evaluation.plots import learning_curve
 from iaca.training import LossConfig, TrainedModel
@@ -49,7 +49,7 @@ def test_one_dimension_is_learned_and_scored_by_itself(tmp_path: Path) -> None:
     assert equal(train(MODEL, alone, *anything, tmp_path)[0], model)
 
 
-def without_valence(one: ClipEmbedding) -> ClipEmbedding:
+def without_valence(one: AnnotatedClip) -> AnnotatedClip:
     labels = one.labels.copy()
     labels[:, 0] = np.nan
     return replace(one, labels=labels)
@@ -75,8 +75,12 @@ def test_no_other_model_is_supervised(plain: tuple, tmp_path: Path) -> None:
     assert equal(model, plain[0])
 
 
+def with_reversed_cues(one: ClipEmbedding) -> ClipEmbedding:
+    return replace(one, quality=one.quality[::-1].copy())
+
+
 def test_cues_reach_the_model_that_reads_them(supervised: tuple, tmp_path: Path) -> None:
-    shifted = {n: replace(c, quality=c.quality[::-1].copy()) for n, c in TRAIN.items()}
+    shifted = {n: replace(c, embedding=with_reversed_cues(c.embedding)) for n, c in TRAIN.items()}
     assert supervised[0].normalisation.quality_mean.shape == (3,)
     assert not equal(train(PLUS, SHORT, shifted, VALIDATION, tmp_path)[0], supervised[0])
 

@@ -10,19 +10,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from synthetic_clips import AUDIO_DIM, CUES, VISUAL_DIM, blind, clip, clips
+from synthetic_clips import AUDIO_DIM, CUES, VISUAL_DIM, annotated, annotated_clips, blind
 
+from iaca.encoders.embedding import AnnotatedClip, embeddings_of
 from iaca.errors import InputError
+from iaca.modalities import MODALITIES
 from iaca.training.config import CorruptionConfig, TrainingConfig
 from iaca.training.corruption import corrupt
 from iaca.training.normalisation import Normalisation
-from iaca.training.sample import Sample, cut
+from iaca.training.sample import Sample, Window, WindowSpec, collate, cut_sample
 from iaca.training.seeds import Stream, generator
-from iaca.training.windows import EpochSampler, WindowDataset, collate, window_starts, windows_of
+from iaca.training.windows import EpochSampler, WindowDataset, window_starts, windows_of
 
-CLIPS = clips(4, steps=70)
-NORMALISATION = Normalisation.fit(CLIPS)
-SPANNED = {steps: clip(steps, steps) for steps in range(1, 91)}
+CLIPS = annotated_clips(4, steps=70)
+EMBEDDINGS = embeddings_of(CLIPS)
+NORMALISATION = Normalisation.fit(EMBEDDINGS)
+SPANNED = {steps: annotated(steps, steps) for steps in range(1, 91)}
+
+
+def cut(clip: AnnotatedClip, start: int, length: int, fresh: int = 0, **spec: object) -> Sample:
+    return cut_sample(clip, Window("", start, fresh), WindowSpec(length, NORMALISATION, **spec))
 
 
 def same(one: Sample, other: Sample) -> bool:
@@ -43,10 +50,10 @@ def test_windows_cover_every_step_and_the_last_is_right_aligned(steps: int, leng
 
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=4), st.integers(1, 40))
 def test_counted_once_each_annotated_step_is_valid_in_exactly_one_window(lengths: list[int], length: int) -> None:
-    some = {f"c{i}": replace_labels(clip(i, steps)) for i, steps in enumerate(lengths)}
+    some = {f"c{i}": replace_labels(annotated(i, steps)) for i, steps in enumerate(lengths)}
     windows = windows_of(some, length, length, once=True)
-    counted = sum(int(cut(some[w.clip], w.start, length, NORMALISATION, w.fresh).valid.sum()) for w in windows)
-    assert counted == sum(int((c.audio_present | c.face_found).sum()) for c in some.values())
+    counted = sum(int(cut(some[w.clip], w.start, length, w.fresh).valid.sum()) for w in windows)
+    assert counted == sum(int(c.embedding.observed.sum()) for c in some.values())
 
 
 @settings(max_examples=50)
@@ -64,7 +71,8 @@ def test_fresh_spans_part_the_time_of_each_clip(lengths: list[int], length: int,
         assert spans[-1][1] == len(one)  # nothing outside
         assert all(a < b for a, b in spans)
         assert all(end == start for (_, end), (start, _) in pairwise(spans))
-        edges = np.append(one.time_s, one.time_s[-1] + 0.04)
+        time_s = one.embedding.time_s
+        edges = np.append(time_s, time_s[-1] + 0.04)
         assert sum(edges[b] - edges[a] for a, b in spans) == pytest.approx(edges[-1] - edges[0])
 
 
@@ -73,12 +81,13 @@ def test_fresh_spans_part_the_time_of_each_clip(lengths: list[int], length: int,
 def test_windows_hold_the_steps_of_their_place_and_none_outside(steps: int, length: int, data: st.DataObject) -> None:
     one = SPANNED[steps]
     start = data.draw(st.sampled_from(window_starts(steps, length, data.draw(st.integers(1, length)))))
-    sample = cut(one, start, length, NORMALISATION)
+    sample = cut(one, start, length)
     real = min(length, steps - start)
     assert real > 0
     assert sample.padding.tolist() == [True] * real + [False] * (length - real)
-    assert np.array_equal(sample.audio_present[:real], one.audio_present[start : start + real])
-    whole = cut(one, 0, steps, NORMALISATION)
+    for column, modality in enumerate(MODALITIES):
+        assert np.array_equal(sample.present[:real, column], one.embedding.present[modality][start : start + real])
+    whole = cut(one, 0, steps)
     assert np.array_equal(sample.audio[:real], whole.audio[start : start + real])
     assert np.array_equal(sample.labels[:real], whole.labels[start : start + real], equal_nan=True)
     assert not sample.audio[real:].any()
@@ -89,9 +98,9 @@ def replace_labels(one):
 
 
 def test_a_short_clip_is_padded_and_padding_is_nothing() -> None:
-    sample = cut(CLIPS["clip0"], 60, 30, NORMALISATION)
+    sample = cut(CLIPS["clip0"], 60, 30)
     assert sample.padding.tolist() == [True] * 10 + [False] * 20
-    for mask in (sample.audio_present, sample.visual_present, sample.valid):
+    for mask in (sample.present, sample.valid):
         assert not mask[10:].any()
     assert not sample.audio[10:].any()
 
@@ -100,21 +109,23 @@ def test_nothing_counts_that_is_not_annotated_or_not_observed() -> None:
     one = CLIPS["clip0"]
     labels = one.labels.copy()
     labels[40, 1] = np.nan  # half an annotation is none
-    hidden = one.audio_present & (np.arange(70) != 50), one.face_found & (np.arange(70) != 50)
-    valid = cut(replace(one, labels=labels, audio_present=hidden[0], face_found=hidden[1]), 0, 70, NORMALISATION).valid
+    hidden = {modality: mask & (np.arange(70) != 50) for modality, mask in one.embedding.present.items()}
+    valid = cut(AnnotatedClip(one.embedding.with_modalities(present=hidden), labels), 0, 70).valid
     assert np.flatnonzero(~valid).tolist() == [0, 1, 2, 40, 50]
 
 
 def test_statistics_are_those_of_the_observed_steps_of_all_clips() -> None:
-    rows = np.concatenate([c.visual[c.face_found] for c in CLIPS.values()]).astype(np.float64)
+    rows = np.concatenate([c.visual[c.face_found] for c in EMBEDDINGS.values()]).astype(np.float64)
     np.testing.assert_allclose(NORMALISATION.visual_mean, rows.mean(0), rtol=1e-5)
     np.testing.assert_allclose(NORMALISATION.visual_std, rows.std(0), rtol=1e-5)
-    spoilt = {name: replace(c, visual=np.where(c.face_found[:, None], c.visual, np.nan)) for name, c in CLIPS.items()}
+    spoilt = {
+        name: replace(c, visual=np.where(c.face_found[:, None], c.visual, np.nan)) for name, c in EMBEDDINGS.items()
+    }
     np.testing.assert_array_equal(Normalisation.fit(spoilt).visual_std, NORMALISATION.visual_std)
 
 
 def test_constant_features_and_modalities_never_observed_normalise_to_finite_values() -> None:
-    constant = replace(CLIPS["clip0"], visual=np.full((70, VISUAL_DIM), 3.0, np.float32))
+    constant = replace(EMBEDDINGS["clip0"], visual=np.full((70, VISUAL_DIM), 3.0, np.float32))
     fitted = Normalisation.fit({"constant": blind(constant, audio=True)})
     assert (fitted.audio_mean == 0).all()
     assert fitted.audio_mean.shape == (AUDIO_DIM,)
@@ -122,14 +133,14 @@ def test_constant_features_and_modalities_never_observed_normalise_to_finite_val
 
 
 def test_nan_where_something_was_observed_is_refused_by_name() -> None:
-    audio = CLIPS["clip0"].audio.copy()
+    audio = EMBEDDINGS["clip0"].audio.copy()
     audio[0, 0] = np.nan
     with pytest.raises(InputError, match="clip bad: the audio embedding holds NaN"):
-        Normalisation.fit({"good": CLIPS["clip1"], "bad": replace(CLIPS["clip0"], audio=audio)})
+        Normalisation.fit({"good": EMBEDDINGS["clip1"], "bad": replace(EMBEDDINGS["clip0"], audio=audio)})
 
 
 def dataset(config: CorruptionConfig | None, seed: int = 0) -> WindowDataset:
-    return WindowDataset(CLIPS, windows_of(CLIPS, 30, 20), 30, NORMALISATION, config, seed)
+    return WindowDataset(CLIPS, windows_of(CLIPS, 30, 20), WindowSpec(30, NORMALISATION), config, seed=seed)
 
 
 def test_a_window_depends_on_seed_epoch_and_index_alone() -> None:
@@ -146,13 +157,12 @@ def test_without_corruption_windows_are_clean() -> None:
 
 
 def test_the_corrupted_share_and_the_whole_windows_are_as_asked() -> None:
-    whole = cut(CLIPS["clip0"], 0, 60, NORMALISATION)
-    whole = replace(whole, audio_present=np.ones(60, bool), visual_present=np.ones(60, bool))
+    whole = replace(cut(CLIPS["clip0"], 0, 60), present=np.ones((60, 2), bool))
     lost = []
     for i in range(3000):
         config = CorruptionConfig(kinds=("absent",))
         out = corrupt(whole, lambda: whole, config, generator(0, Stream.CORRUPTION, 0, i))
-        lost.append(max(int((~out.audio_present).sum()), int((~out.visual_present).sum())))
+        lost.append(int((~out.present).sum(axis=0).max()))
     lost = np.array(lost)
     assert (lost > 0).mean() == pytest.approx(0.6, abs=0.03)
     assert (lost == 60).sum() / (lost > 0).sum() == pytest.approx(1 / 3, abs=0.03)
@@ -161,39 +171,39 @@ def test_the_corrupted_share_and_the_whole_windows_are_as_asked() -> None:
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(["absent", "zeros", "noise", "other"]), st.integers(0, 10**6))
 def test_corruption_is_one_contiguous_segment_of_one_modality(kind: str, seed: int) -> None:
-    clean, other = cut(CLIPS["clip0"], 20, 60, NORMALISATION), cut(CLIPS["clip1"], 0, 60, NORMALISATION)
+    clean, other = cut(CLIPS["clip0"], 20, 60), cut(CLIPS["clip1"], 0, 60)
     before = {f.name: getattr(clean, f.name).copy() for f in fields(Sample)}
     out = corrupt(clean, lambda: other, CorruptionConfig(share=1.0, kinds=(kind,)), np.random.default_rng(seed))
     assert same(clean, Sample(**before))  # the input is left alone
-    inputs = ("audio", "visual", "audio_present", "visual_present", "corrupted")
+    inputs = ("audio", "visual", "present", "corrupted")
     assert same(replace(out, **{name: before[name] for name in inputs}), clean)  # the rest stays
     touched = [m for m in ("audio", "visual") if not np.array_equal(getattr(out, m), getattr(clean, m))]
     assert len(touched) <= 1
     for m in touched:
+        column = MODALITIES.index(m)
         moved = np.flatnonzero((getattr(out, m) != getattr(clean, m)).any(axis=1))
         between = np.arange(moved[0], moved[-1] + 1)
-        here = clean.audio_present if m == "audio" else clean.visual_present
-        seen = here[between] | (getattr(other, f"{m}_present")[between] if kind == "other" else False)
+        seen = clean.present[between, column] | (other.present[between, column] if kind == "other" else False)
         assert set(between[seen]) <= set(moved)
         assert moved.max() < clean.padding.sum()
-        still = moved if kind == "absent" else moved[getattr(out, f"{m}_present")[moved]]
+        still = moved if kind == "absent" else moved[out.present[moved, column]]
         flagged = np.argwhere(out.corrupted)
         assert flagged[:, 0].tolist() == still.tolist()  # what was observed and spoilt is known, step by step
-        assert (flagged[:, 1] == ("audio", "visual").index(m)).all()
+        assert (flagged[:, 1] == column).all()
     if not touched:
         assert not out.corrupted.any()
     if kind == "absent":
-        assert not out.audio[~out.audio_present].any()
-        assert not out.visual[~out.visual_present].any()
+        assert not out.audio[~out.present[:, 0]].any()
+        assert not out.visual[~out.present[:, 1]].any()
     if kind in {"zeros", "noise"}:
-        assert np.array_equal(out.audio_present, clean.audio_present)
+        assert np.array_equal(out.present, clean.present)
 
 
 def test_the_corruption_is_the_same_whether_or_not_a_model_reads_cues() -> None:
     """Or models with cues and without would not be trained on the same data."""
     config, cues = CorruptionConfig(share=1.0), CUES
     windows = windows_of(CLIPS, 30, 20)
-    reads = WindowDataset(CLIPS, windows, 30, Normalisation.fit(CLIPS, cues), config, cues=cues)
+    reads = WindowDataset(CLIPS, windows, WindowSpec(30, Normalisation.fit(EMBEDDINGS, cues), cues), config)
     for epoch in range(3):
         for i in range(len(windows)):
             with_cues, without = reads[(epoch, i)], dataset(config)[(epoch, i)]
@@ -206,9 +216,9 @@ def test_a_step_annotated_for_the_dimension_that_is_learned_counts() -> None:
     labels = one.labels.copy()
     labels[:, 1] = np.nan
     half = replace(one, labels=labels)
-    assert not cut(half, 0, 70, NORMALISATION).valid.any()
-    assert cut(half, 0, 70, NORMALISATION, targets=("valence",)).valid.sum() == np.isfinite(labels[:, 0]).sum()
-    assert not cut(half, 0, 70, NORMALISATION, targets=("arousal",)).valid.any()
+    assert not cut(half, 0, 70).valid.any()
+    assert cut(half, 0, 70, targets=("valence",)).valid.sum() == np.isfinite(labels[:, 0]).sum()
+    assert not cut(half, 0, 70, targets=("arousal",)).valid.any()
 
 
 def test_the_other_clip_is_another_one_whenever_there_is_another() -> None:
@@ -216,7 +226,8 @@ def test_the_other_clip_is_another_one_whenever_there_is_another() -> None:
     for index, window in enumerate(windows.windows):
         drawn = {windows.windows[windows.elsewhere(index, rng)].clip for _ in range(100)}
         assert drawn == set(CLIPS) - {window.clip}
-    alone = WindowDataset({"one": CLIPS["clip0"]}, windows_of({"one": CLIPS["clip0"]}, 30, 20), 30, NORMALISATION)
+    one = {"one": CLIPS["clip0"]}
+    alone = WindowDataset(one, windows_of(one, 30, 20), WindowSpec(30, NORMALISATION))
     assert alone.windows[alone.elsewhere(0, rng)].clip == "one"
 
 

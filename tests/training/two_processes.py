@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from synthetic_clips import AUDIO_DIM, VISUAL_DIM, clips
+from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips
 
 from iaca.fusion import preset
 from iaca.training import TrainingConfig, save_model, single
@@ -43,7 +43,8 @@ def main(folder: Path, strategy: str) -> None:
     single.FusionTraining = Reporting
     fusion = preset("iaca", AUDIO_DIM, VISUAL_DIM, width=16, heads=2)
     config = CONFIG.model_copy(update={"strategy": strategy})
-    model, history = train(fusion, config, clips(12, steps=120), clips(4, first=100, steps=120), folder / "checkpoints")
+    data, held_out = annotated_clips(12, steps=120), annotated_clips(4, first=100, steps=120)
+    model, history = train(fusion, config, data, held_out, folder / "checkpoints")
     save_model(model, folder / "model.safetensors")
     history.to_csv(folder / "history.csv", index=False)
 

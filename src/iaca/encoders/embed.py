@@ -36,7 +36,6 @@ def embed(
     faces: pd.DataFrame,
     jpegs: Jpegs,
     audio: AudioTrack,
-    labels: NDArray[np.float32] | None,
     config: EmbeddingConfig,
     sound: Sound | None = None,
 ) -> ClipEmbedding:
@@ -46,7 +45,6 @@ def embed(
         faces: `NUMBERS` of `iaca.faces.extract_faces`, a row per decoded frame; box and landmarks may be unknown.
         jpegs: the aligned face of each row that has one.
         audio: the clip's sound, 16 kHz, zero at the container's start.
-        labels: (t, 2) valence and arousal, NaN where not annotated; None for a clip without any.
         config: which encoders.
         sound: what `embed_sound` made of the same sound at the same times; None to make it here.
     """
@@ -65,7 +63,6 @@ def embed(
         audio_present=heard,
         face_found=found,
         time_s=times,
-        labels=np.full((len(times), 2), np.nan, np.float32) if labels is None else labels,
         quality=stacked(cues),
         quality_names=NAMES,
         metadata={**describe(config), "embedding_version": VERSION},

@@ -1,27 +1,29 @@
-"""The embeddings of one clip, and the safetensors file that holds them."""
+"""The embeddings of one clip, the safetensors file that holds them, and the annotation that joins them in memory."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from iaca.config import text_table
 from iaca.errors import InputError, brief
+from iaca.modalities import Modality
 from iaca.text import parse_json
 
 ARRAYS = {
     "audio": ("float32", 2), "visual": ("float32", 2), "audio_present": ("bool", 1), "face_found": ("bool", 1),
-    "time_s": ("float64", 1), "labels": ("float32", 2), "quality": ("float32", 2),
+    "time_s": ("float64", 1), "quality": ("float32", 2),
 }  # fmt: skip
-"""Type and number of axes of each array."""
+"""Type and number of axes of each array. Files of version 3 and earlier also hold `labels`, which nobody reads."""
 HEADER = "iaca_embedding"  # one entry: safetensors keeps several in no fixed order, and the bytes would differ
 
 
@@ -35,7 +37,6 @@ class ClipEmbedding:
         audio_present: (t,) bool, the sound stream covers this moment.
         face_found: (t,) bool.
         time_s: (t,) float64, s from the start of the container.
-        labels: (t, 2) float32, valence and arousal in [-1, 1]; NaN where not annotated.
         quality: (t, q) float32, cues named by `quality_names`.
         metadata: encoder names and versions, as strings.
     """
@@ -45,7 +46,6 @@ class ClipEmbedding:
     audio_present: NDArray[np.bool_]
     face_found: NDArray[np.bool_]
     time_s: NDArray[np.float64]
-    labels: NDArray[np.float32]
     quality: NDArray[np.float32]
     quality_names: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
@@ -57,6 +57,82 @@ class ClipEmbedding:
 
     def __len__(self) -> int:
         return len(self.time_s)
+
+    @property
+    def features(self) -> Mapping[Modality, NDArray[np.float32]]:
+        """(t, D) by modality."""
+        return {"audio": self.audio, "visual": self.visual}
+
+    @property
+    def present(self) -> Mapping[Modality, NDArray[np.bool_]]:
+        """(t,) by modality: where it was observed."""
+        return {"audio": self.audio_present, "visual": self.face_found}
+
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """(t,) where at least one modality was observed."""
+        return self.audio_present | self.face_found
+
+    @property
+    def dims(self) -> dict[Modality, int]:
+        """Width of the features by modality."""
+        return {modality: features.shape[1] for modality, features in self.features.items()}
+
+    def with_modalities(
+        self,
+        features: Mapping[Modality, NDArray[np.float32]] | None = None,
+        present: Mapping[Modality, NDArray[np.bool_]] | None = None,
+    ) -> Self:
+        """A copy with other features, or another presence, of the modalities that are given."""
+        features, present = {**self.features, **(features or {})}, {**self.present, **(present or {})}
+        return replace(
+            self,
+            audio=features["audio"],
+            visual=features["visual"],
+            audio_present=present["audio"],
+            face_found=present["visual"],
+        )
+
+
+@dataclass(frozen=True)
+class AnnotatedClip:
+    """A clip's embeddings and its annotation, which lie in files of their own: correcting a label embeds nothing again.
+
+    Attributes:
+        embedding: of t steps.
+        labels: (t, 2) float32, valence and arousal in [-1, 1]; NaN where not annotated.
+    """
+
+    embedding: ClipEmbedding
+    labels: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != (len(self.embedding), 2):
+            raise ValueError(f"{len(self.embedding)} steps are embedded, but the annotation is {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+
+def embeddings_of(clips: Mapping[str, AnnotatedClip]) -> dict[str, ClipEmbedding]:
+    """The clips without their annotation."""
+    return {name: clip.embedding for name, clip in clips.items()}
+
+
+def annotate(clip: ClipEmbedding, timeline: Path) -> AnnotatedClip:
+    """The clip with the valence and arousal of its timeline (Parquet).
+
+    Raises:
+        InputError: the timeline has another number of steps.
+    """
+    labels = pd.read_parquet(timeline, columns=["valence", "arousal"]).to_numpy(np.float32)
+    if len(labels) != len(clip):
+        raise InputError(
+            f"the timeline has {len(labels)} steps, but {len(clip)} are embedded",
+            timeline,
+            remedy="the video changed in between: run ingestion, preprocessing and embedding again",
+        )
+    return AnnotatedClip(clip, labels)
 
 
 def write_embedding(embedding: ClipEmbedding, path: Path) -> None:
@@ -90,6 +166,11 @@ def read_embedding(path: Path) -> ClipEmbedding:
         return ClipEmbedding(**arrays, quality_names=tuple(header["quality_names"]), metadata=header["metadata"])
     except ValueError as error:
         raise _torn(path, error) from None
+
+
+def read_annotated(embedding: Path, timeline: Path) -> AnnotatedClip:
+    """The embeddings of a clip, with the annotation of its timeline; raises as `read_embedding` and `annotate` do."""
+    return annotate(read_embedding(embedding), timeline)
 
 
 def _read(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:

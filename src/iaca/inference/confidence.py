@@ -66,8 +66,7 @@ def confidence(
         value = value / (1 + (np.asarray(spread, np.float64) / SPREAD) ** 2)
     if own is not None:
         value = value * own
-    observed = clip.audio_present | clip.face_found
-    return np.where(observed, value.clip(0, 1), 0.0).astype(np.float32)
+    return np.where(clip.observed, value.clip(0, 1), 0.0).astype(np.float32)
 
 
 def quality(clip: ClipEmbedding, modality: str) -> Array:

@@ -124,7 +124,7 @@ class Predictor:
             if len(faces) > 1 and shared is None:
                 shared = embed_sound(audio, table["time_s"].to_numpy(np.float64), self.embedding)
             with FaceImages(path) as jpegs:
-                yield embed(table, jpegs, audio, None, self.embedding, shared)
+                yield embed(table, jpegs, audio, self.embedding, shared)
 
     def _table(self, name: str, clip: ClipEmbedding, box: np.ndarray) -> pd.DataFrame:
         joint = join(self.members, [member.predict(clip) for member in self.members])

@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from iaca.encoders.embedding import ARRAYS, ClipEmbedding
+from iaca.encoders.embedding import AnnotatedClip
 from iaca.files import LEFTOVER, replacing
 from iaca.fusion.config import FusionConfig
 from iaca.training.config import VERSION, TrainingConfig
@@ -26,12 +26,14 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 MACHINE = {"accelerator", "devices", "strategy", "num_nodes", "threads"}  # where a run happens, not what it is
 
 
-def data_fingerprint(clips: Mapping[str, ClipEmbedding]) -> str:
-    """SHA-256 over the names, cues and arrays of clips, whatever their order."""
+def data_fingerprint(clips: Mapping[str, AnnotatedClip]) -> str:
+    """SHA-256 over the names, cues, arrays and annotation of clips, whatever their order."""
     digest = hashlib.sha256()
     for name in sorted(clips):
-        digest.update("\0".join((name, *clips[name].quality_names)).encode())
-        for array in (np.ascontiguousarray(getattr(clips[name], field)) for field in ARRAYS):
+        clip, labels = clips[name].embedding, clips[name].labels
+        digest.update("\0".join((name, *clip.quality_names)).encode())
+        arrays = (clip.audio, clip.visual, clip.audio_present, clip.face_found, clip.time_s, labels, clip.quality)
+        for array in map(np.ascontiguousarray, arrays):
             digest.update(f"{name}\0{array.dtype}{array.shape}".encode())
             digest.update(array.data.cast("B") if array.size else b"")
     return digest.hexdigest()

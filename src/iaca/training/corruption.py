@@ -69,8 +69,9 @@ def corrupt(
 
 def _break(sample: Sample, damage: Damage, rng: np.random.Generator) -> Sample:
     """The window with its damage done to the embeddings."""
-    modality, segment = damage.modality, damage.segment
-    x, present = getattr(sample, modality).copy(), getattr(sample, f"{modality}_present").copy()
+    modality, segment, column = damage.modality, damage.segment, MODALITIES.index(damage.modality)
+    x, presence, corrupted = getattr(sample, modality).copy(), sample.present.copy(), sample.corrupted.copy()
+    present = presence[:, column]  # a view
     hurt = present.copy()
     if damage.kind in {"absent", "zeros"}:
         x[segment] = 0.0  # the mean, since features are normalised
@@ -81,10 +82,9 @@ def _break(sample: Sample, damage: Damage, rng: np.random.Generator) -> Sample:
         x[segment] += np.where(present[segment, None], noise, np.float32(0.0))
     if damage.other is not None:
         x[segment] = getattr(damage.other, modality)[segment]
-        hurt[segment] = present[segment] = getattr(damage.other, f"{modality}_present")[segment]
-    corrupted = sample.corrupted.copy()
-    corrupted[segment, MODALITIES.index(modality)] = hurt[segment]
-    changes = {modality: x, f"{modality}_present": present, "corrupted": corrupted}
+        hurt[segment] = present[segment] = damage.other.present[segment, column]
+    corrupted[segment, column] = hurt[segment]
+    changes = {modality: x, "present": presence, "corrupted": corrupted}
     return replace(sample, **changes)
 
 

@@ -24,8 +24,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from iaca.encoders.cues import LAG, TABLE
+from iaca.modalities import MODALITIES
 from iaca.training.corruption import Damage
-from iaca.training.cues import BOTH, FloatArray, owners, presence
+from iaca.training.cues import BOTH, FloatArray, modalities_of, where_known
 from iaca.training.normalisation import Normalisation
 from iaca.training.sample import Sample
 
@@ -66,18 +67,18 @@ class CueSimulation:
             steps[:, own] += self._way(own, "noisy") * size
         if both and damage.kind != "absent":
             steps[:, both] = self._unrelated(damage.other or elsewhere(), both)[damage.segment]
-        known = presence(self.cues, sample.audio_present, sample.visual_present)
+        known = where_known(self.cues, dict(zip(MODALITIES, sample.present.T, strict=True)))
         return replace(sample, quality=np.where(known, quality, np.float32(0.0)))
 
     def _way(self, own: list[int], when: str) -> FloatArray:
         return np.array([getattr(TABLE[self.cues[i]], when) for i in own], dtype=np.float32)
 
-    def _of(self, owner: str) -> list[int]:
-        return [i for i, who in enumerate(owners(self.cues)) if who == owner]
+    def _of(self, modality: str) -> list[int]:
+        return [i for i, of in enumerate(modalities_of(self.cues)) if of == modality]
 
     def _unrelated(self, other: Sample, both: list[int]) -> FloatArray:
         """(t, len(both)): no agreement, and another window's fluctuation where that has any."""
-        seen = (other.audio_present & other.visual_present)[:, None]  # (t, 1)
+        seen = other.present.all(axis=1, keepdims=True)  # (t, 1)
         values = other.quality[:, both]
         mean = values.sum(axis=0, where=seen) / max(int(seen.sum()), 1)
         fluctuation = np.where(seen, values - mean, np.float32(0.0)) + self.no_agreement[both]

@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
-from iaca.encoders.embedding import ClipEmbedding
 from iaca.training.config import TrainingConfig
-from iaca.training.normalisation import Normalisation
+from iaca.training.sample import WindowSpec, collate
 from iaca.training.seeds import Stream
-from iaca.training.windows import EpochSampler, WindowDataset, collate, windows_of
+from iaca.training.windows import Clips, EpochSampler, WindowDataset, windows_of
 
-Clips = Mapping[str, ClipEmbedding]
 Loader = DataLoader[Any]
 
 
-def training_loader(
-    clips: Clips, config: TrainingConfig, normalisation: Normalisation, cues: tuple[str, ...] = ()
-) -> Loader:
+def training_loader(clips: Clips, config: TrainingConfig, spec: WindowSpec) -> Loader:
     """Overlapping windows in an order of the epoch's own, some of them corrupted."""
-    windows = windows_of(clips, config.length, config.hop)
-    dataset = WindowDataset(
-        clips, windows, config.length, normalisation, config.corruption, config.seed, cues=cues, targets=config.targets
-    )
+    windows = windows_of(clips, spec.length, config.hop)
+    dataset = WindowDataset(clips, windows, spec, config.corruption, seed=config.seed)
     return _loader(dataset, config, EpochSampler(len(windows), config.seed))
 
 
-def validation_loaders(
-    clips: Clips, config: TrainingConfig, normalisation: Normalisation, cues: tuple[str, ...] = ()
-) -> list[Loader]:
+def validation_loaders(clips: Clips, config: TrainingConfig, spec: WindowSpec) -> list[Loader]:
     """Clean and corrupted windows; every step counts once, and the corruption is that of no epoch: always the same."""
-    windows = windows_of(clips, config.length, config.length, once=True)
+    windows = windows_of(clips, spec.length, spec.length, once=True)
     always = config.corruption.model_copy(update={"share": 1.0})
     datasets = [
-        WindowDataset(
-            clips, windows, config.length, normalisation, corruption, config.seed, Stream.VALIDATION, cues,
-            config.targets,
-        )
+        WindowDataset(clips, windows, spec, corruption, seed=config.seed, stream=Stream.VALIDATION)
         for corruption in (None, always)
-    ]  # fmt: skip
+    ]
     return [_loader(dataset, config, EpochSampler(len(windows), config.seed, shuffle=False)) for dataset in datasets]
 
 

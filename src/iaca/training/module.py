@@ -12,13 +12,13 @@ from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.loss import concordance, training_loss
+from iaca.training.sample import model_arguments
 from iaca.training.schedule import learning_rate
 from iaca.training.seeds import Stream, torch_seed
 from iaca.training.supervision import gate_supervision
 
 Batch = dict[str, Tensor]
 CONDITIONS = ("clean", "corrupted")  # the validation loaders, in order
-INPUTS = ("audio", "visual", "audio_present", "visual_present", "padding")
 
 
 class FusionTraining(lightning.LightningModule):
@@ -44,8 +44,7 @@ class FusionTraining(lightning.LightningModule):
             torch.set_num_threads(self.config.threads)
 
     def forward(self, batch: Batch) -> FusionOutput:
-        quality = batch["quality"] if self.model.config.cues else None
-        output: FusionOutput = self.model(*(batch[name] for name in INPUTS), quality=quality)
+        output: FusionOutput = self.model(*model_arguments(batch, reads_cues=bool(self.model.config.cues)))
         return output
 
     def on_train_epoch_start(self) -> None:
@@ -63,8 +62,8 @@ class FusionTraining(lightning.LightningModule):
         loss = training_loss(*self._targets(output, batch), batch["valid"], self.config.loss)
         said = {"train_loss": loss}
         if self.supervised:
-            present = (batch["audio_present"], batch["visual_present"], batch["padding"])
-            said["supervision"] = gate_supervision(output.gates, batch["corrupted"], *present)
+            observed = (batch["present"], batch["padding"])
+            said["supervision"] = gate_supervision(output.gates, batch["corrupted"], *observed)
             loss = loss + self.config.supervision * said["supervision"]
         for name, value in said.items():
             self.losses.setdefault(name, []).append(value.detach())

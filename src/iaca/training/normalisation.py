@@ -10,12 +10,8 @@ from numpy.typing import NDArray
 
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
-from iaca.training.cues import FloatArray, grains, read_cues
-
-
-def observed(clip: ClipEmbedding, modality: str) -> NDArray[np.bool_]:
-    """(t,) bool, where a modality of a clip was observed."""
-    return clip.audio_present if modality == "audio" else clip.face_found
+from iaca.modalities import Modality
+from iaca.training.cues import FloatArray, least_deviations, read_cues
 
 
 def _no_cues() -> FloatArray:
@@ -29,8 +25,8 @@ class Normalisation:
     Attributes:
         audio_mean, audio_std: (D_a,) float32; a feature that never varies has 1 as its deviation.
         visual_mean, visual_std: (D_v,) float32.
-        quality_mean, quality_std: (q,) float32, of the cues that the model reads, in its order; a deviation is no
-            smaller than what means something of that cue.
+        quality_mean, quality_std: (q,) float32, of the cues that the model reads, in its order; a deviation is at
+            least `least_deviations`.
     """
 
     audio_mean: FloatArray
@@ -52,10 +48,12 @@ class Normalisation:
             InputError: an observed step holds an embedding that is not finite; named by clip.
         """
         each = np.array([_moments(_known(clips, cue)) for cue in cues], np.float32).reshape(len(cues), 2)
-        each[:, 1] = np.maximum(each[:, 1], grains(cues))
-        return cls(*_moments(_seen(clips, "audio")), *_moments(_seen(clips, "visual")), *each.T.copy())
+        each[:, 1] = np.maximum(each[:, 1], least_deviations(cues))
+        return cls(
+            *_moments(_observed_rows(clips, "audio")), *_moments(_observed_rows(clips, "visual")), *each.T.copy()
+        )
 
-    def apply(self, x: FloatArray, present: NDArray[np.bool_], modality: str) -> FloatArray:
+    def apply(self, x: FloatArray, present: NDArray[np.bool_], modality: Modality) -> FloatArray:
         """(t, D) normalised; zero, the mean, where the modality is not present (t,)."""
         mean, std = getattr(self, f"{modality}_mean"), getattr(self, f"{modality}_std")
         normalised: FloatArray = np.where(present[:, None], (x - mean) / std, np.float32(0.0))
@@ -67,10 +65,10 @@ class Normalisation:
         return normalised
 
 
-def _seen(clips: Mapping[str, ClipEmbedding], modality: str) -> Iterable[NDArray[np.float64]]:
+def _observed_rows(clips: Mapping[str, ClipEmbedding], modality: Modality) -> Iterable[NDArray[np.float64]]:
     """The observed rows of each clip, (n, D)."""
     for name, clip in clips.items():
-        rows = getattr(clip, modality)[observed(clip, modality)].astype(np.float64)
+        rows = clip.features[modality][clip.present[modality]].astype(np.float64)
         if not np.isfinite(rows).all():
             raise InputError(
                 f"clip {name}: the {modality} embedding holds NaN or infinity where the modality was observed",

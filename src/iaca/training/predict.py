@@ -19,8 +19,8 @@ from iaca.training.cues import FloatArray
 from iaca.training.model_file import TrainedModel
 from iaca.training.normalisation import Normalisation
 from iaca.training.per_dimension import PerDimension
-from iaca.training.sample import cut
-from iaca.training.windows import collate, window_starts
+from iaca.training.sample import WindowSpec, collate, cut, model_arguments
+from iaca.training.windows import window_starts
 
 WINDOWS_AT_ONCE = 16  # bounds the memory that a long clip takes
 
@@ -85,7 +85,7 @@ def predict_clip(
         raise InputError("the model's answers are not finite: its weights are too large", remedy="train it again")
     prediction = averages.pop("prediction").clip(-1.0, 1.0)
     prediction[:, [target not in built.targets for target in TARGETS]] = np.nan
-    return ClipPrediction(prediction, averages, clip.audio_present | clip.face_found)
+    return ClipPrediction(prediction, averages, clip.observed)
 
 
 def prediction_table(
@@ -115,15 +115,16 @@ def _answers(
     built: BuiltModel, clip: ClipEmbedding, window: int, hop: int
 ) -> Iterator[tuple[int, dict[str, FloatArray]]]:
     """(first step, name -> (window, k)) of each window; the last one may reach beyond the clip."""
-    config, normalisation = built.model.config, built.normalisation
+    config = built.model.config
     starts = window_starts(len(clip), window, hop)
     length = window if config.length else min(window, len(clip))
-    names = ("audio", "visual", "audio_present", "visual_present", "padding", *(["quality"] if config.cues else []))
+    spec = WindowSpec(length, built.normalisation, config.cues)
     for first in range(0, len(starts), WINDOWS_AT_ONCE):
         some = starts[first : first + WINDOWS_AT_ONCE]
-        batch = collate([cut(clip, start, length, normalisation, cues=config.cues) for start in some])
+        batch = collate([cut(clip, start, spec) for start in some])
+        on_device = {name: tensor.to(built.device) for name, tensor in batch.items()}
         with torch.inference_mode():
-            output = built.model(*(batch[name].to(built.device) for name in names))
+            output = built.model(*model_arguments(on_device, reads_cues=bool(config.cues)))
         said = {"prediction": output.prediction, **output.gates}
         arrays = {name: tensor.float().cpu().numpy() for name, tensor in said.items()}
         yield from ((start, {name: array[i] for name, array in arrays.items()}) for i, start in enumerate(some))
@@ -142,10 +143,9 @@ def _average(answers: Iterator[tuple[int, dict[str, FloatArray]]], steps: int) -
 
 
 def _check(built: BuiltModel, clip: ClipEmbedding, window: int, hop: int) -> None:
-    found = {"audio": clip.audio.shape[1], "visual": clip.visual.shape[1]}
-    if found != built.model.config.dims:
+    if clip.dims != built.model.config.dims:
         raise InputError(
-            f"the clip's embeddings have widths {found}, but the model was trained on {built.model.config.dims}",
+            f"the clip's embeddings have widths {clip.dims}, but the model was trained on {built.model.config.dims}",
             remedy="embed the clip with the encoders that the model was trained with",
         )
     if differences := mismatches(built.metadata, clip.metadata):

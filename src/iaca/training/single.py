@@ -9,19 +9,22 @@ import lightning
 import numpy as np
 import pandas as pd
 
+from iaca.encoders.embedding import embeddings_of
 from iaca.errors import InputError
 from iaca.fusion.config import FusionConfig
 from iaca.training import checkpoints as store
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.history import table
 from iaca.training.launch import strategy_of
-from iaca.training.loaders import Clips, training_loader, validation_loaders
+from iaca.training.loaders import training_loader, validation_loaders
 from iaca.training.model_file import TrainedModel
 from iaca.training.module import FusionTraining
 from iaca.training.normalisation import Normalisation
 from iaca.training.patience import Patience
 from iaca.training.progress import EpochBar
 from iaca.training.quiet import own_settings, quiet
+from iaca.training.sample import WindowSpec
+from iaca.training.windows import Clips
 
 
 def train_single(
@@ -36,14 +39,15 @@ def train_single(
     _check(fusion, config, {"train": train_clips, "validation": validation_clips})
     data = store.data_fingerprint(train_clips)
     fingerprint = store.run_fingerprint(fusion, config, data, store.data_fingerprint(validation_clips))
-    normalisation = Normalisation.fit(train_clips, fusion.cues)
+    normalisation = Normalisation.fit(embeddings_of(train_clips), fusion.cues)
+    spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
     with quiet(), own_settings(config.threads):
         module = FusionTraining(fusion, config, fingerprint)
         trainer = _trainer(config, checkpoints, progress)
         trainer.fit(
             module,
-            training_loader(train_clips, config, normalisation, fusion.cues),
-            validation_loaders(validation_clips, config, normalisation, fusion.cues),
+            training_loader(train_clips, config, spec),
+            validation_loaders(validation_clips, config, spec),
             ckpt_path=store.resumable(checkpoints, fingerprint),
             weights_only=True,
         )
@@ -86,12 +90,12 @@ def _check(fusion: FusionConfig, config: TrainingConfig, partitions: Mapping[str
     columns = [TARGETS.index(target) for target in config.targets]
     for partition, clips in partitions.items():
         for name, clip in clips.items():
-            dims = {"audio": clip.audio.shape[1], "visual": clip.visual.shape[1]}
+            dims, cues = clip.embedding.dims, clip.embedding.quality_names
             if dims != fusion.dims:
                 raise InputError(f"clip {name} has embeddings of width {dims}, but the model takes {fusion.dims}")
-            if lacking := sorted(set(fusion.cues) - set(clip.quality_names)):
+            if lacking := sorted(set(fusion.cues) - set(cues)):
                 raise InputError(
-                    f"the model reads the quality cue {lacking[0]}, but clip {name} has {list(clip.quality_names)}",
+                    f"the model reads the quality cue {lacking[0]}, but clip {name} has {list(cues)}",
                     remedy="run the embedding pipeline again, or leave that cue out of the model's `cues`",
                 )
         if not any(np.isfinite(clip.labels[:, columns]).all(axis=1).any() for clip in clips.values()):
@@ -103,7 +107,7 @@ def _check(fusion: FusionConfig, config: TrainingConfig, partitions: Mapping[str
 
 def _metadata(config: TrainingConfig, clips: Clips, data: str, best: Mapping[str, float]) -> dict[str, str]:
     """What the model file says of its origin; of the clips' own metadata, what they all agree on."""
-    every = [set(clip.metadata.items()) for clip in clips.values()]
+    every = [set(clip.embedding.metadata.items()) for clip in clips.values()]
     scores = {
         f"validation_{name}": f"{value:.6f}"
         for name, value in best.items()

@@ -18,9 +18,7 @@ from iaca.modalities import MODALITIES
 RARE = 0.05  # share of the observed steps below which a class no longer weighs a half
 
 
-def gate_supervision(
-    gates: Mapping[str, Tensor], corrupted: Tensor, present_a: Tensor, present_v: Tensor, padding: Tensor
-) -> Tensor:
+def gate_supervision(gates: Mapping[str, Tensor], corrupted: Tensor, present: Tensor, padding: Tensor) -> Tensor:
     """How far the judgements `reliability_audio` and `reliability_visual` are from what is known of the corruption.
 
     Cross-entropy of (trusted, doubted), clean and corrupted observed steps weighing a half each; the mean over the
@@ -29,13 +27,13 @@ def gate_supervision(
     Args:
         gates: of a `FusionOutput`, (b, t, 2) each.
         corrupted: (b, t, 2) bool (audio, visual), of a `Sample`.
-        present_a, present_v: (b, t) bool, True where that modality was observed.
+        present: (b, t, 2) bool (audio, visual), True where that modality was observed.
         padding: (b, t) bool, True where the step exists.
 
     Returns:
         Scalar >= 0, float32 or better. Where no step qualifies: exactly zero, with a gradient of zeros.
     """
-    observed = torch.stack([present_a, present_v], dim=-1) & padding[..., None]  # (b, t, 2)
+    observed = present & padding[..., None]  # (b, t, 2)
     hurt = corrupted & observed
     told = [(gates[f"reliability_{m}"], i) for i, m in enumerate(MODALITIES) if f"reliability_{m}" in gates]
     terms = [_doubt(gate, hurt[..., i], observed[..., i]) for gate, i in told]

@@ -9,11 +9,11 @@ import pandas as pd
 from iaca.fusion.config import FusionConfig
 from iaca.training import checkpoints as store
 from iaca.training.config import TrainingConfig
-from iaca.training.loaders import Clips
 from iaca.training.model_file import TrainedModel
 from iaca.training.pair import train_pair
 from iaca.training.settings import with_settings
 from iaca.training.single import train_single
+from iaca.training.windows import Clips
 
 
 def train(
@@ -33,7 +33,7 @@ def train(
     Args:
         fusion: the model.
         config: the run.
-        train_clips, validation_clips: embeddings by clip name.
+        train_clips, validation_clips: embeddings and annotation by clip name.
         checkpoints: a folder of this run's own. A run that was stopped goes on from there, if it is the same run on the
             same data; a finished one leaves nothing in it.
         progress: show one bar of epochs.

@@ -1,32 +1,21 @@
-"""Windows over clips, and the batches made of them."""
+"""Windows over annotated clips, and the order in which a run sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence, Sized
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from iaca.encoders.embedding import ClipEmbedding
-from iaca.training.config import TARGETS, CorruptionConfig, Target
+from iaca.encoders.embedding import AnnotatedClip
+from iaca.training.config import CorruptionConfig
 from iaca.training.corruption import corrupt
 from iaca.training.cue_simulation import CueSimulation
-from iaca.training.normalisation import Normalisation
-from iaca.training.sample import Sample, cut
+from iaca.training.sample import Sample, Window, WindowSpec, cut_sample
 from iaca.training.seeds import Stream, generator
 
-
-class Window(NamedTuple):
-    """A stretch of a clip, from step `start`; steps before `fresh` were counted by the window before it."""
-
-    clip: str
-    start: int
-    fresh: int
+Clips = Mapping[str, AnnotatedClip]
 
 
 def window_starts(steps: int, length: int, hop: int) -> list[int]:
@@ -34,7 +23,7 @@ def window_starts(steps: int, length: int, hop: int) -> list[int]:
     return [*range(0, steps - length, hop), max(steps - length, 0)]
 
 
-def windows_of(clips: Mapping[str, ClipEmbedding], length: int, hop: int, once: bool = False) -> list[Window]:
+def windows_of(clips: Mapping[str, Sized], length: int, hop: int, once: bool = False) -> list[Window]:
     """All windows of all clips, clip by clip. `once` lets each step count in a single window."""
     windows = []
     for name, clip in clips.items():
@@ -46,28 +35,32 @@ def windows_of(clips: Mapping[str, ClipEmbedding], length: int, hop: int, once: 
 
 
 class WindowDataset(Dataset[Sample]):
-    """Windows of clips by (epoch, index), corrupted where a corruption is given; with the cues that a model reads.
+    """Windows of clips by (epoch, index), corrupted where a corruption is given.
 
     What comes out depends on the seed, the epoch and the index, and on nothing that happened before: that is what makes
     a resumed run equal to an undisturbed one.
+
+    Args:
+        clips: by name.
+        windows: of these clips.
+        spec: how they are cut.
+        corruption: of the windows; None leaves them clean.
+        seed, stream: of what is drawn for the corruption.
     """
 
     def __init__(
         self,
-        clips: Mapping[str, ClipEmbedding],
+        clips: Clips,
         windows: Sequence[Window],
-        length: int,
-        normalisation: Normalisation,
+        spec: WindowSpec,
         corruption: CorruptionConfig | None = None,
+        *,
         seed: int = 0,
         stream: Stream = Stream.CORRUPTION,
-        cues: tuple[str, ...] = (),
-        targets: tuple[Target, ...] = TARGETS,
     ):
-        self.clips, self.windows, self.length, self.normalisation = clips, windows, length, normalisation
+        self.clips, self.windows, self.spec = clips, windows, spec
         self.corruption, self.seed, self.stream = corruption, seed, stream
-        self.cues, self.targets = cues, targets
-        self.simulation = CueSimulation.of(cues, normalisation) if cues else None
+        self.simulation = CueSimulation.of(spec.cues, spec.normalisation) if spec.cues else None
         self.blocks = _blocks(windows)
 
     def __len__(self) -> int:
@@ -82,8 +75,8 @@ class WindowDataset(Dataset[Sample]):
         return corrupt(sample, lambda: self._cut(self.elsewhere(index, rng)), self.corruption, rng, self.simulation)
 
     def _cut(self, index: int) -> Sample:
-        name, start, fresh = self.windows[index]
-        return cut(self.clips[name], start, self.length, self.normalisation, fresh, self.cues, self.targets)
+        window = self.windows[index]
+        return cut_sample(self.clips[window.clip], window, self.spec)
 
     def elsewhere(self, index: int, rng: np.random.Generator) -> int:
         """A window of another clip, evenly drawn; of the same clip where there is no other."""
@@ -126,11 +119,3 @@ class EpochSampler(Sampler[tuple[int, int]]):
     @staticmethod
     def _world() -> int:
         return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-
-
-def collate(samples: Sequence[Sample]) -> dict[str, Tensor]:
-    """Samples of one length t -> tensors (b, t, ...) by the names of `Sample`."""
-    stacked: dict[str, NDArray[np.generic]] = {
-        field.name: np.stack([getattr(sample, field.name) for sample in samples]) for field in fields(Sample)
-    }
-    return {name: torch.from_numpy(array) for name, array in stacked.items()}

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from iaca.corpora.features.layout import LABELS
 from iaca.corpora.features.tables import Table, read_table
 from iaca.corpora.timeline import TOLERANCE, write_timeline
-from iaca.encoders.embedding import ClipEmbedding, write_embedding
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embedding
 from iaca.errors import InputError
 
-VERSION = "1"
+VERSION = "2"
 METADATA = {"visual_encoder": "features", "audio_encoder": "features", "embedding_version": VERSION}
 ROUNDING_S = 1e-6  # times that were written with few decimals still meet their step
 
@@ -22,7 +22,7 @@ ROUNDING_S = 1e-6  # times that were written with few decimals still meet their 
 def align_file(
     *files: Path, target: Path, kinds: tuple[str, ...], widths: Mapping[str, int], tolerance_s: float | None
 ) -> None:
-    """The engine's task: read a clip's tables, write its embeddings.
+    """The engine's task: read a clip's tables, write its embeddings. Its annotation is checked, and goes no further.
 
     Args:
         files: the tables of the clip.
@@ -31,7 +31,7 @@ def align_file(
         widths: columns of `audio` and `visual`, for clips that lack one.
         tolerance_s: how far a row may lie from its step.
     """
-    write_embedding(read_clip(dict(zip(kinds, files, strict=True)), widths, tolerance_s), target)
+    write_embedding(read_clip(dict(zip(kinds, files, strict=True)), widths, tolerance_s).embedding, target)
 
 
 def build_timeline(
@@ -41,22 +41,27 @@ def build_timeline(
 
     What `facts_of` says of the clip travels in the table's `attrs`.
     """
-    clip = read_clip(dict(zip(kinds, files, strict=True)), widths, tolerance_s)
-    presence = {"face_found": clip.face_found, "audio_present": clip.audio_present}
-    write_timeline(target, clip.time_s, clip.labels, facts_of(clip), presence)
+    write_clip_timeline(read_clip(dict(zip(kinds, files, strict=True)), widths, tolerance_s), target)
 
 
-def facts_of(clip: ClipEmbedding) -> dict[str, object]:
+def write_clip_timeline(clip: AnnotatedClip, target: Path) -> None:
+    """Write the timeline (Parquet) of an annotated clip whose presence is known."""
+    seen = clip.embedding
+    presence = {"face_found": seen.face_found, "audio_present": seen.audio_present}
+    write_timeline(target, seen.time_s, clip.labels, facts_of(clip), presence)
+
+
+def facts_of(clip: AnnotatedClip) -> dict[str, object]:
     """Which modalities a clip has, at which share of its steps, and `notes`: pairs of what is odd and its remedy."""
     return {
-        "has_audio": bool(clip.audio_present.any()),
-        "audio_present": float(clip.audio_present.mean()),
-        "face_found": float(clip.face_found.mean()),
+        "has_audio": bool(clip.embedding.audio_present.any()),
+        "audio_present": float(clip.embedding.audio_present.mean()),
+        "face_found": float(clip.embedding.face_found.mean()),
         "notes": _lengths(clip),
     }
 
 
-def read_clip(files: Mapping[str, Path], widths: Mapping[str, int], tolerance_s: float | None = None) -> ClipEmbedding:
+def read_clip(files: Mapping[str, Path], widths: Mapping[str, int], tolerance_s: float | None = None) -> AnnotatedClip:
     """Bring the tables of a clip onto one clock.
 
     Steps are the times of the labels; without labels those of the visual, or else of the audio features. A modality is
@@ -72,24 +77,23 @@ def read_clip(files: Mapping[str, Path], widths: Mapping[str, int], tolerance_s:
         InputError: a table is broken; a feature or cue is NaN or infinite; a label is outside [-1, 1].
     """
     tables = {kind: read_table(path) for kind, path in files.items()}
-    labels = tables.get("labels")
     for kind in ("audio", "visual", "quality"):
         _check_finite(tables.get(kind))
     clock = next(tables[kind] for kind in ("labels", "visual", "audio") if kind in tables).times
     audio, audio_present = _on_clock(tables.get("audio"), clock, widths["audio"], tolerance_s)
     visual, face_found = _on_clock(tables.get("visual"), clock, widths["visual"], tolerance_s)
     cues = tables.get("quality")
-    return ClipEmbedding(
+    embedding = ClipEmbedding(
         audio=audio,
         visual=visual,
         audio_present=audio_present,
         face_found=face_found,
         time_s=clock,
-        labels=np.full((len(clock), 2), np.nan, np.float32) if labels is None else _annotation(labels),
         quality=np.empty((len(clock), 0), np.float32) if cues is None else cues.values[_nearest(cues.times, clock)],
         quality_names=() if cues is None else cues.names,
         metadata=METADATA,
     )
+    return AnnotatedClip(embedding, _annotation(tables.get("labels"), len(clock)))
 
 
 def _on_clock(
@@ -121,8 +125,10 @@ def _median_step(times: NDArray[np.float64]) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
-def _annotation(table: Table) -> NDArray[np.float32]:
+def _annotation(table: Table | None, steps: int) -> NDArray[np.float32]:
     """(t, 2) valence and arousal; NaN where not annotated."""
+    if table is None:
+        return np.full((steps, 2), np.nan, np.float32)
     values = table.values[:, [table.names.index(name) for name in LABELS]]
     outside = np.argwhere(np.abs(values) > 1)
     if len(outside):
@@ -144,13 +150,13 @@ def _check_finite(table: Table | None) -> None:
     )  # fmt: skip
 
 
-def _lengths(clip: ClipEmbedding) -> list[tuple[str, str]]:
+def _lengths(clip: AnnotatedClip) -> list[tuple[str, str]]:
     """Annotated steps before the first or after the last features, where there are more than a few."""
-    seen = np.flatnonzero(clip.audio_present | clip.face_found)
+    seen = np.flatnonzero(clip.embedding.observed)
     annotated = np.flatnonzero(np.isfinite(clip.labels).all(axis=1))
     outside = int(((annotated < seen[0]) | (annotated > seen[-1])).sum())
     if outside <= TOLERANCE:
         return []
-    span = " to ".join(f"{clip.time_s[i]:g}" for i in (seen[0], seen[-1]))
+    span = " to ".join(f"{clip.embedding.time_s[i]:g}" for i in (seen[0], seen[-1]))
     what = f"{outside} annotated steps lie outside of the features, which run from {span} s"
     return [(what, "check that labels and features belong together; those steps have neither voice nor face")]

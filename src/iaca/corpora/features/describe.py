@@ -49,7 +49,7 @@ def read_through(root: Path, clip_index: pd.DataFrame, tolerance_s: float | None
         try:
             widths = {str(kind): len(columns_of(files[kind])) if kind in files else 0 for kind in MODALITIES}
             clip = read_clip(files, widths, tolerance_s)
-            facts = counts(clip.time_s, clip.labels) | facts_of(clip)
+            facts = counts(clip.embedding.time_s, clip.labels) | facts_of(clip)
             rows.append(row | {name: facts[name] for name in FACTS})
             problems += _noted(row, facts)
         except InputError as error:

@@ -1,7 +1,7 @@
 """Synthetic features with a known truth: two latent trajectories, seen differently by face and voice.
 
 `python -m iaca.corpora.synthetic ROOT --kind s2 --clips 120` writes a corpus in the layout of `iaca.corpora.features`;
-`draw_embeddings` gives the same clips in memory. They compare models; they do not measure emotion recognition.
+`draw_annotated` gives the same clips in memory. They compare models; they do not measure emotion recognition.
 
 Names are imported when they are first used: whoever wants the parameters alone does not wait for signal code.
 """
@@ -10,18 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from iaca.corpora.synthetic.clip import SyntheticClip, draw_clip, draw_corpus, draw_embeddings
+    from iaca.corpora.synthetic.clip import SyntheticClip, draw_annotated, draw_clip, draw_corpus
     from iaca.corpora.synthetic.config import SyntheticConfig
     from iaca.corpora.synthetic.write import write_corpus
 
-__all__ = ["SyntheticClip", "SyntheticConfig", "draw_clip", "draw_corpus", "draw_embeddings", "write_corpus"]
+__all__ = ["SyntheticClip", "SyntheticConfig", "draw_annotated", "draw_clip", "draw_corpus", "write_corpus"]
 
 _HOMES = {
     "SyntheticClip": "clip",
     "SyntheticConfig": "config",
+    "draw_annotated": "clip",
     "draw_clip": "clip",
     "draw_corpus": "clip",
-    "draw_embeddings": "clip",
     "write_corpus": "write",
 }
 

@@ -15,7 +15,7 @@ from iaca.corpora.synthetic.events import Event, Track, corrupt, draw_events
 from iaca.corpora.synthetic.noise import Array, Stream, generator, smooth
 from iaca.corpora.synthetic.world import draw_identity, draw_views
 from iaca.encoders.cues import synchrony
-from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 
 STEEPNESS = 0.8  # a label is tanh(0.8 of what is felt), whose variance is 1
 PLACES = 4  # decimals of features and cues: halves the files, and is far below the noise
@@ -28,14 +28,14 @@ class SyntheticClip:
 
     Attributes:
         name, subject, partition: where it belongs.
-        embedding: what a model sees; the labels are of what is felt, whatever happened to face or voice.
+        annotated: what a model sees, and the labels of what is felt, whatever happened to face or voice.
         events: what happened to them.
     """
 
     name: str
     subject: str
     partition: str
-    embedding: ClipEmbedding
+    annotated: AnnotatedClip
     events: tuple[Event, ...]
 
 
@@ -44,10 +44,10 @@ def draw_corpus(config: SyntheticConfig) -> Iterator[SyntheticClip]:
     return (draw_clip(config, index) for index in range(config.clips))
 
 
-def draw_embeddings(config: SyntheticConfig, partition: str | None = None) -> dict[str, ClipEmbedding]:
-    """Name -> embeddings of the clips of a partition, or of all; bit for bit those read from a written corpus."""
+def draw_annotated(config: SyntheticConfig, partition: str | None = None) -> dict[str, AnnotatedClip]:
+    """The clips of a partition, or all, by name; bit for bit those read from a written corpus."""
     chosen = (i for i in range(config.clips) if partition in (None, partition_of(config, i)))
-    return {clip.name: clip.embedding for clip in (draw_clip(config, index) for index in chosen)}
+    return {clip.name: clip.annotated for clip in (draw_clip(config, index) for index in chosen)}
 
 
 def partition_of(config: SyntheticConfig, index: int) -> str:
@@ -71,7 +71,7 @@ def draw_clip(config: SyntheticConfig, index: int) -> SyntheticClip:
         name=f"clip{index:05d}",
         subject=f"subject{index // config.clips_per_subject:05d}",
         partition=partition_of(config, index),
-        embedding=_embedding(config, felt, tracks),
+        annotated=AnnotatedClip(_embedding(config, tracks), _rounded(np.tanh(STEEPNESS * felt))),
         events=events,
     )
 
@@ -87,7 +87,7 @@ def _draw_tracks(config: SyntheticConfig, index: int) -> tuple[Array, dict[str, 
     return felt, {m: Track(features[m], present, cues[m]) for m in views}
 
 
-def _embedding(config: SyntheticConfig, felt: Array, tracks: dict[str, Track]) -> ClipEmbedding:
+def _embedding(config: SyntheticConfig, tracks: dict[str, Track]) -> ClipEmbedding:
     audio, visual = tracks["audio"], tracks["visual"]
     time_s = np.arange(config.steps) / config.rate
     return ClipEmbedding(
@@ -96,7 +96,6 @@ def _embedding(config: SyntheticConfig, felt: Array, tracks: dict[str, Track]) -
         audio_present=audio.present,
         face_found=visual.present,
         time_s=time_s,
-        labels=_rounded(np.tanh(STEEPNESS * felt)),
         quality=_quality(audio, visual, time_s) if config.quality else np.empty((config.steps, 0), np.float32),
         quality_names=NAMES if config.quality else (),
         metadata=METADATA,

@@ -63,13 +63,12 @@ def card(config: SyntheticConfig) -> CorpusCard:
 
 
 def _write_clip(clip: SyntheticClip, root: Path, form: Format) -> None:
-    seen, everywhere = clip.embedding, np.ones(len(clip.embedding), np.bool_)
-    audio, visual = _names("audio", seen.audio.shape[1]), _names("visual", seen.visual.shape[1])
+    seen, everywhere = clip.annotated.embedding, np.ones(len(clip.annotated), np.bool_)
     tables: dict[str, tuple[tuple[str, ...], NDArray[np.float32], NDArray[np.bool_]]] = {
-        "audio": (audio, seen.audio, seen.audio_present),
-        "visual": (visual, seen.visual, seen.face_found),
-        "labels": (LABELS, seen.labels, everywhere),
+        modality: (_names(modality, dim), seen.features[modality], seen.present[modality])
+        for modality, dim in seen.dims.items()
     }
+    tables["labels"] = (LABELS, clip.annotated.labels, everywhere)
     if seen.quality_names:
         tables["quality"] = (seen.quality_names, seen.quality, everywhere)
     for kind, (names, values, present) in tables.items():

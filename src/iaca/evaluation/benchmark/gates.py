@@ -12,7 +12,6 @@ from sklearn.metrics import roc_auc_score
 
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.events import gate_auroc, modality_gate
-from iaca.evaluation.robustness.partition import present
 from iaca.evaluation.robustness.protocol import Mask
 from iaca.modalities import MODALITIES
 from iaca.training.predict import ClipPrediction
@@ -98,7 +97,7 @@ def weight_table(name: str, clip: ClipEmbedding, weights: Weights) -> pd.DataFra
 
 def _observed(clip: ClipEmbedding) -> Mask:
     """(t, 2) where audio and where visual was observed."""
-    return np.stack([present(clip, modality) for modality in MODALITIES], axis=1)
+    return np.stack([clip.present[modality] for modality in MODALITIES], axis=1)
 
 
 def _score(weight: Weights, corrupted: Mask, clean: Mask) -> dict[str, float | int]:

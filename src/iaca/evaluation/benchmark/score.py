@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.embedding import AnnotatedClip, annotate
 from iaca.evaluation.benchmark.gates import GateRecord, Weights, event_scores, trust, weight_table
 from iaca.evaluation.benchmark.store import ScoreRow, write_scores
 from iaca.evaluation.benchmark.sums import ClipSums, clip_sums, statistics
@@ -44,7 +44,8 @@ def score_file(
 
     Args:
         model: its file.
-        files: embeddings of the partition's clips, then those that `spoilt` names.
+        files: embeddings of the partition's clips, then their timelines in the same order, then the embeddings that
+            `spoilt` names.
         target: to write to.
         corruption: protocols and levels.
         events: rows (clip, modality, kind, start_s, end_s) of what is known to be wrong with the corpus itself.
@@ -53,14 +54,17 @@ def score_file(
     """
     trained = load_model(model)
     built = BuiltModel.of(trained)
-    clean_files, spoilt_files = files[: len(files) - len(spoilt)], files[len(files) - len(spoilt) :]
+    clips = (len(files) - len(spoilt)) // 2
+    clean_files, timelines, spoilt_files = files[:clips], files[clips : 2 * clips], files[2 * clips :]
     signal = {(protocol, level, clip): path for (protocol, level, clip), path in zip(spoilt, spoilt_files, strict=True)}
     partition = Partition.of_files(clean_files, _scale(trained.normalisation), signal)
+    timeline_paths = {clip.stem: timeline for clip, timeline in zip(clean_files, timelines, strict=True)}
     known = pd.DataFrame(list(events), columns=list(EVENT_COLUMNS))
     tallies = {condition: Tally() for condition in corruption.conditions()}
     weights: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for name in partition.steps:
         clip = partition.read(name)
+        annotated = annotate(clip, timeline_paths[name])
         clean = predict_clip(built, clip, window, hop)
         wrong = event_mask(pd.DataFrame({"clip": name, "time_s": clip.time_s}), known)
         for gate, said in trust(clean, built.model.gate_labels, clip).items():
@@ -68,7 +72,8 @@ def score_file(
         for condition, tally in tallies.items():
             made = corrupted(condition, name, clip, partition, corruption)
             answer = clean if made.clip is clip else predict_clip(built, made.clip, window, hop)
-            tally.add(name, clip, made.truth, wrong, answer, trust(answer, built.model.gate_labels, made.clip))
+            weights_said = trust(answer, built.model.gate_labels, made.clip)
+            tally.add(name, annotated, answer, weights_said, corrupted=made.truth, spoilt=wrong)
     rows = [tally.row(condition) for condition, tally in tallies.items()]
     rows[0]["gates"] = [row for gate, tables in weights.items() for row in event_scores(gate, tables, known)]
     write_scores(rows, target)
@@ -86,18 +91,27 @@ class Tally:
     def add(
         self,
         name: str,
-        clip: ClipEmbedding,
-        truth: Mask,
-        spoilt: Mask,
+        clip: AnnotatedClip,
         answer: ClipPrediction,
         weights: Mapping[str, Weights],
+        *,
+        corrupted: Mask,
+        spoilt: Mask,
     ) -> None:
-        """The model's answer to one clip, and what its gates said of each modality."""
+        """Add the model's answer to one clip, and what its gates said of each modality.
+
+        Args:
+            name, clip: the clean clip.
+            answer: of the model to the corrupted clip.
+            weights: of its gates, by gate (t, 2).
+            corrupted: (t, 2) what the protocol corrupted.
+            spoilt: (t,) steps in which something else is known to be wrong.
+        """
         self.clips += clip_sums(name, clip, answer.prediction)
         self.steps += len(clip)
-        self.corrupted_steps += truth.sum(axis=0)
+        self.corrupted_steps += corrupted.sum(axis=0)
         for gate, said in weights.items():
-            self.gates[gate].add(said, truth, clip, spoilt)
+            self.gates[gate].add(said, corrupted, clip.embedding, spoilt)
 
     def row(self, condition: Condition) -> ScoreRow:
         """The condition's row of the table."""

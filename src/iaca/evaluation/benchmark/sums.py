@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.embedding import AnnotatedClip
 from iaca.evaluation.bootstrap import ClipStatistics
 from iaca.evaluation.metrics import DIMENSIONS
 
@@ -17,7 +17,7 @@ EXTREMES = ("x_min", "y_min", "x_max", "y_max")
 ClipSums = dict[str, str | float]
 
 
-def clip_sums(name: str, clip: ClipEmbedding, prediction: NDArray[np.float32]) -> list[ClipSums]:
+def clip_sums(name: str, clip: AnnotatedClip, prediction: NDArray[np.float32]) -> list[ClipSums]:
     """Per dimension: n, sums of x (predicted) and y (annotated), of their squares and product, and their extremes.
 
     The steps that count are annotated, and had a face or sound in the *clean* clip: the same ones at every level of
@@ -29,7 +29,7 @@ def clip_sums(name: str, clip: ClipEmbedding, prediction: NDArray[np.float32]) -
         prediction: (t, 2) the model's answers to the clean or the corrupted one; NaN where it was trained on one
             dimension alone.
     """
-    observed = clip.audio_present | clip.face_found
+    observed = clip.embedding.observed
     rows: list[ClipSums] = []
     for k, dimension in enumerate(DIMENSIONS):
         counts = observed & np.isfinite(clip.labels[:, k]) & np.isfinite(prediction[:, k])

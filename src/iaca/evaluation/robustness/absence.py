@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.robustness.config import RobustnessConfig
-from iaca.evaluation.robustness.partition import PRESENCE, Partition, dice, drawn_order, present
+from iaca.evaluation.robustness.partition import Partition, clip_generator, drawn_order
 from iaca.evaluation.robustness.protocol import Corrupted, Mask
 from iaca.evaluation.robustness.segments import block_count, nearest, segments
 from iaca.modalities import MODALITIES
@@ -26,13 +24,13 @@ def missing(
     until the share is reached (the last one in part, from its start); in each video of the other half contiguous
     segments go, as much of it as the share says.
     """
-    whole = drawn_order(config.seed, protocol, partition.steps)[1::2]
-    if name in whole:
-        gone = _whole_videos(whole, name, level, partition)
+    whole_videos = drawn_order(config.seed, protocol, partition.steps)[1::2]
+    if name in whole_videos:
+        gone = _share_of_videos(whole_videos, name, level, partition)
     else:
         gone = np.zeros(len(clip), np.bool_)
         blocks = block_count(clip.time_s, config.block_s)
-        for steps in segments(len(clip), blocks, level, dice(config.seed, protocol, name)):
+        for steps in segments(len(clip), blocks, level, clip_generator(config.seed, protocol, name)):
             gone[steps] = True
     truth = np.stack([gone & (MISSING[protocol] == modality) for modality in MODALITIES], axis=1)
     return Corrupted(without(clip, truth), truth)
@@ -42,20 +40,20 @@ def frame_drop(
     protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
 ) -> Corrupted:
     """`frame_drop`: each step of each modality goes with probability `level`, independently of all others."""
-    truth = dice(config.seed, protocol, name).random((len(clip), len(MODALITIES))) < level
+    truth = clip_generator(config.seed, protocol, name).random((len(clip), len(MODALITIES))) < level
     return Corrupted(without(clip, truth), truth)
 
 
 def without(clip: ClipEmbedding, gone: Mask) -> ClipEmbedding:
     """The clip without some steps (t, 2) of its modalities: mask down, zeros in the place of the features."""
-    changes: dict[str, NDArray[np.generic]] = {}
-    for modality, mask in zip(MODALITIES, gone.T, strict=True):
-        changes[modality] = np.where(mask[:, None], np.float32(0), getattr(clip, modality))
-        changes[PRESENCE[modality]] = present(clip, modality) & ~mask
-    return replace(clip, **changes)  # type: ignore[arg-type]
+    masks = dict(zip(MODALITIES, gone.T, strict=True))
+    return clip.with_modalities(
+        features={m: np.where(mask[:, None], np.float32(0), clip.features[m]) for m, mask in masks.items()},
+        present={m: clip.present[m] & ~mask for m, mask in masks.items()},
+    )
 
 
-def _whole_videos(order: list[str], name: str, level: float, partition: Partition) -> NDArray[np.bool_]:
+def _share_of_videos(order: list[str], name: str, level: float, partition: Partition) -> NDArray[np.bool_]:
     """The steps of one video that are gone when the videos are laid end to end and the share is cut off in front."""
     steps = [partition.steps[clip] for clip in order]
     before = sum(steps[: order.index(name)])

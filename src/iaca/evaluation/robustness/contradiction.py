@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.robustness.config import RobustnessConfig
 from iaca.evaluation.robustness.cues import resynchronised, take_cues
-from iaca.evaluation.robustness.partition import Partition, dice, present
+from iaca.evaluation.robustness.partition import Partition, clip_generator
 from iaca.evaluation.robustness.protocol import Corrupted, Mask
 from iaca.evaluation.robustness.segments import Steps, block_count, segments
-from iaca.modalities import MODALITIES
+from iaca.modalities import MODALITIES, Modality
 from iaca.training.noise import lasting_noise
 
 
@@ -25,18 +25,18 @@ def conflict(
     Contradiction, not absence: observed steps of the other clip take the place of observed steps of this one, and
     the presence masks stay as they are. Where no other clip has that modality, it is another time of the same clip.
     """
-    rng = dice(config.seed, protocol, name)
+    rng = clip_generator(config.seed, protocol, name)
     parts, truth = _one_modality_each(clip, level, config, rng)
     others = np.array([other for other in partition.steps if other != name], dtype=object)
     changed = replace(clip, audio=clip.audio.copy(), visual=clip.visual.copy(), quality=clip.quality.copy())
     for modality, steps in parts:
         order, place = rng.permutation(others).tolist(), rng.random()
-        steps = steps[present(clip, modality)[steps]]
+        steps = steps[clip.present[modality][steps]]
         if len(steps):
             donor = _first_observed(order, modality, partition)
             source = clip if donor is None else donor
             rows = _elsewhere(clip, modality, steps, place) if donor is None else _from(donor, modality, steps, place)
-            getattr(changed, modality)[steps] = getattr(source, modality)[rows]
+            changed.features[modality][steps] = source.features[modality][rows]
             take_cues(changed, steps, source, rows, modality)
     return Corrupted(resynchronised(changed, clip), truth)
 
@@ -48,22 +48,22 @@ def feature_noise(
 
     Noise on embeddings, not on sound or pixels: the quality cues, which are measured there, know nothing of it.
     """
-    rng = dice(config.seed, protocol, name)
+    rng = clip_generator(config.seed, protocol, name)
     _, truth = _one_modality_each(clip, level, config, rng)
-    noisy = {}
+    noisy: dict[Modality, NDArray[np.float32]] = {}
     for modality, mask in zip(MODALITIES, truth.T, strict=True):
-        x: NDArray[np.float32] = getattr(clip, modality)
+        x = clip.features[modality]
         noise = (
             np.float32(config.noise_sd) * partition.scale[modality] * lasting_noise(rng, x.shape, config.noise_reach)
         )
-        noisy[modality] = np.where((mask & present(clip, modality))[:, None], x + noise, x)
-    return Corrupted(replace(clip, **noisy), truth)  # type: ignore[arg-type]
+        noisy[modality] = np.where((mask & clip.present[modality])[:, None], x + noise, x)
+    return Corrupted(clip.with_modalities(features=noisy), truth)
 
 
 def time_shift(
     protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
 ) -> Corrupted:
-    """`time_shift`: the sound comes `level` seconds late (or early, below 0); labels stay on the video's time.
+    """`time_shift`: the sound comes `level` seconds late (or early, below 0).
 
     Sound, its presence and its cues are taken from the nearest step; the edges hold the first or the last one.
     """
@@ -77,7 +77,7 @@ def time_shift(
 
 def _one_modality_each(
     clip: ClipEmbedding, level: float, config: RobustnessConfig, rng: np.random.Generator
-) -> tuple[list[tuple[str, Steps]], Mask]:
+) -> tuple[list[tuple[Modality, Steps]], Mask]:
     """Segments of a share of the clip, each with the modality it is for, and their mask (t, 2).
 
     The first modality is drawn, then they take turns: a clip has few segments, and a lot for each would often let one
@@ -91,21 +91,21 @@ def _one_modality_each(
     return [(MODALITIES[column], steps) for column, steps in zip(chosen, cut, strict=True)], truth
 
 
-def _first_observed(order: list[str], modality: str, partition: Partition) -> ClipEmbedding | None:
+def _first_observed(order: list[str], modality: Modality, partition: Partition) -> ClipEmbedding | None:
     """The first clip of the order that has anything of the modality."""
     clips = (partition.read(other) for other in order)
-    return next((clip for clip in clips if present(clip, modality).any()), None)
+    return next((clip for clip in clips if clip.present[modality].any()), None)
 
 
-def _from(donor: ClipEmbedding, modality: str, steps: Steps, place: float) -> Steps:
+def _from(donor: ClipEmbedding, modality: Modality, steps: Steps, place: float) -> Steps:
     """As many observed steps of another clip, in order, from a place in [0, 1) of it, beginning anew at its end."""
-    observed = np.flatnonzero(present(donor, modality))
+    observed = np.flatnonzero(donor.present[modality])
     return observed[(int(place * len(observed)) + np.arange(len(steps))) % len(observed)]
 
 
-def _elsewhere(clip: ClipEmbedding, modality: str, steps: Steps, place: float) -> Steps:
+def _elsewhere(clip: ClipEmbedding, modality: Modality, steps: Steps, place: float) -> Steps:
     """As many observed steps of the same clip, a quarter to three quarters of it further on."""
-    observed = np.flatnonzero(present(clip, modality))
+    observed = np.flatnonzero(clip.present[modality])
     away = int((0.25 + 0.5 * place) * len(observed))
     return observed[(np.searchsorted(observed, steps) + away) % len(observed)]
 

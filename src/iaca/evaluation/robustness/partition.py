@@ -1,4 +1,4 @@
-"""What a protocol may know beside the clip it works on: the other clips of the partition, and its own dice."""
+"""What a protocol may know besides its clip: the other clips of the partition, and its own random generator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from iaca.encoders.embedding import ClipEmbedding, read_embedding
 
-PRESENCE = {"audio": "audio_present", "visual": "face_found"}
 CLIPS_IN_MEMORY = 16
 
 
@@ -52,14 +51,11 @@ class Partition:
         return cls({name: len(read(name)) for name in sorted(files)}, read, scale, spoilt)
 
 
-def present(clip: ClipEmbedding, modality: str) -> NDArray[np.bool_]:
-    """(t,) bool, where a modality of the clip was observed."""
-    mask: NDArray[np.bool_] = getattr(clip, PRESENCE[modality])
-    return mask
+def clip_generator(seed: int, protocol: str, clip: str) -> np.random.Generator:
+    """The random generator of one clip under one protocol.
 
-
-def dice(seed: int, protocol: str, clip: str) -> np.random.Generator:
-    """The generator of one clip under one protocol. Every level throws the same: a higher one goes on from a lower."""
+    All levels share the same random draws, so a higher level extends a lower one.
+    """
     return np.random.default_rng(np.frombuffer(_digest(seed, protocol, clip), np.uint32))
 
 

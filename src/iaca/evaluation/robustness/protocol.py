@@ -20,7 +20,7 @@ class Corrupted:
     """A clip of t steps after a protocol.
 
     Attributes:
-        clip: times and labels are those of the clean clip.
+        clip: its times are those of the clean clip.
         truth: (t, 2) bool, where audio and where visual was corrupted. It holds steps at which that modality had not
             been observed anyway, so that its mean over a partition is the share that was asked for.
     """

@@ -23,7 +23,7 @@ from iaca.encoders.reembed import with_faces, with_sound
 from iaca.encoders.task import VERSION as EMBEDDING_VERSION
 from iaca.errors import InputError
 from iaca.evaluation.robustness.config import SNR, Condition, RobustnessConfig
-from iaca.evaluation.robustness.partition import Partition, dice
+from iaca.evaluation.robustness.partition import Partition, clip_generator
 from iaca.evaluation.robustness.protocol import Corrupted
 from iaca.evaluation.robustness.segments import block_count, segments
 from iaca.faces import FaceImages, read_faces
@@ -63,7 +63,9 @@ def spoilt_steps(
     share = level if protocol.startswith("occlusion") else config.signal_share
     steps = np.zeros(len(time_s), np.bool_)
     if len(time_s):
-        for part in segments(len(time_s), block_count(time_s, config.block_s), share, _dice(condition, name, config)):
+        for part in segments(
+            len(time_s), block_count(time_s, config.block_s), share, _generator(condition, name, config)
+        ):
             steps[part] = True
     return steps
 
@@ -99,7 +101,7 @@ def spoil_sound_file(
     if rms(samples[present]) < SILENT_RMS:
         write_embedding(_left_alone(clean, "no sound to which a noise could have a ratio"), target)
         return
-    rng = _dice(Condition(condition.corruption, 0.0), f"{clip}/noise", corruption)
+    rng = _generator(Condition(condition.corruption, 0.0), f"{clip}/noise", corruption)
     if condition.corruption == "audio_babble":
         noise = babble(rng, len(samples), track.rate, [read_audio_file(voice) for voice in voices])
     else:
@@ -143,9 +145,9 @@ def _spoil(condition: Condition) -> Corruption:
     return partial(covered, part="mouth" if condition.corruption == "occlusion_mouth" else "eyes")
 
 
-def _dice(condition: Condition, name: str, config: RobustnessConfig) -> np.random.Generator:
+def _generator(condition: Condition, name: str, config: RobustnessConfig) -> np.random.Generator:
     """The same for all levels: one noise, louder and louder, in the same places."""
-    return dice(config.seed, condition.corruption, name)
+    return clip_generator(config.seed, condition.corruption, name)
 
 
 def _embedded(path: Path, config: EmbeddingConfig, encoders: Mapping[str, str]) -> ClipEmbedding:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from iaca.encoders.config import EmbeddingConfig, describe, mismatches
-from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError
 from iaca.inference.adaptation.config import AdaptationConfig
 from iaca.inference.adaptation.leave_out import Fitter, leave_one_out, score_table, verdict
@@ -16,8 +16,8 @@ from iaca.inference.adaptation.model import AdaptedModel
 from iaca.inference.adaptation.rows import Rows, annotated_rows, widths
 from iaca.inference.zero_shot.model import ZeroShot
 
-Clip = tuple[str, str, ClipEmbedding]
-"""Subject, name and embeddings."""
+Clip = tuple[str, str, AnnotatedClip]
+"""Subject, name, embeddings and annotation."""
 
 
 def adapt(
@@ -40,7 +40,7 @@ def adapt(
     defaults = EmbeddingConfig()
     encoders, groups = describe(defaults), dict[str, list[Rows]]()
     for subject, name, clip in clips:
-        _check_encoders(name, clip, encoders)
+        _check_encoders(name, clip.embedding, encoders)
         rows = annotated_rows(subject, name, model, clip, config.every_s)
         if rows is not None:
             groups.setdefault(subject, []).append(rows)

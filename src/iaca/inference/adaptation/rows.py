@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.encoders.embedding import ClipEmbedding
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.inference.zero_shot.clock import durations, two_sided
 from iaca.inference.zero_shot.model import ZeroShot
+from iaca.modalities import MODALITIES
 
 Array = NDArray[np.float64]
 FIRST = 3  # columns before the embeddings
@@ -45,8 +46,8 @@ def columns_of(model: ZeroShot, clip: ClipEmbedding) -> Array:
     """(t, p) float64, finite: p is 5 more than both embeddings are wide."""
     weights = durations(clip.time_s, model.config.step_s)[:, None]
     masked = [
-        np.where(there[:, None], np.column_stack([there, np.nan_to_num(embedding)]), 0.0)
-        for there, embedding in ((clip.audio_present, clip.audio), (clip.face_found, clip.visual))
+        np.where(clip.present[m][:, None], np.column_stack([clip.present[m], np.nan_to_num(clip.features[m])]), 0.0)
+        for m in MODALITIES
     ]
     weighted = np.concatenate([weights, *(weights * part for part in masked)], axis=1)
     around = two_sided(weighted, clip.time_s, model.config.smoothing_s)
@@ -54,17 +55,18 @@ def columns_of(model: ZeroShot, clip: ClipEmbedding) -> Array:
     return np.concatenate([np.ones_like(weights), said, around[:, 1:] / np.maximum(around[:, :1], 1e-9)], axis=1)
 
 
-def annotated_rows(group: str, name: str, model: ZeroShot, clip: ClipEmbedding, every_s: float) -> Rows | None:
+def annotated_rows(group: str, name: str, model: ZeroShot, clip: AnnotatedClip, every_s: float) -> Rows | None:
     """The annotated and observed steps of a clip, at least `every_s` apart; None where there are none."""
-    usable = np.isfinite(clip.labels).all(axis=1) & (clip.audio_present | clip.face_found)
+    embedding = clip.embedding
+    usable = np.isfinite(clip.labels).all(axis=1) & embedding.observed
     chosen, last = [], -np.inf
     for i in np.flatnonzero(usable):
-        if clip.time_s[i] >= last + every_s:
+        if embedding.time_s[i] >= last + every_s:
             chosen.append(i)
-            last = clip.time_s[i]
+            last = embedding.time_s[i]
     if not chosen:
         return None
-    return Rows(group, name, columns_of(model, clip)[chosen], clip.labels[chosen].astype(np.float64))
+    return Rows(group, name, columns_of(model, embedding)[chosen], clip.labels[chosen].astype(np.float64))
 
 
 def widths(audio: int, visual: int) -> tuple[slice, slice]:

@@ -20,6 +20,7 @@ from iaca.encoders.embedding import ClipEmbedding
 from iaca.inference.zero_shot.clock import durations, two_sided
 from iaca.inference.zero_shot.config import ZeroShotConfig, read_config
 from iaca.inference.zero_shot.evidence import face_evidence, voice_evidence
+from iaca.modalities import MODALITIES
 from iaca.training.predict import ClipPrediction
 
 NAME = "zero_shot"
@@ -78,11 +79,11 @@ class ZeroShot:
         whole = 1 + config.prior_s / (2 * config.smoothing_s)
         answer = whole * (sums / (config.prior_s + mass[..., None])).sum(axis=1)
         evidence = np.stack([mass[:, 1], mass.sum(axis=1)], axis=1)  # (t, 2): of valence the face alone has any
-        there = np.stack([clip.audio_present, clip.face_found], axis=1)
+        there = np.stack([clip.present[modality] for modality in MODALITIES], axis=1)
         return ClipPrediction(
             prediction=answer.clip(-1, 1).astype(np.float32),
             gates={"modalities": _shares(mass, there)},
-            observed=clip.audio_present | clip.face_found,
+            observed=clip.observed,
             evidence=(evidence / (config.confidence_s + evidence)).mean(axis=1).astype(np.float32),
         )
 

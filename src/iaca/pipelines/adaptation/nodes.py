@@ -6,7 +6,7 @@ import logging
 
 import pandas as pd
 
-from iaca.encoders import read_embedding
+from iaca.encoders import read_annotated
 from iaca.engine import ClipPaths
 from iaca.inference.adaptation.adapt import adapt
 from iaca.inference.adaptation.config import AdaptationConfig
@@ -19,12 +19,16 @@ log = logging.getLogger(__name__)
 
 
 def adapt_model(
-    clips: pd.DataFrame, embeddings: ClipPaths, corpus_card: dict[str, str], config: AdaptationConfig
+    clips: pd.DataFrame,
+    embeddings: ClipPaths,
+    timelines: ClipPaths,
+    corpus_card: dict[str, str],
+    config: AdaptationConfig,
 ) -> tuple[AdaptedModel, pd.DataFrame]:
     """The zero-shot model corrected by the annotated clips, and its scores on subjects left out, which are printed."""
-    known = clips[clips["clip"].isin(list(embeddings))]
+    known = clips[clips["clip"].isin(set(embeddings) & set(timelines))]
     read = (
-        (str(subject), clip, read_embedding(embeddings.whole(clip)))
+        (str(subject), clip, read_annotated(embeddings.whole(clip), timelines.whole(clip)))
         for clip, subject in zip(known["clip"], known["subject"], strict=True)
     )
     model, scores = adapt(ZeroShot.read(NAMED["zero_shot"]), read, corpus_card, config)

@@ -9,8 +9,8 @@ from iaca.pipelines.upstream import from_corpus
 def create_pipeline() -> Pipeline:
     """A corpus with annotations to an adapted model and its scores on subjects left out.
 
-    corpus -> ingestion, preprocessing, embedding -> clips, embeddings, corpus_card
-    clips, embeddings, corpus_card -> [adapt] -> adapted_model, adaptation_scores
+    corpus -> ingestion, preprocessing, embedding -> clips, embeddings, timelines, corpus_card
+    clips, embeddings, timelines, corpus_card -> [adapt] -> adapted_model, adaptation_scores
 
     The last node alone, on embeddings that are there: `--tags adaptation`.
     """
@@ -19,7 +19,7 @@ def create_pipeline() -> Pipeline:
             [
                 Node(
                     adapt_model,
-                    ["clips", "embeddings", "corpus_card", "params:adaptation"],
+                    ["clips", "embeddings", "timelines", "corpus_card", "params:adaptation"],
                     ["adapted_model", "adaptation_scores"],
                     name="adapt_model",
                 )

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 def plan_runs(
     embeddings: ClipPaths,
+    timelines: ClipPaths,
     training_index: pd.DataFrame,
     corpus_card: dict[str, str],
     checkpoints: Path,
@@ -38,7 +39,8 @@ def plan_runs(
     """One training run per model and seed, each resumable by itself, all with the same settings and corruption."""
     scored_clips(training_index, benchmark)  # refused now rather than after hours of training
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
-    files = tuple(embeddings[clip] for clip in sorted(parts["train"] + parts["validation"]))
+    clips = sorted(parts["train"] + parts["validation"])
+    files = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
     shared = {"corpus": corpus_card, **{f"{part}_clips": clips for part, clips in parts.items()}}
     folder = (checkpoints / "benchmark").absolute()
     return {
@@ -57,6 +59,7 @@ def plan_runs(
 def plan_scores(
     runs: ClipPaths,
     embeddings: ClipPaths,
+    timelines: ClipPaths,
     spoilt: ClipPaths,
     training_index: pd.DataFrame,
     events: pd.DataFrame,
@@ -82,7 +85,8 @@ def plan_scores(
         "hop": training.hop,
         "spoilt": [(*condition, clip) for condition, clip in changed],
     }
-    files = (*(embeddings[clip] for clip in clips), *(spoilt[condition.item(clip)] for condition, clip in changed))
+    clean = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
+    files = (*clean, *(spoilt[condition.item(clip)] for condition, clip in changed))
     return {
         run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION)
         for run in benchmark.runs()

@@ -12,11 +12,11 @@ TRAINING, BENCHMARK, INGESTION = "params:training", "params:benchmark", "params:
 def create_pipeline() -> Pipeline:
     """A corpus to a table of models x seeds x corruptions. What is done when it is stopped is not done again.
 
-    corpus -> ingestion, preprocessing, embedding -> embeddings, faces, audio, clips, events, corpus_card
-    embeddings, clips -> [index steps] -> training_index
-    embeddings, training_index -> [plan runs] -> benchmark_runs ------\\
-    embeddings, faces, audio -> [plan spoilt] -> spoilt_embeddings ----> [plan scores] -> benchmark_scores
-    embeddings, events ------------------------------------------------/
+    corpus -> ingestion, preprocessing, embedding -> embeddings, timelines, faces, audio, clips, events
+    embeddings, timelines, clips -> [index steps] -> training_index
+    embeddings, timelines, training_index -> [plan runs] -> benchmark_runs \\
+    embeddings, faces, audio -> [plan spoilt] -> spoilt_embeddings ---------> [plan scores] -> benchmark_scores
+    embeddings, timelines, events ------------------------------------------/
     benchmark_scores -> [compare] -> benchmark_results, benchmark_summary, benchmark_gates
     benchmark_summary, benchmark_gates -> [draw], [write] -> benchmark_*_figure, benchmark_page
 
@@ -33,7 +33,7 @@ def _making() -> list[Node]:
     return [
         Node(
             plan_runs,
-            ["embeddings", "training_index", "corpus_card", "checkpoints", TRAINING, BENCHMARK],
+            ["embeddings", "timelines", "training_index", "corpus_card", "checkpoints", TRAINING, BENCHMARK],
             "benchmark_runs",
             name="plan_benchmark_runs-trained_on_save",
         ),
@@ -41,7 +41,7 @@ def _making() -> list[Node]:
         Node(
             plan_scores,
             [
-                "benchmark_runs", "embeddings", "spoilt_embeddings", "training_index", "events",
+                "benchmark_runs", "embeddings", "timelines", "spoilt_embeddings", "training_index", "events",
                 TRAINING, BENCHMARK, INGESTION,
             ],
             "benchmark_scores",

@@ -24,7 +24,8 @@ def plan_embeddings(
     root: Path,
     clips: pd.DataFrame,
 ) -> Mapping[str, Task]:
-    """Embeddings of every clip that has a complete timeline; of a corpus of features, those of its own tables.
+    """Embeddings of every clip that has a complete timeline, whatever its annotation says; of a corpus of features,
+    those of its own tables.
 
     Names, versions and weights of the encoders are part of each task's fingerprint: another checkpoint embeds anew.
     """
@@ -33,6 +34,6 @@ def plan_embeddings(
     parameters = {"config": config, "encoders": describe(config)}
 
     def embed(clip: str) -> Task:
-        return Task("embed", embed_file, (faces[clip], audio[clip], timelines[clip]), parameters, version=VERSION)
+        return Task("embed", embed_file, (faces[clip], audio[clip]), parameters, version=VERSION)
 
     return OnDemand(embed, timelines)

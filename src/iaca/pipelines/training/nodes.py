@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from iaca.encoders import read_embedding
 from iaca.engine import ClipPaths, Task
 from iaca.engine.progress import watched
 from iaca.training import TrainedModel, load_model
@@ -22,18 +21,19 @@ MAIN = "main"
 FEW_FACES = 0.5  # below this share something is likely to be wrong: the detector, the side, the videos
 
 
-def index_steps(clips: pd.DataFrame, embeddings: ClipPaths) -> pd.DataFrame:
-    """What each clip gives to a model: steps, annotated steps, and the share of steps with sound and with a face."""
+def index_steps(clips: pd.DataFrame, embeddings: ClipPaths, timelines: ClipPaths) -> pd.DataFrame:
+    """What each embedded clip gives to a model: steps, annotated ones, and the share of them with sound and a face."""
+    columns = ["valence", "arousal", "audio_present", "face_found"]
     rows = []
-    for clip in clips[clips["clip"].isin(list(embeddings))].to_dict("records"):
-        embedding = read_embedding(embeddings.whole(clip["clip"]))
+    for clip in clips[clips["clip"].isin(set(embeddings) & set(timelines))].to_dict("records"):
+        timeline = pd.read_parquet(timelines.whole(clip["clip"]), columns=columns)
         rows.append(
             {
                 **{name: clip[name] for name in ("clip", "subject", "partition")},
-                "steps": len(embedding),
-                "annotated": int(pd.notna(embedding.labels).all(axis=1).sum()),
-                "audio_present": float(embedding.audio_present.mean()),
-                "face_found": float(embedding.face_found.mean()),
+                "steps": len(timeline),
+                "annotated": int(timeline[["valence", "arousal"]].notna().all(axis=1).sum()),
+                "audio_present": float(timeline["audio_present"].mean()),
+                "face_found": float(timeline["face_found"].mean()),
             }
         )
     index = pd.DataFrame(rows)
@@ -58,6 +58,7 @@ def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.Dat
 
 def plan_runs(
     embeddings: ClipPaths,
+    timelines: ClipPaths,
     training_index: pd.DataFrame,
     corpus_card: dict[str, str],
     checkpoints: Path,
@@ -65,9 +66,13 @@ def plan_runs(
     baselines: Baselines,
     training: TrainingConfig,
 ) -> dict[str, Task]:
-    """One run per model: the main one, and each baseline on the same data, with the same corruption and seed."""
+    """One run per model: the main one, and each baseline on the same data, with the same corruption and seed.
+
+    Annotations come from the timelines: a corrected label trains again, and embeds nothing.
+    """
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
-    files = tuple(embeddings[clip] for clip in sorted(parts["train"] + parts["validation"]))
+    clips = sorted(parts["train"] + parts["validation"])
+    files = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
     names = {f"{part}_clips": clips for part, clips in parts.items()}
     choices = {MAIN: fusion, **{name: ModelChoice(preset=name) for name in baselines.root}}
     return {

@@ -8,8 +8,8 @@ from iaca.pipelines.training.nodes import collect_labels, index_steps, plan_runs
 def create_pipeline() -> Pipeline:
     """Embeddings to models.
 
-    clips, embeddings -> [index steps] -> training_index
-    embeddings, training_index, corpus_card -> [plan runs] -> training_runs
+    clips, embeddings, timelines -> [index steps] -> training_index
+    embeddings, timelines, training_index, corpus_card -> [plan runs] -> training_runs
     timelines, training_index -> [collect labels] -> labels
     training_runs -> [publish] -> model, history
 
@@ -17,12 +17,13 @@ def create_pipeline() -> Pipeline:
     """
     return Pipeline(
         [
-            Node(index_steps, ["clips", "embeddings"], "training_index", name="index_steps"),
+            Node(index_steps, ["clips", "embeddings", "timelines"], "training_index", name="index_steps"),
             Node(collect_labels, ["training_index", "timelines"], "labels", name="collect_labels"),
             Node(
                 plan_runs,
                 [
                     "embeddings",
+                    "timelines",
                     "training_index",
                     "corpus_card",
                     "checkpoints",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from iaca.training.config import TARGETS
-from iaca.training.cues import owners
+from iaca.training.cues import modalities_of
 from iaca.training.model_file import TrainedModel
 
 PRESENCE = ("audio_present", "visual_present")
@@ -69,7 +69,7 @@ class Exportable(nn.Module):
     def _known(self, present: dict[str, Tensor]) -> Tensor:
         """(b, t, q) bool: whether what each cue is about was there."""
         of = {**present, "both": present["audio"] & present["visual"]}
-        return torch.stack([of[owner] for owner in owners(self.model.config.cues)], dim=-1)
+        return torch.stack([of[modality] for modality in modalities_of(self.model.config.cues)], dim=-1)
 
     def _normalised(self, x: Tensor, name: str, known: Tensor) -> Tensor:
         """(b, t, D), zero, the mean, where not `known`, (b, t, 1) or (b, t, D)."""

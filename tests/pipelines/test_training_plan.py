@@ -1,0 +1,69 @@
+"""What the training pipeline trains on, and what makes it train again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from benchmark_project import TRAINING, check_what_is_trained_on, corpus
+
+from iaca.engine import ClipPaths, Task
+from iaca.pipelines.training.nodes import index_steps, plan_runs
+from iaca.training.choice import Baselines, ModelChoice
+
+Corpus = tuple[ClipPaths, ClipPaths, pd.DataFrame]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Corpus:
+    return corpus(tmp_path)
+
+
+def plan(tiny: Corpus, folder: Path) -> dict[str, Task]:
+    card = {"name": "tiny", "caveat": "made up"}
+    return plan_runs(*tiny, card, folder, ModelChoice(), Baselines(("concat", "audio")), TRAINING)
+
+
+def test_every_model_trains_on_the_train_partition_and_stops_by_the_validation_partition(
+    tiny: Corpus, tmp_path: Path
+) -> None:
+    planned = plan(tiny, tmp_path)
+    assert list(planned) == ["main", "concat", "audio"]
+    check_what_is_trained_on(planned, *tiny)
+
+
+def correct(timeline: Path) -> None:
+    table = pd.read_parquet(timeline)
+    table.loc[3, "valence"] = -table.loc[3, "valence"]
+    table.to_parquet(timeline)
+
+
+@pytest.mark.parametrize(("partition", "again"), [("train", True), ("validation", True), ("test", False)])
+def test_a_corrected_label_trains_again_where_its_clip_is_trained_on(
+    tiny: Corpus, tmp_path: Path, partition: str, again: bool
+) -> None:
+    before = {run: task.fingerprint() for run, task in plan(tiny, tmp_path).items()}
+    _, timelines, index = tiny
+    correct(timelines[index.loc[index["partition"] == partition, "clip"].iloc[0]])
+    changed = {run for run, task in plan(tiny, tmp_path).items() if task.fingerprint() != before[run]}
+    assert changed == (set(before) if again else set())
+
+
+def test_the_index_counts_what_the_timelines_say_of_embedded_clips(tiny: Corpus) -> None:
+    embeddings, timelines, index = tiny
+    clips = index[["clip", "partition"]].assign(subject="s")
+    first, second, *_ = index["clip"]
+    table = pd.read_parquet(timelines[first])
+    table.loc[:9, "arousal"] = np.nan
+    table["face_found"] = np.arange(len(table)) < 25
+    table["audio_present"] = True
+    table.to_parquet(timelines[first])
+    embedded = ClipPaths({clip: embeddings[clip] for clip in embeddings if clip != second}, {})
+    counted = index_steps(clips, embedded, timelines).set_index("clip")
+    assert second not in counted.index
+    assert len(counted) == len(index) - 1
+    row = counted.loc[first]
+    assert (row["steps"], row["annotated"]) == (len(table), len(table) - 10)
+    assert (row["face_found"], row["audio_present"]) == (25 / len(table), 1.0)
