@@ -54,7 +54,7 @@ def test_the_table_and_what_is_measured_have_the_same_names(face: np.ndarray) ->
 )
 def test_a_cue_of_the_picture_goes_the_way_of_its_cause(face: np.ndarray, cue: str, cause, sign: int) -> None:
     before, after = seen(face)[cue][0], seen(cause(face))[cue][0]
-    assert sign * (after - before) > 2 * TABLE[cue].grain
+    assert sign * (after - before) > 2 * TABLE[cue].least_deviation
 
 
 def test_the_opening_of_the_mouth_does_not_depend_on_the_light(face: np.ndarray) -> None:

@@ -23,7 +23,7 @@ from iaca.files import replacing
 from iaca.fusion import FusionConfig
 from iaca.media import AudioTrack, read_audio_file, rewrite_movie, write_audio, write_movie
 from iaca.training import TrainingConfig
-from iaca.training.checkpoints import WholeCheckpoints
+from iaca.training.checkpoints import AtomicCheckpointIO
 from iaca.training.train import train
 
 SERIAL = ExecutorConfig(kind="serial")
@@ -62,7 +62,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
     "faces.parquet": faces,
     "embedding.safetensors": embeddings,
     "overlay.mp4": overlay,
-    "checkpoint.ckpt": lambda path: WholeCheckpoints().save_checkpoint({"weights": torch.zeros(60_000)}, path),
+    "checkpoint.ckpt": lambda path: AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(60_000)}, path),
     "table.csv": lambda path: CSVDataset(filepath=str(path)).save(TABLE),
     "table.parquet": lambda path: ParquetDataset(filepath=str(path)).save(TABLE),
     "numbers.json": lambda path: JSONDataset(filepath=str(path)).save(TABLE["value"].tolist()),

@@ -28,7 +28,7 @@ from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel
 from iaca.training.normalisation import Normalisation
-from iaca.training.settings import with_settings
+from iaca.training.settings import with_training_settings
 
 CONFIG = EvaluationConfig(replicates=100)
 EVENTS = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])
@@ -89,7 +89,7 @@ def test_what_a_model_says_of_itself_holds_the_settings_of_its_training():
     model = TrainedModel(
         preset("concat", 4, 4), {}, Normalisation(*[np.zeros(4)] * 4), {"seed": "3", "history": "{}", "caveat": "a toy"}
     )
-    older, facts = model_facts(model), model_facts(with_settings(model, TrainingConfig(epochs=7)))
+    older, facts = model_facts(model), model_facts(with_training_settings(model, TrainingConfig(epochs=7)))
     assert (facts["seed"], facts["training.epochs"], facts["training.corruption.share"]) == ("3", 7, 0.6)
     assert not {"history", "caveat", "training"} & facts.keys()
     assert older == {name: value for name, value in facts.items() if not name.startswith("training.")}

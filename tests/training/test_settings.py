@@ -14,7 +14,7 @@ from iaca.training import load_model
 from iaca.training.checkpoints import MACHINE
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel, save_model
-from iaca.training.settings import KEY, settings_of, with_settings
+from iaca.training.settings import KEY, training_settings_of, with_training_settings
 from iaca.training.train import train
 
 ONE_EPOCH = SHORT.model_copy(update={"epochs": 1, "threads": 1})
@@ -35,7 +35,7 @@ def test_a_file_holds_every_setting_that_decides_how_a_run_turns_out(trained: tu
 
 def test_nested_settings_have_names_of_their_own_and_the_machine_is_none_of_them(trained: tuple) -> None:
     config, model = trained
-    told = settings_of(model)
+    told = training_settings_of(model)
     assert told["learning_rate"] == config.learning_rate
     assert told["corruption.share"] == config.corruption.share
     assert told["loss.form"] == config.loss.form
@@ -45,7 +45,8 @@ def test_nested_settings_have_names_of_their_own_and_the_machine_is_none_of_them
 
 def test_machines_make_no_difference_to_the_file(trained: tuple) -> None:
     config, model = trained
-    assert with_settings(model, config.model_copy(update={"threads": 7, "devices": 4})).metadata == model.metadata
+    elsewhere = config.model_copy(update={"threads": 7, "devices": 4})
+    assert with_training_settings(model, elsewhere).metadata == model.metadata
 
 
 def older(model: TrainedModel, **changes: str) -> TrainedModel:
@@ -53,10 +54,10 @@ def older(model: TrainedModel, **changes: str) -> TrainedModel:
 
 
 def test_an_older_file_has_none(trained: tuple) -> None:
-    assert settings_of(older(trained[1])) == {}
+    assert training_settings_of(older(trained[1])) == {}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
 def test_what_is_no_table_of_settings_is_refused(trained: tuple, text: str) -> None:
     with pytest.raises(InputError, match=r"training settings are (not JSON|no table).*Remedy: give a model file"):
-        settings_of(older(trained[1], **{KEY: text}))
+        training_settings_of(older(trained[1], **{KEY: text}))

@@ -18,7 +18,7 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, preset
 from iaca.training import TrainedModel, TrainingConfig
-from iaca.training.checkpoints import WholeCheckpoints, read, run_fingerprint
+from iaca.training.checkpoints import AtomicCheckpointIO, read, run_fingerprint
 from iaca.training.module import FusionTraining
 from iaca.training.train import train
 
@@ -239,8 +239,8 @@ def test_checkpoints_of_another_version_of_the_code_are_not_gone_on_from(monkeyp
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_older_one_and_nothing_else(tmp_path: Path) -> None:
-    WholeCheckpoints().save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
     with pytest.raises(AttributeError, match="pickle"):
-        WholeCheckpoints().save_checkpoint({"epoch": lambda: 2}, tmp_path / "last.ckpt")
+        AtomicCheckpointIO().save_checkpoint({"epoch": lambda: 2}, tmp_path / "last.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
     assert read(tmp_path / "last.ckpt") == {"epoch": 1}

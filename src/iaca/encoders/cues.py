@@ -31,7 +31,7 @@ class Cue(NamedTuple):
         modality: the modality it describes.
         unit: of its values; a share and a correlation have none.
         low, high: the range of its values.
-        grain: the smallest difference that means something. Normalisation uses no smaller deviation; otherwise a cue
+        least_deviation: the smallest difference that means something. Normalisation uses no smaller deviation; otherwise a cue
             that hardly moved in training, such as clipping, would drown all others once it moves.
         noisy: how training expects it to change when its modality is noisy: -1 down, 1 up, 0 not.
         dead: the same for a modality that is present and shows nothing.
@@ -42,7 +42,7 @@ class Cue(NamedTuple):
     unit: str
     low: float
     high: float
-    grain: float
+    least_deviation: float
     noisy: Literal[-1, 0, 1]
     dead: Literal[-1, 0]
     says: str
@@ -96,7 +96,7 @@ def stacked(cues: Mapping[str, NDArray[np.floating]]) -> FloatArray:
 # Sound
 
 FLOOR_DB = -100.0
-GRAIN_S = 0.005
+FRAME_S = 0.005
 LEVEL_S, LOUDNESS_S, FLOOR_S, LOUD_S = 0.05, 0.4, 1.0, 1.0
 QUIET_DB = -80.0  # levels are raised to this: digital silence between words is no better than a quiet room
 FULL_SCALE = 0.985  # resampling and lossy codecs leave clipped samples slightly below 1
@@ -120,14 +120,14 @@ def sound_cues(samples: Samples, rate: int, times: Array) -> dict[str, FloatArra
         rate: Hz.
         times: (t,) s; each cue is centred on its time, and outside the sound there is silence.
     """
-    grain = max(round(rate * GRAIN_S), 1)
-    power, weighted, full = _grains(samples, rate, grain)
-    grain_s = grain / rate
-    level = _decibel(_mean_around(power, times / grain_s, LEVEL_S / grain_s))
-    blocks = LEVEL_S * (0.5 + np.arange(max(int(len(power) * grain_s / LEVEL_S + 1e-6), 1)))  # complete blocks only
-    snr, active = _above_floor(_decibel(_mean_around(power, blocks / grain_s, LEVEL_S / grain_s)), times / LEVEL_S)
-    loudness = _decibel(10**-0.0691 * _mean_around(weighted, times / grain_s, LOUDNESS_S / grain_s))
-    clipping = _mean_around(full, times / grain_s, LOUDNESS_S / grain_s)
+    frame = max(round(rate * FRAME_S), 1)
+    power, weighted, full = _frame_powers(samples, rate, frame)
+    frame_s = frame / rate
+    level = _decibel(_mean_around(power, times / frame_s, LEVEL_S / frame_s))
+    blocks = LEVEL_S * (0.5 + np.arange(max(int(len(power) * frame_s / LEVEL_S + 1e-6), 1)))  # complete blocks only
+    snr, active = _above_floor(_decibel(_mean_around(power, blocks / frame_s, LEVEL_S / frame_s)), times / LEVEL_S)
+    loudness = _decibel(10**-0.0691 * _mean_around(weighted, times / frame_s, LOUDNESS_S / frame_s))
+    clipping = _mean_around(full, times / frame_s, LOUDNESS_S / frame_s)
     cues = {
         "sound_level": level, "loudness": loudness, "snr_estimate": snr, "voice_activity": active, "clipping": clipping,
     }  # fmt: skip
@@ -153,23 +153,23 @@ def _poles(k: float, q: float) -> tuple[float, float, float]:
     return 1 + k / q + k * k, 2 * (k * k - 1), 1 - k / q + k * k
 
 
-def _grains(samples: Samples, rate: int, grain: int) -> tuple[Array, Array, Array]:
+def _frame_powers(samples: Samples, rate: int, frame: int) -> tuple[Array, Array, Array]:
     """Mean square, K-weighted mean square and share at full scale of every 5 ms, read a minute at a time."""
     sections = k_weighting(rate)
     state, parts = np.zeros_like(sosfilt_zi(sections)), []
-    piece = grain * max(round(MINUTE * rate / grain), 1)
-    for start in range(0, len(samples) - grain + 1, piece):
+    piece = frame * max(round(MINUTE * rate / frame), 1)
+    for start in range(0, len(samples) - frame + 1, piece):
         part = samples[start : start + piece]
-        part = part[: len(part) // grain * grain].astype(np.float64)
+        part = part[: len(part) // frame * frame].astype(np.float64)
         weighted, state = sosfilt(sections, part, zi=state)
         clipped = np.abs(part) >= FULL_SCALE
-        parts.append([x.reshape(-1, grain).mean(axis=1) for x in (part * part, weighted * weighted, clipped)])
+        parts.append([x.reshape(-1, frame).mean(axis=1) for x in (part * part, weighted * weighted, clipped)])
     power, loud, full = (np.concatenate(x) for x in zip(*parts, strict=True)) if parts else (np.zeros(0),) * 3
     return power, loud, full
 
 
 def _mean_around(values: Array, centres: NDArray[np.floating], width: float) -> Array:
-    """Means over `width` grains around each centre; partial grains count in proportion, and outside there are zeros."""
+    """Means over `width` frames around each centre; partial frames count in proportion, and outside there are zeros."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     edges = np.arange(len(total))
     upper, lower = (np.interp(centres + side * width / 2, edges, total) for side in (1, -1))

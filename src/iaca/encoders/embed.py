@@ -26,7 +26,7 @@ THREADS = 2  # beside the one that computes: decoding and the audio encoder
 
 @dataclass(frozen=True)
 class Sound:
-    """What an embedding says of the sound: (t, D_a) rows and cues (t,) by name. Several people of a video share it."""
+    """Embeddings (t, D_a) and cues (t,) by name of a sound. Several people of a video share them."""
 
     rows: NDArray[np.float32]
     cues: Mapping[str, NDArray[np.float32]]
@@ -50,17 +50,17 @@ def embed(
     """
     times, found = faces["time_s"].to_numpy(np.float64), faces["face_found"].to_numpy(bool)
     visual_encoder, _ = build_encoders(config)
-    heard, seen = present_at(audio.present, times), FaceCues(faces)
+    audio_present, face_cues = present_at(audio.present, times), FaceCues(faces)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="embed") as pool:
-        listening = pool.submit(lambda: sound or embed_sound(audio, times, config))
-        visual = see(jpegs, found, visual_encoder, pool, seen)
-        audible = listening.result()
-    cues = {**seen.columns(), **audible.cues}
-    cues |= synchrony(cues["mouth_opening"], cues["sound_level"], times, found & heard)
+        encoding_sound = pool.submit(lambda: sound or embed_sound(audio, times, config))
+        visual = encode_faces(jpegs, found, visual_encoder, pool, face_cues)
+        encoded_sound = encoding_sound.result()
+    cues = {**face_cues.columns(), **encoded_sound.cues}
+    cues |= synchrony(cues["mouth_opening"], cues["sound_level"], times, found & audio_present)
     return ClipEmbedding(
-        audio=audible.rows,
+        audio=encoded_sound.rows,
         visual=visual,
-        audio_present=heard,
+        audio_present=audio_present,
         face_found=found,
         time_s=times,
         quality=stacked(cues),
@@ -75,37 +75,36 @@ def embed_sound(audio: AudioTrack, times: NDArray[np.float64], config: Embedding
     return Sound(encoder.encode(audio.samples, times), sound_cues(audio.samples, audio.rate, times))
 
 
-def see(
+def encode_faces(
     jpegs: Jpegs, found: NDArray[np.bool_], encoder: VisualEncoder, pool: ThreadPoolExecutor, cues: FaceCues
 ) -> NDArray[np.float32]:
-    """Embeddings (t, dim), zeros where there is no face; every face is shown to `cues` on its way.
+    """Embeddings (t, dim), zeros where there is no face; `cues` measures every face.
 
     The rows of a batch are fetched when the next one has been handed to the device, so that a GPU does not wait. Cues
-    are measured in the pool meanwhile, one batch after the other: motion is counted from the face before.
+    are measured in the pool meanwhile, one batch after the other: motion is relative to the face before.
     """
     rows = np.zeros((len(found), encoder.dim), np.float32)
     with_face = np.flatnonzero(found)
-    under_way: tuple[NDArray[np.intp], Tensor] | None = None
-    looked: Future[None] | None = None
+    launched: tuple[NDArray[np.intp], Tensor] | None = None
+    measuring: Future[None] | None = None
     for batch in read_ahead(jpegs, found, encoder.batch, encoder.reach, pool):
-        if looked is not None:
-            looked.result()
-        looked = pool.submit(_look, batch, cues)
+        if measuring is not None:
+            measuring.result()
+        measuring = pool.submit(_measure_cues, batch, cues)
         sources = [
             np.searchsorted(batch.frames, nearest_faces(with_face, batch.steps, network.offsets))
             for network in encoder.networks
         ]
-        launched = batch.steps, encoder.launch(batch.faces, sources)
-        if under_way is not None:
-            rows[under_way[0]] = to_rows(under_way[1])
-        under_way = launched
-    if under_way is not None:
-        rows[under_way[0]] = to_rows(under_way[1])
-    if looked is not None:
-        looked.result()
+        before, launched = launched, (batch.steps, encoder.launch(batch.faces, sources))
+        if before is not None:
+            rows[before[0]] = to_rows(before[1])
+    if launched is not None:
+        rows[launched[0]] = to_rows(launched[1])
+    if measuring is not None:
+        measuring.result()
     return rows
 
 
-def _look(batch: FaceBatch, cues: FaceCues) -> None:
+def _measure_cues(batch: FaceBatch, cues: FaceCues) -> None:
     for step, place in zip(batch.steps, np.searchsorted(batch.frames, batch.steps), strict=True):
         cues.add(int(step), batch.faces[place])

@@ -180,8 +180,8 @@ def _read(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, A
             arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:  # TypeError: numpy lacks some types
         raise _torn(path, error) from error
-    told = isinstance(header, dict) and text_table(header.get("metadata")) is not None
-    cues = header.get("quality_names") if told else None
+    described = isinstance(header, dict) and text_table(header.get("metadata")) is not None
+    cues = header.get("quality_names") if described else None
     if not isinstance(cues, list) or not all(isinstance(cue, str) for cue in cues):
         raise _torn(path, "another header")
     return header, arrays

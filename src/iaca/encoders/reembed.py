@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.cues import NAMES, FaceCues, sound_cues, stacked, synchrony
-from iaca.encoders.embed import THREADS, see
+from iaca.encoders.embed import THREADS, encode_faces
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.networks import build_encoders
 from iaca.faces.store import Jpegs
@@ -44,7 +44,7 @@ def with_faces(clip: ClipEmbedding, faces: pd.DataFrame, jpegs: Jpegs, config: E
     encoder, _ = build_encoders(config)
     cues = FaceCues(faces)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="embed") as pool:
-        visual = see(jpegs, clip.face_found, encoder, pool, cues)
+        visual = encode_faces(jpegs, clip.face_found, encoder, pool, cues)
     return replace(clip, visual=visual, quality=_with_cues(clip, cues.columns()))
 
 

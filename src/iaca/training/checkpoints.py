@@ -1,4 +1,4 @@
-"""The checkpoints of a run: whose they are, whether they can be gone on from, and their end."""
+"""The checkpoints of a run: which run they belong to, whether it can resume from them, and their removal."""
 
 from __future__ import annotations
 
@@ -45,13 +45,15 @@ def run_fingerprint(fusion: FusionConfig, config: TrainingConfig, *data: str) ->
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes beside its target and renames. Lightning writes to the system's folder for temporary files and moves from
-    there, which on another file system is a copy that a kill or a full disk leaves half-done, under the name of a whole
-    one; what it leaves there, nobody removes."""
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes next to the target, then renames.
+
+    Lightning writes to the system's temporary folder and moves the file. Across file systems that is a copy, which a
+    kill or a full disk leaves incomplete under the final name, and the temporary file is never removed.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Save a checkpoint, whole or not at all.
+        """Save a checkpoint, completely or not at all.
 
         Raises:
             StorageError: the disk is full or read-only.
@@ -60,18 +62,18 @@ class WholeCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, partial)
 
 
-def keepers(folder: Path) -> list[ModelCheckpoint]:
-    """Keep the best-scored epoch as `best.ckpt` and the newest as `last.ckpt`, both written when an epoch has ended.
+def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
+    """Keep the epoch with the best score as `best.ckpt` and the newest as `last.ckpt`, both written after each epoch.
 
-    Two of them, in this order: Lightning's `save_last` writes only when there is a new best, and the newest has to hold
-    what is known of the best.
+    Two callbacks in this order: Lightning's `save_last` writes only when there is a new best, and the newest checkpoint
+    has to include the state of the best.
     """
     keep = partial(ModelCheckpoint, dirpath=folder, save_on_train_epoch_end=True, enable_version_counter=False)
     return [keep(filename=Path(BEST).stem, monitor="score", mode="max"), keep(filename=Path(LAST).stem)]
 
 
 def resumable(folder: Path, fingerprint: str) -> Path | None:
-    """`last.ckpt` when it is whole and belongs to this run in this folder; otherwise the folder is cleared of ours."""
+    """`last.ckpt` if it is intact and of this run in this folder; otherwise our files in the folder are removed."""
     last = folder / LAST
     if last.exists():
         if _belongs(last, folder, fingerprint):
@@ -89,7 +91,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def clear(folder: Path) -> None:
-    """Remove our checkpoints, whole and half ones, and the folder if nothing else is in it."""
+    """Remove our checkpoints, complete or not, and the folder if it is then empty."""
     for path in (folder / LAST, folder / BEST, *folder.glob(f"{LEFTOVER}*")):
         path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
@@ -97,14 +99,15 @@ def clear(folder: Path) -> None:
 
 
 def _belongs(last: Path, folder: Path, fingerprint: str) -> bool:
-    newest, best = _if_whole(last), _if_whole(folder / BEST)  # a torn best one would be found only in the end
+    newest = _read_if_intact(last)
+    best = _read_if_intact(folder / BEST)  # checked now: a torn one would be found only at the end of training
     if newest is None or best is None or newest.get("fingerprint") != fingerprint:
         return False
     folders = {state.get("dirpath") for state in newest["callbacks"].values()}
     return str(folder.resolve()) in folders  # in a folder that was moved, Lightning would forget the best score
 
 
-def _if_whole(path: Path) -> dict[str, Any] | None:
+def _read_if_intact(path: Path) -> dict[str, Any] | None:
     try:
         return read(path) if is_zipfile(path) else None
     except (RuntimeError, UnpicklingError, LookupError, TypeError, ValueError, AttributeError, EOFError) as error:

@@ -1,4 +1,4 @@
-"""Corruption of training windows: one modality of a window goes missing, noisy, or belongs to another clip."""
+"""Corruption of training windows: one modality of a window is missing, noisy, or of another clip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Damage:
+class Corruption:
     """What was drawn for a window.
 
     Attributes:
@@ -37,7 +37,7 @@ class Damage:
 
 def corrupt(
     sample: Sample,
-    elsewhere: Callable[[], Sample],
+    draw_other: Callable[[], Sample],
     config: CorruptionConfig,
     rng: np.random.Generator,
     cues: CueSimulation | None = None,
@@ -48,7 +48,7 @@ def corrupt(
 
     Args:
         sample: a window of t steps; never changed itself.
-        elsewhere: draws a window of another clip, for the kind `other` and for cues of both modalities.
+        draw_other: draws a window of another clip, for the kind `other` and for cues of both modalities.
         config: shares and kinds.
         rng: the generator of this window in this epoch.
         cues: what corruption does to the quality cues that the model reads.
@@ -58,32 +58,32 @@ def corrupt(
     modality = MODALITIES[0 if rng.random() < 0.5 else 1]
     kind = config.kinds[int(rng.integers(len(config.kinds)))]
     segment = _segment(int(sample.padding.sum()), config, rng)
-    damage = Damage(modality, kind, segment)
+    corruption = Corruption(modality, kind, segment)
     if kind == "noise":
-        damage = replace(damage, scale=rng.uniform(*config.noise), reach=draw_reach(rng, config.noise_reach))
+        corruption = replace(corruption, scale=rng.uniform(*config.noise), reach=draw_reach(rng, config.noise_reach))
     elif kind == "other":
-        damage = replace(damage, other=elsewhere())
-    broken = _break(sample, damage, rng)
-    return broken if cues is None else cues.follow(broken, damage, elsewhere, rng)
+        corruption = replace(corruption, other=draw_other())
+    changed = _corrupt_features(sample, corruption, rng)
+    return changed if cues is None else cues.follow(changed, corruption, draw_other, rng)
 
 
-def _break(sample: Sample, damage: Damage, rng: np.random.Generator) -> Sample:
-    """The window with its damage done to the embeddings."""
-    modality, segment, column = damage.modality, damage.segment, MODALITIES.index(damage.modality)
+def _corrupt_features(sample: Sample, corruption: Corruption, rng: np.random.Generator) -> Sample:
+    """The window with corrupted embeddings; `corrupted` says where something that was observed has changed."""
+    modality, segment, column = corruption.modality, corruption.segment, MODALITIES.index(corruption.modality)
     x, presence, corrupted = getattr(sample, modality).copy(), sample.present.copy(), sample.corrupted.copy()
     present = presence[:, column]  # a view
-    hurt = present.copy()
-    if damage.kind in {"absent", "zeros"}:
+    observed = present.copy()
+    if corruption.kind in {"absent", "zeros"}:
         x[segment] = 0.0  # the mean, since features are normalised
-    if damage.kind == "absent":
+    if corruption.kind == "absent":
         present[segment] = False
-    if damage.kind == "noise":
-        noise = np.float32(damage.scale) * lasting_noise(rng, x[segment].shape, damage.reach)
+    if corruption.kind == "noise":
+        noise = np.float32(corruption.scale) * lasting_noise(rng, x[segment].shape, corruption.reach)
         x[segment] += np.where(present[segment, None], noise, np.float32(0.0))
-    if damage.other is not None:
-        x[segment] = getattr(damage.other, modality)[segment]
-        hurt[segment] = present[segment] = damage.other.present[segment, column]
-    corrupted[segment, column] = hurt[segment]
+    if corruption.other is not None:
+        x[segment] = getattr(corruption.other, modality)[segment]
+        observed[segment] = present[segment] = corruption.other.present[segment, column]
+    corrupted[segment, column] = observed[segment]
     changes = {modality: x, "present": presence, "corrupted": corrupted}
     return replace(sample, **changes)
 

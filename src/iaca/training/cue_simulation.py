@@ -25,7 +25,7 @@ import numpy as np
 
 from iaca.encoders.cues import LAG, TABLE
 from iaca.modalities import MODALITIES
-from iaca.training.corruption import Damage
+from iaca.training.corruption import Corruption
 from iaca.training.cues import BOTH, FloatArray, modalities_of, where_known
 from iaca.training.normalisation import Normalisation
 from iaca.training.sample import Sample
@@ -36,7 +36,7 @@ DROP = 0.5
 
 @dataclass(frozen=True)
 class CueSimulation:
-    """Follows the damage to a window's embeddings in its cues.
+    """Changes the cues of a window as its embeddings were corrupted.
 
     Attributes:
         cues: names of the q cues that the model reads.
@@ -52,21 +52,21 @@ class CueSimulation:
         return cls(tuple(cues), -normalisation.quality_mean / normalisation.quality_std)
 
     def follow(
-        self, sample: Sample, damage: Damage, elsewhere: Callable[[], Sample], rng: np.random.Generator
+        self, sample: Sample, corruption: Corruption, draw_other: Callable[[], Sample], rng: np.random.Generator
     ) -> Sample:
-        """The window whose embeddings are damaged, with cues to match; draws nothing if there are none."""
-        own, both = self._of(damage.modality), self._of(BOTH)
+        """The window whose embeddings are corrupted, with cues to match; draws nothing if there are none."""
+        own, both = self._of(corruption.modality), self._of(BOTH)
         quality = sample.quality.copy()
-        steps = quality[damage.segment]  # a view
-        if damage.other is not None:
-            steps[:, own] = damage.other.quality[damage.segment][:, own]
-        elif damage.kind == "zeros":
+        steps = quality[corruption.segment]  # a view
+        if corruption.other is not None:
+            steps[:, own] = corruption.other.quality[corruption.segment][:, own]
+        elif corruption.kind == "zeros":
             steps[:, own] = -FLOOR * self._way(own, "dead")
-        elif damage.kind == "noise":
-            size = DROP * damage.scale * rng.uniform(0.5, 1.5, len(own)).astype(np.float32)
+        elif corruption.kind == "noise":
+            size = DROP * corruption.scale * rng.uniform(0.5, 1.5, len(own)).astype(np.float32)
             steps[:, own] += self._way(own, "noisy") * size
-        if both and damage.kind != "absent":
-            steps[:, both] = self._unrelated(damage.other or elsewhere(), both)[damage.segment]
+        if both and corruption.kind != "absent":
+            steps[:, both] = self._unrelated(corruption.other or draw_other(), both)[corruption.segment]
         known = where_known(self.cues, dict(zip(MODALITIES, sample.present.T, strict=True)))
         return replace(sample, quality=np.where(known, quality, np.float32(0.0)))
 

@@ -24,7 +24,7 @@ def modalities_of(cues: Sequence[str]) -> tuple[Modality | Literal["both"], ...]
 
 def least_deviations(cues: Sequence[str]) -> FloatArray:
     """(q,) the smallest standard deviation of each cue that normalisation divides by; 0 for an unknown name."""
-    return np.array([TABLE[cue].grain if cue in TABLE else 0.0 for cue in cues], dtype=np.float32)
+    return np.array([TABLE[cue].least_deviation if cue in TABLE else 0.0 for cue in cues], dtype=np.float32)
 
 
 def where_known(cues: Sequence[str], present: Mapping[Modality, BoolArray]) -> BoolArray:

@@ -16,16 +16,15 @@ FIRST = ("epoch", "train_loss", "learning_rate", "score")  # columns; the others
 MEANS = ("train_loss", "score")  # of a pair, beside those of each dimension
 
 
-def table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
-    """What a run wrote down, as a table."""
+def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """The rows that a run recorded, as a table."""
     return _ordered(pd.DataFrame(rows).astype({"epoch": "int64"}))
 
 
-def beside(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The histories of a valence and an arousal run by epoch; NaN where only one of them went on.
+def merged_histories(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The histories of a valence and an arousal run by epoch; NaN where only one of them continued.
 
-    What both have is told apart by a suffix. `train_loss` and `score` are there as means of both, too: what a figure of
-    the training shows.
+    Columns that both have get a suffix. The means of `train_loss` and of `score` are added: training figures show them.
     """
     valence, arousal = (histories[target] for target in TARGETS)
     both = valence.merge(arousal, on="epoch", how="outer", suffixes=("_valence", "_arousal"))

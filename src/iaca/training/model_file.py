@@ -70,9 +70,9 @@ def save_model(model: TrainedModel, path: Path) -> None:
     arrays = {name: torch.from_numpy(a) for name, a in asdict(model.normalisation).items() if a.size}
     tensors = {WEIGHTS + name: tensor for name, tensor in model.weights.items()}
     tensors |= {NORMALISATION + name: tensor for name, tensor in arrays.items()}
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     with replacing(path) as partial:
-        partial.write_bytes(save(whole, metadata={HEADER: json.dumps(header, sort_keys=True)}))
+        partial.write_bytes(save(contiguous, metadata={HEADER: json.dumps(header, sort_keys=True)}))
 
 
 def load_model(path: Path) -> TrainedModel:

@@ -49,9 +49,8 @@ class Normalisation:
         """
         each = np.array([_moments(_known(clips, cue)) for cue in cues], np.float32).reshape(len(cues), 2)
         each[:, 1] = np.maximum(each[:, 1], least_deviations(cues))
-        return cls(
-            *_moments(_observed_rows(clips, "audio")), *_moments(_observed_rows(clips, "visual")), *each.T.copy()
-        )
+        audio, visual = _moments(_observed_rows(clips, "audio")), _moments(_observed_rows(clips, "visual"))
+        return cls(*audio, *visual, *each.T.copy())
 
     def apply(self, x: FloatArray, present: NDArray[np.bool_], modality: Modality) -> FloatArray:
         """(t, D) normalised; zero, the mean, where the modality is not present (t,)."""

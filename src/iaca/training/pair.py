@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from iaca.errors import InputError
 from iaca.training.config import TARGETS, TrainingConfig
-from iaca.training.history import KEY, beside, history_of, with_history
+from iaca.training.history import KEY, history_of, merged_histories, with_history
 from iaca.training.model_file import TrainedModel, load_model, save_model
 
 Result = tuple[TrainedModel, pd.DataFrame]
@@ -37,7 +37,7 @@ def train_pair(
         _keep(parts[target], file, fingerprint)
     _clear(checkpoints)
     model = _joined({target: model for target, (model, _) in parts.items()})
-    return model, beside({target: history for target, (_, history) in parts.items()})
+    return model, merged_histories({target: history for target, (_, history) in parts.items()})
 
 
 def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
@@ -55,8 +55,8 @@ def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
 @rank_zero_only
 def _keep(part: Result, file: Path, fingerprint: str) -> None:
     model, history = part
-    whole = with_history(model, history)
-    save_model(replace(whole, metadata={**whole.metadata, FINGERPRINT: fingerprint}), file)
+    finished = with_history(model, history)
+    save_model(replace(finished, metadata={**finished.metadata, FINGERPRINT: fingerprint}), file)
 
 
 def _finished(file: Path, fingerprint: str) -> Result | None:

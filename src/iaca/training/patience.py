@@ -1,4 +1,4 @@
-"""When a run stops because it gets no better, also one that was interrupted just then."""
+"""Early stopping, also of a run that was interrupted just when it was to stop."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 
-class Patience(EarlyStopping):
-    """Early stopping that a resumed run knows of.
+class ResumableEarlyStopping(EarlyStopping):
+    """Early stopping that a resumed run respects.
 
-    A checkpoint holds that the last epoch was one too many, but Lightning asks only after an epoch: a run that was
-    killed between its last checkpoint and its end would learn for an epoch more than one that was not.
+    The checkpoint says that training has stopped, but Lightning checks only after an epoch: a run that was killed
+    between its last checkpoint and its end would train for one epoch more than an undisturbed one.
     """
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""What surrounds a training run: torch's settings put back afterwards, and nothing of Lightning's chatter."""
+"""Around a training run: torch's settings are restored afterwards, and Lightning logs only errors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 import torch
 
-CHATTY = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero",
+SILENCED = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero",
           "lightning.fabric.utilities.seed", "pytorch_lightning")  # fmt: skip
 
 
 @contextmanager
-def own_settings(threads: int | None) -> Iterator[None]:
-    """Threads, random state and other settings of torch are the run's own, and the caller's again afterwards."""
+def restored_torch_settings(threads: int | None) -> Iterator[None]:
+    """Set torch's threads for a run; restore threads, random state and other global settings afterwards."""
     before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     sharing = torch.multiprocessing.get_sharing_strategy()  # type: ignore[no-untyped-call]
     # shared by file descriptors, tensors on their way to the processes of `ddp_spawn` fail on Python 3.11
@@ -32,9 +32,9 @@ def own_settings(threads: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Tips, device lists and hints about loaders stay out of the log; warnings and errors of ours do not."""
-    loggers = [logging.getLogger(name) for name in CHATTY]
+def silenced_lightning() -> Iterator[None]:
+    """Keep Lightning's tips, device lists and warnings about loaders out of the log; its errors stay."""
+    loggers = [logging.getLogger(name) for name in SILENCED]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

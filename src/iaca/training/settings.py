@@ -1,4 +1,4 @@
-"""How a model was trained, as its file carries it."""
+"""The settings of a training run in the metadata of its model file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from iaca.training.model_file import REMEDY, TrainedModel
 KEY = "training"  # in the metadata of a model file
 
 
-def with_settings(model: TrainedModel, config: TrainingConfig) -> TrainedModel:
-    """The model with the settings of its run in its metadata, less those of the machine: the same bytes everywhere."""
+def with_training_settings(model: TrainedModel, config: TrainingConfig) -> TrainedModel:
+    """The model with its run's settings in its metadata, without those of the machine: the same bytes everywhere."""
     return replace(model, metadata={**model.metadata, KEY: config.model_dump_json(exclude=MACHINE)})
 
 
-def settings_of(model: TrainedModel) -> dict[str, object]:
-    """The settings a model carries, nested ones by names with a dot ("corruption.share"); none of an older file.
+def training_settings_of(model: TrainedModel) -> dict[str, object]:
+    """The training settings of a model, nested ones by dotted name ("corruption.share"); none for an older file.
 
     Raises:
-        InputError: what stands in their place is no table of settings.
+        InputError: the metadata hold something else in their place.
     """
     try:
         settings = parse_json(model.metadata.get(KEY, "{}"))

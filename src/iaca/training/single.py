@@ -14,15 +14,15 @@ from iaca.errors import InputError
 from iaca.fusion.config import FusionConfig
 from iaca.training import checkpoints as store
 from iaca.training.config import TARGETS, TrainingConfig
-from iaca.training.history import table
+from iaca.training.history import history_table
 from iaca.training.launch import strategy_of
 from iaca.training.loaders import training_loader, validation_loaders
 from iaca.training.model_file import TrainedModel
 from iaca.training.module import FusionTraining
 from iaca.training.normalisation import Normalisation
-from iaca.training.patience import Patience
+from iaca.training.patience import ResumableEarlyStopping
 from iaca.training.progress import EpochBar
-from iaca.training.quiet import own_settings, quiet
+from iaca.training.quiet import restored_torch_settings, silenced_lightning
 from iaca.training.sample import WindowSpec
 from iaca.training.windows import Clips
 
@@ -41,7 +41,7 @@ def train_single(
     fingerprint = store.run_fingerprint(fusion, config, data, store.data_fingerprint(validation_clips))
     normalisation = Normalisation.fit(embeddings_of(train_clips), fusion.cues)
     spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
-    with quiet(), own_settings(config.threads):
+    with silenced_lightning(), restored_torch_settings(config.threads):
         module = FusionTraining(fusion, config, fingerprint)
         trainer = _trainer(config, checkpoints, progress)
         trainer.fit(
@@ -58,11 +58,11 @@ def train_single(
         store.clear(checkpoints)
     weights = {name.removeprefix("model."): tensor for name, tensor in best["state_dict"].items()}
     metadata = _metadata(config, train_clips, data, best["history"][-1])
-    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), table(history)
+    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
 
 
 def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> lightning.Trainer:
-    stop = Patience(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
+    stop = ResumableEarlyStopping(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
     return lightning.Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
@@ -71,8 +71,8 @@ def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> light
         precision=config.precision,
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip,
-        plugins=[store.WholeCheckpoints()],
-        callbacks=[stop, *([EpochBar(config)] if progress else []), *store.keepers(checkpoints)],
+        plugins=[store.AtomicCheckpointIO()],
+        callbacks=[stop, *([EpochBar(config)] if progress else []), *store.checkpoint_callbacks(checkpoints)],
         deterministic=True,
         use_distributed_sampler=False,  # `EpochSampler` shares the windows itself
         num_sanity_val_steps=0,
@@ -106,8 +106,8 @@ def _check(fusion: FusionConfig, config: TrainingConfig, partitions: Mapping[str
 
 
 def _metadata(config: TrainingConfig, clips: Clips, data: str, best: Mapping[str, float]) -> dict[str, str]:
-    """What the model file says of its origin; of the clips' own metadata, what they all agree on."""
-    every = [set(clip.embedding.metadata.items()) for clip in clips.values()]
+    """The origin that the model file states; of the clips' own metadata, what they all agree on."""
+    common = [set(clip.embedding.metadata.items()) for clip in clips.values()]
     scores = {
         f"validation_{name}": f"{value:.6f}"
         for name, value in best.items()
@@ -119,4 +119,4 @@ def _metadata(config: TrainingConfig, clips: Clips, data: str, best: Mapping[str
         "data_fingerprint": data,
         "clips": str(len(clips)),
     }
-    return {**dict(sorted(set.intersection(*every))), **run, **scores}
+    return {**dict(sorted(set.intersection(*common))), **run, **scores}

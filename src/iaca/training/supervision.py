@@ -34,27 +34,27 @@ def gate_supervision(gates: Mapping[str, Tensor], corrupted: Tensor, present: Te
         Scalar >= 0, float32 or better. Where no step qualifies: exactly zero, with a gradient of zeros.
     """
     observed = present & padding[..., None]  # (b, t, 2)
-    hurt = corrupted & observed
-    told = [(gates[f"reliability_{m}"], i) for i, m in enumerate(MODALITIES) if f"reliability_{m}" in gates]
-    terms = [_doubt(gate, hurt[..., i], observed[..., i]) for gate, i in told]
+    corrupted = corrupted & observed
+    supervised = [(gates[f"reliability_{m}"], i) for i, m in enumerate(MODALITIES) if f"reliability_{m}" in gates]
+    terms = [_balanced_cross_entropy(gate, corrupted[..., i], observed[..., i]) for gate, i in supervised]
     return torch.stack(terms).mean() if terms else torch.zeros((), device=corrupted.device)
 
 
-def _doubt(weights: Tensor, hurt: Tensor, observed: Tensor) -> Tensor:
+def _balanced_cross_entropy(weights: Tensor, corrupted: Tensor, observed: Tensor) -> Tensor:
     """Cross-entropy of (trusted, doubted) (b, t, 2) against corruption (b, t), both classes weighing the same.
 
     A class that has less than `RARE` of the observed steps weighs less in proportion: a few steps never steer a batch.
     """
-    loss = _surprise(weights)  # (b, t, 2)
+    loss = _negative_log(weights)  # (b, t, 2)
     fewest = RARE * observed.sum()
     halves = [
         torch.where(steps, loss[..., i], 0.0).sum() / torch.maximum(steps.sum(), fewest).clamp(min=1.0)
-        for i, steps in enumerate((observed & ~hurt, hurt))
+        for i, steps in enumerate((observed & ~corrupted, corrupted))
     ]
     return torch.stack(halves).mean()
 
 
-def _surprise(weights: Tensor) -> Tensor:
+def _negative_log(weights: Tensor) -> Tensor:
     """-log of weights in float32 or better, finite for a weight of zero."""
     exact = weights.to(torch.promote_types(weights.dtype, torch.float32))
     return -exact.clamp(min=torch.finfo(torch.float32).tiny).log()

@@ -11,7 +11,7 @@ from iaca.training import checkpoints as store
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel
 from iaca.training.pair import train_pair
-from iaca.training.settings import with_settings
+from iaca.training.settings import with_training_settings
 from iaca.training.single import train_single
 from iaca.training.windows import Clips
 
@@ -42,7 +42,7 @@ def train(
         The model, and its history: one row per epoch with epoch, train_loss (without any supervision of gates),
         learning_rate (of the last step), score, {clean,corrupted}_{valence,arousal} (validation CCC) and
         validation_ccc_{valence,arousal} (the mean of the two, what the score is made of); `supervision`, unweighted,
-        where there is any. With `config.per_dimension` the columns of both runs, see `history.beside`.
+        where there is any. With `config.per_dimension` the columns of both runs, see `history.merged_histories`.
 
     Raises:
         InputError: no clips, none annotated, embeddings that do not fit the model, cues it reads and a clip lacks, or a
@@ -50,11 +50,11 @@ def train(
     """
     if not config.per_dimension:
         model, history = train_single(fusion, config, train_clips, validation_clips, checkpoints, progress)
-        return with_settings(model, config), history
+        return with_training_settings(model, config), history
 
     def run(alone: TrainingConfig, folder: Path) -> tuple[TrainedModel, pd.DataFrame]:
         return train_single(fusion, alone, train_clips, validation_clips, folder, progress)
 
     data = (store.data_fingerprint(clips) for clips in (train_clips, validation_clips))
     model, history = train_pair(run, config, checkpoints, store.run_fingerprint(fusion, config, *data))
-    return with_settings(model, config), history
+    return with_training_settings(model, config), history

@@ -72,13 +72,13 @@ class WindowDataset(Dataset[Sample]):
         if self.corruption is None:
             return sample
         rng = generator(self.seed, self.stream, epoch, index)
-        return corrupt(sample, lambda: self._cut(self.elsewhere(index, rng)), self.corruption, rng, self.simulation)
+        return corrupt(sample, lambda: self._cut(self.other_clip(index, rng)), self.corruption, rng, self.simulation)
 
     def _cut(self, index: int) -> Sample:
         window = self.windows[index]
         return cut_sample(self.clips[window.clip], window, self.spec)
 
-    def elsewhere(self, index: int, rng: np.random.Generator) -> int:
+    def other_clip(self, index: int, rng: np.random.Generator) -> int:
         """A window of another clip, evenly drawn; of the same clip where there is no other."""
         first, end = self.blocks[self.windows[index].clip]
         others = len(self.windows) - (end - first)

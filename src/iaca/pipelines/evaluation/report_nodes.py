@@ -18,7 +18,7 @@ from iaca.evaluation.style import new_figure
 from iaca.faces.config import FaceConfig
 from iaca.pipelines.training.nodes import MAIN
 from iaca.training import TrainedModel
-from iaca.training.settings import KEY, settings_of
+from iaca.training.settings import KEY, training_settings_of
 
 FIGURE = "_figure"
 SCORE_FIGURES = (
@@ -92,7 +92,7 @@ def write_report(
 def model_facts(model: TrainedModel) -> dict[str, object]:
     """What a model file says of itself: architecture, origin, and the settings of its training as `training.NAME`."""
     known = {name: value for name, value in model.metadata.items() if name not in ("history", "caveat", KEY)}
-    settings = {f"{KEY}.{name}": value for name, value in settings_of(model).items()}
+    settings = {f"{KEY}.{name}": value for name, value in training_settings_of(model).items()}
     return {**model.config.model_dump(mode="json", exclude_none=True), **known, **settings}
 
 
