@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iaca.engine import ClipPaths, Task
-from iaca.engine.progress import watched
+from iaca.engine.run import watched
 from iaca.training import TrainedModel, load_model
 from iaca.training.choice import Baselines, ModelChoice
 from iaca.training.config import TrainingConfig
