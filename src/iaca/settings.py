@@ -1,10 +1,15 @@
 """Kedro settings: where configuration lies and how it is read."""
 
+import sys
+
 from kedro.config import OmegaConfigLoader
 
 from iaca.context import ProjectContext
 from iaca.hooks import OneRunAtATime
 from iaca.run_parameters import RunParameters
+from iaca.user_errors import show
+
+sys.excepthook = show
 
 CONTEXT_CLASS = ProjectContext
 HOOKS = (RunParameters(), OneRunAtATime())
