@@ -2,7 +2,7 @@
 
     python benchmarks/budgets.py [--repeat 3]
 
-Prints a Markdown table; the one in docs/measurements.md came from it. Medians of several runs, one thread, nothing
+Prints the Markdown table of docs/engineering/performance.md. Medians of several runs, one thread, nothing
 else running. The video is made here: a portrait that moves and grows before a noisy background, 640x360, 25 frames/s.
 """
 

@@ -2,7 +2,7 @@
 
     python benchmarks/chaos.py [--pipelines NAMES] [--rounds 4] [--seed 0] [--project FOLDER]
 
-Prints a Markdown table; the one in docs/faults.md came from it. Each round starts from the same state: the pipeline's
+Prints the Markdown table of docs/engineering/faults.md. Each round starts from the same state: the pipeline's
 own files are away, or older ones are there and a parameter has changed. One to three runs in a row are killed by
 SIGKILL, at a random time or when a file appears, as a whole process group or only the parent; then the same command
 runs to its end. Every file below `data/` has to have the bytes of an undisturbed run.

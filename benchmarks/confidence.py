@@ -2,7 +2,7 @@
 
     python benchmarks/confidence.py [--models FILE_FOLDER_OR_PATTERN ...] [--partitions validation test]
 
-Needs `kedro run` to have been run. Prints Markdown tables; those in docs/inference.md came from it. By default the
+Needs `kedro run` to have been run. Prints the tables of docs/reference/confidence.md. By default the
 model is the one trained last; several answer together.
 """
 

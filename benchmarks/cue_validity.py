@@ -2,8 +2,8 @@
 
     python benchmarks/cue_validity.py [--data data] [--seeds 1] [--long 8] [--media FILE ...]
 
-Prints the Markdown tables of docs/cues.md. `--data` holds the demo corpus with its faces and sound; `--seeds` more
-corpora of other seeds, and `--long` clips of 40 s without events, are rendered for it. One thread.
+Prints the Markdown tables of docs/engineering/cue_validity.md. `--data` holds the demo corpus with its
+faces and sound. `--seeds` renders that many more corpora, `--long` that many clips of 40 s without events. One thread.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 Nodes and engine are the real ones; videos and results are placeholders of a few bytes, timelines but for their facts.
 Each step is a process of its own, once with everything to do and once with all up to date. What a clip costs is the
 difference of the highest resident memory (VmHWM) and of processor time between the two numbers of clips, by the clips
-between them, medians over `--rounds`. Prints a Markdown table; sentences in docs/load.md were made of it.
+between them, medians over `--rounds`. Prints a Markdown table; sentences in docs/engineering/load.md were made of it.
 """
 
 from __future__ import annotations

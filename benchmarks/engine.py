@@ -2,7 +2,7 @@
 
     python benchmarks/engine.py [--items 1000] [--workers 2]
 
-Prints a Markdown table; the one in docs/measurements.md came from it. Each line is a process of its own, so that the
+Prints the Markdown table of docs/engineering/performance.md. Each line is a process of its own, so that the
 start of the interpreter and of the worker processes is in it; `start-up` is the same process without any item.
 """
 

@@ -2,8 +2,8 @@
 
     python benchmarks/export.py [--repeat 30]
 
-Prints the table of docs/export.md: the default model at its real size, one sequence of 300 steps, one thread, medians
-of alternating runs in one process. On a busy machine look at the CPU time.
+Prints the table of docs/guide/export.md: the default model at its real size, one sequence of 300 steps, one thread,
+medians of alternating runs in one process. On a busy machine look at the CPU time.
 """
 
 from __future__ import annotations

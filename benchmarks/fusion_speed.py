@@ -2,7 +2,7 @@
 
     python benchmarks/fusion_speed.py [--widths 512 128] [--repeat 7] [--members iaca jca ...]
 
-Prints Markdown tables; those in docs/speed.md came from it. b = 8, t = 300, embeddings of 512 numbers, one thread.
+Prints the Markdown tables of docs/engineering/performance.md. b = 8, t = 300, embeddings of 512 numbers, one thread.
 
 Times are of the processor in this process, which other processes on the machine disturb less than the clock's. The
 forms take turns within a run, and a ratio is the median of the ratios of the rounds. Forward is in evaluation under

@@ -6,7 +6,7 @@ The files of tests/media are written, whole ones also broken off at each tenth o
 by `--seeds` seeds, and analysed by `Predictor.predict` (with `--read`: only read, to the last frame), each in a process
 of its own that may take 2 GiB of address space more and 60 s. With `--runs`, a corpus of all of them goes from the
 videos to the report, and the pipeline `inference` over them. Prints Markdown tables; that of `--read` is in
-docs/hostile_media.md.
+docs/engineering/hostile_input.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python benchmarks/hostile_tables.py [--rows 1000000] [--line 100]
 
-The tables in docs/hostile_tables.md came from it.
+The tables in docs/engineering/hostile_input.md came from it.
 """
 
 from __future__ import annotations

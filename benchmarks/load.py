@@ -6,7 +6,7 @@ kedro-viz, for growing numbers of tiny clips.
 FOLDER/project is a git clone of this project (what is committed) with a corpus in the place of the demo's. That corpus
 grows from one number of clips to the next, and every step is a command of its own. What has been measured stands in
 FOLDER/results.jsonl and is not done again; a run that was interrupted goes on. Prints a Markdown table; those in
-docs/load.md were made of it.
+docs/engineering/load.md were made of it.
 
 Processor time is what all processes of a command took together, user and system. The cost of a clip is the processor
 time of a step, less that of the same step for the smallest number of clips (starting, loading networks), by the number

@@ -4,7 +4,7 @@
 
 Each step runs in a process of its own; its peak resident memory is what the kernel says of it at its end. The videos
 are made here, 160x120 px with one face that moves and a voice-like tone: twenty seconds are encoded once and repeated
-packet by packet. Prints a Markdown table; the one in docs/measurements.md came from it.
+packet by packet. Prints a Markdown table; the one in docs/engineering/performance.md came from it.
 """
 
 from __future__ import annotations

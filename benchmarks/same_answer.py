@@ -2,7 +2,7 @@
 
     python benchmarks/same_answer.py [--project FOLDER]
 
-Prints a Markdown table; the one in docs/faults.md came from it. Every file below `data/` has to have the bytes that the
+Prints the Markdown table of docs/engineering/faults.md. Every file below `data/` has to have the bytes that the
 first way gave: tables, per-clip files, models, predictions, metrics, pictures, pages. Each way has a hash seed of its
 own. `--project` names a project that holds the corpus of `kedro run --env test`, which otherwise is rendered first; it
 is copied, never written to.

@@ -1,6 +1,6 @@
-"""Writes docs/licences.md: the licence of every locked package, as its own metadata say, and of what its wheel brings.
+"""Write docs/reference/licences.md: the licence of each locked package (from its metadata) and of the libraries inside.
 
-python docs/generate_licences.py     (in an environment that holds the packages of requirements.lock)
+python docs/generate_licences.py     (in an environment with the packages of requirements.lock)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from iaca.encoders.weights import WEIGHTS
 from iaca.evaluation.report.provenance import DETECTORS, PORTRAIT
 
-PAGE = ROOT / "docs/licences.md"
+PAGE = ROOT / "docs/reference/licences.md"
 COPYLEFT = re.compile(r"\b(A?GPL|LGPL|MPL|EPL)-")
 PROPRIETARY = "LicenseRef-NVIDIA-Proprietary"
 SHARED_LIBRARY = re.compile(r"^(?:[^,\n]*/)?(lib[A-Za-z0-9+]+)[^/,\n]*\.so[.0-9]*,", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Writes docs/troubleshooting.md from the source: every message of `InputError`, with where it arises and its remedy.
+"""Write docs/reference/troubleshooting.md from the source: each `InputError` message, its place and its remedy.
 
 python docs/generate_troubleshooting.py
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/iaca"
-PAGE = ROOT / "docs/troubleshooting.md"
+PAGE = ROOT / "docs/reference/troubleshooting.md"
 FIELDS = ("problem", "file", "row", "remedy")
 ERRORS = ("InputError", "StorageError", "OutOfMemoryError", "LimitError")
 OPEN = "…"

@@ -41,7 +41,7 @@ BY_HAND = {
     "antlr4-python3-runtime": (_BSD3, "by hand: LICENSE.txt of github.com/antlr/antlr4, its wheel has none"),
     "bleach": (_APACHE, "by hand: LICENSE in its wheel; a copy of html5lib in it is MIT"),
     "cuda-toolkit": (_NVIDIA, "by hand: CUDA Toolkit EULA, docs.nvidia.com/cuda/eula; the wheel holds no files"),
-    "ghp-import": (_APACHE, "by hand: LICENSE in its wheel"),
+    "docutils": (f"LicenseRef-Public-Domain AND {_BSD2} AND 0BSD", "by hand: COPYING.rst; rst.el is not in the wheel"),
     "matplotlib": ("LicenseRef-Matplotlib", "by hand: its metadata, an agreement in the manner of PSF-2.0"),
     "pygit2": (_LINKING, "by hand: COPYING in its wheel, which words the exception itself"),
     "python-dateutil": (f"{_APACHE} OR {_BSD3}", "by hand: LICENSE in its wheel"),

@@ -1,4 +1,4 @@
-"""Every message of bad input stands in docs/troubleshooting.md, with a remedy."""
+"""Every message of bad input stands in docs/reference/troubleshooting.md, with a remedy."""
 
 import ast
 import importlib.util
@@ -27,7 +27,8 @@ def script() -> ModuleType:
 
 def test_the_page_is_the_one_that_the_source_gives(script: ModuleType) -> None:
     written = script.page(script.messages())
-    assert (ROOT / "docs/troubleshooting.md").read_text() == written, "run: python docs/generate_troubleshooting.py"
+    page = ROOT / "docs/reference/troubleshooting.md"
+    assert page.read_text() == written, "run: python docs/generate_troubleshooting.py"
 
 
 def test_every_call_of_the_source_gives_a_message(script: ModuleType) -> None:

@@ -1,4 +1,4 @@
-"""What docs/dvc.md says about remotes, experiments, comparisons and pictures, in a project that DVC has made."""
+"""What docs/guide/dvc.md says about remotes, experiments, comparisons and pictures, in a project that DVC has made."""
 
 from pathlib import Path
 

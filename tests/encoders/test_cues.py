@@ -87,8 +87,8 @@ def test_size_is_that_of_the_box(face: np.ndarray) -> None:
 
 
 def test_the_page_about_cues_lists_them_as_the_code_has_them() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "cues.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "cues.md").read_text(encoding="utf-8")
     for name, cue in TABLE.items():
         ends = [f"{end:g}" if np.isfinite(end) else "" for end in (cue.low, cue.high)]
         row = f"| `{name}` | {cue.modality} | {cue.unit} | {ends[0]}..{ends[1]} | {cue.says} |"
-        assert row in page, f"docs/cues.md lacks: {row}"
+        assert row in page, f"docs/reference/cues.md lacks: {row}"

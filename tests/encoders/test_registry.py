@@ -179,7 +179,7 @@ def test_a_checkpoint_that_changed_is_read_again(tmp_path: Path) -> None:
 
 
 def test_the_encoder_of_the_docs_is_a_class_and_two_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/reference/encoders.md").read_text()
     own = page.split("## An encoder of your own")[1]
     written, in_registry, facts = re.findall(r"```python\n(.*?)```", own, re.DOTALL)[:3]
     scope = dict(vars(visual))
@@ -204,7 +204,7 @@ def test_every_encoder_of_the_config_has_a_class_and_weights_are_of_known_encode
 
 
 def test_the_docs_name_every_encoder_with_its_width_and_file() -> None:
-    page = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/reference/encoders.md").read_text()
     rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
     assert list(rows) == NAMES
     for name, row in rows.items():

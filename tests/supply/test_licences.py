@@ -1,4 +1,4 @@
-"""docs/licences.md names every locked package with a licence that somebody has told."""
+"""docs/reference/licences.md names every locked package with a licence that somebody has told."""
 
 import re
 from importlib import metadata
@@ -12,7 +12,7 @@ from tools import DIFFERENT, LOCK, script
 
 from project import ROOT
 
-TABLE = (ROOT / "docs/licences.md").read_text().partition("## Every package")[2]
+TABLE = (ROOT / "docs/reference/licences.md").read_text().partition("## Every package")[2]
 ROWS = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in TABLE.splitlines() if " | " in line][1:]
 locked_environment = pytest.mark.skipif(bool(DIFFERENT), reason=f"needs the locked packages: {DIFFERENT[:3]}")
 SPDX = re.compile(r"[A-Za-z0-9.+()-]+( (AND|OR|WITH) [A-Za-z0-9.+()-]+)*")
@@ -32,7 +32,7 @@ def test_every_package_has_a_licence_and_what_tells_it() -> None:
 @locked_environment
 def test_the_page_is_the_one_that_the_metadata_give() -> None:
     written = script("generate_licences").page()
-    assert (ROOT / "docs/licences.md").read_text() == written, "run: python docs/generate_licences.py"
+    assert (ROOT / "docs/reference/licences.md").read_text() == written, "run: python docs/generate_licences.py"
 
 
 def test_entries_by_hand_are_of_locked_packages_and_name_their_source() -> None:
@@ -101,7 +101,7 @@ def test_what_a_redistributor_should_look_at_is_marked(licence: str, mark: str) 
 def test_what_the_page_says_of_ffmpeg_is_what_its_wheel_says() -> None:
     from av._core import library_meta
 
-    page = " ".join((ROOT / "docs/licences.md").read_text().split())
+    page = " ".join((ROOT / "docs/reference/licences.md").read_text().split())
     assert f'calls itself "{library_meta["libavcodec"]["license"]}"' in page
     assert "--enable-libx264" in library_meta["libavcodec"]["configuration"]
     assert "| av | libx264 | GPL-2.0-or-later |" in page

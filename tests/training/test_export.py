@@ -35,7 +35,7 @@ from iaca.training.export.program import BATCH, STEPS, program_bytes, trace
 from iaca.training.normalisation import Normalisation
 from iaca.training.per_dimension import PerDimension
 
-DOCS = Path(__file__).parents[2] / "docs" / "export.md"
+DOCS = Path(__file__).parents[2] / "docs" / "guide" / "export.md"
 needs_onnx = pytest.mark.skipif(not all(map(find_spec, onnx_file.PACKAGES)), reason="needs pip install -e '.[export]'")
 SMALL = {"audio_dim": AUDIO_DIM, "visual_dim": VISUAL_DIM, "width": 8, "heads": 2, "temporal_layers": 1}
 CUES = ("mouth_motion", "sound_level", "synchrony", "not_ours")

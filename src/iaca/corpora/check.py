@@ -136,7 +136,7 @@ def untaught(clips: pd.DataFrame) -> list[Problem]:
 
 def _media_problems(clip: str, media: str, info: MediaInfo) -> list[Problem]:
     if not info.has_video:
-        remedy = "remove the file; for sound alone see docs/features.md"
+        remedy = "remove the file; for sound alone see docs/guide/features.md"
         return [problem(clip, media, "there is no video stream", remedy)]
     if not info.has_audio:
         remedy = "none is needed; add the sound where the video should have some"

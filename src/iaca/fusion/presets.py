@@ -1,6 +1,6 @@
 """The named members of the family: what a table of models lists, each as its difference from the default.
 
-The `_paper` members are the settings of the published line as far as they are known (`docs/models.md` says from where),
+The `_paper` members are the published settings as far as they are known (`docs/reference/models.md` gives the sources),
 kept for comparison: width 512, heavy dropout, gates that saturate, and in most of them a length in the weights.
 """
 

@@ -1,6 +1,6 @@
 """The parts of a model by name, and what the configuration must know of each before anything heavy is imported.
 
-A new temporal encoder, cross-attention or gate is one module with a class, and one line here (`docs/extending.md`).
+A new temporal encoder, cross-attention or gate is one module with a class and one line here (docs/guide/extending.md).
 Every class is built as `Class(config)`. Letters: b batch, t steps, d width, k ways of a gate.
 
 temporal    forward(x (b, t, d), presence (b, t), masks) -> (b, t, d)

@@ -1,7 +1,7 @@
 """What the injected corruption teaches the judgement of `iaca_plus`: training knows which modality it spoilt [ours].
 
 Only the judgement, which explains. What the model does about it is left to the loss: a gate that was told to turn away
-from whatever is spoilt threw away what still helped (docs/experiments.md).
+from whatever is spoilt threw away what still helped (docs/engineering/experiments.md).
 
 Letters: b batch, t steps.
 """

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--limit", dest="limits", action="append", default=[], metavar="NAME=N",
-        help="another limit of a video, such as max_pixels=33177600 (docs/hostile_media.md)",
+        help="another limit of a video, such as max_pixels=33177600 (docs/reference/media.md)",
     )  # fmt: skip
     return parser
 

@@ -89,7 +89,7 @@ def _report_unused(root: Path, files: list[Path], videos: dict[str, Path], probl
             what = "no video of this name beside the annotation"
             problems.append(problem(path.stem, path.relative_to(root), what, "put the video there, or remove the file"))
         elif path.suffix.lower() in SOUND_SUFFIXES and path.with_suffix("") not in beside:
-            remedy = "make features of it (docs/features.md), or put it into a video file"
+            remedy = "make features of it (docs/guide/features.md), or put it into a video file"
             problems.append(problem(path.stem, path.relative_to(root), "sound without a picture makes no clip", remedy))
 
 

@@ -27,8 +27,8 @@ NAME = "zero_shot"
 GATES: Mapping[str, tuple[str, ...]] = {"modalities": ("audio", "visual")}
 CAVEAT = (
     "HEURISTIC, not a trained model: an expression classifier's posteriors placed on the circumplex, with arousal "
-    "supported by the voice relative to the speaker's own level. Never fitted to valence or arousal; docs/zero_shot.md "
-    "says what it can't do"
+    "supported by the voice relative to the speaker's own level. Never fitted to valence or arousal; its "
+    "limits: docs/guide/zero_shot.md"
 )
 Array = NDArray[np.float64]
 LEAST_S = 0.03  # of evidence, which what is there at a step has in its share at least

@@ -26,7 +26,7 @@ def plan_inference(
     """One task per video of the input, with the models that the parameters name, or else the zero-shot model."""
     output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
     if set(chosen) & set(NAMED.values()):
-        log.warning("no trained model but a zero-shot heuristic (docs/zero_shot.md); for one: inference.model=FILE")
+        log.warning("using the zero-shot heuristic (docs/guide/zero_shot.md); a trained model: inference.model=FILE")
     return {
         name: Task(
             "analyse_video",

@@ -1,4 +1,4 @@
-"""Trained models for use without this project: ONNX, or a program of torch.export. Usage: `docs/export.md`."""
+"""Trained models for use without this project: ONNX, or a program of torch.export. Usage: `docs/guide/export.md`."""
 
 from __future__ import annotations
 
