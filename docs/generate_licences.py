@@ -102,7 +102,7 @@ def page() -> str:
             *(f"| {package} | {library} | {licence} |\n" for package, library, licence in bundled()),
             "\n## Weights\n\n" + WEIGHT_WORDS + "\n| weights | licence | from |\n|---|---|---|\n",
             *(f"| {part} | {licence} | {source} |\n" for part, licence, source in _weights()),
-            "\n## Every package\n\n| package | version | licence | | needed by | said by |\n",
+            "\n## Every package\n\n| package | version | licence | | needed by | source |\n",
             "|---|---|---|---|---|---|\n",
             *rows,
         ]
@@ -135,45 +135,46 @@ def _weights() -> Iterator[tuple[str, str, str]]:
 
 INTRODUCTION = """# Licences
 
-The project itself is under Apache-2.0. This page names the licence of each of the {count} packages of
-`requirements.lock`, of the native libraries that wheels bring along, and of the weights. It is written by
-`python docs/generate_licences.py` from the metadata of the installed packages; a test says so when it and the lock
-differ, or when a package names no licence and nobody has looked it up. It is no legal advice.
+The project itself is under Apache-2.0. This page lists the licences of the {count} packages of `requirements.lock`, of
+the native libraries inside their wheels, and of the weights. `python docs/generate_licences.py` writes it from the
+metadata of the installed packages. A test fails if the page and the lock differ, or if a package names no licence and
+nobody has looked it up. This page is not legal advice.
 
-Nothing of this is part of the project's own files: `make setup` gets it from a package index. To *use* it asks for
-nothing, as a rule, except that NVIDIA's terms bind users too. To *pass on* an installed environment (a container image,
-an archive of `.venv`) is to pass on all of it, with every licence.
+None of these files is part of this repository: `make setup` gets them from a package index. *Using* them imposes no
+obligations as a rule, except that NVIDIA's terms bind users, too. *Redistributing* an installed environment (a
+container image, an archive of `.venv`) redistributes all of it, under every licence.
 """
 COPYLEFT_WORDS = """\
-Packages under GPL, LGPL, MPL or EPL. They are imported as they are, none is changed or copied into the project, and the
-project's licence stays what it is. To pass them on means: with their licence and their source, or the place where it
-can be had. Under MPL that is all, and it ends at the borders of each file. `pygit2` (GPL-2.0, with an exception for
-linking) comes with DVC. Where a package lets you choose, the other licence asks for less.
+Packages under GPL, LGPL, MPL or EPL. They are imported unchanged, none is copied into the project, and the project's
+licence is unaffected. To redistribute them, include their licence and their source, or where to get it. Under MPL that
+is all, and it applies file by file. `pygit2` (GPL-2.0, with a linking exception) comes with DVC. Where a package offers
+a choice, the other licence asks for less.
 """
 NVIDIA = """\
 These are under NVIDIA's own licence (a `License.txt` in each, or the CUDA Toolkit's end user licence agreement): free
-of charge, closed, and to be passed on only within an application and as that licence says. torch brings them for use on
-GPUs. A build of torch for CPUs, from torch's own index, does without them.
+of charge, closed source, redistributable only within an application and on the terms of that licence. torch installs
+them for GPUs. torch's own index has builds for CPUs without them.
 
 {packages}
 """
 BUNDLED = """\
-Wheels hold native libraries of others, whose licences the metadata of the package do not name. Those below are the ones
-under copyleft that are known by their file names; libraries linked in without a file of their own are not seen.
+Wheels contain native libraries whose licences are not in the package's metadata. The table lists those under copyleft
+that are known by their file names. Libraries that are linked in without a file of their own are not detected.
 
-**FFmpeg comes twice**: in PyAV, which decodes and writes all video here, and in OpenCV, whose FFmpeg the project never
-calls. PyAV's calls itself "LGPL version 3 or later", yet it is linked against **libx264 and libx265, which are under
-GPL-2.0-or-later** and lie in the same wheel. The overlay is written with libx264. To pass on an environment with
-PyAV's wheel is therefore to pass on GPL code, whatever the metadata of `av` say; a build of PyAV against an FFmpeg of
-your own changes that, and then overlays need another encoder. H.264 and H.265 are also covered by patents in some
-countries.
+**FFmpeg is installed twice**: in PyAV, which decodes and writes all video here, and in OpenCV, whose FFmpeg the project
+never calls. PyAV's copy calls itself "LGPL version 3 or later", but it is linked against **libx264 and libx265, which
+are under GPL-2.0-or-later** and are in the same wheel. The overlay is written with libx264. Redistributing an
+environment with PyAV's wheel is therefore redistributing GPL code, whatever the metadata of `av` say. A build of PyAV
+against your own FFmpeg avoids that; overlays then need another encoder. H.264 and H.265 are also covered by patents in
+some countries.
 
-libgfortran and libgomp are under the GPL with GCC's runtime exception: programs that merely use them are free.
+libgfortran and libgomp are under the GPL with GCC's runtime exception: programs that only use them are unaffected.
 """
 WEIGHT_WORDS = """\
-None of them is in the repository. Those of `mini_xception` are fetched by `make setup`, MTCNN's lie in the wheel of
-facenet-pytorch, all others are got by hand ([encoders](encoders.md)). The licence is that of the weights' publisher;
-what the data allow that they were trained on is another question, and some of those corpora are for research alone.
+None of them is in the repository. `make setup` fetches those of `mini_xception`, MTCNN's are in the wheel of
+facenet-pytorch, and all others are downloaded by hand ([encoders](encoders.md#getting-weights)). The licence is that of
+the publisher of the weights. What the licences of their training data allow is a separate question; some of those
+corpora are for research only.
 """
 
 if __name__ == "__main__":

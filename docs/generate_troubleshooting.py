@@ -17,7 +17,7 @@ PAGE = ROOT / "docs/reference/troubleshooting.md"
 FIELDS = ("problem", "file", "row", "remedy")
 ERRORS = ("InputError", "StorageError", "OutOfMemoryError", "LimitError")
 OPEN = "…"
-OPEN_REMEDY = "the message says it, case by case"
+OPEN_REMEDY = "see the message"
 TITLES = {
     "media": "Media files", "faces": "Faces", "audio": "Sound", "encoders": "Encoders and weights", "fusion": "Models",
     "training": "Training and model files", "evaluation": "Evaluation and benchmark", "corpora": "Corpora",
@@ -30,7 +30,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Message:
-    """One way in which `InputError` is raised: what it says, with … for what differs, and what mends it."""
+    """One way in which `InputError` is raised: its text, with … for what varies, and its remedy."""
 
     problem: str
     file: str
@@ -53,7 +53,7 @@ def page(found: list[Message]) -> str:
         groups[TITLES.get(message.module.split("/")[0], message.module.split("/")[0])].append(message)
     parts = [INTRODUCTION]
     for title, held in groups.items():
-        parts.append(f"\n## {title}\n\n| it says | it names | what to do | raised in |\n|---|---|---|---|\n")
+        parts.append(f"\n## {title}\n\n| message | names | remedy | raised in |\n|---|---|---|---|\n")
         parts += [f"| {_cell(m.problem)} | {_cell(m.file)} | {_cell(m.remedy)} | `{m.module}` |\n" for m in held]
     return "".join(parts)
 
@@ -81,7 +81,7 @@ def _message(given: Mapping[str, ast.expr], names: Mapping[str, list[ast.expr]],
 
 
 def _text(node: ast.expr, names: Mapping[str, list[ast.expr]], depth: int = 0) -> str:
-    """What an expression says, as far as that stands in the source."""
+    """The text of an expression, as far as the source determines it."""
     if isinstance(node, ast.Constant):
         return str(node.value) if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):
@@ -129,7 +129,7 @@ def _names(given: Mapping[str, ast.expr]) -> set[str]:
 
 
 def _callers(trees: Mapping[Path, ast.Module]) -> dict[str, list[ast.Call]]:
-    """Calls of functions, by name: a message that is an argument stands with the callers."""
+    """Calls of functions, by name: a message passed as an argument is found at the callers."""
     found: dict[str, list[ast.Call]] = defaultdict(list)
     for node in (node for tree in trees.values() for node in ast.walk(tree)):
         if isinstance(node, ast.Call):
@@ -148,38 +148,38 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
-WHY = "decisions/0001-what-dvc-holds-and-what-kedro-versions.md"
+WHY = "../decisions/0001-what-dvc-holds-and-what-kedro-versions.md"
 INTRODUCTION = f"""# Troubleshooting
 
-Every message that names bad input, with what mends it. This page is written from the source by
-`python docs/generate_troubleshooting.py`; a test says so when it is out of date. `…` stands for what differs from case
-to case: a name, a number, the values to choose from. Look for a piece of what you were told.
+Every error message about bad input, with its remedy. `python docs/generate_troubleshooting.py` writes this page from
+the source, and a test fails when it is out of date. `…` stands for what varies: a name, a number, the allowed values.
+Search this page for a part of your message.
 
 On screen a message reads `FILE, line ROW: PROBLEM Remedy: WHAT TO DO`. One broken clip never stops the others: its
 message is a row of `failures.csv` in the folder of results, or of the table of problems that ingestion writes. What
-Kedro refuses before anything runs (a parameter that there is not, a value out of range) names the parameter and the
-values that it takes.
+Kedro refuses before anything runs (an unknown parameter, a value out of range) names the parameter and the values it
+accepts.
 
-| what else | then |
+| symptom | what to do or know |
 |---|---|
-| a run was killed | repeat the command: what is finished is kept, and training goes on from its last epoch |
-| a clip is in `failures.csv` | mend or remove its file and repeat the command: only what failed is made again |
+| a run was killed | repeat the command: finished work is kept, and training continues from its last epoch |
+| a clip is in `failures.csv` | fix or remove its file and repeat the command: only failed clips are processed again |
 | `dvc repro` trains again after a plain `kedro run` | Kedro wrote a new version of the model ([why]({WHY})) |
-| everything is made again after an update | the code of that step has changed its `VERSION`; that is meant |
+| everything is rebuilt after an update | intended: the code of that step has a new `VERSION` |
 | results differ in the last digits on another machine | other processors sum floating-point numbers in another order |
 """
-ADVICE = {  # of messages without a remedy of their own, by the beginning of their module
+ADVICE = {  # remedies of messages that have none of their own, by the beginning of the module's path
     "encoders/weights.py": "delete the file and fetch it again: `python -m iaca.encoders.weights NAME`",
-    "evaluation/bootstrap.py": "predict the same clips with both models before they are compared",
+    "evaluation/bootstrap.py": "predict the same clips with both models before comparing them",
     "evaluation/events.py": "swap start_s and end_s of that row",
-    "evaluation/metrics.py": "give one row per frame of each clip, for predictions and annotations alike",
-    "evaluation/pairing.py": "mend what each line names, as it says",
+    "evaluation/metrics.py": "give one row per frame of each clip, in predictions and annotations",
+    "evaluation/pairing.py": "fix what each line names",
     "evaluation/tables.py": "run training and evaluation again, on a corpus with an annotated partition",
-    "evaluation/timelines.py": "name a clip that was predicted, and draw gates of a model that has a second stage",
+    "evaluation/timelines.py": "name a clip that was predicted, and use a model with a second stage to draw gates",
     "fusion/joint.py": "set `length` to the number of steps of a window, or take attention='jca'",
     "fusion/": "give tensors as `FusionConfig` says: (b, t, D) for modalities, (b, t) for masks, (b, t, q) for cues",
-    "inference/": "give the table of one clip, as `Predictor.predict` or `NAME.csv` holds it",
-    "training/export/": "report it with the model's configuration: nothing is written that differs from the model",
+    "inference/": "give the table of one clip, as `Predictor.predict` returns it or `NAME.csv` holds it",
+    "training/export/": "report it with the model's configuration; no file was written",
     "training/loss.py": "give prediction and gold as (b, t, k) and valid as (b, t)",
     "training/predict.py": "choose a hop between 1 and the window",
     "training/single.py": "set `training.length` to the model's length; embed all clips with the same encoders",

@@ -1,4 +1,4 @@
-"""Licences as packages write them, in SPDX's words, and those that had to be looked up by hand."""
+"""Licences as packages write them, mapped to SPDX, and those that were looked up by hand."""
 
 from __future__ import annotations
 
@@ -45,6 +45,10 @@ BY_HAND = {
     "matplotlib": ("LicenseRef-Matplotlib", "by hand: its metadata, an agreement in the manner of PSF-2.0"),
     "pygit2": (_LINKING, "by hand: COPYING in its wheel, which words the exception itself"),
     "python-dateutil": (f"{_APACHE} OR {_BSD3}", "by hand: LICENSE in its wheel"),
+    **{
+        f"sphinxcontrib-{part}": (_BSD2, "by hand: LICENCE.rst in its source archive, its wheel has none")
+        for part in ("applehelp", "devhelp", "htmlhelp", "qthelp", "serializinghtml")
+    },
     "text-unidecode": ("Artistic-1.0-Perl OR GPL-2.0-or-later", "by hand: LICENSE.txt in its wheel"),
     "torchvision": (_BSD3, "by hand: LICENSE in its wheel"),
     "uvloop": (f"{_APACHE} OR {_MIT}", "by hand: LICENSE-APACHE and LICENSE-MIT in its wheel"),
