@@ -44,7 +44,8 @@ check: $(READY)  ## ruff, mypy, import-linter
 	@$(BIN)/ruff check --quiet && $(BIN)/ruff format --check --quiet && $(BIN)/mypy && $(BIN)/lint-imports
 
 docs: $(READY)  ## the documentation as a site, in site/index.html
-	@$(BIN)/python docs/generate_troubleshooting.py && $(BIN)/mkdocs build --quiet --strict && echo "== docs: open site/index.html"
+	@$(BIN)/python docs/generate_troubleshooting.py
+	@$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs site && echo "== docs: open site/index.html"
 
 lock: $(READY)  ## pin what is installed now
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip > .lock.tmp

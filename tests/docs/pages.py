@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from project import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROGRAMS = ("kedro", "dvc", "python", "make", "git", "pip", "dask", "source", "mkdocs", ".venv/bin/", "torchrun", "npx")
+PROGRAMS = ("kedro", "dvc", "python", "make", "git", "pip", "dask", "source", ".venv/bin/", "torchrun", "npx")
 FENCE = re.compile(r"^( *)```([a-z]*).*$")
 NEEDS = re.compile(r"<!-- needs: (.+?) -->")
 

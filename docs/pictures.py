@@ -1,0 +1,148 @@
+"""Remake the pictures in docs/images from the results of the demo corpus.
+
+kedro run
+kedro run --pipelines benchmark        (only for the two pictures of differences)
+python docs/pictures.py [NAME ...]     (all pictures, or those named, such as `overlay web`)
+
+Needs a Chromium on the machine for `report`, `web` and `kedro-viz`. `s2-differences` is the file
+benchmark_differences.png of the first command of docs/engineering/experiments.md; copy it by hand.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from iaca.media import read_frames
+
+ROOT = Path(__file__).parents[1]
+IMAGES, DATA = ROOT / "docs/images", ROOT / "data"
+MODEL = "data/06_models/iaca.safetensors"
+CLIP = "video134"  # a test clip of the demo corpus in which the face is away for two seconds
+
+
+def overlay(results: Path) -> None:
+    """Two frames of the overlay video side by side: one with the face, one without."""
+    table = pd.read_csv(results / f"{CLIP}.csv")
+    seen, unseen = table.index[table["face_found"]], table.index[~table["face_found"]]
+    wanted = {int(seen[len(seen) // 4]), int(unseen[len(unseen) // 2])}
+    frames = [Image.fromarray(f.image) for f in read_frames(results / f"{CLIP}.mp4") if f.index in wanted]
+    joined = Image.new("RGB", (sum(frame.width for frame in frames), frames[0].height))
+    for i, frame in enumerate(frames):
+        joined.paste(frame, (i * frame.width, 0))
+    joined.save(IMAGES / "overlay.png")
+
+
+def prediction(results: Path) -> None:
+    """The plot that inference writes."""
+    shutil.copy(results / f"{CLIP}.png", IMAGES / "prediction.png")
+
+
+def gates(results: Path) -> None:
+    """The figure of the report."""
+    shutil.copy(DATA / "08_reporting/gates.png", IMAGES)
+
+
+def differences(results: Path) -> None:
+    """The figure of the benchmark."""
+    shutil.copy(DATA / "08_reporting/benchmark_differences.png", IMAGES / "demo-differences.png")
+
+
+def report(results: Path) -> None:
+    """The top of the report."""
+    with tab(1100, 900) as page:
+        page.goto((DATA / "08_reporting/report.html").as_uri())
+        page.screenshot(path=IMAGES / "report.png")
+
+
+def web(results: Path) -> None:
+    """The page after a video was dropped."""
+    video = next((DATA / "01_raw/demo").rglob(f"{CLIP}.mp4"))
+    with served("python", "-m", "iaca.web", "--model", MODEL, "--port", "7861"), tab(1000, 1100) as page:
+        page.goto("http://127.0.0.1:7861/")
+        page.set_input_files("#drop input[type=file]", video)
+        page.wait_for_selector(".iaca-result:not([hidden])")
+        page.wait_for_function("document.querySelector('video.overlay').readyState >= 2")
+        width = page.locator(".traces").bounding_box()["width"]
+        page.locator(".traces").click(position={"x": 0.5 * width, "y": 60})
+        page.wait_for_timeout(1000)
+        page.screenshot(path=IMAGES / "web.png", full_page=True)
+
+
+def kedro_viz(results: Path) -> None:
+    """The evaluation pipeline with the preview of the gates."""
+    with served("kedro", "viz", "run", "--no-browser", "--port", "4142"), tab(1440, 900) as page:
+        page.goto("http://127.0.0.1:4142/?pid=evaluation")
+        page.wait_for_selector(".pipeline-node")
+        page.locator("[class*=row-text]", has_text="gates_figure").first.click()
+        page.wait_for_selector("img.pipeline-metadata__plot-image")
+        page.locator(".pipeline-toggle").first.click()  # hide the list beside the graph
+        page.wait_for_timeout(2000)
+        page.screenshot(path=IMAGES / "kedro-viz.png")
+
+
+@contextmanager
+def tab(width: int, height: int) -> Iterator[Any]:
+    """A page of a headless Chromium that waits for at most three minutes."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(180_000)
+        yield page
+        browser.close()
+
+
+@contextmanager
+def served(*words: str) -> Iterator[None]:
+    """A server of this environment while the block runs; its port is the last word."""
+    process = subprocess.Popen([tool(words[0]), *words[1:]], cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(180):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{words[-1]}/", timeout=5)
+                break
+            except OSError:
+                time.sleep(1)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def tool(name: str) -> str:
+    """The path of a command of this environment."""
+    return str(Path(sys.executable).parent / name)
+
+
+PICTURES = {
+    "overlay": overlay, "prediction": prediction, "gates": gates, "report": report,
+    "web": web, "kedro-viz": kedro_viz, "demo-differences": differences,
+}  # fmt: skip
+
+
+def main(names: list[str]) -> None:
+    """Analyse one clip with the model trained last, then make the pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        video = next((DATA / "01_raw/demo").rglob(f"{CLIP}.mp4")).relative_to(ROOT)
+        params = f"inference.input={video},inference.output={folder},inference.model={MODEL}"
+        words = [tool("kedro"), "run", "--pipelines", "inference", "--params", params]
+        subprocess.run(words, cwd=ROOT, check=True)
+        for name in names or PICTURES:
+            PICTURES[name](Path(folder))
+    print("made", ", ".join(names or PICTURES))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
