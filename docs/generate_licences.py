@@ -30,8 +30,8 @@ class Licence:
 
     Attributes:
         package, version: as the lock names them.
-        spdx: an SPDX expression; "" where nothing tells it.
-        whence: what tells it.
+        spdx: an SPDX expression; "" if unknown.
+        whence: where the licence was found.
         needed: by the project itself, or by which of its extras.
     """
 
@@ -43,7 +43,7 @@ class Licence:
 
     @property
     def mark(self) -> str:
-        """What a redistributor should look at: copyleft with no way around it, or by choice, or proprietary."""
+        """What a redistributor should check: copyleft (mandatory or by choice) or proprietary."""
         if self.spdx == PROPRIETARY:
             return "proprietary"
         if not COPYLEFT.search(self.spdx):
@@ -53,13 +53,13 @@ class Licence:
 
 
 def licences() -> list[Licence]:
-    """One for every line of the lock, in its order."""
+    """One per line of the lock, in its order."""
     groups = {group: set(closure(requirements)) for group, requirements in wanted().items()}
     return [_licence(package, version, groups) for package, version in locked().items()]
 
 
 def told(distribution: metadata.Distribution) -> tuple[str, str]:
-    """(SPDX expression, what tells it) of an installed package; ("", "") where nothing does."""
+    """(SPDX expression, where it was found) of an installed package; ("", "") if unknown."""
     facts = distribution.metadata
     if expression := facts.get("License-Expression"):
         return expression, "License-Expression"
@@ -77,7 +77,7 @@ def told(distribution: metadata.Distribution) -> tuple[str, str]:
 
 
 def bundled() -> list[tuple[str, str, str]]:
-    """(package, library, licence) of the copyleft libraries whose files wheels bring along, known by their names."""
+    """(package, library, licence) of the copyleft libraries inside wheels, recognised by file name."""
     rows = set()
     for package in locked():
         record = metadata.distribution(package).read_text("RECORD") or ""

@@ -25,7 +25,7 @@ FIELD = {
     _NVIDIA: _NVIDIA,
     "NVIDIA Proprietary Software": _NVIDIA,
 }
-"""The field `License` of the metadata, which is free text. "BSD" alone does not tell how many clauses there are."""
+"""The metadata field `License`, which is free text. "BSD" alone does not give the number of clauses."""
 
 CLASSIFIER = {
     "MIT License": _MIT,
@@ -53,7 +53,7 @@ BY_HAND = {
     "torchvision": (_BSD3, "by hand: LICENSE in its wheel"),
     "uvloop": (f"{_APACHE} OR {_MIT}", "by hand: LICENSE-APACHE and LICENSE-MIT in its wheel"),
 }
-"""Package -> (SPDX, source): what metadata and licence files do not tell, or tell wrongly."""
+"""Package -> (SPDX, source), where metadata and licence files are missing or wrong."""
 
 _FFMPEG = "LGPL-2.1-or-later; PyAV's from version 3 on, see above"
 _FFMPEG_PARTS = ("avcodec", "avdevice", "avfilter", "avformat", "avutil", "swresample", "swscale")
@@ -71,7 +71,7 @@ LIBRARIES = {
 
 
 def of_text(text: str) -> str:
-    """SPDX of a licence's text, for the few texts that tell packages' "BSD" apart; "" for all others."""
+    """SPDX of a licence text, for the few that distinguish the BSD licences; "" for all others."""
     words = " ".join(text.replace("*", " ").replace("#", " ").split()).lower()
     if "redistribution and use in source and binary forms" in words:
         third = (

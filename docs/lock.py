@@ -1,4 +1,4 @@
-"""What requirements.lock says, and what the packages that are installed say of themselves."""
+"""The contents of requirements.lock, and the metadata of the installed packages."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
 BY_HAND = {"fuzz"}
-"""Extras that `make setup` leaves to whoever wants them: they are not locked."""
+"""Extras that `make setup` does not install; they are not locked."""
 PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
-"""All that a line of the lock may be: no address, no path, no option, no range, no marker."""
+"""The only form of a line of the lock: no address, path, option, range or marker."""
 
 
 def locked(lock: Path = LOCK) -> dict[str, str]:
-    """Package -> version, as written, in the order of the file.
+    """Package -> version as written, in file order.
 
     Raises:
-        ValueError: a line is neither a comment nor NAME==VERSION, or names a package again.
+        ValueError: a line is neither a comment nor NAME==VERSION, or repeats a package.
     """
     found: dict[str, str] = {}
     for number, line in enumerate(lock.read_text(encoding="utf-8").splitlines(), 1):
@@ -40,7 +40,7 @@ def locked(lock: Path = LOCK) -> dict[str, str]:
 
 
 def differing(pins: dict[str, str]) -> list[str]:
-    """Which locked packages are not installed in the locked version; a local part such as +cpu is no difference."""
+    """The locked packages that are not installed in the locked version. A local part such as +cpu is ignored."""
     said = []
     for name, version in pins.items():
         try:
@@ -54,7 +54,7 @@ def differing(pins: dict[str, str]) -> list[str]:
 
 
 def wanted(project: Path = ROOT) -> dict[str, list[Requirement]]:
-    """What pyproject.toml asks for: of the project itself under "project", and of each locked extra under its name."""
+    """The requirements of pyproject.toml: the project's own under "project", each locked extra's under its name."""
     table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {name: lines for name, lines in table["optional-dependencies"].items() if name not in BY_HAND}
     groups = {"project": table["dependencies"], **extras}
@@ -62,7 +62,7 @@ def wanted(project: Path = ROOT) -> dict[str, list[Requirement]]:
 
 
 def closure(requirements: Iterable[Requirement]) -> dict[str, list[tuple[str, Requirement]]]:
-    """Every package that requirements lead to on this platform (canonical name), with who asks for it and how."""
+    """All packages required on this platform (canonical names), each with who requires it and how."""
     asked: dict[str, list[tuple[str, Requirement]]] = {}
     seen, waiting = set[str](), [(requirement, "pyproject.toml") for requirement in requirements]
     while waiting:

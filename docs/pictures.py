@@ -30,6 +30,7 @@ from iaca.media import read_frames
 ROOT = Path(__file__).parents[1]
 IMAGES, DATA = ROOT / "docs/images", ROOT / "data"
 MODEL = "data/06_models/iaca.safetensors"
+HINTS = "[class*=feature-hint]"  # kedro-viz introduces itself to everybody
 CLIP = "video134"  # a test clip of the demo corpus in which the face is away for two seconds
 
 
@@ -86,9 +87,15 @@ def kedro_viz(results: Path) -> None:
     with served("kedro", "viz", "run", "--no-browser", "--port", "4142"), tab(1440, 900) as page:
         page.goto("http://127.0.0.1:4142/?pid=evaluation")
         page.wait_for_selector(".pipeline-node")
+        page.wait_for_timeout(2000)
+        page.evaluate(f"document.querySelectorAll('{HINTS}').forEach(hint => hint.remove())")
         page.locator("[class*=row-text]", has_text="gates_figure").first.click()
         page.wait_for_selector("img.pipeline-metadata__plot-image")
-        page.locator(".pipeline-toggle").first.click()  # hide the list beside the graph
+        for button in ("Change to light theme", "Turn minimap off", "Hide menu"):
+            page.locator(f"button[aria-label='{button}']").click()
+        page.get_by_text(f"{ROOT}/data"[1:]).evaluate(
+            "path => path.textContent = path.textContent.replace(/.*data/, 'data')"
+        )
         page.wait_for_timeout(2000)
         page.screenshot(path=IMAGES / "kedro-viz.png")
 

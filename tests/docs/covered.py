@@ -1,4 +1,4 @@
-"""Which test runs which command of the documentation. A pattern is matched against the whole command."""
+"""Which test runs which command of the documentation. A pattern must match the whole command."""
 
 WORKFLOW = "tests/pipelines/test_workflow.py"
 TOOLS = "tests/pipelines/test_tools.py"
@@ -11,7 +11,7 @@ CLUSTER = "tests/engine/test_engine_cluster.py"
 DVC = "tests/dvc/test_dvc_use.py"
 PARAMS = r'( --params "?\S+"?)?'
 
-# Run as they stand by tests/docs/test_commands.py, in a finished project: cheap, and they change nothing.
+# Run unchanged by tests/docs/test_commands.py in a finished project: cheap, and without side effects.
 RUN = {
     "python -m iaca.encoders": "mini_xception",
     "kedro registry list": "evaluation",

@@ -1,4 +1,4 @@
-"""Parameters as the documentation writes them, held against the models that the pipelines take them by."""
+"""Parameters in the documentation, validated by the models of the pipelines' nodes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def options(words: str) -> dict[str, str]:
 
 
 def check_run(words: str) -> None:
-    """Fails where a `kedro run` names an environment, a pipeline or a parameter that there is not."""
+    """Fail if a `kedro run` names an unknown environment, pipeline or parameter."""
     given = options(words)
     unknown = set(given) - {"env", "pipelines", "pipeline", "params", "load-versions", "to-nodes", "nodes", "tags"}
     assert not unknown, f"options {unknown}"
@@ -39,7 +39,7 @@ def check_run(words: str) -> None:
 
 
 def split(params: str) -> dict[str, Any]:
-    """As Kedro's command line does it: a comma always parts two parameters, so that no list can be given there."""
+    """Split as Kedro's command line does: every comma separates two parameters, so no list can be given there."""
     for item in params.split(",") if params else ():
         assert "=" in item, f"{item!r} has no value: --params takes no lists, put them into a file of conf/local"
     given: dict[str, Any] = split_params(None, None, params)
@@ -47,13 +47,13 @@ def split(params: str) -> dict[str, Any]:
 
 
 def parameters(env: str | None, params: dict[str, Any]) -> dict[str, Any]:
-    """Of an environment, as plain values."""
+    """The parameters of an environment as plain values."""
     with KedroSession.create(ROOT, env=env, runtime_params=params) as session:
         return dict(session.load_context().config_loader["parameters"])
 
 
 def check_groups(groups: dict[str, Any], usual: dict[str, Any]) -> None:
-    """Fails where a group of parameters is none, or does not validate; one without a model keeps to `usual` names."""
+    """Fail if a group of parameters is unknown or invalid. One without a model must keep to the names in `usual`."""
     known = models()
     for group, values in groups.items():
         if group in known:
@@ -64,7 +64,7 @@ def check_groups(groups: dict[str, Any], usual: dict[str, Any]) -> None:
 
 
 def check_file(text: str) -> list[str]:
-    """Fails where a parameters file, laid over those of the project, does not validate. Gives the groups it holds."""
+    """Fail if a parameters file, merged into the project's, does not validate. Return the groups it contains."""
     held, base = yaml.safe_load(text), parameters(None, {})
     if not isinstance(held, dict) or not set(held) & set(models()):
         return []
@@ -73,7 +73,7 @@ def check_file(text: str) -> list[str]:
 
 
 def models() -> dict[str, TypeAdapter[Any]]:
-    """Group of parameters -> what validates it: the type on the node that takes it, of the pipelines now there."""
+    """Group of parameters -> its validator: the type on the node that takes it, in the registered pipelines."""
     found: dict[str, TypeAdapter[Any]] = {"executor": TypeAdapter(ExecutorConfig)}
     for node in {node.name: node for pipeline in pipelines.values() for node in pipeline.nodes}.values():
         hints, names = get_type_hints(node.func), list(inspect.signature(node.func).parameters)

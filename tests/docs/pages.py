@@ -1,4 +1,4 @@
-"""What the documentation tells a reader to type: commands, Python and YAML, with where they stand."""
+"""Commands, Python and YAML that the documentation tells a reader to type, with page and line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEEDS = re.compile(r"<!-- needs: (.+?) -->")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, its lines, the page and line of the first, and what it is marked as needing."""
+    """A fenced block: language, lines, page, number of the first line, and what it is marked as needing."""
 
     language: str
     lines: tuple[str, ...]
@@ -31,7 +31,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Typed:
-    """One command as it is typed, without its comment."""
+    """One command as typed, without its comment."""
 
     words: str
     place: str
@@ -57,7 +57,7 @@ def blocks() -> Iterator[Block]:
 
 
 def commands() -> Iterator[Typed]:
-    """Every command in a block without a language, or of a shell. `text` is for what is no command."""
+    """Every command in a block without a language or in a shell block. Blocks marked `text` contain no commands."""
     for block in blocks():
         if block.language in ("", "bash", "sh", "console"):
             for number, line in enumerate(block.lines, block.line):
@@ -77,5 +77,5 @@ def spans() -> Iterator[Typed]:
 
 
 def uncommented(line: str) -> str:
-    """Without a comment at its end, and without spaces that only align."""
+    """Remove a trailing comment and alignment spaces."""
     return re.sub(r" {2,}", " ", re.sub(r"\s+#.*$", "", line)).strip()

@@ -14,7 +14,7 @@ from pages import Block, blocks
 ALL = list(blocks())
 PYTHON = [block for block in ALL if block.language in ("python", "py")]
 SNIPPETS = [block for block in PYTHON if not block.lines[0].startswith("    ")]  # an indented one is a line of a table
-STANDS_FOR = ("my_package", "timm")  # what a reader has and this project does not
+STANDS_FOR = ("my_package", "timm")  # the reader's own modules
 
 
 def text(block: Block) -> str:
@@ -22,7 +22,7 @@ def text(block: Block) -> str:
 
 
 def imported(tree: ast.Module) -> dict[str, Any]:
-    """Name -> what it is imported as; fails where a module has no such name."""
+    """Name -> imported object. Fail if a module has no such name."""
     found: dict[str, Any] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

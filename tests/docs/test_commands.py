@@ -1,4 +1,4 @@
-"""Every command of the documentation is run by a test, or says what it needs; none has a typo."""
+"""Every command of the documentation is run by a test or says what it needs; none has a typo."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ from pages import Typed, commands, spans
 from project import ROOT, Command
 
 TYPED = list(commands())
-FICTION = {'kedro run --pipelines training --params "fusion.changes.attention=mean"'}  # of a part the page invents
+FICTION = {'kedro run --pipelines training --params "fusion.changes.attention=mean"'}  # of the page's example
 KEDRO = [t for t in [*TYPED, *spans()] if t.words.startswith("kedro run") and t.words not in FICTION]
 
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser import needs_chromium, tab
 
+from browser import needs_chromium, tab
 from project import ROOT
 
 EXTERNAL = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//[^"'\s>]+""")
@@ -26,7 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site."""
     folder = tmp_path_factory.mktemp("docs")
     done = build(ROOT / "docs", folder)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\nA page that is in no menu needs a line in docs/index.md"
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\nEvery page needs a line in docs/index.md"
     return folder / "site"
 
 

@@ -1,4 +1,4 @@
-"""Every message of bad input stands in docs/reference/troubleshooting.md, with a remedy."""
+"""docs/reference/troubleshooting.md lists every message about bad input, with a remedy."""
 
 import ast
 import importlib.util
