@@ -93,9 +93,8 @@ def kedro_viz(results: Path) -> None:
         page.wait_for_selector("img.pipeline-metadata__plot-image")
         for button in ("Change to light theme", "Turn minimap off", "Hide menu"):
             page.locator(f"button[aria-label='{button}']").click()
-        page.get_by_text(f"{ROOT}/data"[1:]).evaluate(
-            "path => path.textContent = path.textContent.replace(/.*data/, 'data')"
-        )
+        place = page.get_by_text(f"{ROOT}/data"[1:])  # of this machine
+        place.evaluate("place => place.textContent = place.textContent.replace(/.*data/, 'data')")
         page.wait_for_timeout(2000)
         page.screenshot(path=IMAGES / "kedro-viz.png")
 
