@@ -1,7 +1,7 @@
 """Per-step quality cues: evidence, independent of the embeddings, of how far each modality can be trusted.
 
 `TABLE` names them. Cues of the sound, of the picture, and of the synchrony of both are measured below. None is
-calibrated: they are inputs to a model that learns what they are worth. `docs/cues.md` says what they were seen to show.
+calibrated: they are inputs to a model that learns what they are worth. `docs/reference/cues.md` says what they were seen to show.
 """
 
 from __future__ import annotations

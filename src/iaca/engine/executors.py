@@ -38,7 +38,7 @@ IDLE_S = 60.0
 """How long (s) a cluster may be without any worker before the run ends."""
 POLL_S = 5.0
 """How often (s) to check a cluster on which nothing finishes."""
-_START = "start it with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1` (docs/cluster.md)"
+_START = "start it with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1` (docs/guide/cluster.md)"
 _POOLS: dict[int, ProcessPoolExecutor] = {}  # by number of workers; the interpreter ends them when it exits
 
 
