@@ -10,9 +10,9 @@ from typing import TextIO
 
 HEAVY = (
     "kedro.framework.cli.cli", "kedro.framework.session", "kedro_datasets.pandas", "matplotlib.pyplot", "pandas",
-    "torch", "lightning", "iaca.training.run", "iaca.inference.write", "iaca.faces.extract", "iaca.corpora.demo",
-    "iaca.encoders.embed", "iaca.evaluation.figures", "iaca.evaluation.report", "iaca.evaluation.benchmark.score",
-    "iaca.evaluation.bootstrap",
+    "torch", "lightning", "iaca.training.train", "iaca.inference.write", "iaca.faces.extract", "iaca.corpora.demo",
+    "iaca.encoders.embed", "iaca.evaluation.figures", "iaca.evaluation.report", "iaca.evaluation.benchmark_scores",
+    "iaca.evaluation.metrics",
 )  # fmt: skip
 
 

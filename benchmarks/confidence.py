@@ -17,9 +17,9 @@ import torch
 from scipy.stats import spearmanr
 
 from iaca.encoders import AnnotatedClip, read_annotated
-from iaca.inference.confidence import confidence
-from iaca.inference.ensemble import join
-from iaca.inference.models import find_models
+from iaca.inference.find import find_models
+from iaca.inference.members import join
+from iaca.inference.predictor import confidence
 from iaca.training.model_file import load_model
 from iaca.training.predict import BuiltModel, predict_clip
 

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.corpora.demo import DemoConfig, VideoPlan, event_table, plan_corpus, render_movie
-from iaca.corpora.events import read_event_table
+from iaca.corpora.demo.config import DemoConfig
+from iaca.corpora.demo.plan import VideoPlan, event_table, plan_corpus
+from iaca.corpora.demo.render import render_movie
+from iaca.corpora.index import read_event_table
 from iaca.encoders.cues import FaceCues, sound_cues, synchrony
 from iaca.faces import FaceConfig, decode_face, extract_faces, read_faces
 from iaca.media import AudioTrack, present_at, read_audio, read_audio_file

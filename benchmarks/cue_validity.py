@@ -19,7 +19,7 @@ from cue_clips import EVENTS, CueClip, recorded, rendered, stored
 from cue_offsets import offset_rows, swap_rows
 from sklearn.metrics import roc_auc_score
 
-from iaca.corpora.demo import DemoConfig
+from iaca.corpora.demo.config import DemoConfig
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.cues import NAMES, FaceCues, sound_cues, synchrony
 from iaca.encoders.embed import embed

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from iaca.audio import AudioConfig
-from iaca.corpora.describe import FACTS
+from iaca.corpora.check import FACTS
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.index import CLIP_COLUMNS, problem_table
 from iaca.corpora.timeline import write_timeline
@@ -32,7 +32,7 @@ from iaca.engine import ClipPaths, ExecutorConfig, executors, results, run_tasks
 from iaca.engine.task import Task, read_digest
 from iaca.faces.config import FaceConfig
 from iaca.files import replacing
-from iaca.media.limits import MediaLimits
+from iaca.media.container import MediaLimits
 from iaca.pipelines.embedding.nodes import plan_embeddings
 from iaca.pipelines.ingestion.affwild2 import describe_corpus, plan_timelines
 from iaca.pipelines.preprocessing import nodes as preprocessing

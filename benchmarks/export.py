@@ -17,12 +17,9 @@ import numpy as np
 import torch
 
 from iaca.fusion import FusionConfig, FusionModel
-from iaca.training import TrainedModel
-from iaca.training.export import export_model
-from iaca.training.export.check import Run, onnx_runner
-from iaca.training.export.exportable import Exportable, example
-from iaca.training.export.program import trace
-from iaca.training.normalisation import Normalisation
+from iaca.training.export import Exportable, Run, example, export_model, onnx_runner, trace
+from iaca.training.model_file import TrainedModel
+from iaca.training.sample import Normalisation
 
 AUDIO_DIM, VISUAL_DIM, STEPS = 40, 135, 300  # of the default encoders; a window
 

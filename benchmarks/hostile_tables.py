@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from iaca.corpora.folder.labels import inspect_labels
 from iaca.errors import InputError
-from iaca.evaluation.annotations import parse_annotation
-from iaca.evaluation.prediction_files import parse_predictions
+from iaca.formats.affwild2 import parse_annotation
+from iaca.formats.labels import inspect_labels
+from iaca.formats.predictions import parse_predictions
 
 FORMS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "annotation of Aff-Wild2": (parse_annotation, "valence,arousal\n", "0.25,-0.125\n"),

@@ -7,9 +7,10 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from iaca.corpora.card import FILE, CorpusCard, card_text
-from iaca.corpora.demo import DemoConfig, annotation_texts, plan_corpus, render_movie
-from iaca.corpora.demo.annotations import FOLDERS
+from iaca.corpora.demo.config import DemoConfig
+from iaca.corpora.demo.plan import FOLDERS, annotation_texts, plan_corpus
+from iaca.corpora.demo.render import render_movie
+from iaca.corpora.index import CARD_FILE, CorpusCard, card_text
 
 MOVIES, SECONDS, FPS = 36, 1.0, 3.0
 CLIPS_PER_SUBJECT = 10
@@ -57,4 +58,4 @@ def write_corpus(root: Path, clips: int, movies: list[Movie]) -> None:
         subjects.append(f"{name},{subject:05d}\n")
     (root / "subjects.csv").write_text("".join(subjects))
     caveat = "A few rendered movies, many times over: it measures what clips cost, and nothing else."
-    (root / FILE).write_text(card_text(CorpusCard(name=f"{clips} tiny clips", caveat=caveat)))
+    (root / CARD_FILE).write_text(card_text(CorpusCard(name=f"{clips} tiny clips", caveat=caveat)))

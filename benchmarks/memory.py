@@ -86,7 +86,7 @@ def audio(folder: Path) -> None:
 
 def embedding(folder: Path) -> None:
     from iaca.encoders.config import EmbeddingConfig, describe
-    from iaca.encoders.task import embed_file
+    from iaca.encoders.embed import embed_file
 
     config = EmbeddingConfig()
     files = (folder / "faces.parquet", folder / "audio.flac")
@@ -98,7 +98,7 @@ def model(folder: Path) -> None:
     from iaca.encoders import read_embedding
     from iaca.fusion import FusionConfig, FusionModel
     from iaca.training.model_file import TrainedModel, save_model
-    from iaca.training.normalisation import Normalisation
+    from iaca.training.sample import Normalisation
 
     clip = read_embedding(folder / "embedding.safetensors")
     dims = (clip.audio.shape[1], clip.visual.shape[1])

@@ -15,16 +15,14 @@ import argparse
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
-from iaca.corpora.synthetic.config import SEES, SyntheticConfig
-from iaca.corpora.synthetic.noise import smooth
-from iaca.corpora.synthetic.world import BEND, View, draw_views
+from iaca.corpora.synthetic import BEND, SEES, SyntheticConfig, View, draw_views, smooth
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.evaluation.robustness.config import Condition, RobustnessConfig
-from iaca.evaluation.robustness.partition import Partition
-from iaca.evaluation.robustness.protocols import corrupted
-from iaca.modalities import MODALITIES
+from iaca.evaluation.config import Condition, RobustnessConfig
+from iaca.evaluation.corruption import corrupted
+from iaca.evaluation.partition import Partition
+from iaca.parameters import MODALITIES
 
-STEEPNESS = 0.8  # of the labels, as `iaca.corpora.synthetic.clip` has it
+STEEPNESS = 0.8  # of the labels, as `iaca.corpora.synthetic` has it
 CONDITIONS = (
     Condition("clean", 0.0), Condition("missing_audio", 0.6), Condition("missing_audio", 1.0),
     Condition("missing_video", 0.6), Condition("missing_video", 1.0), Condition("frame_drop", 0.8),

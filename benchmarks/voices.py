@@ -1,4 +1,4 @@
-"""Whose voice is it? The rule of `iaca.inference.voice` on pairs of the finished demo corpus.
+"""Whose voice is it? The rule of `iaca.inference.predictor` on pairs of the finished demo corpus.
 
     python benchmarks/voices.py
 
@@ -17,7 +17,7 @@ import pandas as pd
 
 from iaca.encoders import ClipEmbedding, read_embedding
 from iaca.encoders.cues import synchrony
-from iaca.inference.voice import attribute
+from iaca.inference.predictor import attribute
 
 DATA = Path("data")
 

@@ -18,30 +18,26 @@ from iaca.engine.failures import read_failures
 from iaca.engine.manifest import Manifest, check_whole
 from safetensors.numpy import save
 
-from iaca.corpora.convert.recordings import partition_table
-from iaca.corpora.convert.tables import read_rows
-from iaca.corpora.events import read_event_table
-from iaca.corpora.features.partitions import read_partitions
-from iaca.corpora.features.tables import read_table
-from iaca.corpora.folder.labels import inspect_labels
-from iaca.corpora.index import SUBJECT_FILE, Problem, read_subjects
+from iaca.corpora.index import SUBJECT_FILE, Problem, read_event_table, read_partitions, read_subjects
+from iaca.corpora.recordings import partition_table
 from iaca.encoders.checkpoint import read_tensors
 from iaca.encoders.config import EmbeddingConfig, config_of
 from iaca.encoders.embedding import read_embedding
 from iaca.errors import InputError, printable
-from iaca.evaluation.annotations import parse_annotation
-from iaca.evaluation.prediction_files import parse_predictions
-from iaca.evaluation.submission_check import check_submission
+from iaca.formats.affwild2 import parse_annotation
+from iaca.formats.labels import inspect_labels
+from iaca.formats.predictions import parse_predictions
+from iaca.formats.submission import check_submission
+from iaca.formats.tables import read_rows, read_table
 from iaca.fusion.config import FusionConfig
 from iaca.inference import zero_shot
-from iaca.inference.adaptation.model import HEADER as ADAPTED
-from iaca.inference.adaptation.model import WEIGHTS
-from iaca.inference.adaptation.rows import FIRST
+from iaca.inference.adaptation import HEADER as ADAPTED
+from iaca.inference.adaptation import WEIGHTS
 from iaca.inference.members import load_member
-from iaca.modalities import MODALITIES
-from iaca.training.model_file import HEADER, TrainedModel, save_model
-from iaca.training.normalisation import Normalisation
-from iaca.training.per_dimension import network
+from iaca.inference.ridge import FIRST
+from iaca.parameters import MODALITIES
+from iaca.training.model_file import HEADER, TrainedModel, network, save_model
+from iaca.training.sample import Normalisation
 
 LONGEST_MESSAGE = 5000
 CORRECTION = np.zeros((FIRST + 2 + sum(EmbeddingConfig().dim(modality) for modality in MODALITIES), 2))

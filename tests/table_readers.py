@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from iaca.corpora.convert.recordings import partition_table
-from iaca.corpora.convert.tables import read_rows
-from iaca.corpora.events import read_event_table
-from iaca.corpora.features.partitions import read_partitions
-from iaca.corpora.features.tables import read_table
-from iaca.corpora.folder.labels import read_labels
-from iaca.corpora.index import read_subjects
+from iaca.corpora.index import read_event_table, read_partitions, read_subjects
+from iaca.corpora.recordings import partition_table
 from iaca.errors import InputError
-from iaca.evaluation.annotations import read_annotation
-from iaca.evaluation.prediction_files import parse_predictions
-from iaca.evaluation.submission_check import check_submission
+from iaca.formats.affwild2 import read_annotation
+from iaca.formats.labels import read_labels
+from iaca.formats.predictions import parse_predictions
+from iaca.formats.submission import check_submission
+from iaca.formats.tables import read_rows, read_table
 
 Read = Callable[[Path], object]
 

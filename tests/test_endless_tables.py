@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from iaca.corpora.folder.labels import inspect_labels
-from iaca.corpora.index import AnnotationFacts
 from iaca.errors import MOST_FAULTS, InputError
-from iaca.evaluation.annotations import parse_annotation
-from iaca.evaluation.prediction_files import parse_predictions
+from iaca.formats.affwild2 import parse_annotation
+from iaca.formats.labels import AnnotationFacts, inspect_labels
+from iaca.formats.predictions import parse_predictions
 from iaca.text import LONGEST_LINE, MOST_CELLS
 from table_readers import READERS, Read, given, submission_faults
 

@@ -13,16 +13,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from iaca.corpora.convert.tables import read_rows
-from iaca.corpora.events import read_event_table
-from iaca.corpora.features.layout import index_features
-from iaca.corpora.features.partitions import read_partitions
-from iaca.corpora.features.tables import read_table
-from iaca.corpora.index import Problem, problem_table, read_subjects
+from iaca.corpora.features import index_features
+from iaca.corpora.index import Problem, problem_table, read_event_table, read_partitions, read_subjects
 from iaca.errors import InputError, brief
-from iaca.evaluation.annotations import parse_annotation
-from iaca.evaluation.prediction_files import parse_predictions
-from iaca.evaluation.prediction_tables import read_parquet
+from iaca.formats.affwild2 import parse_annotation
+from iaca.formats.predictions import parse_predictions, read_parquet
+from iaca.formats.tables import read_rows, read_table
 from table_readers import READERS, Read, given
 
 WORDS = ("=cmd|' /C calc'!A0", "@SUM(1)", "0,5", "0_1", "1e999", "-inf", "0x1", "\x1b[2J", "9" * 5000)

@@ -9,7 +9,7 @@ from kedro.io import DatasetError
 from kedro.validation import ParameterValidationError
 
 from iaca.errors import InputError
-from iaca.user_errors import STACK, message_of, show
+from iaca.hooks import STACK, message_of, show
 
 
 def raised(*chain: Exception) -> Exception:

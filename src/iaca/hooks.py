@@ -1,19 +1,163 @@
-"""Kedro hooks: one run at a time for what a run writes and reads again."""
+"""The project's Kedro context: what a run saves is newer than every version that exists, whatever the clock says.
+
+A Kedro hook that checks what `--params` gives: Kedro itself checks only what a node of the run takes.
+
+Errors that a user can mend are shown as their message, without the stack of calls.
+
+Kedro hooks: one run at a time for what a run writes and reads again.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from difflib import get_close_matches
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from kedro.config import MissingConfigException
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
+from kedro.io import AbstractDataset, CatalogProtocol, DataCatalog, DatasetError
+from kedro.io.core import generate_timestamp
 from kedro.pipeline import Pipeline
+from kedro.validation import ParameterValidationError
+from pydantic import BaseModel, ValidationError
 
+from iaca.corpora.importers import IMPORTERS
+from iaca.engine import ExecutorConfig
 from iaca.engine.lock import locked
-from iaca.files import make_folder
+from iaca.errors import InputError, printable
+from iaca.files import make_folder, newest_version, version_after
+from iaca.parameters import faults
+
+log = logging.getLogger(__name__)
+
+
+class ProjectContext(KedroContext):
+    """Kedro documents `_get_catalog` as the place to change how the catalog is made."""
+
+    def _get_catalog(
+        self,
+        catalog_class: type = DataCatalog,
+        save_version: str | None = None,
+        load_versions: dict[str, str] | None = None,
+    ) -> CatalogProtocol[str, AbstractDataset[Any, Any]]:
+        """The catalog. What it saves is newer than every version that exists, whatever the clock says.
+
+        Kedro proposes the time at which the session started; all versioned datasets share one version.
+        """
+        proposed = save_version or generate_timestamp()
+        entries = [entry for entry in self.config_loader["catalog"].values() if isinstance(entry, Mapping)]
+        files = [self.project_path / entry["filepath"] for entry in entries if entry.get("versioned")]
+        version = version_after(proposed, files)
+        for newest in filter(None, map(newest_version, files)):
+            if newest.parent.name >= proposed:
+                log.warning(
+                    "%s is a version from the future: this machine's clock says %s. Versions saved now are named %s, "
+                    "so that they are the newest. Check the clock",
+                    newest.parent, proposed, version,
+                )  # fmt: skip
+        return super()._get_catalog(catalog_class, version, load_versions)
+
+
+INGESTION, IMPORTER = "ingestion", "importer"
+
+
+class RunParameters:
+    """Refuses parameters that nothing would read, before anything runs."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check the groups of `--params`.
+
+        Raises:
+            InputError: there is no such group, a value of `executor` or `ingestion` does not fit, or `ingestion`
+                names another importer than the environment.
+        """
+        loader = context.config_loader
+        given: dict[str, Any] = loader.runtime_params or {}
+        if not given:
+            return
+        loader.runtime_params = {}
+        try:
+            usual = loader["parameters"]
+        finally:
+            loader.runtime_params = given
+        _check_groups(given, {*usual, "executor"})
+        if "executor" in given:
+            _check("executor", ExecutorConfig, given["executor"])
+        if INGESTION in given:
+            importer = usual[INGESTION][IMPORTER]
+            _check_importer(given[INGESTION], importer)
+            _check(INGESTION, IMPORTERS[importer], loader["parameters"][INGESTION])
+
+
+def _check_groups(given: Mapping[str, Any], known: set[str]) -> None:
+    for group in given:
+        if group not in known:
+            near = get_close_matches(group, known, n=1)
+            raise InputError(
+                f"no pipeline takes a parameter {group!r}",
+                remedy=f"{f'did you mean {near[0]}? ' if near else ''}choose of {', '.join(sorted(known))}",
+            )
+
+
+def _check_importer(given: object, usual: str) -> None:
+    """Results of one importer are never written among those of another."""
+    if isinstance(given, Mapping) and given.get(IMPORTER, usual) != usual:
+        raise InputError(
+            f"ingestion.importer is {given[IMPORTER]!r}, but this environment reads with {usual!r}",
+            remedy="choose the environment of the importer, such as --env folder, and leave the parameter out",
+        )
+
+
+def _check(group: str, model: type[BaseModel], values: object) -> None:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(
+            f"the parameter does not fit: {faults(error, f'{group}.')}",
+            remedy="give it a value that fits, or leave it out",
+        ) from error
+
+
+STACK = "IACA_TRACEBACK"
+"""Environment variable: with any value every error is shown with its stack."""
+NO_PIPELINE = "Failed to find the pipeline"  # how Kedro's ValueError begins
+
+
+def show(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
+    """In the place of `sys.excepthook`."""
+    message = message_of(error)
+    if message is None or os.environ.get(STACK):
+        sys.__excepthook__(kind, error, stack)
+    else:
+        sys.stderr.write(f"Error: {printable(message)}\n")
+
+
+def message_of(error: BaseException) -> str | None:
+    """What a user is told; None for an error that only its stack explains."""
+    chain = list(_chain(error))
+    mine = [one for one in chain if isinstance(one, InputError)]
+    if mine:
+        return str(mine[-1])  # where several stand in a row, the last one was first
+    of_kedro = isinstance(error, MissingConfigException | ParameterValidationError) or (
+        all(isinstance(one, DatasetError) for one in chain) or str(error).startswith(NO_PIPELINE)
+    )
+    return str(error) if of_kedro else None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
 
 LOCKS = Path("data/.runs")
 

@@ -4,10 +4,7 @@ import sys
 
 from kedro.config import OmegaConfigLoader
 
-from iaca.context import ProjectContext
-from iaca.hooks import OneRunAtATime
-from iaca.run_parameters import RunParameters
-from iaca.user_errors import show
+from iaca.hooks import OneRunAtATime, ProjectContext, RunParameters, show
 
 sys.excepthook = show
 

@@ -8,8 +8,8 @@ import pytest
 
 from iaca.corpora import check
 from iaca.corpora.affwild2 import index_affwild2, inspect_annotation, split_clip
+from iaca.corpora.check import partition_summary
 from iaca.corpora.index import NOTED, OPEN, CorpusIndex
-from iaca.corpora.summary import partition_summary
 from iaca.corpora.timeline import length_problem
 from iaca.media import MediaInfo, MediaLimits
 from shared import SHARED, needs_shared

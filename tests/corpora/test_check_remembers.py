@@ -8,8 +8,9 @@ import pytest
 from affwild2_tree import annotate, movie
 from iaca.corpora import check
 from iaca.corpora.affwild2 import index_affwild2, inspect_annotation
-from iaca.corpora.index import AnnotationFacts, CorpusIndex
+from iaca.corpora.index import CorpusIndex
 from iaca.engine import task
+from iaca.formats.labels import AnnotationFacts
 
 FRAMES = 5
 

@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iaca.corpora.convert.__main__ import main
-from iaca.corpora.convert.config import ConvertConfig
-from iaca.corpora.convert.tables import read_rows
-from iaca.corpora.convert.write import convert
-from iaca.corpora.features.clip import read_clip
-from iaca.corpora.features.layout import feature_widths, index_features
+from iaca.corpora.convert import convert, main
+from iaca.corpora.features import feature_widths, index_features, read_clip
 from iaca.corpora.index import STOPS
-from iaca.corpora.resample import grid, mean_rows, nearest_rows
+from iaca.corpora.recordings import ConvertConfig
+from iaca.corpora.timeline import grid, mean_rows, nearest_rows
 from iaca.errors import InputError
+from iaca.formats.tables import read_rows
 
 
 def put(path: Path, *lines: str) -> Path:

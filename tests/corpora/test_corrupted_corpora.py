@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from affwild2_tree import annotate, movie
-from iaca.corpora.features.config import FeaturesConfig
-from iaca.corpora.folder.config import FolderConfig
+from iaca.corpora.check import partition_summary
+from iaca.corpora.features import FeaturesConfig
+from iaca.corpora.folder import FolderConfig
 from iaca.corpora.index import LEFT_OUT, NOTED, OPEN, STOPS
-from iaca.corpora.summary import partition_summary
 from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.errors import InputError
 from iaca.media import MediaLimits

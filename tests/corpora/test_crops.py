@@ -10,10 +10,8 @@ import pytest
 from PIL import Image
 
 from affwild2_tree import FRAMES, crops, tree
-from iaca.corpora.affwild2 import index_affwild2
-from iaca.corpora.crops import crop_problems, find_crops
-from iaca.corpora.presence import complete_timeline
-from iaca.corpora.timeline import build_timeline
+from iaca.corpora.affwild2 import crop_problems, find_crops, index_affwild2
+from iaca.corpora.timeline import build_timeline, complete_timeline
 from iaca.engine import ClipPaths, ExecutorConfig, Task, run_tasks
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, decode_face, extract_faces_file, read_faces

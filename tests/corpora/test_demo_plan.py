@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from iaca.corpora.demo import DemoConfig, event_table, plan_corpus, subject_table
-from iaca.corpora.demo.plan import PARTITIONS
-from iaca.corpora.demo.schedule import AUDIO_KINDS, LONGEST, SHORTEST, VISUAL_KINDS
+from iaca.corpora.demo.config import DemoConfig
+from iaca.corpora.demo.plan import (
+    AUDIO_KINDS,
+    LONGEST,
+    PARTITIONS,
+    SHORTEST,
+    VISUAL_KINDS,
+    event_table,
+    plan_corpus,
+    subject_table,
+)
 
 DEFAULT = DemoConfig()
 PLANS = plan_corpus(DEFAULT)

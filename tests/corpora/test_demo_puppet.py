@@ -6,14 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from iaca.corpora.demo import geometry as g
-from iaca.corpora.demo.backdrop import draw_backdrop
-from iaca.corpora.demo.expression import Expression
-from iaca.corpora.demo.geometry import PORTRAIT_LANDMARKS, FaceFrame, portrait_frame
-from iaca.corpora.demo.identity import Identity, draw_identities
-from iaca.corpora.demo.portrait import cut_out
-from iaca.corpora.demo.pose import Pose
+from iaca.corpora.demo import face as g
+from iaca.corpora.demo.face import PORTRAIT_LANDMARKS, Expression, FaceFrame, Pose, cut_out, portrait_frame
+from iaca.corpora.demo.plan import Identity, draw_identities
 from iaca.corpora.demo.puppet import Puppet
+from iaca.corpora.demo.render import draw_backdrop
 from shared import SHARED, needs_shared
 
 SIZE = (320, 240)
@@ -87,8 +84,7 @@ def test_drawing_twice_gives_the_same_pixels_whatever_was_drawn_between():
 
 
 def test_the_default_identity_in_the_portraits_expression_is_the_portrait():
-    from iaca.corpora.demo.expression import PORTRAIT_SMILE
-    from iaca.corpora.demo.portrait import place_portrait
+    from iaca.corpora.demo.face import PORTRAIT_SMILE, place_portrait
 
     portrait = place_portrait(FRAME, SIZE).texture
     drawn = still(smile=PORTRAIT_SMILE)

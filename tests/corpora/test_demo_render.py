@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from iaca.corpora.demo import DemoConfig, annotation_texts, event_table, plan_corpus, render_frames, render_movie
-from iaca.corpora.demo.occlusion import KINDS, occlude
-from iaca.corpora.demo.schedule import Event
+from iaca.corpora.demo.config import DemoConfig
+from iaca.corpora.demo.plan import Event, annotation_texts, event_table, plan_corpus
+from iaca.corpora.demo.render import KINDS, occlude, render_frames, render_movie
 from iaca.media import frame_times, probe
 
 TINY = DemoConfig(identities=4, clips_per_identity=1, seconds=3, width=160, height=120)

@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from iaca.corpora.demo import DemoConfig, plan_corpus
-from iaca.corpora.demo.identity import Voice
-from iaca.corpora.demo.schedule import Event
-from iaca.corpora.demo.sound import make_sound, mouth_opening
-from iaca.corpora.demo.trajectory import Trajectory
-from iaca.corpora.demo.voice import synthesise
+from iaca.corpora.demo.config import DemoConfig
+from iaca.corpora.demo.plan import Event, Trajectory, Voice, plan_corpus
+from iaca.corpora.demo.voice import make_sound, mouth_opening, synthesise
 
 RATE = 16000
 CALM = Trajectory(())

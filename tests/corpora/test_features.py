@@ -11,14 +11,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from safetensors.numpy import save_file
 
-from iaca.corpora.describe import failure
-from iaca.corpora.features.clip import VERSION, align_file, build_timeline, read_clip
-from iaca.corpora.features.describe import clip_table
-from iaca.corpora.features.layout import FOLDERS, feature_widths, index_features
-from iaca.corpora.features.tables import read_table, write_table
+from iaca.corpora.check import failure
+from iaca.corpora.features import (
+    FOLDERS,
+    VERSION,
+    align_file,
+    build_timeline,
+    clip_table,
+    feature_widths,
+    index_features,
+    read_clip,
+)
 from iaca.corpora.index import STOPS
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError
+from iaca.formats.tables import read_table, write_table
 
 WIDTHS = {"audio": 2, "visual": 3}
 
@@ -342,20 +349,12 @@ def test_a_corrected_label_leaves_the_embeddings_as_they_are(tmp_path: Path) -> 
     parameters = {"kinds": tuple(files), "widths": WIDTHS, "tolerance_s": None}
     for i in range(2):
         align_file(*files.values(), target=tmp_path / f"{i}.safetensors", **parameters)
-        write_timeline(tmp_path / f"{i}.safetensors", files["labels"], target=tmp_path / f"{i}.parquet")
+        build_timeline(*files.values(), target=tmp_path / f"{i}.parquet", **parameters)
         rewrite(files["labels"], put(3, "0.04,-1,1"))
     assert (tmp_path / "0.safetensors").read_bytes() == (tmp_path / "1.safetensors").read_bytes()
     before, after = (pd.read_parquet(tmp_path / f"{i}.parquet") for i in range(2))
     assert np.flatnonzero((before != after).any(axis=1)).tolist() == [1]
     assert after.loc[1, ["valence", "arousal"]].tolist() == [-1, 1]
-
-
-def test_a_timeline_takes_no_labels_of_other_times(tmp_path: Path) -> None:
-    files = clip_files(corpus(tmp_path, 1))
-    align_file(*files.values(), target=tmp_path / "c0", kinds=tuple(files), widths=WIDTHS, tolerance_s=None)
-    rewrite(files["labels"], lambda lines: lines[:-1])
-    with pytest.raises(InputError, match=r"labels/c0\.csv: the table's times are not those of the embeddings"):
-        write_timeline(tmp_path / "c0", files["labels"], target=tmp_path / "c0.parquet")
 
 
 @given(

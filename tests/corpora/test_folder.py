@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from affwild2_tree import movie
-from iaca.corpora.folder.config import FolderConfig
-from iaca.corpora.folder.deal import deal_subjects
-from iaca.corpora.folder.labels import inspect_labels, read_labels
-from iaca.corpora.folder.layout import index_folder
-from iaca.corpora.folder.timeline import build_timeline
+from iaca.corpora.folder import FolderConfig, build_timeline, deal_subjects, index_folder
 from iaca.corpora.index import STOPS
-from iaca.corpora.resample import labels_at
+from iaca.corpora.timeline import labels_at
 from iaca.errors import InputError
+from iaca.formats.labels import inspect_labels, read_labels
 
 CONFIG = FolderConfig()
 BY_TIME, BY_FRAME = "time_s,valence,arousal\n0,0.1,0.2\n0.5,0.3,0.4\n", "frame,valence,arousal\n0,0.1,0.2\n"

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from iaca.corpora.features.tables import read_table, write_table
-from iaca.corpora.folder.labels import read_labels
 from iaca.corpora.index import PROBLEM_COLUMNS, problem, problem_table
-from iaca.corpora.resample import grid, labels_at, mean_rows, nearest_rows
-from iaca.evaluation.annotations import UNANNOTATED, parse_annotation
-from iaca.evaluation.pairing import fit_length
+from iaca.corpora.timeline import grid, labels_at, mean_rows, nearest_rows
+from iaca.evaluation.score import fit_length
+from iaca.formats.affwild2 import UNANNOTATED, parse_annotation
+from iaca.formats.labels import read_labels
+from iaca.formats.tables import read_table, write_table
 
 Values = NDArray[np.float32]
 FEW = settings(max_examples=30)

@@ -12,14 +12,18 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
-from iaca.corpora.card import read_card
-from iaca.corpora.events import read_event_table
-from iaca.corpora.features.clip import read_clip
-from iaca.corpora.features.layout import FOLDERS, feature_widths, index_features
-from iaca.corpora.synthetic import SyntheticConfig, draw_annotated, draw_clip, draw_corpus, write_corpus
-from iaca.corpora.synthetic.__main__ import main
-from iaca.corpora.synthetic.cues import NAMES
-from iaca.corpora.synthetic.noise import smooth
+from iaca.corpora.features import FOLDERS, feature_widths, index_features, read_clip
+from iaca.corpora.index import read_card, read_event_table
+from iaca.corpora.synthetic import (
+    NAMES,
+    SyntheticConfig,
+    draw_annotated,
+    draw_clip,
+    draw_corpus,
+    main,
+    smooth,
+    write_corpus,
+)
 from iaca.encoders.embedding import ARRAYS, AnnotatedClip
 from iaca.errors import InputError
 

@@ -9,17 +9,15 @@ import pytest
 from kedro.io.core import DatasetError, Version
 from matplotlib.figure import Figure
 
-from iaca.datasets.atomic import CSVDataset, JSONDataset
 from iaca.datasets.clip_files import ClipFiles, FaceFiles
-from iaca.datasets.figure import FigureDataset
-from iaca.datasets.folders import CorpusFolder, WorkFolder
+from iaca.datasets.files import CorpusFolder, CSVDataset, FigureDataset, JSONDataset, WorkFolder
 from iaca.datasets.model import ModelDataset, ModelPath
 from iaca.engine import Task
 from iaca.faces import encode_face, write_faces
 from iaca.faces.store import NUMBERS, FaceRow, faces_frame
 from iaca.fusion import FusionConfig, FusionModel
 from iaca.training.model_file import TrainedModel
-from iaca.training.normalisation import Normalisation
+from iaca.training.sample import Normalisation
 
 
 class Torn:

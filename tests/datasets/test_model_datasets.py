@@ -10,12 +10,12 @@ from kedro.io.core import DatasetError
 from iaca.datasets.model import AdaptedModelDataset, ModelDataset, ModelPath
 from iaca.encoders.config import EmbeddingConfig
 from iaca.fusion import FusionConfig, FusionModel
-from iaca.inference.adaptation.model import AdaptedModel
-from iaca.inference.adaptation.rows import FIRST
-from iaca.inference.models import NAMED
-from iaca.inference.zero_shot.model import ZeroShot
+from iaca.inference.adaptation import AdaptedModel
+from iaca.inference.find import NAMED
+from iaca.inference.ridge import FIRST
+from iaca.inference.zero_shot import ZeroShot
 from iaca.training.model_file import TrainedModel
-from iaca.training.normalisation import Normalisation
+from iaca.training.sample import Normalisation
 
 
 def test_an_adapted_model_comes_back_and_another_file_is_refused(tmp_path: Path) -> None:

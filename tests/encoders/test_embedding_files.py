@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from iaca.encoders import AnnotatedClip, ClipEmbedding, read_annotated, read_embedding, write_embedding
 from iaca.encoders.embedding import ARRAYS, HEADER
 from iaca.errors import InputError
-from iaca.modalities import MODALITIES
+from iaca.parameters import MODALITIES
 
 Arrays = dict[str, torch.Tensor]
 

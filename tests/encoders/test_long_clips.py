@@ -15,8 +15,8 @@ from iaca.encoders import read_embedding
 from iaca.encoders.audio import RowBuffer, pieces
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice, describe
 from iaca.encoders.cues import sound_cues
+from iaca.encoders.embed import embed_file
 from iaca.encoders.networks import build_network
-from iaca.encoders.task import embed_file
 from iaca.faces import encode_face
 from iaca.faces.store import BATCH, NUMBERS, FaceRow, write_batches
 from iaca.media import AudioTrack, write_audio

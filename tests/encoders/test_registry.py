@@ -65,7 +65,7 @@ def test_what_can_not_be_is_refused_by_name(given: dict[str, object], message: s
 
 def test_parameters_are_checked_without_torch() -> None:
     code = (
-        "import sys; from iaca.encoders.config import EmbeddingConfig; from iaca.encoders.task import embed_file\n"
+        "import sys; from iaca.encoders.config import EmbeddingConfig; from iaca.encoders.embed import embed_file\n"
         "EmbeddingConfig(visual='resnet18+r2plus1d_18', audio='wavlm_base_plus'); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

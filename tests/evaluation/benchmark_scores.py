@@ -11,12 +11,12 @@ from benchmark_clips import AUDIO_DIM, VISUAL_DIM, annotated
 
 from iaca.encoders.cues import NAMES
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embedding
-from iaca.evaluation.benchmark.sums import clip_sums, statistics
-from iaca.evaluation.bootstrap import SCORES, pooled_ccc
+from iaca.evaluation.benchmark_scores import clip_sums, statistics
+from iaca.evaluation.metrics import SCORES, pooled_ccc
 from iaca.fusion.model import FusionModel
 from iaca.fusion.presets import preset
 from iaca.training.model_file import TrainedModel, save_model
-from iaca.training.normalisation import Normalisation
+from iaca.training.sample import Normalisation
 
 
 def write_clips(clips: dict[str, AnnotatedClip], folder: Path) -> tuple[Path, ...]:

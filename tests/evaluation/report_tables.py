@@ -7,15 +7,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.evaluation.analysis.calibration import CALIBRATION_COLUMNS, calibration
-from iaca.evaluation.analysis.event_response import RESPONSE_COLUMNS, event_response
-from iaca.evaluation.analysis.event_scores import EVENT_SCORE_COLUMNS, event_scores
-from iaca.evaluation.analysis.failures import Results, failures
-from iaca.evaluation.analysis.quadrants import QUADRANT_COLUMNS, quadrant_confusion
-from iaca.evaluation.analysis.regions import REGION_COLUMNS, region_errors
-from iaca.evaluation.benchmark.found import BenchmarkFound
+from iaca.evaluation.benchmark_page import BenchmarkFound
 from iaca.evaluation.config import AnalysisConfig
-from iaca.evaluation.events import AUROC_COLUMNS, gate_auroc
+from iaca.evaluation.errors import (
+    CALIBRATION_COLUMNS,
+    QUADRANT_COLUMNS,
+    REGION_COLUMNS,
+    Results,
+    calibration,
+    failures,
+    quadrant_confusion,
+    region_errors,
+)
+from iaca.evaluation.events import (
+    AUROC_COLUMNS,
+    EVENT_SCORE_COLUMNS,
+    RESPONSE_COLUMNS,
+    event_response,
+    event_scores,
+    gate_auroc,
+)
 from iaca.evaluation.metrics import join_labels
 from iaca.evaluation.report import FIGURES, ReportData
 from iaca.evaluation.tables import comparison, video_table

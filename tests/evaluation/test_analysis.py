@@ -4,12 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iaca.evaluation.analysis.calibration import CALIBRATION_COLUMNS, calibration
-from iaca.evaluation.analysis.event_response import RESPONSE_COLUMNS, event_response
-from iaca.evaluation.analysis.event_scores import EVENT_SCORE_COLUMNS, event_scores
-from iaca.evaluation.analysis.quadrants import NEUTRAL, QUADRANTS, quadrant, quadrant_confusion
-from iaca.evaluation.analysis.regions import REGION_COLUMNS, plane_rmse, region_errors
 from iaca.evaluation.config import AnalysisConfig
+from iaca.evaluation.errors import (
+    CALIBRATION_COLUMNS,
+    NEUTRAL,
+    QUADRANTS,
+    REGION_COLUMNS,
+    calibration,
+    plane_rmse,
+    quadrant,
+    quadrant_confusion,
+    region_errors,
+)
+from iaca.evaluation.events import EVENT_SCORE_COLUMNS, RESPONSE_COLUMNS, event_response, event_scores
 from iaca.evaluation.metrics import ccc, join_labels, rmse
 
 CONFIG = AnalysisConfig(few_frames=20)

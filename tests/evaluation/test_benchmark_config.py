@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from iaca.evaluation.benchmark.config import BenchmarkConfig, run_settings
+from iaca.evaluation.config import BenchmarkConfig, run_settings
 from iaca.training.config import TrainingConfig
 
 

@@ -10,13 +10,16 @@ from benchmark_scores import CONDITIONS, made_up
 from matplotlib.text import Text
 
 from iaca.evaluation import style
-from iaca.evaluation.benchmark.collect import gates_of_runs
-from iaca.evaluation.benchmark.curves import curve_finding, looks, robustness_curves
-from iaca.evaluation.benchmark.differences import difference_dots
-from iaca.evaluation.benchmark.findings import findings, in_short
-from iaca.evaluation.benchmark.page import PageData, render_page
-from iaca.evaluation.benchmark.summary import AREA, gate_summary, summarise
-from iaca.evaluation.benchmark.words import TITLES, level_text, listed
+from iaca.evaluation.benchmark_page import (
+    PageData,
+    curve_finding,
+    difference_dots,
+    looks,
+    render_page,
+    robustness_curves,
+)
+from iaca.evaluation.benchmark_summary import AREA, findings, gate_summary, gates_of_runs, in_short, summarise
+from iaca.evaluation.style import TITLES, level_text, listed
 
 SKILLS = {"iaca": 0.8, "concat": 0.75, "audio": 0.2, "jca": 0.9}
 CORRUPTED = [condition for condition in CONDITIONS if condition[1]]

@@ -8,14 +8,13 @@ from benchmark_scores import save, untrained, write_clips
 from sklearn.metrics import roc_auc_score
 
 from iaca.encoders.embedding import embeddings_of
-from iaca.evaluation.benchmark import score as scoring
-from iaca.evaluation.benchmark.score import score_file
-from iaca.evaluation.benchmark.store import SCHEMA, read_scores
+from iaca.evaluation import benchmark_scores as scoring
+from iaca.evaluation.benchmark_scores import SCHEMA, read_scores, score_file
+from iaca.evaluation.config import Condition, RobustnessConfig
+from iaca.evaluation.corruption import corrupted
 from iaca.evaluation.events import gate_auroc
 from iaca.evaluation.metrics import ccc, join_labels, pooled_metrics
-from iaca.evaluation.robustness.config import Condition, RobustnessConfig
-from iaca.evaluation.robustness.partition import Partition
-from iaca.evaluation.robustness.protocols import corrupted
+from iaca.evaluation.partition import Partition
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
 
 CONFIG = RobustnessConfig(

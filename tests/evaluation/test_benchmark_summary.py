@@ -7,14 +7,19 @@ from benchmark_scores import CONDITIONS, made_up
 from scipy import stats
 
 from iaca.errors import InputError
-from iaca.evaluation.benchmark.clip_intervals import clip_intervals
-from iaca.evaluation.benchmark.collect import gates_of_runs, read_runs, results_table
-from iaca.evaluation.benchmark.config import BenchmarkConfig
-from iaca.evaluation.benchmark.paired import over_seeds, verdict
-from iaca.evaluation.benchmark.store import write_scores
-from iaca.evaluation.benchmark.summary import gate_summary, summarise
-from iaca.evaluation.benchmark.sums import statistics
-from iaca.evaluation.bootstrap import pooled_ccc, resamples
+from iaca.evaluation.benchmark_scores import statistics, write_scores
+from iaca.evaluation.benchmark_summary import (
+    clip_intervals,
+    gate_summary,
+    gates_of_runs,
+    over_seeds,
+    read_runs,
+    results_table,
+    summarise,
+    verdict,
+)
+from iaca.evaluation.config import BenchmarkConfig
+from iaca.evaluation.metrics import pooled_ccc, resamples
 
 SKILLS = {"iaca": 0.8, "concat": 0.6, "audio": 0.2}
 SEEDS = range(5)

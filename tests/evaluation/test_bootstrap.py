@@ -5,8 +5,15 @@ import pandas as pd
 import pytest
 
 from iaca.errors import InputError
-from iaca.evaluation.bootstrap import bootstrap_ccc, clip_statistics, paired_difference, pooled_ccc, resamples
-from iaca.evaluation.metrics import join_labels, pooled_metrics
+from iaca.evaluation.metrics import (
+    bootstrap_ccc,
+    clip_statistics,
+    join_labels,
+    paired_difference,
+    pooled_ccc,
+    pooled_metrics,
+    resamples,
+)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iaca.evaluation.conventions import CONVENTIONS
-from iaca.evaluation.metrics import pooled_metrics
+from iaca.evaluation.metrics import CONVENTIONS, pooled_metrics
 
 # x = (0, 1, 2), y = (0, 1, 1): sums of products 1, 2 and 2/3, means 1 and 2/3
 HAND = {

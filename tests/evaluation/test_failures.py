@@ -7,11 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iaca.evaluation.analysis.event_scores import EVENT_SCORE_COLUMNS, event_scores
-from iaca.evaluation.analysis.failures import FAILURE_COLUMNS, RULES, Results, failures
-from iaca.evaluation.analysis.quadrants import QUADRANT_COLUMNS, quadrant_confusion
-from iaca.evaluation.analysis.regions import REGION_COLUMNS, region_errors
 from iaca.evaluation.config import AnalysisConfig
+from iaca.evaluation.errors import (
+    FAILURE_COLUMNS,
+    QUADRANT_COLUMNS,
+    REGION_COLUMNS,
+    RULES,
+    Results,
+    failures,
+    quadrant_confusion,
+    region_errors,
+)
+from iaca.evaluation.events import EVENT_SCORE_COLUMNS, event_scores
 from iaca.evaluation.metrics import join_labels
 from iaca.evaluation.tables import comparison, video_table
 

@@ -6,12 +6,12 @@ import pytest
 from matplotlib.text import Text
 
 from iaca.errors import InputError
-from iaca.evaluation import plots, style, timelines
-from iaca.evaluation.analysis.calibration import calibration
-from iaca.evaluation.analysis.event_response import event_response
-from iaca.evaluation.analysis.quadrants import quadrant_confusion
-from iaca.evaluation.analysis.regions import region_errors
+from iaca.evaluation import figures as plots
+from iaca.evaluation import figures as timelines
+from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
+from iaca.evaluation.errors import calibration, quadrant_confusion, region_errors
+from iaca.evaluation.events import event_response
 from iaca.evaluation.figures import analysis_figures, report_figures
 from iaca.evaluation.metrics import join_labels
 from iaca.evaluation.report import FIGURES

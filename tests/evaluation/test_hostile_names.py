@@ -11,15 +11,13 @@ from markdown_it import MarkdownIt
 from report_tables import data_of
 
 from iaca.evaluation import style
-from iaca.evaluation.analysis.response_plot import response_plot
-from iaca.evaluation.benchmark.collect import gates_of_runs
-from iaca.evaluation.benchmark.page import PageData, render_page
-from iaca.evaluation.benchmark.summary import gate_summary, summarise
+from iaca.evaluation.benchmark_page import PageData, render_page
+from iaca.evaluation.benchmark_summary import gate_summary, gates_of_runs, summarise
+from iaca.evaluation.error_figures import response_plot
+from iaca.evaluation.figures import gates_beside_events, traces
 from iaca.evaluation.metrics import join_labels
+from iaca.evaluation.model_card import CardData, Origin, render_card
 from iaca.evaluation.report import render_report
-from iaca.evaluation.report.card import CardData, render_card
-from iaca.evaluation.report.provenance import Origin
-from iaca.evaluation.timelines import gates_beside_events, traces
 from iaca.inference.plot import prediction_plot
 
 NAMES = [

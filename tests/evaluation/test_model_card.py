@@ -9,9 +9,8 @@ import pytest
 from report_tables import EMPTY, PNG, SUMMARY, data_of
 
 from iaca.encoders.weights import WEIGHTS
-from iaca.evaluation.benchmark.found import NO_BENCHMARK, find_benchmark
-from iaca.evaluation.report.card import CardData, metric_table, render_card
-from iaca.evaluation.report.provenance import DEMO, OWN, origins
+from iaca.evaluation.benchmark_page import NO_BENCHMARK, find_benchmark
+from iaca.evaluation.model_card import DEMO, OWN, CardData, metric_table, origins, render_card
 from iaca.faces.config import FaceConfig
 
 METADATA = {

@@ -8,8 +8,7 @@ from scipy.ndimage import convolve1d, median_filter
 
 from iaca.errors import InputError
 from iaca.evaluation.config import EvaluationConfig, FilterStep
-from iaca.evaluation.postprocess import COLUMNS, filtered, postprocess, postprocessing_table
-from iaca.evaluation.tables import comparison
+from iaca.evaluation.tables import COLUMNS, comparison, filtered, postprocess, postprocessing_table
 
 WINDOWS = ("mean", "gaussian", "median")
 TIMES = np.arange(60) / 25

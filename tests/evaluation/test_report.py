@@ -9,8 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 from report_tables import EMPTY, FILES, data_of, read_back
 
-from iaca.evaluation.analysis.event_response import event_response
-from iaca.evaluation.events import gate_auroc
+from iaca.evaluation.events import event_response, gate_auroc
 from iaca.evaluation.report import FIGURES, ReportData, render_report
 from iaca.evaluation.tables import video_table
 

@@ -1,6 +1,6 @@
 """Values as the page writes them."""
 
-from iaca.evaluation.report.words import cell, count, difference, number
+from iaca.evaluation.style import cell, count, difference, number
 
 
 def test_numbers_are_written_for_readers():

@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iaca.encoders.cues import NAMES, OF, synchrony
-from iaca.evaluation.robustness.config import CLEAN, SIGNAL, Condition, RobustnessConfig
-from iaca.evaluation.robustness.partition import Partition
-from iaca.evaluation.robustness.protocols import PROTOCOLS, corrupted
-from iaca.evaluation.robustness.segments import block_count, segments
-from iaca.modalities import MODALITIES
+from iaca.evaluation.config import CLEAN, SIGNAL, Condition, RobustnessConfig
+from iaca.evaluation.corruption import PROTOCOLS, corrupted
+from iaca.evaluation.partition import Partition, block_count, segments
+from iaca.parameters import MODALITIES
 
 CONFIG = RobustnessConfig(block_s=2.0)
 ON_FEATURES = [name for name in PROTOCOLS if name not in SIGNAL]

@@ -8,9 +8,8 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.evaluation.metrics import pooled_metrics
-from iaca.evaluation.pairing import SHOWN, fit_length, pair_files, video_scores
-from iaca.evaluation.prediction_files import parse_predictions
-from iaca.evaluation.score import main, report_lines
+from iaca.evaluation.score import SHOWN, fit_length, main, pair_files, report_lines, video_scores
+from iaca.formats.predictions import parse_predictions
 
 GOLD = {"long": ["0,.25", ".9,-5"], "short": [".5,.5", "-5,0", ".5,.75"]}
 GIVEN = {"long": ["0,0", "-1,-1", "1,1"], "short": [".5,.25", "1,.5"]}

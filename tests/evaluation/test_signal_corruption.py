@@ -12,10 +12,10 @@ from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.encoders.cues import NAMES
 from iaca.encoders.embed import embed
 from iaca.errors import InputError
-from iaca.evaluation.robustness.config import Condition, RobustnessConfig, in_order
-from iaca.evaluation.robustness.partition import Partition
-from iaca.evaluation.robustness.protocols import corrupted
-from iaca.evaluation.robustness.signal import LEFT_ALONE, left_alone, spoil_faces_file, spoil_sound_file, spoilt_steps
+from iaca.evaluation.config import Condition, RobustnessConfig, in_order
+from iaca.evaluation.corruption import corrupted
+from iaca.evaluation.partition import Partition
+from iaca.evaluation.signal_corruption import LEFT_ALONE, left_alone, spoil_faces_file, spoil_sound_file, spoilt_steps
 from iaca.faces import decode_face, encode_face
 from iaca.faces.alignment import TEMPLATE
 from iaca.faces.corrupt import CorruptedFaces, block, blurred, covered

@@ -13,7 +13,7 @@ import torch
 from kedro.io.core import DatasetError
 from little_tasks import contents, copy
 
-from iaca.datasets.atomic import CSVDataset, JSONDataset, ParquetDataset, TextDataset
+from iaca.datasets.files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.engine import ExecutorConfig, Task, run_tasks
 from iaca.engine.results import Manifest, read_failures
@@ -22,8 +22,8 @@ from iaca.faces.store import NUMBERS, FaceRow, write_batches
 from iaca.files import replacing
 from iaca.fusion import FusionConfig
 from iaca.media import AudioTrack, read_audio_file, rewrite_movie, write_audio, write_movie
-from iaca.training import TrainingConfig
 from iaca.training.checkpoints import AtomicCheckpointIO
+from iaca.training.config import TrainingConfig
 from iaca.training.train import train
 
 SERIAL = ExecutorConfig(kind="serial")

@@ -9,7 +9,7 @@ from kedro.io.core import DatasetError
 from affwild2_tree import annotate, crops, movie
 from iaca.audio import AudioConfig
 from iaca.corpora.importers import IngestionConfig
-from iaca.datasets.atomic import JSONDataset
+from iaca.datasets.files import JSONDataset
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError, StorageError
 from iaca.faces.config import FaceConfig

@@ -10,7 +10,7 @@ from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 
-from iaca.datasets.atomic import JSONDataset
+from iaca.datasets.files import JSONDataset
 from iaca.errors import InputError
 from iaca.hooks import OneRunAtATime
 from project import ROOT

@@ -15,13 +15,25 @@ from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError
 from iaca.inference import Predictor
-from iaca.inference.adaptation.adapt import adapt
-from iaca.inference.adaptation.config import AdaptationConfig
-from iaca.inference.adaptation.leave_out import ALL, Fitter, leave_one_out, verdict
-from iaca.inference.adaptation.model import HEADER, AdaptedModel
-from iaca.inference.adaptation.ridge import CALIBRATION, NOTHING, Sums, fit, total
-from iaca.inference.adaptation.rows import FIRST, Rows, annotated_rows, columns_of, widths
+from iaca.inference.adaptation import HEADER, AdaptedModel, adapt
 from iaca.inference.members import Member
+from iaca.inference.ridge import (
+    ALL,
+    CALIBRATION,
+    FIRST,
+    NOTHING,
+    AdaptationConfig,
+    Fitter,
+    Rows,
+    Sums,
+    annotated_rows,
+    columns_of,
+    fit,
+    leave_one_out,
+    total,
+    verdict,
+    widths,
+)
 
 CONFIG = AdaptationConfig(replicates=200)
 CARD = {"name": "mine", "caveat": ""}

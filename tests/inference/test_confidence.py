@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.inference.confidence import confidence, lasting
+from iaca.inference.predictor import confidence, lasting
 
 CUES = ("face_score", "face_sharpness", "snr_estimate")
 BOTH = ("audio", "visual")

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from iaca.errors import InputError
-from iaca.inference import canvas
-from iaca.inference.dial import Dial
-from iaca.inference.overlay import OverlayPainter
+from iaca.inference import overlay as canvas
+from iaca.inference.overlay import Dial, OverlayPainter
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from tiny_models import model_on
 
 from iaca.encoders import read_embedding
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice, describe
+from iaca.encoders.embed import embed_file
 from iaca.encoders.networks import build_network
-from iaca.encoders.task import embed_file
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, extract_faces_file
 from iaca.inference import Predictor

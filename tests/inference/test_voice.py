@@ -3,7 +3,7 @@
 import numpy as np
 
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.inference.voice import attribute
+from iaca.inference.predictor import attribute
 
 
 def person(synchrony, face=True, sound=True) -> ClipEmbedding:

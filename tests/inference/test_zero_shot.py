@@ -13,10 +13,8 @@ from zero_shot_clips import MODEL, clip
 from iaca.encoders.mini_xception import EXPRESSIONS
 from iaca.errors import InputError
 from iaca.inference import Predictor
-from iaca.inference.models import NAMED
-from iaca.inference.zero_shot.clock import durations, two_sided
-from iaca.inference.zero_shot.config import CLASSES
-from iaca.inference.zero_shot.model import ZeroShot
+from iaca.inference.find import NAMED
+from iaca.inference.zero_shot import CLASSES, ZeroShot, durations, two_sided
 from iaca.training.predict import prediction_table
 
 STEPS = np.arange(100)

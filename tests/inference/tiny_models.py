@@ -6,8 +6,8 @@ import torch
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.fusion import FusionModel, preset
-from iaca.training import TrainedModel
-from iaca.training.normalisation import Normalisation
+from iaca.training.model_file import TrainedModel
+from iaca.training.sample import Normalisation
 
 
 def model_on(config: EmbeddingConfig, name: str = "concat", seed: int = 0) -> TrainedModel:

@@ -5,9 +5,8 @@ import numpy as np
 from iaca.audio.features import NAMES
 from iaca.encoders.cues import NAMES as CUES
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.inference.models import NAMED
-from iaca.inference.zero_shot.config import CLASSES
-from iaca.inference.zero_shot.model import ZeroShot
+from iaca.inference.find import NAMED
+from iaca.inference.zero_shot import CLASSES, ZeroShot
 
 MODEL = ZeroShot.read(NAMED["zero_shot"])
 VOICE = {"level_db_mean": 20.0, "pitch_mean": 0.5, "level_motion": 1.5, "voiced_share": 0.6}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from iaca.media import made_ahead
-from iaca.media.ahead import AHEAD
+from iaca.media.video import AHEAD
 
 
 def numbers(count: int, made: list[int]) -> Iterator[int]:

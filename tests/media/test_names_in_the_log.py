@@ -8,7 +8,7 @@ import pytest
 from matroska import jpeg, matroska, pictures, sound
 
 from iaca.media import read_frames
-from iaca.media.overlay import rewrite_movie
+from iaca.media.write import rewrite_movie
 
 STEERING = "\x1b]0;title\x07\x1b[2J\u009b1m two\nlines"
 SPELT = "\\x1b]0;title\\x07\\x1b[2J\\x9b1m two\\nlines"

@@ -11,17 +11,15 @@ import pandas as pd
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from iaca.corpora.features.clip import write_clip_timeline
+from iaca.corpora.features import write_clip_timeline
 from iaca.corpora.importers import IngestionConfig
-from iaca.corpora.synthetic.clip import draw_corpus
-from iaca.corpora.synthetic.config import SyntheticConfig
-from iaca.datasets.atomic import CSVDataset, TextDataset
+from iaca.corpora.synthetic import SyntheticConfig, draw_corpus
 from iaca.datasets.clip_files import ClipFiles, NoClipFiles
-from iaca.datasets.figure import FigureDataset
+from iaca.datasets.files import CSVDataset, FigureDataset, TextDataset
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import write_embedding
 from iaca.engine import ClipPaths, Task
-from iaca.evaluation.benchmark.config import BenchmarkConfig
+from iaca.evaluation.config import BenchmarkConfig
 from iaca.pipelines.benchmark import create_pipeline
 from iaca.training.config import TrainingConfig
 

@@ -17,7 +17,7 @@ from kedro.io import DatasetError
 
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
-from iaca.evaluation.benchmark.config import BenchmarkConfig
+from iaca.evaluation.config import BenchmarkConfig
 from iaca.pipelines.benchmark import nodes
 from project import ROOT, Command, environment
 

@@ -8,7 +8,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
 
-from iaca.datasets.atomic import CSVDataset
+from iaca.datasets.files import CSVDataset
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["0105", "317", "1e3"]

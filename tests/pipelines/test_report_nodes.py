@@ -6,29 +6,28 @@ import pytest
 from kedro.io.core import DatasetError
 from matplotlib.figure import Figure
 
-from iaca.datasets.benchmark import BenchmarkOutput
-from iaca.evaluation.analysis.calibration import CALIBRATION_COLUMNS
-from iaca.evaluation.analysis.event_response import RESPONSE_COLUMNS
-from iaca.evaluation.analysis.quadrants import QUADRANT_COLUMNS
-from iaca.evaluation.analysis.regions import REGION_COLUMNS
+from iaca.datasets.files import BenchmarkOutput
 from iaca.evaluation.config import EvaluationConfig
+from iaca.evaluation.errors import CALIBRATION_COLUMNS, QUADRANT_COLUMNS, REGION_COLUMNS
+from iaca.evaluation.events import RESPONSE_COLUMNS
 from iaca.evaluation.report import FIGURES
 from iaca.evaluation.tables import comparison
 from iaca.fusion import preset
 from iaca.pipelines.evaluation import create_pipeline
-from iaca.pipelines.evaluation.nodes import analyse_errors, analyse_events, find_failures
-from iaca.pipelines.evaluation.report_nodes import (
+from iaca.pipelines.evaluation.nodes import (
     ANALYSIS_FIGURES,
     SCORE_FIGURES,
+    analyse_errors,
+    analyse_events,
     draw_analysis,
     draw_figures,
+    find_failures,
     model_facts,
 )
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
-from iaca.training.model_file import TrainedModel
-from iaca.training.normalisation import Normalisation
-from iaca.training.settings import with_training_settings
+from iaca.training.model_file import TrainedModel, with_training_settings
+from iaca.training.sample import Normalisation
 
 CONFIG = EvaluationConfig(replicates=100)
 EVENTS = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from kedro.framework.session import KedroSession
 
-from iaca.inference.models import find_models
-from iaca.training import load_model
+from iaca.inference.find import find_models
+from iaca.training.model_file import load_model
 from project import copy_project, runner
 
 FILES = {

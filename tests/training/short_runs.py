@@ -7,9 +7,9 @@ import torch
 from synthetic_clips import AUDIO_DIM, CUES, VISUAL_DIM, annotated_clips
 
 from iaca.fusion import preset
-from iaca.training import TrainedModel, TrainingConfig
-from iaca.training.module import FusionTraining
-from iaca.training.train import train
+from iaca.training.config import TrainingConfig
+from iaca.training.model_file import TrainedModel
+from iaca.training.train import FusionTraining, train
 
 TRAIN, VALIDATION = annotated_clips(6), annotated_clips(3, first=100)
 SHORT = TrainingConfig(length=30, hop=20, batch_size=4, epochs=4, accelerator="cpu", threads=1)

@@ -24,16 +24,23 @@ from torch.export import ExportedProgram
 from iaca.encoders.embedding import write_embedding
 from iaca.errors import InputError
 from iaca.fusion import PRESETS, FusionConfig, FusionModel, preset
-from iaca.training import TrainedModel, predict_clip, save_model
-from iaca.training.cues import where_known
-from iaca.training.export import export_model, onnx_file
-from iaca.training.export.__main__ import main
-from iaca.training.export.check import check, onnx_runner
-from iaca.training.export.exportable import example, facts
-from iaca.training.export.onnx_file import onnx_bytes
-from iaca.training.export.program import BATCH, STEPS, program_bytes, trace
-from iaca.training.normalisation import Normalisation
-from iaca.training.per_dimension import PerDimension
+from iaca.training import export as onnx_file
+from iaca.training.export import (
+    BATCH,
+    STEPS,
+    check,
+    example,
+    export_model,
+    facts,
+    main,
+    onnx_bytes,
+    onnx_runner,
+    program_bytes,
+    trace,
+)
+from iaca.training.model_file import PerDimension, TrainedModel, save_model
+from iaca.training.predict import predict_clip
+from iaca.training.sample import Normalisation, where_known
 
 DOCS = Path(__file__).parents[2] / "docs" / "guide" / "export.md"
 needs_onnx = pytest.mark.skipif(not all(map(find_spec, onnx_file.PACKAGES)), reason="needs pip install -e '.[export]'")

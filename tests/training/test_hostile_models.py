@@ -23,14 +23,14 @@ from iaca.encoders.weights import locate
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel
 from iaca.inference import Predictor
-from iaca.inference.adaptation.model import HEADER as ADAPTED
-from iaca.inference.adaptation.model import VERSION as ADAPTED_VERSION
-from iaca.inference.adaptation.model import WEIGHTS
+from iaca.inference.adaptation import HEADER as ADAPTED
+from iaca.inference.adaptation import VERSION as ADAPTED_VERSION
+from iaca.inference.adaptation import WEIGHTS
+from iaca.inference.find import NAMED, ZERO_SHOT
 from iaca.inference.members import load_member
-from iaca.inference.models import NAMED, ZERO_SHOT
-from iaca.training import TrainedModel, load_model, predict_clip, save_model
-from iaca.training.model_file import HEADER
-from iaca.training.normalisation import Normalisation
+from iaca.training.model_file import HEADER, TrainedModel, load_model, save_model
+from iaca.training.predict import predict_clip
+from iaca.training.sample import Normalisation
 
 CONFIG = FusionConfig(audio_dim=3, visual_dim=4, width=8, heads=2)
 CPU = torch.device("cpu")

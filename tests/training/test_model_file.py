@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel, preset
-from iaca.training import TrainedModel, load_model, save_model
-from iaca.training.normalisation import Normalisation
+from iaca.training.model_file import TrainedModel, load_model, save_model
+from iaca.training.sample import Normalisation
 
 CONFIG = FusionConfig(audio_dim=3, visual_dim=4, width=8, heads=2)
 

@@ -11,13 +11,13 @@ import torch
 from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips, clip
 
 from iaca.errors import InputError
-from iaca.evaluation.plots import learning_curve
+from iaca.evaluation.figures import learning_curve
 from iaca.fusion import preset
-from iaca.training import TrainedModel, TrainingConfig, load_model, predict_clip, prediction_table, save_model
-from iaca.training import pair as pairs
-from iaca.training.module import FusionTraining
-from iaca.training.single import train_single
-from iaca.training.train import train
+from iaca.training import train as pairs
+from iaca.training.config import TrainingConfig
+from iaca.training.model_file import TrainedModel, load_model, save_model
+from iaca.training.predict import predict_clip, prediction_table
+from iaca.training.train import FusionTraining, train, train_single
 
 TRAIN, VALIDATION = annotated_clips(5), annotated_clips(2, first=100)
 PAIR = TrainingConfig(length=30, hop=20, batch_size=4, epochs=2, accelerator="cpu", threads=1, per_dimension=True)

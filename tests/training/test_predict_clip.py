@@ -13,8 +13,9 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, blind, clip, clips
 from iaca.encoders import ClipEmbedding
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel, preset
-from iaca.training import BuiltModel, TrainedModel, predict_clip, prediction_table
-from iaca.training.normalisation import Normalisation
+from iaca.training.model_file import TrainedModel
+from iaca.training.predict import BuiltModel, predict_clip, prediction_table
+from iaca.training.sample import Normalisation
 
 
 def some_model(config: FusionConfig | None = None) -> TrainedModel:

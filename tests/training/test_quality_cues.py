@@ -10,11 +10,18 @@ from synthetic_clips import CUES, annotated, annotated_clips, blind
 
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of
 from iaca.training.config import CorruptionConfig
-from iaca.training.corruption import corrupt
-from iaca.training.cue_simulation import DROP, FLOOR, CueSimulation
-from iaca.training.cues import modalities_of, read_cues, shared_cues
-from iaca.training.normalisation import Normalisation
-from iaca.training.sample import Sample, Window, WindowSpec, cut, cut_sample
+from iaca.training.corruption import DROP, FLOOR, CueSimulation, corrupt
+from iaca.training.sample import (
+    Normalisation,
+    Sample,
+    Window,
+    WindowSpec,
+    cut,
+    cut_sample,
+    modalities_of,
+    read_cues,
+    shared_cues,
+)
 
 ANNOTATED = annotated_clips(4, steps=70)
 CLIPS = embeddings_of(ANNOTATED)

@@ -10,11 +10,16 @@ import pytest
 from short_runs import MODEL, SHORT, TRAIN, VALIDATION
 
 from iaca.errors import InputError
-from iaca.training import load_model
 from iaca.training.checkpoints import MACHINE
 from iaca.training.config import TrainingConfig
-from iaca.training.model_file import TrainedModel, save_model
-from iaca.training.settings import KEY, training_settings_of, with_training_settings
+from iaca.training.model_file import (
+    SETTINGS_KEY,
+    TrainedModel,
+    load_model,
+    save_model,
+    training_settings_of,
+    with_training_settings,
+)
 from iaca.training.train import train
 
 ONE_EPOCH = SHORT.model_copy(update={"epochs": 1, "threads": 1})
@@ -29,7 +34,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_a_file_holds_every_setting_that_decides_how_a_run_turns_out(trained: tuple, tmp_path: Path) -> None:
     config, model = trained
     save_model(model, tmp_path / "model.safetensors")
-    told = TrainingConfig(**json.loads(load_model(tmp_path / "model.safetensors").metadata[KEY]))
+    told = TrainingConfig(**json.loads(load_model(tmp_path / "model.safetensors").metadata[SETTINGS_KEY]))
     assert told.model_dump(exclude=MACHINE) == config.model_dump(exclude=MACHINE)
 
 
@@ -50,7 +55,7 @@ def test_machines_make_no_difference_to_the_file(trained: tuple) -> None:
 
 
 def older(model: TrainedModel, **changes: str) -> TrainedModel:
-    return replace(model, metadata={**{k: v for k, v in model.metadata.items() if k != KEY}, **changes})
+    return replace(model, metadata={**{k: v for k, v in model.metadata.items() if k != SETTINGS_KEY}, **changes})
 
 
 def test_an_older_file_has_none(trained: tuple) -> None:
@@ -60,4 +65,4 @@ def test_an_older_file_has_none(trained: tuple) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
 def test_what_is_no_table_of_settings_is_refused(trained: tuple, text: str) -> None:
     with pytest.raises(InputError, match=r"training settings are (not JSON|no table).*Remedy: give a model file"):
-        training_settings_of(older(trained[1], **{KEY: text}))
+        training_settings_of(older(trained[1], **{SETTINGS_KEY: text}))

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from iaca.training.supervision import RARE, gate_supervision
+from iaca.training.loss import RARE, gate_supervision
 
 FALSE, TRUE = False, True
 

@@ -17,10 +17,10 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips
 
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, preset
-from iaca.training import TrainedModel, TrainingConfig
 from iaca.training.checkpoints import AtomicCheckpointIO, read, run_fingerprint
-from iaca.training.module import FusionTraining
-from iaca.training.train import train
+from iaca.training.config import TrainingConfig
+from iaca.training.model_file import TrainedModel
+from iaca.training.train import FusionTraining, train
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_the_best_epoch_is_kept_and_its_scores_are_told(undisturbed: tuple) -> N
 
 
 def test_training_stops_when_it_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iaca.training.module.concordance", lambda *_: torch.tensor([0.1, 0.1]))
+    monkeypatch.setattr("iaca.training.train.concordance", lambda *_: torch.tensor([0.1, 0.1]))
     _, history = train(MODEL, SHORT.model_copy(update={"epochs": 9, "patience": 2}), TRAIN, VALIDATION, tmp_path)
     assert len(history) == 3
 
@@ -138,7 +138,7 @@ def test_training_stops_when_it_gets_no_better(tmp_path: Path, monkeypatch: pyte
 def test_epochs_that_were_no_better_are_remembered_across_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iaca.training.module.concordance", lambda *_: torch.tensor([0.1, 0.1]))
+    monkeypatch.setattr("iaca.training.train.concordance", lambda *_: torch.tensor([0.1, 0.1]))
     patient, epochs_run = SHORT.model_copy(update={"epochs": 9, "patience": 3}), []
     run_until(3, monkeypatch, MODEL, patient, TRAIN, VALIDATION, tmp_path)
     monkeypatch.setattr(FusionTraining, "on_train_epoch_start", counting(epochs_run))
@@ -212,7 +212,7 @@ def test_clips_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
 def test_a_run_that_is_killed_when_all_is_done_but_the_model_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iaca.training.module.concordance", lambda *_: torch.tensor([0.1, 0.1]))
+    monkeypatch.setattr("iaca.training.train.concordance", lambda *_: torch.tensor([0.1, 0.1]))
     stops_early = SHORT.model_copy(update={"epochs": 9, "patience": 2})
     model, history = train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "undisturbed")
     with monkeypatch.context() as patch:

@@ -10,9 +10,11 @@ import pytest
 from synthetic_clips import CUES, annotated_clips, clip
 
 from iaca.encoders import write_embedding
-from iaca.training import TrainingConfig, load_model, predict_clip
 from iaca.training.choice import ModelChoice
-from iaca.training.run import history_of, train_file
+from iaca.training.config import TrainingConfig
+from iaca.training.model_file import history_of, load_model
+from iaca.training.predict import predict_clip
+from iaca.training.train import train_file
 
 SHORT = TrainingConfig(length=30, hop=30, batch_size=4, epochs=2, accelerator="cpu", threads=1)
 SMALL = {"width": 8, "heads": 2, "temporal_layers": 1}

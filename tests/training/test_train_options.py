@@ -12,8 +12,9 @@ from short_runs import MODEL, PLUS, SHORT, TRAIN, VALIDATION, equal, run_until
 
 from iaca.encoders import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError
-from iaca.evaluation.plots import learning_curve
-from iaca.training import LossConfig, TrainedModel
+from iaca.evaluation.figures import learning_curve
+from iaca.training.config import LossConfig
+from iaca.training.model_file import TrainedModel
 from iaca.training.train import train
 
 

@@ -14,13 +14,11 @@ from synthetic_clips import AUDIO_DIM, CUES, VISUAL_DIM, annotated, annotated_cl
 
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of
 from iaca.errors import InputError
-from iaca.modalities import MODALITIES
+from iaca.parameters import MODALITIES
 from iaca.training.config import CorruptionConfig, TrainingConfig
 from iaca.training.corruption import corrupt
-from iaca.training.normalisation import Normalisation
-from iaca.training.sample import Sample, Window, WindowSpec, collate, cut_sample
-from iaca.training.seeds import Stream, generator
-from iaca.training.windows import EpochSampler, WindowDataset, window_starts, windows_of
+from iaca.training.data import EpochSampler, WindowDataset, window_starts, windows_of
+from iaca.training.sample import Normalisation, Sample, Stream, Window, WindowSpec, collate, cut_sample, generator
 
 CLIPS = annotated_clips(4, steps=70)
 EMBEDDINGS = embeddings_of(CLIPS)

@@ -16,10 +16,8 @@ from iaca.errors import InputError
 from iaca.faces import encode_face
 from iaca.faces.store import NUMBERS, write_faces
 from iaca.pipelines.encoder_training.nodes import plan_encoder
-from iaca.training.tuning.augment import augment
-from iaca.training.tuning.config import EncoderTrainingConfig
-from iaca.training.tuning.faces import Faces, FaceSamples
-from iaca.training.tuning.tune import tune
+from iaca.training.config import EncoderTrainingConfig
+from iaca.training.encoders import Faces, FaceSamples, augment, tune
 
 CONFIG = EncoderTrainingConfig(
     encoder={"name": "resnet18", "changes": {"side": 32}}, start="random", epochs=2, batch=16, every=1, device="cpu",

@@ -15,10 +15,8 @@ from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.media import AudioTrack, write_audio
 from iaca.pipelines.encoder_training.nodes import plan_encoder
-from iaca.training.tuning.config import EncoderTrainingConfig
-from iaca.training.tuning.masking import masked
-from iaca.training.tuning.sounds import Sounds, SoundSamples
-from iaca.training.tuning.tune import tune
+from iaca.training.config import EncoderTrainingConfig
+from iaca.training.encoders import Sounds, SoundSamples, masked, tune
 
 RATE = 16_000
 CONFIG = EncoderTrainingConfig(

@@ -13,8 +13,10 @@ import pytest
 from synthetic_clips import clip
 
 from iaca.errors import InputError
-from iaca.training import TrainingConfig, load_model, predict_clip
-from iaca.training.launch import strategy_of
+from iaca.training.checkpoints import strategy_of
+from iaca.training.config import TrainingConfig
+from iaca.training.model_file import load_model
+from iaca.training.predict import predict_clip
 
 PROGRAM = Path(__file__).parent / "two_processes.py"
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips
 
 from iaca.fusion import preset
-from iaca.training import TrainingConfig, save_model, single
-from iaca.training.module import FusionTraining
-from iaca.training.train import train
+from iaca.training import train as single
+from iaca.training.config import TrainingConfig
+from iaca.training.model_file import save_model
+from iaca.training.train import FusionTraining, train
 
 CONFIG = TrainingConfig(
     length=60, hop=40, batch_size=2, epochs=5, learning_rate=3e-3, accelerator="cpu", devices=2, threads=1

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from iaca.web.__main__ import _close_environment
-from iaca.web.config import WebConfig
-from iaca.web.sessions import Sessions
+from iaca.web.sessions import Sessions, WebConfig
 
 
 def routes(found: Iterable[Any], prefix: str = "") -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 
 from iaca.media import MediaLimits
 from iaca.web.__main__ import _parser, main
-from iaca.web.config import WebConfig
+from iaca.web.sessions import WebConfig
 
 
 def test_a_missing_model_a_taken_port_and_a_wrong_number_are_told(tmp_path, capsys, monkeypatch):

@@ -9,9 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from iaca.web.config import WebConfig
 from iaca.web.own_host import OwnHost
-from iaca.web.sessions import Sessions
+from iaca.web.sessions import Sessions, WebConfig
 from servers import free_port
 
 UPLOAD = "/gradio_api/upload"

@@ -8,8 +8,8 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.inference.summary import summarise
-from iaca.web.config import WebConfig
-from iaca.web.result import model_words, read_result
+from iaca.web.page import model_words, read_result
+from iaca.web.sessions import WebConfig
 
 
 def write(folder, table: pd.DataFrame, caveat: str = "a caveat"):

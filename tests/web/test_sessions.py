@@ -9,8 +9,7 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.media import write_movie
-from iaca.web.sessions import NAME_LENGTH, Sessions
-from iaca.web.worker import Job
+from iaca.web.sessions import NAME_LENGTH, Job, Sessions
 
 
 class Held:

@@ -8,9 +8,8 @@ import torch
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.fusion import FusionModel, preset
-from iaca.training import TrainedModel
-from iaca.training.model_file import save_model
-from iaca.training.normalisation import Normalisation
+from iaca.training.model_file import TrainedModel, save_model
+from iaca.training.sample import Normalisation
 
 MARKUP = "<img src=x onerror=alert(1)> & 'c' [x](javascript:alert(1))"
 """What a hostile model file or the name of a video may say."""

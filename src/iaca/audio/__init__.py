@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from iaca.config import Parameters
+from iaca.parameters import Parameters
 
 
 class AudioConfig(Parameters):

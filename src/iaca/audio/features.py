@@ -17,8 +17,8 @@ import torchaudio
 from torch import Tensor
 from torch.nn import functional as F
 
-from iaca.config import Parameters
 from iaca.media import Samples
+from iaca.parameters import Parameters
 
 # Sound and frames
 

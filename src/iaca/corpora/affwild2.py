@@ -1,8 +1,14 @@
-"""Aff-Wild2 as its organisers lay it out (valence-arousal challenge): file names, partitions and annotations.
+"""Folders of faces that the organisers of a corpus have cut out: where they are, and what does not fit.
+
+    ROOT/cropped_aligned*/<clip>/00001.jpg ...        line i of the annotation, frame i, counted from 1
+
+Several such folders may lie side by side, as they were downloaded; a clip is in one of them.
+
+Aff-Wild2 as its organisers lay it out (valence-arousal challenge): file names, partitions and annotations.
 
     ROOT/VA_Estimation_Challenge/{Train_Set,Validation_Set,Test_Set}/<clip>.txt     (older releases: VA_Set/...)
     ROOT/**/<video>.{mp4,avi}        the raw videos, in any folder
-    ROOT/cropped_aligned*/<clip>/    optional: faces that the organisers have cut out (`iaca.corpora.crops`)
+    ROOT/cropped_aligned*/<clip>/    optional: faces that the organisers have cut out (`iaca.corpora.affwild2`)
     ROOT/subjects.csv                optional: clip,subject
 
 A clip is `<video>`, or `<video>_left` / `<video>_right` for the second person of a video with two.
@@ -19,12 +25,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from iaca.corpora.crops import PATTERN, find_crops
 from iaca.corpora.index import (
     CLIP_COLUMNS,
+    NOTED,
     STOPS,
     SUBJECT_FILE,
-    AnnotationFacts,
     CorpusIndex,
     Problem,
     problem,
@@ -33,7 +38,46 @@ from iaca.corpora.index import (
     unique_files,
 )
 from iaca.errors import InputError, plain_name
-from iaca.evaluation.annotations import parse_annotation
+from iaca.faces.extract import crop_files
+from iaca.formats.affwild2 import parse_annotation
+from iaca.formats.labels import AnnotationFacts
+
+PATTERN = "cropped_aligned*"
+
+
+def find_crops(root: Path) -> dict[str, Path]:
+    """Clip -> its folder of crops, for those that have one.
+
+    Raises:
+        InputError: a clip has two.
+    """
+    found: dict[str, Path] = {}
+    for folder in sorted(path for top in sorted(root.glob(PATTERN)) for path in top.iterdir() if path.is_dir()):
+        if folder.name in found:
+            other = found[folder.name].relative_to(root)
+            raise InputError(f"the clip has crops in {other} as well", folder, remedy="remove one of the folders")
+        found[folder.name] = folder
+    return found
+
+
+def crop_problems(root: Path, clips: pd.DataFrame) -> list[dict[str, object]]:
+    """What does not fit between the crops and the decoded frames of `clips`; nothing where a corpus has no crops."""
+    crops = find_crops(root)
+    if not crops:
+        return []
+    problems = []
+    for clip, frames in zip(clips["clip"], clips["frames"], strict=True):
+        if clip not in crops:
+            remedy = "none is needed: its faces are detected, unless faces.source is crops"
+            problems.append(problem(clip, "", "no folder of crops, though other clips have one", remedy, effect=NOTED))
+            continue
+        beyond = sorted(frame + 1 for frame in crop_files(crops[clip]) if not 0 <= frame < frames)
+        if beyond:
+            what = f"{len(beyond)} crops beyond the {frames} decoded frames, numbers {beyond[0]} to {beyond[-1]}"
+            remedy = "none for one or two, which are left out; for more, check that video and crops belong together"
+            problems.append(problem(clip, crops[clip].relative_to(root), what, remedy, effect=NOTED))
+    return problems
+
 
 SETS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}
 ROOTS = ("VA_Estimation_Challenge", "VA_Set")

@@ -2,37 +2,46 @@
 
 Annotation files are read, and of each video what its container declares; nothing is decoded. What a faultless file
 said is remembered for as long as it stays as it was: a corpus of ten thousand clips is looked through again in seconds.
+
+Facts about the clips of a corpus, gathered from their timelines.
+
+What a corpus amounts to, as a table and on the screen.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Hashable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from iaca.corpora.index import (
+    EFFECTS,
     LEFT_OUT,
     NOTED,
     OPEN,
+    PARTITIONS,
     STOPS,
-    AnnotationFacts,
     CorpusIndex,
-    Inspect,
     Problem,
     problem,
     with_facts,
 )
-from iaca.corpora.timeline import length_problem
+from iaca.corpora.timeline import length_problem, read_timeline_facts
+from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
-from iaca.errors import InputError
+from iaca.errors import InputError, printable
+from iaca.formats.labels import AnnotationFacts, Inspect
 from iaca.media import MediaInfo, MediaLimits, probe
 
 DECLARED = ("frames", "annotated", "first_s", "last_s", "has_audio")
 VERSION = "1"  # of what is remembered: raised when a reader of annotations or of containers learns something else
-SHOWN = 10  # faulty rows of one file that are told one by one
+SHOWN_ROWS = 10  # faulty rows of one file that are told one by one
 
 
 def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect, limits: MediaLimits | None = None) -> CorpusIndex:
@@ -75,10 +84,10 @@ def _check_clip(
         return [fault_problem(clip, media, error)], {}
     problems = _media_problems(clip, media, info)
     facts = _inspected(root / annotation, inspect) if annotation else AnnotationFacts()
-    problems += [fault_problem(clip, annotation, error) for error in facts.faults[:SHOWN]]
-    if len(facts.faults) > SHOWN:
-        what = f"{len(facts.faults) - SHOWN} more faulty rows"
-        problems.append(problem(clip, annotation, what, "mend those above first", facts.faults[SHOWN].row))
+    problems += [fault_problem(clip, annotation, error) for error in facts.faults[:SHOWN_ROWS]]
+    if len(facts.faults) > SHOWN_ROWS:
+        what = f"{len(facts.faults) - SHOWN_ROWS} more faulty rows"
+        problems.append(problem(clip, annotation, what, "mend those above first", facts.faults[SHOWN_ROWS].row))
     if not annotation:
         remedy = "none for a test clip; to learn from it, give it an annotation"
         what = f"no annotation: a {row['partition']} clip that is only predicted"
@@ -147,3 +156,116 @@ def _media_problems(clip: str, media: str, info: MediaInfo) -> list[Problem]:
 def fault_problem(clip: str, file: str | Path, error: InputError) -> Problem:
     """A row of the problems table from what a reader says of a file; the clip is left out."""
     return problem(clip, file, error.problem, error.remedy or "mend or remove the file", error.row)
+
+
+FACTS = (
+    "frames", "annotated", "first_s", "last_s",
+    "duration_s", "nominal_fps", "declared_frames", "width", "height", "rotation", "video_codec", "has_audio",
+    "audio_codec", "audio_rate", "audio_channels", "video_start_s", "audio_start_s",
+)  # fmt: skip
+REASON = re.compile(r"(?P<file>.+?)(?:, line (?P<row>\d+))?: (?P<problem>.+?)(?: Remedy: (?P<remedy>.+))?", re.DOTALL)
+
+
+def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """Clips that have a timeline, with frames, annotated frames and media facts; and the problems of the others.
+
+    A clip whose video can't be decoded, or whose annotation differs from it by more than the tolerance, is left out
+    and reported: labels are never guessed onto frames.
+    """
+    problems: list[Problem] = []
+
+    def facts() -> Iterator[dict[str, Any] | None]:
+        for clip, media, annotation in clip_index[["clip", "media", "annotation"]].itertuples(index=False, name=None):
+            if clip not in timelines:
+                reason = timelines.failures.get(clip, "its timeline is missing")
+                problems.append(failure(clip, reason, root, media))
+                yield None
+                continue
+            found = read_timeline_facts(timelines.whole(clip))
+            for what, remedy in found.get("notes", ()):
+                problems.append(problem(clip, annotation, what, remedy, effect=NOTED))
+            wrong = length_problem(found["frames"], found["annotation_rows"])
+            if wrong:
+                remedy = "check that annotation and video belong together; the clip is left out until they agree"
+                problems.append(problem(clip, annotation, wrong, remedy))
+            yield None if wrong else found
+
+    return with_facts(clip_index, FACTS, facts()), problems
+
+
+def failure(clip: str, reason: str, root: Path, file: str = "") -> Problem:
+    """A row of the problems table, from the text in which the engine carries an `InputError`.
+
+    Args:
+        clip: whose task failed.
+        reason: the text.
+        root: of the corpus; the problem names its file relative to it.
+        file: named where the reason names none.
+    """
+    parts = REASON.fullmatch(reason)
+    if parts is None or not parts["file"].startswith(str(root)):
+        return problem(clip, file, reason, "mend or remove the clip's files, then run ingestion again")
+    named = Path(parts["file"]).relative_to(root)
+    return problem(clip, named, parts["problem"], parts["remedy"] or "", int(parts["row"]) if parts["row"] else None)
+
+
+log = logging.getLogger(__name__)
+SHOWN_PROBLEMS = 40  # problems told one by one; the table has all
+
+
+def partition_summary(clips: pd.DataFrame) -> pd.DataFrame:
+    """Per partition: clips, subjects, minutes, frames, annotated frames, clips without labels and without sound."""
+    counted = clips.assign(
+        minutes=(clips["last_s"].astype(float) - clips["first_s"].astype(float)) / 60,
+        without_labels=clips["annotated"].astype(int) == 0,
+        without_sound=~clips["has_audio"].astype(bool),
+    )
+    summary = counted.groupby("partition", sort=False).agg(
+        clips=("clip", "size"), subjects=("subject", "nunique"), minutes=("minutes", "sum"), frames=("frames", "sum"),
+        annotated=("annotated", "sum"), without_labels=("without_labels", "sum"),
+        without_sound=("without_sound", "sum"),
+    )  # fmt: skip
+    return summary.loc[[name for name in PARTITIONS if name in summary.index]].reset_index()
+
+
+def tell(title: str, clips: pd.DataFrame, problems: pd.DataFrame) -> None:
+    """Print the summary and the problems: what stops the run, what is left out, and, in one line each, what is noted.
+
+    Args:
+        title: what was looked at.
+        clips: the clips that can be used, with the columns that `partition_summary` reads.
+        problems: of `problem_table`.
+    """
+    table = partition_summary(clips).to_string(index=False, formatters={"minutes": "{:.1f}".format})
+    log.info("%s:\n%s", title, printable(table) if len(clips) else "no clip can be used")
+    counts = ", ".join(f"{n} {e}" for e in EFFECTS if (n := int((problems["effect"] == e).sum())))
+    log.log(logging.WARNING if _serious(problems).any() else logging.INFO, "problems: %s", counts or "none")
+    lines = [*map(_line, problems[_serious(problems)].to_dict("records")), *_groups(problems[~_serious(problems)])]
+    for level, line in lines[:SHOWN_PROBLEMS]:
+        log.log(level, printable(line))
+    if len(lines) > SHOWN_PROBLEMS:
+        log.warning("and %d more, in the table of problems", len(lines) - SHOWN_PROBLEMS)
+
+
+def _serious(problems: pd.DataFrame) -> pd.Series[bool]:
+    return problems["effect"] != NOTED
+
+
+def _line(row: dict[Hashable, Any]) -> tuple[int, str]:
+    line = "" if pd.isna(row["row"]) else f", line {row['row']}"
+    clip = "" if pd.isna(row["clip"]) or not row["clip"] else f"{row['clip']}: "
+    level = logging.ERROR if row["effect"] == STOPS else logging.WARNING
+    effect = "the clip is left out" if row["effect"] == LEFT_OUT else row["effect"]
+    return level, f"{clip}{row['file']}{line}: {row['problem']}; {effect}. Remedy: {row['remedy']}"
+
+
+def _groups(problems: pd.DataFrame) -> list[tuple[int, str]]:
+    """What is only noted, gathered by what it says."""
+    lines = []
+    for (what, remedy), group in problems.groupby(["problem", "remedy"], sort=False):
+        names = [str(c) for c in group["clip"].fillna("")]
+        few = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        file, row = group["file"].iloc[0], group["row"].iloc[0]
+        place = f" ({file}{'' if pd.isna(row) else f', line {row}'})" if len(group) == 1 else ""
+        lines.append((logging.INFO, f"{few}{place}: {what}; noted. Remedy: {remedy}"))
+    return lines

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, RootModel, Tag, field_validator
 
-from iaca.config import Parameters
-from iaca.corpora.features.config import FeaturesConfig
-from iaca.corpora.folder.config import FolderConfig
+from iaca.corpora.features import FeaturesConfig
+from iaca.corpora.folder import FolderConfig
+from iaca.parameters import Parameters
 
 
 class DemoImport(Parameters):

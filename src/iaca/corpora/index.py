@@ -1,17 +1,29 @@
-"""The clip index every corpus is read into, the table of problems, and the rules that hold for any corpus."""
+"""The clip index every corpus is read into, the table of problems, and the rules that hold for any corpus.
+
+What a corpus says of itself: its name, and what results on it do not prove.
+
+Ground truth of events: when the sound of a clip was silent, noisy or contradictory, and likewise its face.
+
+The table of partitions: which clip is whose, and what it serves for.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
-from iaca.errors import InputError, plain_name, printable
-from iaca.text import csv_table
+from iaca.errors import InputError, brief, plain_name, printable
+from iaca.files import require_file
+from iaca.parameters import MODALITIES, Parameters, faults
+from iaca.text import csv_table, number
 
 PARTITIONS = ("train", "validation", "test")
 SUBJECT_FILE = "subjects.csv"
@@ -25,27 +37,6 @@ NOTED = "noted"
 EFFECTS = (STOPS, LEFT_OUT, OPEN, NOTED)
 
 Problem = dict[str, object]
-
-
-@dataclass(frozen=True)
-class AnnotationFacts:
-    """What an annotation file holds.
-
-    Attributes:
-        annotated: rows with valence and arousal.
-        frames: how many frames it reaches over; None where its rows carry times.
-        partial: whether it may leave frames out.
-        faults: one per faulty row, or one for the file as a whole.
-    """
-
-    annotated: int = 0
-    frames: int | None = None
-    partial: bool = False
-    faults: tuple[InputError, ...] = ()
-
-
-Inspect = Callable[[Path], AnnotationFacts]
-"""Reads an annotation file, and raises nothing for what is wrong with its content."""
 
 
 @dataclass
@@ -164,3 +155,114 @@ def unique_files(root: Path, files: Iterable[Path], problems: list[Problem]) -> 
 def _few(clips: Sequence[str] | pd.Series[str], most: int = 5) -> str:
     names = list(clips)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+CARD_FILE = "corpus.json"
+
+
+class CorpusCard(Parameters):
+    """The card travels with the model, so that every later result can repeat it.
+
+    Attributes:
+        name: of the corpus.
+        caveat: a warning that belongs to every number obtained from it; empty where there is none.
+    """
+
+    name: str
+    caveat: str = ""
+
+
+def read_card(root: Path) -> CorpusCard:
+    """The card in `corpus.json`; without that file, one with the folder's name.
+
+    Raises:
+        InputError: the file is there, but is no card.
+    """
+    path = root / CARD_FILE
+    if not path.exists():
+        return CorpusCard(name=root.name)
+    require_file(path, "write a card in its place, or remove it")
+    try:
+        return CorpusCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        what = faults(error) if isinstance(error, ValidationError) else error.reason
+        raise InputError(
+            f"not a corpus card ({what})", path, remedy='write {"name": "...", "caveat": "..."}'
+        ) from error
+
+
+def card_text(card: CorpusCard) -> str:
+    """The file's content."""
+    return json.dumps(card.model_dump(), indent=2) + "\n"
+
+
+EVENT_FILE = "events.csv"
+EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
+
+
+def read_event_table(path: Path) -> pd.DataFrame:
+    """Columns `clip`, `modality`, `kind`, `start_s`, `end_s` (s); no rows where the corpus has no such file.
+
+    Raises:
+        InputError: a column is missing, a time or a modality is none, or an event ends before it starts.
+    """
+    if not path.exists():
+        return pd.DataFrame(
+            {name: pd.Series(dtype="float64" if name.endswith("_s") else "str") for name in EVENT_COLUMNS}
+        )
+    rows = []
+    for line, row in csv_table(path, EVENT_COLUMNS, "give the table all five columns"):
+        try:
+            start, end = (number(row[name]) for name in ("start_s", "end_s"))
+        except ValueError:
+            start = end = math.nan
+        if not math.isfinite(start) or not math.isfinite(end):
+            what = f"not two times: {brief(repr(row['start_s']))} and {brief(repr(row['end_s']))}"
+            raise InputError(what, path, line, "write when the event starts and ends, in seconds")
+        if end <= start:
+            raise InputError("an event ends before it starts", path, line, "swap start_s and end_s")
+        if row["modality"] not in MODALITIES:
+            raise InputError(f"{brief(repr(row['modality']))} is no modality", path, line, "write audio or visual")
+        rows.append((row["clip"], row["modality"], row["kind"], start, end))
+    return pd.DataFrame(rows, columns=list(EVENT_COLUMNS)).astype({"start_s": "float64", "end_s": "float64"})
+
+
+PARTITION_FILE = "partition.csv"
+REMEDY = "write one row per clip below the line clip,partition,subject"
+Problems = list[Problem]
+
+
+def read_partitions(path: Path, problems: Problems) -> pd.DataFrame:
+    """Columns clip, subject, partition. Without a subject, a clip counts as one of its own.
+
+    Args:
+        path: the table.
+        problems: takes rows that can't be used, and subjects that are in two partitions.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    clips: dict[str, dict[str, str | int]] = {}
+    for line, row in _rows(path):
+        clip, partition = row["clip"], row["partition"]
+        if not clip:
+            problems.append(problem("", PARTITION_FILE, "no clip is named in this row", REMEDY, line))
+        elif partition not in PARTITIONS:
+            remedy = f"write one of {', '.join(PARTITIONS)}"
+            problems.append(problem(clip, PARTITION_FILE, f"{brief(repr(partition))} is no partition", remedy, line))
+        elif clip in clips:
+            remedy = "remove one of the rows; the first one counts"
+            problems.append(problem(clip, PARTITION_FILE, "the clip is listed twice", remedy, line, NOTED))
+        else:
+            subject = row.get("subject") or clip
+            clips[clip] = {"clip": clip, "subject": subject, "partition": partition, "line": line}
+    table = pd.DataFrame(list(clips.values()), columns=["clip", "subject", "partition", "line"])
+    problems += subject_problems(table, PARTITION_FILE)
+    return table.drop(columns="line")
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """(line, cells by column) of every row."""
+    if not path.is_file():
+        raise InputError("there is no such file", path, remedy=REMEDY)
+    return list(csv_table(path, ("clip", "partition"), REMEDY))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview
 
-from iaca.datasets.atomic import Versioned, version_root
+from iaca.datasets.files import Versioned, version_root
 from iaca.errors import InputError
 from iaca.files import replacing
-from iaca.inference.models import NAMED, find_models
+from iaca.inference.find import NAMED, find_models
 
 if TYPE_CHECKING:
-    from iaca.inference.adaptation.model import AdaptedModel
-    from iaca.training import TrainedModel
+    from iaca.inference.adaptation import AdaptedModel
+    from iaca.training.model_file import TrainedModel
 
 
 class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
@@ -34,13 +34,13 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
 
     def load(self) -> TrainedModel:
         """The model of the chosen version, by default the newest."""
-        from iaca.training import load_model  # brings torch: `kedro catalog` and kedro-viz do without
+        from iaca.training.model_file import load_model  # brings torch: `kedro catalog` and kedro-viz do without
 
         return load_model(Path(self._get_load_path()))
 
     def save(self, data: TrainedModel) -> None:
         """Write the model, whole or not at all."""
-        from iaca.training import save_model
+        from iaca.training.model_file import save_model
 
         with replacing(Path(self._get_save_path()), version_root(self)) as partial:
             save_model(data, partial)
@@ -67,7 +67,7 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
         Raises:
             DatasetError: there is none, or the file is another's.
         """
-        from iaca.inference.adaptation.model import AdaptedModel
+        from iaca.inference.adaptation import AdaptedModel
 
         model = AdaptedModel.load(self._filepath)
         if model is None:

@@ -14,9 +14,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from iaca.config import Parameters
 from iaca.encoders.weights import WEIGHTS, local, locate, sha256
-from iaca.modalities import Modality
+from iaca.parameters import Modality, Parameters
 from iaca.text import parse_json
 
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"

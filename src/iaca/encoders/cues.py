@@ -1,7 +1,8 @@
 """Per-step quality cues: evidence, independent of the embeddings, of how far each modality can be trusted.
 
 `TABLE` names them. Cues of the sound, of the picture, and of the synchrony of both are measured below. None is
-calibrated: they are inputs to a model that learns what they are worth. `docs/reference/cues.md` says what they were seen to show.
+calibrated: they are inputs to a model that learns what they are worth. What they
+showed is in `docs/reference/cues.md`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Cue(NamedTuple):
         modality: the modality it describes.
         unit: of its values; a share and a correlation have none.
         low, high: the range of its values.
-        least_deviation: the smallest difference that means something. Normalisation uses no smaller deviation; otherwise a cue
-            that hardly moved in training, such as clipping, would drown all others once it moves.
+        least_deviation: normalisation divides by no less; otherwise a cue that hardly varied in training, such as
+            clipping, would outweigh all others once it varies.
         noisy: how training expects it to change when its modality is noisy: -1 down, 1 up, 0 not.
         dead: the same for a modality that is present and shows nothing.
         says: what it measures.

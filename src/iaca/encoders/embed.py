@@ -1,27 +1,56 @@
-"""From a clip's faces and sound to its embeddings."""
+"""From a clip's faces and sound to its embeddings.
+
+The encoders' networks, and with them torch, are imported when a clip is embedded: a run whose clips are all up to date
+does without.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
-from iaca.encoders.config import EmbeddingConfig, describe
+from iaca.encoders.config import EmbeddingConfig, describe, mismatches
 from iaca.encoders.cues import BOX, LANDMARKS, NAMES, FaceCues, sound_cues, stacked, synchrony
-from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.networks import FaceBatch, VisualEncoder, build_encoders, nearest_faces, read_ahead, to_rows
-from iaca.encoders.task import VERSION
-from iaca.faces.store import Jpegs
-from iaca.media import AudioTrack, present_at
+from iaca.encoders.embedding import ClipEmbedding, write_embedding
+from iaca.errors import InputError
+from iaca.faces.store import FaceImages, Jpegs, read_faces
+from iaca.media import AudioTrack, present_at, read_audio_file
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from iaca.encoders.networks import FaceBatch, VisualEncoder
+
+VERSION = "4"
 NUMBERS = ["time_s", "face_found", "score", *BOX, *LANDMARKS]
 """Columns of a table of faces that an embedding is made of, besides the images."""
 THREADS = 2  # beside the one that computes: decoding and the audio encoder
+
+
+def embed_file(faces: Path, audio: Path, *, target: Path, config: EmbeddingConfig, encoders: Mapping[str, str]) -> None:
+    """The engine's task: read a clip's faces (Parquet) and sound (FLAC), write its embeddings.
+
+    Args:
+        faces, audio: of the clip.
+        target: the file to write.
+        config: which encoders.
+        encoders: what `describe` said of them when the task was planned: it is part of the task's fingerprint.
+
+    Raises:
+        InputError: the encoders have changed since the task was planned.
+    """
+    if changed := mismatches(encoders, describe(config)):
+        raise InputError(f"encoders changed while the run was under way: {'; '.join(changed)}", remedy="run it again")
+    with FaceImages(faces) as jpegs:
+        embedding = embed(read_faces(faces, columns=NUMBERS), jpegs, read_audio_file(audio), config)
+    write_embedding(embedding, target)
 
 
 @dataclass(frozen=True)
@@ -48,6 +77,8 @@ def embed(
         config: which encoders.
         sound: what `embed_sound` made of the same sound at the same times; None to make it here.
     """
+    from iaca.encoders.networks import build_encoders
+
     times, found = faces["time_s"].to_numpy(np.float64), faces["face_found"].to_numpy(bool)
     visual_encoder, _ = build_encoders(config)
     audio_present, face_cues = present_at(audio.present, times), FaceCues(faces)
@@ -71,6 +102,8 @@ def embed(
 
 def embed_sound(audio: AudioTrack, times: NDArray[np.float64], config: EmbeddingConfig) -> Sound:
     """The part of `embed` that is the same for everyone in a video; `times` (t,) in s."""
+    from iaca.encoders.networks import build_encoders
+
     _, encoder = build_encoders(config)
     return Sound(encoder.encode(audio.samples, times), sound_cues(audio.samples, audio.rate, times))
 
@@ -83,6 +116,8 @@ def encode_faces(
     The rows of a batch are fetched when the next one has been handed to the device, so that a GPU does not wait. Cues
     are measured in the pool meanwhile, one batch after the other: motion is relative to the face before.
     """
+    from iaca.encoders.networks import nearest_faces, read_ahead, to_rows
+
     rows = np.zeros((len(found), encoder.dim), np.float32)
     with_face = np.flatnonzero(found)
     launched: tuple[NDArray[np.intp], Tensor] | None = None

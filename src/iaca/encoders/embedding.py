@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from iaca.config import text_table
 from iaca.errors import InputError, brief
-from iaca.modalities import Modality
+from iaca.parameters import Modality, text_table
 from iaca.text import parse_json
 
 ARRAYS = {

@@ -24,7 +24,7 @@ from iaca.errors import InputError
 from iaca.faces import decode_face
 from iaca.faces.store import Jpegs
 from iaca.media import Samples
-from iaca.modalities import MODALITIES, Modality
+from iaca.parameters import MODALITIES, Modality
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

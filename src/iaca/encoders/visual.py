@@ -2,7 +2,8 @@
 
 A visual encoder is an `nn.Module` built as `Class(options, weights)`, with the path of its weights; without a path its
 weights are random. `forward` takes faces (n, h, w, 3) uint8 RGB, or clips of faces (n, k, h, w, 3), to rows (n, dim).
-A new encoder is a class, an entry in `VISUAL` and an entry in `iaca.encoders.config.ENCODERS` (`docs/reference/encoders.md`).
+A new encoder is a class, an entry in `VISUAL` and an entry in `iaca.encoders.config.ENCODERS`
+(`docs/reference/encoders.md`).
 """
 
 from __future__ import annotations

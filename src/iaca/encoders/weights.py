@@ -89,7 +89,7 @@ WEIGHTS = {
     ),
     "enet_b0_8_va_mtl": WeightFile(
         name="enet_b0_8_va_mtl.safetensors",
-        source="enet_b0_8_va_mtl.pt of github.com/av-savchenko/EmotiEffLib, converted as docs/reference/encoders.md says",
+        source="enet_b0_8_va_mtl.pt of github.com/av-savchenko/EmotiEffLib, converted (docs/reference/encoders.md)",
         licence="Apache-2.0; trained on AffectNet",
     ),
     "vggish": WeightFile(

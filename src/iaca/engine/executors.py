@@ -17,7 +17,6 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from iaca.config import Parameters
 from iaca.engine.task import Task
 from iaca.engine.worker import (
     Digests,
@@ -31,6 +30,7 @@ from iaca.engine.worker import (
     worker_died,
 )
 from iaca.errors import InputError, StorageError
+from iaca.parameters import Parameters
 
 CONNECT_S = 10.0
 """How long (s) to wait for a Dask scheduler to answer."""

@@ -1,12 +1,249 @@
-"""Parameters of evaluation."""
+"""Which corruptions, at which levels. Free of numpy, so that parameters are checked before anything is imported.
+
+Parameters of the benchmark.
+
+Parameters of evaluation.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from iaca.config import Parameters, Partition, Seed
+from iaca.parameters import LONGEST_S, Parameters, Partition, Seed, listed
+from iaca.training.choice import ModelChoice
+from iaca.training.config import TrainingConfig
+
+ProtocolName = Literal[
+    "missing_audio",
+    "missing_video",
+    "frame_drop",
+    "time_shift",
+    "conflict",
+    "feature_noise",
+    "audio_noise",
+    "audio_babble",
+    "video_blur",
+    "occlusion_mouth",
+    "occlusion_eyes",
+]
+SNR = ("audio_noise", "audio_babble")
+BLUR = "video_blur"
+SIGNAL = (*SNR, BLUR, "occlusion_mouth", "occlusion_eyes")
+"""Protocols that act on sound or pictures, before the encoders: they need a corpus that has them."""
+CLEAN_LEVELS: MappingProxyType[str, float] = MappingProxyType({**dict.fromkeys(SNR, math.inf), BLUR: 1.0})
+"""The level at which a protocol does nothing, where it is not 0."""
+MISSING = (0.0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.9, 1.0)
+SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9)
+SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 20.0, math.inf)
+SHIFTS_S = (-8.0, -4.0, -2.0, -1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+DEFAULT_LEVELS: MappingProxyType[ProtocolName, tuple[float, ...]] = MappingProxyType(
+    {
+        "missing_audio": MISSING,
+        "missing_video": MISSING,
+        "frame_drop": SHARES,
+        "time_shift": SHIFTS_S,
+        "conflict": SHARES,
+        "feature_noise": SHARES,
+        "audio_noise": SNRS_DB,
+        "audio_babble": SNRS_DB,
+        "video_blur": (1.0, 2.0, 4.0),
+        "occlusion_mouth": (0.0, 0.5, 0.9),
+        "occlusion_eyes": (0.0, 0.5, 0.9),
+    }
+)
+
+
+class Condition(NamedTuple):
+    """What is done to a partition: a protocol and its level, at one of which (`clean_level`) it is the clean one."""
+
+    corruption: str
+    level: float
+
+    @property
+    def clean(self) -> bool:
+        """Nothing is done."""
+        return self.level == clean_level(self.corruption)
+
+    def item(self, clip: str) -> str:
+        """What the clip is called under this condition, where it has a file of its own."""
+        return f"{clip}@{self.corruption}_{self.level!r}"
+
+
+CLEAN = Condition("clean", 0.0)
+
+
+def clean_level(corruption: str) -> float:
+    """0 for shares and shifts, 1 for a factor, infinite for a signal-to-noise ratio in dB."""
+    return CLEAN_LEVELS.get(corruption, 0.0)
+
+
+def in_order(corruption: str, levels: Iterable[float]) -> list[float]:
+    """Levels, each once, as a curve is drawn: ascending, but ratios of signal to noise from the clean one downwards."""
+    return sorted(set(levels), reverse=corruption in SNR)
+
+
+def place(corruption: str, level: float) -> float:
+    """Where a level lies on the axis of its curve: a factor by its logarithm to base 2, all others as they are."""
+    return math.log2(level) if corruption == BLUR else level
+
+
+def _finite(levels: tuple[float, ...]) -> tuple[float, ...]:
+    if any(math.isnan(level) or level == -math.inf for level in levels):
+        raise ValueError(f"a level is not finite: {list(levels)}")
+    return levels
+
+
+Levels = Annotated[tuple[float, ...], AfterValidator(_finite)]
+
+
+class RobustnessConfig(Parameters, allow_inf_nan=True):
+    """Corruption at evaluation. It depends on nothing else than this, the clips, and their names.
+
+    Attributes:
+        levels: protocol -> levels. Shares of the timeline in [0, 1]; for `time_shift` seconds, positive where the
+            sound comes late; for `audio_noise` and `audio_babble` the signal-to-noise ratio in dB, for `video_blur` the
+            factor >= 1 by which the face has fewer pixels to a side. An empty list leaves a protocol out; its clean
+            level (`clean_level`) is always added to one that is not empty.
+        block_s: s, the mean length of the blocks of a timeline that each hold one segment; a segment at a share of 0.5
+            is half of it long on average.
+        noise_sd: of `feature_noise`, in standard deviations of each feature over the train partition.
+        noise_reach: steps that it lasts, see `iaca.training.corruption.lasting_noise`.
+        signal_share: of the timeline that `audio_noise`, `audio_babble` and `video_blur` take, in segments. Less than
+            1, or there are no clean steps to score gates against.
+        seed: of every draw.
+    """
+
+    levels: dict[ProtocolName, Levels] = Field(default_factory=lambda: dict(DEFAULT_LEVELS))
+    block_s: float = Field(default=6.0, ge=0.001, le=LONGEST_S, allow_inf_nan=False)
+    noise_sd: float = Field(default=2.0, gt=0, le=1e6, allow_inf_nan=False)
+    noise_reach: float = Field(default=10.0, gt=0, le=1e6, allow_inf_nan=False)
+    signal_share: float = Field(default=0.5, gt=0, le=1)
+    seed: Seed = 0
+
+    @field_validator("levels")
+    @classmethod
+    def _are_levels(cls, levels: dict[ProtocolName, Levels]) -> dict[ProtocolName, Levels]:
+        """Of what the protocol asks for; in order, each once, the clean one among them, so that curves hold it."""
+        for protocol, given in levels.items():
+            low, high, what = _bounds(protocol)
+            if any(not low <= level <= high for level in given):
+                raise ValueError(f"levels of {protocol} are {what}; got {list(given)}")
+        return {p: tuple(sorted({clean_level(p), *given})) if given else () for p, given in levels.items()}
+
+    def conditions(self) -> list[Condition]:
+        """The clean partition, then every protocol with each of its levels."""
+        return [CLEAN, *(Condition(protocol, level) for protocol, given in self.levels.items() for level in given)]
+
+    def signal_conditions(self) -> list[Condition]:
+        """Those for which sound or pictures have to be embedded anew."""
+        return [c for c in self.conditions() if c.corruption in SIGNAL and not c.clean]
+
+    def of_signal(self) -> Self:
+        """What decides where and by which draws a signal is spoilt, and nothing else."""
+        return type(self)(levels={}, block_s=self.block_s, signal_share=self.signal_share, seed=self.seed)
+
+    def of_features(self) -> Self:
+        """Without the protocols that need sound or pictures."""
+        return self.model_copy(update={"levels": {p: given for p, given in self.levels.items() if p not in SIGNAL}})
+
+
+def _bounds(protocol: str) -> tuple[float, float, str]:
+    if protocol == "time_shift":
+        return -LONGEST_S, LONGEST_S, f"numbers of seconds, no more than {LONGEST_S:.0e}"
+    if protocol in SNR:
+        return -100.0, math.inf, "signal-to-noise ratios in dB, from -100 on"
+    if protocol == BLUR:
+        return 1.0, 1000.0, "factors from 1 to 1000"
+    return 0.0, 1.0, "shares of the timeline, in [0, 1]"
+
+
+NAME = r"^[A-Za-z0-9_.+-]*$"  # it is a part of file names
+
+
+class BenchmarkModel(ModelChoice):
+    """A member of the benchmark: a preset by its name, or with changes and then a name of its own.
+
+    Attributes:
+        name: in tables and file names; the preset's where nothing is changed.
+    """
+
+    name: str = Field(default="", pattern=NAME)
+
+    @model_validator(mode="after")
+    def _has_a_name_of_its_own(self) -> Self:
+        if self.changes and not self.name:
+            raise ValueError(
+                f"{self.preset} with changes {self.changes} needs a name of its own, as in name: my_variant"
+            )
+        return self
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.name or self.preset
+
+    def choice(self) -> ModelChoice:
+        """What is trained: its name decides nothing."""
+        return ModelChoice(preset=self.preset, changes=self.changes)
+
+
+class BenchmarkConfig(Parameters):
+    """What is compared, on what.
+
+    Attributes:
+        models: names of presets, or mappings with preset, changes, name. This and the next two may also be written
+            `a+b+c`.
+        seeds: one training run per model and seed. Differences are paired by seed; intervals need two of them.
+        main: the models that every other one is subtracted from.
+        partition: on which the models are scored; it must be annotated.
+        replicates: bootstrap resamples of its clips.
+        corruption: what is done to that partition. Training has its own, `training.corruption`, the same for all.
+    """
+
+    models: tuple[BenchmarkModel, ...] = Field(
+        default=("iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus"),
+        min_length=2,
+        validate_default=True,
+    )
+    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
+    main: tuple[str, ...] = ("iaca", "iaca_plus")
+    partition: Partition = "test"
+    replicates: int = Field(default=1000, ge=100, le=1_000_000)
+    corruption: RobustnessConfig = RobustnessConfig()
+
+    @field_validator("seeds", "main", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        return listed(given)
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _names_are_presets(cls, models: Any) -> Any:
+        return [{"preset": model} if isinstance(model, str) else model for model in listed(models)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        labels = [model.label for model in self.models]
+        for what, given in (("models", labels), ("seeds", self.seeds), ("main", self.main)):
+            if not given or len(set(given)) < len(given):
+                raise ValueError(f"{what} must be named, each once; got {list(given)}")
+        if unknown := sorted(set(self.main) - set(labels)):
+            raise ValueError(f"main names {', '.join(unknown)}, but the models are {', '.join(labels)}")
+        return self
+
+    def runs(self) -> Mapping[str, tuple[BenchmarkModel, int]]:
+        """Name of each run -> its model and seed, seed by seed: whatever is done when it is stopped is a comparison."""
+        return {f"{model.label}-seed{seed}": (model, seed) for seed in self.seeds for model in self.models}
+
+
+def run_settings(training: TrainingConfig, seed: int) -> TrainingConfig:
+    """Training of one run: as everywhere, with this seed, on one thread, since runs go side by side."""
+    return training.model_copy(update={"seed": seed, "threads": 1})
 
 
 class FilterStep(Parameters):

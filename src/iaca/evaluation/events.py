@@ -1,8 +1,13 @@
-"""Whether the gates knew what was wrong: their weights scored against corruption events with a known truth."""
+"""Whether the gates knew what was wrong: their weights scored against corruption events with a known truth.
+
+How the gates move when something happens: event-triggered averages of their weights.
+
+Every model during every kind of event: does weighing help where one modality is corrupted?
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +15,10 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from iaca.errors import InputError
-from iaca.modalities import MODALITIES
+from iaca.evaluation.config import AnalysisConfig
+from iaca.evaluation.errors import plane_rmse
+from iaca.evaluation.metrics import join_labels, paired_difference, pooled_metrics
+from iaca.parameters import MODALITIES
 
 Mask = npt.NDArray[np.bool_]
 ANY = "any"
@@ -147,3 +155,121 @@ def _check_events(events: pd.DataFrame) -> None:
     if len(backwards):
         first = backwards.iloc[0]
         raise InputError(f"an event of clip {first['clip']} ends at {first['end_s']} s, before {first['start_s']} s")
+
+
+RESPONSE_COLUMNS = ("modality", "kind", "lag_s", "events", "weight", "sd", "q25", "q75", "duration_s")
+
+
+def event_response(predictions: pd.DataFrame, events: pd.DataFrame, config: AnalysisConfig) -> pd.DataFrame:
+    """Weight of the corrupted modality from `before_s` before to `after_s` after the start of its events.
+
+    Frames within another event of the clip are left out, so that what is seen is the answer to this one. The weight is
+    averaged within each event and step of time first, then over events: a long clip counts no more than a short one.
+
+    Args:
+        predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual.
+        events: clip, modality, kind, start_s, end_s.
+        config: reach and resolution (s).
+
+    Returns:
+        One row per modality, kind and step: `lag_s` (middle of the step, s after the start), `events` behind it, mean
+        `weight`, its standard deviation `sd` (NaN of one event) and quartiles `q25`, `q75` over events, and
+        `duration_s`, the mean length of the kind's events. Empty without events or gates.
+    """
+    if not has_modality_gates(predictions):
+        return pd.DataFrame(columns=list(RESPONSE_COLUMNS))
+    weighed = predictions.dropna(subset=[modality_gate(modality) for modality in MODALITIES])
+    clips = {str(clip): rows for clip, rows in weighed.groupby("clip")}
+    known = events[events["clip"].isin(list(clips))].reset_index(drop=True)
+    by_clip = known.groupby("clip")
+    steps = [_one(clips[str(clip)], own, place, config) for clip, own in by_clip for place in own.index]
+    if not steps:
+        return pd.DataFrame(columns=list(RESPONSE_COLUMNS))
+    keys = ["modality", "kind", "lag_s"]
+    found = pd.concat(steps, ignore_index=True).groupby(keys, sort=True)
+    weight = found["weight"]
+    table = pd.DataFrame(
+        {
+            "events": weight.size(),
+            "weight": weight.mean(),
+            "sd": weight.std(),
+            "q25": weight.quantile(0.25),
+            "q75": weight.quantile(0.75),
+        }
+    ).reset_index()
+    length = (known["end_s"] - known["start_s"]).groupby([known["modality"], known["kind"]]).mean()
+    table = table.merge(length.rename("duration_s").reset_index(), on=["modality", "kind"])
+    return table[list(RESPONSE_COLUMNS)]
+
+
+def _one(rows: pd.DataFrame, events: pd.DataFrame, place: int, config: AnalysisConfig) -> pd.DataFrame:
+    """Mean weight of one of a clip's events, by its place in their index, in each step of time around its start."""
+    event = events.loc[place].to_dict()
+    lag = rows["time_s"].to_numpy(np.float64) - float(event["start_s"])
+    others = events[events.index != place]
+    kept = (lag >= -config.before_s) & (lag < config.after_s) & ~event_mask(rows, others)
+    step = np.floor(lag[kept] / config.lag_step_s)  # steps begin at the start of the event: none holds both sides
+    table = pd.DataFrame(
+        {
+            "lag_s": np.round((step + 0.5) * config.lag_step_s, 6),
+            "weight": rows.loc[kept, modality_gate(str(event["modality"]))].to_numpy(np.float64),
+        }
+    )
+    means: pd.DataFrame = table.groupby("lag_s")["weight"].mean().reset_index()
+    return means.assign(modality=event["modality"], kind=event["kind"])
+
+
+EVENT_SCORE_COLUMNS = (
+    "modality",
+    "kind",
+    "model",
+    "main",
+    "clips",
+    "frames",
+    "ccc_mean",
+    "rmse",
+    "difference_ccc_mean",
+    "difference_ccc_mean_low",
+    "difference_ccc_mean_high",
+)
+
+
+def event_scores(
+    predictions_by_model: Mapping[str, pd.DataFrame],
+    labels: pd.DataFrame,
+    events: pd.DataFrame,
+    replicates: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Pooled CCC and RMSE of every model within the frames of each kind of event.
+
+    Args:
+        predictions_by_model: name -> predictions (clip, frame, time_s, valence, arousal); the first is the main model.
+        labels: clip, frame, valence, arousal of the clips to score.
+        events: clip, modality, kind, start_s, end_s.
+        replicates, seed: of the bootstrap over the clips that hold such an event.
+
+    Returns:
+        One row per modality, kind and model, kinds without an annotated frame left out: `clips`, annotated `frames`,
+        `ccc_mean`, `rmse` over both dimensions, and `difference_ccc_mean` to the main model with its paired 95 %
+        interval (NaN where one clip leaves it undefined).
+    """
+    joined = {name: join_labels(table, labels) for name, table in predictions_by_model.items()}
+    main = next(iter(joined))
+    rows = []
+    for (modality, kind), mask in truth_masks(joined[main], events).items():
+        chosen = joined[main].loc[mask, ["clip", "frame"]]
+        inside = {name: chosen.merge(table, on=["clip", "frame"]) for name, table in joined.items()}
+        scores = {name: pooled_metrics(table) for name, table in inside.items()}
+        if not scores[main]["frames_valence"]:
+            continue
+        for name, table in inside.items():
+            difference = paired_difference(table, inside[main], replicates, seed)["ccc_mean"]
+            spread = (difference.estimate, difference.low, difference.high)
+            rows.append(
+                {"modality": modality, "kind": kind, "model": name, "main": name == main}
+                | {"clips": table["clip"].nunique(), "frames": scores[name]["frames_valence"]}
+                | {"ccc_mean": scores[name]["ccc_mean"], "rmse": plane_rmse(table)}
+                | dict(zip(EVENT_SCORE_COLUMNS[-3:], spread, strict=True))
+            )
+    return pd.DataFrame(rows, columns=list(EVENT_SCORE_COLUMNS))

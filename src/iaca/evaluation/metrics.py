@@ -2,11 +2,32 @@
 
 CCC follows Lin (1989) with biased (1/N) variances and covariance in float64: the convention of the Aff-Wild2
 challenges and of `audmetric`. What is undefined is NaN, never an exception and never a silent 0 in a mean.
+
+How sure a pooled CCC is: percentile bootstrap over videos, exact and cheap.
+
+Frames of one video are no independent samples, so whole clips are drawn with replacement and their frames pooled. A
+pooled CCC needs only n, sum x, sum y, sum x^2, sum y^2 and sum xy, and those add up over clips: a replicate is one
+row of a matrix product, however many frames there are.
+
+Other ways in which published code computes "the CCC", only for comparison with numbers that were made with them.
+
+None of them is the headline, which is `metrics.pooled_metrics`: biased (1/N) moments, all frames pooled. With x the
+predictions, y the annotation, s_xy, s_xx, s_yy the sums of products of deviations from the means, d the difference of
+the means:
+
+    official     2 s_xy/N     / (s_xx/N     + s_yy/N     + d^2)
+    unbiased     2 s_xy/(N-1) / (s_xx/(N-1) + s_yy/(N-1) + d^2)     larger in magnitude where d is not 0
+    avec         2 s_xy/N     / (s_xx/(N-1) + s_yy/(N-1) + d^2)     smaller in magnitude: (N-1)/N for x = y
+    numpy_mix    2 s_xy/(N-1) / (s_xx/N     + s_yy/N     + d^2)     larger in magnitude: N/(N-1) for x = y
+
+The four differ by a factor of about 1/N: nothing for a pooled partition, much for short clips. `zero_filled` and
+`video_mean` differ in what enters, and by much more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -165,3 +186,206 @@ def _pair(prediction: npt.ArrayLike, gold: npt.ArrayLike) -> tuple[Array, Array]
 
 def _constant(x: Array) -> bool:
     return bool(x.min() == x.max())
+
+
+SCORES = ("ccc_valence", "ccc_arousal", "ccc_mean")
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with its 95 % interval; `low` and `high` are NaN where fewer than two clips leave it undefined."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ClipStatistics:
+    """What the pooled CCC needs to know of each of c clips, per dimension (valence, arousal).
+
+    Attributes:
+        clips: names of the clips, in the order of the first axis.
+        sums: (c, 2, 6) n, sum x, sum y, sum x^2, sum y^2, sum xy; x and y are shifted by `centre` against rounding.
+        lowest, highest: (c, 2, 2) extremes of x and of y, which tell a constant sequence exactly.
+        centre: (2,) the shift of each dimension; CCC is invariant to it.
+    """
+
+    clips: tuple[str, ...]
+    sums: Array
+    lowest: Array
+    highest: Array
+    centre: Array
+
+
+def clip_statistics(table: pd.DataFrame, clips: tuple[str, ...] | None = None) -> ClipStatistics:
+    """Sufficient statistics of each clip of a joined table (clip, valence, arousal, valence_gold, arousal_gold).
+
+    Args:
+        table: predictions beside their annotation, any number of frames per clip.
+        clips: which clips and in which order; by default those of the table, sorted. A clip that is absent is empty.
+    """
+    names = tuple(sorted(table["clip"].unique())) if clips is None else clips
+    centre = np.array([_mean_or_zero(valid_pairs(table, dimension)[1]) for dimension in DIMENSIONS])
+    sums = np.zeros((len(names), 2, 6))
+    lowest, highest = np.full((len(names), 2, 2), np.inf), np.full((len(names), 2, 2), -np.inf)
+    groups = dict(tuple(table.groupby("clip")))
+    for i, name in enumerate(names):
+        for k, dimension in enumerate(DIMENSIONS):
+            x, y = valid_pairs(groups[name], dimension) if name in groups else (np.empty(0), np.empty(0))
+            if x.size:
+                lowest[i, k], highest[i, k] = (x.min(), y.min()), (x.max(), y.max())
+                x, y = x - centre[k], y - centre[k]
+                sums[i, k] = x.size, x.sum(), y.sum(), x @ x, y @ y, x @ y
+    return ClipStatistics(names, sums, lowest, highest, centre)
+
+
+def resamples(clips: int, replicates: int, seed: int) -> Counts:
+    """How often each clip was drawn: (replicates, clips) counts, every row drawn `clips` times with replacement."""
+    drawn = np.random.default_rng(seed).integers(0, clips, (replicates, clips))
+    offset = np.arange(replicates)[:, None] * clips
+    return np.bincount((drawn + offset).ravel(), minlength=replicates * clips).reshape(replicates, clips)
+
+
+def pooled_ccc(statistics: ClipStatistics, counts: Counts) -> Array:
+    """Pooled CCC of each resample.
+
+    Args:
+        statistics: of c clips.
+        counts: (r, c) how often each clip enters.
+
+    Returns:
+        (r, 3) CCC of valence, of arousal, and their mean; NaN and 0 by the rules of `metrics.ccc`.
+    """
+    n, x, y, xx, yy, xy = np.moveaxis(np.einsum("rc,cks->rks", counts.astype(np.float64), statistics.sums), -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = (xx - x * x / n) / n + (yy - y * y / n) / n + ((x - y) / n) ** 2
+        values = 2 * (xy - x * y / n) / n / spread
+    constant = _constant_samples(statistics, counts)
+    values = np.where(constant.any(axis=2), 0.0, values)
+    values = np.where((n < 2) | constant.all(axis=2), np.nan, values)
+    return np.column_stack([values, values.mean(axis=1)])
+
+
+def bootstrap_ccc(
+    table: pd.DataFrame, replicates: int = 2000, seed: int = 0, level: float = 0.95
+) -> dict[str, Interval]:
+    """Pooled CCC with its percentile interval over videos, for ccc_valence, ccc_arousal and ccc_mean.
+
+    Args:
+        table: clip, valence, arousal, valence_gold, arousal_gold.
+        replicates: number of resamples of the clips.
+        seed: the same seed gives the same resamples, for every model on the same clips.
+        level: coverage of the interval, in (0, 1).
+    """
+    statistics = clip_statistics(table)
+    return _intervals(lambda counts: pooled_ccc(statistics, counts), len(statistics.clips), replicates, seed, level)
+
+
+def paired_difference(
+    table: pd.DataFrame, reference: pd.DataFrame, replicates: int = 2000, seed: int = 0, level: float = 0.95
+) -> dict[str, Interval]:
+    """CCC of `table` minus CCC of `reference`, both on the same resamples of the clips: a paired comparison.
+
+    Raises:
+        InputError: if the two tables do not hold the same clips.
+    """
+    first, second = clip_statistics(table), clip_statistics(reference)
+    if first.clips != second.clips:
+        odd = sorted(set(first.clips) ^ set(second.clips))
+        raise InputError(f"the two models were not run on the same clips: {', '.join(odd[:3])} is in one of them only")
+
+    def difference(counts: Counts) -> Array:
+        return pooled_ccc(first, counts) - pooled_ccc(second, counts)
+
+    return _intervals(difference, len(first.clips), replicates, seed, level)
+
+
+def _intervals(
+    score: Callable[[Counts], Array], clips: int, replicates: int, seed: int, level: float
+) -> dict[str, Interval]:
+    if not clips:
+        return {name: Interval(np.nan, np.nan, np.nan) for name in SCORES}
+    whole = score(np.ones((1, clips), np.int64))[0]
+    bounds = np.full((2, len(SCORES)), np.nan)
+    if clips > 1:  # every resample of a single clip is that clip: an interval of width 0 would claim certainty
+        values = score(resamples(clips, replicates, seed))
+        for k in range(len(SCORES)):
+            defined = values[np.isfinite(values[:, k]), k]
+            if defined.size:
+                bounds[:, k] = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return {name: Interval(float(whole[k]), *map(float, bounds[:, k])) for k, name in enumerate(SCORES)}
+
+
+def _constant_samples(statistics: ClipStatistics, counts: Counts) -> npt.NDArray[np.bool_]:
+    """Whether x and y (last axis) of each resample and dimension take one value only: (r, 2, 2)."""
+    drawn = (counts > 0)[:, :, None, None]
+    lowest = np.where(drawn, statistics.lowest, np.inf).min(axis=1)
+    highest = np.where(drawn, statistics.highest, -np.inf).max(axis=1)
+    return np.asarray(lowest >= highest)
+
+
+def _mean_or_zero(values: Array) -> float:
+    return float(values.mean()) if values.size else 0.0
+
+
+Scores = dict[str, float]
+
+
+def unbiased(table: pd.DataFrame) -> Scores:
+    """Pooled, covariance and variances all divided by N-1: `torchmetrics`, and the default of R's `yardstick`."""
+    return _pooled(table, lambda x, y: _ccc(x, y, covariance_ddof=1, variance_ddof=1))
+
+
+def avec(table: pd.DataFrame) -> Scores:
+    """Pooled, covariance divided by N, variances by N-1: `calc_scores.py` of the AVEC 2018 and 2019 baselines.
+
+    Its authors chose the variances to be those of Matlab's `nanvar`; the covariance is a plain mean.
+    """
+    return _pooled(table, lambda x, y: _ccc(x, y, covariance_ddof=0, variance_ddof=1))
+
+
+def numpy_mix(table: pd.DataFrame) -> Scores:
+    """Pooled, `numpy.cov` (N-1) over `numpy.var` (N), each at its default: the opposite mix, and it can exceed 1."""
+    return _pooled(table, lambda x, y: _ccc(x, y, covariance_ddof=1, variance_ddof=0))
+
+
+def zero_filled(table: pd.DataFrame) -> Scores:
+    """Pooled by the official formula, with 0 for every annotated frame that has no prediction.
+
+    That is what code does that gives zeros to frames without a face or to clips that failed, and scores them.
+    """
+    return _pooled(table.fillna(dict.fromkeys(DIMENSIONS, 0.0)), ccc)
+
+
+def video_mean(table: pd.DataFrame) -> Scores:
+    """Mean over videos of each video's own CCC by the official formula; undefined ones (constant) are left out."""
+    means = video_means(per_video(table))
+    return {name: means[f"video_{name}"] for name in ("ccc_valence", "ccc_arousal", "ccc_mean")}
+
+
+CONVENTIONS: dict[str, Callable[[pd.DataFrame], Scores]] = {
+    "unbiased": unbiased,
+    "avec": avec,
+    "numpy_mix": numpy_mix,
+    "zero_filled": zero_filled,
+    "video_mean": video_mean,
+}
+"""Name -> function from a joined table (clip, valence, arousal, valence_gold, arousal_gold; NaN where there is no
+prediction or no annotation) to ccc_valence, ccc_arousal, ccc_mean."""
+
+
+def _pooled(table: pd.DataFrame, score: Callable[[Array, Array], float]) -> Scores:
+    scores = {f"ccc_{name}": score(*valid_pairs(table, name)) for name in DIMENSIONS}
+    return scores | {"ccc_mean": (scores["ccc_valence"] + scores["ccc_arousal"]) / 2}
+
+
+def _ccc(x: Array, y: Array, covariance_ddof: int, variance_ddof: int) -> float:
+    """NaN and 0 where `metrics.ccc` has them, so that only the divisors differ."""
+    agreement = ccc(x, y)
+    if not np.isfinite(agreement) or agreement == 0:
+        return agreement
+    covariance = np.sum((x - x.mean()) * (y - y.mean())) / (x.size - covariance_ddof)
+    spread = np.var(x, ddof=variance_ddof) + np.var(y, ddof=variance_ddof) + (x.mean() - y.mean()) ** 2
+    return float(2 * covariance / spread)

@@ -1,18 +1,27 @@
-"""One look for every figure: few colours, told apart without colour vision, and the finding as the title."""
+"""One look for every figure: few colours, told apart without colour vision, and the finding as the title.
+
+Numbers and names as the page and the figures write them.
+
+How values are written on the page: readable, with the exact number beside it for whoever reads by machine.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from iaca.evaluation.config import BLUR, CLEAN_LEVELS, SNR, clean_level
 
 INK, MUTED, GRID, SHADE, PAPER = "#1b2733", "#566472", "#e3e8ed", "#dfe3e8", "#ffffff"
 VALENCE, AROUSAL = "#1f6fb4", "#d1600a"
@@ -133,3 +142,86 @@ def _bar_label(axes: Axes, start: float, end: float, height: float, label: str) 
         ha=anchor,
         va="center",
     )
+
+
+TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        "clean": "Clean",
+        "missing_audio": "Voice missing",
+        "missing_video": "Face missing",
+        "frame_drop": "Steps of both dropped",
+        "time_shift": "Voice shifted in time",
+        "conflict": "Another clip's voice or face",
+        "feature_noise": "Noise on voice or face features",
+        "audio_noise": "White noise in the sound",
+        "audio_babble": "Babble in the sound",
+        "video_blur": "Face blurred",
+        "occlusion_mouth": "Mouth covered",
+        "occlusion_eyes": "Eyes covered",
+    }
+)
+
+
+def level_text(corruption: str, level: float) -> str:
+    """`50 %` of the timeline, `+0.5 s`, `−5 dB` or `x 4`; or `clean`."""
+    if corruption in CLEAN_LEVELS and level == clean_level(corruption):
+        return "clean"
+    if corruption == "time_shift":
+        return f"{level:+g} s".replace("-", "−")
+    if corruption in SNR:
+        return f"{level:g} dB".replace("-", "−")
+    if corruption == BLUR:
+        return f"x {level:g}"
+    return f"{100 * level:g} %"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """`+0.012`, `−0.003`, or `n/a`."""
+    return f"{value:+.{digits}f}".replace("-", "−") if np.isfinite(value) else "n/a"
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """`0.512`, `−0.020`, or `n/a`."""
+    return f"{value:.{digits}f}".replace("-", "−") if np.isfinite(value) else "n/a"
+
+
+def interval(low: float, high: float) -> str:
+    """`[−0.003, +0.027]`, or `[n/a]`."""
+    return f"[{signed(low)}, {signed(high)}]" if np.isfinite([low, high]).all() else "[n/a]"
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a, b and c`; `none` of nothing."""
+    *first, last = [*words] or ["none"]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def number(value: object, digits: int = 3) -> Markup:
+    """A real number as a `<data>` element: `digits` places to read, the exact value in its attribute."""
+    return _data(value, lambda x: f"{x:.{digits}f}".replace("-", "−"))
+
+
+def difference(value: object) -> Markup:
+    """A signed difference with three places; exactly 0 is a dash, since a model does not differ from itself."""
+    return _data(value, lambda x: "–" if x == 0 else f"{x:+.3f}".replace("-", "−"))
+
+
+def count(value: object) -> Markup:
+    """A whole number with thousands set apart."""
+    return _data(value, lambda x: f"{x:,.0f}".replace(",", "\u202f"))
+
+
+def cell(value: object) -> Markup | str:
+    """Whatever stands in a table: whole numbers as counts, real ones with three places, text as it is (escaped)."""
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (int, np.integer)):
+        return count(value)
+    return number(value) if isinstance(value, (float, np.floating)) else str(value)
+
+
+def _data(value: object, text: Callable[[float], str]) -> Markup:
+    if value is None or not np.isfinite(float(value)):  # type: ignore[arg-type]
+        return Markup('<data value="">n/a</data>')
+    exact = float(value)  # type: ignore[arg-type]
+    return Markup('<data value="{}">{}</data>').format(repr(exact), text(exact))

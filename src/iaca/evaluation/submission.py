@@ -21,11 +21,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.errors import InputError, printable
-from iaca.evaluation.pairing import told_together
-from iaca.evaluation.prediction_files import LOCATION, prediction_file
-from iaca.evaluation.prediction_tables import SUBMISSION_COLUMNS, TABLE_COLUMNS, read_parquet
-from iaca.evaluation.submission_check import check_submission
+from iaca.evaluation.score import told_together
 from iaca.files import write_text
+from iaca.formats.predictions import LOCATION, SUBMISSION_COLUMNS, TABLE_COLUMNS, prediction_file, read_parquet
+from iaca.formats.submission import check_submission
 from iaca.text import read_text
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from iaca.config import LONGEST_S, Parameters
+from iaca.parameters import LONGEST_S, Parameters
 
 DEVICE = r"^(cpu|(cuda|mps|xpu)(:\d+)?)$"  # what torch computes on
 DetectorName = Literal["mtcnn", "yunet"]

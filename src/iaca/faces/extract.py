@@ -179,7 +179,7 @@ def collect_crops(timeline: Path, folder: Path, *, target: Path, size: int, jpeg
     It has one row per decoded frame, like the one of `extract_faces_file`. A frame without a readable image has no
     face. A JPEG of `size` x `size` px is kept byte for byte; others are resized, and encoded with `jpeg_quality`
     (0..100). Box and landmarks are NaN, the score is 1, the track 0. Images beyond the last frame are left out;
-    `iaca.corpora.crops` reports them.
+    `iaca.corpora.affwild2` reports them.
     """
     times = pd.read_parquet(timeline, columns=["time_s"])["time_s"].to_numpy(np.float64)
     write_batches(target, _crop_rows(times, folder, crop_files(folder), size, jpeg_quality))

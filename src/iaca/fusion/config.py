@@ -7,9 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from iaca.config import Parameters
 from iaca.fusion.registry import ATTENTION, GATES, TEMPORAL, Part
-from iaca.modalities import MODALITIES, Modality
+from iaca.parameters import MODALITIES, Modality, Parameters
 
 NONE = "none"
 _ABSENT = Part("")

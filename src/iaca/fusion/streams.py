@@ -10,7 +10,7 @@ from iaca.fusion.config import FusionConfig
 from iaca.fusion.masks import Masks
 from iaca.fusion.products import add_product
 from iaca.fusion.registry import TEMPORAL
-from iaca.modalities import Modality
+from iaca.parameters import Modality
 
 
 class Stream(nn.Module):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from iaca.inference.config import InferenceConfig
 
 if TYPE_CHECKING:
-    from iaca.inference.analysis import Analysis
-    from iaca.inference.predictor import Predictor
+    from iaca.inference.predictor import Analysis, Predictor
 
 __all__ = ["Analysis", "InferenceConfig", "Predictor"]
 
@@ -16,7 +15,7 @@ __all__ = ["Analysis", "InferenceConfig", "Predictor"]
 def __getattr__(name: str) -> Any:
     """Import torch only when a predictor is asked for."""
     if name == "Analysis":
-        from iaca.inference.analysis import Analysis
+        from iaca.inference.predictor import Analysis
 
         return Analysis
     if name == "Predictor":

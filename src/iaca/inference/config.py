@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from iaca.config import Parameters
 from iaca.faces.config import PeopleRule
+from iaca.parameters import Parameters
 
 Named = Annotated[str, Field(min_length=1)]
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from iaca.errors import InputError
 from iaca.evaluation import style
 from iaca.evaluation.events import has_modality_gates, modality_gate, spans
-from iaca.inference.confidence import LOW
-from iaca.modalities import MODALITIES
+from iaca.inference.predictor import LOW
+from iaca.parameters import MODALITIES
 
 _ABSENT = (("face_found", "no face", "#b9a3b2"), ("audio_present", "no sound", "#93b3af"))
 _OF_SEVERAL = (("face_found", "not in view", "#b9a3b2"), ("audio_present", "voice not theirs", "#93b3af"))

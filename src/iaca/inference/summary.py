@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from iaca.errors import InputError
-from iaca.inference.confidence import LOW
+from iaca.inference.predictor import LOW
 
 QUIET_DBFS = -50.0
 """Below this root mean square (dB relative to full scale) a voice is close to the noise of most recordings."""

@@ -10,12 +10,11 @@ from iaca.errors import plain_name
 from iaca.evaluation.style import png
 from iaca.faces import FaceConfig
 from iaca.files import is_name, remove, replacing, write_text
-from iaca.inference.analysis import Analysis
 from iaca.inference.config import Drawing, People
 from iaca.inference.members import TRAINED
 from iaca.inference.overlay import OverlayPainter
 from iaca.inference.plot import prediction_plot
-from iaca.inference.predictor import BOX, Predictor
+from iaca.inference.predictor import BOX, Analysis, Predictor
 from iaca.inference.summary import summarise, summarise_people
 from iaca.media import MediaLimits, rewrite_movie
 from iaca.text import parse_json

@@ -1,14 +1,19 @@
 """Reading and writing of video and sound, on one clock: seconds from the start of the container."""
 
-from iaca.media.ahead import made_ahead
-from iaca.media.audio import audio_blocks, read_audio
-from iaca.media.audio_track import AudioTrack, Samples, present_at
-from iaca.media.flac import extract_audio, read_audio_file, write_audio
-from iaca.media.info import MediaInfo, probe, stored_length_s
-from iaca.media.limits import LimitError, MediaLimits
-from iaca.media.movie import write_movie
-from iaca.media.overlay import rewrite_movie
-from iaca.media.video import VideoFrame, frame_times, read_frames
+from iaca.media.audio import (
+    AudioTrack,
+    Samples,
+    audio_blocks,
+    extract_audio,
+    present_at,
+    read_audio,
+    read_audio_file,
+    write_audio,
+)
+from iaca.media.container import LimitError, MediaLimits
+from iaca.media.probe import MediaInfo, probe, stored_length_s
+from iaca.media.video import VideoFrame, frame_times, made_ahead, read_frames
+from iaca.media.write import rewrite_movie, write_movie
 
 __all__ = [
     "AudioTrack",

@@ -1,10 +1,18 @@
-"""The checkpoints of a run: which run they belong to, whether it can resume from them, and their removal."""
+"""How the processes of a run on several devices are started: never by running the caller's program again.
+
+Around a training run: torch's settings are restored afterwards, and Lightning logs only errors.
+
+The checkpoints of a run: which run they belong to, whether it can resume from them, and their removal.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,13 +21,90 @@ from zipfile import is_zipfile
 
 import numpy as np
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.fabric.plugins import TorchCheckpointIO, environments
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from iaca.encoders.embedding import AnnotatedClip
+from iaca.errors import InputError
 from iaca.files import LEFTOVER, replacing
 from iaca.fusion.config import FusionConfig
 from iaca.training.config import VERSION, TrainingConfig
+
+LAUNCHERS = ("TorchElasticEnvironment", "SLURMEnvironment", "LSFEnvironment", "MPIEnvironment")
+IN_PROCESS = ("spawn", "fork", "notebook")
+
+
+def strategy_of(config: TrainingConfig) -> str:
+    """The Lightning strategy of a run, one that starts its processes from within `train`.
+
+    Lightning's own choice for several devices, `ddp`, starts them by running `sys.argv` once more for each: a Kedro
+    node, and all that comes before it, would run several times. So `auto` and `ddp` become `ddp_spawn`, unless a
+    launcher (torchrun, srun, jsrun, mpirun) has already started a process per device.
+
+    Raises:
+        InputError: several devices, and a strategy that only such a launcher can start.
+    """
+    strategy, devices = config.strategy, _devices(config)
+    alone = devices == 1 and config.num_nodes == 1
+    if alone or any(part in strategy for part in IN_PROCESS) or _launched():
+        return strategy
+    if strategy == "auto":
+        return "ddp_fork" if hasattr(sys, "ps1") else "ddp_spawn"  # an interactive session can't be spawned
+    if strategy.startswith("ddp"):
+        return strategy.replace("ddp", "ddp_spawn", 1)
+    raise InputError(
+        f"strategy={strategy!r} would run the whole program once for each of its {devices * config.num_nodes} devices",
+        remedy="start the program by torchrun or srun, or take strategy=ddp_spawn",
+    )
+
+
+def _launched() -> bool:
+    return any(getattr(environments, name).detect() for name in LAUNCHERS)
+
+
+def _devices(config: TrainingConfig) -> int:
+    if config.devices != "auto":
+        return config.devices
+    return 1 if config.accelerator == "cpu" else max(1, torch.cuda.device_count())
+
+
+SILENCED = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero",
+          "lightning.fabric.utilities.seed", "pytorch_lightning")  # fmt: skip
+
+
+@contextmanager
+def restored_torch_settings(threads: int | None) -> Iterator[None]:
+    """Set torch's threads for a run; restore threads, random state and other global settings afterwards."""
+    before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    sharing = torch.multiprocessing.get_sharing_strategy()  # type: ignore[no-untyped-call]
+    # shared by file descriptors, tensors on their way to the processes of `ddp_spawn` fail on Python 3.11
+    torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(before)
+        torch.multiprocessing.set_sharing_strategy(sharing)  # type: ignore[no-untyped-call]
+        torch.use_deterministic_algorithms(deterministic)
+
+
+@contextmanager
+def silenced_lightning() -> Iterator[None]:
+    """Keep Lightning's tips, device lists and warnings about loaders out of the log; its errors stay."""
+    loggers = [logging.getLogger(name) for name in SILENCED]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
 
 LOGGER = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "best.ckpt"

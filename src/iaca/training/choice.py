@@ -6,9 +6,9 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, RootModel, field_validator, model_validator
 
-from iaca.config import Parameters, listed
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.presets import PRESETS, preset
+from iaca.parameters import Parameters, listed
 
 
 class ModelChoice(Parameters):

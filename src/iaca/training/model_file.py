@@ -1,28 +1,77 @@
-"""A trained model and its file: safetensors, the rest as JSON in its header. Nothing is unpickled."""
+"""One network per dimension [sibling], and still one model to whoever predicts with it.
+
+A trained model and its file: safetensors, the rest as JSON in its header. Nothing is unpickled.
+
+The settings of a training run in the metadata of its model file.
+
+The history of a run: a table with a row per epoch, and how a model file carries it.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
-from iaca.config import faults, text_table
 from iaca.errors import InputError, brief
 from iaca.files import replacing
 from iaca.fusion.config import FusionConfig
-from iaca.fusion.model import FusionModel
+from iaca.fusion.model import FusionModel, FusionOutput
+from iaca.parameters import faults, flat, text_table
 from iaca.text import parse_json
-from iaca.training.config import TARGETS, Target
-from iaca.training.normalisation import Normalisation
-from iaca.training.per_dimension import PerDimension, network
+from iaca.training.checkpoints import MACHINE
+from iaca.training.config import TARGETS, Target, TrainingConfig
+from iaca.training.sample import Normalisation
+
+
+class PerDimension(nn.Module):
+    """Two networks of one architecture: valence is taken from the one, arousal from the other.
+
+    The gates of both come out, as `valence_<name>` and `arousal_<name>`.
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        self.config = config
+        self.valence = FusionModel(config)
+        self.arousal = FusionModel(config)
+
+    @property
+    def gate_labels(self) -> dict[str, tuple[str, ...]]:
+        """What the k weights of each gate of each network weigh, in order."""
+        return {f"{target}_{name}": labels for target in TARGETS for name, labels in self.valence.gate_labels.items()}
+
+    def forward(
+        self,
+        audio: Tensor,
+        visual: Tensor,
+        audio_present: Tensor | None = None,
+        visual_present: Tensor | None = None,
+        padding: Tensor | None = None,
+        quality: Tensor | None = None,
+    ) -> FusionOutput:
+        """As `FusionModel.forward`."""
+        inputs = (audio, visual, audio_present, visual_present, padding, quality)
+        said: dict[str, FusionOutput] = {"valence": self.valence(*inputs), "arousal": self.arousal(*inputs)}
+        prediction = torch.stack([said[target].prediction[..., i] for i, target in enumerate(TARGETS)], dim=-1)
+        gates = {f"{target}_{name}": weights for target in TARGETS for name, weights in said[target].gates.items()}
+        return FusionOutput(prediction, gates, said["valence"].observed)
+
+
+def network(config: FusionConfig, per_dimension: bool) -> FusionModel | PerDimension:
+    """The network of a model file, its weights not yet loaded."""
+    return PerDimension(config) if per_dimension else FusionModel(config)
+
 
 HEADER = "iaca_model"  # one header entry: safetensors keeps several of them in no fixed order, and bytes would differ
 VERSION, READ = 3, (1, 2, 3)  # 1 and 2 had no repair
@@ -158,3 +207,62 @@ def _check_tensors(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ..
             raise InputError(f"tensor {name!r} holds values that are not finite", path, remedy=REMEDY)
         if name.startswith(NORMALISATION) and name.endswith("_std") and not (tensor > 0).all():
             raise InputError(f"tensor {name!r} holds deviations that are not above 0", path, remedy=REMEDY)
+
+
+SETTINGS_KEY = "training"  # in the metadata of a model file
+
+
+def with_training_settings(model: TrainedModel, config: TrainingConfig) -> TrainedModel:
+    """The model with its run's settings in its metadata, without those of the machine: the same bytes everywhere."""
+    return replace(model, metadata={**model.metadata, SETTINGS_KEY: config.model_dump_json(exclude=MACHINE)})
+
+
+def training_settings_of(model: TrainedModel) -> dict[str, object]:
+    """The training settings of a model, nested ones by dotted name ("corruption.share"); none for an older file.
+
+    Raises:
+        InputError: the metadata hold something else in their place.
+    """
+    try:
+        settings = parse_json(model.metadata.get(SETTINGS_KEY, "{}"))
+    except ValueError as error:
+        raise InputError("the header's training settings are not JSON", remedy=REMEDY) from error
+    if not isinstance(settings, dict):
+        raise InputError("the header's training settings are no table", remedy=REMEDY)
+    return dict(flat(settings))
+
+
+HISTORY_KEY = "history"  # in the metadata of a model file
+FIRST = ("epoch", "train_loss", "learning_rate", "score")  # columns; the others follow
+MEANS = ("train_loss", "score")  # of a pair, beside those of each dimension
+
+
+def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """The rows that a run recorded, as a table."""
+    return _ordered(pd.DataFrame(rows).astype({"epoch": "int64"}))
+
+
+def merged_histories(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The histories of a valence and an arousal run by epoch; NaN where only one of them continued.
+
+    Columns that both have get a suffix. The means of `train_loss` and of `score` are added: training figures show them.
+    """
+    valence, arousal = (histories[target] for target in TARGETS)
+    both = valence.merge(arousal, on="epoch", how="outer", suffixes=("_valence", "_arousal"))
+    means = {name: both[[f"{name}_{target}" for target in TARGETS]].mean(axis=1, skipna=False) for name in MEANS}
+    return _ordered(both.assign(**means))
+
+
+def with_history(model: TrainedModel, history: pd.DataFrame) -> TrainedModel:
+    """The model with its history in its metadata; every digit is kept."""
+    return replace(model, metadata={**model.metadata, HISTORY_KEY: json.dumps(history.to_dict("list"))})
+
+
+def history_of(model: TrainedModel) -> pd.DataFrame:
+    """The history a model carries: one row per epoch."""
+    return pd.DataFrame(json.loads(model.metadata[HISTORY_KEY]))
+
+
+def _ordered(history: pd.DataFrame) -> pd.DataFrame:
+    first = [name for name in FIRST if name in history]
+    return history[[*first, *(name for name in history.columns if name not in first)]]

@@ -15,12 +15,9 @@ from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
 from iaca.fusion.model import FusionModel
 from iaca.training.config import TARGETS, Target
-from iaca.training.cues import FloatArray
-from iaca.training.model_file import TrainedModel
-from iaca.training.normalisation import Normalisation
-from iaca.training.per_dimension import PerDimension
-from iaca.training.sample import WindowSpec, collate, cut, model_arguments
-from iaca.training.windows import window_starts
+from iaca.training.data import window_starts
+from iaca.training.model_file import PerDimension, TrainedModel
+from iaca.training.sample import FloatArray, Normalisation, WindowSpec, collate, cut, model_arguments
 
 WINDOWS_AT_ONCE = 16  # bounds the memory that a long clip takes
 

@@ -1,21 +1,172 @@
-"""A window of a clip as the model takes it: normalised, with masks, padded to length; and what training adds to it."""
+"""One random generator per purpose, epoch and item: no draw depends on how many others were made before it.
+
+The quality cues of a clip that a model reads, and where each of them is known.
+
+Mean and standard deviation of embeddings and cues, from what was really observed in the train partition.
+
+A window of a clip as the model takes it: normalised, with masks, padded to length; and what training adds to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iaca.encoders.cues import OF, TABLE
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
-from iaca.modalities import MODALITIES
+from iaca.errors import InputError
+from iaca.parameters import MODALITIES, Modality
 from iaca.training.config import TARGETS, Target
-from iaca.training.cues import BoolArray, FloatArray, read_cues
-from iaca.training.normalisation import Normalisation
+
+
+class Stream(IntEnum):
+    """What a generator is for."""
+
+    WEIGHTS = 0
+    ORDER = 1
+    CORRUPTION = 2
+    VALIDATION = 3
+    DROPOUT = 4
+
+
+def generator(seed: int, stream: Stream, epoch: int = 0, item: int = 0) -> np.random.Generator:
+    """The generator of one item of one epoch."""
+    return np.random.default_rng((seed, int(stream), epoch, item))
+
+
+def torch_seed(seed: int, stream: Stream, epoch: int = 0) -> int:
+    """A 63-bit seed for torch, of the same scheme."""
+    return int(generator(seed, stream, epoch).integers(2**63 - 1))
+
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
+BOTH: Final = "both"
+
+
+def modalities_of(cues: Sequence[str]) -> tuple[Modality | Literal["both"], ...]:
+    """The modality that each cue is about: audio, visual, or both, which is also assumed for an unknown name."""
+    return tuple(OF.get(cue, BOTH) for cue in cues)
+
+
+def least_deviations(cues: Sequence[str]) -> FloatArray:
+    """(q,) the smallest standard deviation of each cue that normalisation divides by; 0 for an unknown name."""
+    return np.array([TABLE[cue].least_deviation if cue in TABLE else 0.0 for cue in cues], dtype=np.float32)
+
+
+def where_known(cues: Sequence[str], present: Mapping[Modality, BoolArray]) -> BoolArray:
+    """Presence (t,) by modality -> (t, q): a cue is known where what it is about is present."""
+    both = present["audio"] & present["visual"]
+    known = np.empty((len(both), len(cues)), dtype=np.bool_)
+    for i, modality in enumerate(modalities_of(cues)):
+        known[:, i] = both if modality == BOTH else present[modality]
+    return known
+
+
+def read_cues(clip: ClipEmbedding, cues: Sequence[str], stretch: slice = slice(None)) -> FloatArray:
+    """The named cues of a stretch of a clip, (t, q); NaN where unknown: no such cue, or nothing that it speaks of."""
+    known = where_known(cues, {modality: mask[stretch] for modality, mask in clip.present.items()})
+    values = np.full(known.shape, np.nan, dtype=np.float32)
+    for i, cue in enumerate(cues):
+        if cue in clip.quality_names:
+            values[:, i] = clip.quality[stretch, clip.quality_names.index(cue)]
+    return np.where(known & np.isfinite(values), values, np.float32(np.nan))
+
+
+def shared_cues(clips: Mapping[str, ClipEmbedding]) -> tuple[str, ...]:
+    """The cues that every clip has, in the order of the first."""
+    named = [clip.quality_names for clip in clips.values()]
+    return tuple(cue for cue in (named[0] if named else ()) if all(cue in names for names in named))
+
+
+def _no_cues() -> FloatArray:
+    return np.empty(0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Per-feature statistics.
+
+    Attributes:
+        audio_mean, audio_std: (D_a,) float32; a feature that never varies has 1 as its deviation.
+        visual_mean, visual_std: (D_v,) float32.
+        quality_mean, quality_std: (q,) float32, of the cues that the model reads, in its order; a deviation is at
+            least `least_deviations`.
+    """
+
+    audio_mean: FloatArray
+    audio_std: FloatArray
+    visual_mean: FloatArray
+    visual_std: FloatArray
+    quality_mean: FloatArray = field(default_factory=_no_cues)
+    quality_std: FloatArray = field(default_factory=_no_cues)
+
+    @classmethod
+    def fit(cls, clips: Mapping[str, ClipEmbedding], cues: Sequence[str] = ()) -> Normalisation:
+        """Statistics over the observed steps of all clips.
+
+        Args:
+            clips: of the train partition.
+            cues: names of the quality cues that the model reads. A value that is not finite is an unknown one.
+
+        Raises:
+            InputError: an observed step holds an embedding that is not finite; named by clip.
+        """
+        each = np.array([_moments(_known(clips, cue)) for cue in cues], np.float32).reshape(len(cues), 2)
+        each[:, 1] = np.maximum(each[:, 1], least_deviations(cues))
+        audio, visual = _moments(_observed_rows(clips, "audio")), _moments(_observed_rows(clips, "visual"))
+        return cls(*audio, *visual, *each.T.copy())
+
+    def apply(self, x: FloatArray, present: NDArray[np.bool_], modality: Modality) -> FloatArray:
+        """(t, D) normalised; zero, the mean, where the modality is not present (t,)."""
+        mean, std = getattr(self, f"{modality}_mean"), getattr(self, f"{modality}_std")
+        normalised: FloatArray = np.where(present[:, None], (x - mean) / std, np.float32(0.0))
+        return normalised
+
+    def apply_cues(self, cues: FloatArray) -> FloatArray:
+        """(t, q) normalised; zero, the mean, where NaN says that a cue is not known."""
+        normalised: FloatArray = np.nan_to_num((cues - self.quality_mean) / self.quality_std, nan=0.0)
+        return normalised
+
+
+def _observed_rows(clips: Mapping[str, ClipEmbedding], modality: Modality) -> Iterable[NDArray[np.float64]]:
+    """The observed rows of each clip, (n, D)."""
+    for name, clip in clips.items():
+        rows = clip.features[modality][clip.present[modality]].astype(np.float64)
+        if not np.isfinite(rows).all():
+            raise InputError(
+                f"clip {name}: the {modality} embedding holds NaN or infinity where the modality was observed",
+                remedy="run the embedding pipeline again, or mark those steps as not observed",
+            )
+        yield rows
+
+
+def _known(clips: Mapping[str, ClipEmbedding], cue: str) -> Iterable[NDArray[np.float64]]:
+    """The known values of one cue of each clip, (n, 1)."""
+    for clip in clips.values():
+        values = read_cues(clip, [cue])
+        yield values[np.isfinite(values)].astype(np.float64)[:, None]
+
+
+def _moments(parts: Iterable[NDArray[np.float64]]) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation in one pass: counts, means and squared deviations are merged (Chan et al., 1979)."""
+    count, mean, square = 0, np.zeros(1), np.zeros(1)
+    for rows in parts:
+        n = len(rows)
+        centre = rows.mean(axis=0) if n else np.zeros(rows.shape[1])
+        delta, total = centre - mean, max(count + n, 1)
+        square = square + ((rows - centre) ** 2).sum(axis=0) + delta**2 * (count * n / total)
+        mean, count = mean + delta * (n / total), count + n
+    deviation = np.sqrt(square / max(count, 1))
+    return mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
+
 
 Array = TypeVar("Array", FloatArray, BoolArray)
 

@@ -1,19 +1,383 @@
-"""Train a fusion model on the embeddings of clips: stops when it gets no better, goes on where it was stopped."""
+"""Early stopping, also of a run that was interrupted just when it was to stop.
+
+The learning rate of every step: a function of the step and of the scores so far, with no state that could be lost.
+
+A run that goes on from a checkpoint has its scores in the history, and with them its learning rate.
+
+The LightningModule: one fusion model, its loss, its validation score, its history.
+
+One progress bar, over epochs.
+
+One run: one network, trained on the embeddings of clips until it gets no better.
+
+Two runs, one per dimension, and the one model they make.
+
+Train a fusion model on the embeddings of clips: stops when it gets no better, goes on where it was stopped.
+
+A training run as the engine's task: from embeddings and timelines to a model file.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import lightning
+import numpy as np
 import pandas as pd
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+from tqdm import tqdm
 
+from iaca.encoders.embedding import embeddings_of, read_annotated
+from iaca.errors import InputError
 from iaca.fusion.config import FusionConfig
+from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training import checkpoints as store
-from iaca.training.config import TrainingConfig
-from iaca.training.model_file import TrainedModel
-from iaca.training.pair import train_pair
-from iaca.training.settings import with_training_settings
-from iaca.training.single import train_single
-from iaca.training.windows import Clips
+from iaca.training.checkpoints import restored_torch_settings, silenced_lightning, strategy_of
+from iaca.training.choice import ModelChoice
+from iaca.training.config import TARGETS, TrainingConfig
+from iaca.training.data import Clips, training_loader, validation_loaders
+from iaca.training.loss import concordance, gate_supervision, training_loss
+from iaca.training.model_file import (
+    HISTORY_KEY,
+    TrainedModel,
+    history_of,
+    history_table,
+    load_model,
+    merged_histories,
+    save_model,
+    with_history,
+    with_training_settings,
+)
+from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
+
+
+class ResumableEarlyStopping(EarlyStopping):
+    """Early stopping that a resumed run respects.
+
+    The checkpoint says that training has stopped, but Lightning checks only after an epoch: a run that was killed
+    between its last checkpoint and its end would train for one epoch more than an undisturbed one.
+    """
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if self.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
+            trainer.should_stop = True
+
+
+def learning_rate(config: TrainingConfig, step: int, steps: int, scores: Sequence[float]) -> float:
+    """The learning rate of one optimiser step.
+
+    Args:
+        config: which schedule.
+        step: 0-based, of the whole run.
+        steps: of a run of all its epochs.
+        scores: validation scores of the epochs that have ended.
+    """
+    warmup = config.warmup_epochs * steps / config.epochs
+    if config.schedule == "cosine":
+        return config.learning_rate * warmup_cosine(step, steps, warmup)
+    drops = reductions(scores, config.plateau_patience, math.ceil(config.warmup_epochs))
+    return config.learning_rate * min(1.0, (step + 1) / (warmup + 1)) * config.plateau_factor**drops
+
+
+def warmup_cosine(step: int, steps: int, warmup: float) -> float:
+    """Factor on the learning rate: linear over the first `warmup` steps, then half a cosine down to zero."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, steps - warmup))))
+
+
+def reductions(scores: Sequence[float], patience: int, warmup: int) -> int:
+    """How often `patience` epochs in a row, none of the first `warmup` ones, brought no score above all before them."""
+    best, waited, drops = -math.inf, 0, 0
+    for epoch, score in enumerate(scores):
+        if score > best:
+            best, waited = score, 0
+        elif epoch >= warmup:
+            waited += 1
+        if waited == patience:
+            waited, drops = 0, drops + 1
+    return drops
+
+
+Batch = dict[str, Tensor]
+CONDITIONS = ("clean", "corrupted")  # the validation loaders, in order
+
+
+class FusionTraining(lightning.LightningModule):
+    """Trains a `FusionModel` on windows; scores it by pooled CCC on clean and on corrupted validation windows.
+
+    Everything random is seeded anew at each epoch, and the learning rate follows from the step and the history, so that
+    an epoch is the same whether or not the run was interrupted before it.
+    """
+
+    def __init__(self, fusion: FusionConfig, config: TrainingConfig, fingerprint: str):
+        super().__init__()
+        self.config, self.fingerprint = config, fingerprint
+        self.columns = [TARGETS.index(target) for target in config.targets]
+        self.supervised = fusion.learns_reliability and config.supervision > 0
+        torch.manual_seed(torch_seed(config.seed, Stream.WEIGHTS))
+        self.model = FusionModel(fusion)
+        self.history: list[dict[str, float]] = []
+        self.losses: dict[str, list[Tensor]] = {}
+        self.scored: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+
+    def setup(self, stage: str) -> None:
+        if self.config.threads is not None:  # the processes of `ddp_spawn` have settings of their own
+            torch.set_num_threads(self.config.threads)
+
+    def forward(self, batch: Batch) -> FusionOutput:
+        output: FusionOutput = self.model(*model_arguments(batch, reads_cues=bool(self.model.config.cues)))
+        return output
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(torch_seed(self.config.seed, Stream.DROPOUT, self.current_epoch))
+        self.losses = {}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        rate = learning_rate(self.config, self.global_step, steps, [row["score"] for row in self.history])
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = rate
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        output = self(batch)
+        loss = training_loss(*self._targets(output, batch), batch["valid"], self.config.loss)
+        said = {"train_loss": loss}
+        if self.supervised:
+            observed = (batch["present"], batch["padding"])
+            said["supervision"] = gate_supervision(output.gates, batch["corrupted"], *observed)
+            loss = loss + self.config.supervision * said["supervision"]
+        for name, value in said.items():
+            self.losses.setdefault(name, []).append(value.detach())
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self.scored = {condition: [] for condition in CONDITIONS}
+
+    def validation_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
+        prediction, gold = self._targets(self(batch), batch)
+        self.scored[CONDITIONS[dataloader_idx]].append((prediction.double(), gold.double(), batch["valid"]))
+
+    def on_validation_epoch_end(self) -> None:
+        cccs = {}
+        for condition, parts in self.scored.items():
+            prediction, gold, valid = (torch.cat(column) for column in zip(*parts, strict=True))
+            cccs[condition] = dict(zip(self.config.targets, concordance(prediction, gold, valid).tolist(), strict=True))
+        row = {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
+        means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in self.config.targets}
+        score = sum(means.values()) / len(means)
+        row |= {f"validation_ccc_{target}": mean for target, mean in means.items()}
+        self.log("score", score)
+        self.history.append({"epoch": float(self.current_epoch), "score": score, **row})
+
+    def on_train_epoch_end(self) -> None:
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        means = {name: torch.stack(values).mean() for name, values in self.losses.items()}
+        everywhere = {name: self.trainer.strategy.reduce(mean, reduce_op="mean") for name, mean in means.items()}
+        self.history[-1] |= {name: mean.item() for name, mean in everywhere.items()} | {"learning_rate": rate}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint |= {"fingerprint": self.fingerprint, "history": self.history}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint["history"]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        config = self.config
+        return torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+
+    def _targets(self, output: FusionOutput, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Predictions and gold of the dimensions that are learned, (b, t, k) each."""
+        return output.prediction[..., self.columns], batch["labels"][..., self.columns]
+
+
+class EpochBar(lightning.Callback):
+    """A bar of epochs with the validation score; it says how many of them a resumed run starts with."""
+
+    def __init__(self, config: TrainingConfig):
+        self.epochs = config.epochs
+        self.what = "training" if config.targets == TARGETS else f"training {config.targets[0]}"
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.bar = tqdm(total=self.epochs, initial=trainer.current_epoch, desc=self.what, unit="epoch")
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if self.bar is not None and isinstance(pl_module, FusionTraining):
+            self.bar.set_postfix(score=f"{pl_module.history[-1]['score']:.3f}", refresh=False)
+            self.bar.update()
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def train_single(
+    fusion: FusionConfig,
+    config: TrainingConfig,
+    train_clips: Clips,
+    validation_clips: Clips,
+    checkpoints: Path,
+    progress: bool = False,
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """`train` for one network, of `config.targets`."""
+    _check(fusion, config, {"train": train_clips, "validation": validation_clips})
+    data = store.data_fingerprint(train_clips)
+    fingerprint = store.run_fingerprint(fusion, config, data, store.data_fingerprint(validation_clips))
+    normalisation = Normalisation.fit(embeddings_of(train_clips), fusion.cues)
+    spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
+    with silenced_lightning(), restored_torch_settings(config.threads):
+        module = FusionTraining(fusion, config, fingerprint)
+        trainer = _trainer(config, checkpoints, progress)
+        trainer.fit(
+            module,
+            training_loader(train_clips, config, spec),
+            validation_loaders(validation_clips, config, spec),
+            ckpt_path=store.resumable(checkpoints, fingerprint),
+            weights_only=True,
+        )
+        trainer.strategy.barrier()
+        best, history = store.read(checkpoints / store.BEST), store.read(checkpoints / store.LAST)["history"]
+        trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        store.clear(checkpoints)
+    weights = {name.removeprefix("model."): tensor for name, tensor in best["state_dict"].items()}
+    metadata = _metadata(config, train_clips, data, best["history"][-1])
+    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
+
+
+def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> lightning.Trainer:
+    stop = ResumableEarlyStopping(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
+    return lightning.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy=strategy_of(config),
+        num_nodes=config.num_nodes,
+        precision=config.precision,
+        max_epochs=config.epochs,
+        gradient_clip_val=config.gradient_clip,
+        plugins=[store.AtomicCheckpointIO()],
+        callbacks=[stop, *([EpochBar(config)] if progress else []), *store.checkpoint_callbacks(checkpoints)],
+        deterministic=True,
+        use_distributed_sampler=False,  # `EpochSampler` shares the windows itself
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _check(fusion: FusionConfig, config: TrainingConfig, partitions: Mapping[str, Clips]) -> None:
+    if fusion.length not in (None, config.length):
+        raise InputError(
+            f"the model takes length={fusion.length} steps, but training windows have length={config.length}"
+        )
+    columns = [TARGETS.index(target) for target in config.targets]
+    for partition, clips in partitions.items():
+        for name, clip in clips.items():
+            dims, cues = clip.embedding.dims, clip.embedding.quality_names
+            if dims != fusion.dims:
+                raise InputError(f"clip {name} has embeddings of width {dims}, but the model takes {fusion.dims}")
+            if lacking := sorted(set(fusion.cues) - set(cues)):
+                raise InputError(
+                    f"the model reads the quality cue {lacking[0]}, but clip {name} has {list(cues)}",
+                    remedy="run the embedding pipeline again, or leave that cue out of the model's `cues`",
+                )
+        if not any(np.isfinite(clip.labels[:, columns]).all(axis=1).any() for clip in clips.values()):
+            raise InputError(
+                f"no step of the {partition} partition is annotated ({len(clips)} clips)",
+                remedy="check the annotation files and the partition of the corpus",
+            )
+
+
+def _metadata(config: TrainingConfig, clips: Clips, data: str, best: Mapping[str, float]) -> dict[str, str]:
+    """The origin that the model file states; of the clips' own metadata, what they all agree on."""
+    common = [set(clip.embedding.metadata.items()) for clip in clips.values()]
+    scores = {
+        f"validation_{name}": f"{value:.6f}"
+        for name, value in best.items()
+        if name == "score" or name.startswith(("clean_", "corrupted_"))
+    }
+    run = {
+        "seed": str(config.seed),
+        "epoch": f"{best['epoch']:.0f}",
+        "data_fingerprint": data,
+        "clips": str(len(clips)),
+    }
+    return {**dict(sorted(set.intersection(*common))), **run, **scores}
+
+
+Result = tuple[TrainedModel, pd.DataFrame]
+FINGERPRINT = "pair_fingerprint"
+
+
+def train_pair(
+    run: Callable[[TrainingConfig, Path], Result], config: TrainingConfig, checkpoints: Path, fingerprint: str
+) -> Result:
+    """Train one network per dimension on the same windows; a pair that was stopped does not repeat its first half.
+
+    Args:
+        run: trains one network, given its settings and a folder of its own.
+        config: of the pair.
+        checkpoints: a folder of the pair's own; in the end nothing is left in it.
+        fingerprint: of everything that decides how the pair turns out.
+    """
+    parts: dict[str, Result] = {}
+    for target in TARGETS:
+        alone = config.model_copy(update={"targets": (target,), "per_dimension": False})
+        file = checkpoints / f"{target}.safetensors"
+        parts[target] = _finished(file, fingerprint) or run(alone, checkpoints / target)
+        _keep(parts[target], file, fingerprint)
+    _clear(checkpoints)
+    model = _joined({target: model for target, (model, _) in parts.items()})
+    return model, merged_histories({target: history for target, (_, history) in parts.items()})
+
+
+def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
+    """One model of two networks. What their metadata do not agree on has the name of the dimension behind it."""
+    valence, arousal = (models[target].metadata for target in TARGETS)
+    metadata = {name: text for name, text in valence.items() if arousal.get(name) == text}
+    for target, own in ((target, models[target].metadata) for target in TARGETS):
+        for name in own.keys() - metadata.keys():
+            metadata[f"{name}_{target}" if name in valence and name in arousal else name] = own[name]
+    weights = {f"{t}.{name}": tensor for t in TARGETS for name, tensor in models[t].weights.items()}
+    some = models[TARGETS[0]]
+    return TrainedModel(some.config, weights, some.normalisation, metadata, TARGETS, per_dimension=True)
+
+
+@rank_zero_only
+def _keep(part: Result, file: Path, fingerprint: str) -> None:
+    model, history = part
+    finished = with_history(model, history)
+    save_model(replace(finished, metadata={**finished.metadata, FINGERPRINT: fingerprint}), file)
+
+
+def _finished(file: Path, fingerprint: str) -> Result | None:
+    """A network that this pair has trained before it was stopped."""
+    try:
+        model = load_model(file)
+    except InputError:  # none, or a torn one
+        return None
+    if model.metadata.get(FINGERPRINT) != fingerprint:
+        return None
+    metadata = {name: text for name, text in model.metadata.items() if name not in {HISTORY_KEY, FINGERPRINT}}
+    return replace(model, metadata=metadata), history_of(model)
+
+
+@rank_zero_only
+def _clear(checkpoints: Path) -> None:
+    for target in TARGETS:
+        (checkpoints / f"{target}.safetensors").unlink(missing_ok=True)
+    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()
 
 
 def train(
@@ -58,3 +422,41 @@ def train(
     data = (store.data_fingerprint(clips) for clips in (train_clips, validation_clips))
     model, history = train_pair(run, config, checkpoints, store.run_fingerprint(fusion, config, *data))
     return with_training_settings(model, config), history
+
+
+def train_file(
+    *files: Path,
+    target: Path,
+    choice: ModelChoice,
+    training: TrainingConfig,
+    train_clips: Sequence[str],
+    validation_clips: Sequence[str],
+    corpus: Mapping[str, str],
+    checkpoints: Path,
+    progress: bool = False,
+) -> None:
+    """Train on the named clips and write the model, its origin in its metadata.
+
+    A model that reads quality cues is given those that all of these clips have, unless `choice` names them.
+
+    Args:
+        files: embeddings of the clips, then their timelines, which hold the annotation, in the same order.
+        target: the model file.
+        choice, training: the model and the run.
+        train_clips, validation_clips: names of the clips to learn from, and of those that say when to stop.
+        corpus: its name and caveat.
+        checkpoints: folder of this run's own.
+        progress: show a bar of epochs.
+
+    Raises:
+        InputError: a partition has no clip, or none that is annotated; a timeline is not of its embedding.
+    """
+    pairs = zip(files[: len(files) // 2], files[len(files) // 2 :], strict=True)
+    clips = {embedding.stem: read_annotated(embedding, timeline) for embedding, timeline in pairs}
+    embeddings = embeddings_of(clips)
+    dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
+    parts = [{name: clips[name] for name in names} for names in (train_clips, validation_clips)]
+    fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
+    model, history = train(fusion, training, parts[0], parts[1], checkpoints, progress)
+    origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
+    save_model(with_history(replace(model, metadata={**model.metadata, **origin}), history), target)

@@ -16,7 +16,7 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from iaca.errors import InputError
-from iaca.web.config import WebConfig
+from iaca.web.sessions import WebConfig
 
 SETTINGS_OF_OTHERS = ("GRADIO_", "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "SPACE_", "SPACES_")
 
@@ -61,9 +61,8 @@ def _serve(config: WebConfig) -> None:
 
 
 def _serve_from(root: Path, config: WebConfig) -> None:
-    from iaca.inference.models import find_models
-    from iaca.web.sessions import Sessions
-    from iaca.web.worker import Worker
+    from iaca.inference.find import find_models
+    from iaca.web.sessions import Sessions, Worker
 
     worker = Worker([path.absolute() for path in find_models(config.model)], root / "scratch", config.limits)
     sessions = Sessions(root, worker, config.max_seconds, config.limits)

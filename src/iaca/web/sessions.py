@@ -1,17 +1,157 @@
-"""What each open page holds on disk, from the upload to the end of its session."""
+"""Parameters of the web page.
+
+A process of its own that analyses one video at a time, and can be stopped in the midst of one.
+
+What each open page holds on disk, from the upload to the end of its session.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import shutil
+import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from iaca.errors import InputError
+from iaca.faces.config import FaceConfig
+from iaca.inference.config import Drawing
+from iaca.inference.find import ZERO_SHOT
 from iaca.media import LimitError, MediaLimits, probe, stored_length_s
-from iaca.web.worker import Job, Worker
+from iaca.parameters import Parameters
+
+
+class WebConfig(Parameters):
+    """What the page predicts with, where it listens, and what it accepts.
+
+    Attributes:
+        model: as of `iaca.inference.Predictor`: a file, a folder, a pattern or a name; by default the zero-shot model.
+        port: of 127.0.0.1; the page listens nowhere else.
+        max_mb: largest upload, in MiB.
+        max_seconds: longest video, in s.
+        limits: what else a video may hold; from the command line NAME=N, several times.
+        idle_minutes: uploads that nobody asked to analyse are removed after this time.
+    """
+
+    model: str = ZERO_SHOT
+    port: int = Field(default=7860, ge=1024, le=65535)
+    max_mb: int = Field(default=200, ge=1, le=8192)
+    max_seconds: float = Field(default=300, gt=0)
+    limits: MediaLimits = MediaLimits()
+    idle_minutes: int = Field(default=10, ge=1)
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        return dict(item.partition("=")[::2] for item in given) if isinstance(given, list) else given
+
+
+@dataclass(frozen=True)
+class Job:
+    """A video, and the folder and name of its results: NAME.csv, NAME.png, NAME.mp4 and NAME.json."""
+
+    video: Path
+    folder: Path
+    name: str
+
+
+class Worker:
+    """Loads the models once and keeps them; a worker that was stopped is replaced by the next job.
+
+    Args:
+        models: model files that answer together; mostly one.
+        scratch: folder for intermediate files; whoever stops the worker may empty it.
+        limits: what a video may hold; None for the usual ones.
+    """
+
+    def __init__(self, models: Sequence[Path], scratch: Path, limits: MediaLimits | None = None):
+        self._models, self._scratch, self._limits = tuple(models), scratch, limits or MediaLimits()
+        self._process: BaseProcess | None = None
+
+    def start(self) -> dict[str, str]:
+        """Start the process and load the models; gives `Predictor.origin()`.
+
+        Raises:
+            InputError: a model can't be used.
+        """
+        context = multiprocessing.get_context("spawn")  # a forked child would inherit the server's locks and sockets
+        self._pipe, theirs = context.Pipe()
+        given = (theirs, self._models, self._scratch, self._limits)
+        self._process = context.Process(target=_serve, args=given, daemon=True)
+        self._process.start()
+        theirs.close()
+        return dict(self._answer())
+
+    def analyse(self, job: Job) -> None:
+        """Write the results of a job; one call at a time.
+
+        Raises:
+            InputError: the video can't be analysed, or the worker was stopped.
+        """
+        if self._process is None or not self._process.is_alive():
+            self.start()
+        self._answer(job)
+
+    def stop(self) -> None:
+        """End the process at once, with whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+
+    def _answer(self, job: Job | None = None) -> Any:
+        try:
+            if job is not None:
+                self._pipe.send(job)
+            answer = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            remedy = "drop the video again; a shorter or smaller one if it ran out of memory"
+            raise InputError("the analysis was stopped", remedy=remedy) from error
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+
+def _serve(pipe: Connection, models: tuple[Path, ...], scratch: Path, limits: MediaLimits) -> None:
+    """The process: loads the models, then answers each job with None, or with the error that its owner should read."""
+    from iaca.engine.worker import prepare
+
+    prepare()
+    tempfile.tempdir = str(scratch)
+    try:
+        from iaca.inference import Predictor
+
+        pipe.send(Predictor.load(models).origin())
+        while True:
+            pipe.send(_run(pipe.recv(), models, limits))
+    except InputError as error:
+        pipe.send(error)
+    except (EOFError, KeyboardInterrupt):
+        return  # the page was closed
+
+
+def _run(job: Job, models: tuple[Path, ...], limits: MediaLimits) -> InputError | None:
+    from iaca.inference.write import analyse_video
+
+    target = job.folder / f"{job.name}.json"
+    try:
+        analyse_video(
+            job.video, *models, target=target, folder=job.folder, name=job.name, drawing=Drawing(), faces=FaceConfig(),
+            limits=limits,
+        )  # fmt: skip
+    except InputError as error:
+        return error
+    return None
+
 
 NAME_LENGTH = 60
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from iaca.config import Parameters, Seed
+from iaca.parameters import Parameters, Seed
 
 
 class DemoConfig(Parameters):

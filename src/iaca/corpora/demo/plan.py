@@ -1,16 +1,243 @@
-"""The plan of the corpus: every video, who is in it, what they feel and what goes wrong, as plain values."""
+"""Trajectories of valence and arousal: sums of slow oscillations, bounded to (-1, 1).
+
+Which stretches of a clip are corrupted, how, and which stay without annotation.
+
+The people of the corpus: every one is the same portrait with another shape, colouring, light, room and voice.
+
+The plan of the corpus: every video, who is in it, what they feel and what goes wrong, as plain values.
+
+What goes with the videos: annotation files in the form of Aff-Wild2, and the tables of events and subjects.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle, pairwise
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from iaca.corpora.demo.config import DemoConfig
-from iaca.corpora.demo.identity import Identity, draw_identities
-from iaca.corpora.demo.schedule import Dealer, Event, draw_event, draw_unannotated, slots
-from iaca.corpora.demo.trajectory import Trajectory, draw_pair
+
+LIMIT = 0.95
+BAND_HZ = (0.05, 0.5)
+"""Frequencies of the oscillations."""
+SPREAD = 0.72
+"""Standard deviation before the bounding; the values then fill most of [-0.95, 0.95]."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """`LIMIT * tanh(sum of a * sin(2 pi f t + phase))`.
+
+    Attributes:
+        waves: (frequency in Hz, amplitude, phase in radians) of each oscillation.
+    """
+
+    waves: tuple[tuple[float, float, float], ...]
+
+    def at(self, time_s: ArrayLike) -> NDArray[np.float64]:
+        """Values in (-0.95, 0.95) at these times (s); the shape of `time_s` is kept."""
+        times = np.asarray(time_s, dtype=np.float64)
+        total = sum((a * np.sin(2 * np.pi * f * times + phase) for f, a, phase in self.waves), np.zeros_like(times))
+        return LIMIT * np.tanh(total)
+
+    def mixed_with(self, other: Trajectory, share: float) -> Trajectory:
+        """A trajectory that follows this one with weight `1 - share` and the other one with `share`."""
+        own, others = np.sqrt(1 - share), np.sqrt(share)
+        return Trajectory(_scaled(self.waves, own) + _scaled(other.waves, others))
+
+
+def draw_pair(rng: np.random.Generator, seconds: float) -> tuple[Trajectory, Trajectory]:
+    """Valence and arousal of a clip: among 24 drawn pairs one that moves well and hardly correlates over the clip."""
+    times = np.linspace(0, seconds, 200)
+    pairs = [(_draw_curve(rng), _draw_curve(rng)) for _ in range(24)]
+    return min(pairs, key=lambda pair: _dullness(pair[0].at(times), pair[1].at(times)))
+
+
+def _draw_curve(rng: np.random.Generator) -> Trajectory:
+    frequencies = np.exp(rng.uniform(np.log(BAND_HZ[0]), np.log(BAND_HZ[1]), 6))
+    weights = rng.uniform(0.5, 1, 6) / np.sqrt(frequencies)
+    amplitudes = SPREAD * np.sqrt(2) * weights / np.linalg.norm(weights)
+    phases = rng.uniform(0, 2 * np.pi, 6)
+    return Trajectory(tuple((round(float(f), 4), round(float(a), 4), round(float(p), 4))
+                            for f, a, p in zip(frequencies, amplitudes, phases, strict=True)))  # fmt: skip
+
+
+def _dullness(valence: NDArray[np.float64], arousal: NDArray[np.float64]) -> float:
+    together = abs(float(np.corrcoef(valence, arousal)[0, 1]))
+    return together - 0.35 * min(float(np.ptp(valence)), float(np.ptp(arousal)))
+
+
+def _scaled(waves: tuple[tuple[float, float, float], ...], gain: float) -> tuple[tuple[float, float, float], ...]:
+    return tuple((f, round(float(a * gain), 4), phase) for f, a, phase in waves)
+
+
+AUDIO_KINDS = ("silent", "noisy", "contradictory")
+VISUAL_KINDS = ("occluded", "absent", "contradictory")
+SHORTEST, LONGEST = 1.5, 4.0
+"""Duration of an event (s)."""
+SLOT = 5.0
+"""A clip has an event per so many seconds, at least one."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A corrupted stretch: `modality` is "audio" or "visual", times in s from the start of the video."""
+
+    modality: str
+    kind: str
+    start_s: float
+    end_s: float
+    seed: int
+
+
+class Dealer:
+    """Deals kinds of events in turn, so that every kind occurs in a partition as often as any other."""
+
+    def __init__(self) -> None:
+        self._kinds = {"audio": cycle(AUDIO_KINDS), "visual": cycle(VISUAL_KINDS)}
+
+    def next(self, modality: str) -> str:
+        """The kind of the next event of this modality."""
+        return next(self._kinds[modality])
+
+
+def slots(seconds: float) -> list[tuple[float, float]]:
+    """The stretches of a video of which each holds one event."""
+    count = max(1, int(seconds // SLOT))
+    edges = [round(seconds * i / count, 3) for i in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def draw_event(
+    slot: tuple[float, float], modality: str, kind: str, trajectory: Trajectory, rng: np.random.Generator
+) -> Event:
+    """An event inside a slot. A contradiction is put where the trajectory is far from 0: elsewhere it would be none."""
+    start, end = slot[0] + 0.1, slot[1] - 0.1
+    longest = min(LONGEST, 0.62 * (slot[1] - slot[0]))
+    duration = rng.uniform(SHORTEST, max(SHORTEST, longest))
+    starts = rng.uniform(start, max(start, end - duration), 12)
+    steps = np.linspace(0, duration, 12)
+    strengths = [float(np.mean(np.abs(trajectory.at(s + steps)))) for s in starts]
+    chosen = starts[int(np.argmax(strengths))] if kind == "contradictory" else starts[0]
+    stop = min(round(float(chosen + duration), 3), round(slot[1], 3))
+    return Event(modality, kind, round(float(chosen), 3), stop, int(rng.integers(1 << 30)))
+
+
+def draw_unannotated(seconds: float, rng: np.random.Generator) -> tuple[tuple[float, float, str], ...]:
+    """Stretches without annotation: (start_s, end_s, column), the column "valence", "arousal" or "both"."""
+    if rng.uniform() > 0.45:
+        return ()
+    duration = float(rng.uniform(0.04, 0.12)) * seconds
+    start = float(rng.uniform(0, seconds - duration))
+    column = ("both", "both", "valence", "arousal")[int(rng.integers(4))]
+    return ((round(start, 3), round(start + duration, 3), column),)
+
+
+T = TypeVar("T")
+Colour = tuple[float, float, float]
+
+COMPLEXIONS: tuple[tuple[Colour, Colour], ...] = (
+    ((1.0, 1.0, 1.0), (172.0, 138.0, 88.0)),
+    ((0.94, 0.9, 0.87), (62.0, 50.0, 48.0)),
+    ((1.05, 1.0, 0.98), (88.0, 60.0, 44.0)),
+    ((0.97, 0.93, 0.85), (50.0, 42.0, 40.0)),
+    ((1.04, 0.97, 0.95), (160.0, 86.0, 50.0)),
+    ((0.92, 0.9, 0.91), (108.0, 78.0, 58.0)),
+    ((1.0, 0.95, 0.9), (150.0, 150.0, 154.0)),
+    ((0.98, 0.94, 0.88), (70.0, 56.0, 48.0)),
+    ((0.95, 0.92, 0.94), (134.0, 70.0, 62.0)),
+    ((1.03, 0.99, 0.94), (190.0, 166.0, 120.0)),
+)
+"""Warmth and brightness of the picture on the skin (gains of red, green, blue), and the mean colour of the hair. The
+portrait shows a real person: light and hair change, who she is does not."""
+SUITS: tuple[Colour, ...] = (
+    (214.0, 88.0, 52.0), (58.0, 98.0, 168.0), (70.0, 132.0, 84.0),
+    (158.0, 60.0, 96.0), (120.0, 120.0, 128.0), (206.0, 174.0, 74.0),
+    (92.0, 74.0, 142.0), (52.0, 136.0, 142.0), (206.0, 206.0, 210.0),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Relative changes of the face's shape, each in [-1, 1], 0 = as in the portrait."""
+
+    jaw: float = 0.0
+    length: float = 0.0
+    eye_distance: float = 0.0
+    eye_size: float = 0.0
+    nose: float = 0.0
+    mouth: float = 0.0
+    brows: float = 0.0
+    hair: float = 0.0
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A speaker: base pitch (Hz), length of the vocal tract relative to an average one, breathiness in [0, 1]."""
+
+    pitch_hz: float = 170.0
+    tract: float = 1.0
+    breath: float = 0.2
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One person. The default one is the portrait itself.
+
+    Attributes:
+        subject: name of the person.
+        shape: changes of the face's shape.
+        mirror: -1 for the mirrored portrait, else 1.
+        skin: gain of red, green and blue on the skin.
+        hair: mean colour of the hair (RGB), None = the portrait's.
+        suit: colour of the clothes (RGB), None = the portrait's.
+        light: direction of the light in the picture (radians, 0 = from the right) and its strength in [0, 1].
+        room: seed of the backdrop.
+        voice: how the person sounds.
+    """
+
+    subject: str = "portrait"
+    shape: Shape = Shape()
+    mirror: int = 1
+    skin: Colour = (1.0, 1.0, 1.0)
+    hair: Colour | None = None
+    suit: Colour | None = None
+    light: tuple[float, float] = (0.0, 0.0)
+    room: int = 0
+    voice: Voice = Voice()
+
+
+def draw_identities(count: int, seed: int) -> tuple[Identity, ...]:
+    """`count` different people; palettes are dealt like cards, so that neighbours differ in more than one trait."""
+    rng = np.random.default_rng([seed, 11])
+    complexions, suits = _deal(COMPLEXIONS, count, rng), _deal(SUITS, count, rng)
+    low = _deal((False, True), count, rng)
+    return tuple(_draw_identity(i, *complexions[i], suits[i], low[i], rng) for i in range(count))
+
+
+def _deal(cards: tuple[T, ...], count: int, rng: np.random.Generator) -> list[T]:
+    order = [rng.permutation(len(cards)) for _ in range(-(-count // len(cards)))]
+    return [cards[i] for i in np.concatenate(order)[:count]]
+
+
+def _draw_identity(
+    index: int, skin: Colour, hair: Colour, suit: Colour, low_voice: bool, rng: np.random.Generator
+) -> Identity:
+    shape = Shape(*(round(float(x), 3) for x in rng.uniform(-1, 1, 8)))
+    lowest, highest = (95.0, 140.0) if low_voice else (165.0, 230.0)
+    tract = rng.uniform(1.03, 1.15) if low_voice else rng.uniform(0.9, 1.0)
+    voice = Voice(
+        round(float(rng.uniform(lowest, highest)), 1), round(float(tract), 3), round(float(rng.uniform(0.05, 0.4)), 3)
+    )
+    light = (round(float(rng.uniform(-np.pi, np.pi)), 3), round(float(rng.uniform(0.2, 1.0)), 3))
+    mirror = -1 if rng.uniform() < 0.5 else 1
+    return Identity(f"person{index + 1:02d}", shape, mirror, skin, hair, suit, light, int(rng.integers(1 << 30)), voice)
+
 
 PARTITIONS = ("train", "validation", "test")
 FRAME_RATES = (25.0, 30.0, 24.0, 15.0, 30000 / 1001)
@@ -153,3 +380,52 @@ def _plan_events(
         for person, events in zip(people, pictures, strict=True):
             events.append(draw_event(slot, "visual", dealer.next("visual"), person.valence, rng))
     return sound, pictures
+
+
+FOLDERS = {"train": "Train_Set", "validation": "Validation_Set", "test": "Test_Set"}
+NOT_ANNOTATED = -5
+EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
+
+
+def annotation_texts(plans: Sequence[VideoPlan], config: DemoConfig) -> dict[str, str]:
+    """Annotation files by "<folder of the partition>/<clip>": header, then `valence,arousal` per video frame.
+
+    The labels follow what the person feels, whatever happens to picture or sound. Unannotated stretches have -5 in one
+    column or both; some files are one or two lines longer than the video, as in the real corpus.
+    """
+    del config  # part of the interface: other corpora of this form depend on it
+    return {f"{FOLDERS[plan.partition]}/{clip.clip}": _text(clip, plan) for plan in plans for clip in plan.people}
+
+
+def event_table(plans: Sequence[VideoPlan]) -> pd.DataFrame:
+    """Corrupted stretches, one row each: clip, modality, kind, start_s, end_s; sorted by clip and start.
+
+    Silence and noise reach both people of a two-person video. A contradictory voice contradicts only the speaker.
+    """
+    rows = [(clip.clip, e.modality, e.kind, e.start_s, e.end_s)
+            for plan in plans for clip in plan.people for e in _events_of(clip, plan)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=list(EVENT_COLUMNS)).astype({"start_s": np.float64, "end_s": np.float64})
+    return table.sort_values(["clip", "start_s", "modality"], ignore_index=True)
+
+
+def subject_table(plans: Sequence[VideoPlan]) -> pd.DataFrame:
+    """Who is seen in which clip: columns clip and subject, sorted by clip."""
+    rows = [(clip.clip, clip.identity.subject) for plan in plans for clip in plan.people]
+    return pd.DataFrame(rows, columns=["clip", "subject"]).sort_values("clip", ignore_index=True)
+
+
+def _events_of(clip: ClipPlan, plan: VideoPlan) -> Iterator[Event]:
+    yield from (event for event in plan.events if clip.speaks or event.kind != "contradictory")
+    yield from clip.events
+
+
+def _text(clip: ClipPlan, plan: VideoPlan) -> str:
+    times = plan.frame_times()
+    values = np.stack([clip.valence.at(times), clip.arousal.at(times)], axis=1)
+    rows = [[f"{x:.3f}" for x in row] for row in values]
+    for start_s, end_s, column in clip.unannotated:
+        for i in np.flatnonzero((times >= start_s) & (times < end_s)):
+            rows[i] = [str(NOT_ANNOTATED) if column in ("both", name) else text
+                       for name, text in zip(("valence", "arousal"), rows[i], strict=True)]  # fmt: skip
+    rows += [rows[-1]] * clip.extra_rows
+    return "\n".join(["valence,arousal", *(",".join(row) for row in rows)]) + "\n"

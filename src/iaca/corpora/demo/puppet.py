@@ -1,4 +1,7 @@
-"""The photo puppet: one person who can be drawn onto a picture in any expression and pose."""
+"""Colouring of a portrait: skin, hair, clothes and the direction of the light.
+
+The photo puppet: one person who can be drawn onto a picture in any expression and pose.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,79 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from iaca.corpora.demo.expression import PORTRAIT_SMILE, Expression, ExpressionWarp
-from iaca.corpora.demo.geometry import FaceFrame, Floats, Image, combine, to_image
-from iaca.corpora.demo.identity import Identity
-from iaca.corpora.demo.look import paint, soften_creases
-from iaca.corpora.demo.portrait import place_portrait
-from iaca.corpora.demo.pose import Pose, pose_basis, shape_field
+from iaca.corpora.demo.face import (
+    EYES,
+    PORTRAIT_SMILE,
+    Expression,
+    ExpressionWarp,
+    FaceFrame,
+    Floats,
+    Image,
+    Portrait,
+    Pose,
+    bump,
+    combine,
+    place_portrait,
+    pose_basis,
+    ramp,
+    shape_field,
+    to_image,
+)
+from iaca.corpora.demo.plan import Identity
+
+FOLDS = (
+    ((-0.46, 0.63), (-0.62, 0.76), (-0.69, 0.85), (-0.67, 0.93)),
+    ((0.43, 0.62), (0.55, 0.74), (0.62, 0.86), (0.59, 0.95)),
+)
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def paint(portrait: Portrait, frame: FaceFrame, identity: Identity) -> Floats:
+    """The portrait's texture (h, w, 3), float32 in 0-255, in the colours and the light of this person."""
+    u, v = frame.grid(0, 0, portrait.matte.shape[1], portrait.matte.shape[0])
+    skin = portrait.skin * (1 - 0.8 * _whites(portrait.texture, u, v))
+    texture = portrait.texture * (1 + skin[..., None] * (np.array(identity.skin, np.float32) - 1))
+    if identity.hair is not None:
+        texture = _tint(texture, portrait.hair, np.array(identity.hair, np.float32))
+    if identity.suit is not None:
+        texture = _tint(texture, portrait.suit, np.array(identity.suit, np.float32))
+    lit = texture * _light(u, v, frame.mirror, identity.light)[..., None]
+    return np.asarray(np.clip(lit, 0, 255), dtype=np.float32)
+
+
+def _whites(texture: Floats, u: Floats, v: Floats) -> Floats:
+    """Where teeth and the whites of the eyes are: bright and without much colour, in the mouth or an eye."""
+    places = bump(u, v, (0.0, 1.02), 0.36, 0.09) + sum(bump(u, v, eye, 0.22, 0.07) for eye in EYES)
+    pale = np.clip(1.6 - (texture.max(axis=2) - texture.min(axis=2)) / 40, 0, 1)
+    return np.asarray(np.clip(1.5 * places, 0, 1) * pale * ramp(texture @ LUMA, 90.0, 150.0), dtype=np.float32)
+
+
+def soften_creases(texture: Floats, frame: FaceFrame) -> Floats:
+    """The texture without the folds beside the mouth that the portrait's smile makes: what a straight face shows."""
+    mask = np.zeros(texture.shape[:2], np.uint8)
+    for fold in FOLDS:
+        points = np.round(frame.pixels(fold) * 16).astype(np.int32)
+        cv2.polylines(mask, [points], False, 255, max(2, round(0.13 * frame.unit)), cv2.LINE_AA, 4)
+    filled = cv2.inpaint(np.clip(texture, 0, 255).astype(np.uint8), mask, 3, cv2.INPAINT_TELEA).astype(np.float32)
+    weight = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), 0.03 * frame.unit)[..., None]
+    return np.asarray(texture + 0.8 * weight * (cv2.GaussianBlur(filled, (0, 0), 0.05 * frame.unit) - texture))
+
+
+def _tint(texture: Floats, region: Floats, colour: Floats) -> Floats:
+    """Give a region the mean colour `colour` and keep its shading, with the contrast of dark colours softened."""
+    luma = texture @ LUMA
+    mean = float((luma * region).sum() / max(float(region.sum()), 1.0))
+    shading = (luma / max(mean, 1.0)) ** 0.85
+    return np.asarray(texture + region[..., None] * (shading[..., None] * colour - texture))
+
+
+def _light(u: Floats, v: Floats, mirror: int, light: tuple[float, float]) -> Floats:
+    """Gain of a soft light from one side on a head that bulges towards the viewer; `u` runs with the portrait."""
+    angle, strength = light
+    across, down = np.tanh(mirror * u / 1.4), np.tanh((v - 0.3) / 1.8)
+    gain = 1 + 0.38 * strength * (across * np.cos(angle) - down * np.sin(angle))
+    return np.asarray(np.clip(gain, 0.55, 1.4), dtype=np.float32)
+
 
 MARGIN = 0.8
 """How far the portrait's canvas reaches beyond the picture, in eye distances: room for the person to move."""

@@ -1,14 +1,95 @@
-"""A synthetic voice: glottal pulses and hiss through moving formants, coloured by arousal and a little by valence."""
+"""What a synthetic voice says: syllables in phrases with pauses, and the control tracks they make.
+
+A synthetic voice: glottal pulses and hiss through moving formants, coloured by arousal and a little by valence.
+
+The sound of a video: the speaker's voice, what happens to it, and how far the mouth opens with it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfilt
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
+from scipy.signal import butter, lfilter, sosfilt
 
-from iaca.corpora.demo.identity import Voice
-from iaca.corpora.demo.speech import CONTROL_HZ, Track, control_tracks, draw_syllables
-from iaca.corpora.demo.trajectory import Trajectory
+from iaca.corpora.demo.plan import ClipPlan, Event, Trajectory, VideoPlan, Voice
+
+Track = NDArray[np.float64]
+CONTROL_HZ = 200
+VOWELS = np.array(
+    [
+        [730, 1150, 2450, 3400],
+        [300, 2250, 2950, 3600],
+        [320, 850, 2300, 3300],
+        [540, 1850, 2550, 3500],
+        [560, 900, 2450, 3350],
+        [480, 1400, 2500, 3450],
+        [650, 1700, 2450, 3450],
+    ],
+    dtype=np.float64,
+)
+"""Formants F1 to F4 (Hz) of seven vowels of an average vocal tract."""
+BASE_RATE = 4.2
+"""Syllables per second at zero arousal."""
+
+
+@dataclass(frozen=True)
+class Syllable:
+    """A vowel with what comes before it: `hiss` is 0 for no fricative; `declination` runs from 0 to 1 over a phrase."""
+
+    start_s: float
+    duration_s: float
+    vowel: int
+    hiss: float
+    stress: float
+    declination: float
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Tracks at `CONTROL_HZ`: voicing and hiss (n,) in [0, 1], intonation (n,) in semitones, formants (n, 4) in Hz."""
+
+    voicing: Track
+    hiss: Track
+    intonation: Track
+    formants: Track
+
+
+def draw_syllables(arousal: Callable[[float], float], seconds: float, rng: np.random.Generator) -> list[Syllable]:
+    """Syllables in phrases of 4 to 9 with pauses between them; both come faster with arousal."""
+    syllables: list[Syllable] = []
+    now = float(rng.uniform(0.05, 0.3))
+    while now < seconds:
+        count = int(rng.integers(4, 10))
+        for i in range(count):
+            duration = float(rng.uniform(0.8, 1.25)) / (BASE_RATE * 2 ** (0.45 * arousal(now)))
+            hiss = float(rng.choice([0.0, 0.0, 0.6, 1.0]))
+            stress = float(rng.uniform(0.6, 1.0))
+            syllables.append(Syllable(now, duration, int(rng.integers(len(VOWELS))), hiss, stress, i / (count - 1)))
+            now += duration
+        now += float(rng.uniform(0.22, 0.5)) * (1 - 0.3 * arousal(now))
+    return syllables
+
+
+def control_tracks(syllables: list[Syllable], seconds: float) -> Controls:
+    """The tracks that a list of syllables makes, smoothed as far as tongue and vocal folds are inert."""
+    count = int(np.ceil(seconds * CONTROL_HZ)) + 1
+    voicing, hiss, intonation = np.zeros((3, count))
+    formants = np.repeat(VOWELS[5][None], count, axis=0)
+    for syllable in syllables:
+        start, stop = (int(t * CONTROL_HZ) for t in (syllable.start_s, syllable.start_s + syllable.duration_s))
+        onset = start + max(1, int(0.28 * (stop - start)))
+        hiss[start:onset] = syllable.hiss
+        voicing[onset:stop] = syllable.stress
+        intonation[start:stop] = 2.5 * (0.5 - syllable.declination) + 3.0 * (syllable.stress - 0.8)
+        formants[start:] = VOWELS[syllable.vowel]
+    smooth = [gaussian_filter1d(x, s * CONTROL_HZ, axis=0) for x, s in
+              ((voicing, 0.018), (hiss, 0.012), (intonation, 0.05), (formants, 0.025))]  # fmt: skip
+    return Controls(*smooth)
+
 
 LEVEL_DB = -27.0
 """RMS level of the voiced sound at zero valence and arousal, dB of full scale."""
@@ -96,3 +177,94 @@ def _hiss(count: int, rate: int, rng: np.random.Generator) -> Track:
     band = butter(2, [0.28 * rate / 2, 0.92 * rate / 2], "bandpass", fs=rate, output="sos")
     noise = sosfilt(band, rng.normal(0, 1, count))
     return np.asarray(noise / np.sqrt(np.mean(noise**2)))
+
+
+Samples = NDArray[np.float32]
+ROOM_DB = -66.0
+"""Level of the room's own noise, dB of full scale."""
+SNR_DB = (-5.0, 0.0)
+"""Range of the signal-to-noise ratio in noisy stretches."""
+WINDOW_S, LOUD_RMS = 0.05, 0.13
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What is heard in a video (n,) and what the speaker really said (n,), both float32 at the corpus's rate."""
+
+    heard: Samples
+    spoken: Samples
+
+
+def make_sound(plan: VideoPlan, rate: int) -> Sound:
+    """The sound of a video at `rate` Hz; in silent stretches the heard samples are exactly 0."""
+    spoken = take(plan.speaker, plan.seconds, rate)
+    heard = spoken + _room(len(spoken), plan.seed)
+    for event in plan.events:
+        part = slice(round(event.start_s * rate), round(event.end_s * rate))
+        heard[part] = _corrupt(event, heard[part], part, plan, rate)
+    return Sound(np.clip(heard, -1, 1), spoken)
+
+
+def take(clip: ClipPlan, seconds: float, rate: int) -> Samples:
+    """What the person says in this clip."""
+    return synthesise(clip.identity.voice, clip.valence, clip.arousal, seconds, rate, clip.seed)
+
+
+def other_take(clip: ClipPlan, voice: Voice, seconds: float, rate: int, seed: int) -> Samples:
+    """Another text, spoken with the opposite affect."""
+    return synthesise(voice, clip.valence, clip.arousal, seconds, rate, seed, sign=-1)
+
+
+def mouth_opening(samples: Samples, rate: int, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far a mouth that speaks this is open at these times (s), 0 to 1: the sound's envelope, compressed."""
+    power = uniform_filter1d(samples.astype(np.float64) ** 2, round(WINDOW_S * rate), mode="constant")
+    rms = np.sqrt(np.maximum(power, 0))
+    opening = np.clip((rms / LOUD_RMS) ** 0.5 - 0.12, 0, 1)
+    return np.asarray(np.interp(times, np.arange(len(samples)) / rate, opening))
+
+
+def _corrupt(event: Event, samples: Samples, part: slice, plan: VideoPlan, rate: int) -> Samples:
+    if event.kind == "silent":
+        return np.zeros_like(samples)
+    if event.kind == "noisy":
+        return _add_noise(samples, plan.seconds, part, rate, event)
+    rng = np.random.default_rng([event.seed, 2])
+    stranger = _stranger(plan.speaker.identity.voice, rng)
+    return other_take(plan.speaker, stranger, plan.seconds, rate, event.seed)[part] + _room(len(samples), event.seed)
+
+
+def _add_noise(samples: Samples, seconds: float, part: slice, rate: int, event: Event) -> Samples:
+    """The samples with babble or broadband noise, at a signal-to-noise ratio drawn from `SNR_DB`."""
+    rng = np.random.default_rng([event.seed, 3])
+    snr_db = rng.uniform(*SNR_DB)
+    noise = _babble(seconds, rate, event.seed, rng)[part] if rng.uniform() < 0.6 else _rumble(len(samples), rng)
+    wanted = max(_rms(samples), 0.01) * 10 ** (-snr_db / 20)
+    return (samples + noise * (wanted / max(_rms(noise), 1e-9))).astype(np.float32)
+
+
+def _babble(seconds: float, rate: int, seed: int, rng: np.random.Generator) -> Samples:
+    """Four people who talk at once."""
+    calm = Trajectory(())
+    voices = [_stranger(Voice(), rng) for _ in range(4)]
+    parts = [synthesise(v, calm, calm, seconds, rate, seed + i) for i, v in enumerate(voices)]
+    return np.asarray(np.sum(parts, axis=0), dtype=np.float32)
+
+
+def _rumble(count: int, rng: np.random.Generator) -> Samples:
+    """Broadband noise that falls towards high frequencies, as of wind or traffic."""
+    return np.asarray(lfilter([1.0], [1.0, -0.9], rng.normal(0, 1, count)), dtype=np.float32)
+
+
+def _stranger(voice: Voice, rng: np.random.Generator) -> Voice:
+    """Another speaker: clearly lower or higher, with another vocal tract."""
+    lower = voice.pitch_hz > 150
+    factor = rng.uniform(0.55, 0.75) if lower else rng.uniform(1.35, 1.7)
+    return replace(voice, pitch_hz=float(voice.pitch_hz * factor), tract=float(1.1 if lower else 0.93))
+
+
+def _room(count: int, seed: int) -> Samples:
+    return np.random.default_rng([seed, 4]).normal(0, 10 ** (ROOM_DB / 20), count).astype(np.float32)
+
+
+def _rms(samples: Samples) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))

@@ -8,12 +8,10 @@ import pandas as pd
 
 from iaca.encoders import read_annotated
 from iaca.engine import ClipPaths
-from iaca.inference.adaptation.adapt import adapt
-from iaca.inference.adaptation.config import AdaptationConfig
-from iaca.inference.adaptation.leave_out import verdict
-from iaca.inference.adaptation.model import AdaptedModel
-from iaca.inference.models import NAMED
-from iaca.inference.zero_shot.model import ZeroShot
+from iaca.inference.adaptation import AdaptedModel, adapt
+from iaca.inference.find import NAMED
+from iaca.inference.ridge import AdaptationConfig, verdict
+from iaca.inference.zero_shot import ZeroShot
 
 log = logging.getLogger(__name__)
 

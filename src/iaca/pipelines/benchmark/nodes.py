@@ -1,28 +1,32 @@
-"""Train every model with every seed, score each run clean and corrupted, compare them in pairs."""
+"""Train every model with every seed, score each run clean and corrupted, compare them in pairs.
+
+Embeddings of the scored clips after their sound or their faces were corrupted: one task per clip and condition.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from iaca.corpora.importers import IngestionConfig
+from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
-from iaca.evaluation.benchmark.collect import gates_of_runs, read_runs, results_table
-from iaca.evaluation.benchmark.config import BenchmarkConfig, run_settings
-from iaca.evaluation.benchmark.curves import robustness_curves
-from iaca.evaluation.benchmark.differences import difference_dots
-from iaca.evaluation.benchmark.page import PageData, render_page
-from iaca.evaluation.benchmark.score import VERSION as SCORE_VERSION
-from iaca.evaluation.benchmark.score import score_file
-from iaca.evaluation.benchmark.summary import gate_summary, summarise
-from iaca.evaluation.robustness.signal import left_alone
+from iaca.evaluation.benchmark_page import PageData, difference_dots, render_page, robustness_curves
+from iaca.evaluation.benchmark_scores import VERSION as SCORE_VERSION
+from iaca.evaluation.benchmark_scores import score_file
+from iaca.evaluation.benchmark_summary import gate_summary, gates_of_runs, read_runs, results_table, summarise
+from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
+from iaca.evaluation.partition import drawn_order
+from iaca.evaluation.signal_corruption import VERSION, left_alone, spoil_faces_file, spoil_sound_file
+from iaca.training.config import VERSION as TRAINING_VERSION
 from iaca.training.config import TrainingConfig
-from iaca.training.run import VERSION as TRAINING_VERSION
-from iaca.training.run import train_file
+from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
 
@@ -153,3 +157,56 @@ def scored_clips(training_index: pd.DataFrame, benchmark: BenchmarkConfig) -> li
             remedy=f"choose another one, as in benchmark.partition=validation; annotated are: {others}",
         )
     return clips
+
+
+VOICES = 6
+"""Of other clips that make a babble, or as many as there are."""
+
+
+def plan_spoilt(
+    embeddings: ClipPaths,
+    faces: ClipPaths,
+    audio: ClipPaths,
+    clips: pd.DataFrame,
+    training_index: pd.DataFrame,
+    embedding: EmbeddingConfig,
+    benchmark: BenchmarkConfig,
+    ingestion: IngestionConfig,
+) -> dict[str, Task]:
+    """The scored partition under every condition of the signal. Only what is changed is embedded again: noise leaves
+    the visual rows as they are, blur and blocks those of the sound."""
+    conditions = benchmark.corruption.signal_conditions()
+    if not ingestion.has_media and conditions:
+        left_out = dict.fromkeys(condition.corruption for condition in conditions)
+        log.warning("not scored, since this corpus has features alone, no sound and no faces: %s", ", ".join(left_out))
+    if not ingestion.has_media or not conditions:
+        return {}
+
+    scored = scored_clips(training_index, benchmark)
+    common = {"corruption": benchmark.corruption.of_signal(), "config": embedding, "encoders": describe(embedding)}
+    media = dict(zip(clips["clip"], clips["media"], strict=True))
+    tasks = {}
+    for condition in conditions:
+        for clip in scored:
+            parameters: Mapping[str, Any] = {"clip": clip, "condition": condition, **common}
+            if condition.corruption in SNR:
+                talking = _voices(condition, clip, scored, media, benchmark)
+                files = (embeddings[clip], audio[clip], *(audio[other] for other in talking))
+                task = Task("corrupt_sound", spoil_sound_file, files, parameters, version=VERSION)
+            else:
+                task = Task(
+                    "corrupt_faces", spoil_faces_file, (embeddings[clip], faces[clip]), parameters, version=VERSION
+                )
+            tasks[condition.item(clip)] = task
+    return tasks
+
+
+def _voices(
+    condition: Condition, clip: str, scored: list[str], media: Mapping[str, str], benchmark: BenchmarkConfig
+) -> list[str]:
+    """Clips of other videos of the partition, drawn for this one: two people of one video have the same sound."""
+    if condition.corruption != "audio_babble":
+        return []
+    videos = {media[other]: other for other in scored if media[other] != media[clip]}
+    order = drawn_order(benchmark.corruption.seed, f"voices of {clip}", dict.fromkeys(videos.values(), 0))
+    return order[:VOICES]

@@ -2,8 +2,14 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from iaca.pipelines.benchmark.nodes import compare_models, draw_benchmark, plan_runs, plan_scores, write_page
-from iaca.pipelines.benchmark.signal import plan_spoilt
+from iaca.pipelines.benchmark.nodes import (
+    compare_models,
+    draw_benchmark,
+    plan_runs,
+    plan_scores,
+    plan_spoilt,
+    write_page,
+)
 from iaca.pipelines.upstream import from_corpus
 
 TRAINING, BENCHMARK, INGESTION = "params:training", "params:benchmark", "params:ingestion"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from iaca.corpora.card import FILE, CorpusCard, card_text
-from iaca.corpora.demo import annotation_texts, event_table, plan_corpus, render_movie, subject_table
 from iaca.corpora.demo.config import DemoConfig
+from iaca.corpora.demo.plan import annotation_texts, event_table, plan_corpus, subject_table
+from iaca.corpora.demo.render import render_movie
 from iaca.corpora.importers import DemoImport, IngestionConfig
+from iaca.corpora.index import CARD_FILE, CorpusCard, card_text
 from iaca.engine import Task
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def write_corpus(config: DemoConfig, videos: dict[str, Path], ingestion: Ingesti
         raise RuntimeError(f"these demo videos were not rendered: {', '.join(missing)}")
     labels = {f"VA_Estimation_Challenge/{name}.txt": text for name, text in annotation_texts(plans, config).items()}
     return {
-        FILE: card_text(CARD),
+        CARD_FILE: card_text(CARD),
         **labels,
         "subjects.csv": subject_table(plans).to_csv(index=False),
         "events.csv": event_table(plans).to_csv(index=False),

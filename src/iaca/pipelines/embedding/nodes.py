@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.corpora.features.config import FeaturesConfig
+from iaca.corpora.features import FeaturesConfig
 from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, describe
-from iaca.encoders.task import VERSION, embed_file
+from iaca.encoders.embed import VERSION, embed_file
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.pipelines.ingestion import features
 

@@ -8,8 +8,8 @@ from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
-from iaca.training.tuning.config import EncoderTrainingConfig
-from iaca.training.tuning.run import VERSION, tune_file
+from iaca.training.config import EncoderTrainingConfig
+from iaca.training.encoders import VERSION, tune_file
 
 
 def plan_encoder(

@@ -3,21 +3,19 @@
 from kedro.pipeline import Node, Pipeline
 
 from iaca.pipelines.evaluation.nodes import (
+    ANALYSIS_FIGURES,
+    FIGURE,
+    SCORE_FIGURES,
     analyse_errors,
     analyse_events,
+    draw_analysis,
+    draw_figures,
     find_failures,
     predict_baselines,
     predict_partitions,
     score_gates,
     score_models,
     score_postprocessing,
-)
-from iaca.pipelines.evaluation.report_nodes import (
-    ANALYSIS_FIGURES,
-    FIGURE,
-    SCORE_FIGURES,
-    draw_analysis,
-    draw_figures,
     write_report,
 )
 

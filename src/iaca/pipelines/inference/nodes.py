@@ -11,10 +11,9 @@ import pandas as pd
 from iaca.engine import ClipPaths, Task
 from iaca.faces.config import FaceConfig
 from iaca.inference.config import InferenceConfig
-from iaca.inference.find import find_videos
-from iaca.inference.models import NAMED, find_models
+from iaca.inference.find import NAMED, find_models, find_videos
 from iaca.inference.write import VERSION, analyse_video, files_beside
-from iaca.media.limits import MediaLimits
+from iaca.media.container import MediaLimits
 from iaca.text import parse_json
 
 log = logging.getLogger(__name__)

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.corpora.affwild2 import index_affwild2, inspect_annotation
-from iaca.corpora.check import check_corpus
-from iaca.corpora.crops import crop_problems
-from iaca.corpora.describe import clip_table
+from iaca.corpora.affwild2 import crop_problems, index_affwild2, inspect_annotation
+from iaca.corpora.check import check_corpus, clip_table, partition_summary, tell
 from iaca.corpora.index import CLIP_COLUMNS, OPEN, CorpusIndex, problem_table, require_usable
-from iaca.corpora.summary import partition_summary, tell
 from iaca.corpora.timeline import VERSION, build_timeline
 from iaca.engine import ClipPaths, OnDemand, Task
-from iaca.media.limits import MediaLimits
+from iaca.media.container import MediaLimits
 
 
 def index_corpus(root: Path, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:

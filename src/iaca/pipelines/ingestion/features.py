@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.corpora.check import untaught
-from iaca.corpora.features.clip import VERSION, align_file, build_timeline
-from iaca.corpora.features.config import FeaturesConfig
-from iaca.corpora.features.describe import clip_table, read_through
-from iaca.corpora.features.layout import FOLDERS, feature_widths, index_features
+from iaca.corpora.check import partition_summary, tell, untaught
+from iaca.corpora.features import (
+    FOLDERS,
+    VERSION,
+    FeaturesConfig,
+    align_file,
+    build_timeline,
+    clip_table,
+    feature_widths,
+    index_features,
+    read_through,
+)
 from iaca.corpora.index import STOPS, problem_table, require_usable
-from iaca.corpora.summary import partition_summary, tell
 from iaca.engine import ClipPaths, OnDemand, Task
 
 

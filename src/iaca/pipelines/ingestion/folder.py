@@ -8,13 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from iaca.corpora.check import check_corpus
-from iaca.corpora.folder.config import FolderConfig
-from iaca.corpora.folder.labels import inspect_labels
-from iaca.corpora.folder.layout import index_folder
-from iaca.corpora.folder.timeline import VERSION, build_timeline
+from iaca.corpora.folder import VERSION, FolderConfig, build_timeline, index_folder
 from iaca.corpora.index import require_usable
 from iaca.engine import OnDemand, Task
-from iaca.media.limits import MediaLimits
+from iaca.formats.labels import inspect_labels
+from iaca.media.container import MediaLimits
 from iaca.pipelines.ingestion.affwild2 import told
 
 

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.corpora.card import read_card
-from iaca.corpora.events import FILE as EVENT_FILE
-from iaca.corpora.events import read_event_table
-from iaca.corpora.features.config import FeaturesConfig
-from iaca.corpora.folder.config import FolderConfig
+from iaca.corpora.features import FeaturesConfig
+from iaca.corpora.folder import FolderConfig
 from iaca.corpora.importers import IngestionConfig
+from iaca.corpora.index import EVENT_FILE, read_card, read_event_table
 from iaca.engine import ClipPaths, Task
-from iaca.media.limits import MediaLimits
+from iaca.media.container import MediaLimits
 from iaca.pipelines.ingestion import affwild2, features, folder
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from iaca.audio import AudioConfig
-from iaca.corpora.crops import PATTERN, find_crops
+from iaca.corpora.affwild2 import PATTERN, find_crops
 from iaca.corpora.importers import IngestionConfig
-from iaca.corpora.presence import complete_timeline
+from iaca.corpora.timeline import complete_timeline
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.faces.config import FaceConfig
 from iaca.faces.extract import CROPS_VERSION, collect_crops, extract_faces_file
 from iaca.media import extract_audio
-from iaca.media.limits import MediaLimits
+from iaca.media.container import MediaLimits
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from iaca.engine import ClipPaths, Task
 from iaca.engine.run import watched
-from iaca.training import TrainedModel, load_model
 from iaca.training.choice import Baselines, ModelChoice
-from iaca.training.config import TrainingConfig
-from iaca.training.run import VERSION, history_of, train_file
+from iaca.training.config import VERSION, TrainingConfig
+from iaca.training.model_file import TrainedModel, history_of, load_model
+from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
 MAIN = "main"

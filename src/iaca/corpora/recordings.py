@@ -1,0 +1,270 @@
+"""What is taken from a corpus, and how its times are changed on the way.
+
+What the readers of all corpora have in common: recordings, where their files are, and names of partitions.
+
+Labels that lie in a folder per dimension.
+
+AVEC 2019, cross-cultural emotion (SEWA): one label file per recording, at 10 Hz, with a column per dimension.
+
+    SOURCE/labels/<Part>_<Language>_<number>.csv      name;timestamp;arousal;valence;liking     names in single quotes
+    SOURCE/<features>/<Part>_<Language>_<number>.csv  name, timestamp, then one column per feature
+
+A recording's partition is the first part of its name; numbers start anew in each part, so that each recording counts
+as a subject of its own.
+
+MuSe (MuSe-CaR and what followed): labels and features in segments, times in milliseconds.
+
+SOURCE/label_segments/<dimension>/<id>.csv            timestamp,segment_id,value
+SOURCE/feature_segments/<features>/<id>.csv           timestamp,segment_id, then one column per feature
+SOURCE/partition.csv, or SOURCE/metadata/partition.csv    Id,Proposal, or clip,partition[,subject]
+
+RECOLA, and the AVEC challenges on it: a gold standard at 25 Hz, one folder per dimension, ARFF or CSV.
+
+    SOURCE/ratings_gold_standard/<dimension>/<recording>.arff     name, frame time (s), GoldStandard
+    SOURCE/<features>/<recording>.{arff,csv}                      name, frame time (s), then one column per feature
+    SOURCE/partition.csv      clip,partition[,subject]; needed unless names begin with train_, dev_ or test_
+
+A CSV with the traces of several annotators is read too, where `column` says which of them, or `mean`, is the gold
+standard.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from iaca.corpora.index import Problem, problem
+from iaca.errors import InputError, brief
+from iaca.parameters import Parameters
+from iaca.text import csv_rows
+
+
+class ConvertConfig(Parameters):
+    """Parameters of a conversion.
+
+    Attributes:
+        audio: folder of the acoustic features below SOURCE, one file per recording.
+        visual: folder of the visual features.
+        labels: folder of the labels; each corpus has its own default.
+        valence: name of the column or folder that holds valence.
+        arousal: name of the column or folder that holds arousal.
+        column: RECOLA, CSV with several annotators: the column to take, or `mean` of all.
+        delay: annotators react late: labels are moved this much (s) towards the beginning. 2 to 4 s are usual in
+            RECOLA and SEWA; 0 where the labels are compensated already, as MuSe's are.
+        rate: of the labels (Hz), interpolated linearly; by default they keep their own times.
+        features: `keep` their own times, or bring them to those of the labels: the `nearest` row, or the `mean` of
+            the rows around each.
+        scale: labels are multiplied by this, where a corpus has them on another scale than [-1, 1].
+    """
+
+    audio: str | None = None
+    visual: str | None = None
+    labels: str | None = None
+    valence: str = "valence"
+    arousal: str = "arousal"
+    column: str | None = None
+    delay: float = Field(default=0.0, ge=0, le=60)
+    rate: float | None = Field(default=None, gt=0, le=1000)
+    features: Literal["keep", "nearest", "mean"] = "keep"
+    scale: float = Field(default=1.0, gt=0)
+
+
+PARTITIONS = {
+    "train": "train", "training": "train", "devel": "validation", "dev": "validation", "val": "validation",
+    "validation": "validation", "test": "test",
+}  # fmt: skip
+SUFFIXES = (".csv", ".arff")
+CLIP_NAMES, PARTITION_NAMES = ("clip", "id", "name", "file"), ("partition", "proposal", "split", "set")
+SUBJECT_NAMES = ("subject", "speaker", "participant")
+REMEDY = "write one row per recording below the line clip,partition,subject"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One clip of a corpus.
+
+    Attributes:
+        clip, partition, subject: as in partition.csv.
+        labels: file and column by `valence` and `arousal`; no column where the file holds one dimension alone. Empty
+            where the clip is not annotated.
+        features: file by `audio` and `visual`, of those that are there.
+    """
+
+    clip: str
+    partition: str
+    subject: str
+    labels: dict[str, tuple[Path, str | None]] = field(default_factory=dict)
+    features: dict[str, Path] = field(default_factory=dict)
+
+
+def feature_files(source: Path, config: ConvertConfig) -> dict[str, dict[str, Path]]:
+    """Modality -> recording -> file.
+
+    Raises:
+        InputError: a modality is not named, or its folder is not there or holds no table.
+    """
+    return {kind: tables(source, name, kind) for kind, name in (("audio", config.audio), ("visual", config.visual))}
+
+
+def tables(source: Path, name: str | None, kind: str) -> dict[str, Path]:
+    """Recording -> table in the folder `name`; an error lists the folders there are."""
+    folder = source / name if name else source
+    found = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES}
+    if name and found:
+        return found
+    if not source.is_dir():
+        raise InputError("there is no such folder", source, remedy="give the folder of the corpus")
+    held = sorted({str(path.parent.relative_to(source)) for s in SUFFIXES for path in source.rglob(f"*{s}")} - {"."})
+    what = f"no folder of {kind} is named" if not name else f"no table of {kind} in {name!r}"
+    remedy = f"give --{kind} one of: {', '.join(held[:20]) or 'no folder holds a table'}"
+    raise InputError(what, source, remedy=remedy)
+
+
+def place(path: Path, source: Path) -> Path:
+    """A file as it is told: below the corpus, or as it is where its folder was named from elsewhere."""
+    return path.relative_to(source) if path.is_relative_to(source) else path
+
+
+def partition_table(path: Path) -> dict[str, tuple[str, str]]:
+    """Recording -> partition and subject, from a table whose columns may have several names, as published.
+
+    Raises:
+        InputError: a column is missing, or a partition has an unknown name.
+    """
+    rows = [(line, [cell.strip().strip("'") for cell in cells]) for line, cells in csv_rows(path, ",;")]
+    names = [name.lower() for name in rows[0][1]] if rows else []
+    places = [next((names.index(n) for n in known if n in names), None) for known in (CLIP_NAMES, PARTITION_NAMES)]
+    if None in places:
+        raise InputError(f"no column named like {CLIP_NAMES[0]} or {PARTITION_NAMES[0]}", path, 1, REMEDY)
+    subject = next((names.index(n) for n in SUBJECT_NAMES if n in names), None)
+    members = {}
+    for line, cells in rows[1:]:
+        if len(cells) != len(names):
+            raise InputError(f"{len(cells)} cells, but the header names {len(names)} columns", path, line, REMEDY)
+        clip, partition = (cells[i] for i in places if i is not None)
+        members[clip] = partition_of(partition, path, line), cells[subject] if subject is not None else clip
+    return members
+
+
+def partition_of(name: str, path: Path, line: int | None = None) -> str:
+    """Train, validation or test, by any of their usual names."""
+    if name.lower() not in PARTITIONS:
+        raise InputError(f"{brief(repr(name))} is no partition", path, line, f"write one of {', '.join(PARTITIONS)}")
+    return PARTITIONS[name.lower()]
+
+
+def labels_by_dimension(
+    source: Path, folder: str, config: ConvertConfig
+) -> dict[str, dict[str, tuple[Path, str | None]]]:
+    """Recording -> file and column by `valence` and `arousal`, of recordings that have both.
+
+    Raises:
+        InputError: the folder of a dimension is missing; those that are there are named.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for dimension, name in (("valence", config.valence), ("arousal", config.arousal)):
+        if not (source / folder / name).is_dir():
+            held = sorted(path.name for path in (source / folder).glob("*") if path.is_dir())
+            remedy = f"give --{dimension} one of: {', '.join(held) or 'none is there; give --labels another folder'}"
+            raise InputError(f"no dimension {name!r}", source / folder, remedy=remedy)
+        found[dimension] = tables(source, f"{folder}/{name}", "labels")
+    both = set(found["valence"]) & set(found["arousal"])
+    return {clip: {kind: (paths[clip], config.column) for kind, paths in found.items()} for clip in sorted(both)}
+
+
+def avec2019_recordings(source: Path, config: ConvertConfig, problems: list[Problem]) -> list[Recording]:
+    """Every recording of which there are features; `problems` takes files whose name says no partition.
+
+    Raises:
+        InputError: a folder is missing.
+    """
+    labels = tables(source, config.labels or "labels", "labels")
+    features = feature_files(source, config)
+    found = []
+    for clip in sorted(set(labels).union(*features.values())):
+        files = {kind: paths[clip] for kind, paths in features.items() if clip in paths}
+        known = re.fullmatch(r"(Train|Devel|Test)_[A-Za-z]+_\w+", clip, re.IGNORECASE)
+        if known is None or not files:
+            what = "no features of this recording" if known else "the name is not <Part>_<Language>_<number>"
+            path = labels.get(clip) or next(iter(files.values()))
+            problems.append(problem(clip, place(path, source), what, "add them, or remove the file"))
+            continue
+        named: dict[str, tuple[Path, str | None]] = {}
+        if clip in labels:
+            named = {"valence": (labels[clip], config.valence), "arousal": (labels[clip], config.arousal)}
+        found.append(Recording(clip, partition_of(known[1], source), clip, named, files))
+    return found
+
+
+def muse_recordings(source: Path, config: ConvertConfig, problems: list[Problem]) -> list[Recording]:
+    """Every recording of the table of partitions of which there are features; `problems` takes the others.
+
+    Raises:
+        InputError: a folder, a dimension or the table of partitions is missing.
+    """
+    labels = labels_by_dimension(source, config.labels or "label_segments", config)
+    features = feature_files(source, config)
+    places = (source / "partition.csv", source / "metadata/partition.csv")
+    table = next((path for path in places if path.exists()), None)
+    if table is None:
+        raise InputError("there is no such file", places[0], remedy=REMEDY)
+    members = partition_table(table)
+    found = []
+    for clip in sorted(set(members) | set(labels).union(*features.values())):
+        files = {kind: paths[clip] for kind, paths in features.items() if clip in paths}
+        if clip not in members or not files:
+            what = "no features of this recording" if clip in members else "the recording is in no partition"
+            problems.append(problem(clip, place(table, source), what, "add them" if clip in members else REMEDY))
+            continue
+        found.append(Recording(clip, *members[clip], labels.get(clip, {}), files))
+    return found
+
+
+def recola_recordings(source: Path, config: ConvertConfig, problems: list[Problem]) -> list[Recording]:
+    """Every recording of which there are features; `problems` takes those that are in no partition.
+
+    Raises:
+        InputError: a folder or a dimension is missing, or partition.csv is no such table.
+    """
+    labels = labels_by_dimension(source, config.labels or "ratings_gold_standard", config)
+    features = feature_files(source, config)
+    table = source / "partition.csv"
+    members = partition_table(table) if table.exists() else {}
+    found = []
+    for clip in sorted(set(labels).union(*features.values())):
+        files = {kind: paths[clip] for kind, paths in features.items() if clip in paths}
+        prefix = clip.split("_")[0].lower()
+        partition, subject = members.get(clip, (None if members else PARTITIONS.get(prefix), clip))
+        if partition is None or not files:
+            what = "no features of this recording" if partition else "the recording is in no partition"
+            problems.append(problem(clip, "partition.csv", what, "add them" if partition else REMEDY))
+            continue
+        found.append(Recording(clip, partition, subject, labels.get(clip, {}), files))
+    return found
+
+
+@dataclass(frozen=True)
+class CorpusReader:
+    """How the files of one corpus are read.
+
+    Attributes:
+        name: of the corpus, for its card.
+        unit_s: unit of its times (s).
+        recordings: lists its recordings.
+    """
+
+    name: str
+    unit_s: float
+    recordings: Callable[[Path, ConvertConfig, list[Problem]], list[Recording]]
+
+
+CORPORA = {
+    "avec2019": CorpusReader("AVEC 2019 (SEWA)", 1.0, avec2019_recordings),
+    "recola": CorpusReader("RECOLA", 1.0, recola_recordings),
+    "muse": CorpusReader("MuSe", 1e-3, muse_recordings),
+}

@@ -1,0 +1,283 @@
+"""Stock datasets that never leave a half-written file, never write through a link into a DVC cache, and name the file
+and the remedy where one can't be read.
+
+Figures as PNG files: drawn once, read back as bytes for the report, shown by kedro-viz.
+
+Folders: a corpus as its owner laid it out, and a place for work in progress.
+
+What an earlier run of the benchmark left, for whoever shows it beside other results.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+from kedro.io.core import AbstractDataset, DatasetError, Version
+from kedro_datasets._typing import ImagePreview
+from kedro_datasets.json import JSONDataset as StockJSON
+from kedro_datasets.pandas import CSVDataset as StockCSV
+from kedro_datasets.pandas import ParquetDataset as StockParquet
+from kedro_datasets.text import TextDataset as StockText
+from matplotlib.figure import Figure
+
+from iaca.corpora.index import CARD_FILE
+from iaca.engine.results import MANIFEST
+from iaca.errors import InputError
+from iaca.evaluation.benchmark_page import BenchmarkFound, find_benchmark
+from iaca.evaluation.style import png
+from iaca.files import LEFTOVER, is_version, replacing, version_after, versions, write_text
+
+
+def version_root(dataset: Any) -> Path | None:
+    """Where a versioned dataset writes before its file is whole: beside its versions, so that each of them is whole.
+
+    A version that a killed run left half-written would otherwise stay for ever: no later run writes into its folder.
+    """
+    return Path(dataset._filepath) if dataset._version else None
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Whatever a library says of a file that it can't read comes with the file's name and what mends it.
+
+    Raises:
+        InputError: there is no such file, or it is not what was written.
+    """
+    try:
+        yield
+    except (DatasetError, InputError):
+        raise
+    except FileNotFoundError as error:
+        raise InputError("has not been made yet, or is gone", path, remedy="run the pipeline that writes it") from error
+    except Exception as error:
+        problem = f"is not what was written there ({type(error).__name__}: {error})"
+        raise InputError(problem, path, remedy="run the pipeline that writes it again: it is made anew") from error
+
+
+class Versioned:
+    """Mixin before a versioned dataset: a run loads the version that it saved, and a version that later runs would not
+    load is not saved.
+
+    Kedro alone takes the greatest folder name, whatever it is, for the newest version.
+    """
+
+    _filepath: PurePosixPath
+    _version: Version | None
+
+    def _get_versions(self) -> list[str]:
+        """Paths of the versions, newest first."""
+        return [str(self._filepath / name / self._filepath.name) for name in reversed(versions(self._filepath))]
+
+    def resolve_load_version(self) -> str | None:
+        """The version that the user asked for, else the one that this run saved, else the newest."""
+        if self._version and not self._version.load:
+            own: str = self.resolve_save_version()  # type: ignore[attr-defined]
+            if Path(self._filepath / own / self._filepath.name).exists():
+                return own
+        return super().resolve_load_version()  # type: ignore[misc, no-any-return]
+
+    def _get_save_path(self) -> PurePosixPath:
+        """Where to save.
+
+        Raises:
+            DatasetError: the version exists, or later runs would load another one.
+        """
+        path: PurePosixPath = super()._get_save_path()  # type: ignore[misc]
+        own = path.parent.name
+        if self._version and not is_version(own):
+            raise DatasetError(f"Version {own} of {self._filepath} would not be loaded later: its name is no timestamp")
+        if self._version and version_after(own, [self._filepath]) != own:
+            raise DatasetError(
+                f"Version {own} of {self._filepath} would not be loaded later: version "
+                f"{versions(self._filepath)[-1]} was saved meanwhile. Remedy: run again"
+            )
+        return path
+
+
+class Atomic(Versioned):
+    """Mixin before a versioned file dataset: it writes beside its target, then renames. Local paths only."""
+
+    _redirect: PurePosixPath | None = None
+
+    def _get_save_path(self) -> PurePosixPath:
+        return self._redirect or super()._get_save_path()  # type: ignore[misc]
+
+    def load(self) -> Any:
+        """Load through the stock class.
+
+        Raises:
+            InputError: there is no such file, or it is not what was written.
+            DatasetError: there is no such version.
+        """
+        stock_load = inspect.unwrap(super().load.__func__)  # type: ignore[misc]
+        with named(Path(super()._get_load_path())):  # type: ignore[misc]
+            return stock_load(self)
+
+    def save(self, data: Any) -> None:
+        """Save through the stock class to a temporary name, then rename it into place."""
+        final = Path(super()._get_save_path())  # type: ignore[misc]
+        # Kedro wraps every class's `save` with a check that the new version exists: the outer one has to see the
+        # renamed file, the stock class's own would look too early.
+        stock_save = inspect.unwrap(super().save.__func__)  # type: ignore[misc]
+        try:
+            with replacing(final, version_root(self)) as partial:
+                self._redirect = PurePosixPath(partial.as_posix())
+                stock_save(self, data)
+        finally:
+            self._redirect = None
+
+
+class CSVDataset(Atomic, StockCSV):  # type: ignore[misc]
+    """pandas.CSVDataset, written atomically."""
+
+
+class ParquetDataset(Atomic, StockParquet):  # type: ignore[misc]
+    """pandas.ParquetDataset, written atomically."""
+
+
+class JSONDataset(Atomic, StockJSON):  # type: ignore[misc]
+    """json.JSONDataset, written atomically."""
+
+
+class TextDataset(Atomic, StockText):  # type: ignore[misc]
+    """text.TextDataset, written atomically."""
+
+
+SIGNATURE, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+
+class FigureDataset(AbstractDataset[Figure, bytes]):
+    """`save` takes a matplotlib Figure, `load` gives the bytes of its PNG; the same figure gives the same bytes."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> bytes:
+        """The PNG.
+
+        Raises:
+            InputError: there is no such file, or it is no whole PNG.
+        """
+        with named(self._filepath):
+            picture = self._filepath.read_bytes()
+            if not (picture.startswith(SIGNATURE) and picture.endswith(END)):
+                raise ValueError("no whole PNG")
+        return picture
+
+    def save(self, data: Figure) -> None:
+        """Draw and write, whole or not at all."""
+        with replacing(self._filepath) as partial:
+            partial.write_bytes(png(data))
+
+    def preview(self) -> ImagePreview:
+        """What kedro-viz shows."""
+        return ImagePreview(base64.b64encode(self.load()).decode())
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class CorpusFolder(AbstractDataset[dict[str, str], Path]):
+    """A corpus on disk. `load` gives its root; `save` writes the text files of a corpus made here, by relative name."""
+
+    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None):
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """The root of the corpus."""
+        if not self._path.is_dir():
+            raise DatasetError(
+                f"There is no corpus at {self._path}. Run the `demo_corpus` pipeline for the embedded one, or give "
+                "the root of your own: --params ingestion.root=FOLDER"
+            )
+        return self._path
+
+    def save(self, data: dict[str, str]) -> None:
+        """Write relative name -> text, each file atomically, the card first: it marks the folder as this corpus's. An
+        empty mapping writes nothing.
+
+        Raises:
+            DatasetError: the folder holds something else; another's corpus is never written into.
+        """
+        if not data:
+            return
+        if foreign := self._foreign(data[CARD_FILE]):
+            raise DatasetError(
+                f"{self._path} holds something else than the corpus to be written: {', '.join(foreign[:3])}. "
+                "To work on it, leave the `demo_corpus` pipeline out: kedro run --pipelines ingestion,preprocessing,..."
+            )
+        for name, text in data.items():
+            target = self._path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_text(target, text)
+
+    def _foreign(self, card: str) -> list[str]:
+        """Entries that are neither this corpus's own nor a folder of per-clip files."""
+        own = self._path / CARD_FILE
+        if not self._path.is_dir() or (own.is_file() and own.read_text() == card):
+            return []
+        ours = (LEFTOVER, ".gitkeep")  # a run that was killed while it wrote the card has left no more than that
+        return sorted(
+            p.name for p in self._path.iterdir() if not (p / MANIFEST).exists() and not p.name.startswith(ours)
+        )
+
+    def _exists(self) -> bool:
+        return self._path.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}
+
+
+class WorkFolder(AbstractDataset[NoReturn, Path]):
+    """A folder for work in progress, such as checkpoints: made when asked for, never a result."""
+
+    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None):
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """The folder, made if it is missing."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        return self._path
+
+    def save(self, data: NoReturn) -> None:
+        """Refused: nodes write into the folder themselves."""
+        raise DatasetError("a work folder is not an output")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}
+
+
+class BenchmarkOutput(AbstractDataset[NoReturn, BenchmarkFound]):
+    """The folder with `benchmark_summary.{csv,md,png}`. A benchmark is optional: without one, `load` finds nothing."""
+
+    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None):
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> BenchmarkFound:
+        """What is there; its corpus is "" where there is nothing whole."""
+        return find_benchmark(self._path)
+
+    def save(self, data: NoReturn) -> None:
+        """The pipeline `benchmark` writes it."""
+        raise DatasetError(f"{self._path} is written by the pipeline `benchmark`")
+
+    def _exists(self) -> bool:
+        return self._path.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}

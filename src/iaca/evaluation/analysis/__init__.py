@@ -1,1 +1,0 @@
-"""What lies behind the headline: calibration, regions of the plane, quadrants, events, and what fails."""

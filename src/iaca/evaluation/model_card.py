@@ -1,0 +1,227 @@
+"""Which weights a model rests on beside its own, where they come from, and under which licence.
+
+The model card in Markdown: what the model is for, what it learned from, how well it does, and where it fails.
+
+The order of its parts follows Mitchell et al. (Model Cards for Model Reporting, 2019).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+
+from iaca.encoders.config import ENCODERS
+from iaca.encoders.weights import WEIGHTS
+from iaca.evaluation.benchmark_page import Cells, escaped, markdown
+from iaca.evaluation.benchmark_summary import AREA
+from iaca.evaluation.errors import RULES
+from iaca.evaluation.report import ReportData
+from iaca.evaluation.style import MODALITY_NAMES, TITLES, plain
+from iaca.evaluation.tables import headline
+from iaca.faces.config import FaceConfig
+from iaca.parameters import Modality
+
+OWN = "known to its owner"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One thing that a model rests on.
+
+    Attributes:
+        part: what it does.
+        name: of the file or the thing.
+        source: where it is published.
+        licence: of it, and what it was trained on where that is known.
+        sha256: of the file, as far as the project knows it.
+    """
+
+    part: str
+    name: str
+    source: str
+    licence: str
+    sha256: str = ""
+
+
+DETECTORS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {
+        "mtcnn": ("MTCNN", "package facenet-pytorch, in its wheel", "MIT; its paper trained on WIDER FACE and CelebA"),
+        "yunet": ("face_detection_yunet_2023mar.onnx", "OpenCV Zoo", "MIT; its paper trained on WIDER FACE"),
+    }
+)
+DEMO = "demo corpus"
+PORTRAIT = Origin(
+    "portrait of the demo corpus", "astronaut()", "package scikit-image; photograph by NASA", "public domain"
+)
+
+
+def origins(metadata: Mapping[str, str], faces: FaceConfig) -> list[Origin]:
+    """Weights of every encoder in a model's metadata, of the face detector, and the portrait of the demo corpus.
+
+    Args:
+        metadata: of a `TrainedModel`: `<modality>_choice`, or at least `<modality>_encoder`; `corpus`.
+        faces: of the run. Features of the user's own saw no detector.
+    """
+    found = [origin for modality in ENCODERS for origin in _encoders(metadata, modality)]
+    if any(choice["name"] in ENCODERS["visual"] for choice in _choices(metadata, "visual")):
+        name, source, licence = DETECTORS.get(faces.detector, (faces.detector, OWN, OWN))
+        where = "face detector" if faces.source == "detect" else "face detector, for clips without crops of their own"
+        found.append(Origin(where, name, source, licence))
+    return [*found, PORTRAIT] if metadata.get("corpus") == DEMO else found
+
+
+def _encoders(metadata: Mapping[str, str], modality: Modality) -> Iterator[Origin]:
+    for choice in _choices(metadata, modality):
+        name, part = choice["name"], f"{modality} encoder {choice['name']}"
+        file = WEIGHTS.get(name)
+        if name not in ENCODERS[modality]:
+            yield Origin(f"{modality} features", name, "given by the user", OWN)
+        elif choice.get("weights"):
+            yield Origin(part, PurePath(choice["weights"]).name, "a checkpoint of the user's own", OWN)
+        elif file is not None:
+            yield Origin(part, file.name, file.source, file.licence, file.sha256)
+        elif ENCODERS[modality][name].learned:
+            yield Origin(part, "none published", "started from random numbers", "none needed")
+        else:
+            yield Origin(part, "no weights", "computed descriptors, part of this project", "Apache-2.0")
+
+
+def _choices(metadata: Mapping[str, str], modality: Modality) -> list[dict[str, Any]]:
+    given = metadata.get(f"{modality}_choice")
+    if given:
+        return list(json.loads(given))
+    return [{"name": name} for name in metadata.get(f"{modality}_encoder", "").split("+") if name]
+
+
+SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal")
+
+
+@dataclass(frozen=True)
+class CardData:
+    """What the card shows.
+
+    Attributes:
+        report: the tables of the report, the same objects.
+        corpus: name of the corpus the model was trained on.
+        preset: the model's name among the presets; the benchmark knows it by that.
+        origins: of the weights it rests on.
+        parameters: number of its own weights.
+    """
+
+    report: ReportData
+    corpus: str
+    preset: str
+    origins: Sequence[Origin] = field(default_factory=tuple)
+    parameters: int = 0
+
+
+def render_card(card: CardData) -> str:
+    """The whole card as Markdown text, every number from the tables of the report."""
+    environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), trim_blocks=True)
+    environment.filters["text"] = escaped
+    report = card.report
+    return environment.get_template("model_card.md.j2").render(
+        card=card,
+        report=report,
+        model=headline(report.comparison)["model"],
+        note=" ".join(report.note.split()),
+        facts=markdown(["parameter", "value"], [[_text(k), _text(v)] for k, v in report.facts.items()]),
+        corpus_table=_as_it_is(report.corpus),
+        metrics=markdown(*metric_table(report.comparison)),
+        differences=markdown(*difference_table(report.comparison)),
+        events=markdown(*event_table(report.event_scores)),
+        gates=markdown(*gate_table(report.gate_auroc)),
+        robustness=markdown(*robustness_table(report.benchmark.summary, card.preset)),
+        failures=[(RULES[rule], found) for rule, found in _sentences(report.failures).items()],
+        origins=markdown(
+            ["part", "file", "source", "licence", "sha256"],
+            [[_text(x) for x in (o.part, o.name, o.source, o.licence, o.sha256 or "–")] for o in card.origins],
+        ),
+    )
+
+
+def metric_table(comparison: pd.DataFrame) -> tuple[list[str], Cells]:
+    """Pooled CCC of the main model on every partition, with 95 % intervals."""
+    header = ["partition", "clips", "frames", "CCC mean", "CCC valence", "CCC arousal", "RMSE valence", "RMSE arousal"]
+    rows = comparison[comparison["main"].astype(bool)].to_dict("records")
+    return header, [
+        [_text(row["partition"]), f"{row['clips']}", f"{row['frames_valence']}"]
+        + [_bounded(row, score) for score in SCORES]
+        + [plain(row["rmse_valence"]), plain(row["rmse_arousal"])]
+        for row in rows
+    ]
+
+
+def difference_table(comparison: pd.DataFrame) -> tuple[list[str], Cells]:
+    """Every other model minus the main one, paired over clips."""
+    rows = comparison[~comparison["main"].astype(bool)].to_dict("records")
+    return ["model", "partition", "CCC mean", "minus this model"], [
+        [_text(row["model"]), _text(row["partition"]), plain(row["ccc_mean"]), _bounded(row, "difference_ccc_mean")]
+        for row in rows
+    ]
+
+
+def event_table(scores: pd.DataFrame) -> tuple[list[str], Cells]:
+    """The main model within each kind of event, beside the best of the others."""
+    if scores.empty:
+        return [], []
+    table = []
+    for (modality, kind), rows in scores.groupby(["modality", "kind"], sort=True):
+        main = rows[rows["main"].astype(bool)].iloc[0]
+        others = rows[~rows["main"].astype(bool)].sort_values("ccc_mean", ascending=False)
+        best = f"{_text(others.iloc[0]['model'])} {plain(others.iloc[0]['ccc_mean'])}" if len(others) else "–"
+        name = f"{MODALITY_NAMES[str(modality)]} {_text(kind)}"
+        table.append(
+            [name, f"{main['clips']}", f"{main['frames']}", plain(main["ccc_mean"]), plain(main["rmse"]), best]
+        )
+    return ["event", "clips", "frames", "CCC mean", "RMSE", "best other model"], table
+
+
+def gate_table(auroc: pd.DataFrame) -> tuple[list[str], Cells]:
+    """How well the gate across modalities tells the corrupted one."""
+    return ["event", "AUROC", "weight in the event", "weight in clean frames"], [
+        [f"{MODALITY_NAMES[row['modality']]} {_text(row['kind'])}"]
+        + [plain(row[name]) for name in ("auroc", "weight_event", "weight_clean")]
+        for row in auroc.to_dict("records")
+    ]
+
+
+def robustness_table(summary: pd.DataFrame, preset: str) -> tuple[list[str], Cells]:
+    """Mean CCC of the preset over the levels of each corruption, mean over seeds with its 95 % interval."""
+    if summary.empty:
+        return [], []
+    rows = summary[summary["minus"].isna() & (summary["measure"] == AREA) & (summary["model"] == preset)]
+    return ["corruption", "seeds", "mean CCC over its levels"], [
+        [
+            TITLES.get(row["corruption"]) or _text(row["corruption"]),
+            f"{row['seeds']}",
+            f"{plain(row['mean'])} [{plain(row['low'])}, {plain(row['high'])}]",
+        ]
+        for row in rows.to_dict("records")
+    ]
+
+
+def _sentences(failures: pd.DataFrame) -> dict[str, list[str]]:
+    if failures.empty:
+        return {}
+    return {str(rule): rows["sentence"].tolist() for rule, rows in failures.groupby("rule", sort=False)}
+
+
+def _as_it_is(table: pd.DataFrame) -> str:
+    rows = [[_text(value) for value in row] for row in table.itertuples(index=False)]
+    return markdown([_text(name).replace("_", " ") for name in table], rows)
+
+
+def _bounded(row: Mapping[Hashable, Any], name: str) -> str:
+    return f"{plain(row[name])} [{plain(row[f'{name}_low'])}, {plain(row[f'{name}_high'])}]"
+
+
+def _text(value: object) -> str:
+    return escaped(f"{value:.3f}" if isinstance(value, float) else value)

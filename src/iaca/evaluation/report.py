@@ -1,0 +1,242 @@
+"""What a report shows: tables as they are on disk, pictures, and facts.
+
+Which sections a page has, and what those need that are more than a table.
+
+The report as one HTML page, put together from its sections.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+
+from iaca.evaluation.benchmark_page import NO_BENCHMARK, BenchmarkFound
+from iaca.evaluation.benchmark_summary import AREA, findings, in_short
+from iaca.evaluation.config import AnalysisConfig
+from iaca.evaluation.errors import RULES
+from iaca.evaluation.metrics import METRIC_NAMES
+from iaca.evaluation.style import MODALITY_NAMES, TITLES, cell, count, difference, number
+from iaca.evaluation.tables import best_and_worst, headline
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for a picture.
+
+    Attributes:
+        title, caption: said of the picture.
+        needs: table of `ReportData` without whose rows the picture says nothing and is left out; "" needs none.
+    """
+
+    title: str
+    caption: str
+    needs: str = ""
+
+
+FIGURES: Mapping[str, Slot] = MappingProxyType(
+    {
+        "comparison": Slot("Models side by side", "Pooled CCC with 95 % intervals; the main model in colour."),
+        "learning_curve": Slot("Training", "Loss and validation CCC by epoch; the dashed line marks the one kept."),
+        "affect_plane": Slot("Where predictions lie", "Annotated and predicted frames in the valence-arousal plane."),
+        "best_traces": Slot("Best videos", "Dark: annotated. Colour: predicted. Gaps were not annotated.", "videos"),
+        "worst_traces": Slot("Worst videos", "Dark: annotated. Colour: predicted. Gaps were not annotated.", "videos"),
+        "calibration": Slot("Calibration", "Mean annotation by bins of the prediction, with quartiles.", "calibration"),
+        "regions": Slot("Error by region", "RMSE and bias over a grid of the annotated plane.", "regions"),
+        "quadrants": Slot("Confusion of quadrants", "Share of each annotated quadrant, and frames.", "quadrants"),
+        "gates": Slot(
+            "What the model trusted", "Share of voice and face over time above what was really wrong.", "gate_auroc"
+        ),
+        "gate_distribution": Slot(
+            "Weights during events", "Weight of the corrupted modality, in events and in clean frames.", "gate_auroc"
+        ),
+        "event_response": Slot(
+            "Weights around the start of events", "Mean weight of the corrupted modality by kind.", "event_response"
+        ),
+    }
+)
+
+
+def _empty() -> pd.DataFrame:
+    return pd.DataFrame()
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What the report shows. Every table is shown as it is; nothing is computed again.
+
+    Attributes:
+        title: heading of the page.
+        comparison: `tables.comparison`; audio only, visual only and concatenation belong among its models.
+        corpus: one row per partition, columns free: clips, subjects, frames, annotated frames, ...
+        videos: `tables.video_table` of the main model.
+        partition: partition of the headline ("validation").
+        problems: what was found wrong with the data, one row each; may be empty.
+        gate_auroc: `events.gate_auroc`; may be empty, as all that follow.
+        calibration, regions, quadrants, event_response, event_scores, failures: of `iaca.evaluation.analysis`.
+        postprocessing: partition, step, ccc_valence, ccc_arousal, ccc_mean, difference, low, high; one row per step.
+        benchmark: results of the benchmark on the same corpus, where there are some.
+        analysis: settings of the analysis, said where its tables are shown.
+        figures: slot of `FIGURES` -> PNG bytes; slots without a picture are left out.
+        facts: the model: name -> value (parameters, encoders, fingerprint, seed, ...).
+        note: plain text, paragraphs parted by empty lines: what these numbers do not prove.
+    """
+
+    title: str
+    comparison: pd.DataFrame
+    corpus: pd.DataFrame
+    videos: pd.DataFrame
+    partition: str = "validation"
+    problems: pd.DataFrame = field(default_factory=_empty)
+    gate_auroc: pd.DataFrame = field(default_factory=_empty)
+    calibration: pd.DataFrame = field(default_factory=_empty)
+    regions: pd.DataFrame = field(default_factory=_empty)
+    quadrants: pd.DataFrame = field(default_factory=_empty)
+    event_response: pd.DataFrame = field(default_factory=_empty)
+    event_scores: pd.DataFrame = field(default_factory=_empty)
+    failures: pd.DataFrame = field(default_factory=_empty)
+    postprocessing: pd.DataFrame = field(default_factory=_empty)
+    benchmark: BenchmarkFound = NO_BENCHMARK
+    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section: the name of its template, also its anchor, and its heading."""
+
+    name: str
+    title: str
+
+
+def sections(data: ReportData) -> list[Section]:
+    """The sections there is something to show in, in the order of the page."""
+    drawn = set(data.figures)
+    known = (
+        ("note", "What this does not prove", bool(data.note.strip())),
+        ("comparison", "Models side by side", True),
+        ("failures", "What fails", len(data.failures.columns) > 0),
+        ("videos", "Best and worst videos", len(data.videos) > 0),
+        ("calibration", "Calibration", len(data.calibration) > 0),
+        ("regions", "Error over the plane", len(data.regions) > 0),
+        ("quadrants", "Confusion of quadrants", len(data.quadrants) > 0),
+        ("gates", "What the model trusted", len(data.gate_auroc) + len(data.event_response) > 0),
+        ("events", "Models during events", len(data.event_scores) > 0),
+        ("robustness", "Robustness", len(data.benchmark.summary) > 0),
+        ("postprocessing", "Post-processing", len(data.postprocessing) > 0),
+        ("training", "Training", "learning_curve" in drawn),
+        ("data", "Data", True),
+        ("model", "Model and parameters", bool(data.facts)),
+        ("left_out", "Not in this report", bool(left_out(data))),
+    )
+    return [Section(name, title) for name, title, shown in known if shown]
+
+
+def left_out(data: ReportData) -> list[str]:
+    """A sentence for each part that is missing, with the way to get it."""
+    known = (
+        (
+            data.gate_auroc.empty and data.event_response.empty,
+            "Gates around events: they need a model with a gate across modalities and a corpus whose events are known "
+            "(clip, modality, kind, start_s, end_s in events.csv).",
+        ),
+        (data.event_scores.empty, "Models during events: no frame of a known event is annotated in this partition."),
+        (
+            data.benchmark.summary.empty,
+            "Robustness curves: no benchmark of this corpus lies beside this page. Make it by "
+            "kedro run --pipelines benchmark, then kedro run --pipelines evaluation again.",
+        ),
+    )
+    return [sentence for missing, sentence in known if missing]
+
+
+def failure_groups(failures: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
+    """(name, what is listed, sentences) of every rule; a rule by which nothing was found has no sentence."""
+    if failures.empty:
+        return [(name, text, []) for name, text in RULES.items()]
+    return [
+        (name, text, failures.loc[failures["rule"] == name, "sentence"].astype(str).tolist())
+        for name, text in RULES.items()
+    ]
+
+
+def robustness(benchmark: BenchmarkFound) -> dict[str, object]:
+    """Findings of the benchmark's main models, and the area under every curve: mean CCC over the levels."""
+    summary = benchmark.summary
+    if summary.empty:
+        return {}
+    areas = summary[summary["minus"].isna() & (summary["measure"] == AREA)]
+    names = list(areas["corruption"].unique())
+    rows = [
+        (model, [of_model.set_index("corruption")["mean"].get(name) for name in names])
+        for model, of_model in areas.groupby("model", sort=False)
+    ]
+    mains = summary.loc[summary["minus"].notna(), "model"].unique()
+    return {
+        "corruptions": [TITLES.get(name, name) for name in names],
+        "rows": rows,
+        "found": [(name, in_short(findings(summary, name))) for name in mains],
+    }
+
+
+TABLES = ("corpus", "problems", "gate_auroc", "calibration", "regions", "quadrants", "postprocessing")
+
+
+def render_report(data: ReportData) -> str:
+    """The whole page as HTML text: style sheet inline, pictures as data URIs, no script, no link to anywhere.
+
+    Every number is a `<data>` element with the exact value; the table around it names the file that holds it.
+    """
+    environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), autoescape=True, trim_blocks=True)
+    environment.filters |= {"number": number, "difference": difference, "count": count, "cell": cell}
+    rows = data.comparison[data.comparison["partition"] == data.partition]
+    best, worst = best_and_worst(data.videos, data.partition, data.analysis.listed)
+    return environment.get_template("page.html.j2").render(
+        data=data,
+        at=f"{data.partition}_",
+        sections=sections(data),
+        left_out=left_out(data),
+        headline=headline(rows),
+        models=rows.sort_values("ccc_mean", ascending=False, na_position="last").to_dict("records"),
+        other_partitions=data.comparison[data.comparison["partition"] != data.partition].to_dict("records"),
+        best=best.to_dict("records"),
+        worst=worst.to_dict("records"),
+        metrics=METRIC_NAMES,
+        tables={name: _records(getattr(data, name)) for name in TABLES},
+        events=data.event_scores.to_dict("records"),
+        modality_names=MODALITY_NAMES,
+        failures=failure_groups(data.failures),
+        robustness=robustness(data.benchmark),
+        figures=_pictures(data),
+        paragraphs=[text.strip() for text in data.note.split("\n\n") if text.strip()],
+    )
+
+
+def _records(table: pd.DataFrame) -> dict[str, list[object]]:
+    return {"columns": [str(name) for name in table], "rows": [list(row) for row in table.itertuples(index=False)]}
+
+
+def _pictures(data: ReportData) -> Mapping[str, dict[str, str]]:
+    """The pictures that say something, by slot."""
+    found = {
+        slot: (place.title, place.caption, data.figures[slot])
+        for slot, place in FIGURES.items()
+        if slot in data.figures and (not place.needs or len(getattr(data, place.needs)))
+    }
+    if data.benchmark.figure:
+        caption = "Mean CCC of every model under every corruption of the benchmark."
+        found["robustness"] = ("Robustness", caption, data.benchmark.figure)
+    return {
+        slot: {
+            "title": title,
+            "caption": caption,
+            "source": "data:image/png;base64," + base64.b64encode(picture).decode("ascii"),
+        }
+        for slot, (title, caption, picture) in found.items()
+    }

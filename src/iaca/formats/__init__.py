@@ -1,0 +1,1 @@
+"""Foreign file formats: everything that reads or writes a file somebody else defined."""

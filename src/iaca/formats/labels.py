@@ -1,0 +1,139 @@
+"""Annotations by time or by frame, read with every fault of their rows."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iaca.errors import InputError, brief, first_faults
+from iaca.text import Row, csv_rows, number
+
+LABELS = ("valence", "arousal")
+EMPTY = ("", "nan", "na", "n/a", "null")
+Values = NDArray[np.float32]
+Places = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AnnotationFacts:
+    """What an annotation file holds.
+
+    Attributes:
+        annotated: rows with valence and arousal.
+        frames: how many frames it reaches over; None where its rows carry times.
+        partial: whether it may leave frames out.
+        faults: one per faulty row, or one for the file as a whole.
+    """
+
+    annotated: int = 0
+    frames: int | None = None
+    partial: bool = False
+    faults: tuple[InputError, ...] = ()
+
+
+Inspect = Callable[[Path], AnnotationFacts]
+"""Reads an annotation file, and raises nothing for what is wrong with its content."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Annotated rows in rising order.
+
+    Attributes:
+        key: `time_s`, or `frame` (0-based).
+        places: (n,) times (s) or frame numbers.
+        values: (n, 2) valence and arousal in [-1, 1]; NaN where a cell is empty.
+    """
+
+    key: str
+    places: Places
+    values: Values
+
+
+def read_labels(path: Path) -> Annotation:
+    """Read `time_s` or `frame`, `valence`, `arousal`; other columns are let be. With both, the times count.
+
+    Raises:
+        InputError: a column is missing or a row is faulty; the first fault is named with its line.
+    """
+    annotation, faults = _parse(path)
+    if faults:
+        raise faults[0]
+    return annotation
+
+
+def inspect_labels(path: Path) -> AnnotationFacts:
+    """Annotated rows, and every faulty row of an annotation file."""
+    annotation, faults = _parse(path)
+    frames = int(annotation.places[-1]) + 1 if annotation.key == "frame" and len(annotation.places) else None
+    return AnnotationFacts(
+        int(np.isfinite(annotation.values).all(1).sum()), None if faults else frames, True, tuple(faults)
+    )
+
+
+def _parse(path: Path) -> tuple[Annotation, list[InputError]]:
+    rows = csv_rows(path, ",;")
+    try:
+        names = [cell.strip().lower() for cell in next(rows, (1, []))[1]]
+        key = next((name for name in ("time_s", "frame") if name in names), None)
+        if key is None or any(name not in names for name in LABELS):
+            what = f"the columns are {brief(', '.join(names[:6]))}" if names else "the file is empty"
+            raise InputError(what, path, 1, "write the line `time_s,valence,arousal` or `frame,...` above")
+        return _annotation(path, rows, names, key)
+    except InputError as error:  # of the file as a whole
+        return Annotation("time_s", np.empty(0), np.empty((0, 2), np.float32)), [error]
+
+
+def _annotation(path: Path, rows: Iterator[Row], names: list[str], key: str) -> tuple[Annotation, list[InputError]]:
+    columns = [names.index(name) for name in (key, *LABELS)]
+    numbers = array("d")  # a tuple for each of ten million rows would take gigabytes
+
+    def faulty() -> Iterator[InputError]:
+        last, empty = -math.inf, True
+        for line, cells in rows:
+            empty = False
+            try:
+                row = _row(cells, columns, len(names), key, last, path, line)
+            except InputError as error:
+                yield error
+            else:
+                last = row[0]
+                numbers.extend(row)
+        if empty:
+            yield InputError("no row below the header", path, None, "remove the file, or fill it")
+
+    faults = first_faults(faulty())
+    table = np.array(numbers, np.float64).reshape(-1, 3)
+    return Annotation(key, table[:, 0], table[:, 1:].astype(np.float32)), faults
+
+
+def _row(
+    cells: list[str], columns: list[int], width: int, key: str, last: float, path: Path, line: int
+) -> tuple[float, float, float]:
+    if len(cells) != width:
+        what = f"{len(cells)} cells, but the header names {width} columns"
+        raise InputError(what, path, line, "give every row one cell per column")
+    place, valence, arousal = (_number(cells[i], path, line) for i in columns)
+    if not 0 <= place < math.inf or (key == "frame" and place != int(place)):
+        what = f"{brief(repr(cells[columns[0]]), 40)} is no {'time' if key == 'time_s' else 'frame'}"
+        raise InputError(what, path, line, "write seconds, or frames counted from 0, of the video")
+    if place <= last:
+        raise InputError(f"{key} {place:g} comes after {last:g}", path, line, "sort the rows, one row per place")
+    for value in (valence, arousal):
+        if abs(value) > 1:
+            what = f"{value:g} is outside [-1, 1]"
+            raise InputError(what, path, line, "rescale the annotation; leave the cell empty where there is none")
+    return place, valence, arousal
+
+
+def _number(cell: str, path: Path, line: int) -> float:
+    try:
+        return math.nan if cell.strip().lower() in EMPTY else number(cell)
+    except ValueError:
+        raise InputError(f"{cell[:40]!r} is no number", path, line, "write a number, or leave the cell empty") from None

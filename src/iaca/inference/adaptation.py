@@ -1,0 +1,200 @@
+"""An adapted model and its file: safetensors, the rest as JSON in its header. Nothing is unpickled.
+
+From annotated clips to an adapted model and the estimate of what it is worth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from iaca.encoders.config import EmbeddingConfig, describe, mismatches
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
+from iaca.errors import InputError, brief
+from iaca.files import replacing
+from iaca.inference.ridge import (
+    FIRST,
+    AdaptationConfig,
+    Fitter,
+    Rows,
+    annotated_rows,
+    columns_of,
+    corrected,
+    leave_one_out,
+    score_table,
+    verdict,
+    widths,
+)
+from iaca.inference.zero_shot import ZeroShot, ZeroShotConfig
+from iaca.parameters import MODALITIES, faults, text_table
+from iaca.text import parse_json
+from iaca.training.predict import ClipPrediction
+
+HEADER, VERSION, WEIGHTS = "iaca_adapted", 1, "weights"
+KIND = "adapted heuristic"
+REMEDY = "give a file written by the adaptation pipeline, or adapt again"
+
+
+@dataclass(frozen=True)
+class AdaptedModel:
+    """A zero-shot model with a linear correction.
+
+    Attributes:
+        zero_shot: the model that is corrected.
+        weights: (p, 2) float64, of the columns of `rows.columns_of`.
+        facts: encoders, corpus, what was chosen and how it scored, as strings.
+    """
+
+    zero_shot: ZeroShotConfig
+    weights: NDArray[np.float64]
+    facts: Mapping[str, str]
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """What it is and which encoders it needs."""
+        return {"preset": "zero_shot, adapted", "kind": KIND, **self.facts}
+
+    @cached_property
+    def base(self) -> ZeroShot:
+        """The zero-shot part."""
+        return ZeroShot(self.zero_shot)
+
+    @property
+    def gate_labels(self) -> Mapping[str, tuple[str, ...]]:
+        """Of the zero-shot part."""
+        return self.base.gate_labels
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Of the zero-shot part."""
+        return self.base.modalities
+
+    def predict(self, clip: ClipEmbedding) -> ClipPrediction:
+        """As of the zero-shot model, valence and arousal corrected; gates and evidence are those of that model."""
+        said = corrected(columns_of(self.base, clip), self.weights).astype(np.float32)
+        return replace(self.base.predict(clip), prediction=said)
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all; the same model gives the same bytes."""
+        header = {"version": VERSION, "zero_shot": self.zero_shot.model_dump(mode="json"), "facts": dict(self.facts)}
+        with replacing(path) as partial:
+            partial.write_bytes(
+                save({WEIGHTS: np.ascontiguousarray(self.weights)}, {HEADER: json.dumps(header, sort_keys=True)})
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> AdaptedModel | None:
+        """The model of a file; None where the file is no adapted model: another's, or none at all.
+
+        Raises:
+            InputError: it says it is one, and is not.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                text = (file.metadata() or {}).get(HEADER)
+                if text is None:
+                    return None
+                weights = file.get_tensor(WEIGHTS)
+        except (SafetensorError, OSError):
+            return None
+        except TypeError as error:  # numpy lacks some types of safetensors
+            raise InputError(f"the weights are not finite float64 ({error})", path, remedy=REMEDY) from error
+        return cls(*_checked(text, weights, path))
+
+
+def _checked(
+    text: str, weights: NDArray[np.float64], path: Path
+) -> tuple[ZeroShotConfig, NDArray[np.float64], dict[str, str]]:
+    try:
+        header = parse_json(text)
+        version = header["version"]
+        if version == VERSION:
+            rules, facts = header["zero_shot"], text_table(header["facts"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"not the header of an adapted model ({brief(error)})", path, remedy=REMEDY) from error
+    if version != VERSION:
+        found = brief(repr(version))
+        raise InputError(f"adapted model version {found}, this program reads {VERSION}", path, remedy=REMEDY)
+    if facts is None:
+        raise InputError("the header's facts are not a table of strings", path, remedy=REMEDY)
+    wanted = (FIRST + 2 + sum(EmbeddingConfig().dim(m) for m in MODALITIES), 2)
+    if weights.shape != wanted or weights.dtype != np.float64 or not np.isfinite(weights).all():
+        found = f"{weights.dtype} {weights.shape}"
+        raise InputError(f"the weights are {found}, not finite float64 {wanted}", path, remedy=REMEDY)
+    try:
+        return ZeroShotConfig.model_validate(rules), weights, facts
+    except ValidationError as error:
+        raise InputError(f"not the rules of a zero-shot model ({faults(error)})", path, remedy=REMEDY) from error
+
+
+Clip = tuple[str, str, AnnotatedClip]
+"""Subject, name, embeddings and annotation."""
+
+
+def adapt(
+    model: ZeroShot, clips: Iterable[Clip], card: Mapping[str, str], config: AdaptationConfig
+) -> tuple[AdaptedModel, pd.DataFrame]:
+    """Fit the correction to all annotated clips, and score it on each subject by a fit to the others.
+
+    Args:
+        model: what is corrected.
+        clips: read one after the other; those without annotation are left out.
+        card: name and caveat of the corpus.
+        config: candidates, folds, resamples.
+
+    Returns:
+        The model, and the table of `score_table`.
+
+    Raises:
+        InputError: fewer than two subjects are annotated, or clips are embedded with other than the default encoders.
+    """
+    defaults = EmbeddingConfig()
+    encoders, groups = describe(defaults), dict[str, list[Rows]]()
+    for subject, name, clip in clips:
+        _check_encoders(name, clip.embedding, encoders)
+        rows = annotated_rows(subject, name, model, clip, config.every_s)
+        if rows is not None:
+            groups.setdefault(subject, []).append(rows)
+    if len(groups) < 2:
+        raise InputError(
+            f"{len(groups)} annotated subject: an adapted model could not be scored on anybody it was not fitted to",
+            remedy="annotate videos of two subjects at least; ten or more give an estimate to rely on",
+        )
+    fitter = Fitter(
+        {name: groups[name] for name in sorted(groups)}, widths(defaults.dim("audio"), defaults.dim("visual")), config
+    )
+    scores = score_table(leave_one_out(fitter), config)
+    weights, choices = fitter.weights(list(fitter.groups))
+    facts = {
+        **encoders,
+        "corpus": card.get("name", ""),
+        "caveat": _caveat(fitter, scores, card),
+        "data_fingerprint": "",
+        "choices": json.dumps(choices),
+        "scores": scores.iloc[-1].to_json(),
+    }
+    return AdaptedModel(model.config, weights, facts), scores
+
+
+def _check_encoders(name: str, clip: ClipEmbedding, encoders: Mapping[str, str]) -> None:
+    if differences := mismatches(encoders, clip.metadata):
+        raise InputError(
+            f"clip {name} is embedded with other encoders than the zero-shot model reads: {'; '.join(differences)}",
+            remedy="set embedding.visual and embedding.audio back to their defaults and embed again",
+        )
+
+
+def _caveat(fitter: Fitter, scores: pd.DataFrame, card: Mapping[str, str]) -> str:
+    own = f"ADAPTED HEURISTIC: the zero-shot model, corrected by {int(scores.iloc[-1]['clips'])} annotated videos of "
+    own += f"{len(fitter.groups)} subjects ({card.get('name', '')}). {'; '.join(verdict(scores))}"
+    return f"{own}. {card['caveat']}" if card.get("caveat") else own

@@ -1,1 +1,0 @@
-"""The zero-shot model corrected by a few annotated videos of one's own."""

@@ -1,0 +1,149 @@
+"""Windows over annotated clips, and the order in which a run sees them.
+
+The loaders of a run: shuffled windows to learn from, and two fixed sets of windows to be scored on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from iaca.encoders.embedding import AnnotatedClip
+from iaca.training.config import CorruptionConfig, TrainingConfig
+from iaca.training.corruption import CueSimulation, corrupt
+from iaca.training.sample import Sample, Stream, Window, WindowSpec, collate, cut_sample, generator
+
+Clips = Mapping[str, AnnotatedClip]
+
+
+def window_starts(steps: int, length: int, hop: int) -> list[int]:
+    """First steps of the windows that cover `steps` steps; the last one is right-aligned, a short clip has just one."""
+    return [*range(0, steps - length, hop), max(steps - length, 0)]
+
+
+def windows_of(clips: Mapping[str, Sized], length: int, hop: int, once: bool = False) -> list[Window]:
+    """All windows of all clips, clip by clip. `once` lets each step count in a single window."""
+    windows = []
+    for name, clip in clips.items():
+        end = 0
+        for start in window_starts(len(clip), length, hop):
+            windows.append(Window(name, start, max(start, end) if once else start))
+            end = start + length
+    return windows
+
+
+class WindowDataset(Dataset[Sample]):
+    """Windows of clips by (epoch, index), corrupted where a corruption is given.
+
+    What comes out depends on the seed, the epoch and the index, and on nothing that happened before: that is what makes
+    a resumed run equal to an undisturbed one.
+
+    Args:
+        clips: by name.
+        windows: of these clips.
+        spec: how they are cut.
+        corruption: of the windows; None leaves them clean.
+        seed, stream: of what is drawn for the corruption.
+    """
+
+    def __init__(
+        self,
+        clips: Clips,
+        windows: Sequence[Window],
+        spec: WindowSpec,
+        corruption: CorruptionConfig | None = None,
+        *,
+        seed: int = 0,
+        stream: Stream = Stream.CORRUPTION,
+    ):
+        self.clips, self.windows, self.spec = clips, windows, spec
+        self.corruption, self.seed, self.stream = corruption, seed, stream
+        self.simulation = CueSimulation.of(spec.cues, spec.normalisation) if spec.cues else None
+        self.blocks = _blocks(windows)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        sample = self._cut(index)
+        if self.corruption is None:
+            return sample
+        rng = generator(self.seed, self.stream, epoch, index)
+        return corrupt(sample, lambda: self._cut(self.other_clip(index, rng)), self.corruption, rng, self.simulation)
+
+    def _cut(self, index: int) -> Sample:
+        window = self.windows[index]
+        return cut_sample(self.clips[window.clip], window, self.spec)
+
+    def other_clip(self, index: int, rng: np.random.Generator) -> int:
+        """A window of another clip, evenly drawn; of the same clip where there is no other."""
+        first, end = self.blocks[self.windows[index].clip]
+        others = len(self.windows) - (end - first)
+        if others == 0:
+            return int(rng.integers(len(self.windows)))
+        drawn = int(rng.integers(others))
+        return drawn if drawn < first else drawn + (end - first)
+
+
+def _blocks(windows: Sequence[Window]) -> dict[str, tuple[int, int]]:
+    """Where the windows of each clip begin and end in the list."""
+    blocks: dict[str, tuple[int, int]] = {}
+    for index, window in enumerate(windows):
+        blocks[window.clip] = (blocks.get(window.clip, (index, index))[0], index + 1)
+    return blocks
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, index) keys in an order of the epoch's own; Lightning calls `set_epoch`. Ranks share an epoch evenly."""
+
+    def __init__(self, windows: int, seed: int, shuffle: bool = True):
+        self.windows, self.seed, self.shuffle, self.epoch = windows, seed, shuffle, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.windows // self._world()) if self.shuffle else self.windows
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        if not self.shuffle:  # validation: every rank scores the whole partition
+            return ((0, index) for index in range(self.windows))
+        order = generator(self.seed, Stream.ORDER, self.epoch, 0).permutation(self.windows)
+        rank = torch.distributed.get_rank() if self._world() > 1 else 0
+        share = np.resize(order, len(self) * self._world())[rank :: self._world()]
+        return ((self.epoch, int(index)) for index in share)
+
+    @staticmethod
+    def _world() -> int:
+        return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+Loader = DataLoader[Any]
+
+
+def training_loader(clips: Clips, config: TrainingConfig, spec: WindowSpec) -> Loader:
+    """Overlapping windows in an order of the epoch's own, some of them corrupted."""
+    windows = windows_of(clips, spec.length, config.hop)
+    dataset = WindowDataset(clips, windows, spec, config.corruption, seed=config.seed)
+    return _loader(dataset, config, EpochSampler(len(windows), config.seed))
+
+
+def validation_loaders(clips: Clips, config: TrainingConfig, spec: WindowSpec) -> list[Loader]:
+    """Clean and corrupted windows; every step counts once, and the corruption is that of no epoch: always the same."""
+    windows = windows_of(clips, spec.length, spec.length, once=True)
+    always = config.corruption.model_copy(update={"share": 1.0})
+    datasets = [
+        WindowDataset(clips, windows, spec, corruption, seed=config.seed, stream=Stream.VALIDATION)
+        for corruption in (None, always)
+    ]
+    return [_loader(dataset, config, EpochSampler(len(windows), config.seed, shuffle=False)) for dataset in datasets]
+
+
+def _loader(dataset: WindowDataset, config: TrainingConfig, sampler: EpochSampler) -> Loader:
+    # its own generator: the loader's draws must not move the dropout's
+    return DataLoader(dataset, config.batch_size, sampler=sampler, collate_fn=collate, generator=torch.Generator())
