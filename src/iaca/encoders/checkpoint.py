@@ -74,7 +74,7 @@ def _check(wanted: Mapping[str, Tensor], state: dict[str, Tensor], path: Path) -
         if name in state and state[name].shape != value.shape
     ]
     faults = faults or [
-        f"{name} has values that are not finite"
+        f"{name} holds values that are not finite"
         for name, value in state.items()
         if value.is_floating_point() and not torch.isfinite(value).all()
     ]
