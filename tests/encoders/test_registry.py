@@ -153,6 +153,10 @@ def planned(tmp_path: Path, **parameters: object) -> Task:
     return plan_embeddings(*parts, EmbeddingConfig(**parameters), demo, tmp_path, pd.DataFrame())["clip"]
 
 
+def test_the_annotation_is_no_input_of_an_embedding(tmp_path: Path) -> None:
+    assert planned(tmp_path).inputs == (tmp_path / "faces", tmp_path / "audio")
+
+
 def test_weights_versions_and_options_are_in_the_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_resnet18(tmp_path / "own.safetensors", 0)
     own = {"visual": {"name": "resnet18", "weights": str(path)}}

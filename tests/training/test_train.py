@@ -6,6 +6,7 @@ import io
 import logging
 import pickle
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips
 
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, preset
-from iaca.training.checkpoints import AtomicCheckpointIO, read, run_fingerprint
+from iaca.training.checkpoints import AtomicCheckpointIO, data_fingerprint, read, run_fingerprint
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel
 from iaca.training.train import FusionTraining, train
@@ -133,6 +134,38 @@ def test_training_stops_when_it_gets_no_better(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("iaca.training.train.concordance", lambda *_: torch.tensor([0.1, 0.1]))
     _, history = train(MODEL, SHORT.model_copy(update={"epochs": 9, "patience": 2}), TRAIN, VALIDATION, tmp_path)
     assert len(history) == 3
+
+
+@pytest.mark.parametrize(("step", "epochs", "best"), [(0.01, 6, 5), (-0.01, 3, 0)], ids=["rising", "falling"])
+def test_rising_scores_never_stop_it_and_falling_ones_do_after_the_patience(
+    step: float, epochs: int, best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = count(0.1, step)
+    monkeypatch.setattr("iaca.training.module.concordance", lambda *_: torch.tensor([next(scores)] * 2))
+    model, history = train(MODEL, SHORT.model_copy(update={"epochs": 6, "patience": 2}), TRAIN, VALIDATION, tmp_path)
+    assert len(history) == epochs
+    assert model.metadata["epoch"] == str(best)
+
+
+def test_a_seed_gives_the_initial_weights() -> None:
+    def initial(seed: int) -> torch.Tensor:
+        module = FusionTraining(MODEL, SHORT.model_copy(update={"seed": seed}), "")
+        return torch.nn.utils.parameters_to_vector(module.parameters())
+
+    assert torch.equal(initial(3), initial(3))
+    assert (initial(3) != initial(4)).float().mean() > 0.5
+
+
+def test_the_data_fingerprint_is_of_features_and_annotation() -> None:
+    before = data_fingerprint(TRAIN)
+    assert data_fingerprint(dict(reversed(TRAIN.items()))) == before
+    labels = TRAIN["clip0"].labels.copy()
+    labels[30, 1] = 0.5
+    corrected = TRAIN | {"clip0": replace(TRAIN["clip0"], labels=labels)}
+    audio = TRAIN["clip0"].embedding.audio + 1
+    louder = TRAIN | {"clip0": replace(TRAIN["clip0"], embedding=replace(TRAIN["clip0"].embedding, audio=audio))}
+    others = {name: clip for name, clip in TRAIN.items() if name != "clip0"}
+    assert len({before, *(data_fingerprint(clips) for clips in (corrected, louder, others))}) == 4
 
 
 def test_epochs_that_were_no_better_are_remembered_across_a_stop(

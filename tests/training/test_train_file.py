@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,14 @@ import pytest
 from synthetic_clips import CUES, annotated_clips, clip
 
 from iaca.encoders import write_embedding
+from iaca.encoders.embedding import embeddings_of
+from iaca.errors import InputError
+from iaca.training.checkpoints import data_fingerprint
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import history_of, load_model
 from iaca.training.predict import predict_clip
+from iaca.training.sample import Normalisation
 from iaca.training.train import train_file
 
 SHORT = TrainingConfig(length=30, hop=30, batch_size=4, epochs=2, accelerator="cpu", threads=1)
@@ -41,6 +46,30 @@ def run(files: list[Path], tmp_path: Path, training: TrainingConfig = SHORT, **c
         checkpoints=tmp_path / "checkpoints",
     )
     return tmp_path / "model.safetensors"
+
+
+def test_a_model_learns_from_the_train_clips_alone(files: list[Path], tmp_path: Path) -> None:
+    """Their number, their fingerprint and their statistics are in its file, however far off the validation clip is."""
+    folder, clips = tmp_path / "shifted", annotated_clips(4)
+    folder.mkdir()
+    far = clips["clip3"].embedding
+    shifted = replace(far, audio=far.audio + 100, visual=far.visual - 50, quality=far.quality + 7)
+    write_embedding(shifted, folder / "clip3.safetensors")
+    given = [folder / path.name if path.name == "clip3.safetensors" else path for path in files]
+    model = load_model(run(given, tmp_path, preset="iaca_plus", changes=SMALL))
+    train_clips = {name: clips[name] for name in ("clip0", "clip1", "clip2")}
+    assert model.metadata["clips"] == "3"
+    assert model.metadata["data_fingerprint"] == data_fingerprint(train_clips)
+    expected = Normalisation.fit(embeddings_of(train_clips), CUES)
+    for name, values in vars(expected).items():
+        np.testing.assert_array_equal(getattr(model.normalisation, name), values)
+
+
+def test_a_timeline_of_another_clip_is_refused(files: list[Path], tmp_path: Path) -> None:
+    short = tmp_path / "short.parquet"
+    pd.read_parquet(files[4])[:-1].to_parquet(short)
+    with pytest.raises(InputError, match=r"short\.parquet: the timeline has 59 steps, but 60 are embedded"):
+        run([*files[:4], short, *files[5:]], tmp_path)
 
 
 def test_a_model_that_reads_cues_is_given_those_of_the_corpus(files: list[Path], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ from iaca.errors import InputError
 from iaca.parameters import MODALITIES
 from iaca.training.config import CorruptionConfig, TrainingConfig
 from iaca.training.corruption import corrupt
-from iaca.training.data import EpochSampler, WindowDataset, window_starts, windows_of
+from iaca.training.data import EpochSampler, WindowDataset, validation_loaders, window_starts, windows_of
 from iaca.training.sample import Normalisation, Sample, Stream, Window, WindowSpec, collate, cut_sample, generator
 
 CLIPS = annotated_clips(4, steps=70)
@@ -217,6 +218,20 @@ def test_a_step_annotated_for_the_dimension_that_is_learned_counts() -> None:
     assert not cut(half, 0, 70).valid.any()
     assert cut(half, 0, 70, targets=("valence",)).valid.sum() == np.isfinite(labels[:, 0]).sum()
     assert not cut(half, 0, 70, targets=("arousal",)).valid.any()
+
+
+def test_validation_is_scored_on_clean_windows_and_on_as_many_that_are_all_corrupted() -> None:
+    """However few windows of the training are: what is compared over epochs is always the same."""
+    everywhere = CorruptionConfig(share=0.0, whole=1.0, kinds=("zeros", "noise"))
+    config = TrainingConfig(length=30, hop=20, batch_size=4, corruption=everywhere)
+    clean, corrupted = validation_loaders(CLIPS, config, WindowSpec(30, NORMALISATION))
+    windows = windows_of(CLIPS, 30, 30, once=True)
+    for loader, expected in ((clean, False), (corrupted, True)):
+        batches = list(loader)
+        assert sum(len(batch["audio"]) for batch in batches) == len(windows)
+        assert all((batch["corrupted"].any(dim=(1, 2)) == expected).all() for batch in batches)
+    again = list(corrupted)
+    assert all(torch.equal(one["audio"], other["audio"]) for one, other in zip(corrupted, again, strict=True))
 
 
 def test_the_other_clip_is_another_one_whenever_there_is_another() -> None:
