@@ -14,8 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from iaca.engine.failures import read_failures
-from iaca.engine.manifest import Manifest, check_whole
 from safetensors.numpy import save
 
 from iaca.corpora.index import SUBJECT_FILE, Problem, read_event_table, read_partitions, read_subjects
@@ -23,6 +21,7 @@ from iaca.corpora.recordings import partition_table
 from iaca.encoders.checkpoint import read_tensors
 from iaca.encoders.config import EmbeddingConfig, config_of
 from iaca.encoders.embedding import read_embedding
+from iaca.engine.results import Manifest, check_result, read_failures
 from iaca.errors import InputError, printable
 from iaca.formats.affwild2 import parse_annotation
 from iaca.formats.labels import inspect_labels
@@ -134,7 +133,7 @@ def _journal(content: bytes, folder: Path) -> None:
     known = Manifest(folder)
     for entry in known.items.values():
         entry.fault(folder)
-    _refusing(lambda: check_whole(_file(folder, "a.parquet", b"")))
+    _refusing(lambda: check_result(_file(folder, "a.parquet", b"")))
     known.compact()
     again = Manifest(folder)
     assert again.items == known.items
