@@ -28,6 +28,8 @@ BAD = InputError("no column `time_s`", "labels.csv", 1, "name the columns")
     [
         (BAD, str(BAD)),
         (raised(KeyError("clip"), BAD, DatasetError("Failed while saving data to dataset x")), str(BAD)),
+        (raised(BAD, DatasetError("There is no model: train one")), "There is no model: train one"),
+        (raised(BAD, ValueError("it does not fit")), "it does not fit"),
         (DatasetError("There is no corpus at here"), "There is no corpus at here"),
         (raised(DatasetError("no corpus"), DatasetError("corpus: no corpus")), "corpus: no corpus"),
         (ParameterValidationError("training: epochz"), "training: epochz"),

@@ -129,6 +129,7 @@ def _check(group: str, model: type[BaseModel], values: object) -> None:
 
 STACK = "IACA_TRACEBACK"
 """Environment variable: with any value every error is shown with its stack."""
+FAILED = "Failed while "  # how Kedro begins, whatever error a dataset raised
 NO_PIPELINE = "Failed to find the pipeline"  # how Kedro's ValueError begins
 
 
@@ -146,7 +147,8 @@ def message_of(error: BaseException) -> str | None:
     chain = list(_chain(error))
     mine = [one for one in chain if isinstance(one, InputError)]
     if mine:
-        return str(mine[-1])  # where several stand in a row, the last one was first
+        wrapped = FAILED in str(error)  # Kedro names the dataset; anyone else who raises from an error says more
+        return str(mine[-1] if wrapped else error)
     of_kedro = isinstance(error, MissingConfigException | ParameterValidationError) or (
         all(isinstance(one, DatasetError) for one in chain) or str(error).startswith(NO_PIPELINE)
     )
