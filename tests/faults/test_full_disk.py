@@ -14,7 +14,7 @@ from kedro.io.core import DatasetError
 from little_tasks import contents, copy
 
 from iaca.datasets.files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
-from iaca.encoders.embedding import ClipEmbedding, write_embedding
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embedding
 from iaca.engine import ExecutorConfig, Task, run_tasks
 from iaca.engine.results import Manifest, read_failures
 from iaca.errors import StorageError
@@ -37,6 +37,10 @@ def embedding(steps: int = 400) -> ClipEmbedding:
     arrays = [NOISE.random((steps, width), np.float32) for width in (40, 60)]
     present = np.ones(steps, bool)
     return ClipEmbedding(*arrays, present, present, np.arange(steps) / 25, np.zeros((steps, 0), np.float32))
+
+
+def annotated(steps: int = 400) -> AnnotatedClip:
+    return AnnotatedClip(embedding(steps), NOISE.uniform(-1, 1, (steps, 2)).astype(np.float32))
 
 
 def faces(path: Path) -> None:
@@ -153,7 +157,7 @@ def test_training_tells_of_a_full_disk_and_trains_with_room_again(disk: Path, fi
     model = FusionConfig(audio_dim=40, visual_dim=60, width=8, heads=2, temporal_layers=1)
     config = TrainingConfig(length=30, hop=30, epochs=2, accelerator="cpu", threads=1)
     ballast = filled(disk)
-    run = (model, config, {"one": embedding()}, {"other": embedding(60)}, disk / "checkpoints")
+    run = (model, config, {"one": annotated()}, {"other": annotated(60)}, disk / "checkpoints")
     with pytest.raises(StorageError, match=r"best\.ckpt: the disk is full"):
         train(*run)
     assert not list((disk / "checkpoints").glob("*"))

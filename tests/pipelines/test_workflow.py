@@ -139,6 +139,22 @@ def test_an_up_to_date_corpus_is_not_made_again(finished: Path, kedro: Command) 
     assert time.monotonic() - started < 60  # a hang, not a timing: the budgets are measured in benchmarks/
 
 
+def test_a_corrected_label_embeds_no_clip_again(finished: Path, kedro: Command) -> None:
+    annotation = next((finished / "data/01_raw/demo").rglob("Train_Set/*.txt"))
+    before, words = annotation.read_text(), ("kedro", "run", "--env", "test", "--pipelines")
+    timeline = finished / f"data/03_primary/timelines/{annotation.stem}.parquet"
+    header, _, *rest = before.splitlines()
+    annotation.write_text("\n".join([header, "0.125,-0.25", *rest]) + "\n")
+    try:
+        done = kedro(*words, "ingestion,preprocessing,embedding")
+        assert pd.read_parquet(timeline).loc[0, ["valence", "arousal"]].tolist() == [0.125, -0.25]
+        for name, made in (("timelines", 1), ("faces", 0), ("audio", 0), ("embeddings", 0)):
+            assert f"{name}: {made} made," in done.stdout + done.stderr
+    finally:
+        annotation.write_text(before)
+        kedro(*words, "ingestion,preprocessing")
+
+
 def test_training_again_gives_the_same_bits_and_old_models_come_back(finished: Path, kedro: Command) -> None:
     first = versions(finished, "06_models/iaca.safetensors")[-1]
     run = ("kedro", "run", "--env", "test")
