@@ -1,14 +1,16 @@
-"""Time the members of the family beside a plain writing of the same equations, and beside their bare products.
+"""Time the members of the family beside their bare products, and one of them beside the published module.
 
     python benchmarks/fusion_speed.py [--widths 512 128] [--repeat 7] [--members iaca jca ...]
 
 Prints the Markdown tables of docs/engineering/performance.md. b = 8, t = 300, embeddings of 512 numbers, one thread.
 
-Times are of the processor in this process, which other processes on the machine disturb less than the clock's. The
-forms take turns within a run, and a ratio is the median of the ratios of the rounds. Forward is in evaluation under
-`inference_mode`, forward + backward in training with dropout. "Bare" are the matrix products, convolutions and
-recurrent kernels of the literal form's forward and backward, recorded and played again with nothing in between.
-Memory is what one forward + backward adds to the largest resident size (`ru_maxrss`) of a process of its own.
+Times are process CPU times, which other processes disturb less than the clock. What is compared alternates within a
+run, and a ratio is the median of the ratios of the rounds. Forward is in evaluation under `inference_mode`, forward +
+backward in training with dropout. "Bare" are the matrix products, convolutions and recurrent kernels of a forward +
+backward, recorded and replayed with nothing in between. Memory is what one forward + backward adds to the largest
+resident size (`ru_maxrss`) of a process of its own.
+
+Letters: b batch, t steps, d width.
 """
 
 from __future__ import annotations
@@ -17,26 +19,22 @@ import argparse
 import multiprocessing
 import resource
 import statistics
-from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
 import torch
-from literal_fusion import literal
+import torch.nn.functional as F
 from timing import Recorder, in_turns, ratio
-from torch import Tensor
+from torch import Tensor, nn
 
 from iaca.fusion import PRESETS, FusionConfig, FusionModel, preset
-from iaca.fusion.joint import JointAttention
-from iaca.fusion.masks import Masks
+from iaca.fusion.attention import JointAttention, Masks
 
 BATCH, STEPS, DIM = 8, 300, 512
 LSTM = {"temporal": "lstm", "temporal_layers": 1, "gate": "dca"}
 TARGET = "jca_fixed x2 + dca, lstm"
-HEADER = (
-    "| member | parameters | forward | / literal | forward + backward | / literal | / bare | literal / bare | memory "
-    "| literal's |\n" + "|---" * 10 + "|"
-)
+HEADER = "| member | parameters | forward | forward + backward | / bare | memory |\n" + "|---" * 6 + "|"
 
 
 def members(width: int) -> dict[str, FusionConfig]:
@@ -51,6 +49,52 @@ def members(width: int) -> dict[str, FusionConfig]:
     return configs
 
 
+class Published(nn.Module):
+    """`jca_fixed` + `dca` + `lstm` as the published modules compute it [sibling], with a model's weights.
+
+    No masks; `nn.LSTM` reads both ways at once; the gate's weights are repeated to full width.
+    """
+
+    def __init__(self, model: FusionModel):
+        super().__init__()
+        d, streams, self.p = model.config.width, model.streams, model.config.dropout
+        self.project = nn.ModuleDict({m: deepcopy(stream.project) for m, stream in streams.items()})
+        self.lstm = nn.ModuleDict({m: nn.LSTM(d, d // 2, batch_first=True, bidirectional=True) for m in streams})
+        for m, stream in streams.items():
+            ways = {"": stream.temporal.layers[0]["ahead"], "_reverse": stream.temporal.layers[0]["back"]}
+            tensors = {name + end: x for end, way in ways.items() for name, x in way.state_dict().items()}
+            self.lstm[m].load_state_dict(tensors)
+        self.norm = nn.ModuleDict({m: deepcopy(stream.norm) for m, stream in streams.items()})
+        self.layers = deepcopy(model.attention.layers)
+        self.gates = deepcopy(model.gating.stage1.gates)
+        self.regressor = deepcopy(model.head.regressors[0])
+
+    def forward(self, audio: Tensor, visual: Tensor) -> Tensor:
+        """(b, t, D_a), (b, t, D_v) -> (b, t, 2)."""
+        raw = {}
+        for m, x in (("audio", audio), ("visual", visual)):
+            x = self.project[m](x)  # (b, t, d)
+            raw[m] = self.norm[m](
+                x + F.dropout1d(self.lstm[m](x)[0].transpose(1, 2), self.p, self.training).transpose(1, 2)
+            )
+        crossed = raw
+        for layer in self.layers:
+            value = layer.joint(torch.cat(list(crossed.values()), dim=-1))  # Q (b, t, 2d)
+            crossed = {m: self._attended(layer, m, x, value) for m, x in crossed.items()}
+        gated = []
+        for m, gate in self.gates.items():
+            weights = torch.softmax(gate.linear(crossed[m]) / gate.temperature, dim=-1)  # (b, t, 2)
+            both = torch.stack([raw[m], crossed[m]], dim=-1)  # (b, t, d, 2)
+            gated.append(torch.relu((weights[:, :, None].repeat(1, 1, both.shape[2], 1) * both).sum(dim=-1)))
+        return torch.tanh(self.regressor(torch.cat(gated, dim=-1)))
+
+    def _attended(self, layer: nn.Module, m: str, x: Tensor, value: Tensor) -> Tensor:
+        key = layer.mix[m](x.transpose(1, 2))  # K_m (b, d, t)
+        scores = F.dropout(torch.tanh(key @ value / value.shape[-1] ** 0.5), self.p, self.training)  # S_m (b, d, 2d)
+        hidden = torch.relu(torch.tanh(layer.query[m](x) @ scores))  # H_m (b, t, 2d)
+        return x + F.dropout(torch.relu(layer.out[m](hidden)), self.p, self.training)
+
+
 class Member:
     """One model and what is done with it."""
 
@@ -60,70 +104,75 @@ class Member:
         self.inputs = [torch.randn(BATCH, STEPS, DIM) for _ in range(2)]
         self.goal = torch.randn(BATCH, STEPS, 2)
 
-    def built(self) -> Tensor:
-        return self.model(*self.inputs).prediction
-
-    def plain(self) -> Tensor:
-        return literal(self.model, *self.inputs)
-
-    def forward(self, form: Callable[[], Tensor]) -> None:
+    def forward(self) -> None:
         self.model.eval()
         with torch.inference_mode():
-            form()
+            self.model(*self.inputs)
 
-    def step(self, form: Callable[[], Tensor]) -> None:
-        self.model.train()
-        self.model.zero_grad(set_to_none=True)
-        (form() * self.goal).sum().backward()
+    def step(self) -> None:
+        self.train(self.model)
+
+    def train(self, model: nn.Module) -> None:
+        """Forward + backward."""
+        model.train()
+        model.zero_grad(set_to_none=True)
+        output = model(*self.inputs)
+        prediction = output if isinstance(output, Tensor) else output.prediction
+        (prediction.float() * self.goal).sum().backward()
 
     def bare(self) -> Recorder:
         with Recorder() as recorder:
-            self.step(self.plain)
+            self.step()
         return recorder
 
 
-def grown(config: FusionConfig, form: str) -> float:
+def grown(config: FusionConfig) -> float:
     """MB that one training step adds to the largest resident size of this process; to be called in a fresh one."""
     torch.set_num_threads(1)
     member = Member(config)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    member.step(getattr(member, form))
+    member.step()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-def peak(config: FusionConfig, form: str) -> float:
+def peak(config: FusionConfig) -> float:
     """`grown` in a process of its own."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        return pool.apply(grown, (config, form))
+        return pool.apply(grown, (config,))
 
 
-def row(name: str, config: FusionConfig, repeat: int, memory: dict[str, float]) -> str:
+def row(name: str, config: FusionConfig, repeat: int, memory: float) -> str:
     """The figures of one member."""
     member = Member(config)
-    ahead = in_turns(repeat, built=lambda: member.forward(member.built), plain=lambda: member.forward(member.plain))
-    bare = member.bare()
-    both = in_turns(
-        repeat, built=lambda: member.step(member.built), plain=lambda: member.step(member.plain), bare=bare.replay
-    )
+    ahead = in_turns(repeat, built=member.forward)["built"]
+    both = in_turns(repeat, built=member.step, bare=member.bare().replay)
     cells = [
         f"{sum(p.numel() for p in member.model.parameters()) / 1e6:.2f} M",
-        f"{1e3 * statistics.median(ahead['built']):.0f} ms", f"{ratio(ahead['built'], ahead['plain']):.2f}",
-        f"{1e3 * statistics.median(both['built']):.0f} ms", f"{ratio(both['built'], both['plain']):.2f}",
-        f"{ratio(both['built'], both['bare']):.2f}", f"{ratio(both['plain'], both['bare']):.2f}",
-        f"{memory['built']:.0f} MB", f"{memory['plain']:.0f} MB",
-    ]  # fmt: skip
+        f"{1e3 * statistics.median(ahead):.0f} ms",
+        f"{1e3 * statistics.median(both['built']):.0f} ms",
+        f"{ratio(both['built'], both['bare']):.2f}",
+        f"{memory:.0f} MB",
+    ]
     return "| " + " | ".join([name, *cells]) + " |"
 
 
+def beside_published(width: int, repeat: int) -> str:
+    """The target's training step over the published module's."""
+    member = Member(members(width)[TARGET])
+    published = Published(member.model)
+    times = in_turns(repeat, built=member.step, published=lambda: member.train(published))
+    return f"{ratio(times['built'], times['published']):.2f}"
+
+
 def half_precision(config: FusionConfig, repeat: int) -> str:
-    """The member's training step under bfloat16 autocast, over its literal form's in float32."""
+    """The member's training step under bfloat16 autocast, over the same in float32."""
     member = Member(config)
 
     def coarse() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            member.step(lambda: member.built().float())
+            member.step()
 
-    times = in_turns(repeat, coarse=coarse, plain=lambda: member.step(member.plain))
+    times = in_turns(repeat, coarse=coarse, plain=member.step)
     return f"{ratio(times['coarse'], times['plain']):.2f}"
 
 
@@ -163,20 +212,21 @@ def main() -> None:
     options = arguments.parse_args()
     chosen = {d: {n: c for n, c in members(d).items() if n in (options.members or [n])} for d in options.widths}
     memory = {
-        (d, name): {form: peak(config, form) for form in ("built", "plain")}
-        for d, configs in chosen.items()
-        for name, config in configs.items()
+        (d, name): peak(config) for d, configs in chosen.items() for name, config in configs.items()
     }  # before this process has run anything that its children would inherit
     torch.set_num_threads(1)
     for d, configs in chosen.items():
         print(f"\n### d = {d}\n\n{HEADER}")
         for name, config in configs.items():
             print(row(name, config, options.repeat, memory[d, name]), flush=True)
+    print(f"\n### {TARGET}, forward + backward, over the published module\n")
+    for d in options.widths:
+        print(f"d = {d}: {beside_published(d, options.repeat)}", flush=True)
     print("\n### The attention alone, forward + backward\n\n| d | attention | time | / jca_fixed x2 |")
     print("|---" * 4 + "|")
     for d in options.widths:
         print("\n".join(attentions(d, options.repeat)), flush=True)
-    print("\n### bfloat16 autocast, forward + backward, over the literal form in float32\n")
+    print(f"\n### {TARGET}, bfloat16 autocast, forward + backward, over float32\n")
     for d in options.widths:
         print(f"d = {d}: {half_precision(members(d)[TARGET], min(options.repeat, 3))}", flush=True)
 

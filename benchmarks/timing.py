@@ -14,7 +14,8 @@ aten = torch.ops.aten
 BARE = {aten.addmm: aten.mm, aten.baddbmm: aten.bmm}  # products without what is added to them
 KERNELS = {
     aten.mm, aten.bmm, aten.convolution, aten.convolution_backward, aten.mkldnn_rnn_layer,
-    aten.mkldnn_rnn_layer_backward,
+    aten.mkldnn_rnn_layer_backward, aten._scaled_dot_product_flash_attention_for_cpu,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward,
 }  # fmt: skip
 
 

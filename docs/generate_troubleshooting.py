@@ -176,7 +176,6 @@ ADVICE = {  # remedies of messages that have none of their own, by the beginning
     "evaluation/pairing.py": "fix what each line names",
     "evaluation/tables.py": "run training and evaluation again, on a corpus with an annotated partition",
     "evaluation/timelines.py": "name a clip that was predicted, and use a model with a second stage to draw gates",
-    "fusion/joint.py": "set `length` to the number of steps of a window, or take attention='jca'",
     "fusion/": "give tensors as `FusionConfig` says: (b, t, D) for modalities, (b, t) for masks, (b, t, q) for cues",
     "inference/": "give the table of one clip, as `Predictor.predict` returns it or `NAME.csv` holds it",
     "training/export/": "report it with the model's configuration; no file was written",

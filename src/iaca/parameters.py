@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from iaca.errors import brief
 
@@ -28,13 +39,29 @@ LONGEST_S = 1e7
 Seed = Annotated[int, Field(ge=0, le=LARGEST)]
 """Of a generator of random numbers: numpy takes none below 0."""
 Partition = Literal["train", "validation", "test"]
+UNKNOWN = "extra_forbidden"  # pydantic's type of the error that a name is unknown
 
 
 class Parameters(BaseModel):
-    """Parameters of one step. Unknown names are refused, so that a typo never passes for a default, and so are NaN,
-    infinity, `true` in place of a number, and whole numbers of more than 64 bits, which all pass for numbers."""
+    """Parameters of one step. Unknown names are refused with the nearest known one, so that a typo never passes for a
+    default. Also refused are NaN, infinity, `true` in place of a number, and whole numbers of more than 64 bits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _unknown_names_are_answered(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(given)
+        except ValidationError as error:
+            lines = []
+            for e in error.errors(include_url=False):
+                if e["type"] == "default_factory_not_called":  # follows from another field's error, which is listed too
+                    continue
+                unknown = e["type"] == UNKNOWN and len(e["loc"]) == 1  # a longer place is in a model inside this one
+                message = unknown_name(str(e["loc"][0]), cls.model_fields) if unknown else e["msg"]
+                lines.append(fault(e["type"], message, e["loc"], e["input"]))
+            raise ValidationError.from_exception_data(error.title, lines) from None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -48,6 +75,17 @@ class Parameters(BaseModel):
             if isinstance(value, int) and abs(value) > LARGEST:
                 raise ValueError(f"{place}a whole number of more than 64 bits is beyond {LARGEST}")
         return given
+
+
+def unknown_name(name: str, known: Iterable[str]) -> str:
+    """What is said about a name that no field has."""
+    near = get_close_matches(name, known, n=1)
+    return "Extra inputs are not permitted" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def fault(kind: str, message: str, place: tuple[int | str, ...], given: Any) -> InitErrorDetails:
+    """One line of a `ValidationError`."""
+    return InitErrorDetails(type=PydanticCustomError(kind, message), loc=place, input=given)  # type: ignore[arg-type]
 
 
 def _kinds(annotation: Any) -> Iterator[type]:

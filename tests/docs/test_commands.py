@@ -11,7 +11,7 @@ from pages import Typed, commands, spans
 from project import ROOT, Command
 
 TYPED = list(commands())
-FICTION = {'kedro run --pipelines training --params "fusion.changes.attention=mean"'}  # of the page's example
+FICTION = {'kedro run --pipelines training --params "fusion.attention=mean"'}  # of a part the page invents
 KEDRO = [t for t in [*TYPED, *spans()] if t.words.startswith("kedro run") and t.words not in FICTION]
 
 

@@ -9,7 +9,7 @@ import yaml
 SMALL: dict[str, dict[str, Any]] = {
     "demo_corpus": {"demo_corpus": {"identities": 4, "clips_per_identity": 1, "seconds": 2.0, "variable_rate": 0}},
     "training": {
-        "fusion": {"changes": {"width": 16}},
+        "fusion": {"width": 16},
         "baselines": ["concat"],
         "training": {"length": 30, "hop": 30, "epochs": 2},
     },

@@ -87,7 +87,9 @@ def test_a_clip_encoder_sees_its_frames_in_order() -> None:
     levels = 20 + 15 * np.arange(13)
     jpegs = [encode_face(np.full((32, 32, 3), level, np.uint8), 95) for level in levels]
     with ThreadPoolExecutor(2) as pool:
-        encode_faces(jpegs, np.ones(13, bool), encoder, pool, FaceCues(pd.DataFrame({"score": np.ones(13, np.float32)})))
+        encode_faces(
+            jpegs, np.ones(13, bool), encoder, pool, FaceCues(pd.DataFrame({"score": np.ones(13, np.float32)}))
+        )
     volumes = torch.cat(inputs)  # step 3 frame side side
     seen = 255 * (0.22803 * volumes[:, 0].mean((2, 3)) + 0.43216).numpy()
     for step in range(3, 10):

@@ -13,8 +13,8 @@ from iaca.encoders.cues import NAMES
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embedding
 from iaca.evaluation.benchmark_scores import clip_sums, statistics
 from iaca.evaluation.metrics import SCORES, pooled_ccc
+from iaca.fusion.config import preset
 from iaca.fusion.model import FusionModel
-from iaca.fusion.presets import preset
 from iaca.training.model_file import TrainedModel, save_model
 from iaca.training.sample import Normalisation
 

@@ -22,7 +22,7 @@ def test_a_comparison_is_complete_seed_by_seed():
 
 def test_a_variant_has_a_name_of_its_own_that_decides_nothing():
     config = BenchmarkConfig(
-        models=["iaca", {"preset": "iaca", "changes": {"width": 32}, "name": "narrow"}], main=["iaca", "narrow"]
+        models=["iaca", {"preset": "iaca", "width": 32, "name": "narrow"}], main=["iaca", "narrow"]
     )
     _, narrow = config.models
     assert narrow.label == "narrow"
@@ -45,7 +45,7 @@ def test_all_runs_have_the_same_training_but_for_their_seed():
         ({"models": ["iaca"]}, "at least 2"),
         ({"models": ["iaca", "iaca"], "main": ["iaca"]}, "each once"),
         ({"models": ["iaca", "iacca"], "main": ["iaca"]}, "iacca"),
-        ({"models": ["iaca", {"preset": "iaca", "changes": {"width": 32}}], "main": ["iaca"]}, "name of its own"),
+        ({"models": ["iaca", {"preset": "iaca", "width": 32}], "main": ["iaca"]}, "name of its own"),
         ({"models": ["iaca", {"preset": "ca", "name": "../ca"}], "main": ["iaca"]}, "pattern"),
         ({"models": ["iaca", "concat"], "main": ["jca"]}, "main names jca"),
         ({"models": ["iaca", "concat"], "main": []}, "main must be named"),

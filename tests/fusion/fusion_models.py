@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from iaca.fusion import FusionConfig, FusionModel, FusionOutput
-from iaca.fusion.registry import ATTENTION, GATES, TEMPORAL
+from iaca.fusion.attention import ATTENTION
+from iaca.fusion.gates import GATES
+from iaca.fusion.temporal import TEMPORAL
 
 LENGTH = 9
 BEHIND = ("attention", "gate", "stage2", "stage1_source", "modalities")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
 from pydantic import ValidationError
 
+import iaca.fusion
 from iaca.errors import InputError
 from iaca.fusion import PRESETS, FusionConfig, FusionModel, preset
-from iaca.fusion.masks import Masks
-from iaca.fusion.registry import ATTENTION, GATES, Part
+from iaca.fusion.attention import ATTENTION, Masks
+from iaca.fusion.config import ATTENTION_PARTS, GATE_PARTS, NONE, TEMPORAL_PARTS, Part
+from iaca.fusion.gates import GATES
+from iaca.fusion.temporal import TEMPORAL
 
 
 def test_the_default_is_what_the_study_measured_best() -> None:
@@ -61,7 +65,7 @@ def test_parts_that_do_not_apply_are_left_out_without_being_told(given: dict, re
         ({"gate": "iaca", "cues": ("snr_estimate",)}, ("cues", "gate")),
         ({"gate": "iaca_plus", "cues": ("snr", "snr")}, ("cues",)),
         ({"context": "lstm", "width": 7, "heads": 1}, ("context", "width")),
-        ({"widht": 64}, ("widht",)),
+        ({"widht": 64}, ("widht", "did you mean width")),
     ],
 )
 def test_what_does_not_fit_is_refused_and_named(given: dict, named: tuple[str, ...]) -> None:
@@ -86,9 +90,19 @@ def test_quality_cues_are_given_to_the_models_that_read_them_and_to_no_other() -
     assert all(preset(name, 3, 5, cues).cues == () for name in PRESETS if name != "iaca_plus")
 
 
-def test_a_new_part_is_a_class_and_a_line_in_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ATTENTION, "swap", Part(f"{__name__}:Swap"))
-    monkeypatch.setitem(GATES, "halves", Part(f"{__name__}:Halves"))
+def test_the_configuration_names_the_parts_that_there_are() -> None:
+    assert set(TEMPORAL_PARTS) == set(TEMPORAL)
+    assert set(ATTENTION_PARTS) == {NONE, *ATTENTION}
+    assert set(GATE_PARTS) == {NONE, *GATES}
+
+
+def test_a_new_part_is_a_class_and_a_line_in_the_registry_and_in_the_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(ATTENTION, "swap", Swap)
+    monkeypatch.setitem(ATTENTION_PARTS, "swap", Part())
+    monkeypatch.setitem(GATES, "halves", Halves)
+    monkeypatch.setitem(GATE_PARTS, "halves", Part())
     model = FusionModel(FusionConfig(audio_dim=3, visual_dim=5, width=8, attention="swap", gate="halves"))
     output = model(torch.randn(2, 4, 3), torch.randn(2, 4, 5))
     assert output.gates["halves"].shape == (2, 4, 2)
@@ -123,6 +137,17 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 
 
 def test_configurations_are_read_without_torch() -> None:
-    imports = "import sys; from iaca.fusion import preset; from iaca.training import TrainingConfig"
-    script = f"{imports}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+    script = """
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+
+from iaca.training import TrainingConfig
+
+spec = spec_from_file_location("config", sys.argv[1])  # alone: its package also holds the model
+config = sys.modules["config"] = module_from_spec(spec)
+spec.loader.exec_module(config)
+config.preset("iaca", 3, 5)
+sys.exit("torch" in sys.modules)
+"""
+    file = Path(iaca.fusion.__file__).with_name("config.py")
+    assert subprocess.run([sys.executable, "-c", script, file], check=False).returncode == 0

@@ -12,11 +12,17 @@ from torch.testing import assert_close
 
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel
-from iaca.fusion.cross import CrossAttention
-from iaca.fusion.gates import PENALTY, Gate, StageOne, mix
-from iaca.fusion.joint import FixedJointLayer, JointLayer
-from iaca.fusion.masks import Masks
-from iaca.fusion.selfattention import EncoderLayer
+from iaca.fusion.attention import (
+    CrossAttention,
+    EncoderLayer,
+    FixedJointLayer,
+    JointLayer,
+    LeaderFollower,
+    Masks,
+    MultiHeadCrossAttention,
+)
+from iaca.fusion.gates import PENALTY, AcrossModalities, Gate, StageOne, WithinModalities, mix
+from iaca.fusion.temporal import TemporalTransformer, positions
 
 # three steps of width two: small enough to follow with a pencil
 X_A = np.array([[1.0, 0.0], [0.5, -0.5], [0.0, 2.0]])
@@ -104,6 +110,43 @@ def test_locality_takes_a_slope_per_step_of_distance_off_the_score() -> None:
     )
 
 
+def test_mha_is_the_multi_head_attention_of_torch() -> None:
+    config = TINY.model_copy(update={"heads": 2})
+    layer = MultiHeadCrossAttention(config).double().eval()
+    outputs = layer(batch(X_A), batch(X_V), masks(audio=[1, 1, 0], visual=[1, 0, 1]))
+    sides = ((layer.audio, X_A, X_V, [False, True, False]), (layer.visual, X_V, X_A, [False, False, True]))
+    for c, (part, x, other, absent) in zip(outputs, sides, strict=True):
+        torchs = torch.nn.MultiheadAttention(2, 2, batch_first=True, dtype=torch.float64)
+        with torch.no_grad():
+            torchs.in_proj_weight.copy_(torch.cat([part.to_query.weight, part.to_key_value.weight]))
+            torchs.in_proj_bias.copy_(torch.cat([part.to_query.bias, torch.zeros(4)]))
+            torchs.out_proj.load_state_dict(part.out.state_dict())
+        mask = torch.tensor([absent])
+        attended, _ = torchs(batch(x), batch(other), batch(other), key_padding_mask=mask)
+        assert_close(c, batch(x) + attended, atol=1e-6, rtol=0)
+
+
+def test_lfan_worked_by_hand_with_absent_steps() -> None:
+    layer = LeaderFollower(TINY).double().eval()
+    c_a, c_v = layer(batch(X_A), batch(X_V), masks(audio=[1, 1, 0]))
+    for step, present in enumerate([[0, 1], [0, 1], [1]]):  # which of the two tokens are keys
+        tokens = [affine(layer.to_qkv[m], x[step]) for m, x in (("audio", X_A), ("visual", X_V))]
+        q, k, v = np.array(tokens).reshape(2, 3, 2).transpose(1, 0, 2)
+        y = softmax(q @ k[present].T / np.sqrt(2)) @ v[present]
+        assert_close(c_a[0, step], torch.from_numpy(affine(layer.out, y.flatten())), atol=1e-6, rtol=0)
+    assert torch.equal(c_v, batch(X_V))
+
+
+def test_the_transformer_adds_sinusoids_of_the_place_among_the_real_steps() -> None:
+    steps = torch.tensor([[True, True, False, True]])
+    place = np.array([0, 1, 1, 2])[:, None] * np.array([1.0, 10_000 ** (-2 / 3)])  # d = 3: two rates
+    expected = np.stack([np.sin(place), np.cos(place)], axis=-1).reshape(4, 4)[:, :3]
+    assert_close(positions(steps, 3)[0], torch.from_numpy(expected).float(), atol=1e-6, rtol=0)
+    block = TemporalTransformer(TINY.model_copy(update={"temporal_layers": 1})).eval()
+    x, there = batch(X_A).float(), masks()
+    assert_close(block(x, there.audio, there), block.layers[0](x + positions(there.steps, 2), there.audio, there))
+
+
 @pytest.mark.parametrize("attention", ["jca", "rjca"])
 def test_without_slopes_locality_changes_nothing_for_one_head(attention: str) -> None:
     near = some_model(FusionConfig(**{**SMALL, "heads": 1}, attention=attention))
@@ -136,6 +179,29 @@ def test_the_dca_gate_is_the_published_one() -> None:
         g = softmax(affine(gate.linear, after[m][0].numpy()) / 0.1)
         expected = np.maximum(g[:, :1] * before[m][0].numpy() + g[:, 1:] * after[m][0].numpy(), 0)
         assert_close(gated[m][0], torch.from_numpy(expected), atol=1e-6, rtol=0)
+
+
+def test_stage_2_across_the_modalities_worked_by_hand() -> None:
+    stage = AcrossModalities(TINY.model_copy(update={"temperature": 0.5, "gate_init": "default"})).double()
+    a, v = np.abs(X_A), np.abs(X_V)
+    fused, weights = stage({}, {"audio": batch(a), "visual": batch(v)}, masks(audio=[1, 0, 1]))
+    logits = affine(stage.gate.linear, np.hstack([a, v])) / 0.5
+    logits[1, 0] -= np.log1p(np.exp(PENALTY))  # the absence of the audio
+    s = softmax(logits)
+    assert_close(weights["modalities"][0], torch.from_numpy(s), atol=1e-6, rtol=0)
+    assert_close(fused["audio"][0], torch.from_numpy(2 * s[:, :1] * a), atol=1e-6, rtol=0)
+    assert_close(fused["visual"][0], torch.from_numpy(2 * s[:, 1:] * v), atol=1e-6, rtol=0)
+
+
+def test_hierarchical_stage_2_worked_by_hand() -> None:
+    stage = WithinModalities(TINY.model_copy(update={"temperature": 0.5, "gate_init": "default"})).double()
+    raw, gated = {"audio": batch(X_A), "visual": batch(X_V)}, {"audio": batch(X_V + 1), "visual": batch(X_A - 1)}
+    fused, weights = stage(raw, gated, masks())
+    for m, gate in stage.gates.items():
+        s = softmax(affine(gate.linear, gated[m][0].numpy()) / 0.5)
+        expected = np.maximum(s[:, :1] * raw[m][0].numpy() + s[:, 1:] * gated[m][0].numpy(), 0)
+        assert_close(weights[f"{m}_hierarchy"][0], torch.from_numpy(s), atol=1e-6, rtol=0)
+        assert_close(fused[m][0], torch.from_numpy(expected), atol=1e-6, rtol=0)
 
 
 def test_zero_initialised_gates_start_undecided_and_published_ones_saturate() -> None:

@@ -1,77 +1,73 @@
-"""What was made fast says the same as what is written plainly."""
+"""Forms that are not the plainest one say the same as the plain one; and the model says what published modules say."""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from fusion_models import SMALL, every_combination, some_inputs, some_model
+from fusion_models import SMALL, some_inputs, some_model
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.testing import assert_close
 
 from iaca.fusion import FusionConfig, FusionModel
-from iaca.fusion.dropout import ChannelDropout, ElementDropout
-from iaca.fusion.joint import FixedJointLayer
-from iaca.fusion.masks import Masks
-from iaca.fusion.products import half_tanh_
-from iaca.fusion.selfattention import attend
-from iaca.fusion.temporal import BidirectionalLSTM, TemporalConvolution
+from iaca.fusion.attention import ChannelDropout, FixedJointLayer, Masks, attend
+from iaca.fusion.temporal import BidirectionalLSTM, TemporalConvolution, current_name
 
-_PLAIN = Path(__file__).parents[2] / "benchmarks" / "literal_fusion.py"
-_SPEC = importlib.util.spec_from_file_location("literal_fusion", _PLAIN)
-plainly = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(plainly)
-
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FIXED = FusionConfig(**SMALL, attention="jca_fixed", gate="dca", temporal="lstm", length=9)
 
 
-@every_combination
-def test_predictions_are_those_of_the_equations_written_plainly(config: FusionConfig) -> None:
-    model, inputs = some_model(config), some_inputs()
-    expected = plainly.literal(model, inputs.audio, inputs.visual)
-    assert_close(model(inputs.audio, inputs.visual).prediction, expected, atol=1e-5, rtol=0)
-    with torch.inference_mode():
-        assert_close(model(inputs.audio, inputs.visual).prediction, expected, atol=1e-5, rtol=0)
+@pytest.fixture(scope="module")
+def published() -> type[nn.Module]:
+    """The published module, as the benchmark times it."""
+    sys.path.insert(0, str(BENCHMARKS))
+    spec = importlib.util.spec_from_file_location("fusion_speed", BENCHMARKS / "fusion_speed.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.path.remove(str(BENCHMARKS))
+    return module.Published
 
 
-@pytest.mark.parametrize("temporal", ["tcn", "lstm", "transformer"])
-@pytest.mark.parametrize("attention", ["none", "ca", "jca", "jca_fixed", "rjca", "mha", "lfan"])
-def test_gradients_are_those_of_the_equations_written_plainly(temporal: str, attention: str) -> None:
-    length = 9 if attention == "jca_fixed" else None
-    config = FusionConfig(**SMALL, temporal=temporal, attention=attention, length=length, dropout=0.0)
-    model, inputs = some_model(config).train(), some_inputs()
+def one_layer(config: FusionConfig) -> FusionConfig:
+    return config.model_copy(update={"temporal_layers": 1, "dropout": 0.0})
+
+
+def test_predictions_and_gradients_are_those_of_the_published_module(published: type[nn.Module]) -> None:
+    model, inputs = some_model(one_layer(FIXED)).train(), some_inputs()
+    other = published(model)
     goal = torch.randn(3, 9, 2, generator=torch.Generator().manual_seed(2))
+    ours, theirs = model(inputs.audio, inputs.visual).prediction, other(inputs.audio, inputs.visual)
+    assert_close(ours, theirs, atol=1e-5, rtol=0)
+    (ours * goal).sum().backward()
+    (theirs * goal).sum().backward()
+    for part, copy in ((model.attention.layers, other.layers), (model.gating.stage1.gates, other.gates)):
+        for one, same in zip(part.parameters(), copy.parameters(), strict=True):
+            assert_close(one.grad, same.grad, atol=1e-5, rtol=1e-4)
+    for m in ("audio", "visual"):
+        gradients = {name: p.grad for name, p in model.streams[m].temporal.named_parameters()}
+        for name, p in other.lstm[m].named_parameters():
+            assert_close(gradients[current_name(f"lstm.{name}")], p.grad, atol=1e-5, rtol=1e-4)
 
-    def gradients(prediction: Tensor) -> dict[str, Tensor]:
-        model.zero_grad(set_to_none=True)
-        (prediction * goal).sum().backward()
-        return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
-    fast = gradients(model(inputs.audio, inputs.visual).prediction)
-    plain = gradients(plainly.literal(model, inputs.audio, inputs.visual))
-    assert fast.keys() >= plain.keys()
-    for name, gradient in fast.items():  # nothing is absent, so that the absent tokens have no part in the plain form
-        assert_close(gradient, plain.get(name, torch.zeros_like(gradient)), atol=1e-5, rtol=1e-4)
-
-
-def test_at_the_size_of_the_benchmark_outputs_differ_by_less_than_1e_5() -> None:
+def test_at_the_size_of_the_benchmark_outputs_differ_by_less_than_1e_5(published: type[nn.Module]) -> None:
     torch.manual_seed(0)
-    config = FusionConfig(**{**vars(FIXED), "audio_dim": 64, "visual_dim": 64, "width": 256, "length": 120})
-    model, x = FusionModel(config).eval(), torch.randn(2, 2, 120, 64)
+    sizes = {"audio_dim": 64, "visual_dim": 64, "width": 256, "length": 120}
+    model, x = FusionModel(FusionConfig(**{**vars(one_layer(FIXED)), **sizes})).eval(), torch.randn(2, 2, 120, 64)
     with torch.inference_mode():
-        assert_close(model(*x).prediction, plainly.literal(model, *x), atol=1e-5, rtol=0)
+        assert_close(model(*x).prediction, published(model).eval()(*x), atol=1e-5, rtol=0)
 
 
-def _packed(block: BidirectionalLSTM, x: Tensor, steps: Tensor) -> Tensor:
-    """The same with packed sequences, whose real steps were brought to the front."""
+def packed(lstm: nn.LSTM, x: Tensor, steps: Tensor) -> Tensor:
+    """The encoder with one `nn.LSTM` over packed sequences, whose real steps were brought to the front."""
     order = (~steps).long().argsort(dim=1, stable=True)[..., None].expand_as(x)
     lengths = steps.sum(dim=1).clamp(min=1)
-    packed = pack_padded_sequence(x.gather(1, order), lengths, batch_first=True, enforce_sorted=False)
-    hidden, _ = pad_packed_sequence(block.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
+    sequences = pack_padded_sequence(x.gather(1, order), lengths, batch_first=True, enforce_sorted=False)
+    hidden, _ = pad_packed_sequence(lstm(sequences)[0], batch_first=True, total_length=x.shape[1])
     return x + torch.zeros_like(x).scatter(1, order, hidden)
 
 
@@ -80,20 +76,25 @@ def _packed(block: BidirectionalLSTM, x: Tensor, steps: Tensor) -> Tensor:
 )
 @pytest.mark.parametrize("gaps", [False, True])
 def test_the_lstm_reads_as_over_packed_sequences(lengths: list[int], gaps: bool) -> None:
+    """Two layers, loaded from the tensors of that one `nn.LSTM`, as files of earlier versions hold them."""
     rng = torch.Generator().manual_seed(0)
+    d = SMALL["width"]
+    lstm = nn.LSTM(d, d // 2, SMALL["temporal_layers"], batch_first=True, bidirectional=True)
     block = BidirectionalLSTM(FusionConfig(**SMALL)).eval()
-    x = torch.randn(4, 9, SMALL["width"], generator=rng, requires_grad=True)
+    block.load_state_dict({f"lstm.{name}": tensor for name, tensor in lstm.state_dict().items()})
+    x = torch.randn(4, 9, d, generator=rng, requires_grad=True)
     steps = torch.arange(9)[None] < torch.tensor(lengths)[:, None]
     if gaps:
         steps &= torch.rand(4, 9, generator=rng) > 0.4
     masks = Masks.build(x, None, None, steps)
-    fast, packed = block(x, masks.audio, masks), _packed(block, x, steps)
-    assert_close(fast[steps], packed[steps], atol=1e-6, rtol=0)
+    found, expected = block(x, masks.audio, masks), packed(lstm, x, steps)
+    assert_close(found[steps], expected[steps], atol=1e-6, rtol=0)
     goal = torch.randn(x.shape, generator=rng) * steps[..., None]
-    parameters = [x, *block.parameters()]
+    ours = dict(block.named_parameters())
+    pairs = [(ours[current_name(f"lstm.{name}")], p) for name, p in lstm.named_parameters()]
     for one, other in zip(
-        torch.autograd.grad((fast * goal).sum(), parameters),
-        torch.autograd.grad((packed * goal).sum(), parameters),
+        torch.autograd.grad((found * goal).sum(), [x, *(one for one, _ in pairs)]),
+        torch.autograd.grad((expected * goal).sum(), [x, *(other for _, other in pairs)]),
         strict=True,
     ):
         assert_close(one, other, atol=1e-5, rtol=0)
@@ -114,56 +115,32 @@ def test_attention_is_the_same_with_and_without_a_gradient(heads: int, learned: 
     rng = torch.Generator().manual_seed(0)
     query, key, value = torch.randn(3, 2, 7, 8, generator=rng)
     masks = Masks.build(query, torch.rand(2, 7, generator=rng) > 0.5, None, torch.arange(7) < torch.tensor([[7], [4]]))
-    bias = masks.key_bias(masks.audio).requires_grad_(learned)
-    with torch.no_grad():
-        fused = attend(query, key, value, bias, heads)
-    assert_close(attend(query, key, value, bias, heads), fused, atol=1e-6, rtol=0)
-
-
-def test_half_tanh_is_half_the_tanh_of_half() -> None:
-    z = torch.linspace(-30, 30, 4001)
-    assert_close(half_tanh_(z.clone()), torch.tanh(z / 2) / 2, atol=2e-7, rtol=0)
-    small = torch.linspace(-0.01, 0.01, 101).bfloat16()
-    assert_close(half_tanh_(small.clone()).float(), torch.tanh(small.float() / 2) / 2, atol=0, rtol=0.01)
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.6])
-def test_elements_are_dropped_with_the_probability_asked_for_and_independently(p: float) -> None:
-    torch.manual_seed(0)
-    dropout, count = ElementDropout(p).train(), 1_000_003  # not a multiple of four
-    kept = dropout.drop_(torch.ones(count))
-    assert set(kept.unique().tolist()) == {0.0, 1.0}
-    spread = (p * (1 - p) / count) ** 0.5
-    assert abs(float(1 - kept.mean()) - p) < 4 * spread
-    for lag in (1, 2, 3, 4):  # four neighbours come from one random word
-        both = (kept[:-lag] * kept[lag:]).mean()
-        assert abs(float(both) - (1 - p) ** 2) < 4 * spread
-    assert dropout.gain == pytest.approx(1 / (1 - p))
+    bias = masks.key_bias(masks.audio)
+    fused = attend(query, key, value, bias, heads)
+    assert_close(attend(query, key, value, bias.requires_grad_(learned), heads), fused, atol=1e-6, rtol=0)
+    parts = zip(*(x.chunk(heads, dim=-1) for x in (query, key, value)), strict=True)  # (b, t, d/h) each, per head
+    plain = [torch.softmax(q @ k.transpose(1, 2) / q.shape[-1] ** 0.5 + bias[:, 0], dim=-1) @ v for q, k, v in parts]
+    assert_close(fused, torch.cat(plain, dim=-1), atol=1e-6, rtol=0)
 
 
 def test_what_is_dropped_follows_the_seed() -> None:
-    dropout = ElementDropout(0.5).train()
-    draws = [dropout.drop_(torch.ones(64)) for seed in (1, 1, 2) if torch.manual_seed(seed)]
+    model, inputs = some_model(FIXED).train(), some_inputs()
+    draws = [inputs.through(model).prediction for seed in (1, 1, 2) if torch.manual_seed(seed)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
 
 
-@pytest.mark.parametrize("kind", [ChannelDropout, ElementDropout])
-def test_nothing_is_dropped_in_evaluation_or_at_probability_zero(kind: type[nn.Module]) -> None:
-    x, update = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
-    for dropout in (kind(0.5).eval(), kind(0.0).train()):
-        add = dropout.residual if kind is ChannelDropout else dropout.add_dropped
-        assert torch.equal(add(x, update), x + update)
+def test_nothing_is_dropped_in_evaluation_or_at_probability_zero() -> None:
+    x = torch.randn(2, 3, 4)
+    for dropout in (ChannelDropout(0.5).eval(), ChannelDropout(0.0).train()):
+        assert torch.equal(dropout(x), x)
 
 
 def test_dropped_channels_are_dropped_at_every_step_and_the_rest_scaled() -> None:
     torch.manual_seed(0)
-    dropout, x = ChannelDropout(0.25).train(), torch.zeros(4, 5, 64)
-    out = dropout.residual(x, torch.ones_like(x))
+    out = ChannelDropout(0.25).train()(torch.ones(4, 5, 64))
     assert torch.equal(out, out[:, :1].expand_as(out))
     assert out.unique().tolist() == pytest.approx([0.0, 4 / 3])
-    torch.manual_seed(0)
-    assert torch.equal(dropout(torch.ones_like(x)), out)
 
 
 def test_the_fixed_layer_drops_and_scales_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,15 +150,16 @@ def test_the_fixed_layer_drops_and_scales_as_published(monkeypatch: pytest.Monke
     layer = FixedJointLayer(FusionConfig(**{**SMALL, "dropout": p}, attention="jca_fixed", length=9)).train()
     given: list[Tensor] = []
 
-    def kept(_: ElementDropout, like: Tensor) -> Tensor:
-        given.append((torch.rand(like.shape, generator=rng) >= p).to(like.dtype))
-        return given[-1]
+    def drop(dropout: nn.Dropout, x: Tensor) -> Tensor:
+        assert dropout.p == p
+        given.append((torch.rand(x.shape, generator=rng) >= p).to(x.dtype))
+        return x * given[-1] / (1 - p)
 
-    monkeypatch.setattr(ElementDropout, "_kept", kept)
+    monkeypatch.setattr(nn.Dropout, "forward", drop)
     x_a, x_v = torch.randn(2, 2, 9, SMALL["width"])
-    fast = layer(x_a, x_v, Masks.build(x_a, None, None, None))
+    found = layer(x_a, x_v, Masks.build(x_a, None, None, None))
     value = layer.joint(torch.cat([x_a, x_v], dim=-1))
-    for x, m, out, s_kept, x_kept in zip((x_a, x_v), ("audio", "visual"), fast, given[::2], given[1::2], strict=True):
+    for x, m, out, s_kept, x_kept in zip((x_a, x_v), ("audio", "visual"), found, given[::2], given[1::2], strict=True):
         scores = torch.tanh(layer.mix[m](x.transpose(1, 2)) @ value / value.shape[-1] ** 0.5) * s_kept / (1 - p)
         hidden = F.relu(torch.tanh(layer.query[m](x) @ scores))
         assert_close(out, x + F.relu(layer.out[m](hidden)) * x_kept / (1 - p), atol=1e-6, rtol=0)
@@ -193,12 +171,12 @@ def test_padding_and_absence_reach_the_fixed_layer_as_if_rows_were_empty() -> No
     layer = FixedJointLayer(FusionConfig(**SMALL, attention="jca_fixed", length=9)).double().eval()
     x_a, x_v = torch.randn(2, 1, 9, SMALL["width"], dtype=torch.float64)
     steps, seen = torch.arange(9)[None] < 6, torch.rand(1, 9) > 0.3
-    fast = layer(x_a, x_v, Masks.build(x_a, seen, None, steps))[0]
+    found = layer(x_a, x_v, Masks.build(x_a, seen, None, steps))[0]
     empty_a, empty_v = x_a * (seen & steps)[..., None], x_v * steps[..., None]
     value = layer.joint(torch.cat([empty_a, empty_v], dim=-1)) * steps[..., None]
     scores = torch.tanh(layer.mix["audio"](empty_a.transpose(1, 2)) @ value / value.shape[-1] ** 0.5)
     hidden = F.relu(torch.tanh(layer.query["audio"](x_a) @ scores))
-    assert_close(fast, x_a + F.relu(layer.out["audio"](hidden)), atol=1e-9, rtol=0)
+    assert_close(found, x_a + F.relu(layer.out["audio"](hidden)), atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("config", [FIXED, FusionConfig(**SMALL)], ids=["jca_fixed", "iaca"])

@@ -24,7 +24,7 @@ from iaca.pipelines.benchmark import create_pipeline
 from iaca.training.config import TrainingConfig
 
 SMALL = {"width": 8, "temporal_layers": 1, "heads": 2}
-MODELS = [{"preset": name, "name": name, "changes": SMALL} for name in ("iaca", "concat")]
+MODELS = [{"preset": name, "name": name, **SMALL} for name in ("iaca", "concat")]
 LEVELS = {"missing_audio": [0, 0.5], "conflict": [0.5]}
 BENCHMARK = BenchmarkConfig(
     models=MODELS, seeds=[0, 1], main=["iaca"], replicates=100, corruption={"levels": LEVELS, "block_s": 1.0}

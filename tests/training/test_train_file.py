@@ -73,7 +73,7 @@ def test_a_timeline_of_another_clip_is_refused(files: list[Path], tmp_path: Path
 
 
 def test_a_model_that_reads_cues_is_given_those_of_the_corpus(files: list[Path], tmp_path: Path) -> None:
-    model = load_model(run(files, tmp_path, preset="iaca_plus", changes=SMALL))
+    model = load_model(run(files, tmp_path, preset="iaca_plus", **SMALL))
     assert model.config.cues == CUES
     assert model.metadata["preset"] == "iaca_plus"
     assert np.isfinite(predict_clip(model, clip(9)).prediction).all()
@@ -81,18 +81,18 @@ def test_a_model_that_reads_cues_is_given_those_of_the_corpus(files: list[Path],
 
 
 def test_the_choice_may_name_the_cues(files: list[Path], tmp_path: Path) -> None:
-    model = load_model(run(files, tmp_path, preset="iaca_plus", changes={**SMALL, "cues": ["synchrony"]}))
+    model = load_model(run(files, tmp_path, preset="iaca_plus", **SMALL, cues=["synchrony"]))
     assert model.config.cues == ("synchrony",)
 
 
 def test_a_model_that_reads_none_has_none(files: list[Path], tmp_path: Path) -> None:
-    model = load_model(run(files, tmp_path, preset="concat", changes=SMALL))
+    model = load_model(run(files, tmp_path, preset="concat", **SMALL))
     assert model.config.cues == ()
     assert model.normalisation.quality_mean.size == 0
 
 
 def test_the_file_carries_the_history_of_a_pair_too(files: list[Path], tmp_path: Path) -> None:
-    model = load_model(run(files, tmp_path, SHORT.model_copy(update={"per_dimension": True}), changes=SMALL))
+    model = load_model(run(files, tmp_path, SHORT.model_copy(update={"per_dimension": True}), **SMALL))
     history = history_of(model)
     assert isinstance(history, pd.DataFrame)
     assert history["epoch"].tolist() == [0, 1]

@@ -166,7 +166,7 @@ NAME = r"^[A-Za-z0-9_.+-]*$"  # it is a part of file names
 
 
 class BenchmarkModel(ModelChoice):
-    """A member of the benchmark: a preset by its name, or with changes and then a name of its own.
+    """A member of the benchmark: a preset by its name, or with fields of its own and then a name of its own.
 
     Attributes:
         name: in tables and file names; the preset's where nothing is changed.
@@ -189,15 +189,15 @@ class BenchmarkModel(ModelChoice):
 
     def choice(self) -> ModelChoice:
         """What is trained: its name decides nothing."""
-        return ModelChoice(preset=self.preset, changes=self.changes)
+        return ModelChoice(preset=self.preset, **self.changes)
 
 
 class BenchmarkConfig(Parameters):
     """What is compared, on what.
 
     Attributes:
-        models: names of presets, or mappings with preset, changes, name. This and the next two may also be written
-            `a+b+c`.
+        models: names of presets, or mappings with preset, name and fields of `FusionConfig`. This and the next two may
+            also be written `a+b+c`.
         seeds: one training run per model and seed. Differences are paired by seed; intervals need two of them.
         main: the models that every other one is subtracted from.
         partition: on which the models are scored; it must be annotated.

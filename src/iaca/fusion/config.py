@@ -1,17 +1,68 @@
-"""What a fusion model is made of. Free of torch, so that parameters are checked before anything heavy is imported."""
+"""What a fusion model is made of, and the named members of the family. Imports no torch.
+
+`TEMPORAL_PARTS`, `ATTENTION_PARTS` and `GATE_PARTS` name the parts and hold what the configuration must check about
+them; the classes are in `temporal.TEMPORAL`, `attention.ATTENTION` and `gates.GATES`. `docs/extending.md` adds one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from iaca.fusion.registry import ATTENTION, GATES, TEMPORAL, Part
+from iaca.errors import InputError
 from iaca.parameters import MODALITIES, Modality, Parameters
 
 NONE = "none"
-_ABSENT = Part("")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the configuration must know of a part.
+
+    Attributes:
+        heads: it splits the width into `FusionConfig.heads`.
+        halves: it splits the width in two.
+        odd_kernel: it is centred on a step, by a kernel of odd length.
+        length: the number of steps is in its weights.
+        stage2: of a gate: it has a second stage.
+        own_features: of a gate: stage 1 weighs self-attended features, unless `stage1_source` is `raw`.
+        reliability: of a gate: how far each modality is trusted is learned, from the features and quality cues.
+    """
+
+    heads: bool = False
+    halves: bool = False
+    odd_kernel: bool = False
+    length: bool = False
+    stage2: bool = False
+    own_features: bool = False
+    reliability: bool = False
+
+
+TEMPORAL_PARTS: dict[str, Part] = {
+    NONE: Part(),
+    "tcn": Part(odd_kernel=True),
+    "lstm": Part(halves=True),
+    "transformer": Part(heads=True),
+}
+ATTENTION_PARTS: dict[str, Part] = {
+    NONE: Part(),
+    "ca": Part(),
+    "jca": Part(heads=True),
+    "jca_fixed": Part(length=True),
+    "rjca": Part(heads=True),
+    "mha": Part(heads=True),
+    "lfan": Part(),
+}
+GATE_PARTS: dict[str, Part] = {
+    NONE: Part(),
+    "dca": Part(),
+    "iaca": Part(stage2=True, own_features=True),
+    "iaca_plus": Part(stage2=True, own_features=True, reliability=True),
+}
 
 
 def _default_attention(given: dict[str, Any]) -> str:
@@ -23,31 +74,31 @@ def _default_gate(given: dict[str, Any]) -> str:
 
 
 def _default_stage2(given: dict[str, Any]) -> Literal["modalities", "none"]:
-    return "modalities" if GATES.get(str(given.get("gate")), _ABSENT).stage2 else "none"
+    return "modalities" if GATE_PARTS.get(str(given.get("gate")), Part()).stage2 else "none"
 
 
-def _default_repair(given: dict[str, Any]) -> bool:
-    return GATES.get(str(given.get("gate")), _ABSENT).reliability
+def _learns_reliability(given: Mapping[str, Any]) -> bool:
+    return GATE_PARTS.get(str(given.get("gate")), Part()).reliability
 
 
 class FusionConfig(Parameters):
-    """Architecture of a fusion model; the defaults are what the project's study measured best.
+    """Architecture of a fusion model; the defaults are what measured best in the project's study.
 
-    Fields that do not apply take the value that says so: one modality alone has no attention and no gate, no attention
-    (concatenation) has no gate, and only `iaca` and `iaca_plus` have a second stage. Asking for them explicitly is
-    refused.
+    A field that does not apply takes the value that says so: one modality alone has no attention and no gate, no
+    attention (concatenation) has no gate, and only `iaca` and `iaca_plus` have a second stage. Asking for them
+    explicitly is refused.
 
     Attributes:
         audio_dim, visual_dim: width of the cached embeddings, D_a and D_v.
-        modalities: what the model listens to; one of them alone is a unimodal baseline.
+        modalities: what the model uses; one of them alone is a unimodal baseline.
         width: model width d.
-        input_norm: `l2` brings each embedding to unit length before anything else [sibling: DCA].
+        input_norm: `l2` scales each embedding to unit length before anything else [sibling: DCA].
         temporal: per-modality encoder over time [paper: TCN]; `none` leaves each step by itself.
         temporal_layers, kernel: its depth, and the odd kernel of the TCN (steps; dilation doubles per layer).
         normalisation: of each step before attention: LayerNorm [ours], unit length [sibling], or none.
         attention: `ca` [paper], `jca` (free of length) [ours], `jca_fixed`, `rjca` [sibling], `mha`, `lfan`, or `none`.
         layers: stacked layers of `rjca` and `jca_fixed`; the others have one.
-        length: steps per sequence, baked into the weights of `jca_fixed`, and of it alone.
+        length: steps per sequence, fixed in the weights of `jca_fixed`, and of it alone.
         heads: of `mha`, of the temporal transformer, of the self-attention and, with `locality`, of `jca` and `rjca`;
             must divide `width`.
         locality: joint and self-attention prefer near steps, by a slope learned per head [ours].
@@ -80,7 +131,7 @@ class FusionConfig(Parameters):
     gate: str = Field(default_factory=_default_gate)
     stage1_source: Literal["self", "raw"] = "self"
     stage2: Literal["modalities", "hierarchical", "none"] = Field(default_factory=_default_stage2)
-    repair: bool = Field(default_factory=_default_repair)
+    repair: bool = Field(default_factory=_learns_reliability)
     cues: tuple[str, ...] = Field(default=(), max_length=64)
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     gate_init: Literal["zero", "default"] = "zero"
@@ -91,10 +142,9 @@ class FusionConfig(Parameters):
     @field_validator("temporal", "attention", "gate")
     @classmethod
     def _known(cls, name: str, info: Any) -> str:
-        registry: Mapping[str, Part] = {"temporal": TEMPORAL, "attention": ATTENTION, "gate": GATES}[info.field_name]
-        if name != NONE and name not in registry:
-            choices = ", ".join(dict.fromkeys((NONE, *registry)))
-            raise ValueError(f"there is no {info.field_name} named {name!r}; choose one of {choices}")
+        parts = {"temporal": TEMPORAL_PARTS, "attention": ATTENTION_PARTS, "gate": GATE_PARTS}[info.field_name]
+        if name not in parts:
+            raise ValueError(f"there is no {info.field_name} named {name!r}; choose one of {', '.join(parts)}")
         return name
 
     @field_validator("modalities")
@@ -113,7 +163,7 @@ class FusionConfig(Parameters):
 
     def _clashing_parts(self) -> list[tuple[bool, str]]:
         alone, attention, gate = len(self.modalities) == 1, f"attention={self.attention!r}", f"gate={self.gate!r}"
-        part = GATES.get(self.gate, _ABSENT)
+        part = GATE_PARTS[self.gate]
         raw, cues = self.stage1_source == "raw", f"cues={list(self.cues)}"
         return [
             (alone and self.attention != NONE, f"{attention} needs both, but modalities={list(self.modalities)}"),
@@ -125,44 +175,103 @@ class FusionConfig(Parameters):
         ]
 
     def _clashing_sizes(self) -> list[tuple[bool, str]]:
-        fixed = ATTENTION.get(self.attention, _ABSENT).length
-        temporal, odd = TEMPORAL[self.temporal], self.width % 2 == 1
-        encoder, width, heads = f"temporal={self.temporal!r}", f"width={self.width}", f"heads={self.heads}"
+        temporal, fixed = TEMPORAL_PARTS[self.temporal], ATTENTION_PARTS[self.attention].length
+        encoder, attention = f"temporal={self.temporal!r}", f"attention={self.attention!r}"
+        width, heads, odd = f"width={self.width}", f"heads={self.heads}", self.width % 2 == 1
         return [
-            (
-                fixed and self.length is None,
-                f"attention={self.attention!r} has the steps in its weights, but length is not given",
-            ),
-            (
-                not fixed and self.length is not None,
-                f"length={self.length} is for jca_fixed, not attention={self.attention!r}",
-            ),
+            (fixed and self.length is None, f"{attention} has the steps in its weights, but length is not given"),
+            (not fixed and self.length is not None, f"length={self.length} is for jca_fixed, not {attention}"),
             (temporal.halves and odd, f"{encoder} halves the width, but {width} is odd"),
             (self.context == "lstm" and odd, f"context='lstm' halves the width, but {width} is odd"),
-            (
-                temporal.odd_kernel and self.kernel % 2 == 0,
-                f"{encoder} is centred, but kernel={self.kernel} is even",
-            ),
+            (temporal.odd_kernel and self.kernel % 2 == 0, f"{encoder} is centred, but kernel={self.kernel} is even"),
             (self.uses_heads and self.width % self.heads > 0, f"{heads} does not divide {width}"),
         ]
 
     @property
     def self_attends(self) -> bool:
-        """Whether self-attended features are made: stage 1 of `iaca`, unless it is told to weigh raw ones."""
-        return GATES.get(self.gate, _ABSENT).own_features and self.stage1_source == "self"
+        """Whether self-attended features are made: in stage 1 of `iaca`, unless `stage1_source` is `raw`."""
+        return GATE_PARTS[self.gate].own_features and self.stage1_source == "self"
 
     @property
     def learns_reliability(self) -> bool:
-        """Whether how far each modality is trusted is learned."""
-        return GATES.get(self.gate, _ABSENT).reliability
+        """Whether the model learns how far each modality can be trusted."""
+        return GATE_PARTS[self.gate].reliability
 
     @property
     def uses_heads(self) -> bool:
         """Whether any part has several attention heads."""
-        parts = (TEMPORAL[self.temporal], ATTENTION.get(self.attention, _ABSENT))
-        return self.self_attends or any(part.heads for part in parts)
+        return self.self_attends or TEMPORAL_PARTS[self.temporal].heads or ATTENTION_PARTS[self.attention].heads
 
     @property
     def dims(self) -> dict[Modality, int]:
-        """Embedding width of each modality, whether or not the model listens to it."""
+        """Embedding width of each modality, whether or not the model uses it."""
         return {"audio": self.audio_dim, "visual": self.visual_dim}
+
+
+# --- the named members of the family, each as its difference from the default ---
+# The `_paper` members are the settings of the published line as far as they are known (sources: `docs/models.md`):
+# width 512, heavy dropout, gates that saturate, and in most of them a length in the weights.
+
+_PUBLISHED: Mapping[str, Any] = MappingProxyType(
+    {"width": 512, "dropout": 0.6, "normalisation": "none", "locality": False}
+)
+_SPANS: Mapping[str, Any] = MappingProxyType(  # 16 spans of 32 frames each, read one after the other
+    {**_PUBLISHED, "input_norm": "l2", "temporal": "lstm", "temporal_layers": 1, "attention": "jca_fixed", "length": 16,
+     "context": "lstm", "head": "separate"}
+)  # fmt: skip
+_PUBLISHED_GATE: Mapping[str, Any] = MappingProxyType({"temperature": 0.1, "gate_init": "default"})
+
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        # baselines
+        "audio": {"modalities": ("audio",)},
+        "visual": {"modalities": ("visual",)},
+        "concat": {"attention": "none"},
+        "lfan": {"attention": "lfan", "gate": "none"},
+        # attention without gates
+        "ca": {"attention": "ca", "gate": "none"},
+        "jca": {"attention": "jca", "gate": "none"},
+        "rjca": {"attention": "rjca", "gate": "none"},
+        "mha": {"attention": "mha", "gate": "none"},
+        # gated
+        "dca": {"attention": "ca", "gate": "dca"},
+        "iaca": {},
+        "iaca_ca": {"attention": "ca"},
+        "iaca_rjca": {"attention": "rjca"},
+        "iaca_plus": {"gate": "iaca_plus"},
+        # published settings
+        "jca_paper": {**_SPANS, "gate": "none", "layers": 1},
+        "rjca_paper": {**_SPANS, "gate": "none"},
+        "dca_paper": {**_SPANS, **_PUBLISHED_GATE, "gate": "dca"},
+        "iaca_paper": {**_PUBLISHED, **_PUBLISHED_GATE, "input_norm": "l2", "attention": "ca"},
+        "grjca_paper": {
+            **_PUBLISHED,
+            **_PUBLISHED_GATE,
+            "attention": "jca_fixed",
+            "length": 300,
+            "stage1_source": "raw",
+            "stage2": "hierarchical",
+        },
+    }
+)
+
+
+def preset(name: str, audio_dim: int, visual_dim: int, cues: tuple[str, ...] = (), **changes: Any) -> FusionConfig:
+    """The configuration of a named model, with `changes` applied.
+
+    Args:
+        name: a key of `PRESETS`.
+        audio_dim, visual_dim: widths of the embeddings.
+        cues: names of the quality cues that come with the embeddings; a model that reads none gets none.
+        changes: fields of `FusionConfig`.
+
+    Raises:
+        InputError: there is no model of that name.
+        pydantic.ValidationError: the changes clash with the model.
+    """
+    if name not in PRESETS:
+        raise InputError(f"there is no model named {name!r}", remedy=f"choose one of {', '.join(PRESETS)}")
+    fields = {**PRESETS[name], **changes}
+    if cues and _learns_reliability(fields):
+        fields = {"cues": cues, **fields}
+    return FusionConfig(audio_dim=audio_dim, visual_dim=visual_dim, **fields)

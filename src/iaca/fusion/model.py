@@ -1,11 +1,12 @@
 """The fusion model: two streams, a cross-attention, gates, a head. Start reading here.
 
 A reconstruction of G. Rajasekhar and J. Alam, "Inconsistency-Aware Cross-Attention for Audio-Visual Fusion in
-Dimensional Emotion Recognition" (arXiv 2405.12853), of which no code is public. Throughout the package, [paper] marks
+Dimensional Emotion Recognition" (arXiv 2405.12853), for which no code is public. Throughout the package, [paper] marks
 what the paper states, [sibling] what the public code of its sibling papers (DCA, arXiv 2403.19554; GRJCA, arXiv
 2503.12261) does, and [ours] what had to be filled in.
 
-Letters: b batch, t steps, d width, D_a and D_v embedding widths, k ways of a gate.
+Letters: b batch, t steps, d width, D_a and D_v embedding widths, f width of the fused features (d per modality),
+k ways of a gate.
 """
 
 from __future__ import annotations
@@ -13,21 +14,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iaca.errors import InputError
+from iaca.fusion.attention import ATTENTION, ChannelDropout, Masks
 from iaca.fusion.config import NONE, FusionConfig
-from iaca.fusion.heads import Head
-from iaca.fusion.masks import Masks
-from iaca.fusion.registry import ATTENTION, GATES
-from iaca.fusion.reliability import LABELS, Reliability, gates_of
-from iaca.fusion.repair import Repair
-from iaca.fusion.streams import Stream
+from iaca.fusion.gates import GATES, LABELS, Reliability, Repair, gates_of
+from iaca.fusion.temporal import TEMPORAL, BidirectionalLSTM
+from iaca.parameters import Modality
 
 
 @dataclass(frozen=True)
 class FusionOutput:
-    """What the model says about a batch.
+    """What the model predicts for a batch.
 
     Attributes:
         prediction: (b, t, 2) valence, arousal in (-1, 1); finite everywhere, meaningful where `observed`.
@@ -46,8 +46,8 @@ class FusionModel(nn.Module):
     x_m -> h_m (`Stream`) -> c_m (`ATTENTION`) -> f_m and gates (`GATES`) -> `Head`. In `iaca_plus`, between the two
     halves of `Stream`, `Reliability` softens the masks and `Repair` fills the gaps.
 
-    A sequence gives the same answer alone and inside a padded batch, and what stands in the input where a modality was
-    not observed has no influence. Every t is taken, except by `jca_fixed`.
+    A sequence gives the same answer alone and inside a padded batch. The input where a modality was not observed has no
+    influence. Any t will do, except for `jca_fixed`.
     """
 
     def __init__(self, config: FusionConfig):
@@ -56,8 +56,8 @@ class FusionModel(nn.Module):
         self.streams = nn.ModuleDict({m: Stream(config, m) for m in config.modalities})
         self.reliability = Reliability(config) if config.learns_reliability else None
         self.repair = Repair(config) if config.repair else None
-        self.attention = None if config.attention == NONE else ATTENTION[config.attention].build(config)
-        self.gating = None if config.gate == NONE else GATES[config.gate].build(config)
+        self.attention = None if config.attention == NONE else ATTENTION[config.attention](config)
+        self.gating = None if config.gate == NONE else GATES[config.gate](config)
         self.head = Head(config)
 
     @property
@@ -126,3 +126,66 @@ class FusionModel(nn.Module):
         cues = (*inputs["audio"].shape[:2], len(self.config.cues))
         if self.reliability is not None and quality is not None and quality.shape != cues:
             raise InputError(f"quality is {tuple(quality.shape)}, but the model reads {list(self.config.cues)}: {cues}")
+
+
+class Stream(nn.Module):
+    """One modality, up to the point where the two meet.
+
+    h_m = LN(temporal(p_m Linear(x_m) + (1 - p_m) token_m)) [paper: projection, TCN; token and LayerNorm: ours].
+
+    In two halves, `embed` and `forward`, since `iaca_plus` judges between them how far the modality can be trusted and
+    fills what is missing. The input where the modality was not observed has no influence, NaN included, neither on the
+    output nor on any gradient.
+    """
+
+    def __init__(self, config: FusionConfig, modality: Modality):
+        super().__init__()
+        self.modality, self.normalisation, self.input_norm = modality, config.normalisation, config.input_norm
+        self.soft = config.learns_reliability and not config.repair
+        self.project = nn.Linear(config.dims[modality], config.width)
+        self.absent = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
+        self.temporal = TEMPORAL[config.temporal](config)
+        self.norm = nn.LayerNorm(config.width) if config.normalisation == "layer" else nn.Identity()
+
+    def embed(self, x: Tensor, masks: Masks) -> Tensor:
+        """(b, t, D_m) -> (b, t, d): projected, and the token where the modality was not observed."""
+        present = masks.of(self.modality)[..., None] > 0  # (b, t, 1)
+        x = x.masked_fill(~present, 0.0)  # not only afterwards: 0 * NaN would reach the gradient of the weights
+        x = F.normalize(x, dim=-1) if self.input_norm == "l2" else x
+        return torch.where(present, self.project(x), self.absent)
+
+    def forward(self, x: Tensor, masks: Masks) -> Tensor:
+        """The result of `embed` (b, t, d) -> (b, t, d)."""
+        presence = masks.of(self.modality)  # (b, t)
+        if self.soft:  # a doubted step gives way to the token before its neighbours see it
+            x = self.absent + presence[..., None] * (x - self.absent)
+        x = self.norm(self.temporal(x, presence, masks))
+        return F.normalize(x, dim=-1) if self.normalisation == "l2" else x
+
+
+class Head(nn.Module):
+    """From fused features to valence and arousal: y = tanh(regressor(context(f))).
+
+    `joint`: one hidden layer for both dimensions [paper]. `separate`: a regressor of its own for each [sibling: DCA].
+    `context`: a BiLSTM over the fused features before that [sibling: DCA].
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        fused = len(config.modalities) * config.width
+        wide = config.model_copy(update={"width": fused, "temporal_layers": 1})
+        self.context = BidirectionalLSTM(wide) if config.context == "lstm" else None
+        if config.head == "joint":
+            regressors = [_regressor(fused, config.width, 2, config.dropout)]
+        else:  # published: a quarter of d = 512
+            regressors = [_regressor(fused, max(config.width // 4, 1), 1, config.dropout) for _ in range(2)]
+        self.regressors = nn.ModuleList(regressors)
+
+    def forward(self, fused: Tensor, masks: Masks) -> Tensor:
+        """(b, t, f) -> (b, t, 2) valence, arousal in (-1, 1)."""
+        x = fused if self.context is None else self.context(fused, masks.either, masks)
+        return torch.tanh(torch.cat([regressor(x) for regressor in self.regressors], dim=-1))
+
+
+def _regressor(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Module:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), ChannelDropout(dropout), nn.Linear(hidden, outputs))

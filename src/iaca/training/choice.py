@@ -1,36 +1,66 @@
-"""Which model to train: a named member of the family, and what is changed about it."""
+"""Which model to train: a named member of the family, and which of its fields differ."""
 
 from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field, RootModel, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    RootModel,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from iaca.fusion.config import FusionConfig
-from iaca.fusion.presets import PRESETS, preset
-from iaca.parameters import Parameters, listed
+from iaca.fusion.config import PRESETS, FusionConfig, preset
+from iaca.parameters import UNKNOWN, Parameters, fault, listed, unknown_name
+
+FIELDS = tuple(name for name in FusionConfig.model_fields if name not in ("audio_dim", "visual_dim"))
+"""What can be changed about a preset; the widths are those of the embeddings."""
 
 
 class ModelChoice(Parameters):
-    """A model by name; checked as far as it can be before the embeddings' widths are known.
+    """A model by name, and beside the name any of `FIELDS`: `ModelChoice(preset="iaca", temperature=0.1)`.
+
+    Everything that does not depend on the embeddings is checked at once.
 
     Attributes:
-        preset: name in `iaca.fusion.presets`.
-        changes: fields of `FusionConfig` on top.
+        preset: a key of `iaca.fusion.PRESETS`.
     """
 
+    model_config = ConfigDict(extra="allow")
+
     preset: str = "iaca"
-    changes: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The fields of `FusionConfig` that were given, with their values."""
+        return dict(self.model_extra or {})
 
     @model_validator(mode="after")
     def _builds(self) -> Self:
+        own = set(type(self).model_fields)
+        if unknown := {name: value for name, value in self.changes.items() if name not in FIELDS}:
+            known = [*own, *FIELDS]
+            lines = [fault(UNKNOWN, unknown_name(name, known), (name,), value) for name, value in unknown.items()]
+            raise ValidationError.from_exception_data(type(self).__name__, lines)
         self.build(1, 1)
         return self
 
-    def build(self, audio_dim: int, visual_dim: int, cues: tuple[str, ...] = ()) -> FusionConfig:
-        """The full configuration for embeddings of these widths, which come with these quality cues.
+    @model_serializer(mode="wrap")
+    def _changes_apart(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The form that fingerprints of finished runs were made of."""
+        fields = handler(self)
+        return {name: value for name, value in fields.items() if name not in self.changes} | {
+            "changes": {name: fields[name] for name in self.changes}
+        }
 
-        A model that reads none is not given any; `changes` may name the ones to be read.
+    def build(self, audio_dim: int, visual_dim: int, cues: tuple[str, ...] = ()) -> FusionConfig:
+        """The full configuration for embeddings of these widths that come with these quality cues.
+
+        A model that reads no cues gets none; the field `cues` may name those to be read.
         """
         return preset(self.preset, audio_dim, visual_dim, **{"cues": cues, **self.changes})
 
@@ -50,7 +80,7 @@ class Baselines(RootModel[tuple[str, ...]]):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in PRESETS:
-                raise ValueError(f"there is no model named {name!r}; choose of {', '.join(PRESETS)}")
+                raise ValueError(f"there is no model named {name!r}; choose one of {', '.join(PRESETS)}")
         if len(set(names)) < len(names):
             raise ValueError(f"each is named once; got {list(names)}")
         return names

@@ -37,7 +37,6 @@ from torch.export import Dim, ExportedProgram
 
 from iaca.errors import InputError
 from iaca.files import replacing
-from iaca.fusion.temporal import BidirectionalLSTM
 from iaca.training.config import TARGETS
 from iaca.training.model_file import TrainedModel, load_model
 from iaca.training.sample import modalities_of
@@ -133,34 +132,40 @@ def facts(trained: TrainedModel) -> dict[str, str]:
     }
 
 
-KIND = 2  # how oneDNN numbers its recurrent cells: an LSTM
+KIND = 2  # oneDNN's number of the LSTM among its recurrent cells
 
 
-class TraceableLSTM(BidirectionalLSTM):
-    """A trained `BidirectionalLSTM` for prediction on the CPU: oneDNN's kernel, one operation for any length."""
+class TraceableLSTM(nn.Module):
+    """A trained `nn.LSTM` of one layer and one way, batch first, for prediction on the CPU.
 
-    def __init__(self, trained: BidirectionalLSTM):
-        nn.Module.__init__(self)
-        self.lstm, self.dropout = trained.lstm, trained.dropout
+    Calls oneDNN's kernel, which is one operation for any length.
+    """
 
-    def _read(self, x: Tensor, rows: Tensor, places: Tensor, weights: list[Tensor]) -> Tensor:
-        b, t, d = x.shape
-        sequence = x.flatten(0, 1).index_select(0, rows).view(t, b, d)
-        start, width = x.new_zeros(1, b, self.lstm.hidden_size), self.lstm.hidden_size
+    def __init__(self, trained: nn.LSTM):
+        super().__init__()
+        self.width = trained.hidden_size
+        self.weights = nn.ParameterList(trained.all_weights[0])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        """(b, t, d) -> hidden states (b, t, h), and no last state, which nobody reads."""
+        start = x.new_zeros(1, x.shape[0], self.width)  # (1, b, h)
         # reverse, batch sizes, kind, width, layers, biases, bidirectional, batch first, training
-        options: tuple[Any, ...] = (False, [], KIND, width, 1, True, False, False, False)
-        hidden: Tensor = torch.ops.aten.mkldnn_rnn_layer(sequence, *weights, start, start, *options)[0]  # (t, b, h)
-        return hidden.flatten(0, 1).index_select(0, places).view(b, t, -1)
+        options: tuple[Any, ...] = (False, [], KIND, self.width, 1, True, False, False, False)
+        sequence = x.transpose(0, 1).contiguous()  # (t, b, d)
+        hidden: Tensor = torch.ops.aten.mkldnn_rnn_layer(sequence, *self.weights, start, start, *options)[
+            0
+        ]  # (t, b, h)
+        return hidden.transpose(0, 1), None
 
 
 def make_traceable(module: nn.Module) -> None:
-    """Put a `TraceableLSTM` in the place of every `BidirectionalLSTM` in a model.
+    """Replace every `nn.LSTM` in a model by a `TraceableLSTM`.
 
     Raises:
         InputError: there is one, and torch is built without its kernel.
     """
     for name, child in module.named_children():
-        if isinstance(child, BidirectionalLSTM):
+        if isinstance(child, nn.LSTM):
             if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
                 raise InputError("a torch without oneDNN can't export an LSTM", remedy="export it on an x86 machine")
             setattr(module, name, TraceableLSTM(child))

@@ -27,6 +27,7 @@ from iaca.errors import InputError, brief
 from iaca.files import replacing
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
+from iaca.fusion.temporal import current_name
 from iaca.parameters import faults, flat, text_table
 from iaca.text import parse_json
 from iaca.training.checkpoints import MACHINE
@@ -133,7 +134,7 @@ def load_model(path: Path) -> TrainedModel:
     try:
         with safe_open(path, framework="pt") as file:
             header = _header((file.metadata() or {}).get(HEADER), path)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+            tensors = {current_name(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
     except FileNotFoundError as error:
         raise InputError("there is no such model file", path, remedy=REMEDY) from error
     except (SafetensorError, OSError) as error:

@@ -1,0 +1,362 @@
+"""Attention: which steps exist and count, how one sequence attends to another, and the cross-attentions of the family.
+
+Every cross-attention maps the streams of both modalities, (b, t, d) twice, to the cross-attended pair, (b, t, d) twice.
+[paper], [sibling] and [ours] are explained in `model.py`.
+
+Letters: b batch, t steps, d width, h heads, k = 2 modality tokens, m a modality, n the other one, X_m (t x d) the
+stream of m, p_m in [0, 1] (t) how far m counts at each step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from iaca.errors import InputError
+from iaca.fusion.config import FusionConfig
+
+TINY = torch.finfo(torch.float32).tiny
+PADDED = -1e9  # finite: a sequence without any real step stays finite; beside a real key exp() of it is exactly zero
+
+
+# --- masks ---
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Presence and padding of a batch.
+
+    Attributes:
+        audio, visual: (b, t) float in [0, 1], how far the modality counts: 1 observed, 0 absent or padded.
+        steps: (b, t) bool, True where the step exists.
+    """
+
+    audio: Tensor
+    visual: Tensor
+    steps: Tensor
+
+    @classmethod
+    def build(
+        cls, like: Tensor, audio_present: Tensor | None, visual_present: Tensor | None, padding: Tensor | None
+    ) -> Masks:
+        """Masks of a batch shaped as `like` (b, t, ...). None means that everything is there.
+
+        Raises:
+            InputError: a mask is not (b, t).
+        """
+        given = {"audio_present": audio_present, "visual_present": visual_present, "padding": padding}
+        for name, mask in given.items():
+            if mask is not None and mask.shape != like.shape[:2]:
+                raise InputError(f"{name} is {tuple(mask.shape)}, but the batch has (b, t) = {tuple(like.shape[:2])}")
+        everything = torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
+        audio, visual, steps = (everything if mask is None else mask.bool() for mask in given.values())
+        return cls((audio & steps).to(like.dtype), (visual & steps).to(like.dtype), steps)
+
+    def of(self, modality: str) -> Tensor:
+        """(b, t) float of one modality."""
+        return self.audio if modality == "audio" else self.visual
+
+    @property
+    def either(self) -> Tensor:
+        """(b, t) float: how far at least one modality counts."""
+        return torch.maximum(self.audio, self.visual)
+
+    def key_bias(self, presence: Tensor) -> Tensor:
+        """What attention adds to the score of each key: log max(p, tiny), and -1e9 for padding [ours].
+
+        An absent key has no weight beside an observed one. Where every key is absent they share the weight.
+
+        Args:
+            presence: (b, t) float in [0, 1].
+
+        Returns:
+            (b, 1, 1, t), broadcast over heads and queries.
+        """
+        bias = log_presence(presence).masked_fill(~self.steps, PADDED)  # (b, t)
+        return bias[:, None, None, :]
+
+
+def log_presence(presence: Tensor) -> Tensor:
+    """log max(p, tiny), finite for p = 0."""
+    return presence.clamp(min=TINY).log()
+
+
+# --- attention and the transformer layer made of it ---
+
+
+class ChannelDropout(nn.Dropout1d):
+    """Drops a channel for the whole sequence (variational dropout; Gal and Ghahramani, 2016) [ours].
+
+    Noise that changes from step to step would be averaged away by every block that smooths over time.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, t, d) -> (b, t, d)."""
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
+class Locality(nn.Module):
+    """-s_h |i - j|: how much less a head counts a step for each step of distance (Press et al., 2022) [ours].
+
+    The slope s_h = softplus(.) is learned per head and starts at 1/8, 1/32, 1/128, ... per step.
+    """
+
+    def __init__(self, heads: int):
+        super().__init__()
+        slopes = [0.125 * 0.25**i for i in range(heads)]
+        self.slope = nn.Parameter(torch.tensor([math.log(math.expm1(slope)) for slope in slopes]))
+
+    def forward(self, t: int) -> Tensor:
+        """Number of steps -> what is added to the scores, (h, t, t)."""
+        steps = torch.arange(t, device=self.slope.device)
+        distance = (steps[:, None] - steps[None]).abs().to(self.slope.dtype)  # (t, t)
+        return -F.softplus(self.slope)[:, None, None] * distance
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, heads: int = 1) -> Tensor:
+    """softmax(query key^T / sqrt(d / h) + bias) value, per head.
+
+    Args:
+        query, key, value: (b, t, d).
+        bias: (b, 1 or h, 1 or t, t) from `Masks.key_bias`, plus `Locality` where there is one.
+        heads: h, a divisor of d.
+
+    Returns:
+        (b, t, d).
+    """
+    b, t, d = query.shape
+    query, key, value = (x.view(b, t, heads, d // heads).transpose(1, 2) for x in (query, key, value))  # (b, h, t, d/h)
+    if bias.requires_grad:  # `Locality` in training: the fused kernel's gradient would cost 7 % of an epoch
+        scores = (query @ (key / (d // heads) ** 0.5).transpose(-1, -2)).add_(bias)  # (b, h, t, t)
+        attended = torch.softmax(scores, dim=-1).to(value.dtype) @ value  # (b, h, t, d/h)
+    else:
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+    return attended.transpose(1, 2).flatten(2)  # (b, t, d)
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm transformer encoder layer: the self-attended features [paper: that they exist; form ours].
+
+    s = x + W_o attend(LN x);  s <- s + FFN(LN s). Positions come from the temporal encoder, or from `Locality`.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float, local: bool = False):
+        super().__init__()
+        self.heads = heads
+        self.locality = Locality(heads) if local else None
+        self.norm_attention = nn.LayerNorm(width)
+        self.to_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width)
+        self.norm_feedforward = nn.LayerNorm(width)
+        self.feedforward = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+        self.dropout = ChannelDropout(dropout)
+
+    def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
+        """(b, t, d) -> (b, t, d), attending only to keys with `presence` (b, t) where there are any."""
+        query, key, value = self.to_qkv(self.norm_attention(x)).chunk(3, dim=-1)  # 3 of (b, t, d)
+        bias = masks.key_bias(presence)  # (b, 1, 1, t)
+        if self.locality is not None:
+            bias = bias + self.locality(x.shape[1])  # (b, h, t, t)
+        x = x + self.dropout(self.out(attend(query, key, value, bias, self.heads)))
+        return x + self.dropout(self.feedforward(self.norm_feedforward(x)))
+
+
+# --- cross-attention: each modality attends to the other one ---
+
+
+class CrossAttention(nn.Module):
+    """`ca` [paper, sibling]: cross-attention by one correlation matrix.
+
+    Z = X_a W X_v^T (t x t);  A_a = softmax(Z), A_v = softmax(Z^T), over the source;  X_ca,m = tanh(X_m + A_m X_n).
+    The key biases of the source's presence are ours.
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        # scores of about unit variance at the start; the published initialisation has a variance of d [ours]
+        self.correlation = nn.Parameter(torch.randn(config.width, config.width) / config.width)
+
+    def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
+        """(b, t, d) twice -> (b, t, d) twice."""
+        from_v, from_a = masks.key_bias(masks.visual)[:, 0], masks.key_bias(masks.audio)[:, 0]  # (b, 1, t)
+        z = x_a @ self.correlation @ x_v.transpose(1, 2)  # (b, t, t)
+        a_a, a_v = torch.softmax(z + from_v, dim=-1), torch.softmax(z.transpose(1, 2) + from_a, dim=-1)
+        return torch.tanh(x_a + a_a @ x_v), torch.tanh(x_v + a_v @ x_a)
+
+
+class MultiHeadCrossAttention(nn.Module):
+    """`mha`, what a practitioner tries first: X_ca,m = X_m + W_o multihead(X_m W_q, X_n W_k, X_n W_v)."""
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        self.audio = _HeadsInto(config)
+        self.visual = _HeadsInto(config)
+
+    def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
+        """(b, t, d) twice -> (b, t, d) twice."""
+        from_v, from_a = masks.key_bias(masks.visual), masks.key_bias(masks.audio)
+        return self.audio(x_a, x_v, from_v), self.visual(x_v, x_a, from_a)
+
+
+class _HeadsInto(nn.Module):
+    """Multi-head attention of one modality to the other, with a residual."""
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        d, self.heads = config.width, config.heads
+        self.to_query = nn.Linear(d, d)
+        self.to_key_value = nn.Linear(d, 2 * d, bias=False)
+        self.out = nn.Linear(d, d)
+        self.dropout = ChannelDropout(config.dropout)
+
+    def forward(self, x: Tensor, other: Tensor, bias: Tensor) -> Tensor:
+        key, value = self.to_key_value(other).chunk(2, dim=-1)  # (b, t, d) twice
+        attended = attend(self.to_query(x), key, value, bias, self.heads)  # (b, t, d)
+        return x + self.dropout(self.out(attended))
+
+
+# --- joint attention: each modality attends to both together, J = [X_a ; X_v] ---
+
+
+class JointLayer(nn.Module):
+    """One layer of `jca`, free of length [ours, after the sibling's form].
+
+    The sibling's layer forms U_m (K_m Q), where K_m mixes over time by a fixed t x t matrix. Here U_m meets the keys of
+    every step directly, and a softmax over time takes the place of that matrix:
+
+    J = [p_a X_a ; p_v X_v] (t x 2d);  K = J W_k, Q = J W_q (t x d);  U_m = X_m W_u,m (t x d)
+    A_m = softmax(U_m K^T / sqrt(d) + log max(p_a, p_v, tiny));  H_m = relu(tanh(A_m Q));  X_m <- X_m + relu(H_m W_o,m)
+
+    An absent modality is zero in J, a step without either modality is no key, and an absent modality still queries, so
+    that it is filled in. With `locality`, A_m has several heads, each with its own reach, and sqrt(d / h).
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        d = config.width
+        self.key = nn.Linear(2 * d, d, bias=False)  # softmax removes what all keys share
+        self.joint = nn.Linear(2 * d, d)
+        self.query = nn.ModuleDict({m: nn.Linear(d, d) for m in config.modalities})
+        self.out = nn.ModuleDict({m: nn.Linear(d, d) for m in config.modalities})
+        self.heads = config.heads if config.locality else 1
+        self.locality = Locality(self.heads) if config.locality else None
+        self.dropout = ChannelDropout(config.dropout)
+
+    def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
+        """(b, t, d) twice -> (b, t, d) twice."""
+        joint = torch.cat([x_a * masks.audio[..., None], x_v * masks.visual[..., None]], dim=-1)  # J (b, t, 2d)
+        key, value, bias = self.key(joint), self.joint(joint), masks.key_bias(masks.either)  # K, Q (b, t, d)
+        if self.locality is not None:
+            bias = bias + self.locality(x_a.shape[1])  # (b, h, t, t)
+
+        def updated(x: Tensor, modality: str) -> Tensor:
+            hidden = attend(self.query[modality](x), key, value, bias, self.heads).tanh().relu()  # H_m (b, t, d)
+            return x + self.dropout(self.out[modality](hidden).relu())
+
+        return updated(x_a, "audio"), updated(x_v, "visual")
+
+
+class FixedJointLayer(nn.Module):
+    """One layer of `jca_fixed`: the published form, with its length t in the weights [sibling, exact; masks ours].
+
+    Q = J W_q (t x 2d);  K_m = X_m^T W_k,m (d x t), mixing over time;  U_m = X_m W_u,m (t x d)
+    S_m = tanh(K_m Q / sqrt(2d)) (d x 2d);  H_m = relu(tanh(U_m S_m)) (t x 2d);  X_m <- X_m + relu(H_m W_o,m)
+    All with biases; dropout on S_m and on the update. A step where a modality is absent leaves the sums over time.
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        if config.length is None:
+            raise InputError(
+                "attention='jca_fixed' needs length",
+                remedy="set `length` to the number of steps of a window, or use attention='jca'",
+            )
+        d, t = config.width, config.length
+        self.length = t
+        self.joint = nn.Linear(2 * d, 2 * d)
+        self.mix = nn.ModuleDict({m: nn.Linear(t, t) for m in config.modalities})
+        self.query = nn.ModuleDict({m: nn.Linear(d, d) for m in config.modalities})
+        self.out = nn.ModuleDict({m: nn.Linear(2 * d, d) for m in config.modalities})
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
+        """(b, t, d) twice -> (b, t, d) twice.
+
+        Raises:
+            InputError: t is not the length in the weights.
+        """
+        if x_a.shape[1] != self.length:
+            raise InputError(
+                f"attention='jca_fixed' was built for length={self.length} steps, but the batch has {x_a.shape[1]}",
+                remedy="pad to that length, with the padding mask, or use attention='jca'",
+            )
+        seen = {"audio": x_a * masks.audio[..., None], "visual": x_v * masks.visual[..., None]}  # (b, t, d)
+        joint = torch.cat([seen["audio"], seen["visual"]], dim=-1)  # J (b, t, 2d)
+        value = self.joint(joint) * masks.steps[..., None]  # Q (b, t, 2d), without the bias at padded steps
+
+        def updated(x: Tensor, modality: str) -> Tensor:
+            key = self.mix[modality](seen[modality].transpose(1, 2))  # K_m (b, d, t)
+            scores = self.dropout(torch.tanh(key / joint.shape[-1] ** 0.5 @ value))  # S_m (b, d, 2d)
+            hidden = torch.tanh(self.query[modality](x) @ scores).relu()  # H_m (b, t, 2d)
+            return x + self.dropout(self.out[modality](hidden).relu())
+
+        return updated(x_a, "audio"), updated(x_v, "visual")
+
+
+class JointAttention(nn.Module):
+    """Joint layers one after another, each with its own weights: `jca` is one, `rjca` and `jca_fixed` are `layers`."""
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        layer = FixedJointLayer if config.attention == "jca_fixed" else JointLayer
+        depth = 1 if config.attention == "jca" else config.layers
+        self.layers = nn.ModuleList(layer(config) for _ in range(depth))
+
+    def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
+        """(b, t, d) twice -> (b, t, d) twice."""
+        for layer in self.layers:
+            x_a, x_v = layer(x_a, x_v, masks)
+        return x_a, x_v
+
+
+# --- leader and follower: attention over the modalities of one step ---
+
+
+class LeaderFollower(nn.Module):
+    """`lfan` [the field's baseline; form ours, after its description]: the face leads, the voice follows.
+
+    At each step the modalities are k tokens X = [x_a, x_v] (k x d) that attend to each other:
+    Y = softmax((X W_q)(X W_k)^T / sqrt(d) + log p) X W_v;  c_a = W_o [y_a ; y_v], the follower;  c_v = x_v, the leader.
+    Steps are independent of each other.
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        d = config.width
+        self.to_qkv = nn.ModuleDict({m: nn.Linear(d, 3 * d) for m in config.modalities})
+        self.out = nn.Linear(2 * d, d)
+        self.dropout = ChannelDropout(config.dropout)
+
+    def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
+        """(b, t, d) twice -> (b, t, d) twice."""
+        tokens = torch.stack([self.to_qkv["audio"](x_a), self.to_qkv["visual"](x_v)], dim=2)  # (b, t, k, 3d)
+        query, key, value = tokens.chunk(3, dim=-1)  # (b, t, k, d)
+        presence = torch.stack([log_presence(masks.audio), log_presence(masks.visual)], dim=-1)  # (b, t, k)
+        scores = query @ key.transpose(-1, -2) / x_a.shape[-1] ** 0.5 + presence[..., None, :]  # (b, t, k, k)
+        attended = torch.softmax(scores, dim=-1) @ value  # (b, t, k, d)
+        return self.dropout(self.out(attended.flatten(2))), x_v
+
+
+ATTENTION: dict[str, type[nn.Module]] = {
+    "ca": CrossAttention,
+    "jca": JointAttention,
+    "jca_fixed": JointAttention,
+    "rjca": JointAttention,
+    "mha": MultiHeadCrossAttention,
+    "lfan": LeaderFollower,
+}
+"""Name in `FusionConfig.attention` -> class, built as `Class(config)`; `config.ATTENTION_PARTS` has the same names."""
