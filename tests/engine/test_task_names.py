@@ -13,7 +13,6 @@ from iaca.engine.task import FORMER_NAMES
 SERIAL = ExecutorConfig(kind="serial")
 SRC = Path(__file__).parents[2] / "src/iaca"
 FORMER_FINGERPRINTS = {
-    "align_features": "ad80f4d62412f77c6a943a6eaf2d70a06fa08677aaa934f9f1c37d18b1e746d3",
     "analyse_video": "d07c759f1b034b543dbe1a1713d560e24c044ee649f2a3f8cae031d9c6c9d115",
     "build_folder_timeline": "1edeadef16730a78b6589ec5e911c16f0e373a68125e5e0db96768aeb8a296f0",
     "build_timeline": "6498a70a1d942bb6e8fc33ba05c3da10ca1b49ae77324b43a32bf30dfd5eedc2",
@@ -21,14 +20,10 @@ FORMER_FINGERPRINTS = {
     "complete_timeline": "a255134f0c7a9c15eca6dd97134b9804ba71bbf9892ec1060cca1b304827a37d",
     "corrupt_faces": "d7bca93836e213fa64f2061afd63344a958ec43e19677fe3df53cbb781111e77",
     "corrupt_sound": "d2b69a59f1f4ba87f150df2a12fc44f2bf0fbc4f10c79be4912b051bfebafe9d",
-    "embed": "7374d38ca32333a253c207be267fe7b072de0486caad38bfe2e712ffaa8d2122",
     "extract_audio": "7cc88f511c02bc71644e98f6fc885370f0ce20f38b30596d26bcc772ad0f76d4",
     "extract_faces": "a085885bea21de3b67f548da15fb5cc4d756ed4365d730460311a7065c4a8de4",
     "render_movie": "4cf0baa995c1227a587b87284546a3522be90ccc7e4f37772838facbb00516e5",
-    "score": "a86697509a4b6bf00cab6b549b72cee9ddd8c54dad9659234ee9d911a8a68066",
-    "train": "cc09a6bb2ddfd3f15ab96855efc6a4fea81c05b686ded28122516facb907dd58",
     "train_encoder": "2c0b974413eeba372c3d44a5243c411a78a799213540a24073fc93b18f4dfef5",
-    "write_features_timeline": "677bd0bc0ee035b86aeab2c48820e2d1468a1cc7967db2283dcea0b88b0bf6f1",
 }
 """Computed by the last version without names, for a file that says `input`, `{"rate": 16000}` and version 2."""
 
@@ -64,20 +59,20 @@ def test_a_fingerprint_does_not_depend_on_where_the_function_is(tmp_path: Path) 
 
 def test_a_result_with_the_former_fingerprint_is_kept_and_its_journal_line_rewritten(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    tasks = {"clip": task("embed", tmp_path)}
+    tasks = {"clip": task("extract_faces", tmp_path)}
     run_tasks(tasks, out, ".txt", SERIAL)
     journal = (out / MANIFEST).read_text()
     line = json.loads(journal)
     for files in ({"files": line["files"]}, {}):  # {}: a journal written before there were digests
         (out / MANIFEST).write_text(
-            json.dumps({"item": "clip", "fingerprint": FORMER_FINGERPRINTS["embed"]} | files) + "\n"
+            json.dumps({"item": "clip", "fingerprint": FORMER_FINGERPRINTS["extract_faces"]} | files) + "\n"
         )
         report = run_tasks(tasks, out, ".txt", SERIAL)
         assert (report.kept, report.made) == (["clip"], [])
         assert (out / MANIFEST).read_text() == journal
-    former_of_another = {"fingerprint": FORMER_FINGERPRINTS["train"]}
+    former_of_another = {"fingerprint": FORMER_FINGERPRINTS["render_movie"]}
     (out / MANIFEST).write_text(json.dumps(line | former_of_another) + "\n")
     assert run_tasks(tasks, out, ".txt", SERIAL).made == ["clip"]
-    (out / MANIFEST).write_text(json.dumps(line | {"fingerprint": FORMER_FINGERPRINTS["embed"]}) + "\n")
+    (out / MANIFEST).write_text(json.dumps(line | {"fingerprint": FORMER_FINGERPRINTS["extract_faces"]}) + "\n")
     (out / "clip.txt").write_text("damaged")
     assert run_tasks(tasks, out, ".txt", SERIAL).made == ["clip"]

