@@ -18,8 +18,6 @@ FORMER_FINGERPRINTS = {
     "build_timeline": "6498a70a1d942bb6e8fc33ba05c3da10ca1b49ae77324b43a32bf30dfd5eedc2",
     "collect_crops": "e0b74439fd1939fd5f78f86a8aa95f69e1a4bc4b6ba905030beeaaedc9619d35",
     "complete_timeline": "a255134f0c7a9c15eca6dd97134b9804ba71bbf9892ec1060cca1b304827a37d",
-    "corrupt_faces": "d7bca93836e213fa64f2061afd63344a958ec43e19677fe3df53cbb781111e77",
-    "corrupt_sound": "d2b69a59f1f4ba87f150df2a12fc44f2bf0fbc4f10c79be4912b051bfebafe9d",
     "extract_audio": "7cc88f511c02bc71644e98f6fc885370f0ce20f38b30596d26bcc772ad0f76d4",
     "extract_faces": "a085885bea21de3b67f548da15fb5cc4d756ed4365d730460311a7065c4a8de4",
     "render_movie": "4cf0baa995c1227a587b87284546a3522be90ccc7e4f37772838facbb00516e5",

@@ -28,8 +28,6 @@ FORMER_NAMES = {
     "build_timeline": "iaca.corpora.timeline.build_timeline",
     "collect_crops": "iaca.faces.crops.collect_crops",
     "complete_timeline": "iaca.corpora.presence.complete_timeline",
-    "corrupt_faces": "iaca.evaluation.robustness.signal.spoil_faces_file",
-    "corrupt_sound": "iaca.evaluation.robustness.signal.spoil_sound_file",
     "extract_audio": "iaca.media.flac.extract_audio",
     "extract_faces": "iaca.faces.extract.extract_faces_file",
     "render_movie": "iaca.corpora.demo.render.render_movie",
