@@ -5,13 +5,15 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 AUDITOR := pip-audit==2.10.1
+FAST := audio media faces engine fusion training corpora evaluation inference
+LONG := export* tuning* figures* engine_scale*
 export DO_NOT_TRACK := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run test check docs clean lock coverage audit
+.PHONY: help setup run test test-fast check docs clean lock coverage audit
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
 
 setup: $(READY)  ## make .venv, install the locked packages, fetch the encoder's weights
 
@@ -38,6 +40,10 @@ test: $(READY)  ## linters, types, and all tests
 	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup; tested=$$?; \
 	  wait $$checking || { echo "== check failed, see above"; exit 1; }; \
 	  [ $$tested = 0 ] && echo "== tests done in $$((SECONDS - start)) s"
+
+test-fast: $(READY)  ## tests of the library: no browser, no pipeline (at most 2 minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadgroup -m "not slow" \
+	  $(addprefix tests/,$(FAST)) $(patsubst %,--ignore-glob='*/test_%',$(LONG))
 
 check: $(READY)  ## ruff, mypy, import-linter
 	@echo "== check: ruff, mypy, import-linter"
