@@ -61,7 +61,7 @@ class Published(nn.Module):
         self.project = nn.ModuleDict({m: deepcopy(stream.project) for m, stream in streams.items()})
         self.lstm = nn.ModuleDict({m: nn.LSTM(d, d // 2, batch_first=True, bidirectional=True) for m in streams})
         for m, stream in streams.items():
-            ways = {"": stream.temporal.layers[0]["ahead"], "_reverse": stream.temporal.layers[0]["back"]}
+            ways = {"": stream.temporal.layers[0].ahead, "_reverse": stream.temporal.layers[0].back}
             tensors = {name + end: x for end, way in ways.items() for name, x in way.state_dict().items()}
             self.lstm[m].load_state_dict(tensors)
         self.norm = nn.ModuleDict({m: deepcopy(stream.norm) for m, stream in streams.items()})

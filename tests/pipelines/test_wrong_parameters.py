@@ -123,7 +123,11 @@ def test_a_name_that_is_no_parameter_is_refused_at_every_depth(checked: list[tup
 @pytest.mark.parametrize(
     ("env", "words", "told"),
     [
-        (None, "faces.minface=3", "minface"),
+        (None, "faces.minface=3", r"minface[\s\S]*did you mean min_face"),
+        (None, "fusion.tempertaure=0.1", r"fusion[\s\S]*tempertaure[\s\S]*did you mean temperature"),
+        (None, "fusion.temperature=0", r"fusion[\s\S]*temperature[\s\S]*greater than 0"),
+        (None, "training.loss.fom=window", r"loss\.fom[\s\S]*did you mean form"),
+        (None, "benchmark.corruption.blok_s=2", r"corruption\.blok_s[\s\S]*did you mean block_s"),
         (None, "fases.every=3", "'fases'.*did you mean faces"),
         (None, "fases.every=3", "no pipeline takes a parameter 'fases'"),
         (None, "ingestion.root=/videos", r"ingestion[\s\S]*root: .*the demo corpus has a fixed place.*--env folder"),
@@ -131,7 +135,7 @@ def test_a_name_that_is_no_parameter_is_refused_at_every_depth(checked: list[tup
         ("folder", "ingestion.importer=features", "this environment reads with 'folder'"),
         (None, "baselines=concat+iacca", r"baselines[\s\S]*iacca"),
         (None, "baselines=true", "baselines"),
-        (None, "executor.wrkers=2", r"executor\.wrkers"),
+        (None, "executor.wrkers=2", r"executor\.wrkers.*did you mean workers"),
         (None, "executor.workers=1e9", r"executor\.workers"),
         (None, "executor.workers=0", r"executor\.workers"),
         (None, "executor=fast", "executor"),
@@ -157,8 +161,9 @@ def test_the_command_line_is_checked_before_anything_runs(env: str | None, words
 @pytest.mark.usefixtures("default_pipelines")
 def test_what_fits_is_taken() -> None:
     bootstrap_project(ROOT)
-    words = "baselines=concat+audio,executor.kind=serial,faces.every=3,ingestion.root=/videos"
+    words = "baselines=concat+audio,executor.kind=serial,faces.every=3,ingestion.root=/videos,fusion.temperature=0.1"
     with KedroSession.create(ROOT, env="affwild2", runtime_params=split_params(None, None, words)) as session:
         params = session.load_context().params
     assert params["baselines"].root == ("concat", "audio")
     assert params["faces"].every == 3
+    assert params["fusion"].build(3, 5).temperature == 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,22 @@ def test_a_file_from_before_the_repair_has_none(tmp_path: Path) -> None:
     old["config"].pop("repair")
     rewrite(file, old)
     assert load_model(file).config == config
+
+
+def test_an_lstm_saved_as_one_module_for_both_ways_still_predicts_as_it_did(model: TrainedModel, path: Path) -> None:
+    config = preset("concat", 3, 4, width=8, temporal="lstm", temporal_layers=2, context="lstm")
+    model = replace(model, config=config, weights=FusionModel(config).state_dict())
+    save_model(model, path)
+    layer, older = re.compile(r"layers\.(\d)\.(ahead|back)\.(\w+)_l0$"), {}
+    for name, tensor in load_file(path).items():
+        if found := layer.search(name):
+            end = f"{found[3]}_l{found[1]}" + ("_reverse" if found[2] == "back" else "")
+            older |= {name: None, f"{name[: found.start()]}lstm.{end}": tensor}
+    assert len(older) == 2 * (2 * 2 + 1) * 2 * 4  # names of then and now: layers, ways, and tensors of each
+    rewrite(path, **older)
+    assert "model.streams.audio.temporal.lstm.weight_ih_l1_reverse" in load_file(path)
+    inputs = torch.randn(1, 5, 3), torch.randn(1, 5, 4)
+    assert torch.equal(load_model(path).build()(*inputs).prediction, model.build()(*inputs).prediction)
 
 
 def test_a_model_that_reads_cues_carries_what_normalises_them(tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ class EncoderLayer(nn.Module):
         if self.locality is not None:
             bias = bias + self.locality(x.shape[1])  # (b, h, t, t)
         x = x + self.dropout(self.out(attend(query, key, value, bias, self.heads)))
-        return x + self.dropout(self.feedforward(self.norm_feedforward(x)))
+        update: Tensor = self.dropout(self.feedforward(self.norm_feedforward(x)))
+        return x + update
 
 
 # --- cross-attention: each modality attends to the other one ---
@@ -216,7 +217,8 @@ class _HeadsInto(nn.Module):
     def forward(self, x: Tensor, other: Tensor, bias: Tensor) -> Tensor:
         key, value = self.to_key_value(other).chunk(2, dim=-1)  # (b, t, d) twice
         attended = attend(self.to_query(x), key, value, bias, self.heads)  # (b, t, d)
-        return x + self.dropout(self.out(attended))
+        update: Tensor = self.dropout(self.out(attended))
+        return x + update
 
 
 # --- joint attention: each modality attends to both together, J = [X_a ; X_v] ---
@@ -255,7 +257,8 @@ class JointLayer(nn.Module):
 
         def updated(x: Tensor, modality: str) -> Tensor:
             hidden = attend(self.query[modality](x), key, value, bias, self.heads).tanh().relu()  # H_m (b, t, d)
-            return x + self.dropout(self.out[modality](hidden).relu())
+            update: Tensor = self.dropout(self.out[modality](hidden).relu())
+            return x + update
 
         return updated(x_a, "audio"), updated(x_v, "visual")
 
@@ -302,7 +305,8 @@ class FixedJointLayer(nn.Module):
             key = self.mix[modality](seen[modality].transpose(1, 2))  # K_m (b, d, t)
             scores = self.dropout(torch.tanh(key / joint.shape[-1] ** 0.5 @ value))  # S_m (b, d, 2d)
             hidden = torch.tanh(self.query[modality](x) @ scores).relu()  # H_m (b, t, 2d)
-            return x + self.dropout(self.out[modality](hidden).relu())
+            update: Tensor = self.dropout(self.out[modality](hidden).relu())
+            return x + update
 
         return updated(x_a, "audio"), updated(x_v, "visual")
 

@@ -12,6 +12,7 @@ k ways of a gate.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +58,7 @@ class FusionModel(nn.Module):
         self.reliability = Reliability(config) if config.learns_reliability else None
         self.repair = Repair(config) if config.repair else None
         self.attention = None if config.attention == NONE else ATTENTION[config.attention](config)
-        self.gating = None if config.gate == NONE else GATES[config.gate](config)
+        self.gating: Any = None if config.gate == NONE else GATES[config.gate](config)
         self.head = Head(config)
 
     @property

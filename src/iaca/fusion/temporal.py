@@ -55,45 +55,54 @@ class BidirectionalLSTM(nn.Module):
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        d = config.width
-        self.layers = nn.ModuleList(
-            nn.ModuleDict({way: nn.LSTM(d, d // 2, batch_first=True) for way in ("ahead", "back")})
-            for _ in range(config.temporal_layers)
-        )
+        self.layers = nn.ModuleList(BothWays(config.width) for _ in range(config.temporal_layers))
         self.dropout = ChannelDropout(config.dropout)
-        self.register_load_state_dict_pre_hook(_rename_older)
+        self.register_load_state_dict_pre_hook(_rename_older)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
         """(b, t, d) -> (b, t, d)."""
-        orders = reading_orders(masks.steps)
+        ahead, back = reading_orders(masks.steps)
         hidden = x
         for layer in self.layers:
-            ways = [_read(layer[way], hidden, order) for way, order in orders.items()]  # (b, t, d/2) twice
-            hidden = torch.cat(ways, dim=-1)  # (b, t, d)
-        return x + self.dropout(hidden)
+            hidden = layer(hidden, ahead, back)
+        update: Tensor = self.dropout(hidden)
+        return x + update
 
 
-def reading_orders(steps: Tensor) -> dict[str, Tensor]:
+class BothWays(nn.Module):
+    """One layer of `BidirectionalLSTM`."""
+
+    def __init__(self, d: int):
+        super().__init__()
+        self.ahead = nn.LSTM(d, d // 2, batch_first=True)
+        self.back = nn.LSTM(d, d // 2, batch_first=True)
+
+    def forward(self, x: Tensor, ahead: Tensor, back: Tensor) -> Tensor:
+        """x (b, t, d), the orders of reading (b * t,) -> (b, t, d)."""
+        return torch.cat([_read(self.ahead, x, ahead), _read(self.back, x, back)], dim=-1)
+
+
+def _read(lstm: nn.Module, x: Tensor, order: Tensor) -> Tensor:
+    """One way: x (b, t, d), read in `order` (b * t,) -> hidden states in the order of x, (b, t, d/2)."""
+    hidden: Tensor = lstm(x.flatten(0, 1).index_select(0, order).view_as(x))[0]
+    return hidden.flatten(0, 1).index_select(0, order.argsort()).view_as(hidden)
+
+
+def reading_orders(steps: Tensor) -> tuple[Tensor, Tensor]:
     """In which order each way reads the steps of a batch: real steps first, padding last.
 
     Args:
         steps: (b, t) bool, True where the step exists.
 
     Returns:
-        `ahead` and `back` -> (b * t,), sequence by sequence, which of the b * t steps is read at each place.
+        Ahead and back, (b * t,) each: sequence by sequence, which of the b * t steps is read at each place.
     """
     b, t = steps.shape
     ahead = (~steps).long().argsort(dim=1, stable=True)  # (b, t)
     place, real = torch.arange(t, device=steps.device), steps.sum(dim=1, keepdim=True)  # (t,), (b, 1)
     back = ahead.gather(1, torch.where(place < real, real - 1 - place, place))  # (b, t)
     first = torch.arange(b, device=steps.device)[:, None] * t  # (b, 1): where each sequence begins
-    return {"ahead": (first + ahead).flatten(), "back": (first + back).flatten()}
-
-
-def _read(lstm: nn.Module, x: Tensor, order: Tensor) -> Tensor:
-    """One way of one layer: x (b, t, d), read in `order` (b * t,) -> hidden states in the order of x, (b, t, d/2)."""
-    hidden, _ = lstm(x.flatten(0, 1).index_select(0, order).view_as(x))  # (b, t, d/2)
-    return hidden.flatten(0, 1).index_select(0, order.argsort()).view_as(hidden)
+    return (first + ahead).flatten(), (first + back).flatten()
 
 
 def current_name(name: str) -> str:
