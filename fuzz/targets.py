@@ -132,7 +132,7 @@ def _journal(content: bytes, folder: Path) -> None:
     journal = _file(folder, ".manifest.jsonl", content)
     known = Manifest(folder)
     for entry in known.items.values():
-        entry.fault(folder)
+        entry.damage(folder)
     _refusing(lambda: check_result(_file(folder, "a.parquet", b"")))
     known.compact()
     again = Manifest(folder)

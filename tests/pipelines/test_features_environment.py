@@ -61,7 +61,7 @@ def test_a_dataset_that_an_environment_does_without_takes_no_task(tmp_path: Path
         dataset.save({})
         assert not (tmp_path / "x").exists()
         with pytest.raises(DatasetError, match="not made here"):
-            dataset.save({"clip": Task(print)})
+            dataset.save({"clip": Task("print", print)})
     assert dict(NoClipFiles().load()) == {}
 
 

@@ -43,7 +43,9 @@ def faults(text: str) -> Iterator[str]:
 
 
 def test_every_file_is_looked_at() -> None:
-    assert len(SOURCES) > 300
+    packages = {path.parent for path in (ROOT / "src/iaca").rglob("__init__.py")}
+    assert packages <= {path.parent for path in SOURCES}
+    assert len(SOURCES) > 160
 
 
 @pytest.mark.parametrize("folder", ["src", "benchmarks", "docs"])
