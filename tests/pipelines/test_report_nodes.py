@@ -6,7 +6,7 @@ import pytest
 from kedro.io.core import DatasetError
 from matplotlib.figure import Figure
 
-from iaca.datasets.files import BenchmarkOutput
+from iaca.datasets.reports import BenchmarkOutput
 from iaca.evaluation.config import EvaluationConfig
 from iaca.evaluation.errors import CALIBRATION_COLUMNS, QUADRANT_COLUMNS, REGION_COLUMNS
 from iaca.evaluation.events import RESPONSE_COLUMNS

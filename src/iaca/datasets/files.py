@@ -1,16 +1,11 @@
-"""Stock datasets that never leave a half-written file, never write through a link into a DVC cache, and name the file
-and the remedy where one can't be read.
+"""Kedro's file datasets, safer, and folders.
 
-Figures as PNG files: drawn once, read back as bytes for the report, shown by kedro-viz.
-
-Folders: a corpus as its owner laid it out, and a place for work in progress.
-
-What an earlier run of the benchmark left, for whoever shows it beside other results.
+The stock classes write a complete file or none, never write through a link into a DVC cache, and name the file and the
+remedy if they cannot read it. `CorpusFolder` is a corpus, `WorkFolder` a place for checkpoints.
 """
 
 from __future__ import annotations
 
-import base64
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,18 +13,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from kedro.io.core import AbstractDataset, DatasetError, Version
-from kedro_datasets._typing import ImagePreview
 from kedro_datasets.json import JSONDataset as StockJSON
 from kedro_datasets.pandas import CSVDataset as StockCSV
 from kedro_datasets.pandas import ParquetDataset as StockParquet
 from kedro_datasets.text import TextDataset as StockText
-from matplotlib.figure import Figure
 
 from iaca.corpora.index import CARD_FILE
 from iaca.engine.results import MANIFEST
 from iaca.errors import InputError
-from iaca.evaluation.benchmark_page import BenchmarkFound, find_benchmark
-from iaca.evaluation.style import png
 from iaca.files import LEFTOVER, is_version, replacing, version_after, versions, write_text
 
 
@@ -148,44 +139,6 @@ class TextDataset(Atomic, StockText):  # type: ignore[misc]
     """text.TextDataset, written atomically."""
 
 
-SIGNATURE, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-
-
-class FigureDataset(AbstractDataset[Figure, bytes]):
-    """`save` takes a matplotlib Figure, `load` gives the bytes of its PNG; the same figure gives the same bytes."""
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def load(self) -> bytes:
-        """The PNG.
-
-        Raises:
-            InputError: there is no such file, or it is no whole PNG.
-        """
-        with named(self._filepath):
-            picture = self._filepath.read_bytes()
-            if not (picture.startswith(SIGNATURE) and picture.endswith(END)):
-                raise ValueError("no whole PNG")
-        return picture
-
-    def save(self, data: Figure) -> None:
-        """Draw and write, whole or not at all."""
-        with replacing(self._filepath) as partial:
-            partial.write_bytes(png(data))
-
-    def preview(self) -> ImagePreview:
-        """What kedro-viz shows."""
-        return ImagePreview(base64.b64encode(self.load()).decode())
-
-    def _exists(self) -> bool:
-        return self._filepath.exists()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
 class CorpusFolder(AbstractDataset[dict[str, str], Path]):
     """A corpus on disk. `load` gives its root; `save` writes the text files of a corpus made here, by relative name."""
 
@@ -256,28 +209,6 @@ class WorkFolder(AbstractDataset[NoReturn, Path]):
 
     def _exists(self) -> bool:
         return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"path": str(self._path)}
-
-
-class BenchmarkOutput(AbstractDataset[NoReturn, BenchmarkFound]):
-    """The folder with `benchmark_summary.{csv,md,png}`. A benchmark is optional: without one, `load` finds nothing."""
-
-    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None):
-        self._path = Path(path)
-        self.metadata = metadata
-
-    def load(self) -> BenchmarkFound:
-        """What is there; its corpus is "" where there is nothing whole."""
-        return find_benchmark(self._path)
-
-    def save(self, data: NoReturn) -> None:
-        """The pipeline `benchmark` writes it."""
-        raise DatasetError(f"{self._path} is written by the pipeline `benchmark`")
-
-    def _exists(self) -> bool:
-        return self._path.is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path)}
