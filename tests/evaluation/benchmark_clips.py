@@ -1,4 +1,4 @@
-"""Small clips whose every row is unlike any other, so that it can be told where a row came from."""
+"""Small clips in which every row is unique, so that the origin of a row can be identified."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCALE = {"audio": np.full(AUDIO_DIM, 2.0, np.float32), "visual": np.full(VISUAL_
 
 
 def annotated(seed: int, steps: int, observed: float = 0.9) -> AnnotatedClip:
-    """Random features; about that share of the steps of either modality is observed; a few steps are not annotated."""
+    """Random features; each modality is observed in about that share of the steps; a few steps are not annotated."""
     rng = np.random.default_rng([7, seed])
     time_s = np.arange(steps) / RATE_HZ
     quality = rng.uniform(0, 10, (steps, len(NAMES))).astype(np.float32)

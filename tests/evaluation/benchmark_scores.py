@@ -1,4 +1,4 @@
-"""Models that were never trained, in files, and score rows that were made up: a benchmark's parts without its hours."""
+"""Untrained models in files and made-up score rows: the parts of a benchmark without hours of training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from iaca.training.sample import Normalisation
 
 
 def write_clips(clips: dict[str, AnnotatedClip], folder: Path) -> tuple[Path, ...]:
-    """Embeddings, then timelines, as scoring takes them."""
+    """Embeddings, then timelines, in the order of `score_file`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, clip in clips.items():
         write_embedding(clip.embedding, folder / f"{name}.safetensors")
@@ -29,7 +29,7 @@ def write_clips(clips: dict[str, AnnotatedClip], folder: Path) -> tuple[Path, ..
 
 
 def untrained(name: str, clips: dict[str, ClipEmbedding], seed: int = 0) -> TrainedModel:
-    """A model with weights drawn wide enough that its answers and gates vary."""
+    """A model with random weights large enough that its predictions and gates vary."""
     config = preset(name, AUDIO_DIM, VISUAL_DIM, cues=NAMES, width=8, temporal_layers=1, heads=2)
     torch.manual_seed(seed)
     model = FusionModel(config)
@@ -47,7 +47,7 @@ CONDITIONS = [("clean", 0.0), ("conflict", 0.0), ("conflict", 0.5), ("conflict",
 
 
 def made_up(skill: float, seed: int, clips: int = 4) -> list[dict[str, object]]:
-    """Score rows of a model that is the worse the less its skill, and the higher the level."""
+    """Score rows of a model that gets worse with less skill and with a higher level."""
     rows = []
     for i, (corruption, level) in enumerate(CONDITIONS):
         clean = [c for c in (("clean", 0.0), ("conflict", 0.0), ("time_shift", 0.0)) if c == (corruption, level)]

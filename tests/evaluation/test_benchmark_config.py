@@ -1,4 +1,4 @@
-"""What can be compared, and what is refused before anything is trained."""
+"""Benchmark parameters: which comparisons are accepted, and which are refused before any training."""
 
 import pytest
 from pydantic import ValidationError
@@ -7,7 +7,7 @@ from iaca.evaluation.config import BenchmarkConfig, run_settings
 from iaca.training.config import TrainingConfig
 
 
-def test_by_default_every_kind_of_model_is_run_with_five_seeds():
+def test_the_default_runs_every_kind_of_model_with_five_seeds():
     config = BenchmarkConfig()
     labels = {model.label for model in config.models}
     assert {"iaca", "iaca_plus", "concat", "audio", "visual", "ca", "jca", "dca", "lfan"} == labels
@@ -15,7 +15,7 @@ def test_by_default_every_kind_of_model_is_run_with_five_seeds():
     assert "iaca-seed0" in config.runs()
 
 
-def test_a_comparison_is_complete_seed_by_seed():
+def test_runs_are_ordered_by_seed_so_that_a_stopped_benchmark_is_a_comparison():
     names = list(BenchmarkConfig(models=["iaca", "concat"], seeds=[3, 1], main=["iaca"]).runs())
     assert names == ["iaca-seed3", "concat-seed3", "iaca-seed1", "concat-seed1"]
 
@@ -31,7 +31,7 @@ def test_a_variant_has_a_name_of_its_own_that_decides_nothing():
     assert renamed.choice() == narrow.choice()
 
 
-def test_all_runs_have_the_same_training_but_for_their_seed():
+def test_runs_differ_in_their_seed_only():
     training = TrainingConfig(epochs=3, seed=9)
     one, other = run_settings(training, 0), run_settings(training, 1)
     assert one.seed == 0
@@ -40,7 +40,7 @@ def test_all_runs_have_the_same_training_but_for_their_seed():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"models": ["iaca"]}, "at least 2"),
         ({"models": ["iaca", "iaca"], "main": ["iaca"]}, "each once"),
@@ -54,12 +54,12 @@ def test_all_runs_have_the_same_training_but_for_their_seed():
         ({"epochs": 3}, "Extra inputs"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(changes, told):
-    with pytest.raises((ValidationError, ValueError), match=told):
+def test_what_cannot_be_compared_is_refused(changes, message):
+    with pytest.raises((ValidationError, ValueError), match=message):
         BenchmarkConfig(**changes)
 
 
-def test_several_can_be_named_on_the_command_line_where_commas_part_parameters():
+def test_lists_are_joined_by_plus_on_the_command_line():
     config = BenchmarkConfig(models="iaca+concat", seeds="3+1", main="iaca")
     assert config == BenchmarkConfig(models=["iaca", "concat"], seeds=[3, 1], main=["iaca"])
     assert BenchmarkConfig(seeds=7).seeds == (7,)

@@ -1,4 +1,4 @@
-"""The page and the figures say in words what the summary says in numbers, whatever comes out."""
+"""The page and the figures state in words what the summary states in numbers, whatever the result."""
 
 import re
 from itertools import pairwise
@@ -32,7 +32,7 @@ def scores():
 
 @pytest.fixture(scope="module")
 def summary(scores, tmp_path_factory):
-    """As it comes back from disk."""
+    """As it is read back from disk."""
     path = tmp_path_factory.mktemp("page") / "summary.csv"
     summarise(scores, ["iaca"], replicates=100).to_csv(path, index=False)
     return pd.read_csv(path)
@@ -58,7 +58,7 @@ def paired(summary, other):
 
 
 @pytest.mark.parametrize("other", ["concat", "audio", "jca"])
-def test_the_sentence_counts_what_the_intervals_say(summary, page, other):
+def test_the_sentence_counts_the_verdicts_of_the_intervals(summary, page, other):
     rows = paired(summary, other).loc[CORRUPTED]
     better, worse = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
     sentence = next(line for line in page.splitlines() if line.startswith(f"- Against **{other}**"))
@@ -66,12 +66,12 @@ def test_the_sentence_counts_what_the_intervals_say(summary, page, other):
     assert f"worse in {worse}" in sentence
     assert f"undecided in {4 - better - worse}." in sentence
     clean = paired(summary, other).loc["clean", 0.0]
-    said = "better" if clean["low"] > 0 else "worse" if clean["high"] < 0 else "undecided"
-    assert f"Against **{other}**: {said} (" in sentence
+    expected = "better" if clean["low"] > 0 else "worse" if clean["high"] < 0 else "undecided"
+    assert f"Against **{other}**: {expected} (" in sentence
     assert f"{clean['mean']:+.3f}".replace("-", "−") in sentence
 
 
-def test_the_places_of_a_verdict_are_named(summary):
+def test_the_levels_of_a_verdict_are_listed(summary):
     found = {finding.other: finding for finding in findings(summary, "iaca")}
     for other, finding in found.items():
         rows = paired(summary, other).loc[CORRUPTED]
@@ -87,7 +87,7 @@ def test_the_places_of_a_verdict_are_named(summary):
         assert finding.confirmed == agreed.sum()
 
 
-def test_a_main_model_that_loses_is_said_to_lose(summary, page):
+def test_a_main_model_that_is_worse_is_reported_as_worse(summary, page):
     assert paired(summary, "jca").loc[("clean", 0.0), "high"] < 0  # it was made up so
     assert re.search(r"worse than [^;]*jca", in_short(findings(summary, "iaca")))
     assert "Against **jca**: worse" in page
@@ -103,7 +103,7 @@ def test_the_tables_hold_the_numbers_of_the_summary(summary, page):
         assert f"{row.mean:.3f} ± {row.sd:.3f}" in page
 
 
-def test_tables_are_whole(page):
+def test_table_rows_have_equal_numbers_of_cells(page):
     lines = page.splitlines()
     tables = [line for line in lines if line.startswith("|")]
     assert len(tables) > 20
@@ -113,7 +113,7 @@ def test_tables_are_whole(page):
     assert not re.search(r"\bnan\b", page, re.IGNORECASE)
 
 
-def test_the_page_says_what_it_cannot_tell(page):
+def test_the_page_states_its_limits(page):
     assert "> It proves nothing." in page
     assert "All seeds share the 4 clips" in page
     assert "n = 4 (five or more are advised)" in page
@@ -121,16 +121,16 @@ def test_the_page_says_what_it_cannot_tell(page):
     assert "epochs 3; corruption.share 0.6" in page
 
 
-def test_gates_are_told_by_kind_and_the_known_events_apart(page):
+def test_gates_are_listed_by_kind_separately_for_known_events(page):
     gates = page[page.index("## Gates") : page.index("## How to read")]
-    protocol, events = gates.split("known to hold")
+    protocol, events = gates.split("known events")
     assert "| iaca | modalities | audio | " in protocol
     assert f"{0.5 + 0.4 * 0.8 + 0.015:.2f}"[:3] in protocol
     assert "silent" in events
     assert "silent" not in protocol
 
 
-def test_without_gates_and_without_intervals_there_is_a_page_too(scores):
+def test_a_page_needs_neither_gates_nor_intervals(scores):
     single = {key: [row | {"gates": []} for row in rows] for key, rows in scores.items() if key[1] == 0}
     summary = summarise(single, ["iaca"], replicates=100)
     page = page_of(summary, single, caveat="")
@@ -141,11 +141,11 @@ def test_without_gates_and_without_intervals_there_is_a_page_too(scores):
         assert style.png(figure).startswith(b"\x89PNG")
 
 
-def test_clips_that_a_protocol_left_alone_are_named(summary, scores, page):
+def test_clips_that_could_not_be_corrupted_are_named(summary, scores, page):
     reasons = {"audio_noise": {"a": "no sound", "c": "no sound"}, "video_blur": {"b": "no face"}}
-    told = page_of(summary, scores, left_alone=reasons)
-    assert "- **Left alone**: White noise in the sound: 2 clips (no sound): a, c." in told
-    assert "- **Left alone**: Face blurred: 1 clip (no face): b." in told
+    with_reasons = page_of(summary, scores, left_alone=reasons)
+    assert "- **Left alone**: White noise in the sound: 2 clips (no sound): a, c." in with_reasons
+    assert "- **Left alone**: Face blurred: 1 clip (no face): b." in with_reasons
     assert "Left alone" not in page
 
 
@@ -157,7 +157,7 @@ def figures(summary):
     return drawn
 
 
-def test_figures_are_readable_and_keep_to_the_paper(figures):
+def test_figures_are_readable_and_nothing_leaves_the_paper(figures):
     for name, figure in figures.items():
         texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
         assert min(text.get_fontsize() for text in texts) >= 9, name
@@ -166,7 +166,7 @@ def test_figures_are_readable_and_keep_to_the_paper(figures):
         assert (drawn.x1, drawn.y1) <= (figure.get_figwidth() + 0.01, figure.get_figheight() + 0.01), name
 
 
-def test_titles_of_panels_beside_each_other_do_not_touch(summary):
+def test_titles_of_adjacent_panels_do_not_touch(summary):
     some = summary[(summary["minus"] == "concat") & (summary["measure"] == AREA)].head(1)
     more = [some.assign(corruption=name) for name in TITLES if name not in set(summary["corruption"])]
     figure = difference_dots(pd.concat([summary, *more]), ["iaca"], "test")
@@ -174,8 +174,8 @@ def test_titles_of_panels_beside_each_other_do_not_touch(summary):
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert len(panels) == len(TITLES)
     ends = [(text.y0, text.x0, text.x1) for text in (axes._left_title.get_window_extent() for axes in panels)]
-    for (y, _, end), (beside, start, _) in pairwise(ends):
-        assert beside < y - 1 or end + 4 <= start
+    for (y, _, end), (next_y, start, _) in pairwise(ends):
+        assert next_y < y - 1 or end + 4 <= start
 
 
 def test_there_is_a_panel_for_every_corruption_with_a_line_for_every_model(figures):
@@ -201,7 +201,7 @@ def test_a_curve_goes_through_the_means_of_its_levels(summary, figures):
     np.testing.assert_allclose(drawn.get_xdata(), 100 * expected["level"])
 
 
-def test_every_model_is_told_from_every_other():
+def test_every_model_has_its_own_look():
     models = ["iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus"]
     drawn = looks(models, ["iaca", "iaca_plus"])
     assert set(drawn) == set(models)

@@ -1,4 +1,4 @@
-"""Scores of a run: every condition, on the same steps, with the truth about the gates beside it."""
+"""Scores of a run: every condition on the same steps, and gates against where the corruption is."""
 
 import numpy as np
 import pandas as pd
@@ -48,8 +48,8 @@ def rows(given):
     return run(given)
 
 
-def answers(given, condition):
-    """(annotated clip, corrupted, prediction) of each clip, made once more without the benchmark."""
+def predictions(given, condition):
+    """(annotated clip, corrupted, prediction) of each clip, computed without the benchmark."""
     annotated, _, model, _ = given
     clean = embeddings_of(annotated)
     deviation = {m: getattr(model.normalisation, f"{m}_std") for m in ("audio", "visual")}
@@ -68,8 +68,8 @@ def test_clean_scores_are_those_of_the_evaluation(given, rows):
     clean, _, model, _ = given
     labels, tables = [], []
     for name, one in clean.items():
-        said = predict_clip(model, one.embedding, WINDOW, HOP)
-        tables.append(prediction_table(name, one.embedding, said, {}))
+        prediction = predict_clip(model, one.embedding, WINDOW, HOP)
+        tables.append(prediction_table(name, one.embedding, prediction, {}))
         gold = {"clip": name, "frame": np.arange(len(one)), "valence": one.labels[:, 0], "arousal": one.labels[:, 1]}
         labels.append(pd.DataFrame({**gold, "partition": "test"}))
     expected = pooled_metrics(join_labels(pd.concat(tables), pd.concat(labels)))
@@ -88,20 +88,20 @@ def test_level_0_of_every_corruption_is_the_clean_partition(rows):
 
 @pytest.mark.parametrize("condition", [("missing_audio", 1.0), ("frame_drop", 0.5), ("conflict", 0.5)])
 def test_corrupted_scores_count_the_steps_that_the_clean_clip_had(given, rows, condition):
-    said, gold = [], []
-    for clean, _, prediction in answers(given, Condition(*condition)):
+    predicted, gold = [], []
+    for clean, _, prediction in predictions(given, Condition(*condition)):
         counts = clean.embedding.observed & np.isfinite(clean.labels).all(axis=1)
-        said.append(prediction.prediction[counts])
+        predicted.append(prediction.prediction[counts])
         gold.append(clean.labels[counts])
-    said, gold = np.concatenate(said), np.concatenate(gold)
+    predicted, gold = np.concatenate(predicted), np.concatenate(gold)
     row = rows[condition]
-    assert row["ccc_valence"] == pytest.approx(ccc(said[:, 0], gold[:, 0]), abs=1e-9)
-    assert row["ccc_arousal"] == pytest.approx(ccc(said[:, 1], gold[:, 1]), abs=1e-9)
+    assert row["ccc_valence"] == pytest.approx(ccc(predicted[:, 0], gold[:, 0]), abs=1e-9)
+    assert row["ccc_arousal"] == pytest.approx(ccc(predicted[:, 1], gold[:, 1]), abs=1e-9)
     steps = [part["n"] for part in row["clips"]]
     assert steps == [part["n"] for part in rows["clean", 0.0]["clips"]]
 
 
-def test_the_share_that_was_corrupted_is_told(rows):
+def test_the_corrupted_share_is_recorded(rows):
     assert rows["clean", 0.0]["corrupted_audio"] == 0
     assert rows["missing_audio", 0.5]["corrupted_audio"] == pytest.approx(0.5, abs=0.01)
     assert rows["missing_audio", 0.5]["corrupted_visual"] == 0
@@ -109,29 +109,29 @@ def test_the_share_that_was_corrupted_is_told(rows):
     assert both["corrupted_audio"] + both["corrupted_visual"] == pytest.approx(0.5, abs=0.03)
 
 
-def wrong_already(name, clip):
-    wrong = np.zeros(len(clip), bool)
+def in_event(name, clip):
+    inside = np.zeros(len(clip), bool)
     for event in EVENTS:
-        wrong |= (event["clip"] == name) & (clip.time_s >= event["start_s"]) & (clip.time_s < event["end_s"])
-    return wrong
+        inside |= (event["clip"] == name) & (clip.time_s >= event["start_s"]) & (clip.time_s < event["end_s"])
+    return inside
 
 
 @pytest.mark.parametrize(("corruption", "modality"), [("conflict", 0), ("conflict", 1), ("missing_audio", 0)])
-def test_gates_are_scored_where_the_truth_is_known_and_nothing_else_is_wrong(given, rows, corruption, modality):
+def test_gates_are_scored_where_the_truth_is_known_and_no_event_interferes(given, rows, corruption, modality):
     names = iter(sorted(given[0]))
     weights, truth = {"modalities": [], "reliability": []}, []
-    for annotated, made, said in answers(given, Condition(corruption, 0.5)):
+    for annotated, made, prediction in predictions(given, Condition(corruption, 0.5)):
         clean = annotated.embedding
         observed = np.stack([clean.audio_present, clean.face_found], axis=1)
-        usable = said.observed & ~wrong_already(next(names), clean)
+        usable = prediction.observed & ~in_event(next(names), clean)
         corrupted_here = made.truth[:, modality] & observed[:, modality] & usable
         fine = ~made.truth.any(axis=1) & observed.all(axis=1) & usable
         either = corrupted_here | fine
         truth.append(corrupted_here[either])
-        weights["modalities"].append(said.gates["modalities"][either, modality])
-        weights["reliability"].append(said.gates[f"reliability_{('audio', 'visual')[modality]}"][either, 0])
+        weights["modalities"].append(prediction.gates["modalities"][either, modality])
+        weights["reliability"].append(prediction.gates[f"reliability_{('audio', 'visual')[modality]}"][either, 0])
     found = {(g["gate"], g["modality"]): g for g in rows[corruption, 0.5]["gates"]}
-    if corruption == "missing_audio":  # of what is absent the mask has said everything: there is nothing to judge
+    if corruption == "missing_audio":  # an absent modality is in the mask: there is nothing to judge
         assert not any(gate == "reliability" for gate, _ in found)
         del weights["reliability"]
     for gate, values in weights.items():
@@ -142,7 +142,7 @@ def test_gates_are_scored_where_the_truth_is_known_and_nothing_else_is_wrong(giv
         assert row["event_frames"] == np.concatenate(truth).sum()
 
 
-def test_a_modality_to_which_nothing_was_done_has_no_auroc(rows):
+def test_an_uncorrupted_modality_has_no_auroc(rows):
     assert {(g["gate"], g["modality"]) for g in rows["missing_audio", 0.5]["gates"]} == {("modalities", "audio")}
 
 
@@ -157,9 +157,9 @@ def test_on_the_clean_partition_gates_are_scored_against_the_known_events(given,
     built = BuiltModel.of(model)
     tables = []
     for name, one in clean.items():
-        said = predict_clip(built, one.embedding, WINDOW, HOP)
-        table = prediction_table(name, one.embedding, said, built.model.gate_labels)
-        tables.append(table[said.observed])
+        prediction = predict_clip(built, one.embedding, WINDOW, HOP)
+        table = prediction_table(name, one.embedding, prediction, built.model.gate_labels)
+        tables.append(table[prediction.observed])
     expected = gate_auroc(pd.concat(tables), pd.DataFrame(EVENTS)).set_index(["modality", "kind"])["auroc"]
     found = {(g["modality"], g["kind"]): g["auroc"] for g in rows["clean", 0.0]["gates"] if g["gate"] == "modalities"}
     assert found == pytest.approx(expected.to_dict(), abs=1e-9)
@@ -167,18 +167,18 @@ def test_on_the_clean_partition_gates_are_scored_against_the_known_events(given,
 
 
 @pytest.mark.parametrize("name", ["concat", "audio", "jca", "dca"])
-def test_a_model_without_a_gate_that_speaks_of_a_modality_has_no_gate_rows(given, name):
+def test_a_model_without_gates_of_modalities_has_no_gate_rows(given, name):
     few = RobustnessConfig(levels={"conflict": [0.5]})
     assert all(row["gates"] == [] for row in run(given, untrained(name, embeddings_of(given[0])), few).values())
 
 
-def test_a_corpus_without_events_is_scored_too(given):
+def test_a_corpus_without_events_is_scored(given):
     rows = run(given, config=RobustnessConfig(levels={"conflict": [0.5]}), events=[])
     assert rows["clean", 0.0]["gates"] == []
     assert rows["conflict", 0.5]["gates"]
 
 
-def test_every_model_sees_the_very_same_corruption(given, monkeypatch):
+def test_every_model_gets_the_same_corruption(given, monkeypatch):
     seen = []
 
     def spy(built, clip, window, hop):
@@ -193,7 +193,7 @@ def test_every_model_sees_the_very_same_corruption(given, monkeypatch):
     assert all(same(one, other) for one, other in zip(*seen, strict=True))
 
 
-def test_a_score_file_is_the_same_file_each_time_and_has_its_schema(given):
+def test_a_score_file_is_reproducible_and_has_its_schema(given):
     import pyarrow.parquet as pq
 
     few = RobustnessConfig(levels={"conflict": [0.5]})

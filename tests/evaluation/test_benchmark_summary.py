@@ -1,4 +1,4 @@
-"""The summary says what the scores say: every number of it is computed here once more, another way."""
+"""Every number of the summary is recomputed from the scores in another way."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def scores():
 
 @pytest.fixture(scope="module")
 def results(scores, tmp_path_factory):
-    """benchmark.csv as it is read back from disk: the only thing that the checks below start from."""
+    """benchmark.csv, read back from disk: the only input of the checks below."""
     path = tmp_path_factory.mktemp("results") / "benchmark.csv"
     results_table(scores).to_csv(path, index=False)
     return pd.read_csv(path)
@@ -56,7 +56,7 @@ def by_seed(results, model, corruption, level):
     return rows.sort_values("seed").set_index("seed").eval("(ccc_valence + ccc_arousal) / 2")
 
 
-def test_the_results_hold_every_run_and_condition_once_the_clean_one_included(results):
+def test_the_results_contain_every_run_and_condition_once_including_the_clean_one(results):
     assert list(results) == ["model", "seed", "corruption", "level", "ccc_valence", "ccc_arousal"]
     assert len(results) == len(SKILLS) * len(SEEDS) * len(CONDITIONS)
     assert not results.duplicated(["model", "seed", "corruption", "level"]).any()
@@ -85,7 +85,7 @@ def test_differences_are_paired_by_seed(results, summary, main, other, condition
     assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high), abs=1e-12)
 
 
-def test_areas_and_shares_of_the_clean_score(results, summary):
+def test_areas_and_their_shares_of_the_clean_score(results, summary):
     clean = by_seed(results, "iaca", "clean", 0.0)
     start, middle, end = (by_seed(results, "iaca", "conflict", level) for level in (0.0, 0.5, 0.9))
     area = (0.5 * (start + middle) / 2 + 0.4 * (middle + end) / 2) / 0.9
@@ -105,7 +105,7 @@ def test_a_score_at_or_below_zero_has_no_share(scores):
     assert not summarise(worthless, ["iaca"], 100)["measure"].isin(["relative", "relative_area"]).any()
 
 
-def test_intervals_over_clips_resample_them_with_the_trained_models_as_they_are(scores, summary):
+def test_intervals_over_clips_resample_clips_and_hold_the_trained_models_fixed(scores, summary):
     counts = resamples(4, 200, 0)
     at = CONDITIONS.index(("conflict", 0.9))
 
@@ -132,13 +132,13 @@ def test_a_single_seed_has_a_mean_and_no_interval():
     assert summary[["sd", "low", "high"]].isna().all(axis=None)
 
 
-def test_an_undefined_score_is_left_out_of_its_mean():
+def test_an_undefined_score_is_ignored_in_the_mean():
     values = pd.DataFrame({"model": "a", "value": [0.1, np.nan, 0.3]})
     row = over_seeds(values, ["model"]).iloc[0]
     assert (row["seeds"], row["mean"]) == (2, pytest.approx(0.2))
 
 
-def test_models_that_learned_one_dimension_are_compared_on_that_one(scores, summary):
+def test_models_that_learned_one_dimension_are_compared_on_it(scores, summary):
     def without_arousal(rows):
         return [
             row

@@ -1,4 +1,4 @@
-"""Corruptions take the share they were asked for, where they say, from nothing else, and the same each time."""
+"""Corruptions cover the requested share, change nothing outside their truth mask, and are reproducible."""
 
 import copy
 from itertools import pairwise
@@ -35,7 +35,7 @@ def truth(results):
 
 @FEW
 @given(LENGTHS, st.sampled_from(ON_FEATURES))
-def test_at_level_0_every_clip_is_itself(lengths, protocol):
+def test_level_0_returns_the_clip_itself(lengths, protocol):
     clean = clips(lengths)
     for name, result in run(protocol, 0.0, clean).items():
         assert result.clip is clean[name]
@@ -44,7 +44,7 @@ def test_at_level_0_every_clip_is_itself(lengths, protocol):
 
 @FEW
 @given(LENGTHS, st.sampled_from(ON_FEATURES), LEVELS)
-def test_a_corruption_changes_a_copy_and_never_times(lengths, protocol, level):
+def test_a_corruption_changes_a_copy_and_never_the_times(lengths, protocol, level):
     clean = clips(lengths)
     before = copy.deepcopy(clean)
     for name, result in run(protocol, level, clean).items():
@@ -55,26 +55,26 @@ def test_a_corruption_changes_a_copy_and_never_times(lengths, protocol, level):
 
 @FEW
 @given(LENGTHS, st.sampled_from(ON_FEATURES), LEVELS)
-def test_the_same_is_done_each_time_and_whatever_else_is_done(lengths, protocol, level):
+def test_a_corruption_is_reproducible_whatever_runs_in_between(lengths, protocol, level):
     first = run(protocol, level, clips(lengths))
     run("conflict", 0.9, clips(lengths))
-    again = run(protocol, level, clips(lengths))
+    second = run(protocol, level, clips(lengths))
     for name, result in first.items():
-        assert same(result.clip, again[name].clip)
-        np.testing.assert_array_equal(result.truth, again[name].truth)
+        assert same(result.clip, second[name].clip)
+        np.testing.assert_array_equal(result.truth, second[name].truth)
 
 
 @FEW
 @given(LENGTHS, LEVELS)
 @pytest.mark.parametrize("protocol", ["missing_audio", "missing_video", "conflict", "feature_noise"])
-def test_the_share_that_is_corrupted_is_the_one_asked_for(protocol, lengths, level):
+def test_the_corrupted_share_is_the_requested_one(protocol, lengths, level):
     clean = clips(lengths)
     held = truth(run(protocol, level, clean)).any(axis=1)
     blocks = sum(block_count(one.time_s, CONFIG.block_s) for one in clean.values())
     assert abs(held.sum() - level * held.size) <= 0.5 * (blocks + 1)
 
 
-def test_dropped_steps_are_as_many_as_the_probability_says():
+def test_the_share_of_dropped_steps_is_the_probability():
     held = truth(run("frame_drop", 0.3, clips([4000, 4000])))
     np.testing.assert_allclose(held.mean(axis=0), 0.3, atol=0.02)
     np.testing.assert_allclose(held.all(axis=1).mean(), 0.3 * 0.3, atol=0.02)  # the two modalities independently
@@ -82,7 +82,7 @@ def test_dropped_steps_are_as_many_as_the_probability_says():
 
 @FEW
 @given(LENGTHS, st.sampled_from(SHARES), LEVELS, LEVELS)
-def test_a_higher_level_goes_on_from_a_lower_one(lengths, protocol, one, other):
+def test_a_higher_level_extends_a_lower_one(lengths, protocol, one, other):
     low, high = (truth(run(protocol, level, clips(lengths))) for level in sorted([one, other]))
     assert not (low & ~high).any()
 
@@ -90,7 +90,7 @@ def test_a_higher_level_goes_on_from_a_lower_one(lengths, protocol, one, other):
 @FEW
 @given(LENGTHS, LEVELS)
 @pytest.mark.parametrize("protocol", ["missing_audio", "missing_video", "frame_drop"])
-def test_what_goes_missing_is_masked_and_gone_and_the_rest_is_untouched(protocol, lengths, level):
+def test_missing_steps_are_masked_and_zero_and_all_others_unchanged(protocol, lengths, level):
     clean = clips(lengths)
     for name, result in run(protocol, level, clean).items():
         for modality, gone in zip(MODALITIES, result.truth.T, strict=True):
@@ -101,18 +101,18 @@ def test_what_goes_missing_is_masked_and_gone_and_the_rest_is_untouched(protocol
 
 
 @pytest.mark.parametrize(("protocol", "column"), [("missing_audio", 0), ("missing_video", 1)])
-def test_half_of_the_videos_go_as_a_whole_and_the_others_in_segments(protocol, column):
+def test_half_of_the_videos_are_missing_entirely_and_the_others_in_segments(protocol, column):
     results = run(protocol, 0.5, clips([300] * 8))
     assert not truth(results)[:, 1 - column].any()
     shares = sorted(float(result.truth[:, column].mean()) for result in results.values())
     np.testing.assert_allclose(shares, [0, 0, 0.5, 0.5, 0.5, 0.5, 1, 1], atol=0.01)
 
 
-def test_segments_are_contiguous_and_about_as_long_as_their_block_and_share_say():
+def test_segments_are_contiguous_and_as_long_as_block_and_share_require():
     for seed in range(20):
         parts = segments(1000, 10, 0.5, np.random.default_rng(seed))
         for steps in parts:
-            assert set(np.diff(steps)) <= {1, 1 - 1000}  # one run, that may turn at the clip's end
+            assert set(np.diff(steps)) <= {1, 1 - 1000}  # contiguous, possibly wrapping at the clip's end
             assert 25 <= len(steps) <= 75
         assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts))
 
@@ -120,18 +120,18 @@ def test_segments_are_contiguous_and_about_as_long_as_their_block_and_share_say(
 @FEW
 @given(LENGTHS, LEVELS)
 @pytest.mark.parametrize("protocol", ["conflict", "feature_noise"])
-def test_exactly_one_modality_is_corrupted_at_a_time_and_presence_stays(protocol, lengths, level):
+def test_at_most_one_modality_is_corrupted_at_a_time_and_presence_is_unchanged(protocol, lengths, level):
     clean = clips(lengths)
     for name, result in run(protocol, level, clean).items():
         assert result.truth.sum(axis=1).max() <= 1
         for modality, wrong in zip(MODALITIES, result.truth.T, strict=True):
-            there = clean[name].present[modality]
+            present = clean[name].present[modality]
             changed = (getattr(result.clip, modality) != getattr(clean[name], modality)).any(axis=1)
-            np.testing.assert_array_equal(changed, wrong & there)
-            np.testing.assert_array_equal(result.clip.present[modality], there)
+            np.testing.assert_array_equal(changed, wrong & present)
+            np.testing.assert_array_equal(result.clip.present[modality], present)
 
 
-def test_both_modalities_get_their_turn():
+def test_both_modalities_are_corrupted_about_equally():
     for protocol in ("conflict", "feature_noise"):
         shares = truth(run(protocol, 0.8, clips([400] * 4))).mean(axis=0)
         np.testing.assert_allclose(shares, 0.4, atol=0.1)
@@ -139,7 +139,7 @@ def test_both_modalities_get_their_turn():
 
 @FEW
 @given(LENGTHS, LEVELS)
-def test_a_conflict_puts_in_observed_rows_of_another_clip_with_their_cues(lengths, level):
+def test_a_conflict_inserts_observed_rows_of_another_clip_with_their_cues(lengths, level):
     clean = clips(lengths)
     origin = {
         (modality, one.__getattribute__(modality)[i].tobytes()): (name, i)
@@ -155,19 +155,19 @@ def test_a_conflict_puts_in_observed_rows_of_another_clip_with_their_cues(length
                 np.testing.assert_array_equal(result.clip.quality[step, own], clean[donor].quality[row, own])
 
 
-def test_a_segment_of_a_conflict_is_one_stretch_of_one_other_clip():
+def test_a_segment_of_a_conflict_is_contiguous_in_one_other_clip():
     clean = clips([200, 200, 200], observed=1.0)
     result = run("conflict", 0.6, clean)["clip0"]
     for column, modality in enumerate(MODALITIES):
         rows = {getattr(clean[other], modality)[i].tobytes(): (other, i) for other in clean for i in range(200)}
         wrong = np.flatnonzero(result.truth[:, column])
-        came = [rows[getattr(result.clip, modality)[step].tobytes()] for step in wrong]
-        breaks = sum(a[0] != b[0] or (b[1] - a[1]) % 200 != 1 for a, b in pairwise(came))
+        origins = [rows[getattr(result.clip, modality)[step].tobytes()] for step in wrong]
+        breaks = sum(a[0] != b[0] or (b[1] - a[1]) % 200 != 1 for a, b in pairwise(origins))
         assert breaks <= block_count(clean["clip0"].time_s, CONFIG.block_s)  # between segments, never within one
 
 
 @pytest.mark.parametrize("protocol", ["conflict", "time_shift"])
-def test_synchrony_is_measured_again_on_what_mouth_and_sound_now_do(protocol):
+def test_synchrony_is_recomputed_from_the_changed_mouth_and_sound(protocol):
     clean = clips([300, 250])
     for name, result in run(protocol, 0.7, clean).items():
         now = result.clip
@@ -178,7 +178,7 @@ def test_synchrony_is_measured_again_on_what_mouth_and_sound_now_do(protocol):
         assert np.abs(now.quality[:, column] - clean[name].quality[:, column]).max() > 0.05
 
 
-def test_a_synchrony_of_another_making_stays_as_it_was():
+def test_a_synchrony_computed_in_another_way_is_unchanged():
     clean = clips([300, 250])
     for one in clean.values():
         one.quality[:, NAMES.index("synchrony")] = 0.5
@@ -186,7 +186,7 @@ def test_a_synchrony_of_another_making_stays_as_it_was():
         assert (result.clip.quality[:, NAMES.index("synchrony")] == 0.5).all()
 
 
-def test_clips_without_cues_are_corrupted_too():
+def test_clips_without_cues_are_corrupted():
     bare = {
         name: type(one)(**{**vars(one), "quality": np.empty((len(one), 0), np.float32), "quality_names": ()})
         for name, one in clips([100, 100]).items()
@@ -197,7 +197,7 @@ def test_clips_without_cues_are_corrupted_too():
 
 @FEW
 @given(st.integers(2, 200), st.integers(-250, 250))
-def test_a_late_sound_is_that_of_earlier_steps_and_its_edges_hold(steps, shift):
+def test_a_late_sound_is_that_of_earlier_steps_and_repeats_at_the_edges(steps, shift):
     clean = {"clip0": clip(0, steps)}
     result = run("time_shift", shift / RATE_HZ, clean)["clip0"]
     rows = np.clip(np.arange(steps) - shift, 0, steps - 1)
@@ -209,17 +209,17 @@ def test_a_late_sound_is_that_of_earlier_steps_and_its_edges_hold(steps, shift):
     assert not result.truth[:, 1].any()
 
 
-def test_a_shift_follows_the_clock_where_the_frame_rate_varies():
+def test_a_shift_is_in_seconds_at_a_variable_frame_rate():
     clean = clip(0, 4)
     uneven = type(clean)(**{**vars(clean), "time_s": np.array([0.0, 0.1, 0.5, 0.6])})
     result = run("time_shift", 0.1, {"clip0": uneven})["clip0"]
     np.testing.assert_array_equal(result.clip.audio, uneven.audio[[0, 0, 2, 2]])  # at -0.1, 0.0, 0.4 and 0.5 s
 
 
-def test_noise_has_the_deviation_asked_for_in_units_of_each_feature():
+def test_noise_has_the_requested_deviation_in_units_of_each_feature():
     clean = clips([4000, 4000], observed=1.0)
-    brief = CONFIG.model_copy(update={"noise_reach": 0.3})  # whose moments are those of many independent steps
-    for name, result in run("feature_noise", 0.8, clean, brief).items():
+    uncorrelated = CONFIG.model_copy(update={"noise_reach": 0.3})  # steps are nearly independent, so moments converge
+    for name, result in run("feature_noise", 0.8, clean, uncorrelated).items():
         for modality, wrong in zip(MODALITIES, result.truth.T, strict=True):
             added = (getattr(result.clip, modality) - getattr(clean[name], modality))[wrong]
             np.testing.assert_allclose(added.std(axis=0), CONFIG.noise_sd * SCALE[modality], rtol=0.1)
@@ -227,7 +227,7 @@ def test_noise_has_the_deviation_asked_for_in_units_of_each_feature():
         np.testing.assert_array_equal(result.clip.quality, clean[name].quality)
 
 
-def test_another_seed_corrupts_elsewhere():
+def test_another_seed_corrupts_other_steps():
     clean = clips([400, 400])
     other = CONFIG.model_copy(update={"seed": 1})
     for protocol in SHARES:
@@ -237,15 +237,15 @@ def test_another_seed_corrupts_elsewhere():
 @pytest.mark.parametrize("others", [0, 1])
 def test_without_another_clip_that_has_the_modality_a_conflict_takes_another_time_of_the_same(others):
     clean = clips([400] * (1 + others), observed=1.0)
-    for blind in list(clean.values())[1:]:
-        blind.audio_present[:] = False
+    for silent in list(clean.values())[1:]:
+        silent.audio_present[:] = False
     result = run("conflict", 0.9, clean)["clip0"]
     rows = {clean["clip0"].audio[i].tobytes(): i for i in range(400)}
     wrong = np.flatnonzero(result.truth[:, 0])
     assert len(wrong) > 100
-    came = np.array([rows[result.clip.audio[step].tobytes()] for step in wrong])
-    assert ((came - wrong) % 400 >= 100).all()
-    assert ((came - wrong) % 400 <= 300).all()
+    origins = np.array([rows[result.clip.audio[step].tobytes()] for step in wrong])
+    assert ((origins - wrong) % 400 >= 100).all()
+    assert ((origins - wrong) % 400 <= 300).all()
 
 
 def test_an_empty_clip_stays_empty():
@@ -254,7 +254,7 @@ def test_an_empty_clip_stays_empty():
         assert len(run(protocol, 0.5, clean)["empty"].clip) == 0
 
 
-def test_conditions_begin_with_the_clean_partition_and_every_curve_holds_0():
+def test_conditions_start_with_the_clean_partition_and_every_curve_contains_0():
     config = RobustnessConfig(levels={"conflict": [0.5, 0.1], "time_shift": [-1, 2], "frame_drop": []})
     assert config.conditions() == [
         CLEAN, ("conflict", 0), ("conflict", 0.1), ("conflict", 0.5),
@@ -262,7 +262,7 @@ def test_conditions_begin_with_the_clean_partition_and_every_curve_holds_0():
     ]  # fmt: skip
 
 
-def test_every_protocol_is_run_by_default_at_the_levels_of_the_field():
+def test_the_default_runs_every_protocol_at_the_levels_of_the_literature():
     levels = RobustnessConfig().levels
     assert set(levels) == set(PROTOCOLS)
     assert {0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0} <= set(levels["missing_audio"]) == set(levels["missing_video"])
@@ -270,10 +270,10 @@ def test_every_protocol_is_run_by_default_at_the_levels_of_the_field():
 
 
 @pytest.mark.parametrize(
-    ("levels", "told"),
+    ("levels", "message"),
     [({"conflict": [1.5]}, "shares"), ({"missing_audio": [-0.1]}, "shares"), ({"noise": [0.1]}, "feature_noise"),
      ({"time_shift": [float("nan")]}, "finite")],
 )  # fmt: skip
-def test_levels_that_make_no_sense_are_refused(levels, told):
-    with pytest.raises(ValueError, match=told):
+def test_levels_out_of_range_are_refused(levels, message):
+    with pytest.raises(ValueError, match=message):
         RobustnessConfig(levels=levels)

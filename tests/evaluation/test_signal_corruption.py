@@ -1,4 +1,4 @@
-"""Sound and faces are spoilt as strongly as asked, where they say, and level 0 gives the very same embedding."""
+"""Sound and faces are corrupted at the requested strength and steps; the clean level gives the same embedding."""
 
 from pathlib import Path
 
@@ -12,10 +12,16 @@ from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.encoders.cues import NAMES
 from iaca.encoders.embed import embed
 from iaca.errors import InputError
-from iaca.evaluation.config import Condition, RobustnessConfig, in_order
+from iaca.evaluation.config import Condition, RobustnessConfig, curve_levels
 from iaca.evaluation.corruption import corrupted
 from iaca.evaluation.partition import Partition
-from iaca.evaluation.signal_corruption import LEFT_ALONE, left_alone, spoil_faces_file, spoil_sound_file, spoilt_steps
+from iaca.evaluation.signal_corruption import (
+    LEFT_ALONE,
+    corrupt_faces_file,
+    corrupt_sound_file,
+    corrupted_steps,
+    left_alone,
+)
 from iaca.faces import decode_face, encode_face
 from iaca.faces.alignment import TEMPLATE
 from iaca.faces.corrupt import CorruptedFaces, block, blurred, covered
@@ -28,7 +34,7 @@ CORRUPTION = RobustnessConfig(levels={}, block_s=1.0)
 
 
 def voice(seconds: float, loud: float = 0.3, seed: int = 0) -> np.ndarray:
-    """Tone that comes and goes."""
+    """A tone with a varying amplitude."""
     t = np.arange(int(seconds * RATE)) / RATE
     swell = np.clip(np.sin(2 * np.pi * 1.5 * t + seed), 0, 1)
     return (loud * swell * np.sin(2 * np.pi * (180 + 20 * seed) * t)).astype(np.float32)
@@ -37,7 +43,7 @@ def voice(seconds: float, loud: float = 0.3, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("snr_db", [20.0, 5.0, 0.0, -5.0])
 @pytest.mark.parametrize(("seconds", "loud"), [(0.5, 0.9), (3.0, 0.3), (11.0, 0.01)])
 @pytest.mark.parametrize("kind", ["white", "babble", "made_up"])
-def test_the_ratio_that_is_measured_is_the_one_asked_for_and_nothing_is_clipped(snr_db, seconds, loud, kind):
+def test_the_measured_ratio_is_the_requested_one_and_nothing_is_clipped(snr_db, seconds, loud, kind):
     rng, sound = np.random.default_rng(3), voice(seconds, loud)
     track = AudioTrack(sound, RATE, ((0.1, seconds),))
     others = [AudioTrack(voice(2.0, 0.1 * i, i), RATE, ((0.0, 2.0),)) for i in (1, 2)] if kind == "babble" else []
@@ -51,7 +57,7 @@ def test_the_ratio_that_is_measured_is_the_one_asked_for_and_nothing_is_clipped(
     assert np.corrcoef(added[present & where], noise[present & where])[0, 1] > 0.999  # a clipped sum would differ
 
 
-def test_at_an_infinite_ratio_and_in_silence_the_sound_is_itself():
+def test_an_infinite_ratio_and_silence_return_the_sound_itself():
     noise, every = white_noise(np.random.default_rng(0), RATE), np.ones(RATE, bool)
     sound = voice(1.0)
     assert add_noise(sound, noise, every, every, float("inf")) is sound
@@ -87,25 +93,25 @@ def test_a_block_covers_the_landmarks_of_its_part_and_no_others(part, inside, ou
     assert ((covered(face, part) != 7).all(axis=2) == hidden).all()
 
 
-def test_only_chosen_faces_are_spoilt_and_others_are_the_stored_bytes():
+def test_only_chosen_faces_are_corrupted_and_others_are_the_stored_bytes():
     face = np.random.default_rng(1).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     jpegs = [encode_face(face, 95)] * 2
-    spoiling = CorruptedFaces(jpegs, np.array([False, True]), lambda image: covered(image, "mouth"))
-    assert spoiling[0] is jpegs[0]
-    np.testing.assert_array_equal(decode_face(spoiling[1]), covered(decode_face(jpegs[1]), "mouth"))
+    faces = CorruptedFaces(jpegs, np.array([False, True]), lambda image: covered(image, "mouth"))
+    assert faces[0] is jpegs[0]
+    np.testing.assert_array_equal(decode_face(faces[1]), covered(decode_face(jpegs[1]), "mouth"))
 
 
 @pytest.mark.parametrize("protocol", ["audio_noise", "video_blur", "occlusion_mouth"])
-def test_the_share_of_the_timeline_is_the_one_asked_for(protocol):
+def test_the_corrupted_share_of_the_timeline_is_the_requested_one(protocol):
     times = np.arange(1000) / 25
     level = 0.7 if protocol.startswith("occlusion") else 4.0
     share = 0.7 if protocol.startswith("occlusion") else CORRUPTION.signal_share
-    steps = spoilt_steps(Condition(protocol, level), "a", times, CORRUPTION)
+    steps = corrupted_steps(Condition(protocol, level), "a", times, CORRUPTION)
     assert abs(steps.mean() - share) < 0.03
 
 
 class Clip:
-    """Half a minute's tenth of noise for faces and a swelling tone, on disk as preprocessing leaves it."""
+    """Three seconds of noise images and a tone, on disk in the form of preprocessing."""
 
     def __init__(self, folder: Path, loud: float = 0.3):
         rng, steps = np.random.default_rng(5), 60
@@ -121,13 +127,13 @@ class Clip:
         self.clean = embed(table, jpegs, read_audio_file(self.audio), CONFIG)
         write_embedding(self.clean, self.embedding)
 
-    def spoilt(self, condition: Condition, target: Path, **changes: object) -> ClipEmbedding:
+    def corrupted(self, condition: Condition, target: Path, **changes: object) -> ClipEmbedding:
         common = {"clip": "a", "condition": condition, "corruption": CORRUPTION, "config": CONFIG,
                   "encoders": describe(CONFIG)} | changes  # fmt: skip
         if condition.corruption.startswith("audio"):
-            spoil_sound_file(self.embedding, self.audio, target=target, **common)
+            corrupt_sound_file(self.embedding, self.audio, target=target, **common)
         else:
-            spoil_faces_file(self.embedding, self.faces, target=target, **common)
+            corrupt_faces_file(self.embedding, self.faces, target=target, **common)
         return read_embedding(target)
 
 
@@ -140,19 +146,19 @@ CLEAN = [("audio_noise", float("inf")), ("audio_babble", float("inf")), ("video_
 
 
 @pytest.mark.parametrize(("protocol", "level"), CLEAN)
-def test_a_signal_embedded_again_at_its_clean_level_is_the_same_file(clip, tmp_path, protocol, level):
-    clip.spoilt(Condition(protocol, level), tmp_path / "out")
+def test_a_signal_embedded_at_its_clean_level_gives_the_same_file(clip, tmp_path, protocol, level):
+    clip.corrupted(Condition(protocol, level), tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == clip.embedding.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("protocol", "level"), [("audio_noise", 0.0), ("audio_babble", 0.0), ("video_blur", 4.0), ("occlusion_mouth", 0.5)]
 )
-def test_the_changed_modality_and_its_cues_are_new_and_the_other_one_is_kept(clip, tmp_path, protocol, level):
-    now = clip.spoilt(Condition(protocol, level), tmp_path / "out")
+def test_only_the_corrupted_modality_and_its_cues_change(clip, tmp_path, protocol, level):
+    now = clip.corrupted(Condition(protocol, level), tmp_path / "out")
     kept, new = ("visual", "audio") if protocol.startswith("audio") else ("audio", "visual")
     np.testing.assert_array_equal(getattr(now, kept), getattr(clip.clean, kept))
-    steps = spoilt_steps(Condition(protocol, level), "a", clip.times, CORRUPTION)
+    steps = corrupted_steps(Condition(protocol, level), "a", clip.times, CORRUPTION)
     changed = (getattr(now, new) != getattr(clip.clean, new)).any(axis=1)
     assert changed[steps].mean() > 0.9
     cue = NAMES.index("snr_estimate" if new == "audio" else "face_contrast")
@@ -163,20 +169,20 @@ def test_the_changed_modality_and_its_cues_are_new_and_the_other_one_is_kept(cli
     np.testing.assert_array_equal(made.truth[:, 0 if new == "audio" else 1], steps)
 
 
-def test_a_silent_clip_is_left_alone_and_says_so(tmp_path):
+def test_a_silent_clip_is_not_corrupted_and_its_metadata_says_why(tmp_path):
     silent = Clip(tmp_path, loud=0.0)
-    now = silent.spoilt(Condition("audio_noise", 0.0), tmp_path / "out")
+    now = silent.corrupted(Condition("audio_noise", 0.0), tmp_path / "out")
     assert "no sound" in now.metadata[LEFT_ALONE]
     np.testing.assert_array_equal(now.audio, silent.clean.audio)
     partition = Partition({"a": 60}, lambda _: silent.clean, {}, {("audio_noise", 0.0, "a"): tmp_path / "out"})
     assert not corrupted(Condition("audio_noise", 0.0), "a", silent.clean, partition, CORRUPTION).truth.any()
 
 
-def test_clips_that_were_left_alone_are_found_with_their_reason(clip, tmp_path):
+def test_clips_that_were_not_corrupted_are_listed_with_their_reason(clip, tmp_path):
     silent, loud = Condition("audio_noise", 0.0), Condition("audio_noise", 10.0)
     (tmp_path / "silent").mkdir()
-    Clip(tmp_path / "silent", loud=0.0).spoilt(silent, tmp_path / "b")
-    clip.spoilt(silent, tmp_path / "a")
+    Clip(tmp_path / "silent", loud=0.0).corrupted(silent, tmp_path / "b")
+    clip.corrupted(silent, tmp_path / "a")
     files = {c.item(name): tmp_path / name for c in (silent, loud) for name in "ab"}
     assert left_alone(files, [silent, loud], ["a"]) == {}
     assert left_alone(files, [silent, loud], ["a", "b"]) == {
@@ -186,13 +192,13 @@ def test_clips_that_were_left_alone_are_found_with_their_reason(clip, tmp_path):
 
 def test_an_embedding_of_other_encoders_is_refused(clip, tmp_path):
     with pytest.raises(InputError, match="run the embedding pipeline"):
-        clip.spoilt(Condition("audio_noise", 0.0), tmp_path / "out", encoders={"audio_encoder": "vggish"})
+        clip.corrupted(Condition("audio_noise", 0.0), tmp_path / "out", encoders={"audio_encoder": "vggish"})
 
 
-def test_levels_hold_the_clean_one_and_are_drawn_from_it():
+def test_levels_include_the_clean_one_where_curves_start():
     config = RobustnessConfig(levels={"audio_noise": [0, 20], "video_blur": [4], "occlusion_eyes": []})
     assert config.levels["audio_noise"] == (0, 20, float("inf"))
-    assert in_order("audio_noise", config.levels["audio_noise"]) == [float("inf"), 20, 0]
+    assert curve_levels("audio_noise", config.levels["audio_noise"]) == [float("inf"), 20, 0]
     assert config.levels["video_blur"] == (1, 4)
     assert config.signal_conditions() == [("audio_noise", 0), ("audio_noise", 20), ("video_blur", 4)]
     with pytest.raises(ValueError, match="factors"):

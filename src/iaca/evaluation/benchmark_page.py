@@ -1,12 +1,6 @@
-"""Results of an earlier benchmark, where they lie on disk.
+"""What does a reader of a benchmark see? The Markdown page with its tables, and the figures of curves and differences.
 
-How every model fades under every corruption: curves with their intervals, one panel per corruption.
-
-How far the main models are from every other: clean, and over the whole curve of every corruption.
-
-The tables of the page: cells as text, made from the summary.
-
-The page of a benchmark, in Markdown: what was found, every number behind it, and what it cannot tell.
+The page and the figures show the numbers of `benchmark_summary` and compute nothing but verdicts.
 """
 
 from __future__ import annotations
@@ -27,46 +21,202 @@ from matplotlib.lines import Line2D
 
 from iaca.evaluation import style
 from iaca.evaluation.benchmark_summary import AREA, RELATIVE_AREA, corrupted_rows, findings, in_short, verdict
-from iaca.evaluation.config import BLUR, CLEAN, CLEAN_LEVELS, SIGNAL, SNR, clean_level, in_order
+from iaca.evaluation.config import BLUR, CLEAN, CLEAN_LEVELS, SIGNAL, SNR, clean_level, curve_levels
 from iaca.evaluation.style import TITLES, interval, level_text, plain, signed
 from iaca.parameters import flat
 
+# The page
+
 HEADING = "# Benchmark: "
-"""First line of the page, before the corpus's name: the one place where the files say what they are of."""
+"""Start of the page's first line, before the corpus's name. No other file of a benchmark names its corpus."""
+_MARKS = re.compile(r"[\\`*|\[\]]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word is not markup
+Cells = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
-class BenchmarkFound:
-    """What a benchmark left.
+class PageData:
+    """Content of the page.
 
     Attributes:
-        corpus: its name; "" where nothing was found.
-        summary: of `summary.summarise`.
-        figure: PNG of `curves.robustness_curves`.
+        summary: of `benchmark_summary.summarise`.
+        gates: of `benchmark_summary.gate_summary`.
+        main: the models that the others are subtracted from.
+        corpus, caveat: name of the corpus, and what its numbers do not prove.
+        partition, clips, steps: what was scored; steps are annotated ones.
+        facts: settings that all runs share, name -> value; nested names are joined by dots.
+        left_out: requested protocols that need sound or pictures, if the corpus has none.
+        left_alone: protocol -> clip -> why it could not be corrupted, of `signal_corruption.left_alone`.
     """
 
-    corpus: str = ""
-    summary: pd.DataFrame = field(default_factory=pd.DataFrame)
-    figure: bytes = b""
+    summary: pd.DataFrame
+    gates: pd.DataFrame
+    main: Sequence[str]
+    corpus: str
+    caveat: str
+    partition: str
+    clips: int
+    steps: int
+    facts: Mapping[str, object]
+    left_out: Sequence[str] = ()
+    left_alone: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def of(self, corpus: str) -> BenchmarkFound:
-        """The same if it is of this corpus: its files lie in one place for all of them; else nothing."""
-        return self if self.corpus == corpus else NO_BENCHMARK
+
+def render_page(data: PageData) -> str:
+    """The page in Markdown."""
+    summary = data.summary
+    environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), trim_blocks=True)
+    environment.filters["text"] = escaped
+    corruptions = [name for name in summary["corruption"].unique() if name != CLEAN.corruption]
+    own = summary[summary["minus"].isna()]
+    return environment.get_template("benchmark.md.j2").render(
+        data=data,
+        facts=[escaped(f"{name} {_value_text(value)}") for name, value in flat(data.facts)],
+        left_alone=[escaped(line) for line in _left_alone_lines(data.left_alone)],
+        models=list(own["model"].unique()),
+        seeds=int(own["seeds"].max()),
+        titles=TITLES,
+        corruptions=corruptions,
+        signal=[name for name in corruptions if name in SIGNAL],
+        conditions=len(summary.loc[corrupted_rows(summary), ["corruption", "level"]].drop_duplicates()),
+        in_short=in_short,
+        findings={name: findings(summary, name) for name in data.main},
+        clean=markdown(*clean_table(summary, data.main)),
+        curves={name: markdown(*curve_table(own, name)) for name in corruptions},
+        differences={
+            name: {main: markdown(*difference_table(summary, main, name)) for main in data.main} for name in corruptions
+        },
+        areas=markdown(*area_table(own, corruptions)),
+        area_differences={main: markdown(*area_differences(summary, main, corruptions)) for main in data.main},
+        protocol_gates=markdown(*gate_table(data.gates, "protocol")),
+        event_gates=markdown(*gate_table(data.gates, "event")),
+    )
 
 
-NO_BENCHMARK = BenchmarkFound()
+def _left_alone_lines(found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """`White noise in the sound: 2 clips (no sound to which ...): a, b` for each protocol and reason."""
+    for protocol, clips in found.items():
+        for reason in dict.fromkeys(clips.values()):
+            named = [clip for clip, why in clips.items() if why == reason]
+            count = f"{len(named)} clip{'s' if len(named) > 1 else ''}"
+            yield f"{TITLES.get(protocol, protocol)}: {count} ({reason}): {', '.join(named)}"
 
 
-def find_benchmark(folder: Path) -> BenchmarkFound:
-    """`benchmark_summary.csv`, `.md` and `.png` of a folder; nothing unless all three are there and hold something."""
-    table, page, picture = (folder / f"benchmark_summary.{ending}" for ending in ("csv", "md", "png"))
-    if not all(path.is_file() and path.stat().st_size for path in (table, page, picture)):
-        return NO_BENCHMARK
-    heading = page.read_text(encoding="utf-8").splitlines()[0]
-    if not heading.startswith(HEADING):
-        return NO_BENCHMARK
-    return BenchmarkFound(heading.removeprefix(HEADING).strip(), pd.read_csv(table), picture.read_bytes())
+def _value_text(value: object) -> str:
+    values = value if isinstance(value, list | tuple) else [value]
+    return ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values)
 
+
+def markdown(header: Sequence[str], rows: Cells) -> str:
+    """A pipe table; "" if there are no rows."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""
+
+
+def escaped(value: object) -> str:
+    """Foreign text that Markdown shows literally, on one line: no bar that ends a cell, no HTML, link or code."""
+    line = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKS.sub(r"\\\g<0>", line)
+
+
+# Tables of the page: rows of cells as text
+
+
+def clean_table(summary: pd.DataFrame, main: Sequence[str]) -> tuple[list[str], Cells]:
+    """Every model on the clean partition, best first, and the main models minus it."""
+    clean = summary[summary["corruption"] == CLEAN.corruption]
+    own = clean[clean["minus"].isna()]
+    order = own[own["measure"] == "ccc_mean"].sort_values("mean", ascending=False, kind="stable")["model"]
+    header = ["model", "valence", "arousal", "mean of both", *(f"{escaped(name)} minus it" for name in main)]
+    return header, [
+        [escaped(model)]
+        + [_spread(own, model=model, measure=f"ccc_{score}") for score in ("valence", "arousal", "mean")]
+        + [_difference(clean, model=name, minus=model, measure="ccc_mean") for name in main]
+        for model in order
+    ]
+
+
+def curve_table(own: pd.DataFrame, corruption: str) -> tuple[list[str], Cells]:
+    """Mean CCC of every model at every level, with its standard deviation over seeds."""
+    rows = own[(own["corruption"] == corruption) & (own["measure"] == "ccc_mean")]
+    levels = curve_levels(corruption, rows["level"].unique())
+    return ["model", *(level_text(corruption, level) for level in levels)], [
+        [escaped(model), *(_spread(rows, model=model, level=level) for level in levels)]
+        for model in rows["model"].unique()
+    ]
+
+
+def difference_table(summary: pd.DataFrame, main: str, corruption: str) -> tuple[list[str], Cells]:
+    """The main model minus every other at every level; bold if the interval excludes 0."""
+    rows = summary[(summary["corruption"] == corruption) & (summary["measure"] == "ccc_mean")]
+    rows = rows[(rows["model"] == main) & rows["minus"].notna() & (rows["level"] != clean_level(corruption))]
+    levels = curve_levels(corruption, rows["level"].unique())
+    return [f"{escaped(main)} minus", *(level_text(corruption, level) for level in levels)], [
+        [escaped(other), *(_difference(rows, minus=other, level=level) for level in levels)]
+        for other in rows["minus"].unique()
+    ]
+
+
+def area_table(own: pd.DataFrame, corruptions: Sequence[str]) -> tuple[list[str], Cells]:
+    """Area under each curve, and in brackets its share of the clean score."""
+
+    def cell(model: str, corruption: str) -> str:
+        area, relative = (
+            _one(own, model=model, corruption=corruption, measure=measure) for measure in (AREA, RELATIVE_AREA)
+        )
+        share = f" ({100 * relative['mean']:.0f} %)" if relative is not None else ""
+        return "n/a" if area is None else plain(area["mean"]) + share
+
+    return ["model", *(TITLES[name].lower() for name in corruptions)], [
+        [escaped(model), *(cell(model, name) for name in corruptions)] for model in own["model"].unique()
+    ]
+
+
+def area_differences(summary: pd.DataFrame, main: str, corruptions: Sequence[str]) -> tuple[list[str], Cells]:
+    """The main model's area minus that of every other."""
+    rows = summary[(summary["model"] == main) & summary["minus"].notna() & (summary["measure"] == AREA)]
+    return [f"{escaped(main)} minus", *(TITLES[name].lower() for name in corruptions)], [
+        [escaped(other), *(_difference(rows, minus=other, corruption=name) for name in corruptions)]
+        for other in rows["minus"].unique()
+    ]
+
+
+def gate_table(gates: pd.DataFrame, source: str) -> tuple[list[str], Cells]:
+    """AUROC of every gate and modality by kind; for a protocol, the mean over its levels."""
+    rows = gates[gates["source"] == source]
+    kinds = list(rows["kind"].unique())
+    rank = {model: i for i, model in enumerate(rows["model"].unique())}
+    rows = rows.assign(rank=rows["model"].map(rank)).sort_values(["rank", "gate", "modality"], kind="stable")
+    keys = ["model", "gate", "modality"]
+    table = []
+    for names, of_gate in rows.groupby(keys, sort=False):
+        means = of_gate.groupby("kind")["mean"].mean()
+        spreads = of_gate.groupby("kind")["sd"].mean()
+        cells = [f"{plain(means[k], 2)} ± {plain(spreads[k], 2)}" if k in means else "" for k in kinds]
+        table.append([*map(escaped, names), *cells])
+    return [*keys, *(escaped(TITLES.get(kind, kind).lower()) for kind in kinds)], table
+
+
+def _spread(rows: pd.DataFrame, **where: object) -> str:
+    row = _one(rows, **where)
+    return "n/a" if row is None else f"{plain(row['mean'])} ± {plain(row['sd'])}"
+
+
+def _difference(rows: pd.DataFrame, **where: object) -> str:
+    row = _one(rows, **where)
+    if row is None:
+        return "–"
+    text = f"{signed(row['mean'])} {interval(row['low'], row['high'])}"
+    return text if verdict(row["low"], row["high"]) == "undecided" else f"**{text}**"
+
+
+def _one(rows: pd.DataFrame, **where: object) -> dict[str, float] | None:
+    """The first row with these values; None if there is none."""
+    for name, value in where.items():
+        rows = rows[rows[name] == value]
+    return None if rows.empty else {str(key): value for key, value in rows.iloc[0].items()}
+
+
+# Figures
 
 CURVE_COLUMNS = 3
 BASELINE = "concat"
@@ -83,7 +233,7 @@ X_LABELS = {
 
 @dataclass(frozen=True)
 class Look:
-    """How a model is drawn; those with a band are the ones the figure is about."""
+    """Line style of a model. The models that the figure is about have a band."""
 
     colour: str
     width: float
@@ -93,9 +243,9 @@ class Look:
 
 
 def looks(models: Sequence[str], main: Sequence[str]) -> dict[str, Look]:
-    """Colour for the main models, ink for the baseline, the modalities' own for one alone, grey dashes for all others.
+    """Line style by model, in the order of the legend: main models, baseline, one modality alone, all others.
 
-    In the order of a legend: main models, baseline, the rest.
+    Main models are in colour, the baseline in ink, one modality alone in its own colour, all others in grey dashes.
     """
     known = {
         **{name: Look(colour, 2.7, band=True) for name, colour in zip(main, MAIN_COLOURS, strict=False)},
@@ -112,9 +262,9 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
     """Mean CCC against the level of every corruption, one panel each.
 
     Args:
-        summary: of `summary.summarise`.
+        summary: of `benchmark_summary.summarise`.
         main: the models in colour.
-        partition: the one that was scored.
+        partition: the scored one.
     """
     own = summary[summary["minus"].isna() & (summary["measure"] == "ccc_mean")]
     names = [name for name in own["corruption"].unique() if name != CLEAN.corruption]
@@ -130,7 +280,7 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
     drawn = looks(list(own["model"].unique()), main)
     for axes, name in zip(grid, names, strict=False):
         _curves(axes, own[own["corruption"] == name], name, drawn)
-    grid[0].set_ylim(own["mean"].min() - 0.05, own["mean"].max() + 0.05)  # a wide band of few seeds may leave the panel
+    grid[0].set_ylim(own["mean"].min() - 0.05, own["mean"].max() + 0.05)  # the wide bands of few seeds may be cut off
     for axes in grid[len(names) :]:
         axes.set_visible(False)
     for axes in grid[::CURVE_COLUMNS]:
@@ -143,41 +293,37 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
 
 
 def curve_finding(summary: pd.DataFrame, main: Sequence[str]) -> str:
-    """For each main model, in how many conditions it is ahead of the baseline and in how many behind."""
+    """Title: in how many conditions each main model is ahead of the baseline, and in how many behind."""
     parts = []
     for name in main:
         against = {finding.other: finding for finding in findings(summary, name)}
         if found := against.get(BASELINE):
             parts.append(f"{name} in {found.counts['better']}, behind in {found.counts['worse']}")
             total = sum(found.counts.values())
-    return (
-        f"Of {total} conditions, ahead of {BASELINE}: {'; '.join(parts)}"
-        if parts
-        else "How models fade under corruption"
-    )
+    return f"Of {total} conditions, ahead of {BASELINE}: {'; '.join(parts)}" if parts else "Scores under corruption"
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, name: str, drawn: Mapping[str, Look]) -> None:
-    levels = in_order(name, rows["level"].unique())
-    steps = name in X_LABELS and name != "frame_drop"  # levels at equal distances, each with its name
-    place = np.arange(len(levels)) if steps else 100 * np.array(levels)
+    levels = curve_levels(name, rows["level"].unique())
+    even = name in X_LABELS and name != "frame_drop"  # levels at equal distances, each with its own label
+    x = np.arange(len(levels)) if even else 100 * np.array(levels)
     for model, look in sorted(drawn.items(), key=lambda item: item[1].width):
         curve = rows[rows["model"] == model].set_index("level").loc[levels]
         if look.band:
-            axes.fill_between(place, curve["low"], curve["high"], color=look.colour, alpha=0.16, linewidth=0)
-        axes.plot(place, curve["mean"], color=look.colour, linewidth=look.width, linestyle=look.line)  # type: ignore[arg-type]
+            axes.fill_between(x, curve["low"], curve["high"], color=look.colour, alpha=0.16, linewidth=0)
+        axes.plot(x, curve["mean"], color=look.colour, linewidth=look.width, linestyle=look.line)  # type: ignore[arg-type]
     style.panel_title(style.dress(axes), TITLES.get(name, name))
     axes.set_xlabel(X_LABELS.get(name, "share of the timeline"))
     axes.margins(x=0.02)
-    if steps:
-        names = {i: _tick(name, level) for i, level in enumerate(levels) if _ticked(name, level, levels)}
-        axes.set_xticks(list(names), list(names.values()))
+    if even:
+        labels = {i: _tick(name, level) for i, level in enumerate(levels) if _has_tick(name, level, levels)}
+        axes.set_xticks(list(labels), list(labels.values()))
     else:
         axes.xaxis.set_major_formatter("{x:.0f} %")
 
 
-def _ticked(name: str, level: float, levels: Sequence[float]) -> bool:
-    """Shifts lie too close to each other for every one to be named."""
+def _has_tick(name: str, level: float, levels: Sequence[float]) -> bool:
+    """All levels have a label, except time shifts, which are too close together."""
     some = {-8.0, -2.0, -0.5, 0.0, 0.5, 2.0, 8.0} & set(levels)
     return name != "time_shift" or not some or level in some
 
@@ -205,16 +351,16 @@ SHORT: Mapping[str, str] = MappingProxyType(
         "audio_babble": "Babble",
     }
 )
-"""What a narrow panel calls a corruption whose title is too long for it."""
+"""Titles of narrow panels, for corruptions whose title is too long."""
 
 
 def difference_dots(summary: pd.DataFrame, main: Sequence[str], partition: str) -> Figure:
-    """The main models minus every other: on the clean partition, and over the whole curve of every corruption.
+    """The main models minus every other: on the clean partition, and averaged over the curve of every corruption.
 
     Args:
-        summary: of `summary.summarise`.
+        summary: of `benchmark_summary.summarise`.
         main: the models in colour.
-        partition: the one that was scored.
+        partition: the scored one.
     """
     paired = summary[summary["minus"].notna()]
     clean = paired[(paired["corruption"] == CLEAN.corruption) & (paired["measure"] == "ccc_mean")]
@@ -229,7 +375,7 @@ def difference_dots(summary: pd.DataFrame, main: Sequence[str], partition: str) 
         1.9 + lines * (0.4 * len(others) + (0.5 if lines > 1 else 0.0)),
         difference_finding(areas, main),
         f"Mean CCC over each curve, {partition} partition: model minus the one named on the left, paired over "
-        f"{paired['seeds'].max()} seeds. Bars: 95 % interval; hollow: it holds 0.",
+        f"{paired['seeds'].max()} seeds. Bars: 95 % interval; hollow: it contains 0.",
     )
     grid: list[Axes] = figure.subplots(lines, across, sharex=True, sharey=True, squeeze=False).ravel().tolist()
     drawn = looks(main, main)
@@ -237,7 +383,7 @@ def difference_dots(summary: pd.DataFrame, main: Sequence[str], partition: str) 
     for axes, (name, rows) in zip(grid, panels.items(), strict=False):
         axes.set_xlim(-limit, limit)
         _dots(axes, rows, others, drawn)
-        style.panel_title(style.dress(axes, grid="x"), _short(str(name)))
+        style.panel_title(style.dress(axes, grid="x"), SHORT.get(str(name), TITLES.get(str(name), str(name))))
     grid[0].set(yticks=range(len(others)), yticklabels=others[::-1], ylim=(-0.6, len(others) - 0.4))
     for axes in grid[::across]:
         axes.tick_params(axis="y", labelsize=style.NORMAL, labelcolor=style.INK)
@@ -252,7 +398,7 @@ def difference_dots(summary: pd.DataFrame, main: Sequence[str], partition: str) 
 
 
 def difference_finding(areas: pd.DataFrame, main: Sequence[str]) -> str:
-    """How many of the comparisons over whole curves are decided, and for whom."""
+    """Title: in how many comparisons of areas each main model is above 0, and in how many below."""
     parts = []
     for name in main:
         rows = areas[areas["model"] == name]
@@ -269,15 +415,15 @@ def _dots(axes: Axes, rows: pd.DataFrame, others: Sequence[str], drawn: Mapping[
         for row in rows[rows["model"] == name].to_dict("records"):
             y = len(others) - 1 - others.index(row["minus"]) + offset
             if abs(row["mean"]) > 0.9 * limit:
-                _beyond(axes, row["mean"], y, look.colour)
+                _off_axis(axes, row["mean"], y, look.colour)
                 continue
             decided = row["low"] > 0 or row["high"] < 0
             axes.plot([row["low"], row["high"]], [y, y], color=look.colour, linewidth=2.0, alpha=0.6)
             axes.plot(row["mean"], y, "o", color=look.colour, markersize=6.5, fillstyle="full" if decided else "none")
 
 
-def _beyond(axes: Axes, value: float, y: float, colour: str) -> None:
-    """What lies outside the axis: an arrowhead at its edge, with the value."""
+def _off_axis(axes: Axes, value: float, y: float, colour: str) -> None:
+    """A value outside the axis: an arrowhead at the edge, labelled with it."""
     above = value > 0
     edge = (0.97 if above else -0.97) * axes.get_xlim()[1]
     axes.plot(edge, y, ">" if above else "<", color=colour, markersize=6)
@@ -288,194 +434,42 @@ def _beyond(axes: Axes, value: float, y: float, colour: str) -> None:
 
 
 def _limit(rows: pd.DataFrame) -> float:
-    """Half the width of the axis: wide enough for most differences, narrow enough for the small ones to be seen."""
+    """Half the width of the axis: wide enough for most differences, narrow enough to show small ones."""
     bounds = rows[["low", "high", "mean"]].abs().max(axis=1).dropna()
     return max(0.03, 1.6 * float(bounds.median())) if len(bounds) else 1.0
 
 
-def _short(name: str) -> str:
-    return SHORT.get(name, TITLES.get(name, name))
-
-
-_MARKS = re.compile(r"[\\`*|\[\]]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word marks nothing
-Cells = Sequence[Sequence[str]]
-
-
-def markdown(header: Sequence[str], rows: Cells) -> str:
-    """A pipe table; nothing where there are no rows."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""
-
-
-def escaped(value: object) -> str:
-    """A text of others in Markdown, shown as it is: one line, no bar that would end a cell, no HTML, link or code."""
-    line = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;")
-    return _MARKS.sub(r"\\\g<0>", line)
-
-
-def clean_table(summary: pd.DataFrame, main: Sequence[str]) -> tuple[list[str], Cells]:
-    """Every model on the clean partition, best first, and how far the main ones are from it."""
-    clean = summary[summary["corruption"] == CLEAN.corruption]
-    own = clean[clean["minus"].isna()]
-    order = own[own["measure"] == "ccc_mean"].sort_values("mean", ascending=False, kind="stable")["model"]
-    header = ["model", "valence", "arousal", "mean of both", *(f"{escaped(name)} minus it" for name in main)]
-    return header, [
-        [escaped(model)]
-        + [_spread(own, model=model, measure=f"ccc_{score}") for score in ("valence", "arousal", "mean")]
-        + [_difference(clean, model=name, minus=model, measure="ccc_mean") for name in main]
-        for model in order
-    ]
-
-
-def curve_table(own: pd.DataFrame, corruption: str) -> tuple[list[str], Cells]:
-    """Mean CCC of every model at every level, with its standard deviation over seeds."""
-    rows = own[(own["corruption"] == corruption) & (own["measure"] == "ccc_mean")]
-    levels = in_order(corruption, rows["level"].unique())
-    return ["model", *(level_text(corruption, level) for level in levels)], [
-        [escaped(model), *(_spread(rows, model=model, level=level) for level in levels)]
-        for model in rows["model"].unique()
-    ]
-
-
-def difference_table(summary: pd.DataFrame, main: str, corruption: str) -> tuple[list[str], Cells]:
-    """The main model minus every other at every level, bold where the interval excludes 0."""
-    rows = summary[(summary["corruption"] == corruption) & (summary["measure"] == "ccc_mean")]
-    rows = rows[(rows["model"] == main) & rows["minus"].notna() & (rows["level"] != clean_level(corruption))]
-    levels = in_order(corruption, rows["level"].unique())
-    return [f"{escaped(main)} minus", *(level_text(corruption, level) for level in levels)], [
-        [escaped(other), *(_difference(rows, minus=other, level=level) for level in levels)]
-        for other in rows["minus"].unique()
-    ]
-
-
-def area_table(own: pd.DataFrame, corruptions: Sequence[str]) -> tuple[list[str], Cells]:
-    """Area under each curve, and in brackets what share of the clean score that is."""
-
-    def cell(model: str, corruption: str) -> str:
-        area, relative = (
-            _one(own, model=model, corruption=corruption, measure=measure) for measure in (AREA, RELATIVE_AREA)
-        )
-        share = f" ({100 * relative['mean']:.0f} %)" if relative is not None else ""
-        return "n/a" if area is None else plain(area["mean"]) + share
-
-    return ["model", *(TITLES[name].lower() for name in corruptions)], [
-        [escaped(model), *(cell(model, name) for name in corruptions)] for model in own["model"].unique()
-    ]
-
-
-def area_differences(summary: pd.DataFrame, main: str, corruptions: Sequence[str]) -> tuple[list[str], Cells]:
-    """The main model's area minus that of every other."""
-    rows = summary[(summary["model"] == main) & summary["minus"].notna() & (summary["measure"] == AREA)]
-    return [f"{escaped(main)} minus", *(TITLES[name].lower() for name in corruptions)], [
-        [escaped(other), *(_difference(rows, minus=other, corruption=name) for name in corruptions)]
-        for other in rows["minus"].unique()
-    ]
-
-
-def gate_table(gates: pd.DataFrame, source: str) -> tuple[list[str], Cells]:
-    """AUROC of every gate and modality by kind; for a protocol the mean over its levels."""
-    rows = gates[gates["source"] == source]
-    kinds = list(rows["kind"].unique())
-    place = {model: i for i, model in enumerate(rows["model"].unique())}
-    rows = rows.assign(place=rows["model"].map(place)).sort_values(["place", "gate", "modality"], kind="stable")
-    keys = ["model", "gate", "modality"]
-    table = []
-    for names, of_gate in rows.groupby(keys, sort=False):
-        means = of_gate.groupby("kind")["mean"].mean()
-        spreads = of_gate.groupby("kind")["sd"].mean()
-        cells = [f"{plain(means[k], 2)} ± {plain(spreads[k], 2)}" if k in means else "" for k in kinds]
-        table.append([*map(escaped, names), *cells])
-    return [*keys, *(escaped(TITLES.get(kind, kind).lower()) for kind in kinds)], table
-
-
-def _spread(rows: pd.DataFrame, **where: object) -> str:
-    row = _one(rows, **where)
-    return "n/a" if row is None else f"{plain(row['mean'])} ± {plain(row['sd'])}"
-
-
-def _difference(rows: pd.DataFrame, **where: object) -> str:
-    row = _one(rows, **where)
-    if row is None:
-        return "–"
-    text = f"{signed(row['mean'])} {interval(row['low'], row['high'])}"
-    return text if verdict(row["low"], row["high"]) == "undecided" else f"**{text}**"
-
-
-def _one(rows: pd.DataFrame, **where: object) -> dict[str, float] | None:
-    """The first row with these values, if there is one."""
-    for name, value in where.items():
-        rows = rows[rows[name] == value]
-    return None if rows.empty else {str(key): value for key, value in rows.iloc[0].items()}
+# A benchmark on disk, for the report and the model card
 
 
 @dataclass(frozen=True)
-class PageData:
-    """What the page shows; it computes nothing but verdicts.
+class BenchmarkFound:
+    """Files of an earlier benchmark.
 
     Attributes:
-        summary: of `summary.summarise`.
-        gates: of `summary.gate_summary`.
-        main: the models that the others are subtracted from.
-        corpus, caveat: its name, and what its numbers do not prove.
-        partition, clips, steps: what was scored; steps are the annotated ones.
-        facts: settings that all runs share, name -> value; nested ones are written with dots.
-        left_out: protocols that were asked for and need sound or pictures, of which the corpus has none.
-        left_alone: of `left_alone`: clips that a protocol found nothing to spoil in, with the reason.
+        corpus: name of the corpus; "" if there is no benchmark.
+        summary: of `benchmark_summary.summarise`.
+        figure: PNG of `robustness_curves`.
     """
 
-    summary: pd.DataFrame
-    gates: pd.DataFrame
-    main: Sequence[str]
-    corpus: str
-    caveat: str
-    partition: str
-    clips: int
-    steps: int
-    facts: Mapping[str, object]
-    left_out: Sequence[str] = ()
-    left_alone: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    corpus: str = ""
+    summary: pd.DataFrame = field(default_factory=pd.DataFrame)
+    figure: bytes = b""
+
+    def of(self, corpus: str) -> BenchmarkFound:
+        """The benchmark if it is of this corpus, otherwise `NO_BENCHMARK`: corpora share one reporting folder."""
+        return self if self.corpus == corpus else NO_BENCHMARK
 
 
-def render_page(data: PageData) -> str:
-    """The whole page."""
-    summary = data.summary
-    environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), trim_blocks=True)
-    environment.filters["text"] = escaped
-    corruptions = [name for name in summary["corruption"].unique() if name != CLEAN.corruption]
-    own = summary[summary["minus"].isna()]
-    return environment.get_template("benchmark.md.j2").render(
-        data=data,
-        facts=[escaped(f"{name} {_said(value)}") for name, value in flat(data.facts)],
-        left_alone=[escaped(line) for line in _left_alone(data.left_alone)],
-        models=list(own["model"].unique()),
-        seeds=int(own["seeds"].max()),
-        titles=TITLES,
-        corruptions=corruptions,
-        signal=[name for name in corruptions if name in SIGNAL],
-        conditions=len(summary.loc[corrupted_rows(summary), ["corruption", "level"]].drop_duplicates()),
-        in_short=in_short,
-        findings={name: findings(summary, name) for name in data.main},
-        clean=markdown(*clean_table(summary, data.main)),
-        curves={name: markdown(*curve_table(own, name)) for name in corruptions},
-        differences={
-            name: {main: markdown(*difference_table(summary, main, name)) for main in data.main} for name in corruptions
-        },
-        areas=markdown(*area_table(own, corruptions)),
-        area_differences={main: markdown(*area_differences(summary, main, corruptions)) for main in data.main},
-        protocol_gates=markdown(*gate_table(data.gates, "protocol")),
-        event_gates=markdown(*gate_table(data.gates, "event")),
-    )
+NO_BENCHMARK = BenchmarkFound()
 
 
-def _left_alone(found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """`White noise in the sound: 2 clips (no sound to which ...): a, b` for each protocol and reason."""
-    for protocol, clips in found.items():
-        for reason in dict.fromkeys(clips.values()):
-            named = [clip for clip, why in clips.items() if why == reason]
-            count = f"{len(named)} clip{'s' if len(named) > 1 else ''}"
-            yield f"{TITLES.get(protocol, protocol)}: {count} ({reason}): {', '.join(named)}"
-
-
-def _said(value: object) -> str:
-    values = value if isinstance(value, list | tuple) else [value]
-    return ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values)
+def find_benchmark(folder: Path) -> BenchmarkFound:
+    """The benchmark of `benchmark_summary.csv`, `.md` and `.png` in a folder; none unless all three have content."""
+    table, page, picture = (folder / f"benchmark_summary.{ending}" for ending in ("csv", "md", "png"))
+    if not all(path.is_file() and path.stat().st_size for path in (table, page, picture)):
+        return NO_BENCHMARK
+    heading = page.read_text(encoding="utf-8").splitlines()[0]
+    if not heading.startswith(HEADING):
+        return NO_BENCHMARK
+    return BenchmarkFound(heading.removeprefix(HEADING).strip(), pd.read_csv(table), picture.read_bytes())

@@ -1,15 +1,8 @@
-"""The scores of all runs in one table, and those of their gates in another.
+"""What does a benchmark show? Its tables (scores, summary, gates), and findings in sentences made from their numbers.
 
-Means over seeds with Student's t intervals, and differences of two models paired by seed.
-
-How much the clips decide: intervals over resamples of the partition's clips, the trained models held fixed.
-
-Seeds share the test clips. An interval over seeds says whether another training run would agree; whether other clips
-would is another question, and this module's.
-
-The summary of a benchmark: one tidy table of means over seeds and of paired differences, each with its interval.
-
-What a benchmark found, in plain sentences made from its numbers and from nothing else.
+Two intervals, for two questions. The interval over seeds (Student's t, differences paired by seed) says whether another
+training run would agree. All seeds share the scored clips, so it can't say whether other clips would: that is the
+interval over resamples of the clips, with the trained models held fixed.
 """
 
 from __future__ import annotations
@@ -25,17 +18,27 @@ from scipy.stats import t as student
 
 from iaca.errors import InputError
 from iaca.evaluation.benchmark_scores import GATE_KEYS, GATE_VALUES, ScoreRow, read_scores, statistics
-from iaca.evaluation.config import CLEAN, BenchmarkConfig, clean_level, in_order, place
+from iaca.evaluation.config import CLEAN, BenchmarkConfig, clean_level, curve_levels, curve_position
 from iaca.evaluation.metrics import DIMENSIONS, SCORES, Array, Counts, pooled_ccc, resamples
 from iaca.evaluation.style import TITLES, interval, level_text, listed, signed
 
 Scores = Mapping[tuple[str, int], list[ScoreRow]]
+"""(model, seed) -> rows of `benchmark_scores.SCHEMA`."""
 KEYS = ["model", "seed", "corruption", "level"]
 RESULT_COLUMNS = [*KEYS, "ccc_valence", "ccc_arousal"]
+OVER_SEEDS = ["seeds", "mean", "sd", "low", "high"]
+COVERAGE = 0.95
+AREA, RELATIVE_AREA, RELATIVE = "area", "relative_area", "relative"
+PLACE = ["corruption", "level", "measure"]
+SUMMARY_COLUMNS = [*PLACE[:2], "model", "minus", "measure", *OVER_SEEDS, "clips_low", "clips_high"]
+INTERVAL_COLUMNS = ["model", "minus", "corruption", "level", "measure", "clips_low", "clips_high"]
+VERDICTS = ("better", "worse", "undecided")
+
+# Scores of all runs
 
 
 def read_runs(paths: Mapping[str, Path], config: BenchmarkConfig) -> Scores:
-    """(model, seed) -> the rows of its run, for every run of the benchmark.
+    """Scores of every run of the benchmark.
 
     Raises:
         InputError: a run has no scores.
@@ -44,13 +47,13 @@ def read_runs(paths: Mapping[str, Path], config: BenchmarkConfig) -> Scores:
     if missing := [run for run in runs if run not in paths]:
         raise InputError(
             f"{len(missing)} of {len(runs)} runs have no scores, the first is {missing[0]}",
-            remedy="run the benchmark again: it goes on where it stopped",
+            remedy="run the benchmark again: it resumes where it stopped",
         )
     return {(model.label, seed): read_scores(paths[run]) for run, (model, seed) in runs.items()}
 
 
 def results_table(scores: Scores) -> pd.DataFrame:
-    """`benchmark.csv`: model, seed, corruption, level, ccc_valence, ccc_arousal, the clean partition included."""
+    """`benchmark.csv`: model, seed, corruption, level, ccc_valence, ccc_arousal, including the clean partition."""
     rows = [
         {"model": model, "seed": seed, **{name: row[name] for name in RESULT_COLUMNS[2:]}}
         for (model, seed), of_run in scores.items()
@@ -62,7 +65,7 @@ def results_table(scores: Scores) -> pd.DataFrame:
 def gates_of_runs(scores: Scores) -> pd.DataFrame:
     """One row per run, condition, gate and modality: model, seed, corruption, level, the keys and values of a gate.
 
-    Rows of the clean partition are those of the corpus's own events, by their kind.
+    Rows of the clean partition are about the corpus's own events, by kind.
     """
     rows = [
         {"model": model, "seed": seed, "corruption": row["corruption"], "level": row["level"], **gate}
@@ -73,21 +76,75 @@ def gates_of_runs(scores: Scores) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*KEYS, *GATE_KEYS, *GATE_VALUES])
 
 
-OVER_SEEDS = ["seeds", "mean", "sd", "low", "high"]
-COVERAGE = 0.95
+# Summary
+
+
+def summarise(scores: Scores, main: Sequence[str], replicates: int) -> pd.DataFrame:
+    """`benchmark_summary.csv`.
+
+    Args:
+        scores: of every run.
+        main: models that the others are subtracted from.
+        replicates: bootstrap resamples of the clips.
+
+    Returns:
+        One row per quantity. `minus` is empty for a model by itself; otherwise the row is the difference model - minus,
+        paired by seed. `measure` is ccc_valence, ccc_arousal, ccc_mean (their mean, or the one that was learned),
+        relative (ccc_mean divided by that of the same run on the clean partition); and per corruption, with an empty
+        level, area (under ccc_mean, divided by the range of levels) and relative_area. Then `seeds`, `mean`, `sd`, the
+        95 % t interval `low`, `high` over seeds, and for CCC the 95 % interval `clips_low`, `clips_high` over resamples
+        of the clips with the trained models held fixed.
+    """
+    values = _values_of_runs(results_table(scores))
+    absolute = over_seeds(values, ["model", *PLACE]).assign(minus=None)
+    compared = values[~values["measure"].isin([RELATIVE, RELATIVE_AREA])]
+    differences = [_paired_values(compared, name, ["seed", *PLACE]) for name in main]
+    paired = over_seeds(pd.concat(differences, ignore_index=True), ["model", "minus", *PLACE])
+    table = pd.concat([absolute, paired], ignore_index=True)
+    intervals = clip_intervals(scores, main, replicates)
+    return table.merge(intervals, on=["model", "minus", *PLACE], how="left")[SUMMARY_COLUMNS]
+
+
+def _values_of_runs(results: pd.DataFrame) -> pd.DataFrame:
+    """Every measure of every run: model, seed, corruption, level (NaN for a measure of all levels), measure, value."""
+    table = results.assign(ccc_mean=results[["ccc_valence", "ccc_arousal"]].mean(axis=1))  # of what was learned
+    clean = table.loc[table["corruption"] == CLEAN.corruption, ["model", "seed", "ccc_mean"]]
+    table = table.merge(clean.rename(columns={"ccc_mean": "clean"}), on=["model", "seed"])
+    table[RELATIVE] = table["ccc_mean"] / table["clean"].where(table["clean"] > 0)
+    areas = _areas(table)
+    by_level = table.drop(columns="clean").melt(id_vars=KEYS, var_name="measure")
+    return pd.concat([by_level, areas.melt(id_vars=KEYS, var_name="measure")], ignore_index=True)
+
+
+def _areas(table: pd.DataFrame) -> pd.DataFrame:
+    """Area under each run's curve, divided by the range of levels: the mean CCC over the curve, in [-1, 1].
+
+    A curve over decibels is integrated up to the highest finite ratio, a curve over factors on a logarithmic axis.
+    """
+    rows = []
+    curves = table[table["corruption"] != CLEAN.corruption].groupby(["model", "seed", "corruption"], sort=False)
+    for (model, seed, corruption), curve in curves:
+        clean = float(curve["clean"].iloc[0])
+        curve = curve[np.isfinite(curve["level"])].sort_values("level")  # clean sound has an infinite ratio
+        level = np.array([curve_position(str(corruption), value) for value in curve["level"]])
+        span = level[-1] - level[0] if len(level) else 0.0
+        area = float(np.trapezoid(curve["ccc_mean"].to_numpy(), level) / span) if span > 0 else float("nan")
+        relative = area / clean if clean > 0 else float("nan")
+        rows.append((model, seed, corruption, np.nan, area, relative))
+    return pd.DataFrame(rows, columns=[*KEYS, AREA, RELATIVE_AREA])
 
 
 def over_seeds(values: pd.DataFrame, by: list[str], value: str = "value") -> pd.DataFrame:
-    """What the seeds of each group agree on.
+    """Mean over the seeds of each group, with its t interval.
 
     Args:
-        values: one row per seed and group; rows without a value are left out.
-        by: columns that make a group; they may hold NaN.
+        values: one row per seed and group; rows without a value are ignored.
+        by: columns that define a group; they may hold NaN.
         value: the column that is averaged.
 
     Returns:
         One row per group, in order of first appearance: `by`, seeds (n), mean, sd (n - 1), and the 95 % interval of the
-        mean, low and high, mean +- t(n - 1) sd / sqrt(n). NaN where fewer than two seeds leave it undefined.
+        mean, low and high, mean +- t(n - 1) sd / sqrt(n). sd and interval are NaN for fewer than two seeds.
     """
     groups = values.dropna(subset=[value]).groupby(by, sort=False, dropna=False)[value]
     table = groups.agg(seeds="count", mean="mean", sd="std").reset_index()
@@ -97,13 +154,13 @@ def over_seeds(values: pd.DataFrame, by: list[str], value: str = "value") -> pd.
     return table.assign(low=table["mean"] - half, high=table["mean"] + half)[[*by, *OVER_SEEDS]]
 
 
-def paired_values(values: pd.DataFrame, main: str, on: list[str]) -> pd.DataFrame:
-    """`value` of the main model minus that of every other model, at the same place `on` (seed among it).
+def _paired_values(values: pd.DataFrame, main: str, on: list[str]) -> pd.DataFrame:
+    """`value` of the main model minus that of every other model, matched by the columns `on` (which include seed).
 
     Args:
         values: model, the columns `on`, value.
-        main: which model the others are subtracted from.
-        on: columns that say what is compared with what.
+        main: the model that the others are subtracted from.
+        on: columns in which the two rows of a difference agree.
 
     Returns:
         model = main, minus = the other model, the columns `on`, value.
@@ -115,25 +172,17 @@ def paired_values(values: pd.DataFrame, main: str, on: list[str]) -> pd.DataFram
     return both.assign(minus=both["model"], model=main, value=difference)[["model", "minus", *on, "value"]]
 
 
-def verdict(low: float, high: float) -> str:
-    """`better`, `worse`, or `undecided` where the interval holds 0 or there is none."""
-    return "better" if low > 0 else "worse" if high < 0 else "undecided"
-
-
-INTERVAL_COLUMNS = ["model", "minus", "corruption", "level", "measure", "clips_low", "clips_high"]
-
-
 def clip_intervals(scores: Scores, main: Sequence[str], replicates: int, seed: int = 0) -> pd.DataFrame:
-    """Percentile intervals (95 %) of the CCC averaged over seeds, and of the differences of the main models.
+    """Percentile intervals (95 %) over clips of the CCC averaged over seeds, and of the main models' differences.
 
     Args:
-        scores: of every run; all have the same conditions on the same clips.
+        scores: of every run, all with the same conditions on the same clips.
         main: models that the others are subtracted from.
         replicates: resamples, the same for every model and condition.
         seed: of the resamples.
 
     Returns:
-        `INTERVAL_COLUMNS`, as in `summarise`; no rows for a single clip, since there is nothing to resample.
+        `INTERVAL_COLUMNS`, as in `summarise`; no rows if there is a single clip, since nothing can be resampled.
     """
     first = next(iter(scores.values()))
     clips = len(first[0]["clips"]) // len(DIMENSIONS)
@@ -141,30 +190,30 @@ def clip_intervals(scores: Scores, main: Sequence[str], replicates: int, seed: i
     if clips > 1:
         counts = resamples(clips, replicates, seed)
         for i, condition in enumerate(first):
-            resampled = _over_seeds(scores, i, counts)
+            resampled = _resampled_ccc(scores, i, counts)
             for model, minus, values in _compared(resampled, main):
-                place = (model, minus, condition["corruption"], condition["level"])
-                rows += [(*place, score, *_percentiles(column)) for score, column in zip(SCORES, values.T, strict=True)]
+                key = (model, minus, condition["corruption"], condition["level"])
+                rows += [(*key, score, *_percentiles(column)) for score, column in zip(SCORES, values.T, strict=True)]
     return pd.DataFrame(rows, columns=INTERVAL_COLUMNS)
 
 
-def _over_seeds(scores: Scores, condition: int, counts: Counts) -> dict[str, Array]:
+def _resampled_ccc(scores: Scores, condition: int, counts: Counts) -> dict[str, Array]:
     """Model -> (r, 3) CCC on each resample, averaged over the model's seeds."""
     found: dict[str, list[Array]] = {}
     for (model, _), rows in scores.items():
         values = pooled_ccc(statistics(rows[condition]["clips"]), counts)
-        found.setdefault(model, []).append(_with_mean_of_the_learned(values))
+        found.setdefault(model, []).append(_with_mean_of_learned(values))
     return {model: np.mean(values, axis=0) for model, values in found.items()}
 
 
-def _with_mean_of_the_learned(values: Array) -> Array:
-    """(r, 3) valence, arousal, mean: a dimension that is undefined throughout was not learned, and has no say."""
+def _with_mean_of_learned(values: Array) -> Array:
+    """(r, 3) valence, arousal, mean. A dimension that is undefined in every resample was not learned and is ignored."""
     learned = [k for k in range(len(DIMENSIONS)) if np.isfinite(values[:, k]).any()]
     return np.column_stack([values[:, :-1], values[:, learned].mean(axis=1)]) if learned else values
 
 
 def _compared(resampled: dict[str, Array], main: Sequence[str]) -> Iterator[tuple[str, str | None, Array]]:
-    """(model, minus, values): every model by itself, then each main one minus every other."""
+    """(model, minus, values): every model by itself, then each main model minus every other."""
     yield from ((model, None, values) for model, values in resampled.items())
     for name in main:
         yield from ((name, other, resampled[name] - values) for other, values in resampled.items() if other != name)
@@ -178,77 +227,17 @@ def _percentiles(values: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
-AREA, RELATIVE_AREA, RELATIVE = "area", "relative_area", "relative"
-PLACE = ["corruption", "level", "measure"]
-SUMMARY_COLUMNS = [*PLACE[:2], "model", "minus", "measure", *OVER_SEEDS, "clips_low", "clips_high"]
-
-
-def summarise(scores: Scores, main: Sequence[str], replicates: int) -> pd.DataFrame:
-    """`benchmark_summary.csv`.
-
-    Args:
-        scores: of every run.
-        main: models that the others are subtracted from.
-        replicates: bootstrap resamples of the clips.
-
-    Returns:
-        One row per quantity. `minus` empty: a model by itself; else the difference model - minus, paired by seed.
-        `measure`: ccc_valence, ccc_arousal, ccc_mean (their mean, or the one that was learned), relative (ccc_mean over
-        that of the clean partition, same run); and per corruption, with an empty level, area (under ccc_mean, over the
-        range of its levels) and relative_area. Then `seeds`, `mean`, `sd`, the 95 % t interval `low`, `high` over
-        seeds, and for CCC the 95 % interval `clips_low`, `clips_high` over resamples of the clips, with the trained
-        models as they are.
-    """
-    values = values_of_runs(results_table(scores))
-    absolute = over_seeds(values, ["model", *PLACE]).assign(minus=None)
-    compared = values[~values["measure"].isin([RELATIVE, RELATIVE_AREA])]
-    differences = [paired_values(compared, name, ["seed", *PLACE]) for name in main]
-    paired = over_seeds(pd.concat(differences, ignore_index=True), ["model", "minus", *PLACE])
-    table = pd.concat([absolute, paired], ignore_index=True)
-    intervals = clip_intervals(scores, main, replicates)
-    return table.merge(intervals, on=["model", "minus", *PLACE], how="left")[SUMMARY_COLUMNS]
-
-
-def values_of_runs(results: pd.DataFrame) -> pd.DataFrame:
-    """Every measure of every run: model, seed, corruption, level (NaN where it is over all levels), measure, value."""
-    table = results.assign(ccc_mean=results[["ccc_valence", "ccc_arousal"]].mean(axis=1))  # of what was learned
-    clean = table.loc[table["corruption"] == CLEAN.corruption, ["model", "seed", "ccc_mean"]]
-    table = table.merge(clean.rename(columns={"ccc_mean": "clean"}), on=["model", "seed"])
-    table[RELATIVE] = table["ccc_mean"] / table["clean"].where(table["clean"] > 0)
-    areas = _areas(table)
-    by_level = table.drop(columns="clean").melt(id_vars=KEYS, var_name="measure")
-    return pd.concat([by_level, areas.melt(id_vars=KEYS, var_name="measure")], ignore_index=True)
-
-
-def _areas(table: pd.DataFrame) -> pd.DataFrame:
-    """Area under each run's curve, divided by the range of levels: the mean CCC over them, in [-1, 1].
-
-    Over decibels it begins at the highest finite ratio; a factor counts by its logarithm.
-    """
-    rows = []
-    curves = table[table["corruption"] != CLEAN.corruption].groupby(["model", "seed", "corruption"], sort=False)
-    for (model, seed, corruption), curve in curves:
-        clean = float(curve["clean"].iloc[0])
-        curve = curve[np.isfinite(curve["level"])].sort_values("level")  # clean sound is infinitely far from any ratio
-        level = np.array([place(str(corruption), value) for value in curve["level"]])
-        span = level[-1] - level[0] if len(level) else 0.0
-        area = float(np.trapezoid(curve["ccc_mean"].to_numpy(), level) / span) if span > 0 else float("nan")
-        relative = area / clean if clean > 0 else float("nan")
-        rows.append((model, seed, corruption, np.nan, area, relative))
-    return pd.DataFrame(rows, columns=[*KEYS, AREA, RELATIVE_AREA])
-
-
 def gate_summary(gates: pd.DataFrame) -> pd.DataFrame:
-    """`benchmark_gates.csv`: how well each gate tells a corrupted modality from clean steps.
+    """`benchmark_gates.csv`: how well each gate separates steps with a corrupted modality from clean ones.
 
     Args:
-        gates: of `collect.gates_of_runs`.
+        gates: of `gates_of_runs`.
 
     Returns:
-        One row per model, gate, modality, source and kind: `source` is `protocol` (kind and level say which) or `event`
-        (kind of the corpus's own event, no level). Then of the AUROC over seeds `seeds`, `mean`, `sd`, `low`, `high`
-        (95 %, t), and mean weights and numbers of steps in the event and outside. 1 = the weight is always lower when
-        its modality is corrupted, 0.5 = chance.
+        One row per model, gate, modality, source and kind. `source` is `protocol` (kind and level name the condition)
+        or `event` (kind of the corpus's own event, no level). Then the AUROC over seeds as `seeds`, `mean`, `sd`,
+        `low`, `high` (95 %, t), and mean weights and numbers of steps in the event and outside. AUROC 1: the weight is
+        always lower where its modality is corrupted; 0.5: chance.
     """
     clean = gates["corruption"] == CLEAN.corruption
     table = gates.assign(source=np.where(clean, "event", "protocol"), level=gates["level"].where(~clean))
@@ -258,20 +247,20 @@ def gate_summary(gates: pd.DataFrame) -> pd.DataFrame:
     return over_seeds(table, keys, "auroc").merge(means, on=keys)
 
 
-VERDICTS = ("better", "worse", "undecided")
+# Findings
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A main model against one other.
+    """A main model compared with one other.
 
     Attributes:
         main, other: the two models.
-        clean: the verdict on the clean partition, by the mean CCC of main - other with its interval over seeds.
-        numbers: those, as text.
+        clean: the verdict on the clean partition, by the mean CCC of main - other and its interval over seeds.
+        numbers: that difference and its interval, as text.
         counts: verdict -> number of corrupted conditions.
-        where: verdict -> corruption -> its levels, as text; "every level" where it is all of them.
-        confirmed: of the conditions that are better or worse, those whose interval over clips says the same.
+        where: verdict -> corruption -> its levels, as text; "every level" if it is all of them.
+        confirmed: how many of the better or worse conditions have the same verdict by their interval over clips.
     """
 
     main: str
@@ -283,7 +272,7 @@ class Finding:
     confirmed: int
 
     def sentence(self) -> str:
-        """Everything of it in three sentences."""
+        """All of it, in two or three sentences of Markdown."""
         parts = [f"{name} in {self.counts[name]}{self._places(name)}" for name in VERDICTS[:2]]
         decided = self.counts["better"] + self.counts["worse"]
         over_clips = f" The interval over clips agrees in {self.confirmed} of {decided}." if decided else ""
@@ -299,16 +288,10 @@ class Finding:
 
 
 def findings(summary: pd.DataFrame, main: str) -> list[Finding]:
-    """One per other model, in the order of the table; all on the mean CCC of valence and arousal."""
+    """One per other model, in the order of the summary, by the mean CCC of valence and arousal."""
     rows = summary[(summary["model"] == main) & (summary["measure"] == "ccc_mean") & summary["minus"].notna()]
     rows = rows.assign(verdict=[verdict(low, high) for low, high in zip(rows["low"], rows["high"], strict=True)])
     return [_finding(main, str(other), of_other) for other, of_other in rows.groupby("minus", sort=False)]
-
-
-def corrupted_rows(rows: pd.DataFrame) -> NDArray[np.bool_]:
-    """(n,) bool, rows at a level at which something is done; those over all levels of a corruption are none."""
-    clean = rows["corruption"].map(lambda name: clean_level(str(name)))
-    return np.asarray(rows["level"].notna() & (rows["level"] != clean))
 
 
 def in_short(found: Sequence[Finding]) -> str:
@@ -322,6 +305,17 @@ def in_short(found: Sequence[Finding]) -> str:
     )
 
 
+def verdict(low: float, high: float) -> str:
+    """`better`, `worse`, or `undecided` if the interval contains 0 or is undefined."""
+    return "better" if low > 0 else "worse" if high < 0 else "undecided"
+
+
+def corrupted_rows(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """(n,) bool, rows at a level that changes something; rows over all levels of a corruption are not among them."""
+    clean = rows["corruption"].map(lambda name: clean_level(str(name)))
+    return np.asarray(rows["level"].notna() & (rows["level"] != clean))
+
+
 def _finding(main: str, other: str, rows: pd.DataFrame) -> Finding:
     clean = rows[rows["corruption"] == CLEAN.corruption].iloc[0]
     corrupted = rows[corrupted_rows(rows)]
@@ -333,16 +327,17 @@ def _finding(main: str, other: str, rows: pd.DataFrame) -> Finding:
         clean=str(clean["verdict"]),
         numbers=f"{signed(clean['mean'])} {interval(clean['low'], clean['high'])}",
         counts={name: int((corrupted["verdict"] == name).sum()) for name in VERDICTS},
-        where={name: _where(corrupted, name) for name in VERDICTS},
+        where={name: _levels_with(corrupted, name) for name in VERDICTS},
         confirmed=sum(a == b for a, b in zip(decided["verdict"], over_clips, strict=True)),
     )
 
 
-def _where(rows: pd.DataFrame, name: str) -> dict[str, str]:
-    places = {}
+def _levels_with(rows: pd.DataFrame, name: str) -> dict[str, str]:
+    """Corruption -> its levels with this verdict, as text."""
+    found = {}
     for corruption, of_one in rows.groupby("corruption", sort=False):
-        levels = in_order(str(corruption), of_one.loc[of_one["verdict"] == name, "level"])
+        levels = curve_levels(str(corruption), of_one.loc[of_one["verdict"] == name, "level"])
         if len(levels):
             texts = [level_text(str(corruption), level) for level in levels]
-            places[str(corruption)] = "every level" if len(levels) == len(of_one) > 1 else listed(texts)
-    return places
+            found[str(corruption)] = "every level" if len(levels) == len(of_one) > 1 else listed(texts)
+    return found

@@ -1,8 +1,6 @@
-"""Which corruptions, at which levels. Free of numpy, so that parameters are checked before anything is imported.
+"""Parameters of evaluation and benchmark, and the corruptions and levels that a benchmark scores.
 
-Parameters of the benchmark.
-
-Parameters of evaluation.
+Free of numpy and torch, so that parameters are validated before anything heavy is imported.
 """
 
 from __future__ import annotations
@@ -34,9 +32,9 @@ ProtocolName = Literal[
 SNR = ("audio_noise", "audio_babble")
 BLUR = "video_blur"
 SIGNAL = (*SNR, BLUR, "occlusion_mouth", "occlusion_eyes")
-"""Protocols that act on sound or pictures, before the encoders: they need a corpus that has them."""
+"""Protocols that change sound or pictures before the encoders; they need a corpus with media."""
 CLEAN_LEVELS: MappingProxyType[str, float] = MappingProxyType({**dict.fromkeys(SNR, math.inf), BLUR: 1.0})
-"""The level at which a protocol does nothing, where it is not 0."""
+"""The level at which a protocol changes nothing, if that is not 0."""
 MISSING = (0.0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.9, 1.0)
 SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9)
 SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 20.0, math.inf)
@@ -59,18 +57,18 @@ DEFAULT_LEVELS: MappingProxyType[ProtocolName, tuple[float, ...]] = MappingProxy
 
 
 class Condition(NamedTuple):
-    """What is done to a partition: a protocol and its level, at one of which (`clean_level`) it is the clean one."""
+    """A protocol at a level. At its clean level (`clean_level`) it changes nothing."""
 
     corruption: str
     level: float
 
     @property
     def clean(self) -> bool:
-        """Nothing is done."""
+        """Whether the level changes nothing."""
         return self.level == clean_level(self.corruption)
 
     def item(self, clip: str) -> str:
-        """What the clip is called under this condition, where it has a file of its own."""
+        """Name of the file that holds the clip embedded under this condition."""
         return f"{clip}@{self.corruption}_{self.level!r}"
 
 
@@ -78,23 +76,23 @@ CLEAN = Condition("clean", 0.0)
 
 
 def clean_level(corruption: str) -> float:
-    """0 for shares and shifts, 1 for a factor, infinite for a signal-to-noise ratio in dB."""
+    """The level that changes nothing: 0 for shares and shifts, 1 for a factor, infinity for a ratio in dB."""
     return CLEAN_LEVELS.get(corruption, 0.0)
 
 
-def in_order(corruption: str, levels: Iterable[float]) -> list[float]:
-    """Levels, each once, as a curve is drawn: ascending, but ratios of signal to noise from the clean one downwards."""
+def curve_levels(corruption: str, levels: Iterable[float]) -> list[float]:
+    """Distinct levels in the order of a curve: ascending; signal-to-noise ratios descending, so that clean is first."""
     return sorted(set(levels), reverse=corruption in SNR)
 
 
-def place(corruption: str, level: float) -> float:
-    """Where a level lies on the axis of its curve: a factor by its logarithm to base 2, all others as they are."""
+def curve_position(corruption: str, level: float) -> float:
+    """Where a level is on the axis over which a curve is integrated: a factor by its log2, others unchanged."""
     return math.log2(level) if corruption == BLUR else level
 
 
 def _finite(levels: tuple[float, ...]) -> tuple[float, ...]:
     if any(math.isnan(level) or level == -math.inf for level in levels):
-        raise ValueError(f"a level is not finite: {list(levels)}")
+        raise ValueError(f"levels must be finite; got {list(levels)}")
     return levels
 
 
@@ -102,20 +100,20 @@ Levels = Annotated[tuple[float, ...], AfterValidator(_finite)]
 
 
 class RobustnessConfig(Parameters, allow_inf_nan=True):
-    """Corruption at evaluation. It depends on nothing else than this, the clips, and their names.
+    """Corruption at evaluation. It depends only on these parameters, the clips and their names.
 
     Attributes:
-        levels: protocol -> levels. Shares of the timeline in [0, 1]; for `time_shift` seconds, positive where the
-            sound comes late; for `audio_noise` and `audio_babble` the signal-to-noise ratio in dB, for `video_blur` the
-            factor >= 1 by which the face has fewer pixels to a side. An empty list leaves a protocol out; its clean
-            level (`clean_level`) is always added to one that is not empty.
-        block_s: s, the mean length of the blocks of a timeline that each hold one segment; a segment at a share of 0.5
-            is half of it long on average.
-        noise_sd: of `feature_noise`, in standard deviations of each feature over the train partition.
-        noise_reach: steps that it lasts, see `iaca.training.corruption.lasting_noise`.
-        signal_share: of the timeline that `audio_noise`, `audio_babble` and `video_blur` take, in segments. Less than
-            1, or there are no clean steps to score gates against.
-        seed: of every draw.
+        levels: protocol -> levels. Shares of the timeline in [0, 1]; for `time_shift` seconds, positive if the sound
+            is late; for `audio_noise` and `audio_babble` the signal-to-noise ratio in dB; for `video_blur` the factor
+            >= 1 by which the side of a face has fewer pixels. An empty list leaves a protocol out; to any other list
+            the clean level (`clean_level`) is added.
+        block_s: mean length (s) of the blocks of a timeline. Each block holds one segment, which at a share of 0.5 is
+            half as long as its block.
+        noise_sd: amplitude of `feature_noise`, in standard deviations of each feature over the train partition.
+        noise_reach: its correlation length in steps, see `iaca.training.corruption.lasting_noise`.
+        signal_share: share of the timeline that `audio_noise`, `audio_babble` and `video_blur` corrupt, in segments.
+            At 1 there are no clean steps to score gates against.
+        seed: of every random draw.
     """
 
     levels: dict[ProtocolName, Levels] = Field(default_factory=lambda: dict(DEFAULT_LEVELS))
@@ -127,36 +125,36 @@ class RobustnessConfig(Parameters, allow_inf_nan=True):
 
     @field_validator("levels")
     @classmethod
-    def _are_levels(cls, levels: dict[ProtocolName, Levels]) -> dict[ProtocolName, Levels]:
-        """Of what the protocol asks for; in order, each once, the clean one among them, so that curves hold it."""
+    def _in_range(cls, levels: dict[ProtocolName, Levels]) -> dict[ProtocolName, Levels]:
+        """Levels in the range of their protocol, sorted, each once, with the clean one, where curves start."""
         for protocol, given in levels.items():
             low, high, what = _bounds(protocol)
             if any(not low <= level <= high for level in given):
-                raise ValueError(f"levels of {protocol} are {what}; got {list(given)}")
+                raise ValueError(f"levels of {protocol} must be {what}; got {list(given)}")
         return {p: tuple(sorted({clean_level(p), *given})) if given else () for p, given in levels.items()}
 
     def conditions(self) -> list[Condition]:
-        """The clean partition, then every protocol with each of its levels."""
+        """The clean partition, then each protocol at each of its levels."""
         return [CLEAN, *(Condition(protocol, level) for protocol, given in self.levels.items() for level in given)]
 
     def signal_conditions(self) -> list[Condition]:
-        """Those for which sound or pictures have to be embedded anew."""
+        """The conditions for which corrupted sound or pictures must be embedded."""
         return [c for c in self.conditions() if c.corruption in SIGNAL and not c.clean]
 
     def of_signal(self) -> Self:
-        """What decides where and by which draws a signal is spoilt, and nothing else."""
+        """Only the parameters that decide which steps of a signal are corrupted, and with which random draws."""
         return type(self)(levels={}, block_s=self.block_s, signal_share=self.signal_share, seed=self.seed)
 
     def of_features(self) -> Self:
-        """Without the protocols that need sound or pictures."""
+        """Only the protocols that change embeddings: for a corpus without sound and pictures."""
         return self.model_copy(update={"levels": {p: given for p, given in self.levels.items() if p not in SIGNAL}})
 
 
 def _bounds(protocol: str) -> tuple[float, float, str]:
     if protocol == "time_shift":
-        return -LONGEST_S, LONGEST_S, f"numbers of seconds, no more than {LONGEST_S:.0e}"
+        return -LONGEST_S, LONGEST_S, f"seconds, at most {LONGEST_S:.0e}"
     if protocol in SNR:
-        return -100.0, math.inf, "signal-to-noise ratios in dB, from -100 on"
+        return -100.0, math.inf, "signal-to-noise ratios in dB, at least -100"
     if protocol == BLUR:
         return 1.0, 1000.0, "factors from 1 to 1000"
     return 0.0, 1.0, "shares of the timeline, in [0, 1]"
@@ -242,45 +240,47 @@ class BenchmarkConfig(Parameters):
 
 
 def run_settings(training: TrainingConfig, seed: int) -> TrainingConfig:
-    """Training of one run: as everywhere, with this seed, on one thread, since runs go side by side."""
+    """Training parameters of one run: with its seed, and on one thread, since runs are executed in parallel."""
     return training.model_copy(update={"seed": seed, "threads": 1})
 
 
 class FilterStep(Parameters):
-    """One way of smoothing predictions after the fact.
+    """A filter applied to predictions.
 
     Attributes:
-        filter: `mean`, `gaussian` and `median` look at a window around each frame; `clip` limits values to [-1, 1].
-        width_s: of the window, in seconds: its whole length (`mean`, `median`), or the full width of the kernel at half
-            of its maximum (`gaussian`). `clip` has none.
+        filter: `mean`, `gaussian` and `median` use a window around each frame; `clip` limits values to [-1, 1].
+        width_s: of the window (s): its full length (`mean`, `median`), or the full width at half maximum of the kernel
+            (`gaussian`). `clip` has none.
     """
 
     filter: Literal["mean", "gaussian", "median", "clip"]
     width_s: float | None = Field(default=None, gt=0, le=3600)
 
     @model_validator(mode="after")
-    def _width_where_there_is_a_window(self) -> Self:
+    def _width_of_windows_only(self) -> Self:
         if (self.width_s is None) != (self.filter == "clip"):
             raise ValueError(f"the filter {self.filter} needs {'no' if self.filter == 'clip' else 'a'} width_s")
         return self
 
     @property
     def name(self) -> str:
-        """As it is shown: `median 0.5 s`."""
+        """In tables: `median 0.5 s`."""
         return self.filter if self.width_s is None else f"{self.filter} {self.width_s} s"
 
 
 class AnalysisConfig(Parameters):
-    """How the errors of the main model are taken apart.
+    """Analysis of the main model's errors.
 
     Attributes:
-        bins: of the predicted values in [-1, 1], for the calibration.
-        cells: along each side of the valence-arousal plane, for the error by region.
-        few_frames: cells and bins with fewer annotated frames are greyed, and nothing is concluded from them.
-        neutral_band: a frame belongs to a quadrant where both |valence| and |arousal| reach this, else it is neutral.
-        before_s, after_s: reach of the gates' response around the start of an event (s).
-        lag_step_s: its resolution (s).
-        listed: at most this many findings of each rule of what fails, and as many best and worst videos with traces.
+        bins: number of bins of the predicted values in [-1, 1], for the calibration.
+        cells: number of cells along each side of the valence-arousal plane, for the error by region.
+        few_frames: cells and bins with fewer annotated frames are greyed out and give no finding.
+        neutral_band: a frame belongs to a quadrant if both |valence| and |arousal| are at least this, else it is
+            neutral.
+        before_s, after_s: the gates' response is shown from this long before the start of an event to this long after
+            it (s).
+        lag_step_s: resolution of that response (s).
+        listed: maximum number of findings per failure rule, and number of best and of worst videos with traces.
     """
 
     bins: int = Field(default=10, ge=2, le=100)
@@ -294,17 +294,17 @@ class AnalysisConfig(Parameters):
 
 
 class EvaluationConfig(Parameters):
-    """What is scored and shown.
+    """What is scored and reported.
 
     Attributes:
-        partitions: which are predicted and scored, where they are annotated.
+        partitions: partitions that are predicted, and scored if annotated.
         shown: the partition of the figures and the headline.
         replicates: bootstrap resamples of the videos, for the 95 % intervals.
         seed: of the bootstrap.
         title: of the report; the corpus's name is added.
-        postprocessing: filters that are tried on the main model's predictions, each by itself; how they score stands in
-            a table beside the headline and changes no prediction.
-        analysis: how the errors are taken apart.
+        postprocessing: filters that are tried one at a time on the main model's predictions. A table in the report
+            gives their scores; no prediction is changed.
+        analysis: of the errors.
     """
 
     partitions: tuple[Partition, ...] = Field(default=("validation", "test"), min_length=1)

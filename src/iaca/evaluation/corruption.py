@@ -1,10 +1,13 @@
-"""Quality cues go with what they were measured on: another clip's voice brings its own level, and its own noise.
+"""Which corruptions does the benchmark apply to a clip? The protocols by name, and those that change embeddings.
 
-Absence: a modality is gone for a while, for whole videos, or in single steps, and its presence mask says so.
+* Absence (`missing_audio`, `missing_video`, `frame_drop`): a modality is missing for some time, for whole videos or in
+  single steps, and its presence mask says so.
+* Contradiction (`conflict`, `time_shift`, `feature_noise`): both modalities are present, but one is another clip's,
+  late, or buried in noise.
+* Corruption of the signal, before the encoders: `iaca.evaluation.signal_corruption`.
 
-Contradiction: both modalities are there and look healthy, but one is another clip's, late, or buried in noise.
-
-The protocols by name. A new one is a function in this package and a line here.
+To add a protocol, write a function of type `Protocol`, put it into `PROTOCOLS`, and its levels into
+`iaca.evaluation.config`.
 """
 
 from __future__ import annotations
@@ -28,218 +31,24 @@ from iaca.evaluation.partition import (
     block_count,
     clip_generator,
     drawn_order,
-    nearest,
+    rounded,
     segments,
 )
-from iaca.evaluation.signal_corruption import spoilt
+from iaca.evaluation.signal_corruption import corrupted_signal
 from iaca.parameters import MODALITIES, Modality
 from iaca.training.corruption import lasting_noise
 
-ITS_PARTS = ("mouth_opening", "sound_level")
-SAME, SHARE = 0.01, 0.9  # features read from text are rounded, and a lag may flip; of another making nearly all differ
-
-
-def take_cues(target: ClipEmbedding, steps: Steps, source: ClipEmbedding, rows: Steps, modality: str) -> None:
-    """Write the cues of one modality at `rows` of another clip to `steps` of `target`, whose array is its own."""
-    for column, name in enumerate(target.quality_names):
-        if OF.get(name) == modality and name in source.quality_names:
-            target.quality[steps, column] = source.quality[rows, source.quality_names.index(name)]
-
-
-def resynchronised(changed: ClipEmbedding, clean: ClipEmbedding) -> ClipEmbedding:
-    """The changed clip with the synchrony, and its lag, that its own mouth and sound now have.
-
-    Only where the clean clip's synchrony is what `iaca.encoders.cues` makes of its mouth and its level: a cue
-    of another making cannot be measured anew, and stays as it was, which tells a model nothing about what was done.
-    """
-    names = clean.quality_names
-    if not {"synchrony", *ITS_PARTS} <= set(names):
-        return changed
-    told = clean.quality[:, names.index("synchrony")]
-    if len(told) and np.isclose(_measured(clean)["synchrony"], told, atol=SAME).mean() < SHARE:
-        return changed
-    quality = changed.quality.copy()
-    for name, values in _measured(changed).items():
-        if name in names:
-            quality[:, names.index(name)] = values
-    return replace(changed, quality=quality)
-
-
-def _measured(clip: ClipEmbedding) -> dict[str, NDArray[np.float32]]:
-    opening, level = (clip.quality[:, clip.quality_names.index(part)] for part in ITS_PARTS)
-    return synchrony(opening, level, clip.time_s, clip.face_found & clip.audio_present)
-
-
 MISSING = {"missing_audio": "audio", "missing_video": "visual"}
-
-
-def missing(
-    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
-) -> Corrupted:
-    """`missing_audio`, `missing_video`: a share of the partition's timeline is gone.
-
-    The videos are parted into two halves by lot. In one of them whole videos go, one after the other in a drawn order,
-    until the share is reached (the last one in part, from its start); in each video of the other half contiguous
-    segments go, as much of it as the share says.
-    """
-    whole_videos = drawn_order(config.seed, protocol, partition.steps)[1::2]
-    if name in whole_videos:
-        gone = _share_of_videos(whole_videos, name, level, partition)
-    else:
-        gone = np.zeros(len(clip), np.bool_)
-        blocks = block_count(clip.time_s, config.block_s)
-        for steps in segments(len(clip), blocks, level, clip_generator(config.seed, protocol, name)):
-            gone[steps] = True
-    truth = np.stack([gone & (MISSING[protocol] == modality) for modality in MODALITIES], axis=1)
-    return Corrupted(without(clip, truth), truth)
-
-
-def frame_drop(
-    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
-) -> Corrupted:
-    """`frame_drop`: each step of each modality goes with probability `level`, independently of all others."""
-    truth = clip_generator(config.seed, protocol, name).random((len(clip), len(MODALITIES))) < level
-    return Corrupted(without(clip, truth), truth)
-
-
-def without(clip: ClipEmbedding, gone: Mask) -> ClipEmbedding:
-    """The clip without some steps (t, 2) of its modalities: mask down, zeros in the place of the features."""
-    masks = dict(zip(MODALITIES, gone.T, strict=True))
-    return clip.with_modalities(
-        features={m: np.where(mask[:, None], np.float32(0), clip.features[m]) for m, mask in masks.items()},
-        present={m: clip.present[m] & ~mask for m, mask in masks.items()},
-    )
-
-
-def _share_of_videos(order: list[str], name: str, level: float, partition: Partition) -> NDArray[np.bool_]:
-    """The steps of one video that are gone when the videos are laid end to end and the share is cut off in front."""
-    steps = [partition.steps[clip] for clip in order]
-    before = sum(steps[: order.index(name)])
-    return np.arange(partition.steps[name]) < nearest(level * sum(steps)) - before
-
-
-def conflict(
-    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
-) -> Corrupted:
-    """`conflict`: in segments of that share, one modality is that of another clip, its quality cues with it.
-
-    Contradiction, not absence: observed steps of the other clip take the place of observed steps of this one, and
-    the presence masks stay as they are. Where no other clip has that modality, it is another time of the same clip.
-    """
-    rng = clip_generator(config.seed, protocol, name)
-    parts, truth = _one_modality_each(clip, level, config, rng)
-    others = np.array([other for other in partition.steps if other != name], dtype=object)
-    changed = replace(clip, audio=clip.audio.copy(), visual=clip.visual.copy(), quality=clip.quality.copy())
-    for modality, steps in parts:
-        order, place = rng.permutation(others).tolist(), rng.random()
-        steps = steps[clip.present[modality][steps]]
-        if len(steps):
-            donor = _first_observed(order, modality, partition)
-            source = clip if donor is None else donor
-            rows = _elsewhere(clip, modality, steps, place) if donor is None else _from(donor, modality, steps, place)
-            changed.features[modality][steps] = source.features[modality][rows]
-            take_cues(changed, steps, source, rows, modality)
-    return Corrupted(resynchronised(changed, clip), truth)
-
-
-def feature_noise(
-    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
-) -> Corrupted:
-    """`feature_noise`: in segments of that share, Gaussian noise on every feature of one modality, which lasts.
-
-    Noise on embeddings, not on sound or pixels: the quality cues, which are measured there, know nothing of it.
-    """
-    rng = clip_generator(config.seed, protocol, name)
-    _, truth = _one_modality_each(clip, level, config, rng)
-    noisy: dict[Modality, NDArray[np.float32]] = {}
-    for modality, mask in zip(MODALITIES, truth.T, strict=True):
-        x = clip.features[modality]
-        noise = (
-            np.float32(config.noise_sd) * partition.scale[modality] * lasting_noise(rng, x.shape, config.noise_reach)
-        )
-        noisy[modality] = np.where((mask & clip.present[modality])[:, None], x + noise, x)
-    return Corrupted(clip.with_modalities(features=noisy), truth)
-
-
-def time_shift(
-    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
-) -> Corrupted:
-    """`time_shift`: the sound comes `level` seconds late (or early, below 0).
-
-    Sound, its presence and its cues are taken from the nearest step; the edges hold the first or the last one.
-    """
-    rows = _nearest_steps(clip.time_s, clip.time_s - level)
-    changed = replace(clip, audio=clip.audio[rows], audio_present=clip.audio_present[rows], quality=clip.quality.copy())
-    take_cues(changed, np.arange(len(clip)), clip, rows, "audio")
-    truth = np.zeros((len(clip), len(MODALITIES)), np.bool_)
-    truth[:, MODALITIES.index("audio")] = True
-    return Corrupted(resynchronised(changed, clip), truth)
-
-
-def _one_modality_each(
-    clip: ClipEmbedding, level: float, config: RobustnessConfig, rng: np.random.Generator
-) -> tuple[list[tuple[Modality, Steps]], Mask]:
-    """Segments of a share of the clip, each with the modality it is for, and their mask (t, 2).
-
-    The first modality is drawn, then they take turns: a clip has few segments, and a lot for each would often let one
-    modality off.
-    """
-    cut = segments(len(clip), block_count(clip.time_s, config.block_s), level, rng)
-    chosen = ((int(rng.integers(len(MODALITIES))) + np.arange(len(cut))) % len(MODALITIES)).tolist()
-    truth = np.zeros((len(clip), len(MODALITIES)), np.bool_)
-    for column, steps in zip(chosen, cut, strict=True):
-        truth[steps, column] = True
-    return [(MODALITIES[column], steps) for column, steps in zip(chosen, cut, strict=True)], truth
-
-
-def _first_observed(order: list[str], modality: Modality, partition: Partition) -> ClipEmbedding | None:
-    """The first clip of the order that has anything of the modality."""
-    clips = (partition.read(other) for other in order)
-    return next((clip for clip in clips if clip.present[modality].any()), None)
-
-
-def _from(donor: ClipEmbedding, modality: Modality, steps: Steps, place: float) -> Steps:
-    """As many observed steps of another clip, in order, from a place in [0, 1) of it, beginning anew at its end."""
-    observed = np.flatnonzero(donor.present[modality])
-    return observed[(int(place * len(observed)) + np.arange(len(steps))) % len(observed)]
-
-
-def _elsewhere(clip: ClipEmbedding, modality: Modality, steps: Steps, place: float) -> Steps:
-    """As many observed steps of the same clip, a quarter to three quarters of it further on."""
-    observed = np.flatnonzero(clip.present[modality])
-    away = int((0.25 + 0.5 * place) * len(observed))
-    return observed[(np.searchsorted(observed, steps) + away) % len(observed)]
-
-
-def _nearest_steps(time_s: NDArray[np.float64], wanted_s: NDArray[np.float64]) -> Steps:
-    """For each wanted time (n,) the index of the nearest of the step times (t,), the earlier one of two as near."""
-    after = np.searchsorted(time_s, wanted_s).clip(min(1, len(time_s) - 1), len(time_s) - 1)
-    before = np.maximum(after - 1, 0)
-    return np.where(wanted_s - time_s[before] <= time_s[after] - wanted_s, before, after)
-
-
-PROTOCOLS: Mapping[ProtocolName, Protocol] = MappingProxyType(
-    {
-        "missing_audio": missing,
-        "missing_video": missing,
-        "frame_drop": frame_drop,
-        "time_shift": time_shift,
-        "conflict": conflict,
-        "feature_noise": feature_noise,
-        "audio_noise": spoilt,
-        "audio_babble": spoilt,
-        "video_blur": spoilt,
-        "occlusion_mouth": spoilt,
-        "occlusion_eyes": spoilt,
-    }
-)
+SYNCHRONY_INPUTS = ("mouth_opening", "sound_level")
+TOLERANCE, MIN_AGREEMENT = 0.01, 0.9
+"""A clip's synchrony is ours if this share of steps agrees to within the tolerance. Features read from text are rounded
+and a lag may flip its sign; a synchrony computed in another way differs at nearly all steps."""
 
 
 def corrupted(
     condition: Condition, name: str, clip: ClipEmbedding, partition: Partition, config: RobustnessConfig
 ) -> Corrupted:
-    """What a condition makes of a clip: the same for every model, and the same each time. At the clean level the
-    clip itself.
+    """A clip under a condition: the same for every model and on every call. At the clean level, the clip itself.
 
     Args:
         condition: protocol and level.
@@ -252,3 +61,208 @@ def corrupted(
         return Corrupted(clip, np.zeros((len(clip), len(MODALITIES)), np.bool_))
     protocol: Protocol = PROTOCOLS[condition.corruption]  # type: ignore[index]
     return protocol(condition.corruption, name, clip, condition.level, partition, config)
+
+
+# Absence
+
+
+def missing(
+    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
+) -> Corrupted:
+    """`missing_audio`, `missing_video`: a share of the partition's timeline is missing.
+
+    The videos are split at random into two halves. In one half, entire videos lose the modality, one after the other in
+    a random order, until the share is reached (the last one in part, from its start). In each video of the other half,
+    contiguous segments of that share lose it.
+    """
+    entire_videos = drawn_order(config.seed, protocol, partition.steps)[1::2]
+    if name in entire_videos:
+        gone = _share_of_videos(entire_videos, name, level, partition)
+    else:
+        gone = np.zeros(len(clip), np.bool_)
+        blocks = block_count(clip.time_s, config.block_s)
+        for steps in segments(len(clip), blocks, level, clip_generator(config.seed, protocol, name)):
+            gone[steps] = True
+    truth = np.stack([gone & (MISSING[protocol] == modality) for modality in MODALITIES], axis=1)
+    return Corrupted(_without(clip, truth), truth)
+
+
+def _share_of_videos(order: list[str], name: str, level: float, partition: Partition) -> NDArray[np.bool_]:
+    """Missing steps of one video if the videos are concatenated in this order and the first share is removed."""
+    steps = [partition.steps[clip] for clip in order]
+    before = sum(steps[: order.index(name)])
+    return np.arange(partition.steps[name]) < rounded(level * sum(steps)) - before
+
+
+def frame_drop(
+    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
+) -> Corrupted:
+    """`frame_drop`: each step of each modality is dropped with probability `level`, independently."""
+    truth = clip_generator(config.seed, protocol, name).random((len(clip), len(MODALITIES))) < level
+    return Corrupted(_without(clip, truth), truth)
+
+
+def _without(clip: ClipEmbedding, gone: Mask) -> ClipEmbedding:
+    """The clip without the steps (t, 2) of its modalities: absent in the masks, with zeros for features."""
+    masks = dict(zip(MODALITIES, gone.T, strict=True))
+    return clip.with_modalities(
+        features={m: np.where(mask[:, None], np.float32(0), clip.features[m]) for m, mask in masks.items()},
+        present={m: clip.present[m] & ~mask for m, mask in masks.items()},
+    )
+
+
+# Contradiction
+
+
+def conflict(
+    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
+) -> Corrupted:
+    """`conflict`: in segments of that share, one modality and its quality cues are those of another clip.
+
+    Observed steps of the other clip replace observed steps of this one, and the presence masks do not change. If no
+    other clip has the modality, it is taken from another time of the same clip.
+    """
+    rng = clip_generator(config.seed, protocol, name)
+    parts, truth = _one_modality_each(clip, level, config, rng)
+    others = np.array([other for other in partition.steps if other != name], dtype=object)
+    changed = replace(clip, audio=clip.audio.copy(), visual=clip.visual.copy(), quality=clip.quality.copy())
+    for modality, steps in parts:
+        order, position = rng.permutation(others).tolist(), rng.random()
+        steps = steps[clip.present[modality][steps]]
+        if not len(steps):
+            continue
+        donor = _first_observed(order, modality, partition)
+        if donor is None:
+            source, rows = clip, _later_rows(clip, modality, steps, position)
+        else:
+            source, rows = donor, _donor_rows(donor, modality, len(steps), position)
+        changed.features[modality][steps] = source.features[modality][rows]
+        _take_cues(changed, steps, source, rows, modality)
+    return Corrupted(_resynchronised(changed, clip), truth)
+
+
+def time_shift(
+    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
+) -> Corrupted:
+    """`time_shift`: the sound is `level` seconds late (early, if negative).
+
+    Sound, its presence and its cues are taken from the nearest step; at the edges the first or last one is repeated.
+    """
+    rows = _nearest_steps(clip.time_s, clip.time_s - level)
+    changed = replace(clip, audio=clip.audio[rows], audio_present=clip.audio_present[rows], quality=clip.quality.copy())
+    _take_cues(changed, np.arange(len(clip)), clip, rows, "audio")
+    truth = np.zeros((len(clip), len(MODALITIES)), np.bool_)
+    truth[:, MODALITIES.index("audio")] = True
+    return Corrupted(_resynchronised(changed, clip), truth)
+
+
+def feature_noise(
+    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
+) -> Corrupted:
+    """`feature_noise`: in segments of that share, temporally correlated Gaussian noise on every feature of one
+    modality.
+
+    The noise is on embeddings, not on sound or pixels, so the quality cues, measured on those, do not change.
+    """
+    rng = clip_generator(config.seed, protocol, name)
+    _, truth = _one_modality_each(clip, level, config, rng)
+    noisy: dict[Modality, NDArray[np.float32]] = {}
+    for modality, mask in zip(MODALITIES, truth.T, strict=True):
+        x = clip.features[modality]
+        amplitude = np.float32(config.noise_sd) * partition.scale[modality]
+        noise = amplitude * lasting_noise(rng, x.shape, config.noise_reach)
+        noisy[modality] = np.where((mask & clip.present[modality])[:, None], x + noise, x)
+    return Corrupted(clip.with_modalities(features=noisy), truth)
+
+
+def _one_modality_each(
+    clip: ClipEmbedding, level: float, config: RobustnessConfig, rng: np.random.Generator
+) -> tuple[list[tuple[Modality, Steps]], Mask]:
+    """Segments of a share of the clip, each with the modality that it corrupts, and their mask (t, 2).
+
+    The modality of the first segment is random; after that they alternate. A clip has few segments, so independent
+    draws would often leave one modality clean.
+    """
+    parts = segments(len(clip), block_count(clip.time_s, config.block_s), level, rng)
+    columns = ((int(rng.integers(len(MODALITIES))) + np.arange(len(parts))) % len(MODALITIES)).tolist()
+    truth = np.zeros((len(clip), len(MODALITIES)), np.bool_)
+    for column, steps in zip(columns, parts, strict=True):
+        truth[steps, column] = True
+    return [(MODALITIES[column], steps) for column, steps in zip(columns, parts, strict=True)], truth
+
+
+def _first_observed(order: list[str], modality: Modality, partition: Partition) -> ClipEmbedding | None:
+    """The first clip of the order in which the modality is present at any step."""
+    clips = (partition.read(other) for other in order)
+    return next((clip for clip in clips if clip.present[modality].any()), None)
+
+
+def _donor_rows(donor: ClipEmbedding, modality: Modality, count: int, position: float) -> Steps:
+    """`count` consecutive observed steps of another clip from a relative position in [0, 1), wrapping at its end."""
+    observed = np.flatnonzero(donor.present[modality])
+    return observed[(int(position * len(observed)) + np.arange(count)) % len(observed)]
+
+
+def _later_rows(clip: ClipEmbedding, modality: Modality, steps: Steps, position: float) -> Steps:
+    """For each step an observed step of the same clip, a quarter to three quarters of the clip later (wrapping)."""
+    observed = np.flatnonzero(clip.present[modality])
+    offset = int((0.25 + 0.5 * position) * len(observed))
+    return observed[(np.searchsorted(observed, steps) + offset) % len(observed)]
+
+
+def _nearest_steps(time_s: NDArray[np.float64], wanted_s: NDArray[np.float64]) -> Steps:
+    """For each wanted time (n,) the index of the nearest step time (t,); of two equally near ones, the earlier."""
+    after = np.searchsorted(time_s, wanted_s).clip(min(1, len(time_s) - 1), len(time_s) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.where(wanted_s - time_s[before] <= time_s[after] - wanted_s, before, after)
+
+
+# Quality cues: another clip's voice comes with its own level and noise
+
+
+def _take_cues(target: ClipEmbedding, steps: Steps, source: ClipEmbedding, rows: Steps, modality: str) -> None:
+    """Copy the cues of one modality from `rows` of a clip to `steps` of `target`, which owns its array."""
+    for column, name in enumerate(target.quality_names):
+        if OF.get(name) == modality and name in source.quality_names:
+            target.quality[steps, column] = source.quality[rows, source.quality_names.index(name)]
+
+
+def _resynchronised(changed: ClipEmbedding, clean: ClipEmbedding) -> ClipEmbedding:
+    """The changed clip with synchrony and lag recomputed from its mouth opening and sound level.
+
+    Only if `iaca.encoders.cues` reproduces the clean clip's synchrony. One that was computed in another way can't be
+    recomputed and stays unchanged, so it tells a model nothing about the corruption.
+    """
+    names = clean.quality_names
+    if not {"synchrony", *SYNCHRONY_INPUTS} <= set(names):
+        return changed
+    stored = clean.quality[:, names.index("synchrony")]
+    if len(stored) and np.isclose(_synchrony(clean)["synchrony"], stored, atol=TOLERANCE).mean() < MIN_AGREEMENT:
+        return changed
+    quality = changed.quality.copy()
+    for name, values in _synchrony(changed).items():
+        if name in names:
+            quality[:, names.index(name)] = values
+    return replace(changed, quality=quality)
+
+
+def _synchrony(clip: ClipEmbedding) -> dict[str, NDArray[np.float32]]:
+    opening, level = (clip.quality[:, clip.quality_names.index(name)] for name in SYNCHRONY_INPUTS)
+    return synchrony(opening, level, clip.time_s, clip.face_found & clip.audio_present)
+
+
+PROTOCOLS: Mapping[ProtocolName, Protocol] = MappingProxyType(
+    {
+        "missing_audio": missing,
+        "missing_video": missing,
+        "frame_drop": frame_drop,
+        "time_shift": time_shift,
+        "conflict": conflict,
+        "feature_noise": feature_noise,
+        "audio_noise": corrupted_signal,
+        "audio_babble": corrupted_signal,
+        "video_blur": corrupted_signal,
+        "occlusion_mouth": corrupted_signal,
+        "occlusion_eyes": corrupted_signal,
+    }
+)

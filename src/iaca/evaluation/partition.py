@@ -1,9 +1,4 @@
-"""Contiguous segments that cover a share of a clip, and grow with it.
-
-What a protocol may know besides its clip: the other clips of the partition, and its own random generator.
-
-What every protocol gives.
-"""
+"""What a corruption works with: the clips of a partition, and reproducible random segments of a clip."""
 
 from __future__ import annotations
 
@@ -22,44 +17,9 @@ from iaca.encoders.embedding import ClipEmbedding, read_embedding
 from iaca.evaluation.config import RobustnessConfig
 
 Steps = NDArray[np.intp]
-JITTER = 0.25  # of a block's length, for each of its two ends: blocks are 0.5 to 1.5 times their mean length
-
-
-def block_count(time_s: NDArray[np.float64], block_s: float) -> int:
-    """Blocks of about `block_s` seconds in a clip with these step times (t,), at least one and at most t."""
-    steps = len(time_s)
-    seconds = float(time_s[-1] - time_s[0]) * steps / max(steps - 1, 1)
-    return int(np.clip(round(seconds / block_s), 1, steps))
-
-
-def segments(steps: int, blocks: int, share: float, rng: np.random.Generator) -> list[Steps]:
-    """One segment at the beginning of each block; together they cover the share, to half a step a block.
-
-    The blocks have lengths drawn by `rng`, and so is the step at which the first begins: the last one goes on at the
-    clip's start. With the same draws a larger share holds every step of a smaller one.
-
-    Args:
-        steps: of the clip, t >= 1.
-        blocks: how many.
-        share: of the clip, in [0, 1].
-        rng: throws the same number of dice whatever the share.
-
-    Returns:
-        Per block the indices of its segment's steps, in order of time but for the turn at the clip's end.
-    """
-    bounds = np.arange(blocks + 1, dtype=np.float64)
-    bounds[1:-1] += rng.uniform(-JITTER, JITTER, blocks - 1)
-    edges = np.rint(bounds * steps / blocks).astype(np.intp)
-    turn = int(rng.integers(steps))
-    return [(turn + np.arange(a, a + nearest(share * (b - a)))) % steps for a, b in pairwise(edges.tolist())]
-
-
-def nearest(count: float) -> int:
-    """The nearest whole number, halves up: Python rounds halves to even, by which a larger share could get less."""
-    return int(count + 0.5)
-
-
+Mask = NDArray[np.bool_]
 CLIPS_IN_MEMORY = 16
+JITTER = 0.25  # of a block's length, at each of its two ends: blocks are 0.5 to 1.5 times their mean length
 
 
 @dataclass(frozen=True)
@@ -68,19 +28,19 @@ class Partition:
 
     Attributes:
         steps: clip -> its number of steps, sorted by name.
-        read: gives a clip by its name.
-        scale: modality -> (D,) the standard deviation of each of its features.
-        spoilt: (protocol, level, clip) -> the clip embedded anew after its sound or its faces were corrupted.
+        read: returns a clip by its name.
+        scale: modality -> (D,) standard deviation of each of its features.
+        corrupted_files: (protocol, level, clip) -> embedding of the clip with corrupted sound or faces.
     """
 
     steps: Mapping[str, int]
     read: Callable[[str], ClipEmbedding]
     scale: Mapping[str, NDArray[np.float32]]
-    spoilt: Mapping[tuple[str, float, str], Path] = field(default_factory=dict)
+    corrupted_files: Mapping[tuple[str, float, str], Path] = field(default_factory=dict)
 
     @classmethod
     def of(cls, clips: Mapping[str, ClipEmbedding], scale: Mapping[str, NDArray[np.float32]]) -> Partition:
-        """A partition that is in memory."""
+        """A partition in memory."""
         return cls({name: len(clips[name]) for name in sorted(clips)}, clips.__getitem__, scale)
 
     @classmethod
@@ -88,12 +48,30 @@ class Partition:
         cls,
         paths: Sequence[Path],
         scale: Mapping[str, NDArray[np.float32]],
-        spoilt: Mapping[tuple[str, float, str], Path] = MappingProxyType({}),
+        corrupted_files: Mapping[tuple[str, float, str], Path] = MappingProxyType({}),
     ) -> Partition:
-        """A partition on disk, named by the stems of its files: only a few clips are in memory at a time."""
+        """A partition on disk, of which only a few clips are in memory at a time. Clips are named by file stems."""
         files = {path.stem: path for path in paths}
         read = lru_cache(CLIPS_IN_MEMORY)(lambda name: read_embedding(files[name]))
-        return cls({name: len(read(name)) for name in sorted(files)}, read, scale, spoilt)
+        return cls({name: len(read(name)) for name in sorted(files)}, read, scale, corrupted_files)
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """A clip of t steps after a protocol.
+
+    Attributes:
+        clip: with the times of the clean clip.
+        truth: (t, 2) bool, where audio and where visual was corrupted. Steps at which the modality had not been
+            observed in the first place count as well, so the mean over a partition is the requested share.
+    """
+
+    clip: ClipEmbedding
+    truth: Mask
+
+
+Protocol = Callable[[str, str, ClipEmbedding, float, Partition, RobustnessConfig], Corrupted]
+"""(protocol, name of the clip, clip, level, partition, config) -> the corrupted clip."""
 
 
 def clip_generator(seed: int, protocol: str, clip: str) -> np.random.Generator:
@@ -105,7 +83,7 @@ def clip_generator(seed: int, protocol: str, clip: str) -> np.random.Generator:
 
 
 def drawn_order(seed: int, protocol: str, clips: Mapping[str, int]) -> list[str]:
-    """The clips in an order drawn for this protocol."""
+    """The clips in a random order that depends on seed and protocol only."""
     return sorted(clips, key=lambda clip: _digest(seed, protocol, clip))
 
 
@@ -113,22 +91,35 @@ def _digest(seed: int, protocol: str, clip: str) -> bytes:
     return hashlib.sha256(f"{seed}/{protocol}/{clip}".encode()).digest()
 
 
-Mask = NDArray[np.bool_]
+def block_count(time_s: NDArray[np.float64], block_s: float) -> int:
+    """Number of blocks of about `block_s` seconds in a clip with step times (t,), from 1 to t."""
+    steps = len(time_s)
+    seconds = float(time_s[-1] - time_s[0]) * steps / max(steps - 1, 1)
+    return int(np.clip(round(seconds / block_s), 1, steps))
 
 
-@dataclass(frozen=True)
-class Corrupted:
-    """A clip of t steps after a protocol.
+def segments(steps: int, blocks: int, share: float, rng: np.random.Generator) -> list[Steps]:
+    """One segment at the start of each block; together they cover the share, to within half a step per block.
 
-    Attributes:
-        clip: its times are those of the clean clip.
-        truth: (t, 2) bool, where audio and where visual was corrupted. It holds steps at which that modality had not
-            been observed anyway, so that its mean over a partition is the share that was asked for.
+    Block lengths and the step at which the first block starts are random; the last block wraps around the clip's end.
+    With the same draws, the segments of a larger share contain those of a smaller one.
+
+    Args:
+        steps: of the clip, t >= 1.
+        blocks: number of blocks.
+        share: of the clip, in [0, 1].
+        rng: makes the same number of draws for every share.
+
+    Returns:
+        Step indices of the segment of each block, ascending except where the segment wraps around.
     """
+    bounds = np.arange(blocks + 1, dtype=np.float64)
+    bounds[1:-1] += rng.uniform(-JITTER, JITTER, blocks - 1)
+    edges = np.rint(bounds * steps / blocks).astype(np.intp)
+    start = int(rng.integers(steps))
+    return [(start + np.arange(a, a + rounded(share * (b - a)))) % steps for a, b in pairwise(edges.tolist())]
 
-    clip: ClipEmbedding
-    truth: Mask
 
-
-Protocol = Callable[[str, str, ClipEmbedding, float, Partition, RobustnessConfig], Corrupted]
-"""(protocol, name of the clip, clip, level, partition, config) -> the corrupted clip."""
+def rounded(count: float) -> int:
+    """Nearest integer, halves up. Python rounds halves to even, so a larger share could get fewer steps."""
+    return int(count + 0.5)

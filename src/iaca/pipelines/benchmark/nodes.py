@@ -23,7 +23,7 @@ from iaca.evaluation.benchmark_scores import score_file
 from iaca.evaluation.benchmark_summary import gate_summary, gates_of_runs, read_runs, results_table, summarise
 from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
 from iaca.evaluation.partition import drawn_order
-from iaca.evaluation.signal_corruption import VERSION, left_alone, spoil_faces_file, spoil_sound_file
+from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
 from iaca.training.config import VERSION as TRAINING_VERSION
 from iaca.training.config import TrainingConfig
 from iaca.training.train import train_file
@@ -192,10 +192,10 @@ def plan_spoilt(
             if condition.corruption in SNR:
                 talking = _voices(condition, clip, scored, media, benchmark)
                 files = (embeddings[clip], audio[clip], *(audio[other] for other in talking))
-                task = Task("corrupt_sound", spoil_sound_file, files, parameters, version=VERSION)
+                task = Task("corrupt_sound", corrupt_sound_file, files, parameters, version=VERSION)
             else:
                 task = Task(
-                    "corrupt_faces", spoil_faces_file, (embeddings[clip], faces[clip]), parameters, version=VERSION
+                    "corrupt_faces", corrupt_faces_file, (embeddings[clip], faces[clip]), parameters, version=VERSION
                 )
             tasks[condition.item(clip)] = task
     return tasks
