@@ -1,11 +1,11 @@
-"""The same corpus from ingestion to metrics in every way that must not matter, and what then differs.
+"""Run the same corpus from ingestion to metrics with different workers and file orders, and count different files.
 
     python benchmarks/same_answer.py [--project FOLDER]
 
-Prints the Markdown table of docs/engineering/faults.md. Every file below `data/` has to have the bytes that the
-first way gave: tables, per-clip files, models, predictions, metrics, pictures, pages. Each way has a hash seed of its
-own. `--project` names a project that holds the corpus of `kedro run --env test`, which otherwise is rendered first; it
-is copied, never written to.
+Prints the Markdown table of docs/engineering/faults.md. Every file below `data/` must have the bytes of the first run:
+tables, per-clip files, models, predictions, metrics, pictures, pages. Each run has its own hash seed. `--project` names
+a project that contains the corpus of `kedro run --env test`; otherwise the corpus is rendered first. The project is
+copied, never written to.
 """
 
 from __future__ import annotations
@@ -21,13 +21,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chaos import checked, command, copy_code, finished_data
-from chaos_compare import differences, leftovers
-from chaos_kill import environment, run
-from chaos_plan import CHAIN
+from chaos import CHAIN, SERIAL, command, copy_code, finished_data, require_success
+from killed_run import differences, environment, leftovers, run
 
-WORK = ",".join(CHAIN[1:])
-# Folders are listed in whatever order a file system likes. Python imports this file at its start.
+PIPELINES = ",".join(CHAIN[1:])
 OTHER_ORDER = """
 import os, random
 
@@ -52,11 +49,12 @@ def listdir(path="."):
 
 os.listdir, os.scandir = listdir, lambda path=".": _Shuffled(_scandir(path))
 """
+"""A `sitecustomize.py`, which Python imports at its start: it lists folders in another order, as a file system may."""
 
 
 @contextmanager
 def cluster(project: Path) -> Iterator[str]:
-    """A Dask scheduler with two worker processes on this machine; its address."""
+    """Address of a Dask scheduler with two worker processes on this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -78,26 +76,27 @@ def cluster(project: Path) -> Iterator[str]:
 
 
 def ways(project: Path, scratch: Path) -> Iterator[tuple[str, list[str], dict[str, str]]]:
-    """What is told, the command, and its environment."""
+    """Name, command and environment variables of each run."""
     order = scratch / "order"
     order.mkdir()
     (order / "sitecustomize.py").write_text(OTHER_ORDER)
     shuffled = {"PYTHONPATH": f"{project / 'src'}{os.pathsep}{order}"}
-    yield "two workers", command(WORK, "", "executor.workers=2"), {"PYTHONHASHSEED": "1"}
-    yield "one worker", command(WORK, "", "executor.workers=1"), {"PYTHONHASHSEED": "2"}
-    alone = ["taskset", "-c", "0", *command(WORK, "", "executor.kind=serial")]
+    yield "two workers", command(PIPELINES, "", "executor.workers=2"), {"PYTHONHASHSEED": "1"}
+    yield "one worker", command(PIPELINES, "", "executor.workers=1"), {"PYTHONHASHSEED": "2"}
+    alone = ["taskset", "-c", "0", *command(PIPELINES, "", SERIAL)]
     yield "no worker, one core, files of every folder in another order", alone, {"PYTHONHASHSEED": "3", **shuffled}
     with cluster(project) as address:
-        yield "two workers of a Dask cluster", command(WORK, "", f"executor.address={address}"), {"PYTHONHASHSEED": "4"}
+        words = command(PIPELINES, "", f"executor.address={address}")
+        yield "two workers of a Dask cluster", words, {"PYTHONHASHSEED": "4"}
 
 
 def main() -> int:
-    """Run every way, compare, print the table; 1 where anything differed."""
+    """Print the table; exit status 1 if anything differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--project", type=Path, help="a project that holds the corpus")
+    parser.add_argument("--project", type=Path, help="a project that contains the corpus")
     given = parser.parse_args()
-    wrong: list[str] = []
-    print("| how | files that differ |\n|---|---|", flush=True)
+    faults: list[str] = []
+    print("| run | files that differ |\n|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         project, first = scratch / "project", scratch / "first"
@@ -107,15 +106,15 @@ def main() -> int:
         for what, words, variables in ways(project, scratch):
             shutil.rmtree(project / "data", ignore_errors=True)
             shutil.copytree(corpus, project / "data/01_raw")
-            checked(run(project, words, **variables), what)
+            require_success(run(project, words, **variables), what)
             if not first.exists():
                 shutil.copytree(project / "data", first)
             found = differences(project / "data", first) + leftovers(project / "data")
             print(f"| {what} | {len(found)} of {sum(1 for p in first.rglob('*') if p.is_file())} |", flush=True)
-            wrong += [f"{what}: {line}" for line in found]
-    for line in wrong:
+            faults += [f"{what}: {line}" for line in found]
+    for line in faults:
         print(line, file=sys.stderr)
-    return 1 if wrong else 0
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

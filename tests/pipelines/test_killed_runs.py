@@ -1,6 +1,6 @@
-"""Killed at any moment, or run in another way: in the end the files are the same to the byte.
+"""A run that was killed and repeated, or run in another way, gives the same bytes.
 
-`benchmarks/chaos.py` and `benchmarks/same_answer.py` try many more moments, and every way.
+`benchmarks/chaos.py` and `benchmarks/same_answer.py` try many more moments and ways.
 """
 
 import os
@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 from chaos import SERIAL, command
-from chaos_compare import differences, leftovers, state
-from chaos_kill import run
-from chaos_plan import Event, Kill
+from killed_run import Event, Kill, differences, file_hashes, leftovers, run
 from same_answer import OTHER_ORDER
 
 from project import copy_project
@@ -20,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def copied(finished: Path, project: Path, *parts: str) -> Path:
-    """The project's code, and parts of the data of the finished one."""
+    """The project's code with parts of the data of the finished one."""
     copy_project(project)
     for part in parts:
         shutil.copytree(finished / "data" / part, project / "data" / part, dirs_exist_ok=True)
@@ -28,13 +26,13 @@ def copied(finished: Path, project: Path, *parts: str) -> Path:
 
 
 def killed(project: Path, words: list[str], name: str, whom: str) -> None:
-    """Run until a file of this name appears; it is a failure if that never happens."""
+    """Run until a file of this name appears; fail if that never happens."""
     done = run(project, words, Kill(whom, Event(name, 1)))
-    assert done.status == -9, done.said
+    assert done.status == -9, done.output
     assert done.events[-1] == Event(name, 1)
 
 
-def test_a_corpus_whose_workers_lost_their_parent_is_read_to_the_same_bytes_in_another_order(
+def test_a_corpus_is_read_to_the_same_bytes_after_a_kill_of_the_parent_and_in_another_file_order(
     finished: Path, tmp_path: Path
 ) -> None:
     project, order = copied(finished, tmp_path / "project", "01_raw"), tmp_path / "order"
@@ -43,27 +41,27 @@ def test_a_corpus_whose_workers_lost_their_parent_is_read_to_the_same_bytes_in_a
     (order / "sitecustomize.py").write_text(OTHER_ORDER)
     other = {"PYTHONHASHSEED": "7", "PYTHONPATH": f"{project / 'src'}{os.pathsep}{order}"}
     done = run(project, command("ingestion,preprocessing", "", SERIAL), **other)
-    assert done.status == 0, done.said
+    assert done.status == 0, done.output
     for part in ("02_intermediate", "03_primary"):
         assert differences(project / "data" / part, finished / "data" / part) == []
     assert leftovers(project / "data") == []
 
 
-def test_a_training_that_is_killed_in_an_epoch_ends_with_the_same_model(finished: Path, tmp_path: Path) -> None:
+def test_a_training_run_killed_in_an_epoch_ends_with_the_same_model(finished: Path, tmp_path: Path) -> None:
     project = copied(finished, tmp_path / "project", "02_intermediate", "03_primary", "04_feature")
     model, words = "06_models/iaca.safetensors", command("training", "", SERIAL)
     killed(project, words, "06_models/checkpoints/main/last.ckpt", "group")
     done = run(project, words, PYTHONHASHSEED="7")
-    assert done.status == 0, done.said
-    assert "going on from" in done.said
-    (made,) = state(project / "data" / model).values()
+    assert done.status == 0, done.output
+    assert "going on from" in done.output
+    (made,) = file_hashes(project / "data" / model).values()
     assert made == first_version(finished, model)
     assert leftovers(project / "data") == []
     assert not any((project / "data/06_models/checkpoints").iterdir())
 
 
 def first_version(finished: Path, name: str) -> set[str]:
-    """SHA-256 of what the finished run made: other tests have added versions of their own since."""
+    """SHA-256 of the finished run's own version; other tests may have added later ones."""
     folder = min((finished / "data" / name).iterdir())
-    (found,) = state(folder).values()
+    (found,) = file_hashes(folder).values()
     return found
