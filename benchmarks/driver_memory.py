@@ -1,10 +1,12 @@
-"""Memory that a clip costs the driver of the three pipelines over a corpus, without media work and without Kedro:
-`python benchmarks/driver_memory.py FOLDER`.
+"""Memory and time per clip of the driver of three pipelines, without media work and without Kedro.
 
-Nodes and engine are the real ones; videos and results are placeholders of a few bytes, timelines but for their facts.
-Each step is a process of its own, once with everything to do and once with all up to date. What a clip costs is the
-difference of the highest resident memory (VmHWM) and of processor time between the two numbers of clips, by the clips
-between them, medians over `--rounds`. Prints a Markdown table; sentences in docs/engineering/load.md were made of it.
+    python benchmarks/driver_memory.py FOLDER [--clips 1000 5000] [--rounds 3]
+
+Nodes and engine are the real ones; videos and results are placeholders of a few bytes, and timelines contain little
+more than their metadata. Each step is a process of its own, once with everything to do and once with everything up to
+date. The cost of a clip is the difference in peak resident memory (VmHWM) and in processor time between the two numbers
+of clips, divided by the difference of these; medians over `--rounds`. Prints the Markdown table of
+docs/engineering/load.md.
 """
 
 from __future__ import annotations
@@ -49,14 +51,14 @@ SUFFIX = {
 
 
 def placeholder(_: Task, final: Path, __: str) -> dict[str, str]:
-    """In the place of `iaca.engine.worker.work`: the same timeline for all."""
+    """Replaces `iaca.engine.worker.work`: every result is the same timeline."""
     with replacing(final) as partial:
         shutil.copyfile("timeline", partial)
         return {final.name: read_digest(partial)}
 
 
 def prepare(clips: int) -> None:
-    """A corpus in the working directory."""
+    """Write a corpus into the working directory."""
     names, rows = [f"clip{number:06d}" for number in range(clips)], []
     write_timeline(
         Path("timeline"),
@@ -78,7 +80,7 @@ def found(name: str) -> ClipPaths:
 
 
 def work(step: str) -> None:
-    """A pipeline's nodes, one after the other."""
+    """Run a pipeline's nodes, one after the other."""
     root, limits, serial = Path("raw"), MediaLimits(), ExecutorConfig(kind="serial")
 
     def save(name: str, tasks: object) -> None:
@@ -100,7 +102,7 @@ def work(step: str) -> None:
 
 
 def measured(step: str, folder: Path) -> tuple[float, float]:
-    """Highest memory (KiB) and processor time (ms) of a step in a process of its own."""
+    """Peak memory (KiB) and processor time (ms) of a step in a process of its own."""
     words = [sys.executable, str(Path(__file__).absolute()), ".", "--step", step]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
     memory, milliseconds = json.loads(done.stdout)
@@ -108,7 +110,7 @@ def measured(step: str, folder: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure all, or be one step of it."""
+    """Print the table; with `--step`, run that step and print its measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, nargs=2, default=[1000, 5000])
@@ -131,14 +133,14 @@ def main() -> None:
             folder.mkdir(parents=True)
             os.chdir(folder)
             prepare(clips)
-            for kind in ("first", "again"):
+            for state in ("first", "again"):
                 for step in STEPS:
-                    taken.setdefault((step, kind, clips), []).append(measured(step, folder))
+                    taken.setdefault((step, state, clips), []).append(measured(step, folder))
     print("| step | | KiB a clip | ms a clip |\n|---|---|---|---|")
-    for step, kind in ((step, kind) for step in STEPS for kind in ("first", "again")):
-        low, high = (np.array(taken[step, kind, clips]) for clips in (few, many))
+    for step, state in ((step, state) for step in STEPS for state in ("first", "again")):
+        low, high = (np.array(taken[step, state, clips]) for clips in (few, many))
         memory, spent = (statistics.median(high[:, i]) - statistics.median(low[:, i]) for i in (0, 1))
-        print(f"| {step} | {kind} | {memory / (many - few):.1f} | {spent / (many - few):.2f} |")
+        print(f"| {step} | {state} | {memory / (many - few):.1f} | {spent / (many - few):.2f} |")
 
 
 if __name__ == "__main__":

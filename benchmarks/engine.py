@@ -1,9 +1,9 @@
-"""What the engine of per-video work costs by itself: a thousand tiny items, made, kept, and joined by one more.
+"""Overhead of the engine of per-video work: a thousand tiny items, made, found up to date, and extended by one.
 
     python benchmarks/engine.py [--items 1000] [--workers 2]
 
-Prints the Markdown table of docs/engineering/performance.md. Each line is a process of its own, so that the
-start of the interpreter and of the worker processes is in it; `start-up` is the same process without any item.
+Prints the Markdown table of docs/engineering/performance.md. Each line is a process of its own and includes the start
+of the interpreter and of the worker processes; `start-up` is the same process without items.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from iaca.engine import ExecutorConfig, Task, run_tasks
 
 
 def copy(source: Path, target: Path, mark: str) -> None:
-    """As little work as a task can be."""
+    """The smallest possible task."""
     target.write_text(source.read_text() + mark)
 
 
 def stage(folder: Path, workers: int) -> None:
-    """One per-video stage over all files of the folder."""
+    """Run a stage over all files of the folder."""
     tasks = {path.name: Task("copy", copy, (path,), {"mark": "!"}) for path in sorted((folder / "in").iterdir())}
     run_tasks(tasks, folder / "out", ".txt", ExecutorConfig(workers=workers))
 
 
 def seconds(folder: Path, workers: int) -> float:
-    """Wall time of a process that brings the folder up to date."""
+    """Wall time (s) of a process that brings the folder up to date."""
     code = f"from pathlib import Path; import engine; engine.stage(Path({str(folder)!r}), {workers})"
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True)
@@ -38,7 +38,7 @@ def seconds(folder: Path, workers: int) -> float:
 
 
 def fill(folder: Path, names: range) -> None:
-    """Tiny inputs."""
+    """Write tiny inputs."""
     (folder / "in").mkdir(exist_ok=True)
     for name in names:
         (folder / "in" / f"{name:05d}").write_text(str(name))
@@ -51,8 +51,8 @@ def measure(scratch: Path, items: int, workers: int) -> list[tuple[str, float, s
     fill(scratch, range(1))
     one = seconds(scratch, workers)
     fill(scratch, range(items))
-    all_of_them = seconds(scratch, workers)
-    again = seconds(scratch, workers)
+    all_items = seconds(scratch, workers)
+    up_to_date = seconds(scratch, workers)
     fill(scratch, range(items + 1))
     one_more = seconds(scratch, workers)
     (scratch / "in" / "00000").unlink()
@@ -60,15 +60,15 @@ def measure(scratch: Path, items: int, workers: int) -> list[tuple[str, float, s
     return [
         ("start-up: no item", nothing, ""),
         ("one item alone, in a new pool", one, ""),
-        (f"{items} items", all_of_them, f"{1000 * (all_of_them - one) / items:.1f} ms an item"),
-        ("again, all up to date", again, f"start-up + 1 s = {nothing + 1:.1f} s"),
+        (f"{items} items", all_items, f"{1000 * (all_items - one) / items:.1f} ms an item"),
+        ("again, all up to date", up_to_date, f"start-up + 1 s = {nothing + 1:.1f} s"),
         ("one more", one_more, f"one alone + 1 s = {one + 1:.1f} s"),
         ("one less", one_less, f"start-up + 1 s = {nothing + 1:.1f} s"),
     ]
 
 
 def main() -> None:
-    """Measure, and print the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)

@@ -1,9 +1,9 @@
-"""Time an exported model: eager torch, torch.export, and ONNX under onnxruntime.
+"""Speed of an exported model: eager torch, torch.export, and ONNX under onnxruntime.
 
     python benchmarks/export.py [--repeat 30]
 
 Prints the table of docs/guide/export.md: the default model at its real size, one sequence of 300 steps, one thread,
-medians of alternating runs in one process. On a busy machine look at the CPU time.
+medians of alternating runs in one process. On a busy machine use the CPU time.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from iaca.training.sample import Normalisation
 AUDIO_DIM, VISUAL_DIM, STEPS = 40, 135, 300  # of the default encoders; a window
 
 
-def some_model() -> TrainedModel:
-    """The default architecture, untrained: how fast it is does not hang on its weights."""
+def untrained_model() -> TrainedModel:
+    """The default architecture, untrained: its speed does not depend on its weights."""
     torch.manual_seed(0)
     config = FusionConfig(audio_dim=AUDIO_DIM, visual_dim=VISUAL_DIM)
     moments = (np.ones(width, np.float32) for width in (AUDIO_DIM, AUDIO_DIM, VISUAL_DIM, VISUAL_DIM))
@@ -33,21 +33,22 @@ def some_model() -> TrainedModel:
 
 
 def milliseconds(runs: dict[str, Run], inputs: dict[str, torch.Tensor], repeat: int) -> dict[str, np.ndarray]:
-    """(repeat, 2) of each, on the clock and of the CPU; in turns, so that a busy moment meets all of them."""
+    """(repeat, 2) wall and CPU time of each; runs alternate, so that other load affects all of them."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for _ in range(repeat + 3):
         for name, run in runs.items():
             clock, cpu = time.perf_counter(), time.process_time()
             run(inputs)
             times[name].append((time.perf_counter() - clock, time.process_time() - cpu))
-    return {name: 1e3 * np.array(taken[3:]) for name, taken in times.items()}  # the first ones warm up
+    return {name: 1e3 * np.array(taken[3:]) for name, taken in times.items()}  # the first three are warm-up
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=30)
     torch.set_num_threads(1)
-    model, inputs = some_model(), example(some_model(), 1, STEPS)
+    model, inputs = untrained_model(), example(untrained_model(), 1, STEPS)
     with tempfile.TemporaryDirectory() as folder:
         difference = export_model(model, Path(folder) / "model.onnx")
         content = (Path(folder) / "model.onnx").read_bytes()

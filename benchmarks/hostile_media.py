@@ -1,11 +1,11 @@
-"""Odd and hostile media: what becomes of each file, how long it takes, and how much memory.
+"""Odd and hostile media: the outcome for each file, its time and its memory.
 
     python benchmarks/hostile_media.py [--seeds 20] [--read] [--runs]
 
-The files of tests/media are written, whole ones also broken off at each tenth of their length and with bits turned over
-by `--seeds` seeds, and analysed by `Predictor.predict` (with `--read`: only read, to the last frame), each in a process
-of its own that may take 2 GiB of address space more and 60 s. With `--runs`, a corpus of all of them goes from the
-videos to the report, and the pipeline `inference` over them. Prints Markdown tables; that of `--read` is in
+Writes the files of tests/media; intact ones also truncated at each tenth of their length and with bits flipped by
+`--seeds` seeds. Each is analysed by `Predictor.predict` (with `--read`: only read to the last frame) in its own
+process, limited to 2 GiB of additional address space and 60 s. With `--runs`, a corpus of all of them is run from
+videos to report, and through the pipeline `inference`. Prints Markdown tables; that of `--read` is in
 docs/engineering/hostile_input.md.
 """
 
@@ -36,7 +36,7 @@ SHARES = [k / 10 for k in range(1, 10)]
 
 
 def large(side: int) -> Hostile:
-    """A video whose frames are as large as the limit allows."""
+    """A video with the largest frames that the limit allows."""
     return Hostile(f"{side} px.mp4", "largest pictures", lambda path: make(path, steady(8), [_plain(side)] * 8))
 
 
@@ -45,12 +45,12 @@ def _plain(side: int) -> np.ndarray:
 
 
 def predicted(path: Path) -> dict[str, object]:
-    """Rows of a file's table."""
+    """Number of rows of a file's predictions."""
     return {"rows": len(PREDICTOR.predict(path))}
 
 
 def measure(files: list[Hostile], folder: Path, task: Callable[[Path], dict[str, object]]) -> None:
-    """Print a row per family: how many came out, were refused, crashed; the slowest, and the most memory."""
+    """Print a row per family: how many were refused, how many crashed or hung, the longest time, the most memory."""
     found: dict[str, list[dict]] = defaultdict(list)
     for file in files:
         file.write(folder / file.name)
@@ -58,19 +58,20 @@ def measure(files: list[Hostile], folder: Path, task: Callable[[Path], dict[str,
         (folder / file.name).unlink()
     print("| kind | files | refused | crashed or hung | slowest, s | most memory, MiB |")
     print("|---|---|---|---|---|---|", flush=True)
-    for family, told in found.items():
-        counts = [sum(key in one for one in told) for key in ("error", "crash")]
-        most = [max(float(one[key]) for one in told) for key in ("seconds", "grown_mb")]
+    for family, outcomes in found.items():
+        counts = [sum(key in outcome for outcome in outcomes) for key in ("error", "crash")]
+        most = [max(float(outcome[key]) for outcome in outcomes) for key in ("seconds", "grown_mb")]
         print(
-            f"| {family} | {len(told)} | {' | '.join(map(str, counts))} | {most[0]:.1f} | {most[1]:.0f} |", flush=True
+            f"| {family} | {len(outcomes)} | {' | '.join(map(str, counts))} | {most[0]:.1f} | {most[1]:.0f} |",
+            flush=True,
         )
-        for one in told:
-            if "crash" in one:
-                print(f"{one['name']}: {one['crash']}", file=sys.stderr)
+        for outcome in outcomes:
+            if "crash" in outcome:
+                print(f"{outcome['name']}: {outcome['crash']}", file=sys.stderr)
 
 
 def runs(files: list[Hostile], folder: Path) -> None:
-    """Print how whole runs over all files end."""
+    """Print the exit status and time of pipelines over all files."""
     root, project = folder / "videos", copy_project(folder / "project")
     root.mkdir()
     for number, file in enumerate(files):
@@ -94,13 +95,13 @@ def runs(files: list[Hostile], folder: Path) -> None:
 
 
 def _ending(name: str) -> str:
-    """One that a folder is searched for."""
+    """A file extension that a folder is searched for."""
     ending = Path(name).suffix
     return ending if ending in (".mp4", ".mkv", ".avi", ".webm", ".mov") else ".mp4"
 
 
 def main() -> None:
-    """Write the files, analyse each, and print the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--read", action="store_true")
@@ -108,7 +109,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        files = hostile.everything(folder / "made from", SHARES, range(given.seeds))
+        files = hostile.everything(folder / "sources", SHARES, range(given.seeds))
         (folder / "one").mkdir()
         measure([*files, large(4096)], folder / "one", verdicts.read if given.read else predicted)
         if given.runs:

@@ -1,8 +1,8 @@
-"""Time and memory of tables of millions of rows, and of one endless line, each read in a process of its own.
+"""Time and memory of reading tables of millions of rows and tables of one long line.
 
     python benchmarks/hostile_tables.py [--rows 1000000] [--line 100]
 
-The tables in docs/engineering/hostile_input.md came from it.
+Each table is read in a process of its own. Prints the Markdown tables of docs/engineering/hostile_input.md.
 """
 
 from __future__ import annotations
@@ -26,25 +26,23 @@ FORMS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "labels of a folder": (inspect_labels, "frame,valence,arousal\n", "{row},0.25,-0.125\n"),
     "table of predictions": (parse_predictions, "clip,frame,valence,arousal\n", "clip,{row},0.25,-0.125\n"),
 }
-
-
 Found: TypeAlias = "multiprocessing.SimpleQueue[tuple[str, float, float]]"
 
 
 def measure(form: str, path: Path, found: Found) -> None:
-    """What became of it, seconds, and MB beyond those of the process before."""
+    """Report the outcome, seconds, and MB of additional peak memory."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start, became = time.perf_counter(), "read"
+    start, outcome = time.perf_counter(), "read"
     try:
         FORMS[form][0](path)
     except InputError as error:
-        became = f"refused: {error.problem}"
+        outcome = f"refused: {error.problem}"
     seconds = time.perf_counter() - start
-    found.put((became, seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+    found.put((outcome, seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
 
 
 def write(path: Path, form: str, rows: int, line: int) -> None:
-    """A table of the form: `rows` rows, or one of `line` MB."""
+    """A table of the form with `rows` rows, or with one line of `line` MB."""
     _, header, row = FORMS[form]
     with path.open("w") as file:
         file.write(header)
@@ -53,7 +51,7 @@ def write(path: Path, form: str, rows: int, line: int) -> None:
 
 
 def main() -> None:
-    """Write each form of table, read it, print a row of the page's table."""
+    """Print a row per form of table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--line", type=int, default=100, help="MB")
@@ -66,13 +64,12 @@ def main() -> None:
                 found: Found = spawn.SimpleQueue()
                 process = spawn.Process(target=measure, args=(form, path, found))
                 process.start()
-                became, seconds, megabytes = found.get()
+                outcome, seconds, megabytes = found.get()
                 process.join()
                 size = path.stat().st_size / 2**20
-                told = f"{rows:,} rows" if rows else "one line"
-                print(
-                    f"| {form} | {told} | {size:.0f} MB | {seconds:.1f} s | {megabytes:.0f} MB | {became} |", flush=True
-                )
+                length = f"{rows:,} rows" if rows else "one line"
+                cells = (form, length, f"{size:.0f} MB", f"{seconds:.1f} s", f"{megabytes:.0f} MB", outcome)
+                print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

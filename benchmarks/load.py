@@ -1,5 +1,5 @@
-"""The cost of a corpus of many clips: ingestion, preprocessing and embedding of the real pipelines, their rerun, DVC and
-kedro-viz, for growing numbers of tiny clips.
+"""The cost of a corpus of many clips: ingestion, preprocessing and embedding of the real pipelines, their rerun, DVC
+and kedro-viz, for growing numbers of tiny clips.
 
     python benchmarks/load.py FOLDER [--clips 10 100 1000 10000] [--workers 2] [--more training dvc viz]
 

@@ -1,10 +1,11 @@
-"""Peak memory of per-video work on a long video against a short one: it is not to grow with the video's length.
+"""Peak memory of per-video work on a long video and on a short one: it must not grow with the video's length.
 
     python benchmarks/memory.py [--fps 25] [--minutes 3 60] [--steps faces audio ...]
 
-Each step runs in a process of its own; its peak resident memory is what the kernel says of it at its end. The videos
-are made here, 160x120 px with one face that moves and a voice-like tone: twenty seconds are encoded once and repeated
-packet by packet. Prints a Markdown table; the one in docs/engineering/performance.md came from it.
+Each step runs in a process of its own, which imports only what it needs: hence the imports inside the steps. Its peak
+resident memory is read from the kernel at its end. The videos are generated, 160x120 px with a moving face and a
+voice-like tone: twenty seconds are encoded once and repeated packet by packet. Prints the Markdown table of
+docs/engineering/performance.md.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ import argparse
 import multiprocessing
 import os
 import resource
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -24,35 +23,18 @@ import numpy as np
 
 from iaca.engine.worker import ONE_THREAD
 
-SECONDS, WIDTH, HEIGHT = 20, 160, 120
-PAUSE_S = 0.1  # between repetitions: the last packet of a sound reaches a little beyond its pictures
+SECONDS, SIZE = 20, (160, 120)
+PAUSE_S = 0.1  # between repetitions: the last audio packet ends a little after the pictures
 
 
-def movie(path: Path, fps: int) -> None:
-    """A face of 60 to 80 px in slow motion, a tone that comes and goes."""
-    import cv2
-    import skimage.data
-
-    from iaca.media import write_movie
-
-    portrait = skimage.data.astronaut()[:300, 60:400]
-    noise = np.random.default_rng(0).integers(90, 140, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-
-    def frames() -> Iterator[tuple[float, np.ndarray]]:
-        for i in range(SECONDS * fps):
-            phase = 2 * np.pi * i / (SECONDS * fps)
-            scale = 0.38 + 0.04 * np.sin(phase)
-            shift = np.array([[scale, 0, 15 + 10 * np.sin(phase)], [0, scale, 2]])
-            picture = noise.copy()
-            yield i / fps, cv2.warpAffine(portrait, shift, (WIDTH, HEIGHT), picture, borderMode=cv2.BORDER_TRANSPARENT)
-
-    clock = np.arange(SECONDS * 16_000) / 16_000
-    tone = 0.1 * np.sin(2 * np.pi * 140 * clock) * (np.sin(2 * np.pi * 3 * clock) > 0)
-    write_movie(path, frames(), fps, tone.astype(np.float32), 16_000)
+def motion(time_s: float) -> tuple[float, float, float]:
+    """A face of 60 to 80 px in slow motion."""
+    phase = 2 * np.pi * time_s / SECONDS
+    return 0.38 + 0.04 * np.sin(phase), 15 + 10 * np.sin(phase), 2
 
 
 def repeat(source: Path, target: Path, times: int) -> None:
-    """The packets of a file, many times over, one after the other."""
+    """Write the packets of a file many times, one after the other."""
     with av.open(str(source)) as given, av.open(str(target), "w") as made:
         streams = {stream.index: made.add_stream_from_template(stream) for stream in given.streams}
         packets = [packet for packet in given.demux() if packet.dts is not None]
@@ -94,7 +76,7 @@ def embedding(folder: Path) -> None:
 
 
 def model(folder: Path) -> None:
-    """Not measured: an untrained model of the embeddings' widths, for the next step."""
+    """Not measured: write an untrained model with the embeddings' widths, for inference."""
     from iaca.encoders import read_embedding
     from iaca.fusion import FusionConfig, FusionModel
     from iaca.training.model_file import TrainedModel, save_model
@@ -143,8 +125,10 @@ def _run(step: str, folder: Path) -> tuple[float, float]:
 
 
 def prepare(scratch: Path, minutes: list[int], fps: int) -> dict[int, Path]:
-    """A folder with the video for each length."""
-    movie(scratch / "source.mkv", fps)
+    """A folder with a video for each length (min)."""
+    from portrait_movie import write_portrait_movie
+
+    write_portrait_movie(scratch / "source.mkv", SECONDS, fps, SIZE, motion)
     folders = {length: scratch / str(length) for length in minutes}
     for length, folder in folders.items():
         folder.mkdir()
@@ -153,13 +137,13 @@ def prepare(scratch: Path, minutes: list[int], fps: int) -> dict[int, Path]:
 
 
 def main() -> None:
-    """Measure every step on the short and the long video, and print the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--minutes", type=int, nargs=2, default=[3, 60])
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     given = parser.parse_args()
-    os.environ.update(ONE_THREAD)  # for the processes that are started here
+    os.environ.update(ONE_THREAD)  # inherited by the processes of the steps
     short, long = given.minutes
     print(f"| step, {given.fps} frames/s | {short} min | {long} min | ratio | processor time of the latter |")
     print("|---|---|---|---|---|", flush=True)
@@ -173,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

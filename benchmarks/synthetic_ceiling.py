@@ -1,11 +1,12 @@
-"""How well anybody could do on a synthetic corpus under the benchmark's corruptions.
+"""Upper bound of the score on a synthetic corpus under the benchmark's corruptions.
 
     python benchmarks/synthetic_ceiling.py [--kind s2] [--clips 24] [--seconds 24]
 
-What is felt and what is shown of it are Gaussian processes of known covariance, so that the best guess at what is felt
-is known in closed form (Gaussian process regression). It is told the covariances, where a modality is missing, noisy
-or another clip's, how strong the noise is, and every nuisance: a learned model is told none of it. The bend of the
-features is taken as its best straight line, and correlation is given, which no CCC exceeds. Prints a Markdown table.
+The felt emotion and what each modality shows of it are Gaussian processes of known covariance, so the best estimate of
+the felt emotion has a closed form (Gaussian process regression). It knows the covariances, where a modality is missing,
+noisy or another clip's, how strong the noise is, and every nuisance; a learned model knows none of this. The
+nonlinearity of the features is replaced by its best linear fit. The result is a correlation, which no CCC exceeds.
+Prints a Markdown table; the ceiling in docs/engineering/experiments.md comes from it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from iaca.evaluation.corruption import corrupted
 from iaca.evaluation.partition import Partition
 from iaca.parameters import MODALITIES
 
-STEEPNESS = 0.8  # of the labels, as `iaca.corpora.synthetic` has it
+STEEPNESS = 0.8  # of the labels, as in `iaca.corpora.synthetic`
 CONDITIONS = (
     Condition("clean", 0.0), Condition("missing_audio", 0.6), Condition("missing_audio", 1.0),
     Condition("missing_video", 0.6), Condition("missing_video", 1.0), Condition("frame_drop", 0.8),
@@ -32,7 +33,7 @@ CONDITIONS = (
 
 
 class Ceiling:
-    """The best guess, for one configuration."""
+    """The best estimate, for one configuration."""
 
     def __init__(self, config: SyntheticConfig, robustness: RobustnessConfig):
         self.config, self.robustness = config, robustness
@@ -41,30 +42,30 @@ class Ceiling:
         self.lasting = np.exp(-np.abs(lag) / robustness.noise_reach)
         self.white, self.loud = {}, {}
         for modality, view in draw_views(config).items():
-            straight, power = self._straightened(view)
-            inverse = np.diag(np.linalg.inv(straight @ straight.T))  # (2,) of unit noise per feature, on what is shown
+            linear, power = self._linear_fit(view)
+            inverse = np.diag(np.linalg.inv(linear @ linear.T))  # (2,) of unit noise per feature, in shown emotion
             slow = config.nuisance**2 * (view.nuisance**2).sum(0) + config.identity**2 * (view.traits**2).sum(0)
             self.white[modality] = config.noise**2 * inverse
             self.loud[modality] = robustness.noise_sd**2 * (power + slow + config.noise**2).mean() * inverse
 
     def correlation(self, condition: Condition, clips: int) -> float:
-        """Mean over valence and arousal of the pooled correlation of the best guess and the truth."""
+        """Mean over valence and arousal of the pooled correlation of best estimate and truth."""
         names = [f"clip{i:05d}" for i in range(clips)]
         partition = Partition.of(dict.fromkeys(names, self._blank()), dict.fromkeys(MODALITIES, np.ones(1)))
-        rng, guesses, truths = np.random.default_rng(0), [], []
+        rng, estimates, truths = np.random.default_rng(0), [], []
         for name in names:
-            spoilt = corrupted(condition, name, self._blank(), partition, self.robustness).truth.T  # (2, t)
-            noisy = spoilt if condition.corruption == "feature_noise" else np.zeros_like(spoilt)
-            guess, truth = zip(*(self._guess(k, ~spoilt | noisy, noisy, rng) for k in range(2)), strict=True)
-            guesses.append(np.stack(guess))
+            wrong = corrupted(condition, name, self._blank(), partition, self.robustness).truth.T  # (2, t)
+            noisy = wrong if condition.corruption == "feature_noise" else np.zeros_like(wrong)
+            estimate, truth = zip(*(self._estimate(k, ~wrong | noisy, noisy, rng) for k in range(2)), strict=True)
+            estimates.append(np.stack(estimate))
             truths.append(np.stack(truth))
-        said, gold = np.concatenate(guesses, axis=1), np.concatenate(truths, axis=1)
-        return float(np.mean([np.corrcoef(said[k], gold[k])[0, 1] for k in range(2)]))
+        estimated, gold = np.concatenate(estimates, axis=1), np.concatenate(truths, axis=1)
+        return float(np.mean([np.corrcoef(estimated[k], gold[k])[0, 1] for k in range(2)]))
 
-    def _guess(
-        self, k: int, there: np.ndarray, noisy: np.ndarray, rng: np.random.Generator
+    def _estimate(
+        self, k: int, usable: np.ndarray, noisy: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Best guess and truth (t,) of one dimension of one drawn clip; masks are (2, t)."""
+        """Best estimate and truth (t,) of one dimension of one random clip; masks are (2, t)."""
         steps, reach = self.config.steps, self.config.correlation_s * self.config.rate
         sees = np.array([SEES[self.config.kind][m][k] for m in MODALITIES])
         felt, *drift = smooth(rng, steps, reach, 3).T
@@ -76,7 +77,7 @@ class Ceiling:
         both = np.kron(np.where(np.eye(2, dtype=bool), 1.0, np.outer(sees, sees)), self.felt)
         for i, n in enumerate(noise):
             both[i * steps : (i + 1) * steps, i * steps : (i + 1) * steps] += n
-        keep = there.ravel()
+        keep = usable.ravel()
         across = np.concatenate([c * self.felt for c in sees], axis=1)[:, keep]  # (t, observed)
         gain = np.linalg.solve(both[np.ix_(keep, keep)], across.T).T if keep.any() else across
         spread = np.sqrt(np.maximum(1 - (gain * across).sum(1), 0))
@@ -88,8 +89,8 @@ class Ceiling:
         lasting = self.loud[modality][k] * self.lasting * np.outer(noisy, noisy)
         return self.white[modality][k] * np.eye(self.config.steps) + lasting
 
-    def _straightened(self, view: View) -> tuple[np.ndarray, np.ndarray]:
-        """The straight line (2, D) that is nearest to what a view makes of what is shown, and the variance (D,)."""
+    def _linear_fit(self, view: View) -> tuple[np.ndarray, np.ndarray]:
+        """Best linear fit (2, D) of a view's features to the shown emotion, and their variance (D,)."""
         shown = np.random.default_rng(0).standard_normal((20_000, 2))
         signal = shown @ view.straight + BEND * np.tanh(shown @ view.bent)
         return np.linalg.lstsq(shown, signal, rcond=None)[0], signal.var(axis=0)
@@ -102,13 +103,14 @@ class Ceiling:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kind", choices=SEES, default="s2")
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--seconds", type=float, default=24.0)
     options = parser.parse_args()
     ceiling = Ceiling(SyntheticConfig(kind=options.kind, seconds=options.seconds), RobustnessConfig())
-    print("| condition | level | correlation of the best guess |\n|---|---|---|")
+    print("| condition | level | correlation of the best estimate |\n|---|---|---|")
     for condition in CONDITIONS:
         print(f"| {condition.corruption} | {condition.level} | {ceiling.correlation(condition, options.clips):.3f} |")
 

@@ -1,6 +1,8 @@
-"""Measure the synthetic corpus: what can be read off it, how far synchrony tells a swap, what it costs to write.
+"""Measure the synthetic corpus: how much its features reveal, how well synchrony detects a swap, the cost of writing.
 
-python benchmarks/synthetic_corpus.py [--clips 1000]
+    python benchmarks/synthetic_corpus.py [--clips 1000]
+
+Prints the figures of docs/reference/synthetic.md.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ BOTH = ("audio", "visual")
 
 
 def readable(config: SyntheticConfig, modalities: Sequence[str]) -> tuple[float, float]:
-    """CCC of valence and arousal of a ridge regression on smoothed features, on people it has not seen."""
+    """CCC of valence and arousal of a ridge regression on smoothed features, on people that it was not trained on."""
     parts = [draw_annotated(config, partition) for partition in ("train", "validation")]
     x = [_smoothed(clips, modalities, SMOOTHING_S * config.rate) for clips in parts]
     y = [np.concatenate([clip.labels for clip in clips.values()]) for clips in parts]
-    said = Ridge(100.0).fit(x[0], y[0]).predict(x[1])
-    return ccc(said[:, 0], y[1][:, 0]), ccc(said[:, 1], y[1][:, 1])
+    predicted = Ridge(100.0).fit(x[0], y[0]).predict(x[1])
+    return ccc(predicted[:, 0], y[1][:, 0]), ccc(predicted[:, 1], y[1][:, 1])
 
 
 def _smoothed(clips: Mapping[str, AnnotatedClip], modalities: Sequence[str], sigma: float) -> np.ndarray:
@@ -40,7 +42,7 @@ def _smoothed(clips: Mapping[str, AnnotatedClip], modalities: Sequence[str], sig
 
 
 def swap_auroc(lip_sync: float) -> float:
-    """How well low synchrony tells the steps at which one modality is another clip's."""
+    """AUROC of low synchrony for the steps at which one modality is another clip's."""
     config = SyntheticConfig(clips=40, event_share=0.4, event_kinds=("other",), lip_sync=lip_sync)
     truth, synchrony = [], []
     for clip in draw_corpus(config):
@@ -48,13 +50,13 @@ def swap_auroc(lip_sync: float) -> float:
         for event in clip.events:
             mask[event.start : event.end] = True
         truth.append(mask)
-        seen = clip.annotated.embedding
-        synchrony.append(seen.quality[:, seen.quality_names.index("synchrony")])
+        embedding = clip.annotated.embedding
+        synchrony.append(embedding.quality[:, embedding.quality_names.index("synchrony")])
     return float(roc_auc_score(np.concatenate(truth), -np.concatenate(synchrony)))
 
 
 def written(clips: int, form: str) -> str:
-    """Seconds, megabytes and memory of writing clips of 60 s."""
+    """CPU time, size and peak memory of writing clips of 60 s, as text."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
         write_corpus(SyntheticConfig(clips=clips), Path(folder) / "corpus", form)  # type: ignore[arg-type]
@@ -65,8 +67,8 @@ def written(clips: int, form: str) -> str:
 
 
 def main() -> None:
-    """Print everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print all figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=1000)
     clips = parser.parse_args().clips
     for form in ("csv", "parquet"):

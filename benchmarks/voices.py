@@ -1,10 +1,10 @@
-"""Whose voice is it? The rule of `iaca.inference.predictor` on pairs of the finished demo corpus.
+"""Whose voice is it? Accuracy of the rule of `iaca.inference.predictor` on pairs of clips of the demo corpus.
 
     python benchmarks/voices.py
 
-Needs `kedro run` to have been run. The face of one clip is set beside the face and the sound of another, at its times,
-so that the speaker is known; prints the shares of steps with a face and a voice and without a known event. Likewise for
-two faces beside the sound of a third clip, where nobody in view speaks.
+Run `kedro run` first. The face of one clip is combined with the face and the sound of another, so that the speaker is
+known; prints shares of the steps that have both faces and a voice and no known event. The same for two faces with the
+sound of a third clip, where nobody in view speaks.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from iaca.inference.predictor import attribute
 DATA = Path("data")
 
 
-def beside(face: ClipEmbedding, sound: ClipEmbedding) -> ClipEmbedding:
-    """The person of one clip in a video with the sound of another, at the steps of the latter."""
+def with_sound_of(face: ClipEmbedding, sound: ClipEmbedding) -> ClipEmbedding:
+    """The person of one clip with the sound of another, at the steps of the latter."""
     at = np.clip(np.searchsorted(face.time_s, sound.time_s), 0, len(face) - 1)
     found = face.face_found[at] & (sound.time_s <= face.time_s[-1])
     mouth = face.quality[at, face.quality_names.index("mouth_opening")]
@@ -35,7 +35,7 @@ def beside(face: ClipEmbedding, sound: ClipEmbedding) -> ClipEmbedding:
 
 
 def counted(sound: ClipEmbedding, name: str, events: pd.DataFrame, *people: ClipEmbedding) -> np.ndarray:
-    """Steps of a voice at which everyone is in view and nothing is known to be wrong with the sound's clip."""
+    """(t,) bool, steps of a voice at which everyone is in view and the sound's clip has no known event."""
     keep = sound.quality[:, sound.quality_names.index("voice_activity")] > 0.5
     for event in events[events["clip"] == name].to_dict("records"):
         keep &= (sound.time_s < event["start_s"]) | (sound.time_s >= event["end_s"])
@@ -52,7 +52,8 @@ def main() -> None:
     for shift in (1, 5, 11):
         names = list(sounds)
         for name, one, two in zip(names, np.roll(names, shift), np.roll(names, 2 * shift + 1), strict=True):
-            sound, listener, third = sounds[name], beside(sounds[one], sounds[name]), beside(sounds[two], sounds[name])
+            sound = sounds[name]
+            listener, third = (with_sound_of(sounds[other], sound) for other in (one, two))
             speaks, listens = attribute([sound, listener])
             keep = counted(sound, name, events, sound, listener)
             pairs.append(np.stack([speaks & ~listens, speaks & listens, listens & ~speaks])[:, keep])
