@@ -1,8 +1,10 @@
-"""Coverage-guided fuzzing of the readers: `python fuzz/run.py --seconds 60 TARGET`; `pip install -e '.[fuzz]'` before.
+"""Coverage-guided fuzzing of the readers.
 
-Inputs that reach something new are kept in the folder --corpus and are where the next run begins; one that breaks a
-reader is written beside them as `crash-...` and ends the run with 77. Files are made in memory where the machine has
-/dev/shm.
+    pip install -e '.[fuzz]'
+    python fuzz/run.py --seconds 60 TARGET
+
+Inputs that reach new code are kept in `--corpus`, where the next run starts. An input that breaks a reader is written
+next to them as `TARGET-crash-...` and ends the run with status 77. Input files are in /dev/shm if the machine has it.
 """
 
 from __future__ import annotations
@@ -20,23 +22,23 @@ import atheris
 with atheris.instrument_imports(include=["iaca"]):
     from targets import SEEDS, TARGETS, run
 
-MEMORY = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")
 
 
 def main() -> None:
-    """Fuzz one target for a while."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Fuzz one target."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=list(TARGETS))
-    parser.add_argument("--seconds", type=int, default=60, help="how long [60]")
-    parser.add_argument("--longest", type=int, default=4096, help="bytes of an input [4096]")
-    parser.add_argument("--corpus", type=Path, default=Path("build/fuzz"), help="a folder for inputs [build/fuzz]")
+    parser.add_argument("--seconds", type=int, default=60, help="duration [60]")
+    parser.add_argument("--longest", type=int, default=4096, help="maximum bytes of an input [4096]")
+    parser.add_argument("--corpus", type=Path, default=Path("build/fuzz"), help="folder for inputs [build/fuzz]")
     given = parser.parse_args()
     kept = given.corpus / given.target
     kept.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(SEEDS[given.target]):
         (kept / f"seed-{number}").write_bytes(seed)
     warnings.simplefilter("ignore")
-    folder = tempfile.mkdtemp(prefix="iaca-fuzz-", dir=MEMORY if MEMORY.is_dir() else None)
+    folder = tempfile.mkdtemp(prefix="iaca-fuzz-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)
     words = Path(folder) / "words"
     words.write_text(dictionary(SEEDS[given.target]))
     options = [f"-max_total_time={given.seconds}", f"-max_len={given.longest}", "-timeout=20", "-rss_limit_mb=6000",
@@ -46,7 +48,7 @@ def main() -> None:
 
 
 def dictionary(seeds: Iterable[bytes]) -> str:
-    """Words and quoted text of the seeds, in the notation of libFuzzer, which puts them in where it pleases."""
+    """Words and quoted texts of the seeds as a libFuzzer dictionary, from which it inserts at random."""
     found = {word for seed in seeds for word in re.findall(rb'"[^"]{1,60}"|[\w.@]{2,60}', seed)}
     return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in sorted(found))
 

@@ -1,6 +1,6 @@
-"""What is fuzzed: readers of files of any origin. Bytes go into a file, and only an `InputError` may come out.
+"""Fuzz targets: readers of foreign files. Each writes bytes to a file and reads it; only `InputError` may be raised.
 
-`tests/test_fuzz_targets.py` gives each of them arbitrary bytes, and those that once broke one.
+`tests/test_fuzz_targets.py` runs each of them on arbitrary bytes, and on inputs that once broke a reader.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Target = Callable[[bytes, Path], object]
 
 
 def _labels(content: bytes, folder: Path) -> None:
-    """Annotations of Aff-Wild2, and of a folder of videos; as many labels as rows, all of them in [-1, 1] or NaN."""
+    """Annotations of Aff-Wild2 and of a folder of videos. All labels must be in [-1, 1] or NaN."""
     values, faults = parse_annotation(_file(folder, "labels.txt", content))
     assert values.shape[1] == 2
     assert not (abs(values) > 1).any()
@@ -54,7 +54,7 @@ def _labels(content: bytes, folder: Path) -> None:
 
 
 def _manifest(content: bytes, folder: Path) -> None:
-    """Tables that say what belongs together: partitions, subjects, events, and those of other corpora."""
+    """Tables of partitions, subjects, events, and partitions of other corpora."""
     problems: list[Problem] = []
     path = _file(folder, SUBJECT_FILE, content)
     for read in (lambda: read_partitions(path, problems), lambda: read_subjects(folder),
@@ -62,8 +62,27 @@ def _manifest(content: bytes, folder: Path) -> None:
         _refusing(read)
 
 
+def _journal(content: bytes, folder: Path) -> None:
+    """A folder of results: its journal, its table of failures, and a clip's embedding."""
+    journal = _file(folder, ".manifest.jsonl", content)
+    manifest = Manifest(folder)
+    for entry in manifest.items.values():
+        entry.damage(folder)
+    _refusing(lambda: check_result(_file(folder, "a.parquet", b"")))
+    manifest.compact()
+    compacted = Manifest(folder)
+    assert compacted.items == manifest.items
+    assert compacted.unreadable == 0
+    journal.unlink()
+    _file(folder, "failures.csv", content)
+    _refusing(lambda: read_failures(folder))
+    metadata = {"iaca_embedding": content.decode("utf-8", "replace")}
+    embedding = _file(folder, "embedding.safetensors", save({"times": np.zeros(1)}, metadata))
+    _refusing(lambda: read_embedding(embedding))
+
+
 def _features(content: bytes, folder: Path) -> None:
-    """Tables over time of numbers, in each of their formats."""
+    """Time series of features, in each of their formats."""
     for suffix in ("csv", "parquet", "safetensors"):
         path = _file(folder, f"features.{suffix}", content)
         _refusing(lambda path=path: read_table(path))
@@ -73,7 +92,7 @@ def _features(content: bytes, folder: Path) -> None:
 
 
 def _predictions(content: bytes, folder: Path) -> None:
-    """Predictions made elsewhere, and submissions."""
+    """Predictions of other programs, and submissions."""
     sample = _file(folder, "sample.txt", b"image_location,valence,arousal\nc/00001.jpg,-5,-5\n")
     for name in ("predictions.csv", "predictions.parquet"):
         path = _file(folder, name, content)
@@ -82,26 +101,65 @@ def _predictions(content: bytes, folder: Path) -> None:
 
 
 def _model(content: bytes, folder: Path) -> None:
-    """The JSON header of a trained and of an adapted model, rules, and what is said of the encoders that one needs."""
-    said = content.decode("utf-8", "replace")
+    """The JSON header of a trained and of an adapted model, rules of a zero-shot model, and encoder choices."""
+    text = content.decode("utf-8", "replace")
     for kind, tensors in ((HEADER, {}), (ADAPTED, {WEIGHTS: CORRECTION})):
-        path = _file(folder, "model.safetensors", save(tensors, {kind: said}))
+        path = _file(folder, "model.safetensors", save(tensors, {kind: text}))
         _refusing(lambda path=path: load_member(path, torch.device("cpu")))
     rules = _file(folder, "rules.json", content)
     _refusing(lambda: load_member(rules, torch.device("cpu")))
     try:
-        config_of({"visual_choice": said, "audio_encoder": "prosody"})
+        config_of({"visual_choice": text, "audio_encoder": "prosody"})
     except (ValueError, RecursionError):
         return
 
 
 def _checkpoint(content: bytes, folder: Path) -> None:
-    """Checkpoints of encoders: safetensors and torch files, as they are."""
+    """Checkpoints of encoders: safetensors and torch files."""
     for suffix in ("safetensors", "pt"):
         path = _file(folder, f"checkpoint.{suffix}", content)
         _refusing(lambda path=path: read_tensors(path))
-    member = _file(folder, "whole.safetensors", content)
+    member = _file(folder, "model.safetensors", content)
     _refusing(lambda: load_member(member, torch.device("cpu")))
+
+
+def _file(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def _refusing(read: Callable[[], object]) -> None:
+    """The message of an `InputError` must be printable and short, whatever the file."""
+    message = ""
+    try:
+        read()
+    except InputError as error:
+        message = str(error)
+    assert printable(message) == message
+    assert len(message) < LONGEST_MESSAGE
+
+
+TARGETS: dict[str, Target] = {
+    "labels": _labels,
+    "manifest": _manifest,
+    "journal": _journal,
+    "features": _features,
+    "predictions": _predictions,
+    "model": _model,
+    "checkpoint": _checkpoint,
+}
+
+
+def run(target: str, content: bytes, folder: Path) -> None:
+    """Run a target on one input. Any exception except `InputError` is a finding."""
+    try:
+        TARGETS[target](content, folder)
+    except InputError:
+        return
+
+
+# Seeds: inputs from which mutation starts
 
 
 def _small(**changes: object) -> FusionConfig:
@@ -117,8 +175,8 @@ def _pickled(content: object) -> bytes:
     return file.getvalue()
 
 
-def _listener() -> bytes:
-    """A whole model, as small as there is one."""
+def _audio_model() -> bytes:
+    """The smallest complete model: audio only."""
     config = FusionConfig(audio_dim=1, visual_dim=1, modalities=("audio",), width=4, temporal="none")
     moments = Normalisation(*(np.ones(1, np.float32) for _ in range(4)))
     with tempfile.TemporaryDirectory() as folder:
@@ -126,35 +184,6 @@ def _listener() -> bytes:
         save_model(TrainedModel(config, network(config, per_dimension=False).state_dict(), moments, {}), path)
         return path.read_bytes()
 
-
-def _journal(content: bytes, folder: Path) -> None:
-    """What a folder of results says of itself: its journal, its table of failures, and a clip's embedding."""
-    journal = _file(folder, ".manifest.jsonl", content)
-    known = Manifest(folder)
-    for entry in known.items.values():
-        entry.damage(folder)
-    _refusing(lambda: check_result(_file(folder, "a.parquet", b"")))
-    known.compact()
-    again = Manifest(folder)
-    assert again.items == known.items
-    assert again.unreadable == 0
-    journal.unlink()
-    _file(folder, "failures.csv", content)
-    _refusing(lambda: read_failures(folder))
-    said = {"iaca_embedding": content.decode("utf-8", "replace")}
-    embedding = _file(folder, "embedding.safetensors", save({"times": np.zeros(1)}, said))
-    _refusing(lambda: read_embedding(embedding))
-
-
-TARGETS: dict[str, Target] = {
-    "labels": _labels,
-    "manifest": _manifest,
-    "journal": _journal,
-    "features": _features,
-    "predictions": _predictions,
-    "model": _model,
-    "checkpoint": _checkpoint,
-}
 
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "labels": (b"valence,arousal\n0.1,-5\n-5,-5\n", b"time_s,valence,arousal\n0,0.1,\n0.5,nan,1\n",
@@ -175,30 +204,5 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
               b'[{"name": "resnet18", "weights": "x", "changes": {"size": 112}}]', b'{"version": 1, "prior_s": 1e999}'),
     "checkpoint": (struct.pack("<Q", 60) + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}      ' + bytes(4),
                    b"\x80\x02}q\x00X\x01\x00\x00\x00aK\x01s.", _pickled({"state_dict": {"module.a": torch.zeros(1)}}),
-                   _listener()),
+                   _audio_model()),
 }  # fmt: skip
-
-
-def _file(folder: Path, name: str, content: bytes) -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
-
-def _refusing(read: Callable[[], object]) -> None:
-    """What a refusal says can be written anywhere, and is not as long as the file."""
-    said = ""
-    try:
-        read()
-    except InputError as error:
-        said = str(error)
-    assert printable(said) == said
-    assert len(said) < LONGEST_MESSAGE
-
-
-def run(target: str, content: bytes, folder: Path) -> None:
-    """Give a target one input; whatever it raises, but `InputError`, is a find."""
-    try:
-        TARGETS[target](content, folder)
-    except InputError:
-        return

@@ -1,4 +1,4 @@
-"""What `fuzz/run.py` fuzzes gets arbitrary bytes here for seconds, and every input that once broke a reader."""
+"""The targets of `fuzz/run.py` on arbitrary bytes for seconds, and on every input that once broke a reader."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from project import ROOT
 sys.path.insert(0, str(ROOT / "fuzz"))
 from targets import SEEDS, TARGETS, run
 
-# (target, bytes): each of them once left a reader as another error than InputError, or in a message of its own length
-FINDS = [
+# (target, bytes): each once raised another error than InputError, or one with a message as long as the file
+FINDINGS = [
     ("manifest", b"clip,subject\n\xff,b\n"),
     ("manifest", b'clip,subject\n"a,b\n'),
     ("manifest", b""),
@@ -35,13 +35,13 @@ FINDS = [
 ]
 
 
-@pytest.mark.parametrize(("target", "content"), FINDS, ids=lambda value: str(value)[:40])
-def test_what_broke_a_reader_once_is_refused(target: str, content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("target", "content"), FINDINGS, ids=lambda value: str(value)[:40])
+def test_inputs_that_once_broke_a_reader_are_refused(target: str, content: bytes, tmp_path: Path) -> None:
     run(target, content, tmp_path)
 
 
 def mutated(seed: bytes) -> st.SearchStrategy[bytes]:
-    """A seed with a stretch of it replaced by anything, or said again."""
+    """A seed with a part replaced by random bytes, or repeated."""
     place = st.integers(0, len(seed))
     text = st.text(alphabet=",;\"'\n\r\0.-+eE0123456789nai_\ufeff\u2028=@", max_size=12).map(str.encode)
 
