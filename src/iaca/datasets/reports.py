@@ -1,0 +1,75 @@
+"""Figures as PNG files, and what the benchmark wrote. Imports matplotlib and, with the benchmark's models, torch."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kedro.io.core import AbstractDataset, DatasetError
+from kedro_datasets._typing import ImagePreview
+from matplotlib.figure import Figure
+
+from iaca.datasets.files import named
+from iaca.evaluation.benchmark_page import BenchmarkFound, find_benchmark
+from iaca.evaluation.style import png
+from iaca.files import replacing
+
+SIGNATURE, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+
+class FigureDataset(AbstractDataset[Figure, bytes]):
+    """`save` takes a matplotlib Figure, `load` gives the bytes of its PNG; the same figure gives the same bytes."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> bytes:
+        """The PNG.
+
+        Raises:
+            InputError: there is no such file, or it is no whole PNG.
+        """
+        with named(self._filepath):
+            picture = self._filepath.read_bytes()
+            if not (picture.startswith(SIGNATURE) and picture.endswith(END)):
+                raise ValueError("no whole PNG")
+        return picture
+
+    def save(self, data: Figure) -> None:
+        """Draw and write, whole or not at all."""
+        with replacing(self._filepath) as partial:
+            partial.write_bytes(png(data))
+
+    def preview(self) -> ImagePreview:
+        """What kedro-viz shows."""
+        return ImagePreview(base64.b64encode(self.load()).decode())
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class BenchmarkOutput(AbstractDataset[NoReturn, BenchmarkFound]):
+    """The folder with `benchmark_summary.{csv,md,png}`. A benchmark is optional: without one, `load` finds nothing."""
+
+    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None):
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> BenchmarkFound:
+        """What is there; its corpus is "" where there is nothing whole."""
+        return find_benchmark(self._path)
+
+    def save(self, data: NoReturn) -> None:
+        """The pipeline `benchmark` writes it."""
+        raise DatasetError(f"{self._path} is written by the pipeline `benchmark`")
+
+    def _exists(self) -> bool:
+        return self._path.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}
