@@ -1,4 +1,4 @@
-"""A whole report of the four clips: every table, every figure, and a benchmark as it would lie on disk."""
+"""A complete report of the four clips: every table, every figure, and a benchmark as on disk."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ POSTPROCESSING = pd.DataFrame(
 
 
 def data_of(models: dict[str, pd.DataFrame], labels: pd.DataFrame, events: pd.DataFrame) -> ReportData:
-    """Everything a report can hold of these models, the first of them the main one."""
+    """Everything a report can show of these models, the first of them the main one."""
     main = next(iter(models.values()))
     table = comparison(models, labels, replicates=100)
     gold = labels[labels["partition"] == "validation"]

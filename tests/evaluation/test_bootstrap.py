@@ -67,7 +67,7 @@ def test_pairing_narrows_the_interval_of_a_difference(table):
 
 
 def test_models_on_different_clips_cannot_be_compared(table):
-    with pytest.raises(InputError, match="d is in one of them only"):
+    with pytest.raises(InputError, match="only in one of them: d"):
         paired_difference(table, table[table["clip"] != "d"])
 
 

@@ -1,4 +1,4 @@
-"""Gates are scored against what was truly wrong."""
+"""Gates are scored against what was really corrupted."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from iaca.errors import InputError
 from iaca.evaluation.events import event_mask, gate_auroc, truth_masks
 
 
-def test_an_event_holds_its_start_and_not_its_end(predictions, events):
+def test_an_event_includes_its_start_and_not_its_end(predictions, events):
     times = predictions.loc[event_mask(predictions, events, "audio", "silent"), ["clip", "time_s"]]
     assert set(times["clip"]) == {"a"}
     assert (times["time_s"].min(), times["time_s"].max()) == (2.0, 3.96)

@@ -1,4 +1,4 @@
-"""What fails is said by stated rules, from the numbers."""
+"""Failures are listed by fixed rules, from the numbers."""
 
 import io
 from dataclasses import replace
@@ -27,7 +27,7 @@ CONFIG = AnalysisConfig(few_frames=20, listed=2)
 
 @pytest.fixture(scope="module")
 def results(models, labels, events):
-    """The main model's valence is turned round in clip c; in events of the voice, the face alone is right."""
+    """The main model's valence is negated in clip c; in events of the voice, the face alone is right."""
     bad = models["iaca"].copy()
     bad.loc[bad["clip"] == "c", "valence"] *= -1
     named = {"iaca": bad, "concat": models["concatenation"], "visual": models["iaca"], "audio": models["audio only"]}
@@ -66,7 +66,7 @@ def test_regions_are_the_worst_with_enough_frames(results, found):
     assert (rows["value"] > rows["reference"]).all()
 
 
-def test_a_baseline_that_is_ahead_in_an_event_is_told_and_one_clip_shows_nothing(results, found):
+def test_a_baseline_that_is_ahead_in_an_event_is_named_and_one_clip_shows_nothing(results, found):
     rows = found[found["rule"] == "events"]
     worse = results.event_scores.query("model in ['audio', 'visual'] and difference_ccc_mean > 0")
     assert len(rows) == len(worse) > 0
@@ -74,7 +74,7 @@ def test_a_baseline_that_is_ahead_in_an_event_is_told_and_one_clip_shows_nothing
     assert single["sentence"].str.contains("one clip, so nothing is shown").all()
 
 
-def test_concat_is_told_where_it_is_not_beaten_and_only_there(results, found):
+def test_concat_is_named_where_it_is_not_beaten_and_only_there(results, found):
     rows = found[found["rule"] == "baseline"]
     table = results.comparison[results.comparison["model"] == "concat"].set_index("partition")
     beaten = table.index[table["difference_ccc_mean_high"] < 0]
@@ -85,7 +85,7 @@ def test_concat_is_told_where_it_is_not_beaten_and_only_there(results, found):
     assert "baseline" not in set(failures(replace(results, comparison=clear))["rule"])
 
 
-def test_a_turned_quadrant_is_mistaken(found):
+def test_a_negated_quadrant_is_reported(found):
     rows = found[found["rule"] == "quadrants"]
     assert len(rows)
     assert (rows["value"] >= 0.2).all()
@@ -94,9 +94,9 @@ def test_a_turned_quadrant_is_mistaken(found):
 
 def test_every_finding_follows_a_stated_rule_and_survives_the_file(found):
     assert set(found["rule"]) <= set(RULES)
-    again = pd.read_csv(io.StringIO(found.to_csv(index=False)), dtype={"where": str})
-    assert again["sentence"].tolist() == found["sentence"].tolist()
-    np.testing.assert_allclose(again["value"], found["value"])
+    reread = pd.read_csv(io.StringIO(found.to_csv(index=False)), dtype={"where": str})
+    assert reread["sentence"].tolist() == found["sentence"].tolist()
+    np.testing.assert_allclose(reread["value"], found["value"])
 
 
 def test_nothing_to_look_through_gives_no_finding(results):

@@ -6,13 +6,11 @@ import pytest
 from matplotlib.text import Text
 
 from iaca.errors import InputError
-from iaca.evaluation import figures as plots
-from iaca.evaluation import figures as timelines
 from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import calibration, quadrant_confusion, region_errors
 from iaca.evaluation.events import event_response
-from iaca.evaluation.figures import analysis_figures, report_figures
+from iaca.evaluation.figures import analysis_figures, gates_beside_events, learning_curve, report_figures
 from iaca.evaluation.metrics import join_labels
 from iaca.evaluation.report import FIGURES
 from iaca.evaluation.tables import comparison
@@ -77,11 +75,11 @@ def test_the_title_tells_the_finding(figures, history):
 
 
 def test_a_figure_is_the_same_file_each_time(history):
-    assert style.png(plots.learning_curve(history)) == style.png(plots.learning_curve(history))
+    assert style.png(learning_curve(history)) == style.png(learning_curve(history))
 
 
 def test_a_history_with_less_in_it_is_drawn_too():
-    figure = plots.learning_curve(pd.DataFrame({"train_loss": [1.0, 0.5]}))
+    figure = learning_curve(pd.DataFrame({"train_loss": [1.0, 0.5]}))
     assert figure.texts[0].get_text() == "Training history"
 
 
@@ -90,12 +88,12 @@ def test_a_model_without_gates_gets_no_gate_figure(models, labels, events, histo
     drawn = report_figures(models["audio only"], labels, table, "validation", events, history)
     assert not {"gates", "gate_distribution"} & set(drawn)
     with pytest.raises(InputError, match="no gate across modalities"):
-        timelines.gates_beside_events(models["audio only"], events, ["a"])
+        gates_beside_events(models["audio only"], events, ["a"])
 
 
 def test_a_clip_that_is_not_there_is_named(predictions, events):
     with pytest.raises(InputError, match="clip z"):
-        timelines.gates_beside_events(predictions, events, ["z"])
+        gates_beside_events(predictions, events, ["z"])
 
 
 def test_stretches_are_the_runs_of_a_mask_in_seconds():

@@ -45,7 +45,7 @@ def readers(text: str) -> list[BeautifulSoup]:
     return [BeautifulSoup(page, "html.parser") for page in shown]
 
 
-def told(name: str) -> str:
+def visible(name: str) -> str:
     return " ".join(name.split())
 
 
@@ -55,7 +55,7 @@ def only_words(page: BeautifulSoup, name: str, times: int) -> None:
     assert {image.get("src") for image in page.find_all("img")} <= LAWFUL
     assert {link.get("href") for link in page.find_all("a")} <= LAWFUL
     assert not [tag for tag in page.find_all(True) if any(key.startswith("on") for key in tag.attrs)]
-    assert told(page.text).count(told(name)) >= times, page.text
+    assert visible(page.text).count(visible(name)) >= times, page.text
     for table in page.find_all("table"):
         assert len({len(row.find_all(["td", "th"])) for row in table.find_all("tr")}) == 1
 
@@ -80,7 +80,7 @@ def test_on_the_model_card_they_are_words(report, name):
     card = CardData(odd, name, "iaca", [Origin("audio encoder", name, name, name, name)])
     for page in readers(render_card(card)):
         only_words(page, name, 14)
-        assert [title.text for title in page.find_all("h1")] == [f"Model card: iaca on {told(name)}"]
+        assert [title.text for title in page.find_all("h1")] == [f"Model card: iaca on {visible(name)}"]
         assert len(page.find_all("h2")) == 9
 
 
@@ -105,7 +105,7 @@ def test_on_the_benchmark_page_they_are_words(summary, scores, name):
     )  # fmt: skip
     for page in readers(render_page(data)):
         only_words(page, name, 7)
-        assert [title.text for title in page.find_all("h1")] == [f"Benchmark: {told(name)}"]
+        assert [title.text for title in page.find_all("h1")] == [f"Benchmark: {visible(name)}"]
 
 
 @pytest.mark.parametrize("name", NAMES[:3])
@@ -118,7 +118,7 @@ def test_in_the_report_they_are_words(report, name):
     assert not page.find_all(["script", "iframe", "svg", "object"])
     assert {link["href"][0] for link in page.find_all("a")} == {"#"}
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.find_all("img"))
-    assert told(page.text).count(told(name)) >= 7
+    assert visible(page.text).count(visible(name)) >= 7
 
 
 def test_in_figures_they_are_words(report, models, labels, events):

@@ -112,11 +112,11 @@ def test_a_card_of_almost_nothing_says_what_is_not_known(report):
     bare = replace(report, **EMPTY, benchmark=NO_BENCHMARK, failures=pd.DataFrame(), facts={}, note="")
     text = render_card(CardData(bare, "mine", "iaca"))
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == PARTS
-    for told in ("No known event", "was not measured", "No rule of the report", "None beside its own"):
-        assert told in text
+    for words in ("No known event", "was not measured", "No rule of the report", "None except its own"):
+        assert words in text
 
 
-def test_a_benchmark_is_found_whole_and_of_its_corpus(tmp_path):
+def test_a_benchmark_is_found_if_complete_and_of_the_same_corpus(tmp_path):
     assert find_benchmark(tmp_path) is NO_BENCHMARK
     SUMMARY.to_csv(tmp_path / "benchmark_summary.csv", index=False)
     (tmp_path / "benchmark_summary.png").write_bytes(PNG)

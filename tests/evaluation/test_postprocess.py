@@ -1,4 +1,4 @@
-"""Smoothing keeps to the clip's clock, its ends and its gaps, and its score stands beside the headline."""
+"""Smoothing respects a clip's clock, ends and gaps, and is scored apart from the headline."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from scipy.ndimage import convolve1d, median_filter
 
 from iaca.errors import InputError
 from iaca.evaluation.config import EvaluationConfig, FilterStep
-from iaca.evaluation.tables import COLUMNS, comparison, filtered, postprocess, postprocessing_table
+from iaca.evaluation.tables import POSTPROCESSING_COLUMNS, comparison, filtered, postprocess, postprocessing_table
 
 WINDOWS = ("mean", "gaussian", "median")
 TIMES = np.arange(60) / 25
@@ -60,21 +60,21 @@ def test_frames_without_prediction_stay_so_and_do_not_enter_others(kind: str) ->
 @pytest.mark.parametrize("kind", WINDOWS)
 def test_clips_are_filtered_apart_whatever_the_order_of_rows(kind: str, predictions: pd.DataFrame) -> None:
     step = FilterStep(filter=kind, width_s=0.5)
-    before, whole = predictions.copy(), postprocess(predictions, step)
+    before, smoothed = predictions.copy(), postprocess(predictions, step)
     pd.testing.assert_frame_equal(predictions, before)
     alone = postprocess(predictions[predictions["clip"] == "b"], step)
-    pd.testing.assert_frame_equal(whole[whole["clip"] == "b"], alone)
+    pd.testing.assert_frame_equal(smoothed[smoothed["clip"] == "b"], alone)
     mixed = postprocess(predictions.sample(frac=1, random_state=0), step).sort_index()
-    pd.testing.assert_frame_equal(mixed, whole)
+    pd.testing.assert_frame_equal(mixed, smoothed)
     others = [name for name in predictions if name not in ("valence", "arousal")]
-    pd.testing.assert_frame_equal(whole[others], predictions[others])
+    pd.testing.assert_frame_equal(smoothed[others], predictions[others])
 
 
 def test_long_clips_are_filtered_in_blocks_to_the_same_values() -> None:
     times = np.arange(5000) / 30
     values = np.sin(times)[:, None]
-    whole = through("mean", 0.5, values, times)
-    np.testing.assert_allclose(whole[1000:3000], through("mean", 0.5, values[900:3100], times[900:3100])[100:2100])
+    smoothed = through("mean", 0.5, values, times)
+    np.testing.assert_allclose(smoothed[1000:3000], through("mean", 0.5, values[900:3100], times[900:3100])[100:2100])
 
 
 def test_clipping_limits_values_and_a_missing_time_is_named(predictions: pd.DataFrame) -> None:
@@ -91,12 +91,12 @@ def test_a_table_of_doubles_is_filtered_and_not_written_to() -> None:
     np.testing.assert_array_equal(table[["valence", "arousal"]], NOISE)
 
 
-def test_the_table_holds_the_headline_first_and_paired_differences(
+def test_the_table_has_the_headline_first_and_paired_differences(
     predictions: pd.DataFrame, labels: pd.DataFrame
 ) -> None:
     steps = (*EvaluationConfig().postprocessing, FilterStep(filter="clip"))
     table = postprocessing_table(predictions, labels, steps, replicates=200)
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == POSTPROCESSING_COLUMNS
     assert table["partition"].unique().tolist() == ["train", "validation"]
     rows = table[table["partition"] == "validation"].set_index("step")
     assert rows.index.tolist() == ["none", "median 0.5 s", "mean 1.0 s", "clip"]

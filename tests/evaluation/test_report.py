@@ -1,4 +1,4 @@
-"""The report needs nothing but itself, and its numbers are those of the tables on disk."""
+"""The report is self-contained, and its numbers are those of the tables on disk."""
 
 import re
 from dataclasses import replace
@@ -39,10 +39,10 @@ def _numbers(element):
     return [float(found["value"]) for found in element.find_all("data") if found["value"]]
 
 
-def test_every_number_on_the_page_stands_in_the_file_it_names(page, folder, data):
+def test_every_number_on_the_page_is_in_the_file_it_names(page, folder, data):
     named = page.select("[data-from]")
-    drawn_or_told = {"event_response.csv", "failures_found.csv"}
-    assert {element["data-from"] for element in named} == set(FILES.values()) - drawn_or_told
+    drawn_or_in_words = {"event_response.csv", "failures_found.csv"}
+    assert {element["data-from"] for element in named} == set(FILES.values()) - drawn_or_in_words
     for element in named:
         table = pd.read_csv(folder / element["data-from"])
         held = set(table.select_dtypes("number").to_numpy().ravel().tolist())
@@ -55,7 +55,7 @@ def test_every_number_on_the_page_stands_in_the_file_it_names(page, folder, data
 
 
 @pytest.mark.parametrize("name", ["calibration", "regions", "gate_auroc", "corpus", "postprocessing"])
-def test_a_table_on_the_page_is_the_whole_file_in_its_order(page, folder, name):
+def test_a_table_on_the_page_has_every_row_of_its_file_in_order(page, folder, name):
     (shown,) = page.select(f'table[data-from="{FILES[name]}"]')
     table = pd.read_csv(folder / FILES[name])
     assert len(shown.tbody.find_all("tr")) == len(table)
@@ -74,7 +74,7 @@ def test_models_during_events_are_those_of_the_file(page, folder):
         assert _numbers(row) == [*(known[name] for name in ("clips", "frames", "ccc_mean", "rmse")), *own]
 
 
-def test_what_fails_is_told_in_the_sentences_of_the_file(page, folder):
+def test_failures_on_the_page_are_the_sentences_of_the_file(page, folder):
     table = pd.read_csv(folder / "failures_found.csv")
     shown = [line.text for line in page.select('[data-text-from="failures_found.csv"] li')]
     assert shown == table["sentence"].tolist()

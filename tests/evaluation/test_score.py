@@ -109,7 +109,7 @@ def test_frames_that_a_table_leaves_empty_are_counted_and_not_scored(tmp_path: P
         assert (scores["frames_valence"], scores["unpredicted"]) == (2, 1)
 
 
-def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path, gold: Path) -> None:
+def test_every_fault_of_every_file_is_reported_at_once(tmp_path: Path, gold: Path) -> None:
     (gold / "short.txt").write_text("valence,arousal\n0,2\n")
     given = folder(tmp_path / "given", {"long": ["0,nan", "inf,0", "0,0", "a,0", "0", "0,-5"]})
     (given / "empty.txt").touch()
@@ -117,13 +117,13 @@ def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path, gold: Path) -
     (given / "headless.csv").write_text("0,0\n")
     with pytest.raises(InputError) as caught:
         pair_files(given, gold)
-    told = str(caught.value)
-    assert told.startswith("9 faults")
+    message = str(caught.value)
+    assert message.startswith("9 faults")
     for place in ("short.txt, line 2", *(f"long.txt, line {n}" for n in (2, 3, 5, 6, 7)), "empty.txt, line 1"):
-        assert place in told
-    assert "bare.txt, line 2: there is no row" in told
-    assert "headless.csv, line 1: the first line is not" in told
-    assert told.count("Remedy") == 9
+        assert place in message
+    assert "bare.txt, line 2: there is no row" in message
+    assert "headless.csv, line 1: the first line is not" in message
+    assert message.count("Remedy") == 9
 
 
 def test_a_file_with_very_many_faults_is_cut_short_with_their_number(tmp_path: Path, gold: Path) -> None:

@@ -36,7 +36,7 @@ def test_rows_are_those_of_the_list_in_its_order_with_the_value_of_their_frame(t
     assert not report[["repeated", "cut", "held"]].to_numpy().any()
 
 
-def test_short_long_and_empty_predictions_are_mended_and_reported(tmp_path: Path) -> None:
+def test_short_long_and_empty_predictions_are_filled_and_reported(tmp_path: Path) -> None:
     made = predictions(short=[0.1, 0.2], long=[0.1, 0.2, 0.3, 0.4], holes=[np.nan, 0.5, np.nan])
     rows = [
         f"{clip}/{n:05d}" for clip, count in {"short": 4, "long": 2, "holes": 3}.items() for n in range(1, count + 1)
@@ -78,7 +78,7 @@ def test_what_is_written_passes_the_check_and_the_command_says_so(tmp_path: Path
     out.write_bytes(b"\xef\xbb\xbf" + out.read_bytes().replace(b"\n", b"\r\n"))
     with caplog.at_level("INFO"):
         main(["--check", str(out), str(listed)])
-    assert "in their order" in caplog.text
+    assert "all rows of the sample in order" in caplog.text
 
 
 def test_everything_the_organisers_would_refuse_is_named_with_its_line(tmp_path: Path, capsys) -> None:
@@ -100,7 +100,7 @@ def test_everything_the_organisers_would_refuse_is_named_with_its_line(tmp_path:
 
 
 @pytest.mark.parametrize("text", ["", "valence,arousal\n0,0\n", "image_location,valence,arousal\n"])
-def test_a_submission_without_header_or_rows_is_told(text: str, tmp_path: Path) -> None:
+def test_a_submission_without_header_or_rows_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "out.txt").write_text(text)
     (fault,) = check_submission(tmp_path / "out.txt", sample(tmp_path, "a/00001"))
     assert fault.row in (1, 2)

@@ -84,7 +84,7 @@ def test_a_benchmark_is_read_where_there_is_one_and_never_written(tmp_path):
         dataset.save("anything")
 
 
-def test_what_a_model_says_of_itself_holds_the_settings_of_its_training():
+def test_the_facts_of_a_model_include_the_settings_of_its_training():
     model = TrainedModel(
         preset("concat", 4, 4), {}, Normalisation(*[np.zeros(4)] * 4), {"seed": "3", "history": "{}", "caveat": "a toy"}
     )

@@ -1,7 +1,4 @@
-"""Figures of the analysis: calibration, error over the plane, confusion of quadrants.
-
-The event-triggered average of the gates as a figure.
-"""
+"""Figures of the error analysis: calibration, error over the plane, confusion of quadrants, and gates around events."""
 
 from __future__ import annotations
 
@@ -21,16 +18,21 @@ from iaca.evaluation.metrics import DIMENSIONS, Array
 from iaca.evaluation.style import signed
 
 _ERROR = LinearSegmentedColormap.from_list("paper to wine", ["#fbf3f6", "#dba3bd", "#a84a7c", "#5f1d42"])
+
 _BIAS = LinearSegmentedColormap.from_list("blue to orange", ["#1f5f99", "#a9c9e4", "#f7f7f5", "#f1bd92", "#b34f06"])
+
 _SHARE = LinearSegmentedColormap.from_list("paper to ink", ["#f4f8fb", "#8fb8d8", "#2f6fa8", "#12304d"])
+
 _PANELS = (("rmse", "RMSE"), ("bias_valence", "Bias of valence"), ("bias_arousal", "Bias of arousal"))
+
+_COLUMNS = 3  # panels side by side
 
 
 def calibration_plot(table: pd.DataFrame) -> Figure:
-    """Mean annotation against mean prediction by bin, with quartiles; the diagonal is perfect.
+    """Plot mean annotation against mean prediction by bin, with quartiles; the diagonal is perfect.
 
     Args:
-        table: of `calibration`; bins of few frames are drawn hollow and grey.
+        table: `errors.calibration`; bins of few frames are hollow and grey.
     """
     figure = style.new_figure(
         9.6,
@@ -49,12 +51,34 @@ def calibration_plot(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def _bins(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
+    most = float(rows["frames"].max()) if len(rows) else 1.0
+    for row in rows.to_dict("records"):
+        few = bool(row["few"])
+        shade = style.MUTED if few else colour
+        x = row["predicted"]
+        axes.plot([x, x], [row["annotated_q25"], row["annotated_q75"]], color=shade, linewidth=4, alpha=0.3)
+        size = 4 + 8 * float(np.sqrt(row["frames"] / most))
+        axes.plot(x, row["annotated"], "o", color=shade, markersize=size, markerfacecolor="none" if few else shade)
+
+
+def _calibration_finding(table: pd.DataFrame) -> str:
+    gaps = []
+    for name in DIMENSIONS:
+        rows = table[table["dimension"] == name]
+        if rows.empty:
+            return "Annotation by predicted value"
+        off: Array = (rows["annotated"] - rows["predicted"]).abs().to_numpy(np.float64)
+        gaps.append(f"{np.average(off, weights=rows['frames']):.2f} in {name}")
+    return f"Predictions are off from the mean annotation by {gaps[0]}, {gaps[1]}"
+
+
 def region_plot(table: pd.DataFrame, config: AnalysisConfig) -> Figure:
-    """RMSE and bias of both dimensions over the plane of the annotation, each cell with its number and its frames.
+    """Plot RMSE and bias of both dimensions over the annotated plane, each cell with its value and its frames.
 
     Args:
-        table: of `region_errors`; cells of few frames are grey.
-        config: of the analysis that made it.
+        table: `errors.region_errors`; cells of few frames are grey.
+        config: of the analysis that computed the table.
     """
     figure = style.new_figure(
         10.4,
@@ -77,12 +101,33 @@ def region_plot(table: pd.DataFrame, config: AnalysisConfig) -> Figure:
     return figure
 
 
+def _cell(axes: Axes, row: Mapping[Hashable, Any], name: str, shade: float, colours: Colormap) -> None:
+    width, height = row["valence_high"] - row["valence_low"], row["arousal_high"] - row["arousal_low"]
+    few = bool(row["few"])
+    colour = colours(float(np.clip(shade, 0, 1)))
+    _tile(axes, (row["valence_low"], row["arousal_low"], width, height), style.SHADE if few else colour)
+    dark = not few and float(np.dot(colour[:3], [0.299, 0.587, 0.114])) < 0.55
+    ink = style.MUTED if few else style.PAPER if dark else style.INK
+    value = f"{row[name]:.2f}" if name == "rmse" else signed(round(row[name], 2) + 0.0, 2)
+    if width >= 0.25:  # smaller cells have no room for text
+        middle = (row["valence_low"] + width / 2, row["arousal_low"] + height / 2)
+        _write(axes, *middle, f"{value}\n{row['frames']:,}", ink)
+
+
+def _region_finding(table: pd.DataFrame) -> str:
+    enough = table[~table["few"].astype(bool)]
+    if enough.empty:
+        return "No region of the plane has enough frames"
+    worst = enough.sort_values("rmse").to_dict("records")[-1]
+    return f"The error is largest at {region_name(worst)}: RMSE {worst['rmse']:.2f}"
+
+
 def quadrant_plot(table: pd.DataFrame, config: AnalysisConfig) -> Figure:
-    """Confusion matrix of the quadrants: share of the annotated one, and frames.
+    """Plot the confusion matrix of the quadrants: share of the annotated quadrant, and frames.
 
     Args:
-        table: of `quadrant_confusion`.
-        config: of the analysis that made it.
+        table: `errors.quadrant_confusion`.
+        config: of the analysis that computed the table.
     """
     figure = style.new_figure(
         9.6,
@@ -91,9 +136,8 @@ def quadrant_plot(table: pd.DataFrame, config: AnalysisConfig) -> Figure:
         f"Share of each row, frames below it. Neutral: |valence| or |arousal| below {config.neutral_band:g}.",
     )
     axes = style.dress(figure.subplots(), grid="")
-    place = {name: i for i, name in enumerate(QUADRANTS)}
     for row in table.to_dict("records"):
-        x, y, share = place[row["predicted"]], place[row["annotated"]], row["share"]
+        x, y, share = QUADRANTS.index(row["predicted"]), QUADRANTS.index(row["annotated"]), row["share"]
         known = np.isfinite(share)
         _tile(axes, (x - 0.5, y - 0.5, 1, 1), _SHARE(share) if known else style.SHADE)
         text = f"{100 * share:.0f} %\n{row['frames']:,}" if known else "–"
@@ -105,28 +149,12 @@ def quadrant_plot(table: pd.DataFrame, config: AnalysisConfig) -> Figure:
     return figure
 
 
-def _bins(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
-    most = float(rows["frames"].max()) if len(rows) else 1.0
-    for row in rows.to_dict("records"):
-        few = bool(row["few"])
-        shade = style.MUTED if few else colour
-        x = row["predicted"]
-        axes.plot([x, x], [row["annotated_q25"], row["annotated_q75"]], color=shade, linewidth=4, alpha=0.3)
-        size = 4 + 8 * float(np.sqrt(row["frames"] / most))
-        axes.plot(x, row["annotated"], "o", color=shade, markersize=size, markerfacecolor="none" if few else shade)
-
-
-def _cell(axes: Axes, row: Mapping[Hashable, Any], name: str, shade: float, colours: Colormap) -> None:
-    width, height = row["valence_high"] - row["valence_low"], row["arousal_high"] - row["arousal_low"]
-    few = bool(row["few"])
-    colour = colours(float(np.clip(shade, 0, 1)))
-    _tile(axes, (row["valence_low"], row["arousal_low"], width, height), style.SHADE if few else colour)
-    dark = not few and float(np.dot(colour[:3], [0.299, 0.587, 0.114])) < 0.55
-    ink = style.MUTED if few else style.PAPER if dark else style.INK
-    value = f"{row[name]:.2f}" if name == "rmse" else signed(round(row[name], 2) + 0.0, 2)
-    if width >= 0.25:  # finer cells have no room for writing
-        middle = (row["valence_low"] + width / 2, row["arousal_low"] + height / 2)
-        _write(axes, *middle, f"{value}\n{row['frames']:,}", ink)
+def _quadrant_finding(table: pd.DataFrame) -> str:
+    named = table[(table["annotated"] != NEUTRAL) & (table["annotated"] == table["predicted"])]
+    total = table.loc[table["annotated"] != NEUTRAL, "frames"].sum()
+    if not total:
+        return "Every annotated frame is in the neutral band"
+    return f"{100 * named['frames'].sum() / total:.0f} % of the frames with a quadrant are predicted into it"
 
 
 def _tile(axes: Axes, box: tuple[float, float, float, float], colour: object) -> None:
@@ -138,66 +166,36 @@ def _write(axes: Axes, x: float, y: float, text: str, colour: str, bold: bool = 
     axes.text(x, y, text, ha="center", va="center", size=style.SMALL, color=colour, weight=weight, linespacing=1.25)
 
 
-def _calibration_finding(table: pd.DataFrame) -> str:
-    gaps = []
-    for name in DIMENSIONS:
-        rows = table[table["dimension"] == name]
-        if rows.empty:
-            return "Annotation by predicted value"
-        off: Array = (rows["annotated"] - rows["predicted"]).abs().to_numpy(np.float64)
-        gaps.append(f"{np.average(off, weights=rows['frames']):.2f} in {name}")
-    return f"Predictions are off from the mean annotation by {gaps[0]}, {gaps[1]}"
-
-
-def _region_finding(table: pd.DataFrame) -> str:
-    enough = table[~table["few"].astype(bool)]
-    if enough.empty:
-        return "No region of the plane has enough frames"
-    worst = enough.sort_values("rmse").to_dict("records")[-1]
-    return f"The error is largest at {region_name(worst)}: RMSE {worst['rmse']:.2f}"
-
-
-def _quadrant_finding(table: pd.DataFrame) -> str:
-    named = table[(table["annotated"] != NEUTRAL) & (table["annotated"] == table["predicted"])]
-    total = table.loc[table["annotated"] != NEUTRAL, "frames"].sum()
-    if not total:
-        return "No frame lies clear of the neutral band"
-    return f"{100 * named['frames'].sum() / total:.0f} % of the frames with a quadrant are predicted into it"
-
-
-COLUMNS = 3
-
-
 def response_plot(table: pd.DataFrame) -> Figure:
-    """Weight of the corrupted modality around the start of its events, one panel per kind.
+    """Plot the weight of the corrupted modality around the start of its events, one panel per kind.
 
     Args:
-        table: of `event_response`.
+        table: `events.event_response`.
     """
     kinds = list(dict.fromkeys(zip(table["modality"], table["kind"], strict=True)))
-    lines = max(1, -(-len(kinds) // COLUMNS))
+    lines = max(1, -(-len(kinds) // _COLUMNS))
     figure = style.new_figure(
         10.4,
         1.2 + 2.3 * lines,
-        _finding(table),
-        "Line: mean over events, thin where fewer than half are left. Band: one standard deviation. "
-        "Shaded: mean length of the event.",
+        _response_finding(table),
+        "Line: mean over events, thin if fewer than half remain. Band: one standard deviation. "
+        "Shaded: mean duration of the event.",
     )
-    grid = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
+    grid = figure.subplots(lines, _COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, (modality, kind) in zip(grid, kinds, strict=False):
         rows = table[(table["modality"] == modality) & (table["kind"] == kind)]
-        _panel(axes, rows, str(modality), str(kind))
+        _response_panel(axes, rows, str(modality), str(kind))
     for i, axes in enumerate(grid):
         axes.set_visible(i < len(kinds))
-        if i >= len(kinds) - COLUMNS:
+        if i >= len(kinds) - _COLUMNS:
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("time after the start of the event (s)")
-    for axes in grid[::COLUMNS]:
+    for axes in grid[::_COLUMNS]:
         axes.set_ylabel("weight")
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, modality: str, kind: str) -> None:
+def _response_panel(axes: Axes, rows: pd.DataFrame, modality: str, kind: str) -> None:
     colour, lag = style.MODALITY_COLOURS[modality], rows["lag_s"].to_numpy(np.float64)
     weight, spread = rows["weight"].to_numpy(np.float64), rows["sd"].fillna(0).to_numpy(np.float64)
     name = f"{style.MODALITY_NAMES[modality]} {kind}"
@@ -213,15 +211,15 @@ def _panel(axes: Axes, rows: pd.DataFrame, modality: str, kind: str) -> None:
     axes.set_xlim(np.floor(lag.min()), np.ceil(lag.max()))
 
 
-def _finding(table: pd.DataFrame) -> str:
-    moves = {}
+def _response_finding(table: pd.DataFrame) -> str:
+    changes = {}
     for (modality, kind), rows in table.groupby(["modality", "kind"]):
         during = (rows["lag_s"] > 0) & (rows["lag_s"] < rows["duration_s"])
         before, after = rows.loc[rows["lag_s"] < 0, "weight"], rows.loc[during, "weight"]
         if len(before) and len(after):
-            moves[f"{style.MODALITY_NAMES[str(modality)]} {kind}"] = float(after.mean() - before.mean())
-    if not moves:
-        return "How the gate answers to events"
-    low, high = min(moves, key=moves.__getitem__), max(moves, key=moves.__getitem__)
-    told = f"During '{low}' the weight moves by {signed(moves[low], 2)}"
-    return told if low == high else f"{told}, during '{high}' by {signed(moves[high], 2)}"
+            changes[f"{style.MODALITY_NAMES[str(modality)]} {kind}"] = float(after.mean() - before.mean())
+    if not changes:
+        return "How the gate responds to events"
+    low, high = min(changes, key=changes.__getitem__), max(changes, key=changes.__getitem__)
+    finding = f"During '{low}' the weight changes by {signed(changes[low], 2)}"
+    return finding if low == high else f"{finding}, during '{high}' by {signed(changes[high], 2)}"

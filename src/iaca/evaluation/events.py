@@ -1,13 +1,13 @@
-"""Whether the gates knew what was wrong: their weights scored against corruption events with a known truth.
+"""How the gates and the models respond to corruption events with known ground truth.
 
-How the gates move when something happens: event-triggered averages of their weights.
-
-Every model during every kind of event: does weighing help where one modality is corrupted?
+`gate_auroc` scores the gate weights against the events, `event_response` averages the weights around the start of an
+event, and `event_scores` compares every model within the frames of each kind of event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,11 @@ from iaca.evaluation.metrics import join_labels, paired_difference, pooled_metri
 from iaca.parameters import MODALITIES
 
 Mask = npt.NDArray[np.bool_]
-ANY = "any"
+
 EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
+
+ANY = "any"  # kind of the AUROC row that takes all kinds of a modality together
+
 AUROC_COLUMNS = (
     "modality",
     "kind",
@@ -34,70 +37,48 @@ AUROC_COLUMNS = (
     "event_clips",
 )
 
+RESPONSE_COLUMNS = ("modality", "kind", "lag_s", "events", "weight", "sd", "q25", "q75", "duration_s")
+
+EVENT_SCORE_COLUMNS = (
+    "modality",
+    "kind",
+    "model",
+    "main",
+    "clips",
+    "frames",
+    "ccc_mean",
+    "rmse",
+    "difference_ccc_mean",
+    "difference_ccc_mean_low",
+    "difference_ccc_mean_high",
+)
+
 
 def modality_gate(modality: str) -> str:
-    """Column of the predictions that holds the weight of `modality` in the gate across modalities."""
+    """Name of the predictions' column with the weight of `modality` in the gate across modalities."""
     return f"gate_modalities_{modality}"
 
 
 def has_modality_gates(predictions: pd.DataFrame) -> bool:
-    """Whether the model behind the predictions weighs audio against face (unimodal models and concatenation do not)."""
+    """Whether the model weighs audio against face; unimodal models and concatenation do not."""
     return all(modality_gate(modality) in predictions for modality in MODALITIES)
 
 
-def event_mask(
-    predictions: pd.DataFrame, events: pd.DataFrame, modality: str | None = None, kind: str | None = None
-) -> Mask:
-    """Which rows of the predictions lie inside an event.
-
-    Args:
-        predictions: clip, time_s, one row per frame.
-        events: clip, modality, kind, start_s, end_s; an event holds start_s <= time_s < end_s.
-        modality: only events of this modality; None takes both.
-        kind: only events of this kind; None takes every kind.
-
-    Returns:
-        (n,) bool, in the order of the rows.
-
-    Raises:
-        InputError: if the events lack a column or one of them ends before it starts.
-    """
-    _check_events(events)
-    chosen = events
-    if modality is not None:
-        chosen = chosen[chosen["modality"] == modality]
-    if kind is not None:
-        chosen = chosen[chosen["kind"] == kind]
-    time_s, inside = predictions["time_s"].to_numpy(np.float64), np.zeros(len(predictions), bool)
-    places = predictions.groupby("clip").indices if len(chosen) else {}  # every event looks at its own clip alone
-    for event in chosen[chosen["clip"].isin(list(places))].itertuples(index=False):
-        rows = places[event.clip]
-        inside[rows] |= (time_s[rows] >= event.start_s) & (time_s[rows] < event.end_s)
-    return inside
-
-
-def truth_masks(predictions: pd.DataFrame, events: pd.DataFrame) -> dict[tuple[str, str], Mask]:
-    """`event_mask` of every (modality, kind) that occurs in the events of the predicted clips, sorted by name."""
-    known = events[events["clip"].isin(predictions["clip"].unique())]
-    pairs = sorted(set(zip(known["modality"], known["kind"], strict=True)))
-    return {(modality, kind): event_mask(predictions, known, modality, kind) for modality, kind in pairs}
-
-
 def gate_auroc(predictions: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
-    """Is the weight of the corrupted modality lower during the event than in clean frames?
+    """Score whether the weight of the corrupted modality is lower during the event than in clean frames.
 
-    AUROC of (1 - weight of the corrupted modality): 1 = always lower, .5 = chance, 0 = always higher. The other class
-    are the frames in which *nothing* is wrong, so that an event of the other modality does not count as clean.
+    AUROC of (1 - weight of the corrupted modality): 1 = always lower, .5 = chance, 0 = always higher. The negative
+    class is the frames outside *all* events, so an event of the other modality does not count as clean.
 
     Args:
         predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual; frames without a weight (neither
-            modality was there) are left out.
+            modality present) are left out.
         events: clip, modality, kind, start_s, end_s.
 
     Returns:
-        One row per modality and kind, and per modality one of kind "any" where it has several: auroc, mean weight of
-        the modality in event and in clean frames, and the numbers of frames and clips behind it. Kinds with no event
-        frame, or with no clean frame to compare with, are left out: the table holds no NaN.
+        One row per modality and kind, plus one of kind "any" for a modality with several kinds: auroc, mean weight of
+        the modality in event and in clean frames, and the numbers of frames and clips used. Kinds without an event
+        frame or without a clean frame are left out, so the table has no NaN.
     """
     if not has_modality_gates(predictions):
         return pd.DataFrame(columns=list(AUROC_COLUMNS))
@@ -109,15 +90,6 @@ def gate_auroc(predictions: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
         if mask.any() and clean.any()
     ]
     return pd.DataFrame(rows, columns=list(AUROC_COLUMNS))
-
-
-def spans(events: pd.DataFrame, modality: str) -> list[tuple[float, float, str]]:
-    """(start_s, end_s, kind) of the events of one modality, in the order of the table."""
-    chosen = events[events["modality"] == modality]
-    return [
-        (float(start), float(end), str(kind))
-        for start, end, kind in zip(chosen["start_s"], chosen["end_s"], chosen["kind"], strict=True)
-    ]
 
 
 def _classes(predictions: pd.DataFrame, events: pd.DataFrame) -> Iterator[tuple[str, str, Mask]]:
@@ -147,34 +119,21 @@ def _score(
     }
 
 
-def _check_events(events: pd.DataFrame) -> None:
-    missing = [name for name in EVENT_COLUMNS if name not in events]
-    if missing:
-        raise InputError(f"the events table lacks {', '.join(missing)}", remedy=f"its columns are {EVENT_COLUMNS}")
-    backwards = events[events["end_s"] < events["start_s"]]
-    if len(backwards):
-        first = backwards.iloc[0]
-        raise InputError(f"an event of clip {first['clip']} ends at {first['end_s']} s, before {first['start_s']} s")
-
-
-RESPONSE_COLUMNS = ("modality", "kind", "lag_s", "events", "weight", "sd", "q25", "q75", "duration_s")
-
-
 def event_response(predictions: pd.DataFrame, events: pd.DataFrame, config: AnalysisConfig) -> pd.DataFrame:
     """Weight of the corrupted modality from `before_s` before to `after_s` after the start of its events.
 
-    Frames within another event of the clip are left out, so that what is seen is the answer to this one. The weight is
-    averaged within each event and step of time first, then over events: a long clip counts no more than a short one.
+    Frames within another event of the clip are left out, so the response belongs to one event. The weight is averaged
+    within each event and time step first, then over events, so a long clip counts no more than a short one.
 
     Args:
         predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual.
         events: clip, modality, kind, start_s, end_s.
-        config: reach and resolution (s).
+        config: range and resolution (s).
 
     Returns:
-        One row per modality, kind and step: `lag_s` (middle of the step, s after the start), `events` behind it, mean
-        `weight`, its standard deviation `sd` (NaN of one event) and quartiles `q25`, `q75` over events, and
-        `duration_s`, the mean length of the kind's events. Empty without events or gates.
+        One row per modality, kind and step: `lag_s` (middle of the step, s after the start), number of `events`, mean
+        `weight`, its standard deviation `sd` (NaN for one event) and quartiles `q25`, `q75` over events, and
+        `duration_s`, the mean duration of the kind's events. Empty without events or gates.
     """
     if not has_modality_gates(predictions):
         return pd.DataFrame(columns=list(RESPONSE_COLUMNS))
@@ -182,7 +141,7 @@ def event_response(predictions: pd.DataFrame, events: pd.DataFrame, config: Anal
     clips = {str(clip): rows for clip, rows in weighed.groupby("clip")}
     known = events[events["clip"].isin(list(clips))].reset_index(drop=True)
     by_clip = known.groupby("clip")
-    steps = [_one(clips[str(clip)], own, place, config) for clip, own in by_clip for place in own.index]
+    steps = [_response(clips[str(clip)], own, index, config) for clip, own in by_clip for index in own.index]
     if not steps:
         return pd.DataFrame(columns=list(RESPONSE_COLUMNS))
     keys = ["modality", "kind", "lag_s"]
@@ -197,18 +156,20 @@ def event_response(predictions: pd.DataFrame, events: pd.DataFrame, config: Anal
             "q75": weight.quantile(0.75),
         }
     ).reset_index()
-    length = (known["end_s"] - known["start_s"]).groupby([known["modality"], known["kind"]]).mean()
-    table = table.merge(length.rename("duration_s").reset_index(), on=["modality", "kind"])
+    duration = (known["end_s"] - known["start_s"]).groupby([known["modality"], known["kind"]]).mean()
+    table = table.merge(duration.rename("duration_s").reset_index(), on=["modality", "kind"])
     return table[list(RESPONSE_COLUMNS)]
 
 
-def _one(rows: pd.DataFrame, events: pd.DataFrame, place: int, config: AnalysisConfig) -> pd.DataFrame:
-    """Mean weight of one of a clip's events, by its place in their index, in each step of time around its start."""
-    event = events.loc[place].to_dict()
+def _response(rows: pd.DataFrame, events: pd.DataFrame, index: int, config: AnalysisConfig) -> pd.DataFrame:
+    """Mean weight in each time step around the start of the event `index` of a clip's `events`."""
+    event = events.loc[index].to_dict()
     lag = rows["time_s"].to_numpy(np.float64) - float(event["start_s"])
-    others = events[events.index != place]
+    others = events[events.index != index]
     kept = (lag >= -config.before_s) & (lag < config.after_s) & ~event_mask(rows, others)
-    step = np.floor(lag[kept] / config.lag_step_s)  # steps begin at the start of the event: none holds both sides
+    step = np.floor(
+        lag[kept] / config.lag_step_s
+    )  # a step begins at the event's start, so no step mixes before and after
     table = pd.DataFrame(
         {
             "lag_s": np.round((step + 0.5) * config.lag_step_s, 6),
@@ -217,21 +178,6 @@ def _one(rows: pd.DataFrame, events: pd.DataFrame, place: int, config: AnalysisC
     )
     means: pd.DataFrame = table.groupby("lag_s")["weight"].mean().reset_index()
     return means.assign(modality=event["modality"], kind=event["kind"])
-
-
-EVENT_SCORE_COLUMNS = (
-    "modality",
-    "kind",
-    "model",
-    "main",
-    "clips",
-    "frames",
-    "ccc_mean",
-    "rmse",
-    "difference_ccc_mean",
-    "difference_ccc_mean_low",
-    "difference_ccc_mean_high",
-)
 
 
 def event_scores(
@@ -247,12 +193,12 @@ def event_scores(
         predictions_by_model: name -> predictions (clip, frame, time_s, valence, arousal); the first is the main model.
         labels: clip, frame, valence, arousal of the clips to score.
         events: clip, modality, kind, start_s, end_s.
-        replicates, seed: of the bootstrap over the clips that hold such an event.
+        replicates, seed: of the bootstrap over the clips with such an event.
 
     Returns:
-        One row per modality, kind and model, kinds without an annotated frame left out: `clips`, annotated `frames`,
-        `ccc_mean`, `rmse` over both dimensions, and `difference_ccc_mean` to the main model with its paired 95 %
-        interval (NaN where one clip leaves it undefined).
+        One row per modality, kind and model: `clips`, annotated `frames`, `ccc_mean`, `rmse` over both dimensions, and
+        `difference_ccc_mean` to the main model with its paired 95 % interval (NaN for a single clip). Kinds without an
+        annotated frame are left out.
     """
     joined = {name: join_labels(table, labels) for name, table in predictions_by_model.items()}
     main = next(iter(joined))
@@ -265,11 +211,71 @@ def event_scores(
             continue
         for name, table in inside.items():
             difference = paired_difference(table, inside[main], replicates, seed)["ccc_mean"]
-            spread = (difference.estimate, difference.low, difference.high)
             rows.append(
                 {"modality": modality, "kind": kind, "model": name, "main": name == main}
                 | {"clips": table["clip"].nunique(), "frames": scores[name]["frames_valence"]}
                 | {"ccc_mean": scores[name]["ccc_mean"], "rmse": plane_rmse(table)}
-                | dict(zip(EVENT_SCORE_COLUMNS[-3:], spread, strict=True))
+                | dict(zip(EVENT_SCORE_COLUMNS[-3:], astuple(difference), strict=True))
             )
     return pd.DataFrame(rows, columns=list(EVENT_SCORE_COLUMNS))
+
+
+def truth_masks(predictions: pd.DataFrame, events: pd.DataFrame) -> dict[tuple[str, str], Mask]:
+    """`event_mask` of every (modality, kind) among the events of the predicted clips, sorted."""
+    known = events[events["clip"].isin(predictions["clip"].unique())]
+    pairs = sorted(set(zip(known["modality"], known["kind"], strict=True)))
+    return {(modality, kind): event_mask(predictions, known, modality, kind) for modality, kind in pairs}
+
+
+def event_mask(
+    predictions: pd.DataFrame, events: pd.DataFrame, modality: str | None = None, kind: str | None = None
+) -> Mask:
+    """Mark the rows of the predictions inside an event.
+
+    Args:
+        predictions: clip, time_s, one row per frame.
+        events: clip, modality, kind, start_s, end_s; an event covers start_s <= time_s < end_s.
+        modality: only events of this modality; None means both.
+        kind: only events of this kind; None means every kind.
+
+    Returns:
+        (n,) bool, in row order.
+
+    Raises:
+        InputError: if the events lack a column or one of them ends before it starts.
+    """
+    _check_events(events)
+    chosen = events
+    if modality is not None:
+        chosen = chosen[chosen["modality"] == modality]
+    if kind is not None:
+        chosen = chosen[chosen["kind"] == kind]
+    time_s, inside = predictions["time_s"].to_numpy(np.float64), np.zeros(len(predictions), bool)
+    rows_of_clip = (
+        predictions.groupby("clip").indices if len(chosen) else {}
+    )  # compare each event with its own clip only
+    for event in chosen[chosen["clip"].isin(list(rows_of_clip))].itertuples(index=False):
+        rows = rows_of_clip[event.clip]
+        inside[rows] |= (time_s[rows] >= event.start_s) & (time_s[rows] < event.end_s)
+    return inside
+
+
+def _check_events(events: pd.DataFrame) -> None:
+    missing = [name for name in EVENT_COLUMNS if name not in events]
+    if missing:
+        raise InputError(
+            f"the events table lacks {', '.join(missing)}", remedy=f"write the columns {', '.join(EVENT_COLUMNS)}"
+        )
+    backwards = events[events["end_s"] < events["start_s"]]
+    if len(backwards):
+        first = backwards.iloc[0]
+        raise InputError(f"an event of clip {first['clip']} ends at {first['end_s']} s, before {first['start_s']} s")
+
+
+def spans(events: pd.DataFrame, modality: str) -> list[tuple[float, float, str]]:
+    """(start_s, end_s, kind) of the events of one modality, in table order."""
+    chosen = events[events["modality"] == modality]
+    return [
+        (float(start), float(end), str(kind))
+        for start, end, kind in zip(chosen["start_s"], chosen["end_s"], chosen["kind"], strict=True)
+    ]

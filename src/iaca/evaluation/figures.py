@@ -1,8 +1,6 @@
-"""Figures of scores: how training went, which model agrees best, and where in the plane the predictions lie.
+"""The figures of a report, drawn from the same tables as its numbers: scores, training, traces, gates beside events.
 
-Figures over time: predicted against annotated traces, and the gates beside what really happened.
-
-The pictures of a report, drawn from the same tables as its numbers.
+The figures of the error analysis are in `error_figures`.
 """
 
 from __future__ import annotations
@@ -25,16 +23,102 @@ from iaca.evaluation.tables import best_and_worst, video_table
 from iaca.parameters import MODALITIES
 
 _CURVES = {"valence": style.VALENCE, "arousal": style.AROUSAL, "mean": style.INK}
+
 _COMPARISON_PANELS = (("ccc_valence", "Valence"), ("ccc_arousal", "Arousal"), ("ccc_mean", "Mean of both"))
+
 _DENSITY = LinearSegmentedColormap.from_list("paper to ink", ["#e4eef6", "#8fb8d8", "#2f6fa8", "#12304d"])
 
 
+def report_figures(
+    predictions: pd.DataFrame,
+    labels: pd.DataFrame,
+    comparison: pd.DataFrame,
+    partition: str = "validation",
+    events: pd.DataFrame | None = None,
+    history: pd.DataFrame | None = None,
+    clips: Sequence[str] | None = None,
+    shown_videos: int = 3,
+) -> dict[str, Figure]:
+    """Draw every figure that the tables allow, by the slots of `report.FIGURES`.
+
+    Args:
+        predictions: of the main model.
+        labels: clip, frame, valence, arousal, partition.
+        comparison: `tables.comparison`.
+        partition: partition in the figures of scores and of traces.
+        events: ground truth of corruption; without it, no figure of the gates.
+        history: of the training; without it, no learning curve.
+        clips: clips of the gate figure; by default the first three annotated ones, those with events first.
+        shown_videos: number of best and of worst clips to draw.
+    """
+    gold = labels[labels["partition"] == partition]
+    table = join_labels(predictions, gold)
+    figures = {
+        "comparison": comparison_dots(comparison, partition),
+        "affect_plane": affect_plane(table),
+        **_extremes(predictions, gold, table, partition, shown_videos),
+    }
+    if history is not None and len(history):
+        figures["learning_curve"] = learning_curve(history)
+    if events is not None and len(events) and has_modality_gates(predictions):
+        chosen = list(clips) if clips is not None else _clips_of(table, events)
+        inside = predictions[predictions["clip"].isin(gold["clip"].unique())]
+        figures["gates"] = gates_beside_events(inside, events, chosen)
+        if len(gate_auroc(inside, events)):
+            figures["gate_distribution"] = gate_distribution(inside, events)
+    return figures
+
+
+def analysis_figures(
+    calibration: pd.DataFrame,
+    regions: pd.DataFrame,
+    quadrants: pd.DataFrame,
+    event_response: pd.DataFrame,
+    config: AnalysisConfig,
+) -> dict[str, Figure]:
+    """Draw the figures of the error analysis, by the slots of `report.FIGURES`; an empty table gives none."""
+    figures = {}
+    if len(calibration):
+        figures["calibration"] = calibration_plot(calibration)
+    if len(regions):
+        figures["regions"] = region_plot(regions, config)
+    if len(quadrants):
+        figures["quadrants"] = quadrant_plot(quadrants, config)
+    if len(event_response):
+        figures["event_response"] = response_plot(event_response)
+    return figures
+
+
+def _extremes(
+    predictions: pd.DataFrame, gold: pd.DataFrame, table: pd.DataFrame, partition: str, shown: int
+) -> dict[str, Figure]:
+    """Traces of the clips with the best and the worst agreement."""
+    figures = {}
+    ends = best_and_worst(video_table(predictions, gold), partition, shown)
+    for name, videos in zip(("best", "worst"), ends, strict=True):
+        if len(videos):
+            first = videos.iloc[0]
+            finding = f"{name.capitalize()} agreement: {first['clip']}, mean CCC {first['ccc_mean']:.2f}"
+            figures[f"{name}_traces"] = traces(table, list(videos["clip"]), finding)
+    return figures
+
+
+def _clips_of(table: pd.DataFrame, events: pd.DataFrame | None, shown: int = 3) -> list[str]:
+    """Clips with annotation and prediction, those with an event first, then by name."""
+    usable = table.dropna(subset=["valence_gold", "valence"])["clip"].unique()
+    eventful = set() if events is None else set(events["clip"])
+    return sorted(map(str, usable), key=lambda clip: (clip not in eventful, clip))[:shown]
+
+
+# Scores
+
+
 def learning_curve(history: pd.DataFrame) -> Figure:
-    """Loss and validation CCC by epoch, the best epoch marked.
+    """Plot loss and validation CCC by epoch, with the best epoch marked.
 
     Args:
         history: epoch and any of train_loss, validation_loss, validation_ccc_valence, validation_ccc_arousal,
-            validation_ccc_mean; what is missing is not drawn.
+            validation_ccc_mean; missing columns are not drawn.
     """
     epoch = history["epoch"].to_numpy() if "epoch" in history else np.arange(1, len(history) + 1)
     scores = _validation_scores(history)
@@ -62,12 +146,28 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     return figure
 
 
+def _validation_scores(history: pd.DataFrame) -> dict[str, Array]:
+    scores = {
+        name: history[f"validation_ccc_{name}"].to_numpy(np.float64)
+        for name in ("valence", "arousal", "mean")
+        if f"validation_ccc_{name}" in history
+    }
+    if "mean" not in scores and len(scores) == 2:
+        scores["mean"] = (scores["valence"] + scores["arousal"]) / 2
+    return scores
+
+
+def _mark_best(axes: Axes, epoch: float, value: float) -> None:
+    axes.axvline(epoch, color=style.MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    axes.plot(epoch, value, "o", color=style.INK, markersize=7)
+
+
 def comparison_dots(table: pd.DataFrame, partition: str = "validation") -> Figure:
-    """Pooled CCC of every model with its 95 % interval over clips, the main model in colour.
+    """Plot the pooled CCC of every model with its 95 % interval over clips, the main model in colour.
 
     Args:
         table: `tables.comparison`.
-        partition: which of its partitions to draw.
+        partition: partition to draw.
     """
     rows = table[table["partition"] == partition].sort_values("ccc_mean", na_position="first", ignore_index=True)
     figure = style.new_figure(
@@ -87,11 +187,47 @@ def comparison_dots(table: pd.DataFrame, partition: str = "validation") -> Figur
     return figure
 
 
+def _dots(axes: Axes, rows: pd.DataFrame, score: str) -> None:
+    for y, row in enumerate(rows.to_dict("records")):
+        colour = style.VALENCE if row["main"] else style.MUTED
+        axes.plot([row[f"{score}_low"], row[f"{score}_high"]], [y, y], color=colour, linewidth=2.2, alpha=0.55)
+        axes.plot(row[score], y, "o", color=colour, markersize=8 if row["main"] else 6.5)
+        if np.isfinite(row[score]):
+            axes.annotate(
+                f"{row[score]:.3f}",
+                (row[score], y),
+                (0, 7),
+                textcoords="offset points",
+                ha="center",
+                size=style.SMALL,
+                color=colour,
+            )
+
+
+def _comparison_finding(rows: pd.DataFrame) -> str:
+    scored = rows.dropna(subset=["ccc_mean"])
+    if scored.empty:
+        return "No model could be scored"
+    best = scored.iloc[-1]
+    if best["main"]:
+        return f"{best['model']} agrees best with the annotation: mean CCC {best['ccc_mean']:.3f}"
+    main = rows.loc[rows["main"], "model"].iloc[0]
+    lead = f"{best['model']} is {best['difference_ccc_mean']:.3f} ahead of {main}"
+    low = best["difference_ccc_mean_low"]
+    if not np.isfinite(low):
+        return lead
+    return f"{lead}; the interval of the difference {'is above' if low > 0 else 'includes'} 0"
+
+
+def _clips(rows: pd.DataFrame) -> int:
+    return int(rows["clips"].max()) if len(rows) else 0
+
+
 def affect_plane(table: pd.DataFrame) -> Figure:
-    """Density of annotated and of predicted frames in the valence-arousal plane, on one colour scale.
+    """Plot the density of annotated and of predicted frames in the valence-arousal plane, on one colour scale.
 
     Args:
-        table: joined predictions (valence, arousal, valence_gold, arousal_gold); frames with all four are drawn.
+        table: joined predictions (valence, arousal, valence_gold, arousal_gold); only frames with all four are drawn.
     """
     names = [*DIMENSIONS, *(f"{name}_gold" for name in DIMENSIONS)]
     complete = table.dropna(subset=names)
@@ -126,54 +262,6 @@ def _plane(axes: Axes, title: str) -> None:
     axes.xaxis.label.set(size=style.NORMAL, color=style.MUTED)
 
 
-def _dots(axes: Axes, rows: pd.DataFrame, score: str) -> None:
-    for y, row in enumerate(rows.to_dict("records")):
-        colour = style.VALENCE if row["main"] else style.MUTED
-        axes.plot([row[f"{score}_low"], row[f"{score}_high"]], [y, y], color=colour, linewidth=2.2, alpha=0.55)
-        axes.plot(row[score], y, "o", color=colour, markersize=8 if row["main"] else 6.5)
-        if np.isfinite(row[score]):
-            axes.annotate(
-                f"{row[score]:.3f}",
-                (row[score], y),
-                (0, 7),
-                textcoords="offset points",
-                ha="center",
-                size=style.SMALL,
-                color=colour,
-            )
-
-
-def _mark_best(axes: Axes, epoch: float, value: float) -> None:
-    axes.axvline(epoch, color=style.MUTED, linewidth=1, linestyle=(0, (3, 3)))
-    axes.plot(epoch, value, "o", color=style.INK, markersize=7)
-
-
-def _validation_scores(history: pd.DataFrame) -> dict[str, Array]:
-    scores = {
-        name: history[f"validation_ccc_{name}"].to_numpy(np.float64)
-        for name in ("valence", "arousal", "mean")
-        if f"validation_ccc_{name}" in history
-    }
-    if "mean" not in scores and len(scores) == 2:
-        scores["mean"] = (scores["valence"] + scores["arousal"]) / 2
-    return scores
-
-
-def _comparison_finding(rows: pd.DataFrame) -> str:
-    scored = rows.dropna(subset=["ccc_mean"])
-    if scored.empty:
-        return "No model could be scored"
-    best = scored.iloc[-1]
-    if best["main"]:
-        return f"{best['model']} agrees best with the annotation: mean CCC {best['ccc_mean']:.3f}"
-    main = rows.loc[rows["main"], "model"].iloc[0]
-    lead = f"{best['model']} is {best['difference_ccc_mean']:.3f} ahead of {main}"
-    low = best["difference_ccc_mean_low"]
-    if not np.isfinite(low):
-        return lead
-    return f"{lead}, the interval of the difference {'above' if low > 0 else 'reaching'} 0"
-
-
 def _spread_finding(table: pd.DataFrame) -> str:
     shares = []
     for name in DIMENSIONS:
@@ -184,23 +272,22 @@ def _spread_finding(table: pd.DataFrame) -> str:
     return f"Predicted spread against annotated: {shares[0]}, {shares[1]}"
 
 
-def _clips(rows: pd.DataFrame) -> int:
-    return int(rows["clips"].max()) if len(rows) else 0
+# Over time
 
 
 def traces(table: pd.DataFrame, clips: Sequence[str], finding: str) -> Figure:
-    """Annotated and predicted valence and arousal over time, one row per clip.
+    """Plot annotated and predicted valence and arousal over time, one row per clip.
 
     Args:
-        table: joined predictions (clip, time_s, valence, arousal, valence_gold, arousal_gold); gaps where NaN.
-        clips: which of the clips to draw, from top to bottom.
-        finding: the title.
+        table: joined predictions (clip, time_s, valence, arousal, valence_gold, arousal_gold); NaN leaves a gap.
+        clips: clips to draw, from top to bottom.
+        finding: title of the figure.
 
     Raises:
-        InputError: if one of the clips is not in the table.
+        InputError: if a clip is not in the table.
     """
     figure = style.new_figure(
-        9.6, 1.15 + 1.75 * len(clips), finding, "Dark: annotated. Colour: predicted. CCC: of the clip alone."
+        9.6, 1.15 + 1.75 * len(clips), finding, "Dark: annotated. Colour: predicted. CCC: of this clip alone."
     )
     grid = figure.subplots(len(clips), 2, sharey=True, squeeze=False)
     for axes_of_clip, clip in zip(grid, clips, strict=True):
@@ -217,23 +304,23 @@ def traces(table: pd.DataFrame, clips: Sequence[str], finding: str) -> Figure:
 
 
 def gates_beside_events(predictions: pd.DataFrame, events: pd.DataFrame, clips: Sequence[str]) -> Figure:
-    """Weights of voice and face over time above the events that truly happened, one pair of panels per clip.
+    """Plot the weights of voice and face over time above the true events, one pair of panels per clip.
 
     Args:
-        predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual; the AUROC in the title is over all.
+        predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual; the AUROC in the title covers all.
         events: clip, modality, kind, start_s, end_s.
-        clips: which of the clips to draw, from top to bottom.
+        clips: clips to draw, from top to bottom.
 
     Raises:
         InputError: if the model has no gate across modalities, or a clip is not in the predictions.
     """
     if not has_modality_gates(predictions):
-        raise InputError("these predictions hold no gate across modalities, so there are no weights to draw")
+        raise InputError("these predictions have no gate across modalities, so there are no weights to draw")
     figure = style.new_figure(
         9.6,
         1.1 + 2.35 * len(clips),
         _gate_finding(predictions, events),
-        "Bands: share of voice and face in the prediction. Bars: what was really wrong with either of them.",
+        "Bands: weights of voice and face in the prediction. Bars: true corruption of either modality.",
     )
     grid = figure.subplots(2 * len(clips), 1, squeeze=False, height_ratios=[3.4, 1.25] * len(clips))[:, 0]
     for clip, gates, truth in zip(clips, grid[::2], grid[1::2], strict=True):
@@ -245,37 +332,6 @@ def gates_beside_events(predictions: pd.DataFrame, events: pd.DataFrame, clips: 
         )
     style.legend(grid[0], loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2, reverse=True)
     grid[-1].set_xlabel("time (s)")
-    return figure
-
-
-def gate_distribution(predictions: pd.DataFrame, events: pd.DataFrame) -> Figure:
-    """Weight of the corrupted modality in each kind of event against clean frames: median, quartiles, 5 to 95 %.
-
-    Args:
-        predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual.
-        events: clip, modality, kind, start_s, end_s.
-    """
-    scores = gate_auroc(predictions, events)
-    scores = scores[scores["kind"] != ANY].iloc[::-1].reset_index(drop=True)
-    figure = style.new_figure(
-        9.6,
-        1.75 + 0.52 * len(scores),
-        _distribution_finding(scores),
-        "Dot: median, thick: quartiles, thin: 5 to 95 % of the frames. Grey: clean frames, colour: during the event.",
-    )
-    axes = style.dress(figure.subplots(), grid="x")
-    masks, clean = truth_masks(predictions, events), ~event_mask(predictions, events)
-    for y, row in enumerate(scores.to_dict("records")):
-        weight = predictions[modality_gate(row["modality"])].to_numpy(np.float64)
-        _quantile_bar(axes, weight[clean], y + 0.17, style.MUTED)
-        _quantile_bar(
-            axes, weight[masks[row["modality"], row["kind"]]], y - 0.17, style.MODALITY_COLOURS[row["modality"]]
-        )
-        axes.text(1.03, y, f"AUROC {row['auroc']:.2f}", size=style.NORMAL, color=style.INK, va="center")
-    names = [f"{style.MODALITY_NAMES[m]} {kind}" for m, kind in zip(scores["modality"], scores["kind"], strict=True)]
-    axes.set(xlim=(0, 1), ylim=(-0.6, len(scores) - 0.4), yticks=range(len(scores)), yticklabels=names)
-    axes.set(xlabel="weight of the corrupted modality", xticks=[0, 0.25, 0.5, 0.75, 1])
-    axes.tick_params(axis="y", labelsize=style.NORMAL, labelcolor=style.INK)
     return figure
 
 
@@ -294,11 +350,16 @@ def _draw_events(gates: Axes, truth: Axes, events: pd.DataFrame, start_s: float,
     style.event_strip(truth, bars, [f"{style.MODALITY_NAMES[m]} truth" for m in MODALITIES[::-1]])
 
 
-def _quantile_bar(axes: Axes, values: np.ndarray[tuple[int], np.dtype[np.float64]], y: float, colour: str) -> None:
-    low, first, middle, third, high = np.nanquantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
-    axes.plot([low, high], [y, y], color=colour, linewidth=1.6)
-    axes.plot([first, third], [y, y], color=colour, linewidth=6, alpha=0.45, solid_capstyle="butt")
-    axes.plot(middle, y, "o", color=colour, markersize=7)
+def _gate_finding(predictions: pd.DataFrame, events: pd.DataFrame) -> str:
+    scores = gate_auroc(predictions, events)
+    scores = scores[scores["kind"] != ANY].sort_values("auroc", kind="stable")
+    if scores.empty:
+        return "How the model weighs voice against face over time"
+    (worst, best) = scores.iloc[[0, -1]].to_dict("records")
+    return (
+        f"The gates detect '{style.MODALITY_NAMES[best['modality']]} {best['kind']}' best (AUROC {best['auroc']:.2f}), "
+        f"'{style.MODALITY_NAMES[worst['modality']]} {worst['kind']}' worst ({worst['auroc']:.2f})"
+    )
 
 
 def _of_clip(table: pd.DataFrame, clip: str) -> pd.DataFrame:
@@ -308,101 +369,46 @@ def _of_clip(table: pd.DataFrame, clip: str) -> pd.DataFrame:
     return rows
 
 
-def _gate_finding(predictions: pd.DataFrame, events: pd.DataFrame) -> str:
+def gate_distribution(predictions: pd.DataFrame, events: pd.DataFrame) -> Figure:
+    """Plot the weight of the corrupted modality in each kind of event and in clean frames: median, quartiles, 5-95 %.
+
+    Args:
+        predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual.
+        events: clip, modality, kind, start_s, end_s.
+    """
     scores = gate_auroc(predictions, events)
-    scores = scores[scores["kind"] != ANY].sort_values("auroc", kind="stable")
-    if scores.empty:
-        return "How the model weighs voice against face over time"
-    (worst, best) = scores.iloc[[0, -1]].to_dict("records")
-    return (
-        f"Gates find '{style.MODALITY_NAMES[best['modality']]} {best['kind']}' best (AUROC {best['auroc']:.2f}), "
-        f"'{style.MODALITY_NAMES[worst['modality']]} {worst['kind']}' least ({worst['auroc']:.2f})"
+    scores = scores[scores["kind"] != ANY].iloc[::-1].reset_index(drop=True)
+    figure = style.new_figure(
+        9.6,
+        1.75 + 0.52 * len(scores),
+        _distribution_finding(scores),
+        "Dot: median. Thick: quartiles. Thin: 5 to 95 % of the frames. Grey: clean frames. Colour: during the event.",
     )
+    axes = style.dress(figure.subplots(), grid="x")
+    masks, clean = truth_masks(predictions, events), ~event_mask(predictions, events)
+    for y, row in enumerate(scores.to_dict("records")):
+        weight = predictions[modality_gate(row["modality"])].to_numpy(np.float64)
+        _quantile_bar(axes, weight[clean], y + 0.17, style.MUTED)
+        _quantile_bar(
+            axes, weight[masks[row["modality"], row["kind"]]], y - 0.17, style.MODALITY_COLOURS[row["modality"]]
+        )
+        axes.text(1.03, y, f"AUROC {row['auroc']:.2f}", size=style.NORMAL, color=style.INK, va="center")
+    names = [f"{style.MODALITY_NAMES[m]} {kind}" for m, kind in zip(scores["modality"], scores["kind"], strict=True)]
+    axes.set(xlim=(0, 1), ylim=(-0.6, len(scores) - 0.4), yticks=range(len(scores)), yticklabels=names)
+    axes.set(xlabel="weight of the corrupted modality", xticks=[0, 0.25, 0.5, 0.75, 1])
+    axes.tick_params(axis="y", labelsize=style.NORMAL, labelcolor=style.INK)
+    return figure
+
+
+def _quantile_bar(axes: Axes, values: np.ndarray[tuple[int], np.dtype[np.float64]], y: float, colour: str) -> None:
+    low, first, middle, third, high = np.nanquantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
+    axes.plot([low, high], [y, y], color=colour, linewidth=1.6)
+    axes.plot([first, third], [y, y], color=colour, linewidth=6, alpha=0.45, solid_capstyle="butt")
+    axes.plot(middle, y, "o", color=colour, markersize=7)
 
 
 def _distribution_finding(scores: pd.DataFrame) -> str:
     if scores.empty:
-        return "No event to compare the gates with"
+        return "No event to score the gates against"
     found = int((scores["auroc"] >= 0.75).sum())
-    return f"{found} of {len(scores)} kinds of corruption are told from clean frames (AUROC ≥ 0.75)"
-
-
-def report_figures(
-    predictions: pd.DataFrame,
-    labels: pd.DataFrame,
-    comparison: pd.DataFrame,
-    partition: str = "validation",
-    events: pd.DataFrame | None = None,
-    history: pd.DataFrame | None = None,
-    clips: Sequence[str] | None = None,
-    shown_videos: int = 3,
-) -> dict[str, Figure]:
-    """Every figure the tables allow, by the slots of `report.FIGURES`.
-
-    Args:
-        predictions: of the main model.
-        labels: clip, frame, valence, arousal, partition.
-        comparison: `tables.comparison`.
-        partition: which partition the figures of scores and of traces show.
-        events: ground truth of corruption, where there is one; needed for the figures of the gates.
-        history: of the training, where there is one.
-        clips: which clips to draw gates of; by default the first three annotated ones (with events, if any).
-        shown_videos: how many of the best and of the worst clips are drawn.
-    """
-    gold = labels[labels["partition"] == partition]
-    table = join_labels(predictions, gold)
-    figures = {
-        "comparison": comparison_dots(comparison, partition),
-        "affect_plane": affect_plane(table),
-        **_extremes(predictions, gold, table, partition, shown_videos),
-    }
-    if history is not None and len(history):
-        figures["learning_curve"] = learning_curve(history)
-    if events is not None and len(events) and has_modality_gates(predictions):
-        chosen = list(clips) if clips is not None else _clips_of(table, events)
-        inside = predictions[predictions["clip"].isin(gold["clip"].unique())]
-        figures["gates"] = gates_beside_events(inside, events, chosen)
-        if len(gate_auroc(inside, events)):
-            figures["gate_distribution"] = gate_distribution(inside, events)
-    return figures
-
-
-def analysis_figures(
-    calibration: pd.DataFrame,
-    regions: pd.DataFrame,
-    quadrants: pd.DataFrame,
-    event_response: pd.DataFrame,
-    config: AnalysisConfig,
-) -> dict[str, Figure]:
-    """The figures of `iaca.evaluation.analysis`, by the slots of `report.FIGURES`; none of an empty table."""
-    figures = {}
-    if len(calibration):
-        figures["calibration"] = calibration_plot(calibration)
-    if len(regions):
-        figures["regions"] = region_plot(regions, config)
-    if len(quadrants):
-        figures["quadrants"] = quadrant_plot(quadrants, config)
-    if len(event_response):
-        figures["event_response"] = response_plot(event_response)
-    return figures
-
-
-def _extremes(
-    predictions: pd.DataFrame, gold: pd.DataFrame, table: pd.DataFrame, partition: str, shown: int
-) -> dict[str, Figure]:
-    """Traces of the clips that agree best and worst."""
-    figures = {}
-    ends = best_and_worst(video_table(predictions, gold), partition, shown)
-    for name, videos in zip(("best", "worst"), ends, strict=True):
-        if len(videos):
-            first = videos.iloc[0]
-            finding = f"{name.capitalize()} agreement: {first['clip']}, mean CCC {first['ccc_mean']:.2f}"
-            figures[f"{name}_traces"] = traces(table, list(videos["clip"]), finding)
-    return figures
-
-
-def _clips_of(table: pd.DataFrame, events: pd.DataFrame | None, shown: int = 3) -> list[str]:
-    """Clips with both an annotation and a prediction, those with an event first, then by name."""
-    usable = table.dropna(subset=["valence_gold", "valence"])["clip"].unique()
-    eventful = set() if events is None else set(events["clip"])
-    return sorted(map(str, usable), key=lambda clip: (clip not in eventful, clip))[:shown]
+    return f"The gates separate {found} of {len(scores)} kinds of corruption from clean frames (AUROC ≥ 0.75)"

@@ -1,27 +1,23 @@
-"""Agreement of predicted and annotated valence and arousal, in the conventions of the field.
+"""How well predicted valence and arousal agree with their annotation, and how certain the scores are.
 
-CCC follows Lin (1989) with biased (1/N) variances and covariance in float64: the convention of the Aff-Wild2
-challenges and of `audmetric`. What is undefined is NaN, never an exception and never a silent 0 in a mean.
+The CCC follows Lin (1989) with biased (1/N) variances and covariance in float64, as the Aff-Wild2 challenges and
+`audmetric` compute it. An undefined value is NaN, never an exception and never a silent 0 in a mean.
 
-How sure a pooled CCC is: percentile bootstrap over videos, exact and cheap.
+Intervals come from a percentile bootstrap over clips. Frames of one video are not independent samples, so whole clips
+are drawn with replacement and their frames pooled. A pooled CCC needs only n, sum x, sum y, sum x^2, sum y^2 and
+sum xy, which add up over clips: a replicate is one row of a matrix product, whatever the number of frames.
 
-Frames of one video are no independent samples, so whole clips are drawn with replacement and their frames pooled. A
-pooled CCC needs only n, sum x, sum y, sum x^2, sum y^2 and sum xy, and those add up over clips: a replicate is one
-row of a matrix product, however many frames there are.
-
-Other ways in which published code computes "the CCC", only for comparison with numbers that were made with them.
-
-None of them is the headline, which is `metrics.pooled_metrics`: biased (1/N) moments, all frames pooled. With x the
-predictions, y the annotation, s_xy, s_xx, s_yy the sums of products of deviations from the means, d the difference of
-the means:
+Other published code computes "the CCC" differently. `CONVENTIONS` reproduces those variants, only for comparison with
+scores computed that way; the headline is always `pooled_metrics`. With x the predictions, y the annotation, s_xy, s_xx,
+s_yy the sums of products of deviations from the means, and d the difference of the means:
 
     official     2 s_xy/N     / (s_xx/N     + s_yy/N     + d^2)
     unbiased     2 s_xy/(N-1) / (s_xx/(N-1) + s_yy/(N-1) + d^2)     larger in magnitude where d is not 0
     avec         2 s_xy/N     / (s_xx/(N-1) + s_yy/(N-1) + d^2)     smaller in magnitude: (N-1)/N for x = y
     numpy_mix    2 s_xy/(N-1) / (s_xx/N     + s_yy/N     + d^2)     larger in magnitude: N/(N-1) for x = y
 
-The four differ by a factor of about 1/N: nothing for a pooled partition, much for short clips. `zero_filled` and
-`video_mean` differ in what enters, and by much more.
+The four differ by a factor of about 1/N: negligible for a pooled partition, noticeable for short clips. `zero_filled`
+and `video_mean` use other frames or another average, and differ by much more.
 """
 
 from __future__ import annotations
@@ -36,8 +32,16 @@ import pandas as pd
 from iaca.errors import InputError
 
 Array = npt.NDArray[np.float64]
+
+Counts = npt.NDArray[np.int64]
+
+Scores = dict[str, float]
+
 DIMENSIONS = ("valence", "arousal")
-METRIC_NAMES = ("ccc", "pcc", "rmse", "sagr")
+
+SCORES = ("ccc_valence", "ccc_arousal", "ccc_mean")
+
+# Metrics of two sequences
 
 
 def ccc(prediction: npt.ArrayLike, gold: npt.ArrayLike) -> float:
@@ -45,10 +49,10 @@ def ccc(prediction: npt.ArrayLike, gold: npt.ArrayLike) -> float:
 
     Args:
         prediction: (n,) predicted values.
-        gold: (n,) annotated values. Pairs without annotation (NaN) are the caller's to mask.
+        gold: (n,) annotated values. The caller masks pairs without annotation (NaN).
 
     Returns:
-        Agreement in [-1, 1]. A constant against a varying sequence gives 0; two constants, or n < 2, give NaN.
+        Agreement in [-1, 1]: 0 if one sequence is constant and the other varies, NaN if both are constant or n < 2.
 
     Raises:
         InputError: if the lengths differ.
@@ -65,7 +69,7 @@ def ccc(prediction: npt.ArrayLike, gold: npt.ArrayLike) -> float:
 
 
 def pcc(prediction: npt.ArrayLike, gold: npt.ArrayLike) -> float:
-    """Pearson's correlation in [-1, 1] of two (n,) sequences; NaN where either is constant or n < 2."""
+    """Pearson's correlation in [-1, 1] of two (n,) sequences; NaN if either is constant or n < 2."""
     x, y = _pair(prediction, gold)
     if x.size < 2 or _constant(x) or _constant(y):
         return float("nan")
@@ -81,9 +85,20 @@ def rmse(prediction: npt.ArrayLike, gold: npt.ArrayLike) -> float:
 
 
 def sagr(prediction: npt.ArrayLike, gold: npt.ArrayLike) -> float:
-    """Sign agreement: share in [0, 1] of the n pairs whose signs are the same; NaN for n = 0."""
+    """Sign agreement: share of the n pairs that have the same sign, in [0, 1]; NaN for n = 0."""
     x, y = _pair(prediction, gold)
     return float(np.mean(np.sign(x) == np.sign(y))) if x.size else float("nan")
+
+
+def _pair(prediction: npt.ArrayLike, gold: npt.ArrayLike) -> tuple[Array, Array]:
+    x, y = np.asarray(prediction, np.float64).ravel(), np.asarray(gold, np.float64).ravel()
+    if x.size != y.size:
+        raise InputError(f"{x.size} predictions against {y.size} annotations: both must have the same length")
+    return x, y
+
+
+def _constant(x: Array) -> bool:
+    return bool(x.min() == x.max())
 
 
 METRICS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], float]] = {
@@ -93,41 +108,45 @@ METRICS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], float]] = {
     "sagr": sagr,
 }
 
+METRIC_NAMES = tuple(METRICS)
+
+# Metrics of tables
+
 
 def join_labels(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """Predictions beside their annotation: one row per row of `labels`.
+    """Join predictions to their annotation: one row per row of `labels`.
 
     Args:
-        predictions: clip, frame, valence, arousal and whatever else the model wrote, one row per decoded frame.
+        predictions: clip, frame, valence, arousal and any other columns, one row per decoded frame.
         labels: clip, frame, valence, arousal (NaN = not annotated), partition.
 
     Returns:
-        `predictions` with valence_gold, arousal_gold and partition. An annotated frame that has no prediction
-        stays in the table with NaN, so that it can be counted.
+        `predictions` with valence_gold, arousal_gold and partition. An annotated frame without a prediction stays in
+        the table as NaN, so that it can be counted.
 
     Raises:
-        InputError: if a frame of a clip occurs twice in either table.
+        InputError: if either table has a frame of a clip twice.
     """
     for name, table in (("predictions", predictions), ("labels", labels)):
         repeated = table.loc[table.duplicated(["clip", "frame"]), ["clip", "frame"]]
         if len(repeated):
             clip, frame = repeated.iloc[0]
-            raise InputError(f"the {name} hold frame {frame} of clip {clip} more than once")
+            raise InputError(f"the {name} contain frame {frame} of clip {clip} more than once")
     gold = labels.rename(columns={name: f"{name}_gold" for name in DIMENSIONS})
     columns = ["clip", "frame", *(f"{name}_gold" for name in DIMENSIONS), "partition"]
     return gold[[name for name in columns if name in gold]].merge(predictions, on=["clip", "frame"], how="left")
 
 
 def pooled_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """All annotated frames of the table as one sequence per dimension: the headline of the field.
+    """Score all annotated frames of the table as one sequence per dimension: the headline number of the field.
 
     Args:
-        table: valence, arousal, valence_gold, arousal_gold; each dimension is masked by its own finite pairs.
+        table: valence, arousal, valence_gold, arousal_gold; each dimension uses its own finite pairs.
 
     Returns:
         `<metric>_valence`, `<metric>_arousal` for ccc, pcc, rmse, sagr; `ccc_mean`, P = (CCC_V + CCC_A) / 2;
-        `frames_valence`, `frames_arousal`, the pairs behind them, and `unpredicted`, the annotated frames for which
-        there was no prediction.
+        `frames_valence`, `frames_arousal`, the number of pairs scored; and `unpredicted`, the number of annotated
+        frames without a prediction.
     """
     scores: dict[str, float] = {}
     for name in DIMENSIONS:
@@ -139,8 +158,23 @@ def pooled_metrics(table: pd.DataFrame) -> dict[str, float]:
     return scores
 
 
+def _unpredicted(table: pd.DataFrame) -> int:
+    missing = np.zeros(len(table), bool)
+    for name in DIMENSIONS:
+        missing |= np.isfinite(table[f"{name}_gold"].to_numpy(float)) & ~np.isfinite(table[name].to_numpy(float))
+    return int(missing.sum())
+
+
+def valid_pairs(table: pd.DataFrame, dimension: str) -> tuple[Array, Array]:
+    """The (n,) predictions and annotations of one dimension where both are finite, in float64."""
+    x = table[dimension].to_numpy(np.float64)
+    y = table[f"{dimension}_gold"].to_numpy(np.float64)
+    valid = np.isfinite(x) & np.isfinite(y)
+    return x[valid], y[valid]
+
+
 def per_video(table: pd.DataFrame) -> pd.DataFrame:
-    """`pooled_metrics` of every clip by itself: one row per clip, sorted by clip, with its partition if known."""
+    """`pooled_metrics` of each clip: one row per clip, sorted by clip, with its partition if the table has it."""
     rows = []
     for clip, rows_of_clip in table.groupby("clip", sort=True):
         partition = {"partition": rows_of_clip["partition"].iloc[0]} if "partition" in table else {}
@@ -149,12 +183,14 @@ def per_video(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def video_means(videos: pd.DataFrame) -> dict[str, float]:
-    """The mean over videos of each CCC of a `per_video` table, under its own name, and how many videos stand behind it.
+    """Mean over videos of each CCC of a `per_video` table.
 
-    A video whose CCC is undefined (constant annotation) is left out of the mean and of the count.
+    Returns:
+        `video_ccc_valence`, `video_ccc_arousal`, `video_ccc_mean`; `videos`; and `videos_scored`. A video whose CCC is
+        undefined (constant annotation) counts neither in a mean nor in `videos_scored`.
     """
     scores: dict[str, float] = {}
-    for name in ("ccc_valence", "ccc_arousal", "ccc_mean"):
+    for name in SCORES:
         values = videos[name].dropna() if name in videos else pd.Series(dtype=float)
         scores[f"video_{name}"] = float(values.mean()) if len(values) else float("nan")
     scores["videos"] = len(videos)
@@ -162,116 +198,22 @@ def video_means(videos: pd.DataFrame) -> dict[str, float]:
     return scores
 
 
-def valid_pairs(table: pd.DataFrame, dimension: str) -> tuple[Array, Array]:
-    """The (n,) predictions and annotations of one dimension for which both are finite, in float64."""
-    x = table[dimension].to_numpy(np.float64)
-    y = table[f"{dimension}_gold"].to_numpy(np.float64)
-    valid = np.isfinite(x) & np.isfinite(y)
-    return x[valid], y[valid]
-
-
-def _unpredicted(table: pd.DataFrame) -> int:
-    lost = np.zeros(len(table), bool)
-    for name in DIMENSIONS:
-        lost |= np.isfinite(table[f"{name}_gold"].to_numpy(float)) & ~np.isfinite(table[name].to_numpy(float))
-    return int(lost.sum())
-
-
-def _pair(prediction: npt.ArrayLike, gold: npt.ArrayLike) -> tuple[Array, Array]:
-    x, y = np.asarray(prediction, np.float64).ravel(), np.asarray(gold, np.float64).ravel()
-    if x.size != y.size:
-        raise InputError(f"{x.size} predictions against {y.size} annotations: the two must be of one length")
-    return x, y
-
-
-def _constant(x: Array) -> bool:
-    return bool(x.min() == x.max())
-
-
-SCORES = ("ccc_valence", "ccc_arousal", "ccc_mean")
-Counts = npt.NDArray[np.int64]
+# Intervals: bootstrap over clips
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with its 95 % interval; `low` and `high` are NaN where fewer than two clips leave it undefined."""
+    """A score with its 95 % interval; `low` and `high` are NaN for fewer than two clips."""
 
     estimate: float
     low: float
     high: float
 
 
-@dataclass(frozen=True)
-class ClipStatistics:
-    """What the pooled CCC needs to know of each of c clips, per dimension (valence, arousal).
-
-    Attributes:
-        clips: names of the clips, in the order of the first axis.
-        sums: (c, 2, 6) n, sum x, sum y, sum x^2, sum y^2, sum xy; x and y are shifted by `centre` against rounding.
-        lowest, highest: (c, 2, 2) extremes of x and of y, which tell a constant sequence exactly.
-        centre: (2,) the shift of each dimension; CCC is invariant to it.
-    """
-
-    clips: tuple[str, ...]
-    sums: Array
-    lowest: Array
-    highest: Array
-    centre: Array
-
-
-def clip_statistics(table: pd.DataFrame, clips: tuple[str, ...] | None = None) -> ClipStatistics:
-    """Sufficient statistics of each clip of a joined table (clip, valence, arousal, valence_gold, arousal_gold).
-
-    Args:
-        table: predictions beside their annotation, any number of frames per clip.
-        clips: which clips and in which order; by default those of the table, sorted. A clip that is absent is empty.
-    """
-    names = tuple(sorted(table["clip"].unique())) if clips is None else clips
-    centre = np.array([_mean_or_zero(valid_pairs(table, dimension)[1]) for dimension in DIMENSIONS])
-    sums = np.zeros((len(names), 2, 6))
-    lowest, highest = np.full((len(names), 2, 2), np.inf), np.full((len(names), 2, 2), -np.inf)
-    groups = dict(tuple(table.groupby("clip")))
-    for i, name in enumerate(names):
-        for k, dimension in enumerate(DIMENSIONS):
-            x, y = valid_pairs(groups[name], dimension) if name in groups else (np.empty(0), np.empty(0))
-            if x.size:
-                lowest[i, k], highest[i, k] = (x.min(), y.min()), (x.max(), y.max())
-                x, y = x - centre[k], y - centre[k]
-                sums[i, k] = x.size, x.sum(), y.sum(), x @ x, y @ y, x @ y
-    return ClipStatistics(names, sums, lowest, highest, centre)
-
-
-def resamples(clips: int, replicates: int, seed: int) -> Counts:
-    """How often each clip was drawn: (replicates, clips) counts, every row drawn `clips` times with replacement."""
-    drawn = np.random.default_rng(seed).integers(0, clips, (replicates, clips))
-    offset = np.arange(replicates)[:, None] * clips
-    return np.bincount((drawn + offset).ravel(), minlength=replicates * clips).reshape(replicates, clips)
-
-
-def pooled_ccc(statistics: ClipStatistics, counts: Counts) -> Array:
-    """Pooled CCC of each resample.
-
-    Args:
-        statistics: of c clips.
-        counts: (r, c) how often each clip enters.
-
-    Returns:
-        (r, 3) CCC of valence, of arousal, and their mean; NaN and 0 by the rules of `metrics.ccc`.
-    """
-    n, x, y, xx, yy, xy = np.moveaxis(np.einsum("rc,cks->rks", counts.astype(np.float64), statistics.sums), -1, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        spread = (xx - x * x / n) / n + (yy - y * y / n) / n + ((x - y) / n) ** 2
-        values = 2 * (xy - x * y / n) / n / spread
-    constant = _constant_samples(statistics, counts)
-    values = np.where(constant.any(axis=2), 0.0, values)
-    values = np.where((n < 2) | constant.all(axis=2), np.nan, values)
-    return np.column_stack([values, values.mean(axis=1)])
-
-
 def bootstrap_ccc(
     table: pd.DataFrame, replicates: int = 2000, seed: int = 0, level: float = 0.95
 ) -> dict[str, Interval]:
-    """Pooled CCC with its percentile interval over videos, for ccc_valence, ccc_arousal and ccc_mean.
+    """Pooled ccc_valence, ccc_arousal and ccc_mean with their percentile intervals over clips.
 
     Args:
         table: clip, valence, arousal, valence_gold, arousal_gold.
@@ -289,12 +231,14 @@ def paired_difference(
     """CCC of `table` minus CCC of `reference`, both on the same resamples of the clips: a paired comparison.
 
     Raises:
-        InputError: if the two tables do not hold the same clips.
+        InputError: if the two tables do not have the same clips.
     """
     first, second = clip_statistics(table), clip_statistics(reference)
     if first.clips != second.clips:
-        odd = sorted(set(first.clips) ^ set(second.clips))
-        raise InputError(f"the two models were not run on the same clips: {', '.join(odd[:3])} is in one of them only")
+        unshared = sorted(set(first.clips) ^ set(second.clips))
+        raise InputError(
+            f"the two models were not run on the same clips; only in one of them: {', '.join(unshared[:3])}"
+        )
 
     def difference(counts: Counts) -> Array:
         return pooled_ccc(first, counts) - pooled_ccc(second, counts)
@@ -307,7 +251,7 @@ def _intervals(
 ) -> dict[str, Interval]:
     if not clips:
         return {name: Interval(np.nan, np.nan, np.nan) for name in SCORES}
-    whole = score(np.ones((1, clips), np.int64))[0]
+    estimates = score(np.ones((1, clips), np.int64))[0]
     bounds = np.full((2, len(SCORES)), np.nan)
     if clips > 1:  # every resample of a single clip is that clip: an interval of width 0 would claim certainty
         values = score(resamples(clips, replicates, seed))
@@ -315,54 +259,137 @@ def _intervals(
             defined = values[np.isfinite(values[:, k]), k]
             if defined.size:
                 bounds[:, k] = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return {name: Interval(float(whole[k]), *map(float, bounds[:, k])) for k, name in enumerate(SCORES)}
+    return {name: Interval(float(estimates[k]), *map(float, bounds[:, k])) for k, name in enumerate(SCORES)}
 
 
-def _constant_samples(statistics: ClipStatistics, counts: Counts) -> npt.NDArray[np.bool_]:
-    """Whether x and y (last axis) of each resample and dimension take one value only: (r, 2, 2)."""
-    drawn = (counts > 0)[:, :, None, None]
-    lowest = np.where(drawn, statistics.lowest, np.inf).min(axis=1)
-    highest = np.where(drawn, statistics.highest, -np.inf).max(axis=1)
-    return np.asarray(lowest >= highest)
+@dataclass(frozen=True)
+class ClipStatistics:
+    """The sums from which the pooled CCC is computed, for each of c clips and both dimensions (valence, arousal).
+
+    Attributes:
+        clips: names of the clips, in the order of the first axis.
+        sums: (c, 2, 6) n, sum x, sum y, sum x^2, sum y^2, sum xy; x and y are shifted by `centre` against rounding.
+        lowest, highest: (c, 2, 2) extremes of x and of y; they identify a constant sequence exactly.
+        centre: (2,) shift of each dimension; it does not change the CCC.
+    """
+
+    clips: tuple[str, ...]
+    sums: Array
+    lowest: Array
+    highest: Array
+    centre: Array
+
+
+def clip_statistics(table: pd.DataFrame, clips: tuple[str, ...] | None = None) -> ClipStatistics:
+    """Compute the sufficient statistics of each clip.
+
+    Args:
+        table: joined predictions (clip, valence, arousal, valence_gold, arousal_gold), any number of frames per clip.
+        clips: clips to include, in this order; by default those of the table, sorted. A clip that the table lacks has
+            zero frames.
+    """
+    names = tuple(sorted(table["clip"].unique())) if clips is None else clips
+    centre = np.array([_mean_or_zero(valid_pairs(table, dimension)[1]) for dimension in DIMENSIONS])
+    sums = np.zeros((len(names), 2, 6))
+    lowest, highest = np.full((len(names), 2, 2), np.inf), np.full((len(names), 2, 2), -np.inf)
+    groups = dict(tuple(table.groupby("clip")))
+    for i, name in enumerate(names):
+        for k, dimension in enumerate(DIMENSIONS):
+            x, y = valid_pairs(groups[name], dimension) if name in groups else (np.empty(0), np.empty(0))
+            if x.size:
+                lowest[i, k], highest[i, k] = (x.min(), y.min()), (x.max(), y.max())
+                x, y = x - centre[k], y - centre[k]
+                sums[i, k] = x.size, x.sum(), y.sum(), x @ x, y @ y, x @ y
+    return ClipStatistics(names, sums, lowest, highest, centre)
 
 
 def _mean_or_zero(values: Array) -> float:
     return float(values.mean()) if values.size else 0.0
 
 
-Scores = dict[str, float]
+def resamples(clips: int, replicates: int, seed: int) -> Counts:
+    """Draw bootstrap resamples: (replicates, clips) counts of each clip, `clips` draws with replacement per row."""
+    drawn = np.random.default_rng(seed).integers(0, clips, (replicates, clips))
+    offset = np.arange(replicates)[:, None] * clips
+    return np.bincount((drawn + offset).ravel(), minlength=replicates * clips).reshape(replicates, clips)
+
+
+def pooled_ccc(statistics: ClipStatistics, counts: Counts) -> Array:
+    """Pooled CCC of each resample.
+
+    Args:
+        statistics: of c clips.
+        counts: (r, c) how often each clip is included.
+
+    Returns:
+        (r, 3) CCC of valence, of arousal, and their mean; NaN and 0 by the rules of `ccc`.
+    """
+    n, x, y, xx, yy, xy = np.moveaxis(np.einsum("rc,cks->rks", counts.astype(np.float64), statistics.sums), -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = (xx - x * x / n) / n + (yy - y * y / n) / n + ((x - y) / n) ** 2
+        values = 2 * (xy - x * y / n) / n / spread
+    constant = _constant_samples(statistics, counts)
+    values = np.where(constant.any(axis=2), 0.0, values)
+    values = np.where((n < 2) | constant.all(axis=2), np.nan, values)
+    return np.column_stack([values, values.mean(axis=1)])
+
+
+def _constant_samples(statistics: ClipStatistics, counts: Counts) -> npt.NDArray[np.bool_]:
+    """Whether x and y (last axis) are constant in each resample and dimension: (r, 2, 2)."""
+    drawn = (counts > 0)[:, :, None, None]
+    lowest = np.where(drawn, statistics.lowest, np.inf).min(axis=1)
+    highest = np.where(drawn, statistics.highest, -np.inf).max(axis=1)
+    return np.asarray(lowest >= highest)
+
+
+# Conventions of other published code
 
 
 def unbiased(table: pd.DataFrame) -> Scores:
-    """Pooled, covariance and variances all divided by N-1: `torchmetrics`, and the default of R's `yardstick`."""
+    """Pooled; covariance and variances divided by N-1, as in `torchmetrics` and by default in R's `yardstick`."""
     return _pooled(table, lambda x, y: _ccc(x, y, covariance_ddof=1, variance_ddof=1))
 
 
 def avec(table: pd.DataFrame) -> Scores:
-    """Pooled, covariance divided by N, variances by N-1: `calc_scores.py` of the AVEC 2018 and 2019 baselines.
+    """Pooled; covariance divided by N, variances by N-1, as in `calc_scores.py` of the AVEC 2018 and 2019 baselines.
 
-    Its authors chose the variances to be those of Matlab's `nanvar`; the covariance is a plain mean.
+    Its authors matched the variances to Matlab's `nanvar`; the covariance is a plain mean.
     """
     return _pooled(table, lambda x, y: _ccc(x, y, covariance_ddof=0, variance_ddof=1))
 
 
 def numpy_mix(table: pd.DataFrame) -> Scores:
-    """Pooled, `numpy.cov` (N-1) over `numpy.var` (N), each at its default: the opposite mix, and it can exceed 1."""
+    """Pooled; `numpy.cov` (N-1) over `numpy.var` (N), each with its default: the opposite mix, which can exceed 1."""
     return _pooled(table, lambda x, y: _ccc(x, y, covariance_ddof=1, variance_ddof=0))
 
 
 def zero_filled(table: pd.DataFrame) -> Scores:
-    """Pooled by the official formula, with 0 for every annotated frame that has no prediction.
+    """Pooled by the official formula, with 0 for every annotated frame without a prediction.
 
-    That is what code does that gives zeros to frames without a face or to clips that failed, and scores them.
+    Some code writes zeros for frames without a face and for failed clips, and scores them.
     """
     return _pooled(table.fillna(dict.fromkeys(DIMENSIONS, 0.0)), ccc)
 
 
 def video_mean(table: pd.DataFrame) -> Scores:
-    """Mean over videos of each video's own CCC by the official formula; undefined ones (constant) are left out."""
+    """Mean of each video's CCC by the official formula; videos with an undefined CCC (constant) are left out."""
     means = video_means(per_video(table))
-    return {name: means[f"video_{name}"] for name in ("ccc_valence", "ccc_arousal", "ccc_mean")}
+    return {name: means[f"video_{name}"] for name in SCORES}
+
+
+def _pooled(table: pd.DataFrame, score: Callable[[Array, Array], float]) -> Scores:
+    scores = {f"ccc_{name}": score(*valid_pairs(table, name)) for name in DIMENSIONS}
+    return scores | {"ccc_mean": (scores["ccc_valence"] + scores["ccc_arousal"]) / 2}
+
+
+def _ccc(x: Array, y: Array, covariance_ddof: int, variance_ddof: int) -> float:
+    """CCC with other divisors; NaN and 0 follow the rules of `ccc`."""
+    official = ccc(x, y)
+    if not np.isfinite(official) or official == 0:
+        return official
+    covariance = np.sum((x - x.mean()) * (y - y.mean())) / (x.size - covariance_ddof)
+    spread = np.var(x, ddof=variance_ddof) + np.var(y, ddof=variance_ddof) + (x.mean() - y.mean()) ** 2
+    return float(2 * covariance / spread)
 
 
 CONVENTIONS: dict[str, Callable[[pd.DataFrame], Scores]] = {
@@ -372,20 +399,5 @@ CONVENTIONS: dict[str, Callable[[pd.DataFrame], Scores]] = {
     "zero_filled": zero_filled,
     "video_mean": video_mean,
 }
-"""Name -> function from a joined table (clip, valence, arousal, valence_gold, arousal_gold; NaN where there is no
-prediction or no annotation) to ccc_valence, ccc_arousal, ccc_mean."""
-
-
-def _pooled(table: pd.DataFrame, score: Callable[[Array, Array], float]) -> Scores:
-    scores = {f"ccc_{name}": score(*valid_pairs(table, name)) for name in DIMENSIONS}
-    return scores | {"ccc_mean": (scores["ccc_valence"] + scores["ccc_arousal"]) / 2}
-
-
-def _ccc(x: Array, y: Array, covariance_ddof: int, variance_ddof: int) -> float:
-    """NaN and 0 where `metrics.ccc` has them, so that only the divisors differ."""
-    agreement = ccc(x, y)
-    if not np.isfinite(agreement) or agreement == 0:
-        return agreement
-    covariance = np.sum((x - x.mean()) * (y - y.mean())) / (x.size - covariance_ddof)
-    spread = np.var(x, ddof=variance_ddof) + np.var(y, ddof=variance_ddof) + (x.mean() - y.mean()) ** 2
-    return float(2 * covariance / spread)
+"""Name -> function from a joined table (clip, valence, arousal, valence_gold, arousal_gold; NaN = no prediction or no
+annotation) to ccc_valence, ccc_arousal, ccc_mean."""

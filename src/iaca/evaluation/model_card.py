@@ -1,6 +1,4 @@
-"""Which weights a model rests on beside its own, where they come from, and under which licence.
-
-The model card in Markdown: what the model is for, what it learned from, how well it does, and where it fails.
+"""The model card in Markdown: intended use, training data, scores, limits, and the weights it uses with their licences.
 
 The order of its parts follows Mitchell et al. (Model Cards for Model Reporting, 2019).
 """
@@ -28,19 +26,23 @@ from iaca.evaluation.tables import headline
 from iaca.faces.config import FaceConfig
 from iaca.parameters import Modality
 
-OWN = "known to its owner"
+SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal")
+
+OWN = "known to its owner"  # source and licence of a file that the project did not publish
+
+DEMO = "demo corpus"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """One thing that a model rests on.
+    """A third-party component of a model.
 
     Attributes:
-        part: what it does.
-        name: of the file or the thing.
+        part: its role.
+        name: of the file or the component.
         source: where it is published.
-        licence: of it, and what it was trained on where that is known.
-        sha256: of the file, as far as the project knows it.
+        licence: its licence, and what it was trained on if known.
+        sha256: of the file, if known.
     """
 
     part: str
@@ -56,51 +58,10 @@ DETECTORS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "yunet": ("face_detection_yunet_2023mar.onnx", "OpenCV Zoo", "MIT; its paper trained on WIDER FACE"),
     }
 )
-DEMO = "demo corpus"
+
 PORTRAIT = Origin(
     "portrait of the demo corpus", "astronaut()", "package scikit-image; photograph by NASA", "public domain"
 )
-
-
-def origins(metadata: Mapping[str, str], faces: FaceConfig) -> list[Origin]:
-    """Weights of every encoder in a model's metadata, of the face detector, and the portrait of the demo corpus.
-
-    Args:
-        metadata: of a `TrainedModel`: `<modality>_choice`, or at least `<modality>_encoder`; `corpus`.
-        faces: of the run. Features of the user's own saw no detector.
-    """
-    found = [origin for modality in ENCODERS for origin in _encoders(metadata, modality)]
-    if any(choice["name"] in ENCODERS["visual"] for choice in _choices(metadata, "visual")):
-        name, source, licence = DETECTORS.get(faces.detector, (faces.detector, OWN, OWN))
-        where = "face detector" if faces.source == "detect" else "face detector, for clips without crops of their own"
-        found.append(Origin(where, name, source, licence))
-    return [*found, PORTRAIT] if metadata.get("corpus") == DEMO else found
-
-
-def _encoders(metadata: Mapping[str, str], modality: Modality) -> Iterator[Origin]:
-    for choice in _choices(metadata, modality):
-        name, part = choice["name"], f"{modality} encoder {choice['name']}"
-        file = WEIGHTS.get(name)
-        if name not in ENCODERS[modality]:
-            yield Origin(f"{modality} features", name, "given by the user", OWN)
-        elif choice.get("weights"):
-            yield Origin(part, PurePath(choice["weights"]).name, "a checkpoint of the user's own", OWN)
-        elif file is not None:
-            yield Origin(part, file.name, file.source, file.licence, file.sha256)
-        elif ENCODERS[modality][name].learned:
-            yield Origin(part, "none published", "started from random numbers", "none needed")
-        else:
-            yield Origin(part, "no weights", "computed descriptors, part of this project", "Apache-2.0")
-
-
-def _choices(metadata: Mapping[str, str], modality: Modality) -> list[dict[str, Any]]:
-    given = metadata.get(f"{modality}_choice")
-    if given:
-        return list(json.loads(given))
-    return [{"name": name} for name in metadata.get(f"{modality}_encoder", "").split("+") if name]
-
-
-SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal")
 
 
 @dataclass(frozen=True)
@@ -108,10 +69,10 @@ class CardData:
     """What the card shows.
 
     Attributes:
-        report: the tables of the report, the same objects.
+        report: the tables of the report.
         corpus: name of the corpus the model was trained on.
-        preset: the model's name among the presets; the benchmark knows it by that.
-        origins: of the weights it rests on.
+        preset: name of the model's preset, which is its name in the benchmark.
+        origins: of the third-party weights it uses.
         parameters: number of its own weights.
     """
 
@@ -123,7 +84,7 @@ class CardData:
 
 
 def render_card(card: CardData) -> str:
-    """The whole card as Markdown text, every number from the tables of the report."""
+    """The card as Markdown text; every number is from the tables of the report."""
     environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), trim_blocks=True)
     environment.filters["text"] = escaped
     report = card.report
@@ -133,7 +94,7 @@ def render_card(card: CardData) -> str:
         model=headline(report.comparison)["model"],
         note=" ".join(report.note.split()),
         facts=markdown(["parameter", "value"], [[_text(k), _text(v)] for k, v in report.facts.items()]),
-        corpus_table=_as_it_is(report.corpus),
+        corpus_table=_markdown_table(report.corpus),
         metrics=markdown(*metric_table(report.comparison)),
         differences=markdown(*difference_table(report.comparison)),
         events=markdown(*event_table(report.event_scores)),
@@ -169,7 +130,7 @@ def difference_table(comparison: pd.DataFrame) -> tuple[list[str], Cells]:
 
 
 def event_table(scores: pd.DataFrame) -> tuple[list[str], Cells]:
-    """The main model within each kind of event, beside the best of the others."""
+    """Scores of the main model within each kind of event, and of the best other model."""
     if scores.empty:
         return [], []
     table = []
@@ -185,7 +146,7 @@ def event_table(scores: pd.DataFrame) -> tuple[list[str], Cells]:
 
 
 def gate_table(auroc: pd.DataFrame) -> tuple[list[str], Cells]:
-    """How well the gate across modalities tells the corrupted one."""
+    """How well the gate across modalities detects the corrupted modality."""
     return ["event", "AUROC", "weight in the event", "weight in clean frames"], [
         [f"{MODALITY_NAMES[row['modality']]} {_text(row['kind'])}"]
         + [plain(row[name]) for name in ("auroc", "weight_event", "weight_clean")]
@@ -194,7 +155,7 @@ def gate_table(auroc: pd.DataFrame) -> tuple[list[str], Cells]:
 
 
 def robustness_table(summary: pd.DataFrame, preset: str) -> tuple[list[str], Cells]:
-    """Mean CCC of the preset over the levels of each corruption, mean over seeds with its 95 % interval."""
+    """Mean CCC of the preset over the levels of each corruption: mean over seeds with its 95 % interval."""
     if summary.empty:
         return [], []
     rows = summary[summary["minus"].isna() & (summary["measure"] == AREA) & (summary["model"] == preset)]
@@ -214,7 +175,7 @@ def _sentences(failures: pd.DataFrame) -> dict[str, list[str]]:
     return {str(rule): rows["sentence"].tolist() for rule, rows in failures.groupby("rule", sort=False)}
 
 
-def _as_it_is(table: pd.DataFrame) -> str:
+def _markdown_table(table: pd.DataFrame) -> str:
     rows = [[_text(value) for value in row] for row in table.itertuples(index=False)]
     return markdown([_text(name).replace("_", " ") for name in table], rows)
 
@@ -225,3 +186,44 @@ def _bounded(row: Mapping[Hashable, Any], name: str) -> str:
 
 def _text(value: object) -> str:
     return escaped(f"{value:.3f}" if isinstance(value, float) else value)
+
+
+# Origins of weights
+
+
+def origins(metadata: Mapping[str, str], faces: FaceConfig) -> list[Origin]:
+    """List the encoders in a model's metadata, the face detector, and the portrait of the demo corpus.
+
+    Args:
+        metadata: of a `TrainedModel`: `<modality>_choice`, or at least `<modality>_encoder`; `corpus`.
+        faces: settings of the run. A model on the user's own visual features used no face detector.
+    """
+    found = [origin for modality in ENCODERS for origin in _encoders(metadata, modality)]
+    if any(choice["name"] in ENCODERS["visual"] for choice in _choices(metadata, "visual")):
+        name, source, licence = DETECTORS.get(faces.detector, (faces.detector, OWN, OWN))
+        part = "face detector" if faces.source == "detect" else "face detector, for clips without given crops"
+        found.append(Origin(part, name, source, licence))
+    return [*found, PORTRAIT] if metadata.get("corpus") == DEMO else found
+
+
+def _encoders(metadata: Mapping[str, str], modality: Modality) -> Iterator[Origin]:
+    for choice in _choices(metadata, modality):
+        name, part = choice["name"], f"{modality} encoder {choice['name']}"
+        file = WEIGHTS.get(name)
+        if name not in ENCODERS[modality]:
+            yield Origin(f"{modality} features", name, "given by the user", OWN)
+        elif choice.get("weights"):
+            yield Origin(part, PurePath(choice["weights"]).name, "the user's checkpoint", OWN)
+        elif file is not None:
+            yield Origin(part, file.name, file.source, file.licence, file.sha256)
+        elif ENCODERS[modality][name].learned:
+            yield Origin(part, "none", "initialised at random", "none needed")
+        else:
+            yield Origin(part, "no weights", "computed descriptors of this project", "Apache-2.0")
+
+
+def _choices(metadata: Mapping[str, str], modality: Modality) -> list[dict[str, Any]]:
+    given = metadata.get(f"{modality}_choice")
+    if given:
+        return list(json.loads(given))
+    return [{"name": name} for name in metadata.get(f"{modality}_encoder", "").split("+") if name]

@@ -1,8 +1,6 @@
-"""What a report shows: tables as they are on disk, pictures, and facts.
+"""The report as one self-contained HTML page: the tables as they are on disk, the figures, and facts about the model.
 
-Which sections a page has, and what those need that are more than a table.
-
-The report as one HTML page, put together from its sections.
+`ReportData` is everything the page shows; `render_report` builds the page from one template per section.
 """
 
 from __future__ import annotations
@@ -29,8 +27,8 @@ class Slot:
     """A place for a picture.
 
     Attributes:
-        title, caption: said of the picture.
-        needs: table of `ReportData` without whose rows the picture says nothing and is left out; "" needs none.
+        title, caption: of the picture.
+        needs: table of `ReportData` whose rows the picture shows; without rows the picture is left out. "" needs none.
     """
 
     title: str
@@ -41,7 +39,7 @@ class Slot:
 FIGURES: Mapping[str, Slot] = MappingProxyType(
     {
         "comparison": Slot("Models side by side", "Pooled CCC with 95 % intervals; the main model in colour."),
-        "learning_curve": Slot("Training", "Loss and validation CCC by epoch; the dashed line marks the one kept."),
+        "learning_curve": Slot("Training", "Loss and validation CCC by epoch; the dashed line marks the epoch kept."),
         "affect_plane": Slot("Where predictions lie", "Annotated and predicted frames in the valence-arousal plane."),
         "best_traces": Slot("Best videos", "Dark: annotated. Colour: predicted. Gaps were not annotated.", "videos"),
         "worst_traces": Slot("Worst videos", "Dark: annotated. Colour: predicted. Gaps were not annotated.", "videos"),
@@ -49,16 +47,20 @@ FIGURES: Mapping[str, Slot] = MappingProxyType(
         "regions": Slot("Error by region", "RMSE and bias over a grid of the annotated plane.", "regions"),
         "quadrants": Slot("Confusion of quadrants", "Share of each annotated quadrant, and frames.", "quadrants"),
         "gates": Slot(
-            "What the model trusted", "Share of voice and face over time above what was really wrong.", "gate_auroc"
+            "What the model trusted", "Weights of voice and face over time, above the true events.", "gate_auroc"
         ),
         "gate_distribution": Slot(
-            "Weights during events", "Weight of the corrupted modality, in events and in clean frames.", "gate_auroc"
+            "Weights during events",
+            "Weight of the corrupted modality, during events and in clean frames.",
+            "gate_auroc",
         ),
         "event_response": Slot(
             "Weights around the start of events", "Mean weight of the corrupted modality by kind.", "event_response"
         ),
     }
 )
+
+TABLES = ("corpus", "problems", "gate_auroc", "calibration", "regions", "quadrants", "postprocessing")
 
 
 def _empty() -> pd.DataFrame:
@@ -67,23 +69,24 @@ def _empty() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What the report shows. Every table is shown as it is; nothing is computed again.
+    """What the report shows. Every table is shown as it is; nothing is recomputed.
 
     Attributes:
         title: heading of the page.
-        comparison: `tables.comparison`; audio only, visual only and concatenation belong among its models.
-        corpus: one row per partition, columns free: clips, subjects, frames, annotated frames, ...
+        comparison: `tables.comparison`; it should include audio only, visual only and concatenation.
+        corpus: one row per partition with any columns: clips, subjects, frames, annotated frames, ...
         videos: `tables.video_table` of the main model.
-        partition: partition of the headline ("validation").
-        problems: what was found wrong with the data, one row each; may be empty.
-        gate_auroc: `events.gate_auroc`; may be empty, as all that follow.
-        calibration, regions, quadrants, event_response, event_scores, failures: of `iaca.evaluation.analysis`.
+        partition: partition of the headline.
+        problems: problems of the data, one per row; may be empty.
+        gate_auroc: `events.gate_auroc`; this table and those below may be empty.
+        calibration, regions, quadrants, failures: of `errors`.
+        event_response, event_scores: of `events`.
         postprocessing: partition, step, ccc_valence, ccc_arousal, ccc_mean, difference, low, high; one row per step.
-        benchmark: results of the benchmark on the same corpus, where there are some.
-        analysis: settings of the analysis, said where its tables are shown.
-        figures: slot of `FIGURES` -> PNG bytes; slots without a picture are left out.
-        facts: the model: name -> value (parameters, encoders, fingerprint, seed, ...).
-        note: plain text, paragraphs parted by empty lines: what these numbers do not prove.
+        benchmark: results of the benchmark on the same corpus, if any.
+        analysis: settings of the error analysis, stated beside its tables.
+        figures: slot of `FIGURES` -> PNG bytes; a slot may be missing.
+        facts: about the model, name -> value (parameters, encoders, fingerprint, seed, ...).
+        note: plain text, paragraphs separated by empty lines: what these numbers do not prove.
     """
 
     title: str
@@ -107,91 +110,10 @@ class ReportData:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Section:
-    """One section: the name of its template, also its anchor, and its heading."""
-
-    name: str
-    title: str
-
-
-def sections(data: ReportData) -> list[Section]:
-    """The sections there is something to show in, in the order of the page."""
-    drawn = set(data.figures)
-    known = (
-        ("note", "What this does not prove", bool(data.note.strip())),
-        ("comparison", "Models side by side", True),
-        ("failures", "What fails", len(data.failures.columns) > 0),
-        ("videos", "Best and worst videos", len(data.videos) > 0),
-        ("calibration", "Calibration", len(data.calibration) > 0),
-        ("regions", "Error over the plane", len(data.regions) > 0),
-        ("quadrants", "Confusion of quadrants", len(data.quadrants) > 0),
-        ("gates", "What the model trusted", len(data.gate_auroc) + len(data.event_response) > 0),
-        ("events", "Models during events", len(data.event_scores) > 0),
-        ("robustness", "Robustness", len(data.benchmark.summary) > 0),
-        ("postprocessing", "Post-processing", len(data.postprocessing) > 0),
-        ("training", "Training", "learning_curve" in drawn),
-        ("data", "Data", True),
-        ("model", "Model and parameters", bool(data.facts)),
-        ("left_out", "Not in this report", bool(left_out(data))),
-    )
-    return [Section(name, title) for name, title, shown in known if shown]
-
-
-def left_out(data: ReportData) -> list[str]:
-    """A sentence for each part that is missing, with the way to get it."""
-    known = (
-        (
-            data.gate_auroc.empty and data.event_response.empty,
-            "Gates around events: they need a model with a gate across modalities and a corpus whose events are known "
-            "(clip, modality, kind, start_s, end_s in events.csv).",
-        ),
-        (data.event_scores.empty, "Models during events: no frame of a known event is annotated in this partition."),
-        (
-            data.benchmark.summary.empty,
-            "Robustness curves: no benchmark of this corpus lies beside this page. Make it by "
-            "kedro run --pipelines benchmark, then kedro run --pipelines evaluation again.",
-        ),
-    )
-    return [sentence for missing, sentence in known if missing]
-
-
-def failure_groups(failures: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
-    """(name, what is listed, sentences) of every rule; a rule by which nothing was found has no sentence."""
-    if failures.empty:
-        return [(name, text, []) for name, text in RULES.items()]
-    return [
-        (name, text, failures.loc[failures["rule"] == name, "sentence"].astype(str).tolist())
-        for name, text in RULES.items()
-    ]
-
-
-def robustness(benchmark: BenchmarkFound) -> dict[str, object]:
-    """Findings of the benchmark's main models, and the area under every curve: mean CCC over the levels."""
-    summary = benchmark.summary
-    if summary.empty:
-        return {}
-    areas = summary[summary["minus"].isna() & (summary["measure"] == AREA)]
-    names = list(areas["corruption"].unique())
-    rows = [
-        (model, [of_model.set_index("corruption")["mean"].get(name) for name in names])
-        for model, of_model in areas.groupby("model", sort=False)
-    ]
-    mains = summary.loc[summary["minus"].notna(), "model"].unique()
-    return {
-        "corruptions": [TITLES.get(name, name) for name in names],
-        "rows": rows,
-        "found": [(name, in_short(findings(summary, name))) for name in mains],
-    }
-
-
-TABLES = ("corpus", "problems", "gate_auroc", "calibration", "regions", "quadrants", "postprocessing")
-
-
 def render_report(data: ReportData) -> str:
-    """The whole page as HTML text: style sheet inline, pictures as data URIs, no script, no link to anywhere.
+    """The page as HTML text: inline style sheet, pictures as data URIs, no script, no external link.
 
-    Every number is a `<data>` element with the exact value; the table around it names the file that holds it.
+    Every number is a `<data>` element with the exact value; the table around it names the file of the value.
     """
     environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), autoescape=True, trim_blocks=True)
     environment.filters |= {"number": number, "difference": difference, "count": count, "cell": cell}
@@ -218,12 +140,89 @@ def render_report(data: ReportData) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Section:
+    """A section of the page: the name of its template (also its anchor) and its heading."""
+
+    name: str
+    title: str
+
+
+def sections(data: ReportData) -> list[Section]:
+    """The sections that have content, in page order."""
+    known = (
+        ("note", "What this does not prove", bool(data.note.strip())),
+        ("comparison", "Models side by side", True),
+        ("failures", "What fails", len(data.failures.columns) > 0),
+        ("videos", "Best and worst videos", len(data.videos) > 0),
+        ("calibration", "Calibration", len(data.calibration) > 0),
+        ("regions", "Error over the plane", len(data.regions) > 0),
+        ("quadrants", "Confusion of quadrants", len(data.quadrants) > 0),
+        ("gates", "What the model trusted", len(data.gate_auroc) + len(data.event_response) > 0),
+        ("events", "Models during events", len(data.event_scores) > 0),
+        ("robustness", "Robustness", len(data.benchmark.summary) > 0),
+        ("postprocessing", "Post-processing", len(data.postprocessing) > 0),
+        ("training", "Training", "learning_curve" in data.figures),
+        ("data", "Data", True),
+        ("model", "Model and parameters", bool(data.facts)),
+        ("left_out", "Not in this report", bool(left_out(data))),
+    )
+    return [Section(name, title) for name, title, shown in known if shown]
+
+
+def left_out(data: ReportData) -> list[str]:
+    """A sentence for each missing part, with the way to get it."""
+    known = (
+        (
+            data.gate_auroc.empty and data.event_response.empty,
+            "Gates around events: these need a model with a gate across modalities and a corpus with known events "
+            "(clip, modality, kind, start_s, end_s in events.csv).",
+        ),
+        (data.event_scores.empty, "Models during events: no frame of a known event is annotated in this partition."),
+        (
+            data.benchmark.summary.empty,
+            "Robustness curves: there is no benchmark of this corpus beside this page. Run kedro run --pipelines "
+            "benchmark, then kedro run --pipelines evaluation again.",
+        ),
+    )
+    return [sentence for missing, sentence in known if missing]
+
+
+def failure_groups(failures: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
+    """(name, description, sentences) of every rule; a rule without a finding has no sentence."""
+    if failures.empty:
+        return [(name, text, []) for name, text in RULES.items()]
+    return [
+        (name, text, failures.loc[failures["rule"] == name, "sentence"].astype(str).tolist())
+        for name, text in RULES.items()
+    ]
+
+
+def robustness(benchmark: BenchmarkFound) -> dict[str, object]:
+    """Findings of the benchmark's main models, and the area under every curve (mean CCC over the levels)."""
+    summary = benchmark.summary
+    if summary.empty:
+        return {}
+    areas = summary[summary["minus"].isna() & (summary["measure"] == AREA)]
+    names = list(areas["corruption"].unique())
+    rows = [
+        (model, [of_model.set_index("corruption")["mean"].get(name) for name in names])
+        for model, of_model in areas.groupby("model", sort=False)
+    ]
+    mains = summary.loc[summary["minus"].notna(), "model"].unique()
+    return {
+        "corruptions": [TITLES.get(name, name) for name in names],
+        "rows": rows,
+        "found": [(name, in_short(findings(summary, name))) for name in mains],
+    }
+
+
 def _records(table: pd.DataFrame) -> dict[str, list[object]]:
     return {"columns": [str(name) for name in table], "rows": [list(row) for row in table.itertuples(index=False)]}
 
 
 def _pictures(data: ReportData) -> Mapping[str, dict[str, str]]:
-    """The pictures that say something, by slot."""
+    """The pictures that have content, by slot."""
     found = {
         slot: (place.title, place.caption, data.figures[slot])
         for slot, place in FIGURES.items()

@@ -1,8 +1,7 @@
-"""One look for every figure: few colours, told apart without colour vision, and the finding as the title.
+"""How figures and report pages look and write: colours, parts of figures, names, and the format of numbers.
 
-Numbers and names as the page and the figures write them.
-
-How values are written on the page: readable, with the exact number beside it for whoever reads by machine.
+Every figure has few colours, distinguishable without colour vision, and its finding as the title. On the page a number
+is rounded for readers and carries its exact value for programs.
 """
 
 from __future__ import annotations
@@ -24,24 +23,52 @@ from matplotlib.text import Text
 from iaca.evaluation.config import BLUR, CLEAN_LEVELS, SNR, clean_level
 
 INK, MUTED, GRID, SHADE, PAPER = "#1b2733", "#566472", "#e3e8ed", "#dfe3e8", "#ffffff"
+
 VALENCE, AROUSAL = "#1f6fb4", "#d1600a"
+
 AUDIO, VISUAL = "#3aa396", "#8a2f62"
+
 DIMENSION_COLOURS = {"valence": VALENCE, "arousal": AROUSAL}
+
 MODALITY_COLOURS = {"audio": AUDIO, "visual": VISUAL}
-MODALITY_NAMES = {"audio": "voice", "visual": "face"}
+
 SMALL, NORMAL, LARGE = 9.5, 10.5, 13.5
+
 DPI = 144
-HEAD_IN = 0.72
-"""Height in inches that title and subtitle take."""
+
+HEAD_IN = 0.72  # height of title and subtitle, inches
+
+MODALITY_NAMES = {"audio": "voice", "visual": "face"}
+
+TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        "clean": "Clean",
+        "missing_audio": "Voice missing",
+        "missing_video": "Face missing",
+        "frame_drop": "Steps of both dropped",
+        "time_shift": "Voice shifted in time",
+        "conflict": "Another clip's voice or face",
+        "feature_noise": "Noise on voice or face features",
+        "audio_noise": "White noise in the sound",
+        "audio_babble": "Babble in the sound",
+        "video_blur": "Face blurred",
+        "occlusion_mouth": "Mouth covered",
+        "occlusion_eyes": "Eyes covered",
+    }
+)
+
+# Parts of figures
 
 
 def new_figure(width_in: float, height_in: float, title: str, subtitle: str = "") -> Figure:
-    """An empty white figure of the given size in inches, its title (the finding) and subtitle (the method) set left."""
+    """An empty white figure of the given size in inches, with title (finding) and subtitle (method) at the left."""
     figure = Figure(figsize=(width_in, height_in), dpi=DPI, facecolor=PAPER, layout="constrained")
     FigureCanvasAgg(figure)
     top = 1 - HEAD_IN / height_in if subtitle else 1 - 0.42 / height_in
     figure.get_layout_engine().set(rect=(0.006, 0.008, 0.984, top - 0.008), h_pad=0.06, w_pad=0.08)  # type: ignore[union-attr,call-arg]
-    size = float(np.clip((width_in - 0.24) * 72 / (0.64 * max(len(title), 1)), SMALL, LARGE))  # long ones still fit
+    size = float(
+        np.clip((width_in - 0.24) * 72 / (0.64 * max(len(title), 1)), SMALL, LARGE)
+    )  # shrink long titles to fit
     figure.text(0.12 / width_in, 1 - 0.1 / height_in, title, size=size, weight="bold", color=INK, va="top")
     if subtitle:
         figure.text(0.12 / width_in, 1 - 0.41 / height_in, subtitle, size=NORMAL, color=MUTED, va="top")
@@ -49,7 +76,7 @@ def new_figure(width_in: float, height_in: float, title: str, subtitle: str = ""
 
 
 def dress(axes: Axes, *, grid: str = "y") -> Axes:
-    """Bare axes: no box, muted ticks of at least 9 pt, and a faint grid along `grid` ("x", "y", "both" or "")."""
+    """Remove the box, mute the tick labels (at least 9 pt), draw a faint grid along `grid` ("x", "y", "both" or "")."""
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0, labelsize=SMALL, labelcolor=MUTED, pad=4)
@@ -62,31 +89,19 @@ def dress(axes: Axes, *, grid: str = "y") -> Axes:
 
 
 def panel_title(axes: Axes, text: str, aside: str = "") -> None:
-    """A panel's own heading, on its left; `aside` in the muted colour on its right."""
+    """Set a panel's heading at its left, and `aside` in the muted colour at its right."""
     axes.set_title(text, loc="left", size=NORMAL, weight="bold", color=INK, pad=7)
     if aside:
         axes.set_title(aside, loc="right", size=SMALL, color=MUTED, pad=7)
 
 
 def legend(axes: Axes, **options: Any) -> None:
-    """A legend without a frame, in the text colour."""
+    """Draw a legend without a frame, in the text colour."""
     axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=1.6, borderaxespad=0.2, **options)
 
 
-def stretches(mask: npt.NDArray[np.bool_], time_s: npt.NDArray[np.float64]) -> Iterator[tuple[float, float]]:
-    """(start_s, end_s) of each run of True in `mask` (n,), at the frame times `time_s` (n,) in seconds."""
-    if not mask.size:
-        return
-    step = float(np.median(np.diff(time_s))) if time_s.size > 1 else 0.0
-    edges = np.append(time_s, time_s[-1] + step)
-    bounds = [0, *(np.flatnonzero(np.diff(mask)) + 1).tolist(), mask.size]
-    for start, end in pairwise(bounds):
-        if mask[start]:
-            yield float(edges[start]), float(edges[end])
-
-
 def gate_bands(axes: Axes, time_s: npt.ArrayLike, audio: npt.ArrayLike, visual: npt.ArrayLike) -> None:
-    """Weights of voice (below) and face (above) as two bands that fill 0 to 1; NaN leaves a gap."""
+    """Draw the weights of voice (lower) and face (upper) as two bands that fill 0 to 1; NaN leaves a gap."""
     audio, visual = np.asarray(audio, float), np.asarray(visual, float)
     axes.fill_between(time_s, 0, audio, color=AUDIO, alpha=0.75, linewidth=0, label="voice")
     axes.fill_between(time_s, audio, audio + visual, color=VISUAL, alpha=0.7, linewidth=0, label="face")
@@ -96,12 +111,12 @@ def gate_bands(axes: Axes, time_s: npt.ArrayLike, audio: npt.ArrayLike, visual: 
 
 
 def event_strip(axes: Axes, spans: Sequence[tuple[str, float, float, str, str]], rows: Sequence[str]) -> None:
-    """Labelled bars on one row each.
+    """Draw labelled bars in rows.
 
     Args:
         axes: x is time in s.
         spans: (row, start_s, end_s, colour, label).
-        rows: names of the rows, from top to bottom; all of them are shown, the empty ones too.
+        rows: names of the rows from top to bottom; empty rows are shown, too.
     """
     place = {row: len(rows) - 1 - i for i, row in enumerate(rows)}
     for row, start, end, colour, label in spans:
@@ -110,20 +125,8 @@ def event_strip(axes: Axes, spans: Sequence[tuple[str, float, float, str, str]],
     axes.set(ylim=(-0.55, len(rows) - 0.45), yticks=list(place.values()), yticklabels=list(place))
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as PNG bytes, the same for the same figure (no dates, no version in its metadata).
-
-    Its texts are words: a name with two dollar signs would else be set as a formula, or stop the run where it is none.
-    """
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)  # type: ignore[attr-defined]
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def _bar_label(axes: Axes, start: float, end: float, height: float, label: str) -> None:
-    """Inside the bar where it fits, beside it where it does not (a label must never be cut)."""
+    """Write the label inside the bar if it fits, else beside it: a label must never be cut off."""
     low, high = axes.get_xlim()
     per_inch = (high - low) / (axes.get_window_extent().width / DPI)
     needed = (len(label) * SMALL * 0.6 / 72 + 0.08) * per_inch
@@ -144,26 +147,35 @@ def _bar_label(axes: Axes, start: float, end: float, height: float, label: str) 
     )
 
 
-TITLES: Mapping[str, str] = MappingProxyType(
-    {
-        "clean": "Clean",
-        "missing_audio": "Voice missing",
-        "missing_video": "Face missing",
-        "frame_drop": "Steps of both dropped",
-        "time_shift": "Voice shifted in time",
-        "conflict": "Another clip's voice or face",
-        "feature_noise": "Noise on voice or face features",
-        "audio_noise": "White noise in the sound",
-        "audio_babble": "Babble in the sound",
-        "video_blur": "Face blurred",
-        "occlusion_mouth": "Mouth covered",
-        "occlusion_eyes": "Eyes covered",
-    }
-)
+def png(figure: Figure) -> bytes:
+    """The figure as PNG bytes, identical for identical figures (no date, no version in the metadata).
+
+    Math parsing is off: matplotlib would set a name with two dollar signs as a formula, or fail if it is not one.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # type: ignore[attr-defined]
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def stretches(mask: npt.NDArray[np.bool_], time_s: npt.NDArray[np.float64]) -> Iterator[tuple[float, float]]:
+    """(start_s, end_s) of each run of True in `mask` (n,), at the frame times `time_s` (n,) in seconds."""
+    if not mask.size:
+        return
+    step = float(np.median(np.diff(time_s))) if time_s.size > 1 else 0.0
+    edges = np.append(time_s, time_s[-1] + step)
+    bounds = [0, *(np.flatnonzero(np.diff(mask)) + 1).tolist(), mask.size]
+    for start, end in pairwise(bounds):
+        if mask[start]:
+            yield float(edges[start]), float(edges[end])
+
+
+# Numbers and words as text
 
 
 def level_text(corruption: str, level: float) -> str:
-    """`50 %` of the timeline, `+0.5 s`, `−5 dB` or `x 4`; or `clean`."""
+    """A level of corruption: `50 %` of the timeline, `+0.5 s`, `−5 dB`, `x 4`, or `clean`."""
     if corruption in CLEAN_LEVELS and level == clean_level(corruption):
         return "clean"
     if corruption == "time_shift":
@@ -191,28 +203,31 @@ def interval(low: float, high: float) -> str:
 
 
 def listed(words: Iterable[str]) -> str:
-    """`a, b and c`; `none` of nothing."""
+    """`a, b and c`; `none` for an empty list."""
     *first, last = [*words] or ["none"]
     return f"{', '.join(first)} and {last}" if first else last
 
 
+# Numbers on the page
+
+
 def number(value: object, digits: int = 3) -> Markup:
-    """A real number as a `<data>` element: `digits` places to read, the exact value in its attribute."""
+    """A real number as a `<data>` element: rounded to `digits` places, with the exact value in its attribute."""
     return _data(value, lambda x: f"{x:.{digits}f}".replace("-", "−"))
 
 
 def difference(value: object) -> Markup:
-    """A signed difference with three places; exactly 0 is a dash, since a model does not differ from itself."""
+    """A signed difference with three places; exactly 0 is a dash: a model compared with itself."""
     return _data(value, lambda x: "–" if x == 0 else f"{x:+.3f}".replace("-", "−"))
 
 
 def count(value: object) -> Markup:
-    """A whole number with thousands set apart."""
+    """A whole number with thousands separated."""
     return _data(value, lambda x: f"{x:,.0f}".replace(",", "\u202f"))
 
 
 def cell(value: object) -> Markup | str:
-    """Whatever stands in a table: whole numbers as counts, real ones with three places, text as it is (escaped)."""
+    """A table cell: integers as counts, real numbers with three places; the template escapes text."""
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (int, np.integer)):

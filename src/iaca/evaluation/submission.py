@@ -1,11 +1,11 @@
-"""The file that the organisers of the ABAW challenge score: valence and arousal for exactly the images they list.
+"""Write or check the file that the organisers of the ABAW challenge score: valence and arousal of the images they list.
 
     python -m iaca.evaluation.submission PREDICTIONS SAMPLE OUT
     python -m iaca.evaluation.submission --check FILE SAMPLE
 
-PREDICTIONS is `data/07_model_output/affwild2/predictions.parquet` (its newest version) or a table of that form, SAMPLE
-the organisers' list: a header `image_location,valence,arousal`, then rows such as `video1/00001.jpg,...`. FILE is a
-submission of any origin; every row that the organisers would refuse is named.
+PREDICTIONS is `data/07_model_output/affwild2/predictions.parquet` (its newest version) or a table of that format.
+SAMPLE is the organisers' list: a header `image_location,valence,arousal`, then rows such as `video1/00001.jpg,...`.
+FILE is a submission from any source; every row that the organisers would refuse is named.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.errors import InputError, printable
-from iaca.evaluation.score import told_together
+from iaca.evaluation.score import combined
 from iaca.files import write_text
 from iaca.formats.predictions import LOCATION, SUBMISSION_COLUMNS, TABLE_COLUMNS, prediction_file, read_parquet
 from iaca.formats.submission import check_submission
@@ -30,44 +30,88 @@ from iaca.text import read_text
 log = logging.getLogger(__name__)
 
 
-def write_submission(predictions: pd.DataFrame, sample: Path, target: Path) -> pd.DataFrame:
-    """Write the submission: the rows of `sample`, in its order, image i (counted from 1) with the value of frame i.
+def main(words: Sequence[str] | None = None) -> None:
+    """Write a submission and report what did not fit, or report what is wrong with a given one."""
+    parser = argparse.ArgumentParser(
+        prog="python -m iaca.evaluation.submission",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--check", action="store_true", help="check the submission FILE against SAMPLE; write nothing")
+    parser.add_argument(
+        "paths", type=Path, nargs="+", metavar="PATH", help="PREDICTIONS SAMPLE OUT, or FILE SAMPLE with --check"
+    )
+    given = parser.parse_args(words)
+    if len(given.paths) != (2 if given.check else 3):
+        parser.error("give FILE SAMPLE" if given.check else "give PREDICTIONS SAMPLE OUT")
+    try:
+        _check(*given.paths) if given.check else _write(*given.paths)
+    except InputError as error:
+        parser.exit(2, f"{error}\n")
 
-    Where a video has fewer predictions than images, its last one is repeated; where it has more, the rest is cut;
-    a frame without a prediction (neither face nor sound) has that of its predecessor, at the start that of the first
-    frame with one.
+
+def _check(file: Path, sample: Path) -> None:
+    faults = check_submission(file, sample)
+    if faults:
+        raise combined(faults)
+    log.info("%s: valid; all rows of the sample in order, all values in [-1, 1]", file)
+
+
+def _write(predictions: Path, sample: Path, target: Path) -> None:
+    report = write_submission(read_predictions(predictions), sample, target)
+    for row in report[(report[["repeated", "cut", "held"]] > 0).any(axis=1)].itertuples():
+        clip = printable(str(row.clip))
+        log.info("%s: %d repeated, %d cut, %d without a prediction", clip, row.repeated, row.cut, row.held)
+    log.info("%s: %d images of %d clips", target, report["images"].sum(), len(report))
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read a table of predictions: a Parquet file, or the newest version in a folder of versions.
+
+    Raises:
+        InputError: if there is no file, or it is not such a table.
+    """
+    return read_parquet(prediction_file(path), TABLE_COLUMNS)
+
+
+def write_submission(predictions: pd.DataFrame, sample: Path, target: Path) -> pd.DataFrame:
+    """Write the submission: the rows of `sample` in its order; image i (counted from 1) gets the values of frame i.
+
+    If a video has fewer predictions than images, its last prediction is repeated; if it has more, the rest is cut. A
+    frame without a prediction (neither face nor sound) takes that of the frame before, at the start that of the first
+    predicted frame.
 
     Args:
         predictions: `clip`, `frame`, `valence`, `arousal`, in [-1, 1] or NaN.
         sample: the organisers' list.
-        target: the file to write.
+        target: file to write.
 
     Returns:
         One row per clip: `clip`, `images`, `repeated`, `cut` and `held` (frames without a prediction).
 
     Raises:
-        InputError: the list is not in its format, or a clip of it has no prediction at all.
+        InputError: if the list is not in its format, or one of its clips has no prediction.
     """
     rows, wanted = _listed(sample)
     report, values = [], np.empty((len(rows), 2))
     tables = {str(clip): table.sort_values("frame") for clip, table in predictions.groupby("clip")}
-    for clip, places in wanted.items():
-        frames = np.array([frame for _, frame in places])
+    for clip, images in wanted.items():
+        frames = np.array([frame for _, frame in images])
         held = _held(tables[clip][["valence", "arousal"]].to_numpy(np.float64)) if clip in tables else None
         if held is None:
-            remedy = "predict this clip as well: it must be in the corpus, and its partition in evaluation.partitions"
+            remedy = "predict this clip, too: add it to the corpus and its partition to evaluation.partitions"
             raise InputError(f"there is no prediction for the clip {clip}", sample, remedy=remedy)
-        values[[row for row, _ in places]] = held[np.minimum(frames, len(held) - 1)]
-        empty = int(tables[clip]["valence"].isna().sum())
-        beyond, cut = int((frames >= len(held)).sum()), max(len(held) - int(frames.max()) - 1, 0)
-        report.append((clip, len(frames), beyond, cut, empty))
+        values[[row for row, _ in images]] = held[np.minimum(frames, len(held) - 1)]
+        unpredicted = int(tables[clip]["valence"].isna().sum())
+        repeated, cut = int((frames >= len(held)).sum()), max(len(held) - int(frames.max()) - 1, 0)
+        report.append((clip, len(frames), repeated, cut, unpredicted))
     lines = [f"{location},{v:.6f},{a:.6f}" for location, (v, a) in zip(rows, values, strict=True)]
     write_text(target, "\n".join([",".join(SUBMISSION_COLUMNS), *lines]) + "\n")
     return pd.DataFrame(report, columns=["clip", "images", "repeated", "cut", "held"])
 
 
 def _listed(sample: Path) -> tuple[list[str], dict[str, list[tuple[int, int]]]]:
-    """The locations in order, and per clip (row, 0-based frame) of each."""
+    """The locations in order, and (row, 0-based frame) of each image by clip."""
     lines = read_text(sample).rstrip().split("\n")
     if [cell.strip() for cell in lines[0].split(",", 3)] != SUBMISSION_COLUMNS:
         raise InputError(
@@ -86,51 +130,9 @@ def _listed(sample: Path) -> tuple[list[str], dict[str, list[tuple[int, int]]]]:
 
 
 def _held(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Values (n, 2) without holes; None where there is nothing to fill them with."""
+    """Fill the gaps of values (n, 2); None if there is no value to fill them with."""
     filled = pd.DataFrame(values).ffill().bfill().to_numpy()
     return None if not len(filled) or np.isnan(filled).any() else filled
-
-
-def read_predictions(path: Path) -> pd.DataFrame:
-    """A table of predictions: a Parquet file, or a folder of versions, of which the newest counts.
-
-    Raises:
-        InputError: there is none, or it is no such table.
-    """
-    return read_parquet(prediction_file(path), TABLE_COLUMNS)
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Write a submission and tell what did not fit; or tell what is wrong with one."""
-    parser = argparse.ArgumentParser(
-        prog="python -m iaca.evaluation.submission",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--check", action="store_true", help="FILE SAMPLE: check a submission, write nothing")
-    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="PREDICTIONS SAMPLE OUT")
-    given = parser.parse_args(words)
-    if len(given.paths) != (2 if given.check else 3):
-        parser.error("give FILE SAMPLE" if given.check else "give PREDICTIONS SAMPLE OUT")
-    try:
-        _check(*given.paths) if given.check else _write(*given.paths)
-    except InputError as error:
-        parser.exit(2, f"{error}\n")
-
-
-def _check(file: Path, sample: Path) -> None:
-    faults = check_submission(file, sample)
-    if faults:
-        raise told_together(faults)
-    log.info("%s: the rows of the sample in their order, all values in [-1, 1]", file)
-
-
-def _write(predictions: Path, sample: Path, target: Path) -> None:
-    report = write_submission(read_predictions(predictions), sample, target)
-    for row in report[(report[["repeated", "cut", "held"]] > 0).any(axis=1)].itertuples():
-        clip = printable(str(row.clip))
-        log.info("%s: %d repeated, %d cut, %d without a prediction", clip, row.repeated, row.cut, row.held)
-    log.info("%s: %d images of %d clips", target, report["images"].sum(), len(report))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
-"""The tables of a result: models side by side with intervals, the headline, and every video by itself.
+"""The tables of a result: models compared with intervals, the headline, scores by video, and smoothed predictions.
 
-Smoothing of predictions as a step of its own, and what it would change: reported, never part of the headline.
-
-Windows are seconds on the clip's own clock, so that a variable frame rate neither widens nor narrows them. At both ends
-the clip is mirrored about its first and last frame. A frame without a prediction (NaN) stays without one and does not
-enter the windows of others.
+Smoothing is a separate step that is reported but never part of the headline. Its windows are seconds on the clip's own
+clock, so a variable frame rate does not change their width. Both ends of a clip are mirrored about its first and last
+frame. A frame without a prediction (NaN) stays without one and does not enter the windows of other frames.
 """
 
 from __future__ import annotations
@@ -32,6 +30,18 @@ from iaca.evaluation.metrics import (
 
 PARTITIONS = ("train", "validation", "test")
 
+POSTPROCESSING_COLUMNS = ("partition", "step", *SCORES, "difference", "low", "high")
+
+UNFILTERED = "none"
+
+BLOCK = 2048  # frames per step: bounds the memory of the (frames, window) arrays
+
+SIGMA_PER_WIDTH = 1 / np.sqrt(8 * np.log(2))  # sigma of a Gaussian whose full width at half maximum is 1
+
+SLACK_S = 1e-6  # times are rounded; a frame exactly at the edge of a window must be inside
+
+# Models and videos
+
 
 def comparison(
     predictions_by_model: Mapping[str, pd.DataFrame],
@@ -40,18 +50,18 @@ def comparison(
     replicates: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Every model on every annotated partition, with intervals and the paired difference to the main model.
+    """Score every model on every annotated partition, with intervals and the paired difference to the main model.
 
     Args:
         predictions_by_model: name of the model -> its predictions (clip, frame, valence, arousal, ...).
         labels: clip, frame, valence, arousal (NaN = not annotated), partition.
-        main: the model the others are compared with; by default the first one.
-        replicates, seed: of the bootstrap over clips. All models see the same resamples.
+        main: model to compare the others with; by default the first.
+        replicates, seed: of the bootstrap over clips. All models share the same resamples.
 
     Returns:
         One row per model and partition: clips, the columns of `pooled_metrics`, `<ccc>_low` and `<ccc>_high` (95 %),
-        `video_<ccc>` (mean over videos, a different number), and `difference_<ccc>`, `_low`, `_high`, the model minus
-        the main one (exactly 0 for the main model). <ccc> is ccc_valence, ccc_arousal, ccc_mean.
+        `video_<ccc>` (mean over videos, a different number), and `difference_<ccc>`, `_low`, `_high`: model minus main
+        model (exactly 0 for the main model). <ccc> is ccc_valence, ccc_arousal, ccc_mean.
 
     Raises:
         InputError: if there is no model, the main model is not among them, or nothing is annotated.
@@ -60,7 +70,7 @@ def comparison(
         raise InputError("there are no predictions to compare")
     main = next(iter(predictions_by_model)) if main is None else main
     if main not in predictions_by_model:
-        raise InputError(f"no predictions of the main model {main}; there are {', '.join(predictions_by_model)}")
+        raise InputError(f"no predictions of the main model {main}; given are {', '.join(predictions_by_model)}")
     rows = []
     for partition in annotated_partitions(labels):
         gold = labels[labels["partition"] == partition]
@@ -68,69 +78,24 @@ def comparison(
         for model, table in tables.items():
             rows.append(
                 {"model": model, "partition": partition, "main": model == main}
-                | _row(table, tables[main], replicates, seed)
+                | _scores(table, tables[main], replicates, seed)
             )
     return pd.DataFrame(rows)
 
 
 def annotated_partitions(labels: pd.DataFrame) -> list[str]:
-    """Partitions with at least one annotated frame: train, validation, test, then any others by name.
+    """Partitions with an annotated frame: train, validation, test, then any others by name.
 
     Raises:
-        InputError: if no frame is annotated at all.
+        InputError: if no frame is annotated.
     """
     annotated = labels.loc[labels[list(DIMENSIONS)].notna().any(axis=1), "partition"].dropna().unique()
     if not len(annotated):
-        raise InputError("no frame of the labels is annotated: there is nothing to evaluate against")
+        raise InputError("no frame of the labels is annotated, so nothing can be evaluated")
     return [name for name in PARTITIONS if name in annotated] + sorted(set(annotated) - set(PARTITIONS))
 
 
-def headline(table: pd.DataFrame, model: str | None = None) -> dict[str, str | float | int | None]:
-    """The main numbers of one model as a flat dictionary that JSON can hold (undefined is None).
-
-    Args:
-        table: a `comparison`.
-        model: by default the main model.
-
-    Returns:
-        `model`, and for each partition `<partition>_<column>` of the pooled CCC with interval, PCC, RMSE, SAGR, the
-        mean over videos and the numbers of clips and frames.
-    """
-    rows = table[table["main"]] if model is None else table[table["model"] == model]
-    if rows.empty:
-        raise InputError(f"the comparison holds no row of the model {model}")
-    flat: dict[str, str | float | int | None] = {"model": str(rows["model"].iloc[0])}
-    for row in rows.to_dict("records"):
-        for name, value in row.items():
-            if name not in ("model", "partition", "main") and not str(name).startswith("difference_"):
-                flat[f"{row['partition']}_{name}"] = _plain(value)
-    return flat
-
-
-def video_table(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """Every annotated clip by itself: clip, partition, its metrics and frame counts; best mean CCC first."""
-    table = per_video(join_labels(predictions, labels))
-    annotated = table[(table["frames_valence"] + table["frames_arousal"]) > 0]
-    return annotated.sort_values(["ccc_mean", "clip"], ascending=[False, True], ignore_index=True)
-
-
-def best_and_worst(videos: pd.DataFrame, partition: str, shown: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The first and last clips of a partition by mean CCC, best and worst first; none is in both.
-
-    Args:
-        videos: a `video_table`; clips without a defined CCC are left out.
-        partition: whose clips.
-        shown: at most so many of either. Of an odd number of clips the middle one counts to the best.
-    """
-    if videos.empty:
-        return videos, videos
-    scored = videos[videos["partition"] == partition].dropna(subset=["ccc_mean"])
-    scored = scored.sort_values("ccc_mean", ascending=False)
-    best = scored.head(min(shown, (len(scored) + 1) // 2))
-    return best, scored.iloc[len(best) :].tail(shown).iloc[::-1]
-
-
-def _row(table: pd.DataFrame, main: pd.DataFrame, replicates: int, seed: int) -> dict[str, float]:
+def _scores(table: pd.DataFrame, main: pd.DataFrame, replicates: int, seed: int) -> dict[str, float]:
     intervals = bootstrap_ccc(table, replicates, seed)
     differences = paired_difference(table, main, replicates, seed)
     row: dict[str, float] = {"clips": int(table["clip"].nunique()), **pooled_metrics(table)}
@@ -149,18 +114,62 @@ def _difference_columns(score: str, difference: Interval) -> dict[str, float]:
     }
 
 
-def _plain(value: object) -> float | int | None:
+def headline(table: pd.DataFrame, model: str | None = None) -> dict[str, str | float | int | None]:
+    """The main numbers of one model as a flat dictionary for JSON (undefined is None).
+
+    Args:
+        table: a `comparison`.
+        model: name of the model; by default the main one.
+
+    Returns:
+        `model`, and for each partition `<partition>_<column>`: pooled CCC with interval, PCC, RMSE, SAGR, the mean
+        over videos, and the numbers of clips and frames.
+
+    Raises:
+        InputError: if the comparison has no such model.
+    """
+    rows = table[table["main"]] if model is None else table[table["model"] == model]
+    if rows.empty:
+        raise InputError(f"the comparison has no row of the model {model}")
+    flat: dict[str, str | float | int | None] = {"model": str(rows["model"].iloc[0])}
+    for row in rows.to_dict("records"):
+        for name, value in row.items():
+            if name not in ("model", "partition", "main") and not str(name).startswith("difference_"):
+                flat[f"{row['partition']}_{name}"] = _json_number(value)
+    return flat
+
+
+def _json_number(value: object) -> float | int | None:
     if isinstance(value, (int, np.integer)):
         return int(value)
     number = float(value)  # type: ignore[arg-type]
     return number if np.isfinite(number) else None
 
 
-COLUMNS = ("partition", "step", *SCORES, "difference", "low", "high")
-NONE = "none"
-BLOCK = 2048  # frames at once, against the memory of (frames, window) arrays
-SIGMA_PER_WIDTH = 1 / np.sqrt(8 * np.log(2))  # of a Gaussian of full width 1 at half maximum
-SLACK_S = 1e-6  # times are rounded: a frame at the very edge of a window is in it
+def video_table(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Score every annotated clip by itself: clip, partition, metrics and frame counts; best mean CCC first."""
+    table = per_video(join_labels(predictions, labels))
+    annotated = table[(table["frames_valence"] + table["frames_arousal"]) > 0]
+    return annotated.sort_values(["ccc_mean", "clip"], ascending=[False, True], ignore_index=True)
+
+
+def best_and_worst(videos: pd.DataFrame, partition: str, shown: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The best and the worst clips of a partition by mean CCC, best and worst first; no clip is in both.
+
+    Args:
+        videos: a `video_table`; clips with an undefined CCC are left out.
+        partition: partition of the clips.
+        shown: most clips in each. The middle one of an odd number of clips is among the best.
+    """
+    if videos.empty:
+        return videos, videos
+    scored = videos[videos["partition"] == partition].dropna(subset=["ccc_mean"])
+    scored = scored.sort_values("ccc_mean", ascending=False)
+    best = scored.head(min(shown, (len(scored) + 1) // 2))
+    return best, scored.iloc[len(best) :].tail(shown).iloc[::-1]
+
+
+# Smoothing
 
 
 def postprocessing_table(
@@ -170,19 +179,20 @@ def postprocessing_table(
     replicates: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How each filter by itself would change the pooled scores of one model.
+    """Score the predictions of one model after each filter, applied alone.
 
     Args:
         predictions: clip, frame, time_s, valence, arousal.
         labels: clip, frame, valence, arousal (NaN = not annotated), partition.
-        steps: the filters.
+        steps: filters to try.
         replicates, seed: of the bootstrap over clips.
 
     Returns:
-        Per annotated partition a row `none` (the headline) and one per step: partition, step, ccc_valence, ccc_arousal,
-        ccc_mean; `difference` of ccc_mean to `none` with the bounds `low`, `high` of its paired 95 % interval.
+        Per annotated partition one row `none` (the headline) and one per step: partition, step, ccc_valence,
+        ccc_arousal, ccc_mean; `difference` of ccc_mean to `none` and the bounds `low`, `high` of its paired 95 %
+        interval.
     """
-    tried = {NONE: predictions} | {step.name: postprocess(predictions, step) for step in steps}
+    tried = {UNFILTERED: predictions} | {step.name: postprocess(predictions, step) for step in steps}
     rows = []
     for partition in annotated_partitions(labels):
         gold = labels[labels["partition"] == partition]
@@ -193,16 +203,16 @@ def postprocessing_table(
             own = {score: scores[score] for score in SCORES}
             difference = {"difference": change.estimate, "low": change.low, "high": change.high}
             rows.append({"partition": partition, "step": name, **own, **difference})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(POSTPROCESSING_COLUMNS))
 
 
 def postprocess(predictions: pd.DataFrame, step: FilterStep) -> pd.DataFrame:
-    """The predictions (clip, time_s, valence, arousal, ...) with one filter applied to every clip by itself.
+    """Apply one filter to every clip of the predictions (clip, time_s, valence, arousal, ...) separately.
 
-    Rows keep their order, columns other than valence and arousal their values. Nothing is changed in place.
+    Only valence and arousal change; rows keep their order. The input is not modified.
 
     Raises:
-        InputError: a frame has no finite time.
+        InputError: if a frame has no finite time.
     """
     values = predictions[list(DIMENSIONS)].to_numpy(np.float64, copy=True)
     if step.filter == "clip":
@@ -219,10 +229,10 @@ def postprocess(predictions: pd.DataFrame, step: FilterStep) -> pd.DataFrame:
 
 
 def filtered(time_s: Array, values: Array, step: FilterStep) -> Array:
-    """One clip through a moving window.
+    """Filter one clip with a moving window.
 
-    The two averages weigh a frame by the time it stands for, half the gap to either neighbour, so that a stretch of
-    more frames per second has no more say; the median counts frames.
+    `mean` and `gaussian` weight a frame by its duration, half the gap to each neighbour, so a stretch with a higher
+    frame rate gets no extra weight; `median` counts frames.
 
     Args:
         time_s: (n,) ascending.
@@ -255,7 +265,7 @@ def filtered(time_s: Array, values: Array, step: FilterStep) -> Array:
 
 def _average(window: Array, weight: Array) -> Array:
     weights = np.where(np.isfinite(window), weight[..., None], 0)
-    with np.errstate(invalid="ignore"):  # a window without any value: NaN
+    with np.errstate(invalid="ignore"):  # a window without values gives NaN
         return np.asarray(np.where(weights > 0, window * weights, 0).sum(1) / weights.sum(1))
 
 
@@ -267,7 +277,7 @@ def _median(window: Array) -> Array:
 
 
 def _mirrored(time_s: Array, reach: float) -> tuple[Array, NDArray[np.intp]]:
-    """Times with the clip's ends mirrored about its first and last frame as far as `reach`, and whose they are."""
+    """Times (s) with up to `reach` mirrored about the first and the last frame, and the source frame of each time."""
     own = np.arange(len(time_s))
     before = own[1:][time_s[1:] <= time_s[0] + reach][::-1]
     after = own[:-1][time_s[:-1] >= time_s[-1] - reach][::-1]
@@ -276,7 +286,7 @@ def _mirrored(time_s: Array, reach: float) -> tuple[Array, NDArray[np.intp]]:
 
 
 def _durations(times: Array) -> Array:
-    """Half the gap to either neighbour (s), at the ends the one gap; above 0, also for frames at one time."""
+    """Duration of each frame (s): half the gap to each neighbour, at the ends the full gap; always above 0."""
     if len(times) < 2:
         return np.ones(len(times))
     gaps = np.diff(times)

@@ -33,7 +33,7 @@ def _points(valence, arousal, valence_gold, arousal_gold):
     return pd.DataFrame({"clip": "a"} | {name: np.asarray(values, float) for name, values in columns})
 
 
-def test_bins_of_the_calibration_hold_every_pair_once(joined):
+def test_every_pair_is_in_one_bin_of_the_calibration(joined):
     table = calibration(joined, CONFIG)
     for name in ("valence", "arousal"):
         rows = table[table["dimension"] == name]
@@ -63,7 +63,7 @@ def test_an_edge_of_a_cell_belongs_to_the_next_and_one_to_the_last():
     assert table["rmse"].tolist() == pytest.approx([np.sqrt((v**2 + 0.36) / 2) for v in (1, 0.6, 0.2, 1)])
 
 
-def test_the_cells_together_are_the_whole(joined):
+def test_the_cells_add_up_to_the_table(joined):
     table = region_errors(joined, CONFIG)
     known = joined.dropna(subset=["valence", "valence_gold"])
     assert table["frames"].sum() == len(known)
