@@ -66,6 +66,12 @@ def test_regions_are_the_worst_with_enough_frames(results, found):
     assert (rows["value"] > rows["reference"]).all()
 
 
+def test_a_bias_that_rounds_to_zero_has_no_direction(results):
+    rows = results.regions.assign(bias_valence=-0.001, bias_arousal=0.2)
+    sentences = failures(replace(results, regions=rows)).query("rule == 'regions'")["sentence"]
+    assert sentences.str.contains("predicted valence without bias and arousal 0.20 too high").all()
+
+
 def test_a_baseline_that_is_ahead_in_an_event_is_named_and_one_clip_shows_nothing(results, found):
     rows = found[found["rule"] == "events"]
     worse = results.event_scores.query("model in ['audio', 'visual'] and difference_ccc_mean > 0")

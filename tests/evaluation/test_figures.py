@@ -83,6 +83,13 @@ def test_a_history_with_less_in_it_is_drawn_too():
     assert figure.texts[0].get_text() == "Training history"
 
 
+def test_no_legend_lies_over_a_curve(history):
+    figure = learning_curve(history)
+    style.png(figure)
+    for axes in figure.axes:
+        assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
+
+
 def test_a_model_without_gates_gets_no_gate_figure(models, labels, events, history):
     table = comparison(models, labels, replicates=20)
     drawn = report_figures(models["audio only"], labels, table, "validation", events, history)

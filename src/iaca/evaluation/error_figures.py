@@ -108,7 +108,7 @@ def _cell(axes: Axes, row: Mapping[Hashable, Any], name: str, shade: float, colo
     _tile(axes, (row["valence_low"], row["arousal_low"], width, height), style.SHADE if few else colour)
     dark = not few and float(np.dot(colour[:3], [0.299, 0.587, 0.114])) < 0.55
     ink = style.MUTED if few else style.PAPER if dark else style.INK
-    value = f"{row[name]:.2f}" if name == "rmse" else signed(round(row[name], 2) + 0.0, 2)
+    value = f"{row[name]:.2f}" if name == "rmse" else signed(row[name], 2)
     if width >= 0.25:  # smaller cells have no room for text
         middle = (row["valence_low"] + width / 2, row["arousal_low"] + height / 2)
         _write(axes, *middle, f"{value}\n{row['frames']:,}", ink)
@@ -154,7 +154,7 @@ def _quadrant_finding(table: pd.DataFrame) -> str:
     total = table.loc[table["annotated"] != NEUTRAL, "frames"].sum()
     if not total:
         return "Every annotated frame is in the neutral band"
-    return f"{100 * named['frames'].sum() / total:.0f} % of the frames with a quadrant are predicted into it"
+    return f"{100 * named['frames'].sum() / total:.0f} % of the non-neutral frames are predicted in their quadrant"
 
 
 def _tile(axes: Axes, box: tuple[float, float, float, float], colour: object) -> None:

@@ -284,10 +284,7 @@ def _regions(results: Results) -> Iterator[dict[str, object]]:
     enough = regions[~regions["few"].astype(bool) & (regions["rmse"] > overall)]
     for row in enough.sort_values("rmse", ascending=False).head(results.config.listed).to_dict("records"):
         where = region_name(row)
-        biases = " and ".join(
-            f"{name} {abs(row[f'bias_{name}']):.2f} too {'high' if row[f'bias_{name}'] > 0 else 'low'}"
-            for name in ("valence", "arousal")
-        )
+        biases = " and ".join(_bias(name, row[f"bias_{name}"]) for name in DIMENSIONS)
         yield _finding(
             "regions", where, row["rmse"], overall, row["frames"], row["clips"],
             f"Annotated {where}: RMSE {plain(row['rmse'])} against {plain(overall)} over all frames; predicted "
@@ -340,6 +337,11 @@ def _baseline(results: Results) -> Iterator[dict[str, object]]:
             f"in mean CCC: {verdict} ({row['clips']} clips).",
             low, high,
         )  # fmt: skip
+
+
+def _bias(name: str, value: float) -> str:
+    size = f"{abs(value):.2f}"
+    return f"{name} {size} too {'high' if value > 0 else 'low'}" if float(size) else f"{name} without bias"
 
 
 def _finding(

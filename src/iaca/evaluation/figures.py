@@ -98,7 +98,7 @@ def _extremes(
     for name, videos in zip(("best", "worst"), ends, strict=True):
         if len(videos):
             first = videos.iloc[0]
-            finding = f"{name.capitalize()} agreement: {first['clip']}, mean CCC {first['ccc_mean']:.2f}"
+            finding = f"{name.capitalize()} agreement: {first['clip']}, mean CCC {style.plain(first['ccc_mean'], 2)}"
             figures[f"{name}_traces"] = traces(table, list(videos["clip"]), finding)
     return figures
 
@@ -125,7 +125,9 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     best = int(np.nanargmax(scores["mean"])) if np.isfinite(scores.get("mean", np.array([]))).any() else None
     finding = "Training history"
     if best is not None:
-        finding = f"Validation CCC peaks at {scores['mean'][best]:.3f} in epoch {epoch[best]:g} of {epoch[-1]:g}"
+        finding = (
+            f"Validation CCC peaks at {style.plain(scores['mean'][best])} in epoch {epoch[best]:g} of {epoch[-1]:g}"
+        )
     figure = style.new_figure(
         9.6, 3.8, finding, "Left: loss. Right: pooled validation CCC, mean of clean and corrupted windows."
     )
@@ -142,7 +144,7 @@ def learning_curve(history: pd.DataFrame) -> Figure:
         axes.set_xlabel("epoch")
         axes.margins(x=0.02)
         if axes.get_legend_handles_labels()[0]:
-            style.legend(axes, loc="upper right" if axes is left else "lower right")
+            style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)  # above the curves, never over one
     return figure
 
 
@@ -194,7 +196,7 @@ def _dots(axes: Axes, rows: pd.DataFrame, score: str) -> None:
         axes.plot(row[score], y, "o", color=colour, markersize=8 if row["main"] else 6.5)
         if np.isfinite(row[score]):
             axes.annotate(
-                f"{row[score]:.3f}",
+                style.plain(row[score]),
                 (row[score], y),
                 (0, 7),
                 textcoords="offset points",
@@ -210,7 +212,7 @@ def _comparison_finding(rows: pd.DataFrame) -> str:
         return "No model could be scored"
     best = scored.iloc[-1]
     if best["main"]:
-        return f"{best['model']} agrees best with the annotation: mean CCC {best['ccc_mean']:.3f}"
+        return f"{best['model']} agrees best with the annotation: mean CCC {style.plain(best['ccc_mean'])}"
     main = rows.loc[rows["main"], "model"].iloc[0]
     lead = f"{best['model']} is {best['difference_ccc_mean']:.3f} ahead of {main}"
     low = best["difference_ccc_mean_low"]
@@ -295,7 +297,9 @@ def traces(table: pd.DataFrame, clips: Sequence[str], finding: str) -> Figure:
         for axes, name in zip(axes_of_clip, DIMENSIONS, strict=True):
             axes.plot(rows["time_s"], rows[f"{name}_gold"], color=style.INK, linewidth=1.4)
             axes.plot(rows["time_s"], rows[name], color=style.DIMENSION_COLOURS[name], linewidth=1.8)
-            style.panel_title(style.dress(axes), f"{clip}  {name}", f"CCC {ccc(*valid_pairs(rows, name)):.2f}")
+            style.panel_title(
+                style.dress(axes), f"{clip}  {name}", f"CCC {style.plain(ccc(*valid_pairs(rows, name)), 2)}"
+            )
             axes.set(ylim=(-1.05, 1.05), yticks=[-1, 0, 1])
             axes.margins(x=0.01)
     for axes in grid[-1]:

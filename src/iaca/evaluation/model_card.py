@@ -6,7 +6,7 @@ The order of its parts follows Mitchell et al. (Model Cards for Model Reporting,
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from iaca.evaluation.benchmark_page import Cells, escaped, markdown
 from iaca.evaluation.benchmark_summary import AREA
 from iaca.evaluation.errors import RULES
 from iaca.evaluation.report import ReportData
-from iaca.evaluation.style import MODALITY_NAMES, TITLES, plain
+from iaca.evaluation.style import MODALITY_NAMES, TITLES, parameter_text, plain, signed
 from iaca.evaluation.tables import headline
 from iaca.faces.config import FaceConfig
 from iaca.parameters import Modality
@@ -93,7 +93,10 @@ def render_card(card: CardData) -> str:
         report=report,
         model=headline(report.comparison)["model"],
         note=" ".join(report.note.split()),
-        facts=markdown(["parameter", "value"], [[_text(k), _text(v)] for k, v in report.facts.items()]),
+        facts=markdown(
+            ["parameter", "value"],
+            [[_text(name), escaped(parameter_text(value))] for name, value in report.facts.items()],
+        ),
         corpus_table=_markdown_table(report.corpus),
         metrics=markdown(*metric_table(report.comparison)),
         differences=markdown(*difference_table(report.comparison)),
@@ -124,7 +127,12 @@ def difference_table(comparison: pd.DataFrame) -> tuple[list[str], Cells]:
     """Every other model minus the main one, paired over clips."""
     rows = comparison[~comparison["main"].astype(bool)].to_dict("records")
     return ["model", "partition", "CCC mean", "minus this model"], [
-        [_text(row["model"]), _text(row["partition"]), plain(row["ccc_mean"]), _bounded(row, "difference_ccc_mean")]
+        [
+            _text(row["model"]),
+            _text(row["partition"]),
+            plain(row["ccc_mean"]),
+            _bounded(row, "difference_ccc_mean", signed),
+        ]
         for row in rows
     ]
 
@@ -180,12 +188,12 @@ def _markdown_table(table: pd.DataFrame) -> str:
     return markdown([_text(name).replace("_", " ") for name in table], rows)
 
 
-def _bounded(row: Mapping[Hashable, Any], name: str) -> str:
-    return f"{plain(row[name])} [{plain(row[f'{name}_low'])}, {plain(row[f'{name}_high'])}]"
+def _bounded(row: Mapping[Hashable, Any], name: str, text: Callable[[float], str] = plain) -> str:
+    return f"{text(row[name])} [{text(row[f'{name}_low'])}, {text(row[f'{name}_high'])}]"
 
 
 def _text(value: object) -> str:
-    return escaped(f"{value:.3f}" if isinstance(value, float) else value)
+    return escaped(plain(value) if isinstance(value, float) else value)
 
 
 # Origins of weights

@@ -18,7 +18,7 @@ from iaca.evaluation.benchmark_summary import AREA, findings, in_short
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import RULES
 from iaca.evaluation.metrics import METRIC_NAMES
-from iaca.evaluation.style import MODALITY_NAMES, TITLES, cell, count, difference, number
+from iaca.evaluation.style import MODALITY_NAMES, TITLES, cell, count, difference, number, parameter
 from iaca.evaluation.tables import best_and_worst, headline
 
 
@@ -116,7 +116,13 @@ def render_report(data: ReportData) -> str:
     Every number is a `<data>` element with the exact value; the table around it names the file of the value.
     """
     environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), autoescape=True, trim_blocks=True)
-    environment.filters |= {"number": number, "difference": difference, "count": count, "cell": cell}
+    environment.filters |= {
+        "number": number,
+        "difference": difference,
+        "count": count,
+        "cell": cell,
+        "parameter": parameter,
+    }
     rows = data.comparison[data.comparison["partition"] == data.partition]
     best, worst = best_and_worst(data.videos, data.partition, data.analysis.listed)
     return environment.get_template("page.html.j2").render(

@@ -93,7 +93,7 @@ def report_lines(pairing: Pairing, conventions: Iterable[str] = (), replicates: 
 
 
 def _line(name: str, values: Iterable[float | Interval]) -> str:
-    cells = (f"{v.low:.4f} to {v.high:.4f}" if isinstance(v, Interval) else f"{v:.4f}" for v in values)
+    cells = (f"{v.low:z.4f} to {v.high:z.4f}" if isinstance(v, Interval) else f"{v:z.4f}" for v in values)
     return f"{name:26}" + "".join(f"{cell:>18}" for cell in cells)
 
 
