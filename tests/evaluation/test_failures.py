@@ -91,6 +91,21 @@ def test_concat_is_named_where_it_is_not_beaten_and_only_there(results, found):
     assert "baseline" not in set(failures(replace(results, comparison=clear))["rule"])
 
 
+def test_too_few_clips_are_not_ranked_and_not_compared(results):
+    few = replace(results, comparison=results.comparison.assign(few=True))
+    found = failures(few)
+    assert "videos" not in set(found["rule"])
+    baseline = found[found["rule"] == "baseline"]
+    assert not baseline["sentence"].str.contains("behind|not shown to differ").any()
+
+
+def test_one_clip_of_a_baseline_is_written_in_the_singular(results):
+    few = results.comparison[results.comparison["partition"] == "train"]
+    sentences = failures(replace(results, comparison=few)).query("rule == 'baseline'")["sentence"]
+    assert sentences.str.contains("too few clips or subjects (1 clip)", regex=False).all()
+    assert len(sentences) == 1
+
+
 def test_a_negated_quadrant_is_reported(found):
     rows = found[found["rule"] == "quadrants"]
     assert len(rows)

@@ -86,6 +86,11 @@ def test_the_metrics_are_those_of_the_comparison(text, report):
     assert len(metric_table(report.comparison)[1]) == len(table) - 2
 
 
+def test_a_partition_with_too_few_clips_is_named(text):
+    assert "- Partition train: Too few: 1 clip of 1 subject." in text  # and the validation partition has enough
+    assert "- Partition validation" not in text
+
+
 def test_events_gates_and_robustness_are_those_of_the_tables(text, report):
     tables = {table[0][0] + table[0][-1]: table for table in _tables(text)}
     events = report.event_scores[report.event_scores["main"]]

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from iaca.errors import counted
 from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import NEUTRAL, QUADRANTS, region_name
@@ -199,7 +200,7 @@ def _response_panel(axes: Axes, rows: pd.DataFrame, modality: str, kind: str) ->
     colour, lag = style.MODALITY_COLOURS[modality], rows["lag_s"].to_numpy(np.float64)
     weight, spread = rows["weight"].to_numpy(np.float64), rows["sd"].fillna(0).to_numpy(np.float64)
     name = f"{style.MODALITY_NAMES[modality]} {kind}"
-    style.panel_title(style.dress(axes), name, f"{int(rows['events'].max())} events")
+    style.panel_title(style.dress(axes), name, counted(rows["events"].max(), "event"))
     axes.axvspan(0, min(float(rows["duration_s"].iloc[0]), lag.max()), color=style.SHADE, alpha=0.5, linewidth=0)
     axes.axhline(0.5, color=style.MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
     low, high = np.clip(weight - spread, 0, 1), np.clip(weight + spread, 0, 1)

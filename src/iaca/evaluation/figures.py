@@ -13,13 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.error_figures import calibration_plot, quadrant_plot, region_plot, response_plot
 from iaca.evaluation.events import ANY, event_mask, gate_auroc, has_modality_gates, modality_gate, spans, truth_masks
 from iaca.evaluation.metrics import DIMENSIONS, Array, ccc, join_labels, valid_pairs
-from iaca.evaluation.tables import best_and_worst, video_table
+from iaca.evaluation.tables import best_and_worst, is_ranked, too_few, video_table
 from iaca.parameters import MODALITIES
 
 _CURVES = {"valence": style.VALENCE, "arousal": style.AROUSAL, "mean": style.INK}
@@ -56,7 +56,7 @@ def report_figures(
     figures = {
         "comparison": comparison_dots(comparison, partition),
         "affect_plane": affect_plane(table),
-        **_extremes(predictions, gold, table, partition, shown_videos),
+        **_extremes(video_table(predictions, gold), table, partition, shown_videos, is_ranked(comparison, partition)),
     }
     if history is not None and len(history):
         figures["learning_curve"] = learning_curve(history)
@@ -89,17 +89,18 @@ def analysis_figures(
     return figures
 
 
-def _extremes(
-    predictions: pd.DataFrame, gold: pd.DataFrame, table: pd.DataFrame, partition: str, shown: int
-) -> dict[str, Figure]:
-    """Traces of the clips with the best and the worst agreement."""
+def _extremes(videos: pd.DataFrame, table: pd.DataFrame, partition: str, shown: int, ranked: bool) -> dict[str, Figure]:
+    """Traces of the clips with the best and the worst agreement, or of all clips if they are too few to rank."""
     figures = {}
-    ends = best_and_worst(video_table(predictions, gold), partition, shown)
-    for name, videos in zip(("best", "worst"), ends, strict=True):
-        if len(videos):
-            first = videos.iloc[0]
+    ends = best_and_worst(videos, partition, shown, ranked)
+    for name, rows in zip(("best", "worst"), ends, strict=True):
+        if len(rows):
+            first = rows.iloc[0]
             finding = f"{name.capitalize()} agreement: {first['clip']}, mean CCC {style.plain(first['ccc_mean'], 2)}"
-            figures[f"{name}_traces"] = traces(table, list(videos["clip"]), finding)
+            clips = list(rows["clip"])
+            figures[f"{name}_traces"] = traces(
+                table, clips, finding if ranked else "Annotation and prediction over time"
+            )
     return figures
 
 
@@ -171,12 +172,14 @@ def comparison_dots(table: pd.DataFrame, partition: str = "validation") -> Figur
         table: `tables.comparison`.
         partition: partition to draw.
     """
-    rows = table[table["partition"] == partition].sort_values("ccc_mean", na_position="first", ignore_index=True)
+    rows = table[table["partition"] == partition]
+    few = bool(rows["few"].any())
+    rows = rows[::-1] if few else rows.sort_values("ccc_mean", na_position="first", ignore_index=True)
     figure = style.new_figure(
         9.6,
         1.75 + 0.42 * len(rows),
         _comparison_finding(rows),
-        f"Pooled CCC, {partition} partition. Bars: 95 % bootstrap interval over {_clips(rows)} clips.",
+        _comparison_method(rows, partition),
     )
     panels: Sequence[Axes] = figure.subplots(1, 3, sharex=True, sharey=True)
     for axes, (score, title) in zip(panels, _COMPARISON_PANELS, strict=True):
@@ -206,10 +209,20 @@ def _dots(axes: Axes, rows: pd.DataFrame, score: str) -> None:
             )
 
 
+def _comparison_method(rows: pd.DataFrame, partition: str) -> str:
+    if rows.empty:
+        return f"Pooled CCC, {partition} partition."
+    row = rows.iloc[0].to_dict()
+    bars = f"Bars: 95 % bootstrap interval over {counted(row['clips'], 'clip')}."
+    return too_few(row) or f"Pooled CCC, {partition} partition. {bars}"
+
+
 def _comparison_finding(rows: pd.DataFrame) -> str:
     scored = rows.dropna(subset=["ccc_mean"])
     if scored.empty:
         return "No model could be scored"
+    if rows["few"].any():
+        return "Too few clips or subjects to rank the models"
     best = scored.iloc[-1]
     if best["main"]:
         return f"{best['model']} agrees best with the annotation: mean CCC {style.plain(best['ccc_mean'])}"
@@ -221,10 +234,6 @@ def _comparison_finding(rows: pd.DataFrame) -> str:
     return f"{lead}; the interval of the difference {'is above' if low > 0 else 'includes'} 0"
 
 
-def _clips(rows: pd.DataFrame) -> int:
-    return int(rows["clips"].max()) if len(rows) else 0
-
-
 def affect_plane(table: pd.DataFrame) -> Figure:
     """Plot the density of annotated and of predicted frames in the valence-arousal plane, on one colour scale.
 
@@ -234,7 +243,10 @@ def affect_plane(table: pd.DataFrame) -> Figure:
     names = [*DIMENSIONS, *(f"{name}_gold" for name in DIMENSIONS)]
     complete = table.dropna(subset=names)
     figure = style.new_figure(
-        9.6, 5.5, _spread_finding(complete), f"{len(complete):,} annotated frames; darker = more frames (log scale)."
+        9.6,
+        5.5,
+        _spread_finding(complete),
+        f"{counted(len(complete), 'annotated frame')}; darker = more frames (log scale).",
     )
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
     bins = np.linspace(-1, 1, 41)

@@ -20,9 +20,10 @@ from iaca.encoders.weights import WEIGHTS
 from iaca.evaluation.benchmark_page import Cells, escaped, markdown
 from iaca.evaluation.benchmark_summary import AREA
 from iaca.evaluation.errors import RULES
+from iaca.evaluation.metrics import MIN_CLIPS
 from iaca.evaluation.report import ReportData
 from iaca.evaluation.style import MODALITY_NAMES, TITLES, parameter_text, plain, signed
-from iaca.evaluation.tables import headline
+from iaca.evaluation.tables import headline, too_few
 from iaca.faces.config import FaceConfig
 from iaca.parameters import Modality
 
@@ -88,6 +89,7 @@ def render_card(card: CardData) -> str:
     environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), trim_blocks=True)
     environment.filters["text"] = escaped
     report = card.report
+    mains = report.comparison[report.comparison["main"].astype(bool)].to_dict("records")
     return environment.get_template("model_card.md.j2").render(
         card=card,
         report=report,
@@ -99,6 +101,7 @@ def render_card(card: CardData) -> str:
         ),
         corpus_table=_markdown_table(report.corpus),
         metrics=markdown(*metric_table(report.comparison)),
+        too_few=[(row["partition"], too_few(row)) for row in mains if row["few"]],
         differences=markdown(*difference_table(report.comparison)),
         events=markdown(*event_table(report.event_scores)),
         gates=markdown(*gate_table(report.gate_auroc)),
@@ -138,14 +141,15 @@ def difference_table(comparison: pd.DataFrame) -> tuple[list[str], Cells]:
 
 
 def event_table(scores: pd.DataFrame) -> tuple[list[str], Cells]:
-    """Scores of the main model within each kind of event, and of the best other model."""
+    """Scores of the main model within each kind of event, and of the best other model; of few clips none is best."""
     if scores.empty:
         return [], []
     table = []
     for (modality, kind), rows in scores.groupby(["modality", "kind"], sort=True):
         main = rows[rows["main"].astype(bool)].iloc[0]
         others = rows[~rows["main"].astype(bool)].sort_values("ccc_mean", ascending=False)
-        best = f"{_text(others.iloc[0]['model'])} {plain(others.iloc[0]['ccc_mean'])}" if len(others) else "–"
+        ranked = len(others) and main["clips"] >= MIN_CLIPS
+        best = f"{_text(others.iloc[0]['model'])} {plain(others.iloc[0]['ccc_mean'])}" if ranked else "–"
         name = f"{MODALITY_NAMES[str(modality)]} {_text(kind)}"
         table.append(
             [name, f"{main['clips']}", f"{main['frames']}", plain(main["ccc_mean"]), plain(main["rmse"]), best]
