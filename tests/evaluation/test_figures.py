@@ -86,6 +86,9 @@ def test_too_few_clips_are_not_ranked_in_any_title(models, labels, clips):
     assert not [slot for slot in drawn if slot == "worst_traces"]
     assert "agreement" not in drawn["best_traces"].texts[0].get_text()
     style.png(drawn["comparison"])
+    for axes in drawn["comparison"].axes:
+        inside = axes.get_window_extent()
+        assert all(inside.x0 <= text.get_window_extent().x0 for text in axes.texts)
     assert drawn["comparison"].get_tightbbox().x1 <= drawn["comparison"].get_figwidth() + 0.01
 
 

@@ -170,6 +170,8 @@ def test_too_few_clips_are_in_a_box_and_nothing_is_ranked(models, labels, events
     assert page.select_one("#videos h2").text == "Videos"
     assert [row.th.text for row in page.select("#videos tbody tr")] == ["a", "b"]
     assert "Best" not in page.select_one("#videos").text
+    assert not [image for image in page.find_all("img") if "Worst videos" in image["alt"]]
+    assert not page.select("#comparison small")  # where the intervals are
     assert not page.select("#headline data[value='nan']")
 
 

@@ -186,6 +186,8 @@ def comparison_dots(table: pd.DataFrame, partition: str = "validation") -> Figur
         _dots(axes, rows, score)
         style.panel_title(style.dress(axes, grid="x"), title)
         axes.set_xlabel("CCC")
+        axes.margins(x=0.12)  # room for the value above the outermost dots
+        axes.locator_params(axis="x", nbins=5)
     panels[0].set(yticks=range(len(rows)), yticklabels=rows["model"], ylim=(-0.6, len(rows) - 0.4))
     for label, main in zip(panels[0].get_yticklabels(), rows["main"], strict=True):
         label.set(color=style.INK, fontsize=style.NORMAL, fontweight="bold" if main else "normal")
