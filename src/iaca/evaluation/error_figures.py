@@ -19,13 +19,9 @@ from iaca.evaluation.metrics import DIMENSIONS, Array
 from iaca.evaluation.style import signed
 
 _ERROR = LinearSegmentedColormap.from_list("paper to wine", ["#fbf3f6", "#dba3bd", "#a84a7c", "#5f1d42"])
-
 _BIAS = LinearSegmentedColormap.from_list("blue to orange", ["#1f5f99", "#a9c9e4", "#f7f7f5", "#f1bd92", "#b34f06"])
-
 _SHARE = LinearSegmentedColormap.from_list("paper to ink", ["#f4f8fb", "#8fb8d8", "#2f6fa8", "#12304d"])
-
 _PANELS = (("rmse", "RMSE"), ("bias_valence", "Bias of valence"), ("bias_arousal", "Bias of arousal"))
-
 _COLUMNS = 3  # panels side by side
 
 

@@ -50,15 +50,10 @@ REGION_COLUMNS = (
 )
 
 QUADRANT_COLUMNS = ("annotated", "predicted", "frames", "share")
-
 FAILURE_COLUMNS = ("rule", "where", "value", "reference", "low", "high", "frames", "clips", "sentence")
-
 GOLD = tuple(f"{name}_gold" for name in DIMENSIONS)
-
 NEUTRAL = "neutral"
-
 QUADRANTS = ("positive active", "negative active", "negative passive", "positive passive", NEUTRAL)
-
 BASELINE = "concat"
 
 RULES = {

@@ -23,9 +23,7 @@ from iaca.evaluation.tables import best_and_worst, is_ranked, too_few, video_tab
 from iaca.parameters import MODALITIES
 
 _CURVES = {"valence": style.VALENCE, "arousal": style.AROUSAL, "mean": style.INK}
-
 _COMPARISON_PANELS = (("ccc_valence", "Valence"), ("ccc_arousal", "Arousal"), ("ccc_mean", "Mean of both"))
-
 _DENSITY = LinearSegmentedColormap.from_list("paper to ink", ["#e4eef6", "#8fb8d8", "#2f6fa8", "#12304d"])
 
 

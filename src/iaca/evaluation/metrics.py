@@ -32,13 +32,9 @@ import pandas as pd
 from iaca.errors import InputError
 
 Array = npt.NDArray[np.float64]
-
 Counts = npt.NDArray[np.int64]
-
 Scores = dict[str, float]
-
 DIMENSIONS = ("valence", "arousal")
-
 SCORES = ("ccc_valence", "ccc_arousal", "ccc_mean")
 MIN_CLIPS, MIN_SUBJECTS = 3, 2  # fewer give no interval and no ranking
 

@@ -27,10 +27,8 @@ from iaca.evaluation.tables import headline, too_few
 from iaca.faces.config import FaceConfig
 from iaca.parameters import Modality
 
-SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal")
-
+_SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal")
 OWN = "known to its owner"  # source and licence of a file that the project did not publish
-
 DEMO = "demo corpus"
 
 
@@ -120,7 +118,7 @@ def metric_table(comparison: pd.DataFrame) -> tuple[list[str], Cells]:
     rows = comparison[comparison["main"].astype(bool)].to_dict("records")
     return header, [
         [_text(row["partition"]), f"{row['clips']}", f"{row['frames_valence']}"]
-        + [_bounded(row, score) for score in SCORES]
+        + [_bounded(row, score) for score in _SCORES]
         + [plain(row["rmse_valence"]), plain(row["rmse_arousal"])]
         for row in rows
     ]

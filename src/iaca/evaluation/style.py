@@ -24,21 +24,13 @@ from matplotlib.text import Text
 from iaca.evaluation.config import BLUR, CLEAN_LEVELS, SNR, clean_level
 
 INK, MUTED, GRID, SHADE, PAPER = "#1b2733", "#566472", "#e3e8ed", "#dfe3e8", "#ffffff"
-
 VALENCE, AROUSAL = "#1f6fb4", "#d1600a"
-
 AUDIO, VISUAL = "#3aa396", "#8a2f62"
-
 DIMENSION_COLOURS = {"valence": VALENCE, "arousal": AROUSAL}
-
 MODALITY_COLOURS = {"audio": AUDIO, "visual": VISUAL}
-
 SMALL, NORMAL, LARGE = 9.5, 10.5, 13.5
-
 DPI = 144
-
 HEAD_IN = 0.72  # height of title and subtitle, inches
-
 MODALITY_NAMES = {"audio": "voice", "visual": "face"}
 
 TITLES: Mapping[str, str] = MappingProxyType(

@@ -32,15 +32,10 @@ from iaca.evaluation.metrics import (
 )
 
 PARTITIONS = ("train", "validation", "test")
-
 POSTPROCESSING_COLUMNS = ("partition", "step", *SCORES, "difference", "low", "high")
-
 UNFILTERED = "none"
-
 BLOCK = 2048  # frames per step: bounds the memory of the (frames, window) arrays
-
 SIGMA_PER_WIDTH = 1 / np.sqrt(8 * np.log(2))  # sigma of a Gaussian whose full width at half maximum is 1
-
 SLACK_S = 1e-6  # times are rounded; a frame exactly at the edge of a window must be inside
 
 # Models and videos
@@ -80,13 +75,12 @@ def comparison(
     rows = []
     for partition in annotated_partitions(labels):
         gold = labels[labels["partition"] == partition]
-        clips, own_subjects = _annotated_clips(gold, subjects)
-        few = clips < MIN_CLIPS or own_subjects < MIN_SUBJECTS
+        count, few = _subjects_of(gold, subjects)
         tables = {model: join_labels(table, gold) for model, table in predictions_by_model.items()}
         for model, table in tables.items():
             rows.append(
                 {"model": model, "partition": partition, "main": model == main}
-                | {"clips": int(table["clip"].nunique()), "subjects": own_subjects, "few": few}
+                | {"clips": int(table["clip"].nunique()), "subjects": count, "few": few}
                 | _without_intervals(_scores(table, tables[main], replicates, seed), few)
             )
     return pd.DataFrame(rows)
@@ -104,14 +98,34 @@ def annotated_partitions(labels: pd.DataFrame) -> list[str]:
     return [name for name in PARTITIONS if name in annotated] + sorted(set(annotated) - set(PARTITIONS))
 
 
-def _annotated_clips(gold: pd.DataFrame, subjects: Mapping[str, str] | None) -> tuple[int, int]:
-    """Number of clips with an annotated frame, and of their subjects."""
+def _subjects_of(gold: pd.DataFrame, subjects: Mapping[str, str] | None) -> tuple[int, bool]:
+    """Number of subjects of the annotated clips, and whether clips or subjects are too few for an interval."""
     clips = gold.loc[gold[list(DIMENSIONS)].notna().any(axis=1), "clip"].unique()
-    return len(clips), len({(subjects or {}).get(clip, clip) for clip in clips})
+    count = len({(subjects or {}).get(clip, clip) for clip in clips})
+    return count, len(clips) < MIN_CLIPS or count < MIN_SUBJECTS
 
 
 def _without_intervals(row: dict[str, float], few: bool) -> dict[str, float]:
     return {name: np.nan if few and name.endswith(("_low", "_high")) else value for name, value in row.items()}
+
+
+def _scores(table: pd.DataFrame, main: pd.DataFrame, replicates: int, seed: int) -> dict[str, float]:
+    intervals = bootstrap_ccc(table, replicates, seed)
+    differences = paired_difference(table, main, replicates, seed)
+    row = pooled_metrics(table)
+    for score in SCORES:
+        row |= {f"{score}_low": intervals[score].low, f"{score}_high": intervals[score].high}
+        row |= _difference_columns(score, differences[score])
+    means = video_means(per_video(table))
+    return row | {name: means[name] for name in means if name != "videos"}
+
+
+def _difference_columns(score: str, difference: Interval) -> dict[str, float]:
+    return {
+        f"difference_{score}": difference.estimate,
+        f"difference_{score}_low": difference.low,
+        f"difference_{score}_high": difference.high,
+    }
 
 
 def is_ranked(table: pd.DataFrame, partition: str) -> bool:
@@ -127,25 +141,6 @@ def too_few(row: Mapping[Hashable, Any]) -> str:
         f"Too few: {counted(row['clips'], 'clip')} of {counted(row['subjects'], 'subject')}. "
         f"Intervals and rankings need at least {MIN_CLIPS} annotated clips of {MIN_SUBJECTS} subjects."
     )
-
-
-def _scores(table: pd.DataFrame, main: pd.DataFrame, replicates: int, seed: int) -> dict[str, float]:
-    intervals = bootstrap_ccc(table, replicates, seed)
-    differences = paired_difference(table, main, replicates, seed)
-    row: dict[str, float] = pooled_metrics(table)
-    for score in SCORES:
-        row |= {f"{score}_low": intervals[score].low, f"{score}_high": intervals[score].high}
-        row |= _difference_columns(score, differences[score])
-    means = video_means(per_video(table))
-    return row | {name: means[name] for name in means if name != "videos"}
-
-
-def _difference_columns(score: str, difference: Interval) -> dict[str, float]:
-    return {
-        f"difference_{score}": difference.estimate,
-        f"difference_{score}_low": difference.low,
-        f"difference_{score}_high": difference.high,
-    }
 
 
 def headline(table: pd.DataFrame, model: str | None = None) -> dict[str, str | float | int | None]:
@@ -238,14 +233,13 @@ def postprocessing_table(
     for partition in annotated_partitions(labels):
         gold = labels[labels["partition"] == partition]
         raw = join_labels(predictions, gold)
-        clips, own_subjects = _annotated_clips(gold, subjects)
-        few = clips < MIN_CLIPS or own_subjects < MIN_SUBJECTS
+        _, few = _subjects_of(gold, subjects)
         for name, table in tried.items():
             joined = join_labels(table, gold)
             scores, change = pooled_metrics(joined), paired_difference(joined, raw, replicates, seed)["ccc_mean"]
             own = {score: scores[score] for score in SCORES}
-            bounds = (np.nan, np.nan) if few else (change.low, change.high)
-            difference = {"difference": change.estimate, **dict(zip(("low", "high"), bounds, strict=True))}
+            low, high = (np.nan, np.nan) if few else (change.low, change.high)
+            difference = {"difference": change.estimate, "low": low, "high": high}
             rows.append({"partition": partition, "step": name, **own, **difference})
     return pd.DataFrame(rows, columns=list(POSTPROCESSING_COLUMNS))
 
