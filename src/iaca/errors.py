@@ -66,3 +66,8 @@ def brief(text: object, longest: int = LONGEST) -> str:
     """A text of others as a message repeats it: its beginning, where it is long."""
     whole = str(text)
     return whole if len(whole) <= longest else f"{whole[:longest]}… ({len(whole):,} characters)"
+
+
+def counted(number: float, noun: str) -> str:
+    """`1 clip`, `3 clips`, `3,241 frames`."""
+    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"

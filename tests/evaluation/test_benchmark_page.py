@@ -19,7 +19,7 @@ from iaca.evaluation.benchmark_page import (
     robustness_curves,
 )
 from iaca.evaluation.benchmark_summary import AREA, findings, gate_summary, gates_of_runs, in_short, summarise
-from iaca.evaluation.style import TITLES, level_text, listed
+from iaca.evaluation.style import TITLES, level_text, listed, signed
 
 SKILLS = {"iaca": 0.8, "concat": 0.75, "audio": 0.2, "jca": 0.9}
 CORRUPTED = [condition for condition in CONDITIONS if condition[1]]
@@ -68,7 +68,7 @@ def test_the_sentence_counts_the_verdicts_of_the_intervals(summary, page, other)
     clean = paired(summary, other).loc["clean", 0.0]
     expected = "better" if clean["low"] > 0 else "worse" if clean["high"] < 0 else "undecided"
     assert f"Against **{other}**: {expected} (" in sentence
-    assert f"{clean['mean']:+.3f}".replace("-", "−") in sentence
+    assert signed(clean["mean"]) in sentence
 
 
 def test_the_levels_of_a_verdict_are_listed(summary):

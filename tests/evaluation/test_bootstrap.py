@@ -6,6 +6,7 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.evaluation.metrics import (
+    MIN_CLIPS,
     bootstrap_ccc,
     clip_statistics,
     join_labels,
@@ -71,10 +72,11 @@ def test_models_on_different_clips_cannot_be_compared(table):
         paired_difference(table, table[table["clip"] != "d"])
 
 
-def test_one_clip_has_an_estimate_but_no_interval(table):
-    interval = bootstrap_ccc(table[table["clip"] == "a"], 50)["ccc_valence"]
+@pytest.mark.parametrize("clips", ["a", "ab", "abc"])
+def test_fewer_than_three_clips_have_an_estimate_but_no_interval(table, clips):
+    interval = bootstrap_ccc(table[table["clip"].isin(list(clips))], 50)["ccc_valence"]
     assert np.isfinite(interval.estimate)
-    assert np.isnan([interval.low, interval.high]).all()
+    assert (np.isnan([interval.low, interval.high]) == (len(clips) < MIN_CLIPS)).all()
 
 
 def test_constant_clips_follow_the_rules_of_ccc():

@@ -66,6 +66,12 @@ def test_regions_are_the_worst_with_enough_frames(results, found):
     assert (rows["value"] > rows["reference"]).all()
 
 
+def test_a_bias_that_rounds_to_zero_has_no_direction(results):
+    rows = results.regions.assign(bias_valence=-0.001, bias_arousal=0.2)
+    sentences = failures(replace(results, regions=rows)).query("rule == 'regions'")["sentence"]
+    assert sentences.str.contains("predicted valence without bias and arousal 0.20 too high").all()
+
+
 def test_a_baseline_that_is_ahead_in_an_event_is_named_and_one_clip_shows_nothing(results, found):
     rows = found[found["rule"] == "events"]
     worse = results.event_scores.query("model in ['audio', 'visual'] and difference_ccc_mean > 0")
@@ -83,6 +89,21 @@ def test_concat_is_named_where_it_is_not_beaten_and_only_there(results, found):
         assert row["value"] == -table.loc[row["where"], "difference_ccc_mean"]
     clear = results.comparison.assign(difference_ccc_mean_high=-0.1)
     assert "baseline" not in set(failures(replace(results, comparison=clear))["rule"])
+
+
+def test_too_few_clips_are_not_ranked_and_not_compared(results):
+    few = replace(results, comparison=results.comparison.assign(few=True))
+    found = failures(few)
+    assert "videos" not in set(found["rule"])
+    baseline = found[found["rule"] == "baseline"]
+    assert not baseline["sentence"].str.contains("behind|not shown to differ").any()
+
+
+def test_one_clip_of_a_baseline_is_written_in_the_singular(results):
+    few = results.comparison[results.comparison["partition"] == "train"]
+    sentences = failures(replace(results, comparison=few)).query("rule == 'baseline'")["sentence"]
+    assert sentences.str.contains("too few clips or subjects (1 clip)", regex=False).all()
+    assert len(sentences) == 1
 
 
 def test_a_negated_quadrant_is_reported(found):

@@ -74,6 +74,24 @@ def test_the_title_tells_the_finding(figures, history):
     assert "3 of 3" in figures["gate_distribution"].texts[0].get_text()  # the fourth kind lies in the train partition
 
 
+@pytest.mark.parametrize("clips", ["a", "ab"])
+def test_too_few_clips_are_not_ranked_in_any_title(models, labels, clips):
+    known = labels[labels["clip"].isin(list(clips))]
+    turned = dict(reversed(models.items()))  # the main model is the worst
+    drawn = report_figures(turned["audio only"], known, comparison(turned, known, replicates=50))
+    title, subtitle = (text.get_text() for text in drawn["comparison"].texts[:2])
+    assert title == "Too few clips or subjects to rank the models"
+    assert f"{len(clips)} clip{'s' * (len(clips) > 1)} of" in subtitle
+    assert "interval over" not in subtitle
+    assert not [slot for slot in drawn if slot == "worst_traces"]
+    assert "agreement" not in drawn["best_traces"].texts[0].get_text()
+    style.png(drawn["comparison"])
+    for axes in drawn["comparison"].axes:
+        inside = axes.get_window_extent()
+        assert all(inside.x0 <= text.get_window_extent().x0 for text in axes.texts)
+    assert drawn["comparison"].get_tightbbox().x1 <= drawn["comparison"].get_figwidth() + 0.01
+
+
 def test_a_figure_is_the_same_file_each_time(history):
     assert style.png(learning_curve(history)) == style.png(learning_curve(history))
 
@@ -81,6 +99,13 @@ def test_a_figure_is_the_same_file_each_time(history):
 def test_a_history_with_less_in_it_is_drawn_too():
     figure = learning_curve(pd.DataFrame({"train_loss": [1.0, 0.5]}))
     assert figure.texts[0].get_text() == "Training history"
+
+
+def test_no_legend_lies_over_a_curve(history):
+    figure = learning_curve(history)
+    style.png(figure)
+    for axes in figure.axes:
+        assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
 
 
 def test_a_model_without_gates_gets_no_gate_figure(models, labels, events, history):

@@ -57,6 +57,23 @@ def test_the_card_has_all_its_parts_in_order(text):
     assert "947,352 weights" in text
 
 
+def test_every_table_has_an_empty_line_above_it(text):
+    """Else Markdown takes it for text."""
+    assert re.findall(r"^(?!\|)(.+)\n\|", text, re.MULTILINE) == []
+
+
+def test_parameters_are_written_without_syntax(card, report):
+    facts = {
+        "modalities": ["audio", "visual"],
+        "cues": [],
+        "locality": True,
+        "visual_choice": METADATA["visual_choice"],
+    }
+    table = render_card(replace(card, report=replace(report, facts=facts))).split("## Parameters")[1]
+    rows = [row.strip("| ").split(" | ") for row in table.strip().splitlines()[2:]]
+    assert [value for _, value in rows] == ["audio, visual", "none", "yes", "mini_xception"]
+
+
 def test_the_metrics_are_those_of_the_comparison(text, report):
     (table,) = [table for table in _tables(text) if table[0][:2] == ["partition", "clips"] and "CCC mean" in table[0]]
     rows = report.comparison[report.comparison["main"]].set_index("partition")
@@ -67,6 +84,11 @@ def test_the_metrics_are_those_of_the_comparison(text, report):
             known = row[[score, f"{score}_low", f"{score}_high"]].dropna().tolist()
             assert _read(cell) == pytest.approx(known, abs=5.01e-4)
     assert len(metric_table(report.comparison)[1]) == len(table) - 2
+
+
+def test_a_partition_with_too_few_clips_is_named(text):
+    assert "- Partition train: Too few: 1 clip of 1 subject." in text  # and the validation partition has enough
+    assert "- Partition validation" not in text
 
 
 def test_events_gates_and_robustness_are_those_of_the_tables(text, report):

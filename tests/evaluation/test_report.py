@@ -161,6 +161,32 @@ def test_one_clip_and_no_baseline_make_a_report_too(models, labels, events):
     assert len(page.select("#videos table")) == 1
 
 
+def test_too_few_clips_are_in_a_box_and_nothing_is_ranked(models, labels, events):
+    two = labels[labels["clip"].isin(["a", "b"])]
+    page = BeautifulSoup(render_report(data_of(models, two, events)), "html.parser")
+    assert page.select_one("#headline .few").text.startswith("Too few: 2 clips of 2 subjects.")
+    assert "not ranked" in page.select_one("#comparison p").text
+    assert [row.th.text for row in page.select("#comparison tbody")[0].find_all("tr")] == list(models)
+    assert page.select_one("#videos h2").text == "Videos"
+    assert [row.th.text for row in page.select("#videos tbody tr")] == ["a", "b"]
+    assert "Best" not in page.select_one("#videos").text
+    assert not [image for image in page.find_all("img") if "Worst videos" in image["alt"]]
+    assert not page.select("#comparison small")  # where the intervals are
+    assert not page.select("#headline data[value='nan']")
+
+
+def test_enough_clips_have_no_such_box(page):
+    assert not page.select(".few")
+    assert "best mean first" in page.select_one("#comparison p").text
+
+
+def test_one_clip_is_written_in_the_singular(models, labels, events):
+    one = labels[labels["clip"] == "a"]
+    page = BeautifulSoup(render_report(data_of({"iaca": models["iaca"]}, one, events)), "html.parser")
+    assert "partition: 1 clip, " in page.select_one(".lead").text
+    assert "(1 video with a defined CCC)" in page.text
+
+
 def test_a_model_without_gates_and_a_corpus_without_events_make_a_report_too(models, labels, events):
     named = {"audio": models["audio only"], "concat": models["concatenation"]}
     for made in (data_of(named, labels, events), data_of(models, labels, events.head(0))):

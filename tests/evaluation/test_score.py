@@ -84,8 +84,14 @@ def test_the_command_prints_the_headline_and_the_rest_beside_it(tmp_path: Path, 
         ["convention", "video_mean"],
     ]
     assert "spare: no annotation, not scored" in lines
-    assert "short: 1 rows repeated, 0 cut" in lines
+    assert "short: 1 row repeated, 0 cut" in lines
     assert pd.read_csv(out)["clip"].tolist() == ["long", "short"]
+
+
+def test_two_clips_get_no_interval(tmp_path: Path, gold: Path) -> None:
+    lines = report_lines(pair_files(folder(tmp_path / "given", GIVEN), gold))
+    assert lines[2].split()[-3:] == ["n/a"] * 3
+    assert "no interval: it needs at least 3 clips" in lines
 
 
 def test_a_clip_without_prediction_stops_unless_it_is_allowed_and_then_is_named(tmp_path: Path, gold: Path) -> None:

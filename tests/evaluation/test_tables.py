@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from iaca.errors import InputError
+from iaca.evaluation.config import FilterStep
 from iaca.evaluation.metrics import join_labels, pooled_metrics
-from iaca.evaluation.tables import comparison, headline, video_table
+from iaca.evaluation.tables import best_and_worst, comparison, headline, postprocessing_table, too_few, video_table
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,41 @@ def test_the_main_model_differs_from_itself_by_exactly_nothing(table):
     columns = [name for name in table if name.startswith("difference_") and not name.endswith(("_low", "_high"))]
     assert (table.loc[table["main"], columns] == 0).all(axis=None)
     assert (table.loc[~table["main"] & (table["partition"] == "validation"), columns] < 0).all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("clips", "subjects", "few"),
+    [("abc", None, False), ("ab", None, True), ("abc", dict.fromkeys("abc", "s"), True), ("abc", {"a": "b"}, False)],
+)
+def test_too_few_clips_or_subjects_have_scores_without_intervals(models, labels, clips, subjects, few):
+    known = labels[labels["clip"].isin(list(clips))]
+    table = comparison(models, known, replicates=50, subjects=subjects)
+    assert (table["few"] == few).all()
+    assert table["ccc_mean"].notna().all()
+    assert (table.filter(regex="_(low|high)$").isna() == few).all(axis=None)
+    smoothed = postprocessing_table(models["iaca"], known, (FilterStep(filter="clip"),), 50, 0, subjects)
+    assert (smoothed[["low", "high"]].isna() == few).all(axis=None)
+    if few:
+        assert "at least 3 annotated clips of 2 subjects" in too_few(table.iloc[0].to_dict())
+    else:
+        assert too_few(table.iloc[0].to_dict()) == ""
+
+
+def test_a_clip_without_annotation_does_not_count(models, labels):
+    known = labels.copy()
+    known.loc[known["clip"] == "b", ["valence", "arousal"]] = np.nan
+    assert comparison(models, known, replicates=50).set_index("partition").loc["validation", "few"].all()
+
+
+def test_one_clip_of_one_subject_is_written_in_the_singular(models, labels):
+    table = comparison(models, labels, replicates=50).set_index("partition")
+    assert too_few(table.loc["train"].iloc[0].to_dict()).startswith("Too few: 1 clip of 1 subject.")
+
+
+def test_clips_that_are_too_few_to_rank_are_listed_by_name(predictions, labels):
+    listed, none = best_and_worst(video_table(predictions, labels), "validation", 2, ranked=False)
+    assert listed["clip"].tolist() == ["a", "b", "c"]
+    assert none.empty
 
 
 def test_a_partition_without_annotation_is_left_out(models, labels):

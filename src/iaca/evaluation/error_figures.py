@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from iaca.errors import counted
 from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import NEUTRAL, QUADRANTS, region_name
@@ -24,6 +25,7 @@ _BIAS = LinearSegmentedColormap.from_list("blue to orange", ["#1f5f99", "#a9c9e4
 _SHARE = LinearSegmentedColormap.from_list("paper to ink", ["#f4f8fb", "#8fb8d8", "#2f6fa8", "#12304d"])
 
 _PANELS = (("rmse", "RMSE"), ("bias_valence", "Bias of valence"), ("bias_arousal", "Bias of arousal"))
+_COLUMNS = 3  # panels side by side
 
 _COLUMNS = 3  # panels side by side
 
@@ -108,7 +110,7 @@ def _cell(axes: Axes, row: Mapping[Hashable, Any], name: str, shade: float, colo
     _tile(axes, (row["valence_low"], row["arousal_low"], width, height), style.SHADE if few else colour)
     dark = not few and float(np.dot(colour[:3], [0.299, 0.587, 0.114])) < 0.55
     ink = style.MUTED if few else style.PAPER if dark else style.INK
-    value = f"{row[name]:.2f}" if name == "rmse" else signed(round(row[name], 2) + 0.0, 2)
+    value = f"{row[name]:.2f}" if name == "rmse" else signed(row[name], 2)
     if width >= 0.25:  # smaller cells have no room for text
         middle = (row["valence_low"] + width / 2, row["arousal_low"] + height / 2)
         _write(axes, *middle, f"{value}\n{row['frames']:,}", ink)
@@ -154,7 +156,7 @@ def _quadrant_finding(table: pd.DataFrame) -> str:
     total = table.loc[table["annotated"] != NEUTRAL, "frames"].sum()
     if not total:
         return "Every annotated frame is in the neutral band"
-    return f"{100 * named['frames'].sum() / total:.0f} % of the frames with a quadrant are predicted into it"
+    return f"{100 * named['frames'].sum() / total:.0f} % of the non-neutral frames are predicted in their quadrant"
 
 
 def _tile(axes: Axes, box: tuple[float, float, float, float], colour: object) -> None:
@@ -199,7 +201,7 @@ def _response_panel(axes: Axes, rows: pd.DataFrame, modality: str, kind: str) ->
     colour, lag = style.MODALITY_COLOURS[modality], rows["lag_s"].to_numpy(np.float64)
     weight, spread = rows["weight"].to_numpy(np.float64), rows["sd"].fillna(0).to_numpy(np.float64)
     name = f"{style.MODALITY_NAMES[modality]} {kind}"
-    style.panel_title(style.dress(axes), name, f"{int(rows['events'].max())} events")
+    style.panel_title(style.dress(axes), name, counted(rows["events"].max(), "event"))
     axes.axvspan(0, min(float(rows["duration_s"].iloc[0]), lag.max()), color=style.SHADE, alpha=0.5, linewidth=0)
     axes.axhline(0.5, color=style.MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
     low, high = np.clip(weight - spread, 0, 1), np.clip(weight + spread, 0, 1)

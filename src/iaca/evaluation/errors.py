@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from iaca.errors import counted
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.metrics import DIMENSIONS, Array
 from iaca.evaluation.style import MODALITY_NAMES, plain, signed
@@ -49,15 +50,10 @@ REGION_COLUMNS = (
 )
 
 QUADRANT_COLUMNS = ("annotated", "predicted", "frames", "share")
-
 FAILURE_COLUMNS = ("rule", "where", "value", "reference", "low", "high", "frames", "clips", "sentence")
-
 GOLD = tuple(f"{name}_gold" for name in DIMENSIONS)
-
 NEUTRAL = "neutral"
-
 QUADRANTS = ("positive active", "negative active", "negative passive", "positive passive", NEUTRAL)
-
 BASELINE = "concat"
 
 RULES = {
@@ -261,17 +257,17 @@ def failures(results: Results) -> pd.DataFrame:
 
 def _videos(results: Results) -> Iterator[dict[str, object]]:
     table, shown = results.comparison, results.partition
-    pooled = table.loc[table["main"] & (table["partition"] == shown), "ccc_mean"]
+    main = table[table["main"].astype(bool) & (table["partition"] == shown)]
     videos = results.videos[results.videos["partition"] == shown] if len(results.videos) else results.videos
-    if videos.empty or pooled.empty or len(videos) < 2:
+    if videos.empty or main.empty or main["few"].iloc[0]:
         return
-    reference = float(pooled.iloc[0])
+    reference = float(main["ccc_mean"].iloc[0])
     below = videos[videos["ccc_mean"] < reference].sort_values("ccc_mean")
     for row in below.head(results.config.listed).to_dict("records"):
         yield _finding(
             "videos", row["clip"], row["ccc_mean"], reference, row["frames_valence"], 1,
             f"Clip {row['clip']}: mean CCC {plain(row['ccc_mean'])} (valence {plain(row['ccc_valence'])}, arousal "
-            f"{plain(row['ccc_arousal'])}) over {row['frames_valence']} frames; all clips pooled reach "
+            f"{plain(row['ccc_arousal'])}) over {counted(row['frames_valence'], 'frame')}; all clips pooled reach "
             f"{plain(reference)}.",
         )  # fmt: skip
 
@@ -284,10 +280,7 @@ def _regions(results: Results) -> Iterator[dict[str, object]]:
     enough = regions[~regions["few"].astype(bool) & (regions["rmse"] > overall)]
     for row in enough.sort_values("rmse", ascending=False).head(results.config.listed).to_dict("records"):
         where = region_name(row)
-        biases = " and ".join(
-            f"{name} {abs(row[f'bias_{name}']):.2f} too {'high' if row[f'bias_{name}'] > 0 else 'low'}"
-            for name in ("valence", "arousal")
-        )
+        biases = " and ".join(_bias(name, row[f"bias_{name}"]) for name in DIMENSIONS)
         yield _finding(
             "regions", where, row["rmse"], overall, row["frames"], row["clips"],
             f"Annotated {where}: RMSE {plain(row['rmse'])} against {plain(overall)} over all frames; predicted "
@@ -307,7 +300,7 @@ def _quadrants(results: Results) -> Iterator[dict[str, object]]:
         yield _finding(
             "quadrants", f"{row['annotated']} as {row['predicted']}", row["share"], reference, row["frames"], np.nan,
             f"Of the frames annotated {row['annotated']}, {100 * row['share']:.0f} % are predicted {row['predicted']} "
-            f"({row['frames']} frames) and {100 * reference:.0f} % as annotated.",
+            f"({counted(row['frames'], 'frame')}) and {100 * reference:.0f} % as annotated.",
         )  # fmt: skip
 
 
@@ -333,13 +326,18 @@ def _baseline(results: Results) -> Iterator[dict[str, object]]:
         lead, low, high = (-row[f"difference_ccc_mean{end}"] for end in ("", "_high", "_low"))
         if low > 0:
             continue
-        verdict = "behind" if high < 0 else "not shown to differ"
+        verdict = "too few clips or subjects" if row["few"] else "behind" if high < 0 else "not shown to differ"
         yield _finding(
             "baseline", row["partition"], lead, 0.0, row["frames_valence"], row["clips"],
             f"On the {row['partition']} partition this model minus {BASELINE} is {signed(lead)} {_interval(low, high)} "
-            f"in mean CCC: {verdict} ({row['clips']} clips).",
+            f"in mean CCC: {verdict} ({counted(row['clips'], 'clip')}).",
             low, high,
         )  # fmt: skip
+
+
+def _bias(name: str, value: float) -> str:
+    size = f"{abs(value):.2f}"
+    return f"{name} {size} too {'high' if value > 0 else 'low'}" if float(size) else f"{name} without bias"
 
 
 def _finding(
@@ -355,10 +353,10 @@ def _interval(low: float, high: float) -> str:
 
 
 def _verdict(low: float, clips: int) -> str:
-    if clips < 2 or not np.isfinite(low):
-        return "one clip, so nothing is shown"
+    if not np.isfinite(low):
+        return f"{'one clip' if clips == 1 else counted(clips, 'clip')}, so nothing is shown"
     return "the interval is above 0" if low > 0 else "the interval includes 0, so nothing is shown"
 
 
 def _counted(row: Mapping[Hashable, Any]) -> str:
-    return f"{row['frames']} frames of {row['clips']} clip{'s' if row['clips'] != 1 else ''}"
+    return f"{counted(row['frames'], 'frame')} of {counted(row['clips'], 'clip')}"

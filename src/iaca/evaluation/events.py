@@ -21,9 +21,7 @@ from iaca.evaluation.metrics import join_labels, paired_difference, pooled_metri
 from iaca.parameters import MODALITIES
 
 Mask = npt.NDArray[np.bool_]
-
 EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
-
 ANY = "any"  # kind of the AUROC row that takes all kinds of a modality together
 
 AUROC_COLUMNS = (

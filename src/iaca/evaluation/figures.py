@@ -13,13 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.error_figures import calibration_plot, quadrant_plot, region_plot, response_plot
 from iaca.evaluation.events import ANY, event_mask, gate_auroc, has_modality_gates, modality_gate, spans, truth_masks
 from iaca.evaluation.metrics import DIMENSIONS, Array, ccc, join_labels, valid_pairs
-from iaca.evaluation.tables import best_and_worst, video_table
+from iaca.evaluation.tables import best_and_worst, is_ranked, too_few, video_table
 from iaca.parameters import MODALITIES
 
 _CURVES = {"valence": style.VALENCE, "arousal": style.AROUSAL, "mean": style.INK}
@@ -56,7 +56,7 @@ def report_figures(
     figures = {
         "comparison": comparison_dots(comparison, partition),
         "affect_plane": affect_plane(table),
-        **_extremes(predictions, gold, table, partition, shown_videos),
+        **_extremes(video_table(predictions, gold), table, partition, shown_videos, is_ranked(comparison, partition)),
     }
     if history is not None and len(history):
         figures["learning_curve"] = learning_curve(history)
@@ -89,17 +89,18 @@ def analysis_figures(
     return figures
 
 
-def _extremes(
-    predictions: pd.DataFrame, gold: pd.DataFrame, table: pd.DataFrame, partition: str, shown: int
-) -> dict[str, Figure]:
-    """Traces of the clips with the best and the worst agreement."""
+def _extremes(videos: pd.DataFrame, table: pd.DataFrame, partition: str, shown: int, ranked: bool) -> dict[str, Figure]:
+    """Traces of the clips with the best and the worst agreement, or of all clips if they are too few to rank."""
     figures = {}
-    ends = best_and_worst(video_table(predictions, gold), partition, shown)
-    for name, videos in zip(("best", "worst"), ends, strict=True):
-        if len(videos):
-            first = videos.iloc[0]
-            finding = f"{name.capitalize()} agreement: {first['clip']}, mean CCC {first['ccc_mean']:.2f}"
-            figures[f"{name}_traces"] = traces(table, list(videos["clip"]), finding)
+    ends = best_and_worst(videos, partition, shown, ranked)
+    for name, rows in zip(("best", "worst"), ends, strict=True):
+        if len(rows):
+            first = rows.iloc[0]
+            finding = f"{name.capitalize()} agreement: {first['clip']}, mean CCC {style.plain(first['ccc_mean'], 2)}"
+            clips = list(rows["clip"])
+            figures[f"{name}_traces"] = traces(
+                table, clips, finding if ranked else "Annotation and prediction over time"
+            )
     return figures
 
 
@@ -125,7 +126,9 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     best = int(np.nanargmax(scores["mean"])) if np.isfinite(scores.get("mean", np.array([]))).any() else None
     finding = "Training history"
     if best is not None:
-        finding = f"Validation CCC peaks at {scores['mean'][best]:.3f} in epoch {epoch[best]:g} of {epoch[-1]:g}"
+        finding = (
+            f"Validation CCC peaks at {style.plain(scores['mean'][best])} in epoch {epoch[best]:g} of {epoch[-1]:g}"
+        )
     figure = style.new_figure(
         9.6, 3.8, finding, "Left: loss. Right: pooled validation CCC, mean of clean and corrupted windows."
     )
@@ -142,7 +145,7 @@ def learning_curve(history: pd.DataFrame) -> Figure:
         axes.set_xlabel("epoch")
         axes.margins(x=0.02)
         if axes.get_legend_handles_labels()[0]:
-            style.legend(axes, loc="upper right" if axes is left else "lower right")
+            style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)  # above the curves, never over one
     return figure
 
 
@@ -169,18 +172,22 @@ def comparison_dots(table: pd.DataFrame, partition: str = "validation") -> Figur
         table: `tables.comparison`.
         partition: partition to draw.
     """
-    rows = table[table["partition"] == partition].sort_values("ccc_mean", na_position="first", ignore_index=True)
+    rows = table[table["partition"] == partition]
+    few = bool(rows["few"].any())
+    rows = rows[::-1] if few else rows.sort_values("ccc_mean", na_position="first", ignore_index=True)
     figure = style.new_figure(
         9.6,
         1.75 + 0.42 * len(rows),
         _comparison_finding(rows),
-        f"Pooled CCC, {partition} partition. Bars: 95 % bootstrap interval over {_clips(rows)} clips.",
+        _comparison_method(rows, partition),
     )
     panels: Sequence[Axes] = figure.subplots(1, 3, sharex=True, sharey=True)
     for axes, (score, title) in zip(panels, _COMPARISON_PANELS, strict=True):
         _dots(axes, rows, score)
         style.panel_title(style.dress(axes, grid="x"), title)
         axes.set_xlabel("CCC")
+        axes.margins(x=0.12)  # room for the value above the outermost dots
+        axes.locator_params(axis="x", nbins=5)
     panels[0].set(yticks=range(len(rows)), yticklabels=rows["model"], ylim=(-0.6, len(rows) - 0.4))
     for label, main in zip(panels[0].get_yticklabels(), rows["main"], strict=True):
         label.set(color=style.INK, fontsize=style.NORMAL, fontweight="bold" if main else "normal")
@@ -194,7 +201,7 @@ def _dots(axes: Axes, rows: pd.DataFrame, score: str) -> None:
         axes.plot(row[score], y, "o", color=colour, markersize=8 if row["main"] else 6.5)
         if np.isfinite(row[score]):
             axes.annotate(
-                f"{row[score]:.3f}",
+                style.plain(row[score]),
                 (row[score], y),
                 (0, 7),
                 textcoords="offset points",
@@ -204,23 +211,29 @@ def _dots(axes: Axes, rows: pd.DataFrame, score: str) -> None:
             )
 
 
+def _comparison_method(rows: pd.DataFrame, partition: str) -> str:
+    if rows.empty:
+        return f"Pooled CCC, {partition} partition."
+    row = rows.iloc[0].to_dict()
+    bars = f"Bars: 95 % bootstrap interval over {counted(row['clips'], 'clip')}."
+    return too_few(row) or f"Pooled CCC, {partition} partition. {bars}"
+
+
 def _comparison_finding(rows: pd.DataFrame) -> str:
     scored = rows.dropna(subset=["ccc_mean"])
     if scored.empty:
         return "No model could be scored"
+    if rows["few"].any():
+        return "Too few clips or subjects to rank the models"
     best = scored.iloc[-1]
     if best["main"]:
-        return f"{best['model']} agrees best with the annotation: mean CCC {best['ccc_mean']:.3f}"
+        return f"{best['model']} agrees best with the annotation: mean CCC {style.plain(best['ccc_mean'])}"
     main = rows.loc[rows["main"], "model"].iloc[0]
     lead = f"{best['model']} is {best['difference_ccc_mean']:.3f} ahead of {main}"
     low = best["difference_ccc_mean_low"]
     if not np.isfinite(low):
         return lead
     return f"{lead}; the interval of the difference {'is above' if low > 0 else 'includes'} 0"
-
-
-def _clips(rows: pd.DataFrame) -> int:
-    return int(rows["clips"].max()) if len(rows) else 0
 
 
 def affect_plane(table: pd.DataFrame) -> Figure:
@@ -232,7 +245,10 @@ def affect_plane(table: pd.DataFrame) -> Figure:
     names = [*DIMENSIONS, *(f"{name}_gold" for name in DIMENSIONS)]
     complete = table.dropna(subset=names)
     figure = style.new_figure(
-        9.6, 5.5, _spread_finding(complete), f"{len(complete):,} annotated frames; darker = more frames (log scale)."
+        9.6,
+        5.5,
+        _spread_finding(complete),
+        f"{counted(len(complete), 'annotated frame')}; darker = more frames (log scale).",
     )
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
     bins = np.linspace(-1, 1, 41)
@@ -295,7 +311,9 @@ def traces(table: pd.DataFrame, clips: Sequence[str], finding: str) -> Figure:
         for axes, name in zip(axes_of_clip, DIMENSIONS, strict=True):
             axes.plot(rows["time_s"], rows[f"{name}_gold"], color=style.INK, linewidth=1.4)
             axes.plot(rows["time_s"], rows[name], color=style.DIMENSION_COLOURS[name], linewidth=1.8)
-            style.panel_title(style.dress(axes), f"{clip}  {name}", f"CCC {ccc(*valid_pairs(rows, name)):.2f}")
+            style.panel_title(
+                style.dress(axes), f"{clip}  {name}", f"CCC {style.plain(ccc(*valid_pairs(rows, name)), 2)}"
+            )
             axes.set(ylim=(-1.05, 1.05), yticks=[-1, 0, 1])
             axes.margins(x=0.01)
     for axes in grid[-1]:

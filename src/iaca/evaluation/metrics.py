@@ -32,14 +32,11 @@ import pandas as pd
 from iaca.errors import InputError
 
 Array = npt.NDArray[np.float64]
-
 Counts = npt.NDArray[np.int64]
-
 Scores = dict[str, float]
-
 DIMENSIONS = ("valence", "arousal")
-
 SCORES = ("ccc_valence", "ccc_arousal", "ccc_mean")
+MIN_CLIPS, MIN_SUBJECTS = 3, 2  # fewer give no interval and no ranking
 
 # Metrics of two sequences
 
@@ -203,7 +200,7 @@ def video_means(videos: pd.DataFrame) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Interval:
-    """A score with its 95 % interval; `low` and `high` are NaN for fewer than two clips."""
+    """A score with its 95 % interval; `low` and `high` are NaN for fewer than `MIN_CLIPS` clips."""
 
     estimate: float
     low: float
@@ -253,7 +250,7 @@ def _intervals(
         return {name: Interval(np.nan, np.nan, np.nan) for name in SCORES}
     estimates = score(np.ones((1, clips), np.int64))[0]
     bounds = np.full((2, len(SCORES)), np.nan)
-    if clips > 1:  # every resample of a single clip is that clip: an interval of width 0 would claim certainty
+    if clips >= MIN_CLIPS:  # one clip gives an interval of width 0, two give three different resamples
         values = score(resamples(clips, replicates, seed))
         for k in range(len(SCORES)):
             defined = values[np.isfinite(values[:, k]), k]

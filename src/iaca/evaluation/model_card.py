@@ -6,7 +6,7 @@ The order of its parts follows Mitchell et al. (Model Cards for Model Reporting,
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from types import MappingProxyType
@@ -20,16 +20,15 @@ from iaca.encoders.weights import WEIGHTS
 from iaca.evaluation.benchmark_page import Cells, escaped, markdown
 from iaca.evaluation.benchmark_summary import AREA
 from iaca.evaluation.errors import RULES
+from iaca.evaluation.metrics import MIN_CLIPS
 from iaca.evaluation.report import ReportData
-from iaca.evaluation.style import MODALITY_NAMES, TITLES, plain
-from iaca.evaluation.tables import headline
+from iaca.evaluation.style import MODALITY_NAMES, TITLES, parameter_text, plain, signed
+from iaca.evaluation.tables import headline, too_few
 from iaca.faces.config import FaceConfig
 from iaca.parameters import Modality
 
-SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal")
-
+_SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal")
 OWN = "known to its owner"  # source and licence of a file that the project did not publish
-
 DEMO = "demo corpus"
 
 
@@ -88,14 +87,19 @@ def render_card(card: CardData) -> str:
     environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), trim_blocks=True)
     environment.filters["text"] = escaped
     report = card.report
+    mains = report.comparison[report.comparison["main"].astype(bool)].to_dict("records")
     return environment.get_template("model_card.md.j2").render(
         card=card,
         report=report,
         model=headline(report.comparison)["model"],
         note=" ".join(report.note.split()),
-        facts=markdown(["parameter", "value"], [[_text(k), _text(v)] for k, v in report.facts.items()]),
+        facts=markdown(
+            ["parameter", "value"],
+            [[_text(name), escaped(parameter_text(value))] for name, value in report.facts.items()],
+        ),
         corpus_table=_markdown_table(report.corpus),
         metrics=markdown(*metric_table(report.comparison)),
+        too_few=[(row["partition"], too_few(row)) for row in mains if row["few"]],
         differences=markdown(*difference_table(report.comparison)),
         events=markdown(*event_table(report.event_scores)),
         gates=markdown(*gate_table(report.gate_auroc)),
@@ -114,7 +118,7 @@ def metric_table(comparison: pd.DataFrame) -> tuple[list[str], Cells]:
     rows = comparison[comparison["main"].astype(bool)].to_dict("records")
     return header, [
         [_text(row["partition"]), f"{row['clips']}", f"{row['frames_valence']}"]
-        + [_bounded(row, score) for score in SCORES]
+        + [_bounded(row, score) for score in _SCORES]
         + [plain(row["rmse_valence"]), plain(row["rmse_arousal"])]
         for row in rows
     ]
@@ -124,20 +128,26 @@ def difference_table(comparison: pd.DataFrame) -> tuple[list[str], Cells]:
     """Every other model minus the main one, paired over clips."""
     rows = comparison[~comparison["main"].astype(bool)].to_dict("records")
     return ["model", "partition", "CCC mean", "minus this model"], [
-        [_text(row["model"]), _text(row["partition"]), plain(row["ccc_mean"]), _bounded(row, "difference_ccc_mean")]
+        [
+            _text(row["model"]),
+            _text(row["partition"]),
+            plain(row["ccc_mean"]),
+            _bounded(row, "difference_ccc_mean", signed),
+        ]
         for row in rows
     ]
 
 
 def event_table(scores: pd.DataFrame) -> tuple[list[str], Cells]:
-    """Scores of the main model within each kind of event, and of the best other model."""
+    """Scores of the main model within each kind of event, and of the best other model; of few clips none is best."""
     if scores.empty:
         return [], []
     table = []
     for (modality, kind), rows in scores.groupby(["modality", "kind"], sort=True):
         main = rows[rows["main"].astype(bool)].iloc[0]
         others = rows[~rows["main"].astype(bool)].sort_values("ccc_mean", ascending=False)
-        best = f"{_text(others.iloc[0]['model'])} {plain(others.iloc[0]['ccc_mean'])}" if len(others) else "–"
+        ranked = len(others) and main["clips"] >= MIN_CLIPS
+        best = f"{_text(others.iloc[0]['model'])} {plain(others.iloc[0]['ccc_mean'])}" if ranked else "–"
         name = f"{MODALITY_NAMES[str(modality)]} {_text(kind)}"
         table.append(
             [name, f"{main['clips']}", f"{main['frames']}", plain(main["ccc_mean"]), plain(main["rmse"]), best]
@@ -180,12 +190,12 @@ def _markdown_table(table: pd.DataFrame) -> str:
     return markdown([_text(name).replace("_", " ") for name in table], rows)
 
 
-def _bounded(row: Mapping[Hashable, Any], name: str) -> str:
-    return f"{plain(row[name])} [{plain(row[f'{name}_low'])}, {plain(row[f'{name}_high'])}]"
+def _bounded(row: Mapping[Hashable, Any], name: str, text: Callable[[float], str] = plain) -> str:
+    return f"{text(row[name])} [{text(row[f'{name}_low'])}, {text(row[f'{name}_high'])}]"
 
 
 def _text(value: object) -> str:
-    return escaped(f"{value:.3f}" if isinstance(value, float) else value)
+    return escaped(plain(value) if isinstance(value, float) else value)
 
 
 # Origins of weights

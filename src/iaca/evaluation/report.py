@@ -17,9 +17,9 @@ from iaca.evaluation.benchmark_page import NO_BENCHMARK, BenchmarkFound
 from iaca.evaluation.benchmark_summary import AREA, findings, in_short
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import RULES
-from iaca.evaluation.metrics import METRIC_NAMES
-from iaca.evaluation.style import MODALITY_NAMES, TITLES, cell, count, difference, number
-from iaca.evaluation.tables import best_and_worst, headline
+from iaca.evaluation.metrics import METRIC_NAMES, MIN_CLIPS
+from iaca.evaluation.style import MODALITY_NAMES, TITLES, cell, count, difference, number, parameter
+from iaca.evaluation.tables import best_and_worst, headline, is_ranked, too_few
 
 
 @dataclass(frozen=True)
@@ -116,16 +116,25 @@ def render_report(data: ReportData) -> str:
     Every number is a `<data>` element with the exact value; the table around it names the file of the value.
     """
     environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), autoescape=True, trim_blocks=True)
-    environment.filters |= {"number": number, "difference": difference, "count": count, "cell": cell}
+    environment.filters |= {
+        "number": number,
+        "difference": difference,
+        "count": count,
+        "cell": cell,
+        "parameter": parameter,
+    }
     rows = data.comparison[data.comparison["partition"] == data.partition]
-    best, worst = best_and_worst(data.videos, data.partition, data.analysis.listed)
+    ranked = is_ranked(data.comparison, data.partition)
+    best, worst = best_and_worst(data.videos, data.partition, data.analysis.listed, ranked)
+    models = rows.sort_values("ccc_mean", ascending=False, na_position="last") if ranked else rows
     return environment.get_template("page.html.j2").render(
         data=data,
         at=f"{data.partition}_",
         sections=sections(data),
         left_out=left_out(data),
         headline=headline(rows),
-        models=rows.sort_values("ccc_mean", ascending=False, na_position="last").to_dict("records"),
+        models=models.to_dict("records"),
+        too_few=too_few(rows.iloc[0].to_dict()),
         other_partitions=data.comparison[data.comparison["partition"] != data.partition].to_dict("records"),
         best=best.to_dict("records"),
         worst=worst.to_dict("records"),
@@ -133,6 +142,7 @@ def render_report(data: ReportData) -> str:
         tables={name: _records(getattr(data, name)) for name in TABLES},
         events=data.event_scores.to_dict("records"),
         modality_names=MODALITY_NAMES,
+        min_clips=MIN_CLIPS,
         failures=failure_groups(data.failures),
         robustness=robustness(data.benchmark),
         figures=_pictures(data),
@@ -154,7 +164,11 @@ def sections(data: ReportData) -> list[Section]:
         ("note", "What this does not prove", bool(data.note.strip())),
         ("comparison", "Models side by side", True),
         ("failures", "What fails", len(data.failures.columns) > 0),
-        ("videos", "Best and worst videos", len(data.videos) > 0),
+        (
+            "videos",
+            "Best and worst videos" if is_ranked(data.comparison, data.partition) else "Videos",
+            len(data.videos) > 0,
+        ),
         ("calibration", "Calibration", len(data.calibration) > 0),
         ("regions", "Error over the plane", len(data.regions) > 0),
         ("quadrants", "Confusion of quadrants", len(data.quadrants) > 0),

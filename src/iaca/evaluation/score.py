@@ -21,11 +21,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from iaca.errors import InputError, printable
+from iaca.errors import InputError, counted, printable
 from iaca.evaluation.metrics import (
     CONVENTIONS,
     DIMENSIONS,
     METRIC_NAMES,
+    MIN_CLIPS,
     SCORES,
     Interval,
     bootstrap_ccc,
@@ -85,21 +86,31 @@ def report_lines(pairing: Pairing, conventions: Iterable[str] = (), replicates: 
     for name in conventions:
         lines.append(_line(f"convention {name}", (CONVENTIONS[name](table)[score] for score in SCORES)))
     lines.append(
-        f"{table['clip'].nunique()} clips, {scores['frames_valence']:.0f} annotated and predicted frames, "
-        f"{scores['unpredicted']:.0f} annotated frames without a prediction (not scored); "
-        f"{means['videos_scored']:.0f} clips have a defined CCC"
+        f"{counted(table['clip'].nunique(), 'clip')}, "
+        f"{counted(scores['frames_valence'], 'annotated and predicted frame')}, "
+        f"{counted(scores['unpredicted'], 'annotated frame')} without a prediction (not scored); "
+        f"{counted(means['videos_scored'], 'clip')} with a defined CCC"
     )
+    if predicted["clip"].nunique() < MIN_CLIPS:
+        lines.append(f"no interval: it needs at least {MIN_CLIPS} clips")
     return lines + _notes(pairing)
 
 
 def _line(name: str, values: Iterable[float | Interval]) -> str:
-    cells = (f"{v.low:.4f} to {v.high:.4f}" if isinstance(v, Interval) else f"{v:.4f}" for v in values)
+    cells = (_bounds(value) if isinstance(value, Interval) else f"{value:z.4f}" for value in values)
     return f"{name:26}" + "".join(f"{cell:>18}" for cell in cells)
+
+
+def _bounds(interval: Interval) -> str:
+    return "n/a" if np.isnan(interval.low) else f"{interval.low:z.4f} to {interval.high:z.4f}"
 
 
 def _notes(pairing: Pairing) -> list[str]:
     changed = pairing.lengths[pairing.lengths[["repeated", "cut"]].any(axis=1)]
-    lines = [f"{row.clip}: {row.repeated} rows repeated, {row.cut} cut" for row in changed.itertuples()]
+    lines = [
+        f"{row['clip']}: {counted(row['repeated'], 'row')} repeated, {row['cut']} cut"
+        for row in changed.to_dict("records")
+    ]
     lines += [f"{clip}: no prediction, left out of the score" for clip in pairing.unpredicted]
     return lines + [f"{clip}: no annotation, not scored" for clip in pairing.unannotated]
 

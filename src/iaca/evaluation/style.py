@@ -7,10 +7,11 @@ is rounded for readers and carries its exact value for programs.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,13 +32,10 @@ AUDIO, VISUAL = "#3aa396", "#8a2f62"
 DIMENSION_COLOURS = {"valence": VALENCE, "arousal": AROUSAL}
 
 MODALITY_COLOURS = {"audio": AUDIO, "visual": VISUAL}
-
 SMALL, NORMAL, LARGE = 9.5, 10.5, 13.5
 
 DPI = 144
-
 HEAD_IN = 0.72  # height of title and subtitle, inches
-
 MODALITY_NAMES = {"audio": "voice", "visual": "face"}
 
 TITLES: Mapping[str, str] = MappingProxyType(
@@ -188,13 +186,19 @@ def level_text(corruption: str, level: float) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """`+0.012`, `−0.003`, or `n/a`."""
-    return f"{value:+.{digits}f}".replace("-", "−") if np.isfinite(value) else "n/a"
+    """`+0.012`, `−0.003`, or `n/a`; no sign if it rounds to 0."""
+    return _fixed(value, digits, "+") if np.isfinite(value) else "n/a"
 
 
 def plain(value: float, digits: int = 3) -> str:
     """`0.512`, `−0.020`, or `n/a`."""
-    return f"{value:.{digits}f}".replace("-", "−") if np.isfinite(value) else "n/a"
+    return _fixed(value, digits) if np.isfinite(value) else "n/a"
+
+
+def _fixed(value: float, digits: int, sign: Literal["", "+"] = "") -> str:
+    """Round to `digits` places; a value that rounds to 0 has no sign."""
+    rounded = f"{value:z.{digits}f}"
+    return (f"{value:{sign}.{digits}f}" if float(rounded) else rounded).replace("-", "−")
 
 
 def interval(low: float, high: float) -> str:
@@ -213,12 +217,12 @@ def listed(words: Iterable[str]) -> str:
 
 def number(value: object, digits: int = 3) -> Markup:
     """A real number as a `<data>` element: rounded to `digits` places, with the exact value in its attribute."""
-    return _data(value, lambda x: f"{x:.{digits}f}".replace("-", "−"))
+    return _data(value, lambda x: _fixed(x, digits))
 
 
 def difference(value: object) -> Markup:
     """A signed difference with three places; exactly 0 is a dash: a model compared with itself."""
-    return _data(value, lambda x: "–" if x == 0 else f"{x:+.3f}".replace("-", "−"))
+    return _data(value, lambda x: "–" if x == 0 else _fixed(x, 3, "+"))
 
 
 def count(value: object) -> Markup:
@@ -233,6 +237,43 @@ def cell(value: object) -> Markup | str:
     if isinstance(value, (int, np.integer)):
         return count(value)
     return number(value) if isinstance(value, (float, np.floating)) else str(value)
+
+
+def parameter(value: object) -> Markup | str:
+    """A parameter of a model on the page: numbers exact, anything else as `parameter_text`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return count(value)
+    return _data(value, parameter_text) if isinstance(value, float) else parameter_text(value)
+
+
+def parameter_text(value: object) -> str:
+    """A parameter for readers, without the syntax of Python or JSON.
+
+    Examples: `yes`, `0.001`, `audio, visual`, `name: resnet18, weights: tuned.pt`; `none` if empty. Empty entries of a
+    mapping are left out; if only `name` remains, its value is written alone. JSON, as model files keep it, is parsed.
+    """
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):  # not JSON: any text may begin with a bracket
+            return str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, Mapping):
+        filled = {name: entry for name, entry in value.items() if entry not in (None, "", [], {})}
+        if set(filled) == {"name"}:
+            return parameter_text(filled["name"])
+        return ", ".join(f"{name}: {_nested(entry)}" for name, entry in filled.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_nested(entry) for entry in value) or "none"
+    return "none" if value is None else str(value)
+
+
+def _nested(value: object) -> str:
+    text = parameter_text(value)
+    return f"({text})" if isinstance(value, (Mapping, list, tuple)) and ", " in text else text
 
 
 def _data(value: object, text: Callable[[float], str]) -> Markup:

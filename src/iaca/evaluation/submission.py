@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.errors import InputError, printable
+from iaca.errors import InputError, counted, printable
 from iaca.evaluation.score import combined
 from iaca.files import write_text
 from iaca.formats.predictions import LOCATION, SUBMISSION_COLUMNS, TABLE_COLUMNS, prediction_file, read_parquet
@@ -62,7 +62,7 @@ def _write(predictions: Path, sample: Path, target: Path) -> None:
     for row in report[(report[["repeated", "cut", "held"]] > 0).any(axis=1)].itertuples():
         clip = printable(str(row.clip))
         log.info("%s: %d repeated, %d cut, %d without a prediction", clip, row.repeated, row.cut, row.held)
-    log.info("%s: %d images of %d clips", target, report["images"].sum(), len(report))
+    log.info("%s: %s of %s", target, counted(report["images"].sum(), "image"), counted(len(report), "clip"))
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

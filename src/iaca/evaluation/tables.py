@@ -7,16 +7,19 @@ frame. A frame without a prediction (NaN) stays without one and does not enter t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.evaluation.config import FilterStep
 from iaca.evaluation.metrics import (
     DIMENSIONS,
+    MIN_CLIPS,
+    MIN_SUBJECTS,
     SCORES,
     Array,
     Interval,
@@ -29,6 +32,13 @@ from iaca.evaluation.metrics import (
 )
 
 PARTITIONS = ("train", "validation", "test")
+POSTPROCESSING_COLUMNS = ("partition", "step", *SCORES, "difference", "low", "high")
+UNFILTERED = "none"
+BLOCK = 2048  # frames per step: bounds the memory of the (frames, window) arrays
+SIGMA_PER_WIDTH = 1 / np.sqrt(8 * np.log(2))  # sigma of a Gaussian whose full width at half maximum is 1
+SLACK_S = 1e-6  # times are rounded; a frame exactly at the edge of a window must be inside
+
+# Models and videos
 
 POSTPROCESSING_COLUMNS = ("partition", "step", *SCORES, "difference", "low", "high")
 
@@ -49,6 +59,7 @@ def comparison(
     main: str | None = None,
     replicates: int = 2000,
     seed: int = 0,
+    subjects: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Score every model on every annotated partition, with intervals and the paired difference to the main model.
 
@@ -57,9 +68,11 @@ def comparison(
         labels: clip, frame, valence, arousal (NaN = not annotated), partition.
         main: model to compare the others with; by default the first.
         replicates, seed: of the bootstrap over clips. All models share the same resamples.
+        subjects: clip -> subject; by default every clip is a subject of its own.
 
     Returns:
-        One row per model and partition: clips, the columns of `pooled_metrics`, `<ccc>_low` and `<ccc>_high` (95 %),
+        One row per model and partition: clips, subjects, `few` (fewer annotated clips or subjects than `MIN_CLIPS` or
+        `MIN_SUBJECTS`: no interval), the columns of `pooled_metrics`, `<ccc>_low` and `<ccc>_high` (95 %),
         `video_<ccc>` (mean over videos, a different number), and `difference_<ccc>`, `_low`, `_high`: model minus main
         model (exactly 0 for the main model). <ccc> is ccc_valence, ccc_arousal, ccc_mean.
 
@@ -74,11 +87,13 @@ def comparison(
     rows = []
     for partition in annotated_partitions(labels):
         gold = labels[labels["partition"] == partition]
+        count, few = _subjects_of(gold, subjects)
         tables = {model: join_labels(table, gold) for model, table in predictions_by_model.items()}
         for model, table in tables.items():
             rows.append(
                 {"model": model, "partition": partition, "main": model == main}
-                | _scores(table, tables[main], replicates, seed)
+                | {"clips": int(table["clip"].nunique()), "subjects": count, "few": few}
+                | _without_intervals(_scores(table, tables[main], replicates, seed), few)
             )
     return pd.DataFrame(rows)
 
@@ -95,10 +110,21 @@ def annotated_partitions(labels: pd.DataFrame) -> list[str]:
     return [name for name in PARTITIONS if name in annotated] + sorted(set(annotated) - set(PARTITIONS))
 
 
+def _subjects_of(gold: pd.DataFrame, subjects: Mapping[str, str] | None) -> tuple[int, bool]:
+    """Number of subjects of the annotated clips, and whether clips or subjects are too few for an interval."""
+    clips = gold.loc[gold[list(DIMENSIONS)].notna().any(axis=1), "clip"].unique()
+    count = len({(subjects or {}).get(clip, clip) for clip in clips})
+    return count, len(clips) < MIN_CLIPS or count < MIN_SUBJECTS
+
+
+def _without_intervals(row: dict[str, float], few: bool) -> dict[str, float]:
+    return {name: np.nan if few and name.endswith(("_low", "_high")) else value for name, value in row.items()}
+
+
 def _scores(table: pd.DataFrame, main: pd.DataFrame, replicates: int, seed: int) -> dict[str, float]:
     intervals = bootstrap_ccc(table, replicates, seed)
     differences = paired_difference(table, main, replicates, seed)
-    row: dict[str, float] = {"clips": int(table["clip"].nunique()), **pooled_metrics(table)}
+    row = pooled_metrics(table)
     for score in SCORES:
         row |= {f"{score}_low": intervals[score].low, f"{score}_high": intervals[score].high}
         row |= _difference_columns(score, differences[score])
@@ -112,6 +138,21 @@ def _difference_columns(score: str, difference: Interval) -> dict[str, float]:
         f"difference_{score}_low": difference.low,
         f"difference_{score}_high": difference.high,
     }
+
+
+def is_ranked(table: pd.DataFrame, partition: str) -> bool:
+    """Whether a `comparison` has enough clips and subjects in a partition to rank its models and clips."""
+    return not table.loc[table["partition"] == partition, "few"].any()
+
+
+def too_few(row: Mapping[Hashable, Any]) -> str:
+    """Why a row of a `comparison` has no interval and no rank; "" if it has."""
+    if not row["few"]:
+        return ""
+    return (
+        f"Too few: {counted(row['clips'], 'clip')} of {counted(row['subjects'], 'subject')}. "
+        f"Intervals and rankings need at least {MIN_CLIPS} annotated clips of {MIN_SUBJECTS} subjects."
+    )
 
 
 def headline(table: pd.DataFrame, model: str | None = None) -> dict[str, str | float | int | None]:
@@ -134,7 +175,7 @@ def headline(table: pd.DataFrame, model: str | None = None) -> dict[str, str | f
     flat: dict[str, str | float | int | None] = {"model": str(rows["model"].iloc[0])}
     for row in rows.to_dict("records"):
         for name, value in row.items():
-            if name not in ("model", "partition", "main") and not str(name).startswith("difference_"):
+            if name not in ("model", "partition", "main", "few") and not str(name).startswith("difference_"):
                 flat[f"{row['partition']}_{name}"] = _json_number(value)
     return flat
 
@@ -153,18 +194,23 @@ def video_table(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame
     return annotated.sort_values(["ccc_mean", "clip"], ascending=[False, True], ignore_index=True)
 
 
-def best_and_worst(videos: pd.DataFrame, partition: str, shown: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def best_and_worst(
+    videos: pd.DataFrame, partition: str, shown: int, ranked: bool = True
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The best and the worst clips of a partition by mean CCC, best and worst first; no clip is in both.
 
     Args:
         videos: a `video_table`; clips with an undefined CCC are left out.
         partition: partition of the clips.
         shown: most clips in each. The middle one of an odd number of clips is among the best.
+        ranked: if False, all clips (at most twice `shown`) are in the first table by name, none in the second.
     """
     if videos.empty:
         return videos, videos
     scored = videos[videos["partition"] == partition].dropna(subset=["ccc_mean"])
     scored = scored.sort_values("ccc_mean", ascending=False)
+    if not ranked:
+        return scored.sort_values("clip").head(2 * shown), scored.head(0)
     best = scored.head(min(shown, (len(scored) + 1) // 2))
     return best, scored.iloc[len(best) :].tail(shown).iloc[::-1]
 
@@ -178,6 +224,7 @@ def postprocessing_table(
     steps: tuple[FilterStep, ...],
     replicates: int = 2000,
     seed: int = 0,
+    subjects: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Score the predictions of one model after each filter, applied alone.
 
@@ -186,22 +233,25 @@ def postprocessing_table(
         labels: clip, frame, valence, arousal (NaN = not annotated), partition.
         steps: filters to try.
         replicates, seed: of the bootstrap over clips.
+        subjects: clip -> subject; by default every clip is a subject of its own.
 
     Returns:
         Per annotated partition one row `none` (the headline) and one per step: partition, step, ccc_valence,
         ccc_arousal, ccc_mean; `difference` of ccc_mean to `none` and the bounds `low`, `high` of its paired 95 %
-        interval.
+        interval (NaN for too few clips or subjects).
     """
     tried = {UNFILTERED: predictions} | {step.name: postprocess(predictions, step) for step in steps}
     rows = []
     for partition in annotated_partitions(labels):
         gold = labels[labels["partition"] == partition]
         raw = join_labels(predictions, gold)
+        _, few = _subjects_of(gold, subjects)
         for name, table in tried.items():
             joined = join_labels(table, gold)
             scores, change = pooled_metrics(joined), paired_difference(joined, raw, replicates, seed)["ccc_mean"]
             own = {score: scores[score] for score in SCORES}
-            difference = {"difference": change.estimate, "low": change.low, "high": change.high}
+            low, high = (np.nan, np.nan) if few else (change.low, change.high)
+            difference = {"difference": change.estimate, "low": low, "high": high}
             rows.append({"partition": partition, "step": name, **own, **difference})
     return pd.DataFrame(rows, columns=list(POSTPROCESSING_COLUMNS))
 

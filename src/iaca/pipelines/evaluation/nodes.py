@@ -59,22 +59,31 @@ def score_models(
     predictions: pd.DataFrame,
     baselines: dict[str, Any],
     labels: pd.DataFrame,
+    training_index: pd.DataFrame,
     fusion: ModelChoice,
     config: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, Any]]:
     """The comparison with intervals, every video by itself, the main model's metrics, and its headline."""
     scored = labels[labels["partition"].isin(config.partitions)]
     tables = _by_name(predictions, baselines, fusion)
-    table = comparison(tables, scored, replicates=config.replicates, seed=config.seed)
+    subjects = _subjects(training_index)
+    table = comparison(tables, scored, replicates=config.replicates, seed=config.seed, subjects=subjects)
     metrics = headline(table)
     short = {k: v for k, v in metrics.items() if k.endswith(("_ccc_valence", "_ccc_arousal", "_ccc_mean"))}
     return table, video_table(predictions, scored), metrics, short
 
 
-def score_postprocessing(predictions: pd.DataFrame, labels: pd.DataFrame, config: EvaluationConfig) -> pd.DataFrame:
+def score_postprocessing(
+    predictions: pd.DataFrame, labels: pd.DataFrame, training_index: pd.DataFrame, config: EvaluationConfig
+) -> pd.DataFrame:
     """What smoothing would change in the main model's scores, beside the headline."""
     scored = labels[labels["partition"].isin(config.partitions)]
-    return postprocessing_table(predictions, scored, config.postprocessing, config.replicates, config.seed)
+    subjects = _subjects(training_index)
+    return postprocessing_table(predictions, scored, config.postprocessing, config.replicates, config.seed, subjects)
+
+
+def _subjects(training_index: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(training_index["clip"], training_index["subject"], strict=True))
 
 
 def score_gates(

@@ -51,11 +51,16 @@ def _scoring() -> list[Node]:
     return [
         Node(
             score_models,
-            ["predictions", "baseline_predictions", "labels", "params:fusion", CONFIG],
+            ["predictions", "baseline_predictions", "labels", "training_index", "params:fusion", CONFIG],
             ["comparison", "per_video", "metrics", "headline"],
             name="score_models",
         ),
-        Node(score_postprocessing, ["predictions", "labels", CONFIG], "postprocessing", name="score_postprocessing"),
+        Node(
+            score_postprocessing,
+            ["predictions", "labels", "training_index", CONFIG],
+            "postprocessing",
+            name="score_postprocessing",
+        ),
         Node(score_gates, ["predictions", "events", "labels", CONFIG], "gate_scores", name="score_gates"),
         Node(
             analyse_errors,
