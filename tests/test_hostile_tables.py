@@ -157,7 +157,7 @@ def test_an_event_of_no_modality_is_refused_with_its_line(modality: str, tmp_pat
     """It would end the evaluation, after all the training."""
     path = tmp_path / "events.csv"
     path.write_text(f"clip,modality,kind,start_s,end_s\na,audio,noisy,0,1\na,{modality},noisy,0,1\n")
-    with pytest.raises(InputError, match=rf"events\.csv, line 3: '{modality}' is no modality.* Remedy: write audio"):
+    with pytest.raises(InputError, match=rf"events\.csv, line 3: '{modality}' is not a modality.* Remedy: write audio"):
         read_event_table(path)
 
 
@@ -168,7 +168,7 @@ def test_rows_without_a_clip_and_short_rows_are_problems_with_their_line(tmp_pat
     assert clips[["clip", "subject"]].to_numpy().tolist() == [["a", "a"], ["d", "e"]]
     assert [(row["row"], row["problem"]) for row in problems] == [
         (3, "no clip is named in this row"),
-        (5, "'' is no partition"),
+        (5, "'' is not a partition"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Reading text and tables from files of any origin, with bounds on lines, cells and columns."""
+"""Reading text, CSV and JSON of unknown origin, with bounds on lines and cells."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from typing import Any, TextIO
 from iaca.errors import InputError
 from iaca.files import require_file
 
-LONGEST_LINE = 4 * 2**20  # characters; 65,536 features, the most a model reads, take less than half of it
+LONGEST_LINE = 4 * 2**20  # characters; 65,536 features, the most a model accepts, need less than half of it
 MOST_CELLS = 2**17  # of a row
-HEAD = 4096  # bytes; a file with a NUL among them is not text
-MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # UTF-32 marks start with these or contain NULs
+EMPTY = ("", "nan", "na", "n/a", "null")
+"""Cells without a number, in lower case."""
+_HEAD = 4096  # bytes; a file with a NUL among them is not text
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # UTF-32 marks start with these or contain NULs
 
 Row = tuple[int, list[str]]
+"""1-based line number, and cells."""
 
 
 def open_text(path: Path) -> TextIO:
     """Open a UTF-8 file, with or without a byte order mark. Invalid bytes become U+FFFD, which no number contains.
 
     Raises:
-        InputError: the file is missing, a pipe, not text, or in UTF-16.
+        InputError: the file is missing, unreadable, a pipe, not text, or in UTF-16.
     """
     try:
         require_file(path, "give a text file")
         with path.open("rb") as file:
-            head = file.read(HEAD)
-        if head.startswith(MARKS):
+            head = file.read(_HEAD)
+        if head.startswith(_UTF16_MARKS):
             raise InputError("the text is in UTF-16, not UTF-8", path, 1, "save it again, as UTF-8")
         if b"\0" in head:
             raise InputError("the file contains NUL bytes: it is not UTF-8 text", path, 1, "save it again, as UTF-8")
@@ -83,7 +86,7 @@ def csv_table(path: Path, columns: tuple[str, ...], remedy: str) -> Iterator[tup
 
     Args:
         path: of the table.
-        columns: that it must have; of a name that occurs twice, the first column is used.
+        columns: that it must have; if a name occurs twice, the first column is used.
         remedy: for a missing column.
 
     Raises:
@@ -98,16 +101,8 @@ def csv_table(path: Path, columns: tuple[str, ...], remedy: str) -> Iterator[tup
         yield line, dict(reversed(list(zip(names, padded, strict=False))))
 
 
-def parse_json(text: str | bytes) -> Any:
-    """As `json.loads`. Raises ValueError for everything that is not JSON, including nesting that is too deep."""
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("brackets are nested too deeply") from error
-
-
 def require_few(cells: int, path: Path, line: int) -> None:
-    """Refuse a row with very many cells: splitting it takes time and memory, in places quadratic.
+    """Reject a row with very many cells: splitting it takes time and memory, in places quadratic.
 
     Raises:
         InputError: the line has more than `MOST_CELLS` cells.
@@ -121,6 +116,14 @@ def number(cell: str) -> float:
     if "_" in cell:
         raise ValueError(cell)
     return float(cell)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """As `json.loads`. Raises ValueError for everything that is not JSON, including nesting that is too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("brackets are nested too deeply") from error
 
 
 def _lines(file: TextIO, path: Path) -> Iterator[str]:
