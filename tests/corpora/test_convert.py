@@ -151,7 +151,7 @@ def test_traces_of_several_annotators_need_a_choice(tmp_path: Path) -> None:
         for path in (source / f"ratings_gold_standard/{dimension}").iterdir():
             put(path.with_suffix(".csv"), "time;FM1 ;FM2", "0.00;0.2;0.4", "0.04;0.3;0.7")
             path.unlink()
-    with pytest.raises(InputError, match=r"no --column says.*FM1, FM2"):
+    with pytest.raises(InputError, match=r"no --column chooses.*FM1, FM2"):
         convert("recola", source, tmp_path / "out", ConvertConfig(**RECOLA))
     convert("recola", source, tmp_path / "mean", ConvertConfig(**RECOLA, column="mean"))
     np.testing.assert_allclose(table(tmp_path / "mean", "labels/dev_1")["valence"], [0.3, 0.5], atol=1e-6)
@@ -183,7 +183,7 @@ def test_muse_counts_milliseconds_and_leaves_gaps_between_segments(tmp_path: Pat
     np.testing.assert_allclose(labels["time_s"], [0, 0.25, 0.5, 5, 5.25])
     np.testing.assert_allclose(labels["arousal"], [0.5, 0.525, 0.55, 1.0, 1.025], atol=1e-6)
     assert table(root, "labels/7")["valence"].isna().all()  # withheld
-    assert "1 doubled rows" in problems(root)["label_segments/valence/10.csv"]
+    assert "1 duplicates left out" in problems(root)["label_segments/valence/10.csv"]
     assert list(table(root, "features/audio/1")) == ["time_s", "a", "b"]
     convert("muse", muse(tmp_path / "in"), tmp_path / "fine", ConvertConfig(**MUSE, rate=10, scale=0.5))
     fine = table(tmp_path / "fine", "labels/1").set_index("time_s")["valence"]
@@ -218,7 +218,7 @@ def test_a_broken_recording_costs_only_itself_and_nothing_is_overwritten(tmp_pat
     assert convert("avec2019", source, root, ConvertConfig(**SEWA)) == 2
     found = pd.read_csv(root / "conversion_problems.csv").set_index("file")
     assert found.loc["labels/Train_DE_01.csv", ["row", "problem"]].tolist() == [
-        3, "'a' in column 'arousal' is no number",
+        3, "'a' in column 'arousal' is not a number",
     ]  # fmt: skip
     assert found.loc["audio_features/Devel_DE_01.csv", "problem"] == "the file is empty"
     assert "not <Part>_<Language>_<number>" in found.loc["labels/Training_1.csv", "problem"]
@@ -254,10 +254,10 @@ def test_rows_of_another_recording_and_times_that_fall_back_are_noted(tmp_path: 
     assert rows.times.tolist() == [0.1, 0.2]
     assert rows.values[:, 0].tolist() == [1, 2]
     assert "'b'" in rows.notes[0]
-    assert "1 doubled" in rows.notes[1]
+    assert "1 duplicates" in rows.notes[1]
     with pytest.raises(InputError, match=r"line 4: 'x1' in column"):
         read_rows(put(tmp_path / "c.csv", "t,x", "0,1", "", "1,x1"))
-    with pytest.raises(InputError, match="no row of numbers"):
+    with pytest.raises(InputError, match="no row below the header"):
         read_rows(put(tmp_path / "d.csv", "t,x"))
 
 

@@ -176,12 +176,12 @@ def put(line: int, text: str) -> Callable[[list[str]], list[str]]:
 
 
 BROKEN = {
-    "a word among numbers": ("audio", put(7, "0.2,x,1"), 7, "'x' in column 'f0' is no number"),
+    "a word among numbers": ("audio", put(7, "0.2,x,1"), 7, "'x' in column 'f0' is not a number"),
     "a cell too few": ("audio", put(7, "0.2,1"), 7, "2 cells, but the header names 3 columns"),
     "an empty cell": ("audio", put(7, "0.2,,1"), 7, "nan in column 'f0'"),
     "infinity": ("visual", put(9, "0.28,1,inf,2"), 9, "inf in column 'f1'"),
     "a time that goes back": ("audio", put(7, "0.1,1,1"), 7, "0.1 s comes after 0.16 s"),
-    "a time twice": ("audio", put(7, "0.16,1,1"), 7, "0.16 s is there twice"),
+    "a time twice": ("audio", put(7, "0.16,1,1"), 7, "0.16 s occurs twice"),
     "no time": ("audio", put(7, ",1,1"), 7, "no time in this row"),
     "a label above 1": ("labels", put(5, "0.12,0.1,3.7"), 5, "arousal 3.7 is outside [-1, 1]"),
     "an infinite label": ("labels", put(5, "0.12,-inf,0.1"), 5, "valence -inf is outside [-1, 1]"),
@@ -189,7 +189,7 @@ BROKEN = {
     "no row": ("audio", lambda lines: lines[:1], None, "no row below the header"),
     "no time column": ("audio", put(1, "seconds,f0,f1"), 1, "no column `time_s`"),
     "semicolons": ("audio", lambda lines: [line.replace(",", ";") for line in lines], 1, "commas between the names"),
-    "a column twice": ("audio", put(1, "time_s,f0,f0"), 1, "'f0' is there twice"),
+    "a column twice": ("audio", put(1, "time_s,f0,f0"), 1, "'f0' occurs twice"),
     "times in milliseconds": (
         "labels", lambda lines: [lines[0], *(f"{float(x.split(',')[0]) * 1000 + 5000},0,0" for x in lines[1:])], None,
         "write all times in seconds",
@@ -222,7 +222,7 @@ def test_an_empty_and_a_torn_file_are_named(tmp_path: Path) -> None:
 
 def test_a_text_column_of_a_parquet_file_is_named(tmp_path: Path) -> None:
     pd.DataFrame({"time_s": [0.0], "f0": [1.0], "name": ["x"]}).to_parquet(tmp_path / "x.parquet")
-    with pytest.raises(InputError, match="'name' holds"):
+    with pytest.raises(InputError, match="'name' has type"):
         read_table(tmp_path / "x.parquet")
 
 
@@ -279,9 +279,9 @@ def test_what_does_not_fit_is_reported_and_costs_only_its_own_clip(tmp_path: Pat
     assert "'f2' is one too many" in str(told["c1", "features/audio/c1.csv", 1])
     assert "another order" in str(told["c2", "features/visual/c2.csv", 1])
     assert "counts as absent" in str(told["c3", "features/audio", None])
-    assert "nothing to learn from" in str(told["c4", "features/audio", None])
+    assert "the clip is empty" in str(told["c4", "features/audio", None])
     assert "'arousal' is missing" in str(told["c5", "labels/c5.csv", 1])
-    assert "'devel' is no partition" in str(told["c6", "partition.csv", 8])
+    assert "'devel' is not a partition" in str(told["c6", "partition.csv", 8])
     assert "listed twice" in str(told["c0", "partition.csv", 11])
     assert told["stranger", "features/audio/stranger.csv", None] == "the clip is in no partition"
     assert all(row["remedy"] for row in index.problems)
@@ -336,7 +336,7 @@ def test_one_broken_clip_is_a_row_of_problems_and_the_others_are_read(tmp_path: 
     assert {key: row[key] for key in ("clip", "file", "row")} == {
         "clip": "c1", "file": "features/audio/c1.csv", "row": 7,
     }  # fmt: skip
-    assert row["problem"] == "'x' in column 'f0' is no number"
+    assert row["problem"] == "'x' in column 'f0' is not a number"
     assert "remove the column or the row" in str(row["remedy"])
     timeline = pd.read_parquet(tmp_path / "parquet/c0.parquet")
     assert list(timeline.columns) == ["frame", "time_s", "valence", "arousal", "face_found", "audio_present"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from affwild2_tree import movie
-from iaca.corpora.folder import FolderConfig, build_timeline, deal_subjects, index_folder
+from iaca.corpora.folder import FolderConfig, assign_partitions, build_timeline, index_folder
 from iaca.corpora.index import STOPS
 from iaca.corpora.timeline import labels_at
 from iaca.errors import InputError
@@ -56,7 +56,7 @@ def test_what_belongs_to_nothing_and_names_that_collide_are_named(tmp_path: Path
     assert set(problems) == {"a/twice.mp4", "b/twice.avi", "alone.csv", "c/ok.csv", "voice.wav"}
     assert "another is b/twice.avi" in problems["a/twice.mp4"]
     assert "no video of this name beside" in problems["c/ok.csv"]
-    assert "sound without a picture" in problems["voice.wav"]
+    assert "sound without a picture is not a clip" in problems["voice.wav"]
     assert index_folder(root, CONFIG).clips["clip"].tolist() == ["ok"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no video"):
@@ -87,20 +87,20 @@ def test_clips_of_one_subject_stay_together_annotated_or_not(tmp_path: Path) -> 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_new_subject_moves_none_of_the_others(seed: int) -> None:
     config, subjects = FolderConfig(seed=seed), {f"subject {i}" for i in range(40)}
-    dealt = deal_subjects(subjects, config)
-    more = deal_subjects(subjects | {"new"}, config)
+    dealt = assign_partitions(subjects, config)
+    more = assign_partitions(subjects | {"new"}, config)
     assert {subject: more[subject] for subject in dealt} == dealt
 
 
 @given(st.sets(st.text("abcdefgh", min_size=1), min_size=3, max_size=12))
 def test_no_partition_stays_empty_where_three_subjects_are_there(subjects: set[str]) -> None:
-    dealt = deal_subjects(subjects, CONFIG)
-    assert dealt == deal_subjects(sorted(subjects, reverse=True), CONFIG)
+    dealt = assign_partitions(subjects, CONFIG)
+    assert dealt == assign_partitions(sorted(subjects, reverse=True), CONFIG)
     assert set(dealt.values()) == {"train", "validation", "test"}
 
 
 def test_shares_are_about_what_was_asked_for_and_leave_something_to_learn_from() -> None:
-    dealt = list(deal_subjects([f"subject {i}" for i in range(4000)], FolderConfig(validation_share=0.1)).values())
+    dealt = list(assign_partitions([f"subject {i}" for i in range(4000)], FolderConfig(validation_share=0.1)).values())
     assert dealt.count("validation") / 4000 == pytest.approx(0.1, abs=0.02)
     assert dealt.count("test") / 4000 == pytest.approx(0.2, abs=0.02)
     with pytest.raises(ValidationError, match="nothing to train on"):
@@ -136,7 +136,7 @@ BAD = {
     ),
     "a time that goes back": ("time_s,valence,arousal\n1,0,0\n0.5,0,0\n", [3], "time_s 0.5 comes after 1"),
     "no table at all": ("x" * 200_000, [1], "can't be read as a table"),
-    "half a frame": ("frame,valence,arousal\n0,0,0\n1.5,0,0\n", [3], "'1.5' is no frame"),
+    "half a frame": ("frame,valence,arousal\n0,0,0\n1.5,0,0\n", [3], "'1.5' is not a frame"),
     "a frame twice": ("frame,valence,arousal\n0,0,0\n0,0,0\n", [3], "frame 0 comes after 0"),
 }  # fmt: skip
 
