@@ -29,7 +29,7 @@ def avec2019(root: Path) -> Path:
         if not clip.startswith("Test"):
             rows = [f"'{clip}';{i / 10:.1f};{i / 100};{-i / 50};0.5" for i in range(31)]
             put(root / f"labels/{clip}.csv", "name;timestamp;arousal;valence;liking", *rows)
-        put(root / f"audio_features/{clip}.csv", *(f"'{clip}',{i / 20:.2f},{i},{2 * i}" for i in range(61)))
+        put(root / f"audio_features/{clip}.csv", *(f"'{clip}',{i / 20:.2f},{i or 5},{2 * i}" for i in range(61)))
         faces = [f"'{clip}';{i / 5:.1f};{i};{3 * i};nan" if i == 4 else f"'{clip}';{i / 5:.1f};{i};{3 * i};1"
                  for i in range(16)]  # fmt: skip
         put(root / f"visual_features/{clip}.csv", "name;timestamp;AU1;AU2,max;AU3", *faces)
@@ -292,3 +292,16 @@ def test_the_command_says_what_comes_next_and_what_is_wrong_with_an_option(
             main([*words[:2], str(tmp_path / "more"), *words[3:], *wrong])
         assert caught.value.code == 2
         assert told in capsys.readouterr().err
+
+
+def test_row_numbers_before_the_time_are_no_times(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(",timestamp,f0\n0,0.5,1\n1,0.6,2\n")
+    rows = read_rows(path)
+    assert (rows.times.tolist(), rows.names) == ([0.5, 0.6], ("f0",))
+    assert rows.notes == ("columns '' number the rows: left out",)
+    path.write_text("name;frameIndex;frameTime;f0\n'a';0;0.5;1\n'a';1;0.6;2\n")
+    assert read_rows(path).times.tolist() == [0.5, 0.6]
+    path.write_text("frame,f0\n0,1\n1,2\n")
+    with pytest.raises(InputError, match="line 1: column 'frame' numbers the rows, and no column of times follows"):
+        read_rows(path)

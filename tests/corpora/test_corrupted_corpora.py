@@ -162,7 +162,7 @@ def test_features_with_everything_wrong(tmp_path: Path, caplog: pytest.LogCaptur
     root = tmp_path / "corpus"
     for name in ("features/audio", "features/visual", "labels"):
         (root / name).mkdir(parents=True)
-    table = "time_s,f0,f1\n" + "".join(f"{i / 10},{i},1\n" for i in range(30))
+    table = "time_s,f0,f1\n" + "".join(f"{i / 10},{i % 7},1\n" for i in range(30))
     clips = ("good", "nan", "high", "empty", "other", "unlabelled", "long")
     for clip in clips:
         for modality in ("audio", "visual"):

@@ -22,7 +22,7 @@ from iaca.corpora.features import (
     index_features,
     read_clip,
 )
-from iaca.corpora.index import STOPS
+from iaca.corpora.index import NOTED, STOPS
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError
 from iaca.formats.tables import read_table, write_table
@@ -372,3 +372,62 @@ def test_the_text_of_an_error_is_taken_apart_into_what_it_was_made_of(
 
 def test_a_failure_that_is_no_input_error_is_told_as_it_is() -> None:
     assert failure("c1", "MemoryError: 8 GB", Path("/corpus"))["problem"] == "MemoryError: 8 GB"
+
+
+def exported(root: Path, change: Callable[[pd.DataFrame, Path], object]) -> Path:
+    """A corpus whose audio features are written again by `change(table, path)`."""
+    for path in sorted((corpus(root) / "features/audio").iterdir()):
+        change(pd.read_csv(path), path.with_suffix(".csv"))
+    return root
+
+
+COUNTED: dict[str, tuple[Callable[[pd.DataFrame, Path], object], list[str]]] = {
+    "the index of pandas": (lambda t, p: t.to_csv(p), [""]),
+    "an index read and written again": (lambda t, p: t.rename_axis("Unnamed: 0").to_csv(p), ["Unnamed: 0"]),
+    "frames": (lambda t, p: t.assign(frame=range(len(t))).to_csv(p, index=False), ["frame"]),
+    "every fifth frame": (lambda t, p: t.assign(frame_number=range(0, 5 * len(t), 5)).to_csv(p, index=False),
+                          ["frame_number"]),
+    "OpenFace": (lambda t, p: t.assign(frame=range(1, len(t) + 1), timestamp=t["time_s"]).to_csv(p, index=False),
+                 ["frame", "timestamp"]),
+    "two indexes": (lambda t, p: t.reset_index().to_csv(p), ["", "index"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_columns_that_number_the_rows_are_left_out_and_noted(tmp_path: Path, name: str) -> None:
+    change, columns = COUNTED[name]
+    plain = read_clip(clip_files(corpus(tmp_path / "plain", 1)), WIDTHS).embedding
+    root = exported(tmp_path / "exported", change)
+    index = index_features(root)
+    assert feature_widths(root, index.clips) == WIDTHS
+    assert [(row["clip"], row["effect"]) for row in index.problems] == [(f"c{i}", NOTED) for i in range(4)]
+    assert all(repr(column) in str(index.problems[0]["problem"]) for column in columns)
+    clip = read_clip(clip_files(root), WIDTHS).embedding
+    np.testing.assert_array_equal(clip.audio, plain.audio)
+
+
+@pytest.mark.parametrize("start", [0, 1, 1000])
+def test_any_other_column_that_counts_the_rows_is_refused(tmp_path: Path, start: int) -> None:
+    root = exported(tmp_path, lambda t, p: t.assign(position=range(start, start + len(t))).to_csv(p, index=False))
+    with pytest.raises(InputError, match="'position' counts the rows or repeats the time") as caught:
+        read_clip(clip_files(root), WIDTHS | {"audio": 3})
+    assert caught.value.file == root / "features/audio/c0.csv"
+    assert "remove the column" in str(caught.value.remedy)
+
+
+def test_a_copy_of_the_time_is_no_feature(tmp_path: Path) -> None:
+    root = exported(tmp_path, lambda t, p: t.assign(when=t["time_s"]).to_csv(p, index=False))
+    with pytest.raises(InputError, match="'when' counts the rows or repeats the time"):
+        read_clip(clip_files(root), WIDTHS | {"audio": 3})
+
+
+def test_row_numbers_alone_are_no_features(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("time_s,frame\n0,0\n1,1\n")
+    with pytest.raises(InputError, match="no column other than `time_s` and row numbers"):
+        read_table(tmp_path / "x.csv")
+
+
+def test_the_index_in_a_parquet_file_is_left_out(tmp_path: Path) -> None:
+    frame = table(tmp_path / "x.csv").iloc[::2]
+    frame.to_parquet(tmp_path / "x.parquet")  # an index with gaps becomes a column
+    assert read_table(tmp_path / "x.parquet").names == ("f0", "f1")

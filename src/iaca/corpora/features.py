@@ -34,12 +34,13 @@ from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embeddin
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.formats.labels import LABELS
-from iaca.formats.tables import SUFFIXES, Table, columns_of, read_table
+from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
 
 VERSION = "2"
 METADATA = {"visual_encoder": "features", "audio_encoder": "features", "embedding_version": VERSION}
 FOLDERS = {"audio": "features/audio", "visual": "features/visual", "labels": "labels", "quality": "features/quality"}
+FEWEST_COUNTED = 5  # rows from which a column that counts is not a coincidence
 FACTS = ("frames", "annotated", "first_s", "last_s", "has_audio", "audio_present", "face_found")
 
 
@@ -168,11 +169,18 @@ def _alike(root: Path, clips: pd.DataFrame, kind: str, problems: list[Problem]) 
 
 def _head(root: Path, clip: str, name: str, problems: list[Problem]) -> tuple[str, ...] | None:
     """Columns of a clip's file; empty without a file, None if the file is unreadable, which is reported."""
+    if not name:
+        return ()
     try:
-        return columns_of(root / name) if name else ()
+        columns, left_out = read_head(root / name)
     except InputError as error:
         problems.append(problem(clip, name, error.problem, error.remedy or "", error.row))
         return None
+    if left_out:
+        what = f"columns left out: {', '.join(map(repr, left_out))} number the rows or repeat the time"
+        remedy = "none, if they are no features; otherwise rename them"
+        problems.append(problem(clip, name, what, remedy, 1, effect=NOTED))
+    return columns
 
 
 def _difference(names: tuple[str, ...], expected: tuple[str, ...], kind: str) -> str | None:
@@ -252,6 +260,7 @@ def read_clip(files: Mapping[str, Path], widths: Mapping[str, int], tolerance_s:
     tables = {kind: read_table(path) for kind, path in files.items()}
     for kind in ("audio", "visual", "quality"):
         _check_finite(tables.get(kind))
+        _check_informative(tables.get(kind))
     clock = next(tables[kind] for kind in ("labels", "visual", "audio") if kind in tables).times
     audio, audio_present = _on_clock(tables.get("audio"), clock, widths["audio"], tolerance_s)
     visual, face_found = _on_clock(tables.get("visual"), clock, widths["visual"], tolerance_s)
@@ -317,6 +326,17 @@ def _check_finite(table: Table | None) -> None:
         f"{table.values[row, column]} in column {table.names[column]!r}", table.file, table.line(row),
         "remove the row: a modality without a row counts as absent at that time",
     )  # fmt: skip
+
+
+def _check_informative(table: Table | None) -> None:
+    """Reject a column that counts the rows or repeats the time: from it a model learns when, not what."""
+    if table is None or len(table.times) < FEWEST_COUNTED:
+        return
+    counting = (np.diff(table.values, axis=0) == 1).all(axis=0)
+    counting |= np.isclose(table.values, table.times[:, None], rtol=1e-6, atol=0).all(axis=0)
+    if len(found := np.flatnonzero(counting)):
+        what = f"column {table.names[found[0]]!r} counts the rows or repeats the time"
+        raise InputError(what, table.file, 1, "remove the column from all clips: a model would learn the time from it")
 
 
 def _lengths(clip: AnnotatedClip) -> list[tuple[str, str]]:

@@ -32,6 +32,13 @@ SUFFIXES = (".csv", ".parquet", ".safetensors")
 TIME = "time_s"
 BLOCK = "features"  # the tensor of a safetensors file with all columns but the time
 SEGMENT = "segment_id"  # a column of MuSe that is not a feature
+ROW_NUMBERS = re.compile(
+    r"(unnamed: ?\d+|__index_level_\d+__|level_\d+|_\d+|(row|line)?_?(index|number|num|no|nr|id)?|"
+    r"frames?_?(index|idx|number|num|no|nr|id|count)?)", re.IGNORECASE
+)  # fmt: skip
+"""Names of columns that number the rows; pandas writes its index without a name. As features they would give away the
+time of a row."""
+TIMES = re.compile(r"(frame)?_?time(stamp)?s?(_?(s|sec|secs|ms|msec|seconds))?|seconds|milliseconds", re.IGNORECASE)
 LATEST_S = 1e7  # nearly four months: a larger number is not a time of a recording
 UNREADABLE = (pa.ArrowException, SafetensorError, OSError, TypeError)  # numpy lacks some types of safetensors
 
@@ -81,7 +88,14 @@ def read_table(path: Path) -> Table:
 
 
 def columns_of(path: Path) -> tuple[str, ...]:
-    """The columns of a table without the time, read from the head of its file.
+    """The columns of features of a table; as `read_head`."""
+    return read_head(path)[0]
+
+
+def read_head(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns of features of a table, read from the head of its file, and the columns that are left out.
+
+    Columns are left out if their names say that they number the rows or repeat the time.
 
     Raises:
         InputError: there is no time column, a column occurs twice, or the head can't be read.
@@ -96,11 +110,14 @@ def columns_of(path: Path) -> tuple[str, ...]:
             f"no column `{TIME}`, but {brief(', '.join(names[:5])) or 'nothing'}", path, 1,
             f"write a header with commas between the names, and the time in seconds as `{TIME}`",
         )  # fmt: skip
-    if doubled := sorted(name for name, times in Counter(names).items() if times > 1):
+    left_out = tuple(n for n in names if n != TIME and (ROW_NUMBERS.fullmatch(n) or TIMES.fullmatch(n)))
+    kept = [name for name in names if name not in left_out]
+    if doubled := sorted(name for name, times in Counter(kept).items() if times > 1):
         raise InputError(f"column {brief(repr(doubled[0]))} occurs twice", path, 1, "give every column its own name")
-    if len(names) == 1:
-        raise InputError(f"no column other than `{TIME}`", path, 1, "add the columns, or remove the file")
-    return tuple(name for name in names if name != TIME)
+    if len(kept) == 1:
+        what = f"no column other than `{TIME}`{' and row numbers' if left_out else ''}"
+        raise InputError(what, path, 1, "add the columns, or remove the file")
+    return tuple(name for name in kept if name != TIME), left_out
 
 
 def write_table(path: Path, times: NDArray[np.float64], names: tuple[str, ...], values: NDArray[np.float32]) -> None:
@@ -141,19 +158,21 @@ def _tensors(path: Path) -> tuple[Array, Array]:
 
 
 def _columns(path: Path, names: tuple[str, ...]) -> tuple[Array, Array]:
-    table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    table = _read_parquet(path, names) if path.suffix == ".parquet" else _read_csv(path, names)
     for field in table.schema:
         _check_type(field, path)
     values = [table[name].to_numpy() for name in names] or [np.empty(0)]
     return table[TIME].to_numpy(), np.stack(values, axis=1)
 
 
-def _read_parquet(path: Path) -> pa.Table:
+def _read_parquet(path: Path, names: tuple[str, ...]) -> pa.Table:
     with parquet.ParquetFile(path) as file:
         require_modest(path, 8 * file.metadata.num_rows * file.metadata.num_columns)
-        for field in file.schema_arrow:  # before anything is unpacked: strings may be of any length
+        for field in map(
+            file.schema_arrow.field, (TIME, *names)
+        ):  # before anything is unpacked: strings may be of any length
             _check_type(field, path)
-        return file.read()
+        return file.read([TIME, *names])
 
 
 def _check_type(field: pa.Field, path: Path) -> None:
@@ -162,32 +181,31 @@ def _check_type(field: pa.Field, path: Path) -> None:
         raise InputError(what, path, remedy="convert or remove the column")
 
 
-def _read_csv(path: Path) -> pa.Table:
-    """All columns of a CSV file, each cell rounded once: times to float64, the others to float32."""
-    names = _head(path)
-    types = {name: pa.float64() if name == TIME else pa.float32() for name in names}
+def _read_csv(path: Path, names: tuple[str, ...]) -> pa.Table:
+    """Columns of a CSV file, each cell rounded once: times to float64, the others to float32."""
+    types = {TIME: pa.float64()} | dict.fromkeys(names, pa.float32())
     try:
         return arrow_csv.read_csv(
             path,
-            arrow_csv.ReadOptions(column_names=names, skip_rows=1, use_threads=False),
-            convert_options=arrow_csv.ConvertOptions(column_types=types),
+            arrow_csv.ReadOptions(column_names=_head(path), skip_rows=1, use_threads=False),
+            convert_options=arrow_csv.ConvertOptions(column_types=types, include_columns=list(types)),
         )
     except pa.ArrowInvalid as error:
-        if fault := _faulty_row(path, names):
+        if fault := _faulty_row(path, set(types)):
             raise fault from error
         raise
 
 
-def _faulty_row(path: Path, names: list[str]) -> InputError | None:
+def _faulty_row(path: Path, used: set[str]) -> InputError | None:
     """The first row that makes a CSV file unreadable; the fast parser does not say which."""
-    rows = csv_rows(path)
+    rows, names = csv_rows(path), _head(path)
     next(rows, None)
     line = 0
     for line, cells in rows:
         if len(cells) != len(names):
             return _wrong_width(len(cells), len(names), path, line)
         for name, cell in zip(names, cells, strict=True):
-            if not _is_number(cell) and cell.strip().lower() not in EMPTY:
+            if name in used and not _is_number(cell) and cell.strip().lower() not in EMPTY:
                 return _not_a_number(cell, name, path, line)
     return None if line else _no_row(path)
 
@@ -238,6 +256,8 @@ def read_rows(path: Path, unit_s: float = 1.0) -> Table:
         others = set(table.iloc[:, 0].str.strip("\"' ").str.lower()) - {path.stem.lower(), "unknown"}
         notes += [f"the first column names another recording, {sorted(others)[0]!r}"] if others else []
         table = table.iloc[:, 1:]
+    table, left_out = _without_row_numbers(table, path)
+    notes += [f"columns {', '.join(map(repr, left_out))} number the rows: left out"] if left_out else []
     if table.shape[1] < 2:
         raise InputError("no column after the time", path, 1, "give a table with the time and at least one value")
     numbers = _numbers(table, path, first)
@@ -250,6 +270,16 @@ def read_rows(path: Path, unit_s: float = 1.0) -> Table:
     if len(kept) < len(table) or (np.diff(kept) < 0).any():
         notes.append(f"times do not rise throughout: rows were sorted, {len(table) - len(kept)} duplicates left out")
     return Table(path, times, tuple(names), numbers[names].to_numpy(np.float32)[kept], tuple(notes))
+
+
+def _without_row_numbers(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The table without columns that number the rows, and their names. Before the time, they would be read as times."""
+    left_out = [name for name in table.columns if ROW_NUMBERS.fullmatch(name)]
+    rest = table.drop(columns=left_out)
+    if table.shape[1] and table.columns[0] in left_out and not (rest.shape[1] and TIMES.fullmatch(rest.columns[0])):
+        what = f"column {table.columns[0]!r} numbers the rows, and no column of times follows"
+        raise InputError(what, path, 1, "give a column `time` before the values")
+    return rest, left_out
 
 
 def _delimited(text: str, path: Path) -> tuple[pd.DataFrame, int]:
