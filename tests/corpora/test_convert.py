@@ -305,3 +305,25 @@ def test_row_numbers_before_the_time_are_no_times(tmp_path: Path) -> None:
     path.write_text("frame,f0\n0,1\n1,2\n")
     with pytest.raises(InputError, match="line 1: column 'frame' numbers the rows, and no column of times follows"):
         read_rows(path)
+
+
+def test_features_in_another_unit_than_the_labels_are_left_out(tmp_path: Path) -> None:
+    source, clip = avec2019(tmp_path / "in"), "Train_DE_01"
+    put(source / f"audio_features/{clip}.csv", *(f"'{clip}',{50 * i},{i % 7},1" for i in range(61)))
+    assert convert("avec2019", source, tmp_path / "out", ConvertConfig(**SEWA)) == 3
+    told = problems(tmp_path / "out")[f"audio_features/{clip}.csv"]
+    assert "the rows run from 0 to 3000 s, the clip from 0 to 3 s; the rows are probably in milliseconds" in told
+
+
+def test_muse_in_seconds_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    put(source / "partition.csv", "Id,Proposal", "1,train")
+    for dimension in ("valence", "arousal"):
+        put(source / f"label_segments/{dimension}/1.csv", "timestamp,segment_id,value",
+            *(f"{250 * i},1,0.1" for i in range(40)))  # fmt: skip
+    for modality in ("a", "v"):
+        rows = (f"{i / 4},1,{i % 3}" for i in range(40))
+        put(source / f"feature_segments/{modality}/1.csv", "timestamp,segment_id,f0", *rows)
+    config = ConvertConfig(audio="feature_segments/a", visual="feature_segments/v")
+    with pytest.raises(InputError, match=r"only 1 of 40 rows are used: the rows run from 0 to 0.00975 s"):
+        convert("muse", source, tmp_path / "out", config)

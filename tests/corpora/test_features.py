@@ -431,3 +431,60 @@ def test_the_index_in_a_parquet_file_is_left_out(tmp_path: Path) -> None:
     frame = table(tmp_path / "x.csv").iloc[::2]
     frame.to_parquet(tmp_path / "x.parquet")  # an index with gaps becomes a column
     assert read_table(tmp_path / "x.parquet").names == ("f0", "f1")
+
+
+def in_unit(root: Path, kind: str, unit: float, rows: int = 60, start: float = 0.0) -> dict[str, Path]:
+    """A clip of 25 Hz of which the times of one kind of table are divided by `unit`."""
+    table(root / "features/audio/c0.csv", rows=rows)
+    table(root / "features/visual/c0.csv", columns=3, rows=rows)
+    table(root / "features/quality/c0.csv", columns=1, rows=rows)
+    labels(root / "labels/c0.csv", rows=rows)
+    path = clip_files(root)[kind]
+    frame = pd.read_csv(path)
+    frame.assign(time_s=start + frame["time_s"] / unit).to_csv(path, index=False)
+    return clip_files(root)
+
+
+@pytest.mark.parametrize("kind", ["audio", "visual", "quality", "labels"])
+@pytest.mark.parametrize(
+    ("unit", "named"),
+    [(1e-3, "milliseconds"), (1e-6, "microseconds"), (0.01, "hundredths of a second"), (60, "minutes"),
+     (0.04, "frames or rows"), (0.1, "")],
+)  # fmt: skip
+def test_times_in_another_unit_are_refused_with_both_spans_and_the_likely_unit(
+    tmp_path: Path, kind: str, unit: float, named: str
+) -> None:
+    files = in_unit(tmp_path, kind, unit, rows=600)
+    with pytest.raises(InputError, match=r"rows run from 0 to .* s, the clip from 0 to .* s") as caught:
+        read_clip(files, WIDTHS)
+    assert named in str(caught.value)
+    assert caught.value.file == files["audio" if kind == "labels" else kind]
+    assert str(caught.value.remedy).startswith("write all times in seconds")
+
+
+def test_times_since_1970_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the rows are probably in seconds or milliseconds since 1970"):
+        read_clip(in_unit(tmp_path, "audio", 1, start=1_700_000_000.0), WIDTHS)
+
+
+def test_a_clip_all_of_whose_times_are_in_milliseconds_is_refused(tmp_path: Path) -> None:
+    for kind in ("audio", "visual", "quality", "labels"):
+        files = clip_files(tmp_path) if (tmp_path / "labels").exists() else in_unit(tmp_path, kind, 1)
+        frame = pd.read_csv(files[kind])
+        frame.assign(time_s=frame["time_s"] * 1000).to_csv(files[kind], index=False)
+    with pytest.raises(InputError, match="steps are 40 s apart: the times are probably in milliseconds"):
+        read_clip(files, WIDTHS)
+
+
+@pytest.mark.parametrize(("rate", "rows"), [(100, 6000), (1, 60), (0.5, 30), (25, 50)])
+def test_streams_of_any_rate_and_of_a_part_of_the_clip_are_read(tmp_path: Path, rate: float, rows: int) -> None:
+    files = in_unit(tmp_path, "audio", 1, rows=1500)
+    table(files["audio"], rate=rate, rows=rows)
+    assert read_clip(files, WIDTHS).embedding.audio_present.any()
+
+
+@pytest.mark.parametrize(("rate", "rows"), [(25, 3), (1, 60), (0.2, 12), (100, 500), (1000, 60_000)])
+def test_labels_of_any_rate_and_of_a_part_of_the_clip_are_read(tmp_path: Path, rate: float, rows: int) -> None:
+    files = in_unit(tmp_path, "audio", 1, rows=1500)
+    labels(files["labels"], rate=rate, rows=rows)
+    assert read_clip(files, WIDTHS).embedding.audio_present.any()

@@ -184,3 +184,16 @@ def test_rows_by_time_may_run_on_after_the_video_but_not_be_of_another_one(video
     milliseconds = [f"{40 * i},0.1,0" for i in range(25)]
     with pytest.raises(InputError, match="only 4% of the rows"):
         timeline(video, annotation(tmp_path, "\n".join(["time_s,valence,arousal", *milliseconds])))
+
+
+@pytest.mark.parametrize(
+    ("unit", "rows", "named"),
+    [(1e-3, 25, "milliseconds"), (1 / 30, 30, "frames or rows"), (60, 1000, "minutes"), (1e-9, 25, "nanoseconds")],
+)
+def test_labels_in_another_unit_are_refused_with_both_spans(
+    video: Path, tmp_path: Path, unit: float, rows: int, named: str
+) -> None:
+    step = 1 / rows
+    lines = [f"{round(i * step / unit, 6)!r},0.1,0" for i in range(rows)]
+    with pytest.raises(InputError, match=f"rows run from 0 to .* s, the clip from 0 to .* probably in {named}"):
+        timeline(video, annotation(tmp_path, "\n".join(["time_s,valence,arousal", *lines])))

@@ -33,7 +33,17 @@ from iaca.corpora.index import (
     problem_table,
 )
 from iaca.corpora.recordings import CORPORA, ConvertConfig, Recording, place
-from iaca.corpora.timeline import ROUNDING_S, Times, Values, grid, labels_at, mean_rows, nearest_rows
+from iaca.corpora.timeline import (
+    ROUNDING_S,
+    Times,
+    Values,
+    grid,
+    labels_at,
+    mean_rows,
+    mismatch,
+    nearest_rows,
+    unit_problem,
+)
 from iaca.engine.run import progress
 from iaca.errors import InputError, printable
 from iaca.files import LEFTOVER, write_text
@@ -133,6 +143,7 @@ class Conversion:
             traces = self._traces(recording)
             features = {kind: _complete(self._read(recording, path)) for kind, path in recording.features.items()}
             times, labels = self._labels(recording, traces)
+            _require_one_clock(features, times)
         except InputError as error:
             self.problems.append(failure(recording.clip, str(error), self.source))
             return False
@@ -188,6 +199,20 @@ class Conversion:
         path = self.root / FOLDERS[kind] / f"{recording.clip}.{self.form}"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(path, times, names, values)
+
+
+def _require_one_clock(features: dict[str, Table], times: Times | None) -> None:
+    """Check that features have times in the same unit as the labels, or else as the first modality.
+
+    Raises:
+        InputError: they hardly overlap, or are not in seconds.
+    """
+    tables = [table for table in features.values() if len(table.times)]
+    clock = tables[0].times if times is None and tables else times
+    for table in tables:
+        wrong = (None if clock is None else mismatch(table.times, clock)) or unit_problem(table.times)
+        if wrong:
+            raise InputError(wrong, table.file, remedy="give labels and features with times in the unit of the corpus")
 
 
 def _trace(rows: Table, column: str | None, path: Path) -> Table:

@@ -29,7 +29,16 @@ from iaca.corpora.index import (
     problem,
     read_partitions,
 )
-from iaca.corpora.timeline import ROUNDING_S, TOLERANCE, counts, median_step, read_timeline_facts, write_timeline
+from iaca.corpora.timeline import (
+    TOLERANCE,
+    counts,
+    mismatch,
+    nearest,
+    read_timeline_facts,
+    spans,
+    unit_problem,
+    write_timeline,
+)
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embedding
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
@@ -37,8 +46,9 @@ from iaca.formats.labels import LABELS
 from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
 
-VERSION = "2"
-METADATA = {"visual_encoder": "features", "audio_encoder": "features", "embedding_version": VERSION}
+VERSION = "3"
+METADATA = {"visual_encoder": "features", "audio_encoder": "features", "embedding_version": "2"}
+SAME_CLOCK = "write all times in seconds from the same moment"
 FOLDERS = {"audio": "features/audio", "visual": "features/visual", "labels": "labels", "quality": "features/quality"}
 FEWEST_COUNTED = 5  # rows from which a column that counts is not a coincidence
 FACTS = ("frames", "annotated", "first_s", "last_s", "has_audio", "audio_present", "face_found")
@@ -255,24 +265,28 @@ def read_clip(files: Mapping[str, Path], widths: Mapping[str, int], tolerance_s:
         tolerance_s: largest distance (s) of a row from its step; by default half the longer of the two median steps.
 
     Raises:
-        InputError: a table is unreadable; a feature or cue is NaN or infinite; a label is outside [-1, 1].
+        InputError: a table is unreadable; a feature or cue is NaN or infinite; a label is outside [-1, 1]; times are
+            not in seconds, or hardly overlap.
     """
     tables = {kind: read_table(path) for kind, path in files.items()}
     for kind in ("audio", "visual", "quality"):
         _check_finite(tables.get(kind))
         _check_informative(tables.get(kind))
-    clock = next(tables[kind] for kind in ("labels", "visual", "audio") if kind in tables).times
+    timed = next(tables[kind] for kind in ("labels", "visual", "audio") if kind in tables)
+    clock = timed.times
     audio, audio_present = _on_clock(tables.get("audio"), clock, widths["audio"], tolerance_s)
     visual, face_found = _on_clock(tables.get("visual"), clock, widths["visual"], tolerance_s)
-    cues = tables.get("quality")
+    quality, quality_names = _cues(tables.get("quality"), clock)
+    if wrong := unit_problem(clock):
+        raise InputError(wrong, timed.file, remedy=SAME_CLOCK)
     embedding = ClipEmbedding(
         audio=audio,
         visual=visual,
         audio_present=audio_present,
         face_found=face_found,
         time_s=clock,
-        quality=np.empty((len(clock), 0), np.float32) if cues is None else cues.values[_nearest(cues.times, clock)],
-        quality_names=() if cues is None else cues.names,
+        quality=quality,
+        quality_names=quality_names,
         metadata=METADATA,
     )
     return AnnotatedClip(embedding, _annotation(tables.get("labels"), len(clock)))
@@ -284,23 +298,22 @@ def _on_clock(
     """Features (t, width), zero where absent, and presence (t,)."""
     if table is None:
         return np.zeros((len(clock), width), np.float32), np.zeros(len(clock), np.bool_)
-    if tolerance is None:
-        tolerance = max(median_step(clock), median_step(table.times)) / 2
-    index = _nearest(table.times, clock)
-    present = np.abs(table.times[index] - clock) <= tolerance + ROUNDING_S
+    index, present = nearest(table.times, clock, tolerance)
     if not present.any():
-        what = f"no row within {tolerance:g} s of a step: steps from {clock[0]:g} to {clock[-1]:g} s, rows from "
-        what += f"{table.times[0]:g} to {table.times[-1]:g} s"
-        raise InputError(what, table.file, remedy="write all times in seconds from the same moment")
+        what = f"no row is near enough to a step: {spans(table.times, clock)}"
+        raise InputError(what, table.file, remedy=SAME_CLOCK)
+    if wrong := mismatch(table.times, clock, tolerance):
+        raise InputError(wrong, table.file, remedy=SAME_CLOCK)
     return np.where(present[:, None], table.values[index], np.float32(0)), present
 
 
-def _nearest(times: NDArray[np.float64], clock: NDArray[np.float64]) -> NDArray[np.intp]:
-    """(t,) index of the row nearest to each step; of two at equal distance the earlier."""
-    after = np.searchsorted(times, clock).clip(1, max(len(times) - 1, 1))
-    before = after - 1
-    after = after.clip(0, len(times) - 1)
-    return np.where(clock - times[before] <= times[after] - clock, before, after)
+def _cues(table: Table | None, clock: NDArray[np.float64]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Cues (t, q) and their names."""
+    if table is None:
+        return np.empty((len(clock), 0), np.float32), ()
+    if wrong := mismatch(table.times, clock, np.inf):
+        raise InputError(wrong, table.file, remedy=SAME_CLOCK)
+    return table.values[nearest(table.times, clock)[0]], table.names
 
 
 def _annotation(table: Table | None, steps: int) -> NDArray[np.float32]:

@@ -31,13 +31,22 @@ from iaca.corpora.index import (
     read_subjects,
     unique_files,
 )
-from iaca.corpora.timeline import ROUNDING_S, TOLERANCE, decode_clock, labels_at, median_step, write_timeline
+from iaca.corpora.timeline import (
+    ROUNDING_S,
+    TOLERANCE,
+    decode_clock,
+    labels_at,
+    median_step,
+    mismatch,
+    spans,
+    write_timeline,
+)
 from iaca.errors import InputError
 from iaca.formats.labels import Annotation, Places, Values, read_labels
 from iaca.media import MediaLimits
 from iaca.parameters import LONGEST_S, Parameters, Seed
 
-VERSION = "2"
+VERSION = "3"
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 SOUND_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac", ".wma")
 TABLES = (PARTITION_FILE, SUBJECT_FILE, EVENT_FILE)
@@ -210,12 +219,15 @@ def _check_fit(given: Annotation, times: Places, path: Path) -> None:
     if given.key == "frame" and last >= len(times) + TOLERANCE:
         what = f"frames up to {last} are annotated, but {len(times)} decode"
         raise InputError(what, path, remedy="check that annotation and video belong together, and count frames from 0")
+    if given.key == "frame":
+        return
+    remedy = "write times in seconds, and check that annotation and video belong together"
     inside = float((given.places <= times[-1] + ROUNDING_S).mean())
-    if given.key == "time_s" and inside < INSIDE:
-        what = f"only {inside:.0%} of the rows lie within the video, which ends at {times[-1]:.2f} s"
-        raise InputError(
-            what, path, remedy="write times in seconds, and check that annotation and video belong together"
-        )
+    if inside < INSIDE:
+        what = f"only {inside:.0%} of the rows lie within the video: {spans(given.places, times)}"
+        raise InputError(what, path, remedy=remedy)
+    if wrong := mismatch(given.places, times):
+        raise InputError(wrong, path, remedy=remedy)
 
 
 def _labels(given: Annotation, times: Places, tolerance_s: float | None) -> tuple[Values, Notes]:

@@ -25,6 +25,10 @@ VERSION = "3"
 TOLERANCE = 2  # rows: annotation files are often a line or two longer or shorter than their video
 STEPS = 1.5  # median steps of the rows: the default distance up to which a labelled row counts for a time
 ROUNDING_S = 1e-6  # times written with few decimals still match
+HARDLY = 1 / 8  # share of the rows, or of the steps if there are fewer, that must be used
+LONGEST_STEP_S = 10.0  # steps that are further apart are not a trace over time
+UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds", 100: "hundredths of a second", 1 / 60: "minutes"}
+UNIX_S = 1e8  # times from here on are counted from 1970
 
 Times = NDArray[np.float64]
 Values = NDArray[np.float32]
@@ -155,12 +159,23 @@ def grid(first: float, last: float, rate: float) -> Times:
 
 def nearest_rows(places: Times, values: Values, times: Times) -> tuple[Times, Values]:
     """The nearest row to each time, if it is within half the longer of the two median steps; otherwise no row."""
+    index, near = nearest(places, times)
+    return times[near], values[index[near]]
+
+
+def nearest(
+    places: Times, times: Times, tolerance_s: float | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """(t,) index of the row at places (n,) that is nearest to each time, and whether it is within the tolerance (s).
+
+    Of two rows at equal distance the earlier is taken. The default tolerance is half the longer of the median steps of
+    rows and times.
+    """
     after = np.searchsorted(places, times).clip(0, len(places) - 1)
     before = (after - 1).clip(0)
     index = np.where(np.abs(times - places[before]) <= np.abs(places[after] - times), before, after)
-    reach = max(median_step(places), median_step(times)) / 2 + ROUNDING_S
-    kept = np.abs(places[index] - times) <= reach
-    return times[kept], values[index[kept]]
+    reach = max(median_step(places), median_step(times)) / 2 if tolerance_s is None else tolerance_s
+    return index, np.abs(places[index] - times) <= reach + ROUNDING_S
 
 
 def mean_rows(places: Times, values: Values, times: Times) -> tuple[Times, Values]:
@@ -179,3 +194,51 @@ def mean_rows(places: Times, values: Values, times: Times) -> tuple[Times, Value
 def median_step(places: Times) -> float:
     """The median distance of neighbours (s); 0 if there is only one place."""
     return float(np.median(np.diff(places))) if len(places) > 1 else 0.0
+
+
+# Units of time
+
+
+def mismatch(rows: Times, steps: Times, tolerance_s: float | None = None) -> str | None:
+    """Why rows at times (n,) can't belong to a clip with steps at times (t,), both in s; None if they can.
+
+    Rows of another unit hardly meet the steps: in milliseconds, one row serves the whole clip. Streams of another rate
+    and streams that cover a part of the clip use all of their rows, or have one for every step they cover.
+
+    A row is used if it is the nearest to a step, within the tolerance (s) of `nearest`.
+    """
+    index, near = nearest(rows, steps, tolerance_s)
+    count = len(np.unique(index[near]))
+    if count >= HARDLY * min(len(rows), len(steps)):
+        return None
+    return f"only {count} of {len(rows)} rows are used: {spans(rows, steps)}"
+
+
+def spans(rows: Times, steps: Times) -> str:
+    """The spans of the rows of a table and of the steps of a clip, and their units, where one is likely to be wrong."""
+    text = f"the rows run from {rows[0]:g} to {rows[-1]:g} s, the clip from {steps[0]:g} to {steps[-1]:g} s"
+    for times, other, name in ((rows, steps, "the rows"), (steps, rows, "the times of the clip")):
+        if unit := _likely_unit(times, other):
+            return f"{text}; {name} are probably in {unit}"
+    return text
+
+
+def _likely_unit(times: Times, other: Times) -> str | None:
+    """The unit of times (n,), if other times (m,) of the same clip are in seconds."""
+    if times[0] >= UNIX_S * (1e3 if times[0] >= 1e3 * UNIX_S else 1) and other[0] < UNIX_S:
+        return "seconds or milliseconds since 1970"
+    length, expected = times[-1] - times[0], other[-1] - other[0]
+    if length <= 0 or expected <= 0:
+        return None
+    for unit, name in UNITS.items():
+        if 0.8 < length / expected / unit < 1.25:
+            return name
+    counted = bool((np.abs(times - np.round(times)) < ROUNDING_S).all())
+    return "frames or rows, not in seconds" if counted and length / expected > 1 / HARDLY else None
+
+
+def unit_problem(steps: Times) -> str | None:
+    """Why the times (t,) of a trace can't be in seconds; None if they can."""
+    if len(steps) < 1 / HARDLY or median_step(steps) < LONGEST_STEP_S:
+        return None
+    return f"steps are {median_step(steps):g} s apart: the times are probably in milliseconds"
