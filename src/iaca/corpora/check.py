@@ -38,7 +38,7 @@ from iaca.media import MediaInfo, MediaLimits, probe
 
 log = logging.getLogger(__name__)
 
-VERSION = "1"  # of the cached facts: increase it when a reader of annotations or containers returns other facts
+VERSION = "2"  # of the cached facts: increase it when a reader of annotations or containers returns other facts
 SHOWN_ROWS = 10  # faulty rows listed per file
 SHOWN_PROBLEMS = 40  # problems logged one by one; the table has all
 DECLARED = ("frames", "annotated", "first_s", "last_s", "has_audio")

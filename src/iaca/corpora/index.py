@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from iaca.errors import InputError, brief, plain_name, printable
 from iaca.files import require_file
 from iaca.parameters import MODALITIES, Parameters, faults
-from iaca.text import csv_table, number
+from iaca.text import csv_table, dialect_of, number
 
 PARTITIONS = ("train", "validation", "test")
 PARTITION_FILE, SUBJECT_FILE, EVENT_FILE, CARD_FILE = "partition.csv", "subjects.csv", "events.csv", "corpus.json"
@@ -212,10 +212,10 @@ def read_event_table(path: Path) -> pd.DataFrame:
         return pd.DataFrame(
             {name: pd.Series(dtype="float64" if name.endswith("_s") else "str") for name in EVENT_COLUMNS}
         )
-    rows = []
+    rows, decimal_comma = [], dialect_of(path).decimal_comma
     for line, row in csv_table(path, EVENT_COLUMNS, f"give the table the columns {','.join(EVENT_COLUMNS)}"):
         try:
-            start, end = (number(row[name]) for name in ("start_s", "end_s"))
+            start, end = (number(row[name], decimal_comma) for name in ("start_s", "end_s"))
         except ValueError:
             start = end = math.nan
         if not math.isfinite(start) or not math.isfinite(end):

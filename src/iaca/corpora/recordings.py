@@ -128,7 +128,7 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
     Raises:
         InputError: a column is missing, or a partition is unknown.
     """
-    rows = [(line, [cell.strip().strip("'") for cell in cells]) for line, cells in csv_rows(path, ",;")]
+    rows = [(line, [cell.strip().strip("'") for cell in cells]) for line, cells in csv_rows(path)]
     names = [name.lower() for name in rows[0][1]] if rows else []
     places = [next((names.index(n) for n in known if n in names), None) for known in (CLIP_NAMES, PARTITION_NAMES)]
     if None in places:

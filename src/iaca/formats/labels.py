@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iaca.errors import InputError, brief, first_faults
-from iaca.text import EMPTY, Row, csv_rows, number
+from iaca.text import EMPTY, Row, csv_rows, dialect_of, number
 
 LABELS = ("valence", "arousal")
 Values = NDArray[np.float32]
@@ -77,19 +77,22 @@ def inspect_labels(path: Path) -> AnnotationFacts:
 
 
 def _parse(path: Path) -> tuple[Annotation, list[InputError]]:
-    rows = csv_rows(path, ",;")
     try:
+        dialect = dialect_of(path)
+        rows = csv_rows(path, dialect)
         names = [cell.strip().lower() for cell in next(rows, (1, []))[1]]
         key = next((name for name in ("time_s", "frame") if name in names), None)
         if key is None or any(name not in names for name in LABELS):
             what = f"the columns are {brief(', '.join(names[:6]))}" if names else "the file is empty"
             raise InputError(what, path, 1, "begin with the line `time_s,valence,arousal` or `frame,valence,arousal`")
-        return _annotation(path, rows, names, key)
+        return _annotation(path, rows, names, key, dialect.decimal_comma)
     except InputError as error:  # concerns the entire file
         return Annotation("time_s", np.empty(0), np.empty((0, 2), np.float32)), [error]
 
 
-def _annotation(path: Path, rows: Iterator[Row], names: list[str], key: str) -> tuple[Annotation, list[InputError]]:
+def _annotation(
+    path: Path, rows: Iterator[Row], names: list[str], key: str, decimal_comma: bool
+) -> tuple[Annotation, list[InputError]]:
     columns = [names.index(name) for name in (key, *LABELS)]
     numbers = array("d")  # a tuple per row would take gigabytes for ten million rows
 
@@ -98,7 +101,8 @@ def _annotation(path: Path, rows: Iterator[Row], names: list[str], key: str) -> 
         for line, cells in rows:
             empty = False
             try:
-                row = _row(cells, columns, len(names), key, last, path, line)
+                _require_width(cells, len(names), path, line)
+                row = _row([cells[i] for i in columns], key, decimal_comma, last, path, line)
             except InputError as error:
                 yield error
             else:
@@ -112,15 +116,18 @@ def _annotation(path: Path, rows: Iterator[Row], names: list[str], key: str) -> 
     return Annotation(key, table[:, 0], table[:, 1:].astype(np.float32)), faults
 
 
-def _row(
-    cells: list[str], columns: list[int], width: int, key: str, last: float, path: Path, line: int
-) -> tuple[float, float, float]:
+def _require_width(cells: list[str], width: int, path: Path, line: int) -> None:
     if len(cells) != width:
         what = f"{len(cells)} cells, but the header names {width} columns"
         raise InputError(what, path, line, "give every row one cell per column")
-    place, valence, arousal = (_number(cells[i], path, line) for i in columns)
+
+
+def _row(
+    cells: list[str], key: str, decimal_comma: bool, last: float, path: Path, line: int
+) -> tuple[float, float, float]:
+    place, valence, arousal = (_number(cell, decimal_comma, path, line) for cell in cells)
     if not 0 <= place < math.inf or (key == "frame" and place != int(place)):
-        what = f"{brief(repr(cells[columns[0]]), 40)} is not a {'time' if key == 'time_s' else 'frame'}"
+        what = f"{brief(repr(cells[0]), 40)} is not a {'time' if key == 'time_s' else 'frame'}"
         raise InputError(what, path, line, "write the time in the video in seconds, or its frame counted from 0")
     if place <= last:
         raise InputError(f"{key} {place:g} comes after {last:g}", path, line, f"sort the rows, one row per {key}")
@@ -131,9 +138,9 @@ def _row(
     return place, valence, arousal
 
 
-def _number(cell: str, path: Path, line: int) -> float:
+def _number(cell: str, decimal_comma: bool, path: Path, line: int) -> float:
     try:
-        return math.nan if cell.strip().lower() in EMPTY else number(cell)
+        return math.nan if cell.strip().lower() in EMPTY else number(cell, decimal_comma)
     except ValueError:
         what = f"{cell[:40]!r} is not a number"
         raise InputError(what, path, line, "write a number, or leave the cell empty") from None

@@ -20,7 +20,7 @@ from pyarrow import compute, parquet
 from iaca.errors import InputError, brief, first_faults
 from iaca.files import newest_version, require_modest
 from iaca.formats.affwild2 import Array, parse_prediction
-from iaca.text import csv_rows
+from iaca.text import csv_rows, dialect_of
 
 TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
 SUBMISSION_COLUMNS = ["image_location", "valence", "arousal"]
@@ -89,7 +89,8 @@ def _located(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[InputE
     def faulty() -> Iterator[InputError]:
         for row in np.flatnonzero(~known):
             cell = str(table["image_location"].iloc[row])
-            yield InputError(f"not an image location: {cell[:40]!r}", path, int(row) + 2, "write `clip/00001.jpg`")
+            what, line = f"not an image location: {cell[:40]!r}", int(table.index[int(row)]) + 2
+            yield InputError(what, path, line, "write `clip/00001.jpg`")
 
     matches = [match for match, ok in zip(found, known, strict=True) if match is not None and ok]
     located = table[known].assign(clip=[m[1] for m in matches], frame=[int(m[2]) - 1 for m in matches])
@@ -161,17 +162,23 @@ def _read_cells(path: Path) -> pd.DataFrame:
     """
     if path.suffix == ".parquet":
         return read_parquet(path)
-    head = list(islice(csv_rows(path), 2))  # names what is wrong if it is not a table
+    dialect = dialect_of(path)
+    head = list(islice(csv_rows(path, dialect), 2))  # names what is wrong if it is not a table
     if len(head) == 2 and len(head[1][1]) > len(head[0][1]):  # pandas would take the first cells for row names
         raise InputError("the rows have more cells than the header", path, head[1][0], "name every column")
     try:
         table = pd.read_csv(
-            path, dtype=str, na_filter=False, skip_blank_lines=False, skipinitialspace=True, encoding="utf-8-sig"
-        ).fillna("")
+            path, dtype=str, na_filter=False, skip_blank_lines=False, skipinitialspace=True,
+            encoding=dialect.encoding, sep=dialect.delimiter, skiprows=dialect.skipped,
+        ).fillna("")  # fmt: skip
     except (ValueError, OSError) as error:  # pandas' errors of a bad file are ValueErrors
         raise _no_table(path, error) from None
     filled = np.flatnonzero((table != "").any(axis=1))
     table = table.iloc[: filled[-1] + 1 if len(filled) else 0].rename(columns=str.strip)
+    table.index += dialect.skipped  # index + 2 is the line
+    if dialect.decimal_comma:
+        numbers = [name for name in ("valence", "arousal") if name in table]
+        table[numbers] = table[numbers].apply(lambda column: column.str.replace(",", ".", regex=False))
     return table.loc[:, ~table.columns.duplicated()]  # if a name occurs twice, the first counts
 
 

@@ -2,7 +2,7 @@
 
 `read_table` and `write_table`: a column `time_s` (s) and one per feature, as CSV or Parquet, or as two tensors of a
 safetensors file, `time_s` (t,) and `features` (t, k).
-`read_rows`: `;` or `,`, names in single quotes, with or without a header, or ARFF; the recording's name may come first,
+`read_rows`: names in single quotes, with or without a header, or ARFF; the recording's name may come first,
 then the time, in a unit of the corpus's own.
 """
 
@@ -26,7 +26,16 @@ from safetensors.numpy import save_file
 
 from iaca.errors import InputError, brief
 from iaca.files import require_file, require_modest
-from iaca.text import EMPTY, LONGEST_LINE, csv_rows, number, open_text, read_text, require_few
+from iaca.text import (
+    EMPTY,
+    LONGEST_LINE,
+    csv_rows,
+    dialect_of,
+    number,
+    open_text,
+    read_text,
+    require_few,
+)
 
 SUFFIXES = (".csv", ".parquet", ".safetensors")
 TIME = "time_s"
@@ -39,6 +48,7 @@ ROW_NUMBERS = re.compile(
 """Names of columns that number the rows; pandas writes its index without a name. As features they would give away the
 time of a row."""
 TIMES = re.compile(r"(frame)?_?time(stamp)?s?(_?(s|sec|secs|ms|msec|seconds))?|seconds|milliseconds", re.IGNORECASE)
+DECIMAL_COMMA = re.compile(r"^(\s*[+-]?\d+),(\d+)")
 LATEST_S = 1e7  # nearly four months: a larger number is not a time of a recording
 UNREADABLE = (pa.ArrowException, SafetensorError, OSError, TypeError)  # numpy lacks some types of safetensors
 
@@ -108,7 +118,7 @@ def read_head(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if TIME not in names:
         raise InputError(
             f"no column `{TIME}`, but {brief(', '.join(names[:5])) or 'nothing'}", path, 1,
-            f"write a header with commas between the names, and the time in seconds as `{TIME}`",
+            f"write a header with commas, semicolons or tabs between the names, and the time in seconds as `{TIME}`",
         )  # fmt: skip
     left_out = tuple(n for n in names if n != TIME and (ROW_NUMBERS.fullmatch(n) or TIMES.fullmatch(n)))
     kept = [name for name in names if name not in left_out]
@@ -184,28 +194,33 @@ def _check_type(field: pa.Field, path: Path) -> None:
 def _read_csv(path: Path, names: tuple[str, ...]) -> pa.Table:
     """Columns of a CSV file, each cell rounded once: times to float64, the others to float32."""
     types = {TIME: pa.float64()} | dict.fromkeys(names, pa.float32())
-    try:
-        return arrow_csv.read_csv(
-            path,
-            arrow_csv.ReadOptions(column_names=_head(path), skip_rows=1, use_threads=False),
-            convert_options=arrow_csv.ConvertOptions(column_types=types, include_columns=list(types)),
-        )
-    except pa.ArrowInvalid as error:
-        if fault := _faulty_row(path, set(types)):
-            raise fault from error
-        raise
+    dialect, columns = dialect_of(path), _head(path)
+    for decimal in ".," if dialect.decimal_comma else ".":
+        try:
+            return arrow_csv.read_csv(
+                pa.BufferReader(read_text(path, utf16=True).encode()) if dialect.encoding == "utf-16" else path,
+                arrow_csv.ReadOptions(column_names=columns, skip_rows=1 + dialect.skipped, use_threads=False),
+                arrow_csv.ParseOptions(delimiter=dialect.delimiter),
+                arrow_csv.ConvertOptions(column_types=types, include_columns=list(types), decimal_point=decimal),
+            )
+        except pa.ArrowInvalid as error:
+            failure = error
+    if fault := _faulty_row(path, set(types)):
+        raise fault from failure
+    raise failure
 
 
 def _faulty_row(path: Path, used: set[str]) -> InputError | None:
     """The first row that makes a CSV file unreadable; the fast parser does not say which."""
-    rows, names = csv_rows(path), _head(path)
+    dialect, names = dialect_of(path), _head(path)
+    rows = csv_rows(path, dialect)
     next(rows, None)
     line = 0
     for line, cells in rows:
         if len(cells) != len(names):
             return _wrong_width(len(cells), len(names), path, line)
         for name, cell in zip(names, cells, strict=True):
-            if name in used and not _is_number(cell) and cell.strip().lower() not in EMPTY:
+            if name in used and not _is_number(cell, dialect.decimal_comma) and cell.strip().lower() not in EMPTY:
                 return _not_a_number(cell, name, path, line)
     return None if line else _no_row(path)
 
@@ -224,9 +239,10 @@ def _check_times(table: Table) -> None:
 
 def _line_of(path: Path, index: int) -> int:
     """1-based line of row `index` of a CSV file: all line ends count, empty lines are not rows."""
-    with open_text(path) as file:
+    header = 1 + dialect_of(path).skipped
+    with open_text(path, utf16=True) as file:
         filled = (line for line, text in enumerate(file, start=1) if text.strip("\r\n"))
-        return next(islice(filled, index + 1, None))
+        return next(islice(filled, header + index, None))
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
@@ -249,7 +265,7 @@ def read_rows(path: Path, unit_s: float = 1.0) -> Table:
     Raises:
         InputError: the file is empty or damaged, there is no time, or a cell is not a number; with its line.
     """
-    text = read_text(path)
+    text = read_text(path, utf16=True)
     table, first = _arff(text, path) if path.suffix.lower() == ".arff" else _delimited(text, path)
     notes = []
     if table.shape[1] and not _is_number(str(table.iloc[0, 0])):
@@ -284,16 +300,18 @@ def _without_row_numbers(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame,
 
 def _delimited(text: str, path: Path) -> tuple[pd.DataFrame, int]:
     """All cells as text, and the line of the first row."""
+    dialect = dialect_of(path)
+    text = text.partition("\n")[2] if dialect.skipped else text
     header, _, rest = text.partition("\n")
-    separator = ";" if header.count(";") > header.count(",") else ","
+    separator = dialect.delimiter
     require_few(header.count(separator) + 1, path, 1)
     names = [cell.strip("\"' \r") for cell in header.split(separator)]
     if len(names) < 2:
         what = "the file is empty" if not text.strip() else "the first line has a single column"
         raise InputError(what, path, 1, "give a table with `;` or `,` between the cells")
-    if _is_number(names[1]):
-        return _cells(text, separator, None, path), 1
-    return _cells(rest, separator, names, path), 2
+    if _is_number(names[1], dialect.decimal_comma):
+        return _cells(text, separator, None, path), 1 + dialect.skipped
+    return _cells(rest, separator, names, path), 2 + dialect.skipped
 
 
 def _arff(text: str, path: Path) -> tuple[pd.DataFrame, int]:
@@ -316,6 +334,8 @@ def _cells(body: str, separator: str, names: list[str] | None, path: Path) -> pd
     except pd.errors.ParserError as error:
         raise InputError(f"can't be read ({brief(error)})", path, remedy="give every row one cell per column") from None
     table = table.fillna("")
+    if separator != ",":
+        table = table.apply(lambda column: column.str.replace(DECIMAL_COMMA, r"\1.\2", regex=True))
     table = table[~(table == "").all(axis=1)]
     if table.empty:
         raise _no_row(path)
@@ -357,9 +377,9 @@ def _numbers(table: pd.DataFrame, path: Path, first: int) -> pd.DataFrame:
 # What both have in common
 
 
-def _is_number(cell: str) -> bool:
+def _is_number(cell: str, decimal_comma: bool = False) -> bool:
     try:
-        number(cell)
+        number(cell, decimal_comma)
     except ValueError:
         return False
     return True
