@@ -6,6 +6,7 @@ import codecs
 import csv
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -130,7 +131,8 @@ def csv_rows(path: Path, dialect: Dialect | None = None) -> Iterator[Row]:
 
 
 def csv_table(path: Path, columns: tuple[str, ...], remedy: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cell by column of every row below the header. Cells are stripped, missing cells are empty.
+    """Line number and cell by column of every row below the header. Cells are stripped and in form
+    NFC (`composed`), missing cells are empty.
 
     Args:
         path: of the table.
@@ -145,7 +147,7 @@ def csv_table(path: Path, columns: tuple[str, ...], remedy: str) -> Iterator[tup
     if missing := [name for name in columns if name not in names]:
         raise InputError(f"no column {missing[0]!r}", path, 1, remedy)
     for line, cells in rows:
-        padded = [*(cell.strip() for cell in cells), *[""] * (len(names) - len(cells))]
+        padded = [*(composed(cell.strip()) for cell in cells), *[""] * (len(names) - len(cells))]
         yield line, dict(reversed(list(zip(names, padded, strict=False))))
 
 
@@ -169,6 +171,16 @@ def number(cell: str, decimal_comma: bool = False) -> float:
     if decimal_comma and "." not in cell and cell.count(",") == 1:
         cell = cell.replace(",", ".")
     return float(cell)
+
+
+def composed(name: str) -> str:
+    """A name in Unicode form NFC, in which names are compared: a Mac decomposes `é` in file names, Windows does not."""
+    return unicodedata.normalize("NFC", name)
+
+
+def clip_of(path: Path) -> str:
+    """The clip that a file belongs to: its name without suffix, as `composed`."""
+    return composed(path.stem)
 
 
 def parse_json(text: str | bytes) -> Any:

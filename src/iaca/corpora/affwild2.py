@@ -36,6 +36,7 @@ from iaca.errors import InputError, plain_name
 from iaca.faces.extract import crop_files
 from iaca.formats.affwild2 import parse_annotation
 from iaca.formats.labels import AnnotationFacts
+from iaca.text import clip_of, composed
 
 SETS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}
 ROOTS = ("VA_Estimation_Challenge", "VA_Set")
@@ -101,12 +102,13 @@ def _annotations(root: Path, problems: list[Problem]) -> dict[str, tuple[str, Pa
     for top in ROOTS:
         for folder, partition in SETS.items():
             for path in sorted((root / top / folder).glob("[!.]*.txt")):
-                if path.stem in found:
-                    what = f"annotated in two partitions, the other file is {found[path.stem][1].relative_to(root)}"
+                clip = clip_of(path)
+                if clip in found:
+                    what = f"annotated in two partitions, the other file is {found[clip][1].relative_to(root)}"
                     remedy = "remove one of them; a score over shared subjects means nothing"
-                    problems.append(problem(path.stem, path.relative_to(root), what, remedy, effect=STOPS))
+                    problems.append(problem(clip, path.relative_to(root), what, remedy, effect=STOPS))
                     continue
-                found[path.stem] = (partition, path)
+                found[clip] = (partition, path)
     if not found:
         raise InputError(
             "no annotation found",
@@ -134,10 +136,11 @@ def find_crops(root: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for folder in sorted(path for top in sorted(root.glob(PATTERN)) for path in top.iterdir() if path.is_dir()):
-        if folder.name in found:
-            other = found[folder.name].relative_to(root)
+        clip = composed(folder.name)
+        if clip in found:
+            other = found[clip].relative_to(root)
             raise InputError(f"the clip has crops in {other} as well", folder, remedy="remove one of the folders")
-        found[folder.name] = folder
+        found[clip] = folder
     return found
 
 

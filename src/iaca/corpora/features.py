@@ -45,6 +45,7 @@ from iaca.errors import InputError
 from iaca.formats.labels import LABELS
 from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
+from iaca.text import clip_of
 
 VERSION = "3"
 METADATA = {"visual_encoder": "features", "audio_encoder": "features", "embedding_version": "2"}
@@ -123,12 +124,13 @@ def _files(root: Path, kind: str, problems: list[Problem]) -> dict[str, Path]:
     for path in sorted((root / FOLDERS[kind]).glob("[!.]*")):
         if path.suffix not in SUFFIXES:
             continue
-        if path.stem in found:
-            what = f"the clip has another file of this kind: {found[path.stem].name}"
+        clip = clip_of(path)
+        if clip in found:
+            what = f"the clip has another file of this kind: {found[clip].name}"
             remedy = "remove one of them; the other counts"
-            problems.append(problem(path.stem, path.relative_to(root), what, remedy, effect=NOTED))
+            problems.append(problem(clip, path.relative_to(root), what, remedy, effect=NOTED))
             continue
-        found[path.stem] = path
+        found[clip] = path
     return found
 
 

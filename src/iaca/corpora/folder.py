@@ -45,6 +45,7 @@ from iaca.errors import InputError
 from iaca.formats.labels import Annotation, Places, Values, read_labels
 from iaca.media import MediaLimits
 from iaca.parameters import LONGEST_S, Parameters, Seed
+from iaca.text import clip_of
 
 VERSION = "3"
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -101,8 +102,8 @@ def index_folder(root: Path, config: FolderConfig) -> CorpusIndex:
     if not videos and not problems:
         raise InputError("there is no video below this folder", root, remedy=f"put {', '.join(VIDEO_SUFFIXES)} there")
     _report_unused(root, files, videos, problems)
-    tables = {path.with_suffix(""): path for path in files if path.suffix.lower() == ".csv"}
-    labels = {clip: tables[path.with_suffix("")] for clip, path in videos.items() if path.with_suffix("") in tables}
+    tables = {_place(path): path for path in files if path.suffix.lower() == ".csv"}
+    labels = {clip: tables[_place(path)] for clip, path in videos.items() if _place(path) in tables}
     if (root / PARTITION_FILE).exists():
         members = _listed(root, videos, problems)
     else:
@@ -140,15 +141,21 @@ def _assigned(root: Path, videos: dict[str, Path], labels: dict[str, Path], conf
 def _report_unused(root: Path, files: list[Path], videos: dict[str, Path], problems: list[Problem]) -> None:
     """Report annotations without a video beside them, and sound files, which are not clips."""
     reported = {row["clip"] for row in problems}
-    beside = {path.with_suffix("") for path in videos.values()}
+    beside = {_place(path) for path in videos.values()}
     for path in files:
-        known = path.with_suffix("") in beside or path.stem in reported or (path.parent == root and path.name in TABLES)
+        clip = clip_of(path)
+        known = _place(path) in beside or clip in reported or (path.parent == root and path.name in TABLES)
         if path.suffix.lower() == ".csv" and not known:
             what = "no video of this name beside the annotation"
-            problems.append(problem(path.stem, path.relative_to(root), what, "put the video there, or remove the file"))
-        elif path.suffix.lower() in SOUND_SUFFIXES and path.with_suffix("") not in beside:
+            problems.append(problem(clip, path.relative_to(root), what, "put the video there, or remove the file"))
+        elif path.suffix.lower() in SOUND_SUFFIXES and _place(path) not in beside:
             remedy = "extract features from it (docs/guide/features.md), or put it into a video file"
-            problems.append(problem(path.stem, path.relative_to(root), "sound without a picture is not a clip", remedy))
+            problems.append(problem(clip, path.relative_to(root), "sound without a picture is not a clip", remedy))
+
+
+def _place(path: Path) -> tuple[Path, str]:
+    """What a video and its annotation have in common: their folder, and the clip."""
+    return path.parent, clip_of(path)
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from iaca.errors import InputError, brief, plain_name, printable
 from iaca.files import require_file
 from iaca.parameters import MODALITIES, Parameters, faults
-from iaca.text import csv_table, dialect_of, number
+from iaca.text import clip_of, csv_table, dialect_of, number
 
 PARTITIONS = ("train", "validation", "test")
 PARTITION_FILE, SUBJECT_FILE, EVENT_FILE, CARD_FILE = "partition.csv", "subjects.csv", "events.csv", "corpus.json"
@@ -141,10 +141,10 @@ def unique_files(root: Path, files: Iterable[Path], problems: list[Problem]) -> 
     for path in sorted(files):
         place = str(path.relative_to(root))
         if plain_name(place) == place:
-            found.setdefault(path.stem, []).append(path)
+            found.setdefault(clip_of(path), []).append(path)
         else:
             what = "the name contains a control character, or is not UTF-8"
-            problems.append(problem(path.stem, place, what, "rename the file or its folder"))
+            problems.append(problem(clip_of(path), place, what, "rename the file or its folder"))
     for name, paths in found.items():
         for path, other in zip(paths, [*paths[1:], paths[0]], strict=True):
             if path != other:

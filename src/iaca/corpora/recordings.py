@@ -33,7 +33,7 @@ from pydantic import Field
 from iaca.corpora.index import Problem, problem
 from iaca.errors import InputError, brief
 from iaca.parameters import Parameters
-from iaca.text import csv_rows
+from iaca.text import clip_of, composed, csv_rows
 
 
 class ConvertConfig(Parameters):
@@ -106,7 +106,7 @@ def feature_files(source: Path, config: ConvertConfig) -> dict[str, dict[str, Pa
 def tables(source: Path, name: str | None, kind: str) -> dict[str, Path]:
     """Recording -> table in the folder `name`; an error lists the existing folders."""
     folder = source / name if name else source
-    found = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES}
+    found = {clip_of(path): path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES}
     if name and found:
         return found
     if not source.is_dir():
@@ -128,7 +128,7 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
     Raises:
         InputError: a column is missing, or a partition is unknown.
     """
-    rows = [(line, [cell.strip().strip("'") for cell in cells]) for line, cells in csv_rows(path)]
+    rows = [(line, [composed(cell.strip().strip("'")) for cell in cells]) for line, cells in csv_rows(path)]
     names = [name.lower() for name in rows[0][1]] if rows else []
     places = [next((names.index(n) for n in known if n in names), None) for known in (CLIP_NAMES, PARTITION_NAMES)]
     if None in places:

@@ -20,7 +20,7 @@ from pyarrow import compute, parquet
 from iaca.errors import InputError, brief, first_faults
 from iaca.files import newest_version, require_modest
 from iaca.formats.affwild2 import Array, parse_prediction
-from iaca.text import csv_rows, dialect_of
+from iaca.text import clip_of, csv_rows, dialect_of
 
 TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
 SUBMISSION_COLUMNS = ["image_location", "valence", "arousal"]
@@ -74,9 +74,10 @@ def _folder(folder: Path) -> tuple[Clips, list[InputError]]:
     faults: list[InputError] = []
     for file in files:
         values, wrong = parse_prediction(file)
-        if file.stem in clips:
-            wrong = [InputError(f"clip {file.stem} has two files", file, remedy="keep the .txt or the .csv")]
-        clips[file.stem] = values
+        clip = clip_of(file)
+        if clip in clips:
+            wrong = [InputError(f"clip {clip} has two files", file, remedy="keep one of them")]
+        clips[clip] = values
         faults += wrong
     return clips, faults
 
@@ -100,7 +101,7 @@ def _located(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[InputE
 def _by_clip(table: pd.DataFrame, path: Path, empty: bool) -> tuple[Clips, list[InputError]]:
     """Rows (index + 2 is the line) as an array per clip; `empty` allows rows without a prediction."""
     lines = table.index.to_numpy() + 2
-    clip = table["clip"].astype(str).str.strip().to_numpy()
+    clip = table["clip"].astype(str).str.strip().str.normalize("NFC").to_numpy()
     frame = pd.to_numeric(table["frame"], errors="coerce").to_numpy(np.float64)
     text = table[["valence", "arousal"]]
     values = text.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)

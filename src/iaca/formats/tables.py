@@ -29,6 +29,8 @@ from iaca.files import require_file, require_modest
 from iaca.text import (
     EMPTY,
     LONGEST_LINE,
+    clip_of,
+    composed,
     csv_rows,
     dialect_of,
     number,
@@ -269,7 +271,8 @@ def read_rows(path: Path, unit_s: float = 1.0) -> Table:
     table, first = _arff(text, path) if path.suffix.lower() == ".arff" else _delimited(text, path)
     notes = []
     if table.shape[1] and not _is_number(str(table.iloc[0, 0])):
-        others = set(table.iloc[:, 0].str.strip("\"' ").str.lower()) - {path.stem.lower(), "unknown"}
+        others = {composed(name.strip("\"' ").lower()) for name in table.iloc[:, 0].unique()}
+        others -= {clip_of(path).lower(), "unknown"}
         notes += [f"the first column names another recording, {sorted(others)[0]!r}"] if others else []
         table = table.iloc[:, 1:]
     table, left_out = _without_row_numbers(table, path)
