@@ -197,3 +197,38 @@ def test_labels_in_another_unit_are_refused_with_both_spans(
     lines = [f"{round(i * step / unit, 6)!r},0.1,0" for i in range(rows)]
     with pytest.raises(InputError, match=f"rows run from 0 to .* s, the clip from 0 to .* probably in {named}"):
         timeline(video, annotation(tmp_path, "\n".join(["time_s,valence,arousal", *lines])))
+
+
+def by_frame(numbers: range) -> str:
+    """Valence is a hundredth of the place of a row in the file."""
+    return "frame,valence,arousal\n" + "".join(f"{number},{i / 100},0\n" for i, number in enumerate(numbers))
+
+
+@pytest.mark.parametrize("longer", [0, 1])
+def test_frames_counted_from_1_are_recognised_and_noted(video: Path, tmp_path: Path, longer: int) -> None:
+    table = timeline(video, annotation(tmp_path, by_frame(range(1, 31 + longer))))  # 30 frames
+    np.testing.assert_allclose(table["valence"], np.arange(30) / 100, atol=1e-6)
+    what, remedy = table.attrs["notes"][0]
+    assert what == f"rows are numbered from 1 to {30 + longer}, for 30 frames: taken as counted from 1"
+    assert remedy
+    assert [note[0] for note in table.attrs["notes"][1:]] == (
+        ["1 rows lie after the last of 30 frames, and are not used"] if longer else []
+    )
+
+
+def test_every_third_frame_counted_from_1_that_reaches_the_last(video: Path, tmp_path: Path) -> None:
+    table = timeline(video, annotation(tmp_path, by_frame(range(1, 31, 29))))
+    assert table["valence"].notna().to_numpy().nonzero()[0].tolist() == [0, 29]
+
+
+def test_frames_counted_from_0_stay_in_their_places(video: Path, tmp_path: Path) -> None:
+    table = timeline(video, annotation(tmp_path, by_frame(range(30))))
+    np.testing.assert_allclose(table["valence"], np.arange(30) / 100, atol=1e-6)
+    assert list(table.attrs["notes"]) == []
+
+
+def test_frames_from_1_that_end_before_the_last_may_be_either_and_are_noted(video: Path, tmp_path: Path) -> None:
+    table = timeline(video, annotation(tmp_path, by_frame(range(1, 30))))
+    assert np.isnan(table["valence"].iloc[0])
+    ((what, _),) = table.attrs["notes"]
+    assert what == "rows are numbered from 1 to 29, for 30 frames: taken as counted from 0"

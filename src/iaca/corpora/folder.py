@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -215,10 +216,24 @@ def build_timeline(
     times, facts = decode_clock(media, limits)
     labels, notes = np.full((len(times), 2), np.nan, np.float32), Notes()
     if annotation is not None:
-        given = read_labels(annotation)
+        given, notes = _counted_from_0(read_labels(annotation), len(times))
         _check_fit(given, times, annotation)
-        labels, notes = _labels(given, times, tolerance_s)
+        labels, others = _labels(given, times, tolerance_s)
+        notes += others
     write_timeline(target, times, labels, facts | {"annotation_rows": None, "notes": notes})
+
+
+def _counted_from_0(given: Annotation, frames: int) -> tuple[Annotation, Notes]:
+    """The annotation with frames counted from 0. Those of a file that reaches from 1 to the number of frames or beyond
+    are counted from 1: there is no frame of this number from 0."""
+    if given.key != "frame" or given.places[0] != 1:
+        return given, []
+    last = int(given.places[-1])
+    if last >= frames:
+        what = f"rows are numbered from 1 to {last}, for {frames} frames: taken as counted from 1"
+        return replace(given, places=given.places - 1), [(what, "none, if row 1 belongs to the first frame")]
+    what = f"rows are numbered from 1 to {last}, for {frames} frames: taken as counted from 0"
+    return given, [(what, "none, if the first frame is not annotated; otherwise count frames from 0")]
 
 
 def _check_fit(given: Annotation, times: Places, path: Path) -> None:
@@ -248,4 +263,5 @@ def _labels(given: Annotation, times: Places, tolerance_s: float | None) -> tupl
     frames = given.places.astype(np.int64)
     kept = frames < len(times)
     labels[frames[kept]] = given.values[kept]
-    return labels, []
+    what = f"{(~kept).sum()} rows lie after the last of {len(times)} frames, and are not used"
+    return labels, [] if kept.all() else [(what, "none, if the annotation is longer; frames are counted from 0")]
