@@ -34,8 +34,11 @@ def test_marks_and_line_ends_do_not_matter(name: str, end: str, mark: str, tmp_p
     assert repr(read(given(tmp_path, f"{mark}{header}{end}{row}{end}".encode(), f"{name}.csv"))) == repr(plain)
 
 
-@pytest.mark.parametrize("name", READERS)
-@pytest.mark.parametrize("code", ["utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [(name, code) for name in READERS for code in ("utf-16-be", "utf-32")]
+    + [(name, "utf-16") for name in ("annotation", "submission")],
+)
 def test_another_encoding_is_named(name: str, code: str, tmp_path: Path) -> None:
     read, header, row = READERS[name]
     with pytest.raises(InputError, match=r"line 1: .*(UTF-16|NUL bytes).* Remedy: save it again, as UTF-8"):
@@ -157,7 +160,7 @@ def test_an_event_of_no_modality_is_refused_with_its_line(modality: str, tmp_pat
     """It would end the evaluation, after all the training."""
     path = tmp_path / "events.csv"
     path.write_text(f"clip,modality,kind,start_s,end_s\na,audio,noisy,0,1\na,{modality},noisy,0,1\n")
-    with pytest.raises(InputError, match=rf"events\.csv, line 3: '{modality}' is no modality.* Remedy: write audio"):
+    with pytest.raises(InputError, match=rf"events\.csv, line 3: '{modality}' is not a modality.* Remedy: write audio"):
         read_event_table(path)
 
 
@@ -168,7 +171,7 @@ def test_rows_without_a_clip_and_short_rows_are_problems_with_their_line(tmp_pat
     assert clips[["clip", "subject"]].to_numpy().tolist() == [["a", "a"], ["d", "e"]]
     assert [(row["row"], row["problem"]) for row in problems] == [
         (3, "no clip is named in this row"),
-        (5, "'' is no partition"),
+        (5, "'' is not a partition"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The errors a user is meant to read: what is wrong, where, and what mends it."""
+"""Errors for the user: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Self
 
 MOST_FAULTS = 1000
-"""Faults of one file that are looked for: a million bad rows took two minutes and gigabytes to tell the first ten."""
-LONGEST = 200  # characters of a text of others that a message repeats
+"""Faults collected per file. Listing a million bad rows would take minutes and gigabytes."""
+_LONGEST_QUOTE = 200  # characters
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class InputError(ValueError):
-    """Bad input, named so that its owner can mend it.
+    """Bad input, with what its owner needs to fix it.
 
     Args:
         problem: what is wrong, in one sentence.
         file: the file it was found in.
-        row: 1-based line of that file, where there is one.
+        row: 1-based line of that file, if known.
         remedy: what the user can do about it.
     """
 
@@ -29,7 +29,7 @@ class InputError(ValueError):
         super().__init__(problem, file, row, remedy)  # positional, so that it survives pickling between processes
 
     def about(self, file: str | Path) -> Self:
-        """The same of another file."""
+        """The same error for another file."""
         return type(self)(self.problem, file, self.row, self.remedy)
 
     def __str__(self) -> str:
@@ -39,33 +39,34 @@ class InputError(ValueError):
 
 
 class StorageError(InputError):
-    """The disk takes nothing more. It is no fault of the clip whose file met it: the others would meet it too."""
+    """The disk is full or read-only. Not the fault of one clip: every other clip would fail too."""
 
 
 def first_faults(faults: Iterable[InputError]) -> list[InputError]:
-    """The first `MOST_FAULTS` of a file's faults; where there are others, one that says so comes last."""
-    coming = iter(faults)
-    found = list(islice(coming, MOST_FAULTS))
-    if (more := next(coming, None)) is not None:
-        what = f"there are more than {MOST_FAULTS} faults: the rest was not looked at"
-        found.append(InputError(what, more.file, more.row, "mend those above first"))
+    """The first `MOST_FAULTS` faults of a file. If there are more, a final one says so."""
+    remaining = iter(faults)
+    found = list(islice(remaining, MOST_FAULTS))
+    if (more := next(remaining, None)) is not None:
+        what = f"there are more than {MOST_FAULTS} faults: the rest of the file was not checked"
+        found.append(InputError(what, more.file, more.row, "fix the faults above first"))
     return found
 
 
 def printable(text: str) -> str:
-    """The text with what would steer a terminal, or can't be written as UTF-8, spelt out: `\\x1b`, `\\udc80`."""
+    """The text with control characters and lone surrogates escaped (`\\x1b`, `\\udc80`), so that it can be printed and
+    written as UTF-8."""
     return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def plain_name(name: str) -> str:
-    """The name of a file or clip as a cell of a table holds it: `printable`, ends of lines and tabs spelt out too."""
+    """The name of a file or clip for one cell of a table: `printable`, with line ends and tabs escaped too."""
     return printable(name).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def brief(text: object, longest: int = LONGEST) -> str:
-    """A text of others as a message repeats it: its beginning, where it is long."""
-    whole = str(text)
-    return whole if len(whole) <= longest else f"{whole[:longest]}… ({len(whole):,} characters)"
+def brief(text: object, longest: int = _LONGEST_QUOTE) -> str:
+    """Foreign text quoted in a message: cut after `longest` characters, with its full length."""
+    full = str(text)
+    return full if len(full) <= longest else f"{full[:longest]}… ({len(full):,} characters)"
 
 
 def counted(number: float, noun: str) -> str:

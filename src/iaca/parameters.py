@@ -1,8 +1,7 @@
-"""What is listened to and what is looked at: the two streams that everything here is about.
+"""The base class of all parameter models, and types that many of them share.
 
-The base of every parameter model: frozen, and strict about names; and what its errors say.
-
-Parameter models as options of a command: each field under its own name, with its default and its words.
+A parameter model is frozen and rejects unknown names. `faults` formats its validation errors in one line; `add_options`
+turns a model into command-line options.
 """
 
 from __future__ import annotations
@@ -29,22 +28,22 @@ from iaca.errors import brief
 
 Modality = Literal["audio", "visual"]
 MODALITIES: tuple[Modality, Modality] = ("audio", "visual")
-"""In the order that columns of truth and the weights of gates have."""
-
-
-SHOWN = 5
-LARGEST = 2**63 - 1  # whole number of a parameter: what numpy, torch and Parquet can hold
-LONGEST_S = 1e7
-"""No parameter is a longer time than this (s), nearly four months."""
-Seed = Annotated[int, Field(ge=0, le=LARGEST)]
-"""Of a generator of random numbers: numpy takes none below 0."""
+"""In the column order of ground truth and of gate weights."""
 Partition = Literal["train", "validation", "test"]
+LONGEST_S = 1e7
+"""Upper bound (s) of every duration among the parameters: nearly four months."""
 UNKNOWN = "extra_forbidden"  # pydantic's type of the error that a name is unknown
+
+_LARGEST = 2**63 - 1  # the largest integer that numpy, torch and Parquet can hold
+_SHOWN = 5  # validation errors named in a message
+Seed = Annotated[int, Field(ge=0, le=_LARGEST)]
+"""Seed of a random generator; numpy rejects negative ones."""
 
 
 class Parameters(BaseModel):
-    """Parameters of one step. Unknown names are refused with the nearest known one, so that a typo never passes for a
-    default. Also refused are NaN, infinity, `true` in place of a number, and whole numbers of more than 64 bits."""
+    """Base of a parameter model. Unknown names are rejected with the nearest known one, so that a typo never silently
+    becomes a default. So are values that pydantic would accept as numbers: NaN, infinity, `true`, and integers of more
+    than 64 bits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -65,20 +64,21 @@ class Parameters(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _numbers_are_numbers(cls, given: Any, info: ValidationInfo) -> Any:
-        kinds = set(_kinds(cls.model_fields[str(info.field_name)].annotation))
-        plain = not any(kind is Any or issubclass(kind, BaseModel) for kind in kinds)
-        for place, value in _values(given) if plain else ():
-            if isinstance(value, bool) and bool not in kinds:
-                names = sorted(kind.__name__ for kind in kinds - {type(None)})
-                raise ValueError(f"{place}{str(value).lower()} is no {' or '.join(names)}")
-            if isinstance(value, int) and abs(value) > LARGEST:
-                raise ValueError(f"{place}a whole number of more than 64 bits is beyond {LARGEST}")
+    def _require_plain_numbers(cls, given: Any, info: ValidationInfo) -> Any:
+        types = set(_types(cls.model_fields[str(info.field_name)].annotation))
+        if any(kind is Any or issubclass(kind, BaseModel) for kind in types):
+            return given
+        for place, value in _values(given):
+            if isinstance(value, bool) and bool not in types:
+                names = sorted(kind.__name__ for kind in types - {type(None)})
+                raise ValueError(f"{place}{str(value).lower()} is not of type {' or '.join(names)}")
+            if isinstance(value, int) and abs(value) > _LARGEST:
+                raise ValueError(f"{place}integers of more than 64 bits are not allowed (at most {_LARGEST})")
         return given
 
 
 def unknown_name(name: str, known: Iterable[str]) -> str:
-    """What is said about a name that no field has."""
+    """The message for a name that no field has."""
     near = get_close_matches(name, known, n=1)
     return "Extra inputs are not permitted" + (f"; did you mean {near[0]}?" if near else "")
 
@@ -88,20 +88,20 @@ def fault(kind: str, message: str, place: tuple[int | str, ...], given: Any) -> 
     return InitErrorDetails(type=PydanticCustomError(kind, message), loc=place, input=given)  # type: ignore[arg-type]
 
 
-def _kinds(annotation: Any) -> Iterator[type]:
-    """The classes of the values that an annotation allows, inside all unions, tuples and tables."""
+def _types(annotation: Any) -> Iterator[type]:
+    """The types of the values that an annotation allows, inside all unions, tuples and mappings."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         yield from map(type, inner)
     elif inner:
         for part in inner[:1] if origin is Annotated else inner:
-            yield from _kinds(part)
+            yield from _types(part)
     elif isinstance(annotation, type):
         yield annotation
 
 
 def _values(given: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """A value, or those inside a list or table of values, and where in a table it stands (`key: `)."""
+    """A value, or each value inside a list or mapping, with its place in a mapping (`key: `)."""
     if isinstance(given, Mapping):
         for key, value in given.items():
             yield from _values(value, f"{place}{key}: ")
@@ -112,9 +112,22 @@ def _values(given: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, given
 
 
+def faults(error: ValidationError, before: str = "") -> str:
+    """Which fields are invalid and why, in one line: the first few, and how many more.
+
+    Args:
+        error: of a parameter model, or of a file that contains one.
+        before: prefix of each field name, such as `--`.
+    """
+    shown = [f"{before}{brief('.'.join(map(str, e['loc'])))}: {brief(e['msg'])}"
+             for e in error.errors(include_url=False, include_input=False, include_context=False)[:_SHOWN]]  # fmt: skip
+    more = error.error_count() - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
 def listed(given: Any) -> Any:
-    """Several values as a list: one alone, a list of them, or `a+b+c`, as they are named on the command line, where a
-    comma parts one parameter from the next."""
+    """Several values as a list: a single value, a list, or `a+b+c`. On the command line a comma separates parameters,
+    so a plus separates values."""
     if isinstance(given, str):
         return [part.strip() for part in given.split("+")]
     return given if isinstance(given, list | tuple) else [given]
@@ -129,43 +142,31 @@ def flat(settings: Mapping[str, object], before: str = "") -> Iterator[tuple[str
             yield f"{before}{name}", value
 
 
-def faults(error: ValidationError, before: str = "") -> str:
-    """What is wrong with which field, in one line: the first few, and how many more.
-
-    Args:
-        error: of a parameter model, or of a file that holds one.
-        before: what stands in front of a field's name, such as `--`.
-    """
-    told = [f"{before}{brief('.'.join(map(str, e['loc'])))}: {brief(e['msg'])}"
-            for e in error.errors(include_url=False, include_input=False, include_context=False)[:SHOWN]]  # fmt: skip
-    more = error.error_count() - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")
-
-
 def text_table(given: object) -> dict[str, str] | None:
-    """A table of texts that can be written to any file, from a header of others; None where it is none."""
+    """A mapping of strings from a foreign file header, if all of it can be written as UTF-8; otherwise None."""
     if not isinstance(given, dict):
         return None
     try:
         "".join([*given, *given.values()]).encode()
-    except (TypeError, UnicodeEncodeError):  # a value that is no text, or half of a surrogate pair
+    except (TypeError, UnicodeEncodeError):  # a value that is not a string, or a lone surrogate
         return None
     return dict(given)
 
 
 def add_options(parser: argparse.ArgumentParser, model: type[Parameters]) -> None:
-    """One option per field; what is not given is None, so that the model's own default counts."""
-    about = _descriptions(model)
+    """Add one option per field, with the default and the description from the model. An omitted option is None, so that
+    the model's own default applies."""
+    descriptions = _descriptions(model)
     for name, field in model.model_fields.items():
         several = isinstance(field.default, tuple)
-        text = f"{about.get(name, '')} [{' '.join(map(str, field.default)) if several else field.default}]"
+        default = " ".join(map(str, field.default)) if several else field.default
         parser.add_argument(
             f"--{name.replace('_', '-')}", dest=name, nargs="+" if several else None, metavar="X",
-            help=text.replace("%", "%%"),
+            help=f"{descriptions.get(name, '')} [{default}]".replace("%", "%%"),
         )  # fmt: skip
 
 
 def _descriptions(model: type[Parameters]) -> dict[str, str]:
-    """Field -> its line in the model's docstring."""
+    """Field -> its description in the model's docstring."""
     lines = re.findall(r"^ {8}([a-z_, ]+): (.+(?:\n {12}.+)*)$", model.__doc__ or "", re.MULTILINE)
     return {name: " ".join(text.split()) for names, text in lines for name in names.split(", ")}

@@ -29,7 +29,7 @@ def avec2019(root: Path) -> Path:
         if not clip.startswith("Test"):
             rows = [f"'{clip}';{i / 10:.1f};{i / 100};{-i / 50};0.5" for i in range(31)]
             put(root / f"labels/{clip}.csv", "name;timestamp;arousal;valence;liking", *rows)
-        put(root / f"audio_features/{clip}.csv", *(f"'{clip}',{i / 20:.2f},{i},{2 * i}" for i in range(61)))
+        put(root / f"audio_features/{clip}.csv", *(f"'{clip}',{i / 20:.2f},{i or 5},{2 * i}" for i in range(61)))
         faces = [f"'{clip}';{i / 5:.1f};{i};{3 * i};nan" if i == 4 else f"'{clip}';{i / 5:.1f};{i};{3 * i};1"
                  for i in range(16)]  # fmt: skip
         put(root / f"visual_features/{clip}.csv", "name;timestamp;AU1;AU2,max;AU3", *faces)
@@ -151,7 +151,7 @@ def test_traces_of_several_annotators_need_a_choice(tmp_path: Path) -> None:
         for path in (source / f"ratings_gold_standard/{dimension}").iterdir():
             put(path.with_suffix(".csv"), "time;FM1 ;FM2", "0.00;0.2;0.4", "0.04;0.3;0.7")
             path.unlink()
-    with pytest.raises(InputError, match=r"no --column says.*FM1, FM2"):
+    with pytest.raises(InputError, match=r"no --column chooses.*FM1, FM2"):
         convert("recola", source, tmp_path / "out", ConvertConfig(**RECOLA))
     convert("recola", source, tmp_path / "mean", ConvertConfig(**RECOLA, column="mean"))
     np.testing.assert_allclose(table(tmp_path / "mean", "labels/dev_1")["valence"], [0.3, 0.5], atol=1e-6)
@@ -183,7 +183,7 @@ def test_muse_counts_milliseconds_and_leaves_gaps_between_segments(tmp_path: Pat
     np.testing.assert_allclose(labels["time_s"], [0, 0.25, 0.5, 5, 5.25])
     np.testing.assert_allclose(labels["arousal"], [0.5, 0.525, 0.55, 1.0, 1.025], atol=1e-6)
     assert table(root, "labels/7")["valence"].isna().all()  # withheld
-    assert "1 doubled rows" in problems(root)["label_segments/valence/10.csv"]
+    assert "1 duplicates left out" in problems(root)["label_segments/valence/10.csv"]
     assert list(table(root, "features/audio/1")) == ["time_s", "a", "b"]
     convert("muse", muse(tmp_path / "in"), tmp_path / "fine", ConvertConfig(**MUSE, rate=10, scale=0.5))
     fine = table(tmp_path / "fine", "labels/1").set_index("time_s")["valence"]
@@ -218,7 +218,7 @@ def test_a_broken_recording_costs_only_itself_and_nothing_is_overwritten(tmp_pat
     assert convert("avec2019", source, root, ConvertConfig(**SEWA)) == 2
     found = pd.read_csv(root / "conversion_problems.csv").set_index("file")
     assert found.loc["labels/Train_DE_01.csv", ["row", "problem"]].tolist() == [
-        3, "'a' in column 'arousal' is no number",
+        3, "'a' in column 'arousal' is not a number",
     ]  # fmt: skip
     assert found.loc["audio_features/Devel_DE_01.csv", "problem"] == "the file is empty"
     assert "not <Part>_<Language>_<number>" in found.loc["labels/Training_1.csv", "problem"]
@@ -254,10 +254,10 @@ def test_rows_of_another_recording_and_times_that_fall_back_are_noted(tmp_path: 
     assert rows.times.tolist() == [0.1, 0.2]
     assert rows.values[:, 0].tolist() == [1, 2]
     assert "'b'" in rows.notes[0]
-    assert "1 doubled" in rows.notes[1]
+    assert "1 duplicates" in rows.notes[1]
     with pytest.raises(InputError, match=r"line 4: 'x1' in column"):
         read_rows(put(tmp_path / "c.csv", "t,x", "0,1", "", "1,x1"))
-    with pytest.raises(InputError, match="no row of numbers"):
+    with pytest.raises(InputError, match="no row below the header"):
         read_rows(put(tmp_path / "d.csv", "t,x"))
 
 
@@ -292,3 +292,38 @@ def test_the_command_says_what_comes_next_and_what_is_wrong_with_an_option(
             main([*words[:2], str(tmp_path / "more"), *words[3:], *wrong])
         assert caught.value.code == 2
         assert told in capsys.readouterr().err
+
+
+def test_row_numbers_before_the_time_are_no_times(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(",timestamp,f0\n0,0.5,1\n1,0.6,2\n")
+    rows = read_rows(path)
+    assert (rows.times.tolist(), rows.names) == ([0.5, 0.6], ("f0",))
+    assert rows.notes == ("columns '' number the rows: left out",)
+    path.write_text("name;frameIndex;frameTime;f0\n'a';0;0.5;1\n'a';1;0.6;2\n")
+    assert read_rows(path).times.tolist() == [0.5, 0.6]
+    path.write_text("frame,f0\n0,1\n1,2\n")
+    with pytest.raises(InputError, match="line 1: column 'frame' numbers the rows, and no column of times follows"):
+        read_rows(path)
+
+
+def test_features_in_another_unit_than_the_labels_are_left_out(tmp_path: Path) -> None:
+    source, clip = avec2019(tmp_path / "in"), "Train_DE_01"
+    put(source / f"audio_features/{clip}.csv", *(f"'{clip}',{50 * i},{i % 7},1" for i in range(61)))
+    assert convert("avec2019", source, tmp_path / "out", ConvertConfig(**SEWA)) == 3
+    told = problems(tmp_path / "out")[f"audio_features/{clip}.csv"]
+    assert "the rows run from 0 to 3000 s, the clip from 0 to 3 s; the rows are probably in milliseconds" in told
+
+
+def test_muse_in_seconds_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    put(source / "partition.csv", "Id,Proposal", "1,train")
+    for dimension in ("valence", "arousal"):
+        put(source / f"label_segments/{dimension}/1.csv", "timestamp,segment_id,value",
+            *(f"{250 * i},1,0.1" for i in range(40)))  # fmt: skip
+    for modality in ("a", "v"):
+        rows = (f"{i / 4},1,{i % 3}" for i in range(40))
+        put(source / f"feature_segments/{modality}/1.csv", "timestamp,segment_id,f0", *rows)
+    config = ConvertConfig(audio="feature_segments/a", visual="feature_segments/v")
+    with pytest.raises(InputError, match=r"only 1 of 40 rows are used: the rows run from 0 to 0.00975 s"):
+        convert("muse", source, tmp_path / "out", config)

@@ -122,7 +122,7 @@ def test_a_folder_with_everything_wrong(tmp_path: Path, video: bytes, caplog: py
     expected: Told = {
         ("partition.csv", 10): ("subject good is in train and validation (train: good; validation: other)", STOPS),
         ("long.csv", None): ("70 annotated rows for 30 declared frames", OPEN),
-        ("nan.csv", 5): ("'nan' is no time", LEFT_OUT),
+        ("nan.csv", 5): ("'nan' is not a time", LEFT_OUT),
         ("high.csv", 4): ("3.7 is outside [-1, 1]", LEFT_OUT),
         ("empty.csv", 1): ("the file is empty", LEFT_OUT),
         ("gone.csv", None): ("no video of this name beside the annotation", LEFT_OUT),
@@ -162,7 +162,7 @@ def test_features_with_everything_wrong(tmp_path: Path, caplog: pytest.LogCaptur
     root = tmp_path / "corpus"
     for name in ("features/audio", "features/visual", "labels"):
         (root / name).mkdir(parents=True)
-    table = "time_s,f0,f1\n" + "".join(f"{i / 10},{i},1\n" for i in range(30))
+    table = "time_s,f0,f1\n" + "".join(f"{i / 10},{i % 7},1\n" for i in range(30))
     clips = ("good", "nan", "high", "empty", "other", "unlabelled", "long")
     for clip in clips:
         for modality in ("audio", "visual"):
@@ -183,11 +183,11 @@ def test_features_with_everything_wrong(tmp_path: Path, caplog: pytest.LogCaptur
         ("partition.csv", 8): ("subject good is in train and validation (train: good; validation: other)", STOPS),
         ("features/visual/nan.csv", 4): ("nan in column 'f0'", LEFT_OUT),
         ("labels/high.csv", 6): ("arousal 3.7 is outside [-1, 1]", LEFT_OUT),
-        ("features/audio", None): ("no audio features: the clip has nothing to learn from", LEFT_OUT),
-        ("features/visual", None): ("no visual features: the clip has nothing to learn from", LEFT_OUT),
+        ("features/audio", None): ("no audio features: the clip is empty", LEFT_OUT),
+        ("features/visual", None): ("no visual features: the clip is empty", LEFT_OUT),
         ("labels", None): ("no labels: a train clip that is only predicted", NOTED),
         ("labels/long.csv", None): (
-            "40 annotated steps lie outside of the features, which run from 0 to 2.9 s", NOTED
+            "40 annotated steps lie outside the features, which run from 0 to 2.9 s", NOTED
         ),
     }  # fmt: skip
     assert "labels/high.csv, line 6" in caplog.text

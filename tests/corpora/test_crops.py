@@ -11,6 +11,7 @@ from PIL import Image
 
 from affwild2_tree import FRAMES, crops, tree
 from iaca.corpora.affwild2 import crop_problems, find_crops, index_affwild2
+from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.timeline import build_timeline, complete_timeline
 from iaca.engine import ClipPaths, ExecutorConfig, Task, run_tasks
 from iaca.errors import InputError
@@ -18,6 +19,8 @@ from iaca.faces import FaceConfig, decode_face, extract_faces_file, read_faces
 from iaca.faces.extract import collect_crops
 from iaca.media import MediaLimits, extract_audio
 from iaca.pipelines.preprocessing.nodes import plan_faces
+
+IMPORT = IngestionConfig.model_validate({"importer": "affwild2"})
 
 SERIAL = ExecutorConfig(kind="serial", tolerated_failures=0.9)
 
@@ -134,16 +137,17 @@ def test_the_parameter_chooses_where_faces_come_from(
     corpus: Path, timelines: ClipPaths, source: str, taken: set[str]
 ) -> None:
     clips = index_affwild2(corpus).clips
-    tasks = plan_faces(corpus, clips, timelines, FaceConfig(source=source), MediaLimits())  # type: ignore[arg-type]
+    tasks = plan_faces(corpus, clips, timelines, FaceConfig(source=source), MediaLimits(), IMPORT)  # type: ignore[arg-type]
     assert {clip for clip, task in tasks.items() if task.function is collect_crops} == taken
     found = {clip: task for clip, task in tasks.items() if task.function is extract_faces_file}
     assert len(tasks) == len(clips) == len(found) + len(taken)
-    again = plan_faces(corpus, clips, timelines, FaceConfig(source="detect"), MediaLimits())
+    again = plan_faces(corpus, clips, timelines, FaceConfig(source="detect"), MediaLimits(), IMPORT)
     assert all(again[clip].fingerprint() == task.fingerprint() for clip, task in found.items())
 
 
 def test_with_crops_alone_a_clip_without_any_fails_by_name(corpus: Path, timelines: ClipPaths, tmp_path: Path) -> None:
-    tasks = plan_faces(corpus, index_affwild2(corpus).clips, timelines, FaceConfig(source="crops"), MediaLimits())
+    clips = index_affwild2(corpus).clips
+    tasks = plan_faces(corpus, clips, timelines, FaceConfig(source="crops"), MediaLimits(), IMPORT)
     report = run_tasks(tasks, tmp_path, ".parquet", SERIAL)
     assert set(report.failed) == {"4-30-64x48", "video6"}
     assert "cropped_aligned*/video6" in report.failed["video6"]

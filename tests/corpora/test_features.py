@@ -22,7 +22,7 @@ from iaca.corpora.features import (
     index_features,
     read_clip,
 )
-from iaca.corpora.index import STOPS
+from iaca.corpora.index import NOTED, STOPS
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError
 from iaca.formats.tables import read_table, write_table
@@ -176,20 +176,19 @@ def put(line: int, text: str) -> Callable[[list[str]], list[str]]:
 
 
 BROKEN = {
-    "a word among numbers": ("audio", put(7, "0.2,x,1"), 7, "'x' in column 'f0' is no number"),
+    "a word among numbers": ("audio", put(7, "0.2,x,1"), 7, "'x' in column 'f0' is not a number"),
     "a cell too few": ("audio", put(7, "0.2,1"), 7, "2 cells, but the header names 3 columns"),
     "an empty cell": ("audio", put(7, "0.2,,1"), 7, "nan in column 'f0'"),
     "infinity": ("visual", put(9, "0.28,1,inf,2"), 9, "inf in column 'f1'"),
     "a time that goes back": ("audio", put(7, "0.1,1,1"), 7, "0.1 s comes after 0.16 s"),
-    "a time twice": ("audio", put(7, "0.16,1,1"), 7, "0.16 s is there twice"),
+    "a time twice": ("audio", put(7, "0.16,1,1"), 7, "0.16 s occurs twice"),
     "no time": ("audio", put(7, ",1,1"), 7, "no time in this row"),
     "a label above 1": ("labels", put(5, "0.12,0.1,3.7"), 5, "arousal 3.7 is outside [-1, 1]"),
     "an infinite label": ("labels", put(5, "0.12,-inf,0.1"), 5, "valence -inf is outside [-1, 1]"),
     "a row after an empty line": ("audio", lambda lines: [*lines[:4], "", *lines[4:6], "0.2,x,1"], 8, "'x'"),
     "no row": ("audio", lambda lines: lines[:1], None, "no row below the header"),
     "no time column": ("audio", put(1, "seconds,f0,f1"), 1, "no column `time_s`"),
-    "semicolons": ("audio", lambda lines: [line.replace(",", ";") for line in lines], 1, "commas between the names"),
-    "a column twice": ("audio", put(1, "time_s,f0,f0"), 1, "'f0' is there twice"),
+    "a column twice": ("audio", put(1, "time_s,f0,f0"), 1, "'f0' occurs twice"),
     "times in milliseconds": (
         "labels", lambda lines: [lines[0], *(f"{float(x.split(',')[0]) * 1000 + 5000},0,0" for x in lines[1:])], None,
         "write all times in seconds",
@@ -222,7 +221,7 @@ def test_an_empty_and_a_torn_file_are_named(tmp_path: Path) -> None:
 
 def test_a_text_column_of_a_parquet_file_is_named(tmp_path: Path) -> None:
     pd.DataFrame({"time_s": [0.0], "f0": [1.0], "name": ["x"]}).to_parquet(tmp_path / "x.parquet")
-    with pytest.raises(InputError, match="'name' holds"):
+    with pytest.raises(InputError, match="'name' has type"):
         read_table(tmp_path / "x.parquet")
 
 
@@ -250,7 +249,7 @@ def test_a_subject_in_two_partitions_stops_the_run(tmp_path: Path) -> None:
     assert (found["file"], found["row"], found["effect"]) == ("partition.csv", 5, STOPS)
 
 
-@pytest.mark.parametrize("text", ["", "name,set\nc0,train\n", "clip;partition\nc0;train\n"])
+@pytest.mark.parametrize("text", ["", "name,set\nc0,train\n", "clip partition\nc0 train\n"])
 def test_a_table_of_partitions_that_is_none_says_how_to_write_one(tmp_path: Path, text: str) -> None:
     root = corpus(tmp_path)
     (root / "partition.csv").write_text(text)
@@ -279,9 +278,9 @@ def test_what_does_not_fit_is_reported_and_costs_only_its_own_clip(tmp_path: Pat
     assert "'f2' is one too many" in str(told["c1", "features/audio/c1.csv", 1])
     assert "another order" in str(told["c2", "features/visual/c2.csv", 1])
     assert "counts as absent" in str(told["c3", "features/audio", None])
-    assert "nothing to learn from" in str(told["c4", "features/audio", None])
+    assert "the clip is empty" in str(told["c4", "features/audio", None])
     assert "'arousal' is missing" in str(told["c5", "labels/c5.csv", 1])
-    assert "'devel' is no partition" in str(told["c6", "partition.csv", 8])
+    assert "'devel' is not a partition" in str(told["c6", "partition.csv", 8])
     assert "listed twice" in str(told["c0", "partition.csv", 11])
     assert told["stranger", "features/audio/stranger.csv", None] == "the clip is in no partition"
     assert all(row["remedy"] for row in index.problems)
@@ -336,7 +335,7 @@ def test_one_broken_clip_is_a_row_of_problems_and_the_others_are_read(tmp_path: 
     assert {key: row[key] for key in ("clip", "file", "row")} == {
         "clip": "c1", "file": "features/audio/c1.csv", "row": 7,
     }  # fmt: skip
-    assert row["problem"] == "'x' in column 'f0' is no number"
+    assert row["problem"] == "'x' in column 'f0' is not a number"
     assert "remove the column or the row" in str(row["remedy"])
     timeline = pd.read_parquet(tmp_path / "parquet/c0.parquet")
     assert list(timeline.columns) == ["frame", "time_s", "valence", "arousal", "face_found", "audio_present"]
@@ -372,3 +371,119 @@ def test_the_text_of_an_error_is_taken_apart_into_what_it_was_made_of(
 
 def test_a_failure_that_is_no_input_error_is_told_as_it_is() -> None:
     assert failure("c1", "MemoryError: 8 GB", Path("/corpus"))["problem"] == "MemoryError: 8 GB"
+
+
+def exported(root: Path, change: Callable[[pd.DataFrame, Path], object]) -> Path:
+    """A corpus whose audio features are written again by `change(table, path)`."""
+    for path in sorted((corpus(root) / "features/audio").iterdir()):
+        change(pd.read_csv(path), path.with_suffix(".csv"))
+    return root
+
+
+COUNTED: dict[str, tuple[Callable[[pd.DataFrame, Path], object], list[str]]] = {
+    "the index of pandas": (lambda t, p: t.to_csv(p), [""]),
+    "an index read and written again": (lambda t, p: t.rename_axis("Unnamed: 0").to_csv(p), ["Unnamed: 0"]),
+    "frames": (lambda t, p: t.assign(frame=range(len(t))).to_csv(p, index=False), ["frame"]),
+    "every fifth frame": (lambda t, p: t.assign(frame_number=range(0, 5 * len(t), 5)).to_csv(p, index=False),
+                          ["frame_number"]),
+    "OpenFace": (lambda t, p: t.assign(frame=range(1, len(t) + 1), timestamp=t["time_s"]).to_csv(p, index=False),
+                 ["frame", "timestamp"]),
+    "two indexes": (lambda t, p: t.reset_index().to_csv(p), ["", "index"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_columns_that_number_the_rows_are_left_out_and_noted(tmp_path: Path, name: str) -> None:
+    change, columns = COUNTED[name]
+    plain = read_clip(clip_files(corpus(tmp_path / "plain", 1)), WIDTHS).embedding
+    root = exported(tmp_path / "exported", change)
+    index = index_features(root)
+    assert feature_widths(root, index.clips) == WIDTHS
+    assert [(row["clip"], row["effect"]) for row in index.problems] == [(f"c{i}", NOTED) for i in range(4)]
+    assert all(repr(column) in str(index.problems[0]["problem"]) for column in columns)
+    clip = read_clip(clip_files(root), WIDTHS).embedding
+    np.testing.assert_array_equal(clip.audio, plain.audio)
+
+
+@pytest.mark.parametrize("start", [0, 1, 1000])
+def test_any_other_column_that_counts_the_rows_is_refused(tmp_path: Path, start: int) -> None:
+    root = exported(tmp_path, lambda t, p: t.assign(position=range(start, start + len(t))).to_csv(p, index=False))
+    with pytest.raises(InputError, match="'position' counts the rows or repeats the time") as caught:
+        read_clip(clip_files(root), WIDTHS | {"audio": 3})
+    assert caught.value.file == root / "features/audio/c0.csv"
+    assert "remove the column" in str(caught.value.remedy)
+
+
+def test_a_copy_of_the_time_is_no_feature(tmp_path: Path) -> None:
+    root = exported(tmp_path, lambda t, p: t.assign(when=t["time_s"]).to_csv(p, index=False))
+    with pytest.raises(InputError, match="'when' counts the rows or repeats the time"):
+        read_clip(clip_files(root), WIDTHS | {"audio": 3})
+
+
+def test_row_numbers_alone_are_no_features(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("time_s,frame\n0,0\n1,1\n")
+    with pytest.raises(InputError, match="no column other than `time_s` and row numbers"):
+        read_table(tmp_path / "x.csv")
+
+
+def test_the_index_in_a_parquet_file_is_left_out(tmp_path: Path) -> None:
+    frame = table(tmp_path / "x.csv").iloc[::2]
+    frame.to_parquet(tmp_path / "x.parquet")  # an index with gaps becomes a column
+    assert read_table(tmp_path / "x.parquet").names == ("f0", "f1")
+
+
+def in_unit(root: Path, kind: str, unit: float, rows: int = 60, start: float = 0.0) -> dict[str, Path]:
+    """A clip of 25 Hz of which the times of one kind of table are divided by `unit`."""
+    table(root / "features/audio/c0.csv", rows=rows)
+    table(root / "features/visual/c0.csv", columns=3, rows=rows)
+    table(root / "features/quality/c0.csv", columns=1, rows=rows)
+    labels(root / "labels/c0.csv", rows=rows)
+    path = clip_files(root)[kind]
+    frame = pd.read_csv(path)
+    frame.assign(time_s=start + frame["time_s"] / unit).to_csv(path, index=False)
+    return clip_files(root)
+
+
+@pytest.mark.parametrize("kind", ["audio", "visual", "quality", "labels"])
+@pytest.mark.parametrize(
+    ("unit", "named"),
+    [(1e-3, "milliseconds"), (1e-6, "microseconds"), (0.01, "hundredths of a second"), (60, "minutes"),
+     (0.04, "frames or rows"), (0.1, "")],
+)  # fmt: skip
+def test_times_in_another_unit_are_refused_with_both_spans_and_the_likely_unit(
+    tmp_path: Path, kind: str, unit: float, named: str
+) -> None:
+    files = in_unit(tmp_path, kind, unit, rows=600)
+    with pytest.raises(InputError, match=r"rows run from 0 to .* s, the clip from 0 to .* s") as caught:
+        read_clip(files, WIDTHS)
+    assert named in str(caught.value)
+    assert caught.value.file == files["audio" if kind == "labels" else kind]
+    assert str(caught.value.remedy).startswith("write all times in seconds")
+
+
+def test_times_since_1970_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the rows are probably in seconds or milliseconds since 1970"):
+        read_clip(in_unit(tmp_path, "audio", 1, start=1_700_000_000.0), WIDTHS)
+
+
+def test_a_clip_all_of_whose_times_are_in_milliseconds_is_refused(tmp_path: Path) -> None:
+    for kind in ("audio", "visual", "quality", "labels"):
+        files = clip_files(tmp_path) if (tmp_path / "labels").exists() else in_unit(tmp_path, kind, 1)
+        frame = pd.read_csv(files[kind])
+        frame.assign(time_s=frame["time_s"] * 1000).to_csv(files[kind], index=False)
+    with pytest.raises(InputError, match="steps are 40 s apart: the times are probably in milliseconds"):
+        read_clip(files, WIDTHS)
+
+
+@pytest.mark.parametrize(("rate", "rows"), [(100, 6000), (1, 60), (0.5, 30), (25, 50)])
+def test_streams_of_any_rate_and_of_a_part_of_the_clip_are_read(tmp_path: Path, rate: float, rows: int) -> None:
+    files = in_unit(tmp_path, "audio", 1, rows=1500)
+    table(files["audio"], rate=rate, rows=rows)
+    assert read_clip(files, WIDTHS).embedding.audio_present.any()
+
+
+@pytest.mark.parametrize(("rate", "rows"), [(25, 3), (1, 60), (0.2, 12), (100, 500), (1000, 60_000)])
+def test_labels_of_any_rate_and_of_a_part_of_the_clip_are_read(tmp_path: Path, rate: float, rows: int) -> None:
+    files = in_unit(tmp_path, "audio", 1, rows=1500)
+    labels(files["labels"], rate=rate, rows=rows)
+    assert read_clip(files, WIDTHS).embedding.audio_present.any()

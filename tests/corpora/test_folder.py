@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from affwild2_tree import movie
-from iaca.corpora.folder import FolderConfig, build_timeline, deal_subjects, index_folder
+from iaca.corpora.folder import FolderConfig, assign_partitions, build_timeline, index_folder
 from iaca.corpora.index import STOPS
 from iaca.corpora.timeline import labels_at
 from iaca.errors import InputError
@@ -56,7 +56,7 @@ def test_what_belongs_to_nothing_and_names_that_collide_are_named(tmp_path: Path
     assert set(problems) == {"a/twice.mp4", "b/twice.avi", "alone.csv", "c/ok.csv", "voice.wav"}
     assert "another is b/twice.avi" in problems["a/twice.mp4"]
     assert "no video of this name beside" in problems["c/ok.csv"]
-    assert "sound without a picture" in problems["voice.wav"]
+    assert "sound without a picture is not a clip" in problems["voice.wav"]
     assert index_folder(root, CONFIG).clips["clip"].tolist() == ["ok"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no video"):
@@ -87,20 +87,20 @@ def test_clips_of_one_subject_stay_together_annotated_or_not(tmp_path: Path) -> 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_new_subject_moves_none_of_the_others(seed: int) -> None:
     config, subjects = FolderConfig(seed=seed), {f"subject {i}" for i in range(40)}
-    dealt = deal_subjects(subjects, config)
-    more = deal_subjects(subjects | {"new"}, config)
+    dealt = assign_partitions(subjects, config)
+    more = assign_partitions(subjects | {"new"}, config)
     assert {subject: more[subject] for subject in dealt} == dealt
 
 
 @given(st.sets(st.text("abcdefgh", min_size=1), min_size=3, max_size=12))
 def test_no_partition_stays_empty_where_three_subjects_are_there(subjects: set[str]) -> None:
-    dealt = deal_subjects(subjects, CONFIG)
-    assert dealt == deal_subjects(sorted(subjects, reverse=True), CONFIG)
+    dealt = assign_partitions(subjects, CONFIG)
+    assert dealt == assign_partitions(sorted(subjects, reverse=True), CONFIG)
     assert set(dealt.values()) == {"train", "validation", "test"}
 
 
 def test_shares_are_about_what_was_asked_for_and_leave_something_to_learn_from() -> None:
-    dealt = list(deal_subjects([f"subject {i}" for i in range(4000)], FolderConfig(validation_share=0.1)).values())
+    dealt = list(assign_partitions([f"subject {i}" for i in range(4000)], FolderConfig(validation_share=0.1)).values())
     assert dealt.count("validation") / 4000 == pytest.approx(0.1, abs=0.02)
     assert dealt.count("test") / 4000 == pytest.approx(0.2, abs=0.02)
     with pytest.raises(ValidationError, match="nothing to train on"):
@@ -136,7 +136,7 @@ BAD = {
     ),
     "a time that goes back": ("time_s,valence,arousal\n1,0,0\n0.5,0,0\n", [3], "time_s 0.5 comes after 1"),
     "no table at all": ("x" * 200_000, [1], "can't be read as a table"),
-    "half a frame": ("frame,valence,arousal\n0,0,0\n1.5,0,0\n", [3], "'1.5' is no frame"),
+    "half a frame": ("frame,valence,arousal\n0,0,0\n1.5,0,0\n", [3], "'1.5' is not a frame"),
     "a frame twice": ("frame,valence,arousal\n0,0,0\n0,0,0\n", [3], "frame 0 comes after 0"),
 }  # fmt: skip
 
@@ -184,3 +184,51 @@ def test_rows_by_time_may_run_on_after_the_video_but_not_be_of_another_one(video
     milliseconds = [f"{40 * i},0.1,0" for i in range(25)]
     with pytest.raises(InputError, match="only 4% of the rows"):
         timeline(video, annotation(tmp_path, "\n".join(["time_s,valence,arousal", *milliseconds])))
+
+
+@pytest.mark.parametrize(
+    ("unit", "rows", "named"),
+    [(1e-3, 25, "milliseconds"), (1 / 30, 30, "frames or rows"), (60, 1000, "minutes"), (1e-9, 25, "nanoseconds")],
+)
+def test_labels_in_another_unit_are_refused_with_both_spans(
+    video: Path, tmp_path: Path, unit: float, rows: int, named: str
+) -> None:
+    step = 1 / rows
+    lines = [f"{round(i * step / unit, 6)!r},0.1,0" for i in range(rows)]
+    with pytest.raises(InputError, match=f"rows run from 0 to .* s, the clip from 0 to .* probably in {named}"):
+        timeline(video, annotation(tmp_path, "\n".join(["time_s,valence,arousal", *lines])))
+
+
+def by_frame(numbers: range) -> str:
+    """Valence is a hundredth of the place of a row in the file."""
+    return "frame,valence,arousal\n" + "".join(f"{number},{i / 100},0\n" for i, number in enumerate(numbers))
+
+
+@pytest.mark.parametrize("longer", [0, 1])
+def test_frames_counted_from_1_are_recognised_and_noted(video: Path, tmp_path: Path, longer: int) -> None:
+    table = timeline(video, annotation(tmp_path, by_frame(range(1, 31 + longer))))  # 30 frames
+    np.testing.assert_allclose(table["valence"], np.arange(30) / 100, atol=1e-6)
+    what, remedy = table.attrs["notes"][0]
+    assert what == f"rows are numbered from 1 to {30 + longer}, for 30 frames: taken as counted from 1"
+    assert remedy
+    assert [note[0] for note in table.attrs["notes"][1:]] == (
+        ["1 rows lie after the last of 30 frames, and are not used"] if longer else []
+    )
+
+
+def test_every_third_frame_counted_from_1_that_reaches_the_last(video: Path, tmp_path: Path) -> None:
+    table = timeline(video, annotation(tmp_path, by_frame(range(1, 31, 29))))
+    assert table["valence"].notna().to_numpy().nonzero()[0].tolist() == [0, 29]
+
+
+def test_frames_counted_from_0_stay_in_their_places(video: Path, tmp_path: Path) -> None:
+    table = timeline(video, annotation(tmp_path, by_frame(range(30))))
+    np.testing.assert_allclose(table["valence"], np.arange(30) / 100, atol=1e-6)
+    assert list(table.attrs["notes"]) == []
+
+
+def test_frames_from_1_that_end_before_the_last_may_be_either_and_are_noted(video: Path, tmp_path: Path) -> None:
+    table = timeline(video, annotation(tmp_path, by_frame(range(1, 30))))
+    assert np.isnan(table["valence"].iloc[0])
+    ((what, _),) = table.attrs["notes"]
+    assert what == "rows are numbered from 1 to 29, for 30 frames: taken as counted from 0"

@@ -89,7 +89,7 @@ def test_everything_the_organisers_would_refuse_is_named_with_its_line(tmp_path:
     faults = check_submission(out, listed)
     assert [(fault.row, fault.problem.split(":")[0]) for fault in faults] == [
         (3, "not two numbers in [-1, 1]"), (3, "a/00003.jpg is out of order"), (4, "not two numbers in [-1, 1]"),
-        (5, "a/00001.jpg occurs again"), (6, "c/00001.jpg is not in the sample"), (7, "not two numbers in [-1, 1]"),
+        (5, "a/00001.jpg occurs twice"), (6, "c/00001.jpg is not in the sample"), (7, "not two numbers in [-1, 1]"),
         (None, "b/00002.jpg is missing"),
     ]  # fmt: skip
     assert faults[-1].remedy == "it is line 6 of the sample"

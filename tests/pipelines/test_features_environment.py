@@ -52,7 +52,7 @@ def test_what_the_environment_makes_lies_beside_what_others_make() -> None:
 
 def test_an_importer_that_is_none_is_named() -> None:
     for given in ({"importer": "featurez"}, {"importer": ["demo"]}, {"root": "/videos"}, "features", None):
-        with pytest.raises(ValidationError, match="importer: there is none of this name"):
+        with pytest.raises(ValidationError, match="importer: unknown name"):
             IngestionConfig.model_validate(given)
 
 

@@ -1,17 +1,12 @@
-"""Folders of faces that the organisers of a corpus have cut out: where they are, and what does not fit.
-
-    ROOT/cropped_aligned*/<clip>/00001.jpg ...        line i of the annotation, frame i, counted from 1
-
-Several such folders may lie side by side, as they were downloaded; a clip is in one of them.
-
-Aff-Wild2 as its organisers lay it out (valence-arousal challenge): file names, partitions and annotations.
+"""The importer of Aff-Wild2 (valence-arousal challenge), in the layout of its organisers.
 
     ROOT/VA_Estimation_Challenge/{Train_Set,Validation_Set,Test_Set}/<clip>.txt     (older releases: VA_Set/...)
     ROOT/**/<video>.{mp4,avi}        the raw videos, in any folder
-    ROOT/cropped_aligned*/<clip>/    optional: faces that the organisers have cut out (`iaca.corpora.affwild2`)
+    ROOT/cropped_aligned*/<clip>/    optional: faces cropped by the organisers; 00001.jpg is the first frame
     ROOT/subjects.csv                optional: clip,subject
 
-A clip is `<video>`, or `<video>_left` / `<video>_right` for the second person of a video with two.
+A clip is `<video>`, or `<video>_left` / `<video>_right` for the second person of a video with two. There may be
+several folders of crops, as they were downloaded; a clip is in one of them.
 """
 
 from __future__ import annotations
@@ -41,61 +36,26 @@ from iaca.errors import InputError, plain_name
 from iaca.faces.extract import crop_files
 from iaca.formats.affwild2 import parse_annotation
 from iaca.formats.labels import AnnotationFacts
-
-PATTERN = "cropped_aligned*"
-
-
-def find_crops(root: Path) -> dict[str, Path]:
-    """Clip -> its folder of crops, for those that have one.
-
-    Raises:
-        InputError: a clip has two.
-    """
-    found: dict[str, Path] = {}
-    for folder in sorted(path for top in sorted(root.glob(PATTERN)) for path in top.iterdir() if path.is_dir()):
-        if folder.name in found:
-            other = found[folder.name].relative_to(root)
-            raise InputError(f"the clip has crops in {other} as well", folder, remedy="remove one of the folders")
-        found[folder.name] = folder
-    return found
-
-
-def crop_problems(root: Path, clips: pd.DataFrame) -> list[dict[str, object]]:
-    """What does not fit between the crops and the decoded frames of `clips`; nothing where a corpus has no crops."""
-    crops = find_crops(root)
-    if not crops:
-        return []
-    problems = []
-    for clip, frames in zip(clips["clip"], clips["frames"], strict=True):
-        if clip not in crops:
-            remedy = "none is needed: its faces are detected, unless faces.source is crops"
-            problems.append(problem(clip, "", "no folder of crops, though other clips have one", remedy, effect=NOTED))
-            continue
-        beyond = sorted(frame + 1 for frame in crop_files(crops[clip]) if not 0 <= frame < frames)
-        if beyond:
-            what = f"{len(beyond)} crops beyond the {frames} decoded frames, numbers {beyond[0]} to {beyond[-1]}"
-            remedy = "none for one or two, which are left out; for more, check that video and crops belong together"
-            problems.append(problem(clip, crops[clip].relative_to(root), what, remedy, effect=NOTED))
-    return problems
-
+from iaca.text import clip_of, composed
 
 SETS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}
 ROOTS = ("VA_Estimation_Challenge", "VA_Set")
+PATTERN = "cropped_aligned*"
 VIDEO_SUFFIXES = (".mp4", ".avi")
 
 
 def index_affwild2(root: Path) -> CorpusIndex:
     """List the clips of a corpus without opening a file.
 
-    A video without annotation is a test clip; two, where the organisers' crops know a second person of it. An
-    annotation without video, and videos that share a name, are problems that cost their own clips. A clip annotated
-    in two partitions is listed in the first, and stops the run.
+    A video without annotation is a test clip, or two if the organisers' crops show a second person. An annotation
+    without video and videos that share a name are problems; their clips are left out. A clip annotated in two
+    partitions is listed in the first, and stops the run.
 
     Raises:
         InputError: there is no annotation folder.
     """
     problems: list[Problem] = []
-    videos, annotations = _videos(root, problems), _annotations(root, problems)
+    videos, annotations = unique_files(root, _videos(root), problems), _annotations(root, problems)
     named = read_subjects(root)
     subjects = {clip: subject for clip, (subject, _) in named.items()}
     rows: list[tuple[str, str, str, Path, Path | None, str]] = []
@@ -118,7 +78,7 @@ def index_affwild2(root: Path) -> CorpusIndex:
 
 
 def _unannotated(videos: set[str], root: Path) -> list[tuple[str, str, str]]:
-    """Clip, video and side of what nobody has annotated: the clips of the crops, and the videos that have none."""
+    """Clip, video and side of everything without annotation: clips that have crops, and videos that have none."""
     known = [(clip, *split_clip(clip)) for clip in find_crops(root) if clip not in videos]
     clips = [(clip, video, side) for clip, video, side in known if video in videos]
     cropped = {video for _, video, _ in clips} - set(find_crops(root))
@@ -126,13 +86,13 @@ def _unannotated(videos: set[str], root: Path) -> list[tuple[str, str, str]]:
 
 
 def split_clip(clip: str) -> tuple[str, str]:
-    """`10-60-1280x720_left` -> (`10-60-1280x720`, `left`); a name without a side keeps its own name."""
+    """`10-60-1280x720_left` -> (`10-60-1280x720`, `left`); a name without a side is returned as it is."""
     match = re.fullmatch(r"(.+)_(left|right)", clip)
     return (match[1], match[2]) if match else (clip, "")
 
 
 def inspect_annotation(path: Path) -> AnnotationFacts:
-    """Rows, annotated rows, and every faulty row of an annotation file."""
+    """Count the rows and annotated rows of an annotation file, and collect its faults."""
     labels, faults = parse_annotation(path)
     return AnnotationFacts(int(np.isfinite(labels).all(1).sum()), len(labels), faults=tuple(faults))
 
@@ -142,28 +102,62 @@ def _annotations(root: Path, problems: list[Problem]) -> dict[str, tuple[str, Pa
     for top in ROOTS:
         for folder, partition in SETS.items():
             for path in sorted((root / top / folder).glob("[!.]*.txt")):
-                if path.stem in found:
-                    what = f"annotated in two partitions, the other file is {found[path.stem][1].relative_to(root)}"
+                clip = clip_of(path)
+                if clip in found:
+                    what = f"annotated in two partitions, the other file is {found[clip][1].relative_to(root)}"
                     remedy = "remove one of them; a score over shared subjects means nothing"
-                    problems.append(problem(path.stem, path.relative_to(root), what, remedy, effect=STOPS))
+                    problems.append(problem(clip, path.relative_to(root), what, remedy, effect=STOPS))
                     continue
-                found[path.stem] = (partition, path)
+                found[clip] = (partition, path)
     if not found:
         raise InputError(
             "no annotation found",
             root / ROOTS[0],
-            remedy="give the folder that holds VA_Estimation_Challenge/Train_Set",
+            remedy="give the folder that contains VA_Estimation_Challenge/Train_Set",
         )
     return found
 
 
-def _videos(root: Path, problems: list[Problem]) -> dict[str, Path]:
-    """Name -> video. Of two with one name nobody can say which is meant: none of them is used."""
-    return unique_files(root, _files(root), problems)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """The videos below a folder, found without walking through millions of crops."""
+def _videos(root: Path) -> Iterator[Path]:
+    """The videos below a folder, found without listing millions of crops."""
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not fnmatch(name, PATTERN)]
         yield from (Path(folder, name) for name in files if name[0] != "." and name.lower().endswith(VIDEO_SUFFIXES))
+
+
+# Cropped faces
+
+
+def find_crops(root: Path) -> dict[str, Path]:
+    """Clip -> its folder of crops, if it has one.
+
+    Raises:
+        InputError: a clip has two.
+    """
+    found: dict[str, Path] = {}
+    for folder in sorted(path for top in sorted(root.glob(PATTERN)) for path in top.iterdir() if path.is_dir()):
+        clip = composed(folder.name)
+        if clip in found:
+            other = found[clip].relative_to(root)
+            raise InputError(f"the clip has crops in {other} as well", folder, remedy="remove one of the folders")
+        found[clip] = folder
+    return found
+
+
+def crop_problems(root: Path, clips: pd.DataFrame) -> list[dict[str, object]]:
+    """Mismatches between the crops and the decoded frames of `clips`; empty if the corpus has no crops."""
+    crops = find_crops(root)
+    if not crops:
+        return []
+    problems = []
+    for clip, frames in zip(clips["clip"], clips["frames"], strict=True):
+        if clip not in crops:
+            remedy = "none is needed: its faces are detected, unless faces.source is crops"
+            problems.append(problem(clip, "", "no folder of crops, though other clips have one", remedy, effect=NOTED))
+            continue
+        beyond = sorted(frame + 1 for frame in crop_files(crops[clip]) if not 0 <= frame < frames)
+        if beyond:
+            what = f"{len(beyond)} crops beyond the {frames} decoded frames, numbers {beyond[0]} to {beyond[-1]}"
+            remedy = "none for one or two, which are left out; for more, check that video and crops belong together"
+            problems.append(problem(clip, crops[clip].relative_to(root), what, remedy, effect=NOTED))
+    return problems

@@ -1,11 +1,8 @@
-"""A corpus of videos looked through before any long work: all that is wrong is gathered, and nothing stops the search.
+"""Checking a corpus of videos: which clips can be used, what is wrong with the others, and a summary for the log.
 
-Annotation files are read, and of each video what its container declares; nothing is decoded. What a faultless file
-said is remembered for as long as it stays as it was: a corpus of ten thousand clips is looked through again in seconds.
-
-Facts about the clips of a corpus, gathered from their timelines.
-
-What a corpus amounts to, as a table and on the screen.
+`check_corpus` runs before any long work: it reads annotation files and what containers declare, and decodes nothing. It
+collects all problems instead of stopping at the first. Facts about files without faults are cached while the files stay
+unchanged, so that checking ten thousand clips again takes seconds. `clip_table` follows once the timelines are decoded.
 """
 
 from __future__ import annotations
@@ -39,24 +36,36 @@ from iaca.errors import InputError, printable
 from iaca.formats.labels import AnnotationFacts, Inspect
 from iaca.media import MediaInfo, MediaLimits, probe
 
+log = logging.getLogger(__name__)
+
+VERSION = "2"  # of the cached facts: increase it when a reader of annotations or containers returns other facts
+SHOWN_ROWS = 10  # faulty rows listed per file
+SHOWN_PROBLEMS = 40  # problems logged one by one; the table has all
 DECLARED = ("frames", "annotated", "first_s", "last_s", "has_audio")
-VERSION = "1"  # of what is remembered: raised when a reader of annotations or of containers learns something else
-SHOWN_ROWS = 10  # faulty rows of one file that are told one by one
+FACTS = (
+    "frames", "annotated", "first_s", "last_s",
+    "duration_s", "nominal_fps", "declared_frames", "width", "height", "rotation", "video_codec", "has_audio",
+    "audio_codec", "audio_rate", "audio_channels", "video_start_s", "audio_start_s",
+)  # fmt: skip
+REASON = re.compile(r"(?P<file>.+?)(?:, line (?P<row>\d+))?: (?P<problem>.+?)(?: Remedy: (?P<remedy>.+))?", re.DOTALL)
+
+
+# Before decoding
 
 
 def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect, limits: MediaLimits | None = None) -> CorpusIndex:
-    """The clips that can be worked on, with what is declared of them, and everything that is wrong.
+    """The usable clips, with what their files declare, and all problems.
 
     A clip whose video can't be opened, or whose annotation has a faulty row, is left out: labels are never guessed.
 
     Args:
         root: of the corpus.
-        index: its clips, and what was wrong with names and folders.
-        inspect: reads an annotation file of this corpus's format.
-        limits: what a video may hold; None for the usual ones.
+        index: its clips, and the problems with names and folders.
+        inspect: reads an annotation file in the format of this corpus.
+        limits: on a video; None for the defaults.
 
     Returns:
-        Clips with `frames`, `annotated`, `last_s` and `has_audio` beside the columns of the index; and the problems.
+        Clips with the columns of the index and `frames`, `annotated`, `first_s`, `last_s`, `has_audio`; the problems.
     """
     problems = list(index.problems)
 
@@ -68,9 +77,9 @@ def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect, limits: Media
             yield None if any(p["effect"] == LEFT_OUT for p in found) else declared
 
     clips = with_facts(index.clips, DECLARED, facts())
-    problems += untaught(clips) if len(clips) else []
+    problems += untrainable(clips) if len(clips) else []
     if clips.empty:
-        problems.append(problem("", ".", "no clip can be used", "mend what the other rows name", effect=STOPS))
+        problems.append(problem("", ".", "no clip can be used", "fix the other problems of this table", effect=STOPS))
     return CorpusIndex(clips, problems)
 
 
@@ -87,9 +96,9 @@ def _check_clip(
     problems += [fault_problem(clip, annotation, error) for error in facts.faults[:SHOWN_ROWS]]
     if len(facts.faults) > SHOWN_ROWS:
         what = f"{len(facts.faults) - SHOWN_ROWS} more faulty rows"
-        problems.append(problem(clip, annotation, what, "mend those above first", facts.faults[SHOWN_ROWS].row))
+        problems.append(problem(clip, annotation, what, "fix the rows above first", facts.faults[SHOWN_ROWS].row))
     if not annotation:
-        remedy = "none for a test clip; to learn from it, give it an annotation"
+        remedy = "none for a test clip; add an annotation to train on the clip"
         what = f"no annotation: a {row['partition']} clip that is only predicted"
         problems.append(problem(clip, media, what, remedy, effect=NOTED))
     problems += _length_problems(clip, annotation, info.declared_frames, facts)
@@ -100,7 +109,7 @@ def _check_clip(
 
 
 def _length_problems(clip: str, annotation: str, declared: int | None, facts: AnnotationFacts) -> list[Problem]:
-    """Lengths that seem not to fit, by what the container declares."""
+    """Lengths of annotation and video that seem to differ; a container may declare a wrong number of frames."""
     if not declared or facts.faults or (facts.partial and (facts.frames or 0) <= declared):
         return []
     wrong = length_problem(declared, facts.frames)
@@ -121,26 +130,29 @@ def _declared(path: Path, limits: MediaLimits | None) -> MediaInfo:
 
 
 def _inspected(path: Path, inspect: Inspect) -> AnnotationFacts:
-    if not path.is_file():  # a pipe would wait for somebody who writes to it
-        return AnnotationFacts(faults=(InputError("is no file", path, remedy="put a table there, or remove it"),))
+    if not path.is_file():  # reading a pipe would block until something is written to it
+        return AnnotationFacts(faults=(InputError("this is not a file", path, None, "replace it by a table"),))
     cache = FileCache(f"annotation by {inspect.__name__}, {VERSION}", path)
     if (cached := cache.get()) is not None:
         return AnnotationFacts(**json.loads(cached))
     try:
         facts = inspect(path)
     except OSError as error:
-        return AnnotationFacts(faults=(InputError(f"can't be read ({error.strerror})", path, None, "mend its rights"),))
+        fault = InputError(f"can't be read ({error.strerror})", path, None, "restore the file or fix its permissions")
+        return AnnotationFacts(faults=(fault,))
     if not facts.faults:
         cache.set(json.dumps(asdict(facts)))
     return facts
 
 
-def untaught(clips: pd.DataFrame) -> list[Problem]:
-    """Partitions without which no model is trained, where they hold no annotated clip."""
-    taught = set(clips.loc[clips["annotated"] > 0, "partition"])
-    remedy = "annotate clips of both partitions; for predictions with a trained model run the pipeline inference"
+def untrainable(clips: pd.DataFrame) -> list[Problem]:
+    """One problem for each of the partitions train and validation without an annotated clip."""
+    annotated = set(clips.loc[clips["annotated"] > 0, "partition"])
+    remedy = "annotate clips of both partitions; to predict with a trained model run the pipeline inference"
     what = "no annotated clip in {}: no model can be trained"
-    return [problem("", ".", what.format(p), remedy, effect=NOTED) for p in ("train", "validation") if p not in taught]
+    return [
+        problem("", ".", what.format(p), remedy, effect=NOTED) for p in ("train", "validation") if p not in annotated
+    ]
 
 
 def _media_problems(clip: str, media: str, info: MediaInfo) -> list[Problem]:
@@ -148,29 +160,24 @@ def _media_problems(clip: str, media: str, info: MediaInfo) -> list[Problem]:
         remedy = "remove the file; for sound alone see docs/guide/features.md"
         return [problem(clip, media, "there is no video stream", remedy)]
     if not info.has_audio:
-        remedy = "none is needed; add the sound where the video should have some"
-        return [problem(clip, media, "no sound: it counts as absent throughout", remedy, effect=NOTED)]
+        remedy = "none is needed; add the sound if the video should have some"
+        return [problem(clip, media, "no sound: audio counts as absent throughout", remedy, effect=NOTED)]
     return []
 
 
 def fault_problem(clip: str, file: str | Path, error: InputError) -> Problem:
-    """A row of the problems table from what a reader says of a file; the clip is left out."""
-    return problem(clip, file, error.problem, error.remedy or "mend or remove the file", error.row)
+    """A row of the problems table from the error of a reader; the clip is left out."""
+    return problem(clip, file, error.problem, error.remedy or "fix or remove the file", error.row)
 
 
-FACTS = (
-    "frames", "annotated", "first_s", "last_s",
-    "duration_s", "nominal_fps", "declared_frames", "width", "height", "rotation", "video_codec", "has_audio",
-    "audio_codec", "audio_rate", "audio_channels", "video_start_s", "audio_start_s",
-)  # fmt: skip
-REASON = re.compile(r"(?P<file>.+?)(?:, line (?P<row>\d+))?: (?P<problem>.+?)(?: Remedy: (?P<remedy>.+))?", re.DOTALL)
+# After decoding
 
 
 def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    """Clips that have a timeline, with frames, annotated frames and media facts; and the problems of the others.
+    """Clips that have a timeline, with the columns `FACTS`; and the problems of the others.
 
-    A clip whose video can't be decoded, or whose annotation differs from it by more than the tolerance, is left out
-    and reported: labels are never guessed onto frames.
+    A clip whose video can't be decoded, or whose annotation differs from it by more than the tolerance, is left out:
+    labels are never guessed.
     """
     problems: list[Problem] = []
 
@@ -194,23 +201,22 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
 
 
 def failure(clip: str, reason: str, root: Path, file: str = "") -> Problem:
-    """A row of the problems table, from the text in which the engine carries an `InputError`.
+    """A row of the problems table, from the message of an `InputError` that the engine recorded.
 
     Args:
         clip: whose task failed.
-        reason: the text.
+        reason: the message.
         root: of the corpus; the problem names its file relative to it.
-        file: named where the reason names none.
+        file: named if the message names none.
     """
     parts = REASON.fullmatch(reason)
     if parts is None or not parts["file"].startswith(str(root)):
-        return problem(clip, file, reason, "mend or remove the clip's files, then run ingestion again")
+        return problem(clip, file, reason, "fix or remove the files of the clip, then run ingestion again")
     named = Path(parts["file"]).relative_to(root)
     return problem(clip, named, parts["problem"], parts["remedy"] or "", int(parts["row"]) if parts["row"] else None)
 
 
-log = logging.getLogger(__name__)
-SHOWN_PROBLEMS = 40  # problems told one by one; the table has all
+# Summary
 
 
 def partition_summary(clips: pd.DataFrame) -> pd.DataFrame:
@@ -228,13 +234,13 @@ def partition_summary(clips: pd.DataFrame) -> pd.DataFrame:
     return summary.loc[[name for name in PARTITIONS if name in summary.index]].reset_index()
 
 
-def tell(title: str, clips: pd.DataFrame, problems: pd.DataFrame) -> None:
-    """Print the summary and the problems: what stops the run, what is left out, and, in one line each, what is noted.
+def log_corpus(title: str, clips: pd.DataFrame, problems: pd.DataFrame) -> None:
+    """Log the summary and the problems: those that stop the run or leave a clip out one by one, notes grouped.
 
     Args:
-        title: what was looked at.
-        clips: the clips that can be used, with the columns that `partition_summary` reads.
-        problems: of `problem_table`.
+        title: of the summary.
+        clips: the usable clips, with the columns that `partition_summary` reads.
+        problems: from `problem_table`.
     """
     table = partition_summary(clips).to_string(index=False, formatters={"minutes": "{:.1f}".format})
     log.info("%s:\n%s", title, printable(table) if len(clips) else "no clip can be used")
@@ -260,7 +266,7 @@ def _line(row: dict[Hashable, Any]) -> tuple[int, str]:
 
 
 def _groups(problems: pd.DataFrame) -> list[tuple[int, str]]:
-    """What is only noted, gathered by what it says."""
+    """One line for all notes of the same problem."""
     lines = []
     for (what, remedy), group in problems.groupby(["problem", "remedy"], sort=False):
         names = [str(c) for c in group["clip"].fillna("")]

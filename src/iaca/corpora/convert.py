@@ -1,6 +1,4 @@
-"""One recording: tables read, labels moved and resampled, features brought to the labels' times, all of it written.
-
-A corpus in its owner's files to one in the layout of `iaca.corpora.features`, whole or not at all.
+"""Convert AVEC 2019, RECOLA or MuSe into the layout of `iaca.corpora.features`, completely or not at all.
 
 `python -m iaca.corpora.convert avec2019|recola|muse SOURCE ROOT --audio FOLDER --visual FOLDER [--delay 2.4]`.
 """
@@ -35,131 +33,41 @@ from iaca.corpora.index import (
     problem_table,
 )
 from iaca.corpora.recordings import CORPORA, ConvertConfig, Recording, place
-from iaca.corpora.timeline import ROUNDING_S, Times, Values, grid, labels_at, mean_rows, nearest_rows
+from iaca.corpora.timeline import (
+    ROUNDING_S,
+    Times,
+    Values,
+    grid,
+    labels_at,
+    mean_rows,
+    mismatch,
+    nearest_rows,
+    unit_problem,
+)
 from iaca.engine.run import progress
 from iaca.errors import InputError, printable
 from iaca.files import LEFTOVER, write_text
 from iaca.formats.labels import LABELS
-from iaca.formats.tables import Rows, read_rows, write_table
+from iaca.formats.tables import Table, read_rows, write_table
 from iaca.parameters import add_options, faults
 
 log = logging.getLogger(__name__)
 
 
 Format = Literal["csv", "parquet"]
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """Where from, where to, and how.
-
-    Attributes:
-        source, root: folders of the corpus and of what is written.
-        config: what is taken, and how it is changed.
-        form: of the tables that are written.
-        unit_s: of the corpus's times (s).
-        problems: takes what is wrong.
-    """
-
-    source: Path
-    root: Path
-    config: ConvertConfig
-    form: Format
-    unit_s: float
-    problems: list[Problem] = field(default_factory=list)
-
-    def write(self, recording: Recording) -> bool:
-        """Write the recording's labels and features. False if it can't be read, which is then a problem."""
-        try:
-            traces = self._traces(recording)
-            features = {kind: _complete(self._read(recording, path)) for kind, path in recording.features.items()}
-            times, labels = self._labels(recording, traces)
-        except InputError as error:
-            self.problems.append(failure(recording.clip, str(error), self.source))
-            return False
-        for kind, rows in features.items():
-            self._write_table(recording, kind, rows.names, *self._at(rows, times))
-        if labels is not None and times is not None:
-            self._write_table(recording, "labels", LABELS, times, labels)
-        return True
-
-    def _read(self, recording: Recording, path: Path) -> Rows:
-        try:
-            rows = read_rows(path, self.unit_s)
-        except OSError as error:
-            raise InputError(f"can't be read ({error.strerror})", path, remedy="mend or remove the file") from None
-        for note in rows.notes:
-            remedy = "none, if this is as it should be"
-            named = place(path, self.source)
-            self.problems.append(problem(recording.clip, named, note, remedy, effect=NOTED))
-        return rows
-
-    def _traces(self, recording: Recording) -> dict[str, Rows]:
-        """Valence and arousal, (n, 1) each at its own times."""
-        tables = {path: self._read(recording, path) for path in {path for path, _ in recording.labels.values()}}
-        return {kind: _trace(tables[path], column, path) for kind, (path, column) in recording.labels.items()}
-
-    def _labels(self, recording: Recording, traces: dict[str, Rows]) -> tuple[Times | None, Values | None]:
-        """Times (t,) and labels (t, 2), moved by the delay; nothing where the recording is not annotated."""
-        if not traces:
-            return None, None
-        own = {kind: rows.times - self.config.delay for kind, rows in traces.items()}
-        times, rate = own["valence"], self.config.rate
-        times = times if rate is None else grid(times[0], times[-1], rate)
-        times = times[times >= -ROUNDING_S].clip(0)
-        if not len(times):
-            what = f"no label is left after a delay of {self.config.delay:g} s"
-            raise InputError(what, recording.labels["valence"][0], remedy="give a smaller --delay")
-        columns = [labels_at(own[kind], traces[kind].values, times) for kind in LABELS]
-        return times, np.float32(self.config.scale) * np.concatenate(columns, axis=1)
-
-    def _at(self, rows: Rows, times: Times | None) -> tuple[Times, Values]:
-        """Features at the times of the labels, where that is asked for."""
-        if times is None and self.config.rate is not None and len(rows.times):
-            times = grid(max(rows.times[0], 0), rows.times[-1], self.config.rate)
-        if self.config.features == "keep" or times is None or not len(rows.times):
-            return rows.times, rows.values
-        return (nearest_rows if self.config.features == "nearest" else mean_rows)(rows.times, rows.values, times)
-
-    def _write_table(
-        self, recording: Recording, kind: str, names: tuple[str, ...], times: Times, values: Values
-    ) -> None:
-        path = self.root / FOLDERS[kind] / f"{recording.clip}.{self.form}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_table(path, times, names, values)
-
-
-def _trace(rows: Rows, column: str | None, path: Path) -> Rows:
-    """The one column (n, 1) that holds the dimension."""
-    if column == "mean":
-        return Rows(rows.times, ("mean",), rows.values.mean(axis=1, keepdims=True))
-    if column is None and len(rows.names) == 1:
-        return rows
-    if column is None or column not in rows.names:
-        what = f"no column {column!r}" if column else "several columns, and no --column says which is the gold standard"
-        raise InputError(what, path, 1, f"give one of: {', '.join(rows.names)}")
-    return Rows(rows.times, (column,), rows.values[:, [rows.names.index(column)]])
-
-
-def _complete(rows: Rows) -> Rows:
-    """Rows all of whose values are numbers: of what was not observed the layout has no row."""
-    whole = np.isfinite(rows.values).all(axis=1)
-    return Rows(rows.times[whole], rows.names, rows.values[whole])
-
-
 PROBLEM_FILE = "conversion_problems.csv"
 SHOWN_PROBLEMS = 10
 
 
 def convert(corpus: str, source: Path, root: Path, config: ConvertConfig, form: Format = "csv") -> int:
-    """Write labels, features, partitions and a card that says what was done to them. Returns the number of clips.
+    """Write labels, features, partitions and a card that records the conversion. Returns the number of clips.
 
-    Everything is written into a hidden folder beside `root` that takes its place at the end: a conversion that was
-    interrupted leaves no `root`. A recording that can't be read is left out and stands in `conversion_problems.csv`.
+    Everything is written into a hidden folder next to `root`, which is renamed at the end: an interrupted conversion
+    leaves no `root`. A recording that can't be read is left out and listed in `conversion_problems.csv`.
 
     Raises:
-        InputError: `root` holds something, a folder of the source is missing, or no recording, or none of the annotated
-            ones, can be converted.
+        InputError: `root` is not empty, a folder of the source is missing, or no recording, or no annotated one, can
+            be converted.
     """
     root = root.absolute()
     if root.exists() and any(root.iterdir()):
@@ -181,8 +89,8 @@ def convert(corpus: str, source: Path, root: Path, config: ConvertConfig, form: 
 
 
 def _nothing(source: Path, problems: list[Problem]) -> InputError:
-    lost = [row for row in problems if row["effect"] == LEFT_OUT]
-    first = lost[0] if lost else {"file": ".", "problem": "no files", "remedy": "give the folder of the corpus"}
+    left_out = [row for row in problems if row["effect"] == LEFT_OUT]
+    first = left_out[0] if left_out else {"file": ".", "problem": "no files", "remedy": "give the folder of the corpus"}
     what = f"no annotated recording can be converted; the first problem: {first['file']}: {first['problem']}"
     return InputError(what, source, remedy=str(first["remedy"]))
 
@@ -191,7 +99,7 @@ def _card(name: str, config: ConvertConfig) -> CorpusCard:
     rate = "at their own times" if config.rate is None else f"interpolated to {config.rate:g} Hz"
     scaled = f", multiplied by {config.scale:g}" if config.scale != 1 else ""
     features = {"keep": "at their own times", "nearest": "nearest rows", "mean": "means"}[config.features]
-    moved = f"Labels moved by {config.delay:g} s against the annotators' delay"
+    moved = f"Labels moved {config.delay:g} s earlier to compensate the annotators' delay"
     return CorpusCard(name=name, caveat=f"{moved}, {rate}{scaled}; features {features}.")
 
 
@@ -210,6 +118,121 @@ def _finish(root: Path, written: list[Recording], card: CorpusCard, problems: li
         log.warning("%s", printable(f"{row['clip']}: {row['file']}: {row['problem']}. Remedy: {row['remedy']}"))
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """The conversion of single recordings.
+
+    Attributes:
+        source, root: folders of the corpus and of the result.
+        config: which files are used, and how their times change.
+        form: format of the tables that are written.
+        unit_s: of the corpus's times (s).
+        problems: receives the problems.
+    """
+
+    source: Path
+    root: Path
+    config: ConvertConfig
+    form: Format
+    unit_s: float
+    problems: list[Problem] = field(default_factory=list)
+
+    def write(self, recording: Recording) -> bool:
+        """Write the labels and features of a recording. If it can't be read, report a problem and return False."""
+        try:
+            traces = self._traces(recording)
+            features = {kind: _complete(self._read(recording, path)) for kind, path in recording.features.items()}
+            times, labels = self._labels(recording, traces)
+            _require_one_clock(features, times)
+        except InputError as error:
+            self.problems.append(failure(recording.clip, str(error), self.source))
+            return False
+        for kind, rows in features.items():
+            self._write_table(recording, kind, rows.names, *self._at(rows, times))
+        if labels is not None and times is not None:
+            self._write_table(recording, "labels", LABELS, times, labels)
+        return True
+
+    def _read(self, recording: Recording, path: Path) -> Table:
+        try:
+            rows = read_rows(path, self.unit_s)
+        except OSError as error:
+            raise InputError(
+                f"can't be read ({error.strerror})", path, remedy="restore the file or fix its permissions"
+            ) from None
+        for note in rows.notes:
+            remedy = "none, if this is intended"
+            named = place(path, self.source)
+            self.problems.append(problem(recording.clip, named, note, remedy, effect=NOTED))
+        return rows
+
+    def _traces(self, recording: Recording) -> dict[str, Table]:
+        """Valence and arousal, (n, 1) each at its own times."""
+        tables = {path: self._read(recording, path) for path in {path for path, _ in recording.labels.values()}}
+        return {kind: _trace(tables[path], column, path) for kind, (path, column) in recording.labels.items()}
+
+    def _labels(self, recording: Recording, traces: dict[str, Table]) -> tuple[Times | None, Values | None]:
+        """Times (t,) and labels (t, 2), moved by the delay; None if the recording is not annotated."""
+        if not traces:
+            return None, None
+        own = {kind: rows.times - self.config.delay for kind, rows in traces.items()}
+        times, rate = own["valence"], self.config.rate
+        times = times if rate is None else grid(times[0], times[-1], rate)
+        times = times[times >= -ROUNDING_S].clip(0)
+        if not len(times):
+            what = f"no label is left after a delay of {self.config.delay:g} s"
+            raise InputError(what, recording.labels["valence"][0], remedy="give a smaller --delay")
+        columns = [labels_at(own[kind], traces[kind].values, times) for kind in LABELS]
+        return times, np.float32(self.config.scale) * np.concatenate(columns, axis=1)
+
+    def _at(self, rows: Table, times: Times | None) -> tuple[Times, Values]:
+        """Features at their own times, or at those of the labels if the configuration asks for it."""
+        if times is None and self.config.rate is not None and len(rows.times):
+            times = grid(max(rows.times[0], 0), rows.times[-1], self.config.rate)
+        if self.config.features == "keep" or times is None or not len(rows.times):
+            return rows.times, rows.values
+        return (nearest_rows if self.config.features == "nearest" else mean_rows)(rows.times, rows.values, times)
+
+    def _write_table(
+        self, recording: Recording, kind: str, names: tuple[str, ...], times: Times, values: Values
+    ) -> None:
+        path = self.root / FOLDERS[kind] / f"{recording.clip}.{self.form}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(path, times, names, values)
+
+
+def _require_one_clock(features: dict[str, Table], times: Times | None) -> None:
+    """Check that features have times in the same unit as the labels, or else as the first modality.
+
+    Raises:
+        InputError: they hardly overlap, or are not in seconds.
+    """
+    tables = [table for table in features.values() if len(table.times)]
+    clock = tables[0].times if times is None and tables else times
+    for table in tables:
+        wrong = (None if clock is None else mismatch(table.times, clock)) or unit_problem(table.times)
+        if wrong:
+            raise InputError(wrong, table.file, remedy="give labels and features with times in the unit of the corpus")
+
+
+def _trace(rows: Table, column: str | None, path: Path) -> Table:
+    """The column (n, 1) of the dimension."""
+    if column == "mean":
+        return Table(path, rows.times, ("mean",), rows.values.mean(axis=1, keepdims=True))
+    if column is None and len(rows.names) == 1:
+        return rows
+    if column is None or column not in rows.names:
+        what = f"no column {column!r}" if column else "several columns, but no --column chooses the gold standard"
+        raise InputError(what, path, 1, f"give one of: {', '.join(rows.names)}")
+    return Table(path, rows.times, (column,), rows.values[:, [rows.names.index(column)]])
+
+
+def _complete(rows: Table) -> Table:
+    """Rows without NaN: in the layout that is written, something not observed has no row."""
+    complete = np.isfinite(rows.values).all(axis=1)
+    return Table(rows.file, rows.times[complete], rows.names, rows.values[complete])
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Every field of `ConvertConfig` is an option of the same name."""
     parser = build_parser()
@@ -226,12 +249,14 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Options with the defaults and the words of the parameter model."""
+    """The options of the command, with defaults and descriptions from the parameter model."""
     parser = argparse.ArgumentParser(prog="python -m iaca.corpora.convert", description=__doc__)
     parser.add_argument("corpus", choices=list(CORPORA), help="whose files these are")
     parser.add_argument("source", type=Path, help="folder of the corpus")
     parser.add_argument("root", type=Path, help="a new or an empty folder")
-    parser.add_argument("--format", choices=get_args(Format), default="csv", help="of the tables that are written")
+    parser.add_argument(
+        "--format", choices=get_args(Format), default="csv", help="format of the tables that are written"
+    )
     add_options(parser, ConvertConfig)
     return parser
 

@@ -1,10 +1,9 @@
-"""How a corpus of precomputed features is read.
+"""The importer of precomputed features: its parameters, its index, and its clips on one clock.
 
-Which clips a corpus of features holds: the table of partitions, and the files that belong to it.
-
-One clip of features on one clock: its steps, what was there at each, and its annotation.
-
-Facts about the clips of a corpus of features, and what is wrong with those that could not be read.
+ROOT/features/{audio,visual}/<clip>.csv    time_s, then one column per feature; or .parquet, .safetensors
+ROOT/features/quality/<clip>.csv           optional: time_s, then one column per cue
+ROOT/labels/<clip>.csv                     time_s,valence,arousal
+ROOT/partition.csv                         clip,partition[,subject]
 """
 
 from __future__ import annotations
@@ -27,27 +26,43 @@ from iaca.corpora.index import (
     STOPS,
     CorpusIndex,
     Problem,
-    Problems,
     problem,
     read_partitions,
 )
-from iaca.corpora.timeline import TOLERANCE, counts, read_timeline_facts, write_timeline
+from iaca.corpora.timeline import (
+    TOLERANCE,
+    counts,
+    mismatch,
+    nearest,
+    read_timeline_facts,
+    spans,
+    unit_problem,
+    write_timeline,
+)
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embedding
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.formats.labels import LABELS
-from iaca.formats.tables import SUFFIXES, Table, columns_of, read_table
+from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
+from iaca.text import clip_of
+
+VERSION = "3"
+METADATA = {"visual_encoder": "features", "audio_encoder": "features", "embedding_version": "2"}
+SAME_CLOCK = "write all times in seconds from the same moment"
+FOLDERS = {"audio": "features/audio", "visual": "features/visual", "labels": "labels", "quality": "features/quality"}
+FEWEST_COUNTED = 5  # rows from which a column that counts is not a coincidence
+FACTS = ("frames", "annotated", "first_s", "last_s", "has_audio", "audio_present", "face_found")
 
 
 class FeaturesConfig(Parameters):
     """Parameters of the importer `features`.
 
     Attributes:
-        importer: belongs to the environment; see `iaca.corpora.importers`.
+        importer: set by the environment; see `iaca.corpora.importers`.
         root: folder of the corpus, as given on the command line; the catalog's `corpus` reads it.
-        tolerance_s: how far (s) from a step a row may lie and still be its row. By default half the longer of two
-            median steps, that of the clip's clock and that of the table.
+        tolerance_s: largest distance (s) at which a row counts for a step. By default half the longer of two median
+            steps, that of the clip's clock and that of the table.
     """
 
     importer: Literal["features"] = "features"
@@ -55,26 +70,26 @@ class FeaturesConfig(Parameters):
     tolerance_s: float | None = Field(default=None, gt=0, le=LONGEST_S)
 
 
-FOLDERS = {"audio": "features/audio", "visual": "features/visual", "labels": "labels", "quality": "features/quality"}
+# The index
 
 
 def index_features(root: Path) -> CorpusIndex:
-    """List the clips of a corpus; of their files no more than the heads is read.
+    """List the clips of a corpus, reading only the heads of their files.
 
-    A clip that lacks one modality is kept, that modality absent throughout. Columns are alike in all clips: those
-    that most clips have are taken for right, and a clip with others is left out.
+    A clip that lacks one modality is kept, with that modality absent throughout. All clips must have the columns that
+    most clips have; a clip with others is left out.
 
     Returns:
-        The clips, with `audio`, `visual`, `labels` and `quality` (paths relative to the root; empty where there is no
-        such file), and the problems, among them those that stop the run.
+        The clips, with `audio`, `visual`, `labels` and `quality` (paths relative to the root; empty without such a
+        file), and the problems, including those that stop the run.
 
     Raises:
-        InputError: partition.csv is missing or no such table.
+        InputError: partition.csv is missing or unreadable.
     """
-    problems: Problems = []
+    problems: list[Problem] = []
     clips = read_partitions(root / PARTITION_FILE, problems)
     files = {kind: _files(root, kind, problems) for kind in FOLDERS}
-    _report_strangers(root, set(clips["clip"]), files, problems)
+    _report_unlisted(root, set(clips["clip"]), files, problems)
     clips = _with_features(clips, files, problems)
     for kind in FOLDERS:
         clips[kind] = [str(path.relative_to(root)) if path else "" for path in map(files[kind].get, clips["clip"])]
@@ -97,43 +112,44 @@ def feature_widths(root: Path, clips: pd.DataFrame) -> dict[str, int]:
     for kind in MODALITIES:
         names = [name for name in clips[kind] if name]
         if not names:
-            remedy = "put features of both modalities there; a model of one modality needs the other's width too"
+            remedy = "add features of both modalities; a model of one modality needs the width of the other too"
             raise InputError(f"no clip has {kind} features", root / FOLDERS[kind], remedy=remedy)
         widths[kind] = len(columns_of(root / names[0]))
     return widths
 
 
-def _files(root: Path, kind: str, problems: Problems) -> dict[str, Path]:
-    """Clip -> its file of this kind. Of two in different formats the first counts."""
+def _files(root: Path, kind: str, problems: list[Problem]) -> dict[str, Path]:
+    """Clip -> its file of this kind. If it has several formats, the first counts."""
     found: dict[str, Path] = {}
     for path in sorted((root / FOLDERS[kind]).glob("[!.]*")):
         if path.suffix not in SUFFIXES:
             continue
-        if path.stem in found:
-            what = f"the clip has another file of this kind: {found[path.stem].name}"
-            remedy = "remove one; the other one counts"
-            problems.append(problem(path.stem, path.relative_to(root), what, remedy, effect=NOTED))
+        clip = clip_of(path)
+        if clip in found:
+            what = f"the clip has another file of this kind: {found[clip].name}"
+            remedy = "remove one of them; the other counts"
+            problems.append(problem(clip, path.relative_to(root), what, remedy, effect=NOTED))
             continue
-        found[path.stem] = path
+        found[clip] = path
     return found
 
 
-def _report_strangers(root: Path, listed: set[str], files: dict[str, dict[str, Path]], problems: Problems) -> None:
-    strangers: dict[str, Path] = {}
+def _report_unlisted(root: Path, listed: set[str], files: dict[str, dict[str, Path]], problems: list[Problem]) -> None:
+    unlisted: dict[str, Path] = {}
     for paths in files.values():
-        strangers = {clip: path for clip, path in paths.items() if clip not in listed} | strangers
-    for clip in sorted(set(strangers) - {row["clip"] for row in problems}):
+        unlisted = {clip: path for clip, path in paths.items() if clip not in listed} | unlisted
+    for clip in sorted(set(unlisted) - {row["clip"] for row in problems}):
         remedy = f"give the clip a row in {PARTITION_FILE}, or remove its files"
-        problems.append(problem(clip, strangers[clip].relative_to(root), "the clip is in no partition", remedy))
+        problems.append(problem(clip, unlisted[clip].relative_to(root), "the clip is in no partition", remedy))
 
 
-def _with_features(clips: pd.DataFrame, files: dict[str, dict[str, Path]], problems: Problems) -> pd.DataFrame:
-    """Clips with at least one modality; a missing one is reported."""
+def _with_features(clips: pd.DataFrame, files: dict[str, dict[str, Path]], problems: list[Problem]) -> pd.DataFrame:
+    """Clips with at least one modality; a missing modality is reported."""
     used = []
     for clip in clips["clip"]:
         missing = [kind for kind in MODALITIES if clip not in files[kind]]
         used.append(len(missing) < 2)
-        effect = "counts as absent throughout" if used[-1] else "has nothing to learn from"
+        effect = "counts as absent throughout" if used[-1] else "is empty"
         for kind in missing:
             what = f"no {kind} features: the {'modality' if used[-1] else 'clip'} {effect}"
             kept = NOTED if used[-1] else LEFT_OUT
@@ -141,21 +157,21 @@ def _with_features(clips: pd.DataFrame, files: dict[str, dict[str, Path]], probl
     return clips[np.array(used, np.bool_)].reset_index(drop=True)
 
 
-def _report_unlabelled(clips: pd.DataFrame, problems: Problems) -> None:
+def _report_unlabelled(clips: pd.DataFrame, problems: list[Problem]) -> None:
     for clip, partition in clips.loc[clips["labels"] == "", ["clip", "partition"]].itertuples(index=False):
         what = f"no labels: a {partition} clip that is only predicted"
-        remedy = f"none for a test clip; to learn from it, put {clip}.csv there"
+        remedy = f"none for a test clip; put {clip}.csv there to train on the clip"
         problems.append(problem(clip, FOLDERS["labels"], what, remedy, effect=NOTED))
 
 
-def _alike(root: Path, clips: pd.DataFrame, kind: str, problems: Problems) -> pd.DataFrame:
-    """Clips whose file of this kind has the columns that most have; the others are reported."""
+def _alike(root: Path, clips: pd.DataFrame, kind: str, problems: list[Problem]) -> pd.DataFrame:
+    """Clips whose file of this kind has the columns of most clips; the others are reported."""
     heads = {clip: _head(root, clip, name, problems) for clip, name in zip(clips["clip"], clips[kind], strict=True)}
     counted = Counter(names for names in heads.values() if names)
-    right = LABELS if kind == "labels" else counted.most_common(1)[0][0] if counted else ()
+    expected = LABELS if kind == "labels" else counted.most_common(1)[0][0] if counted else ()
     used = []
     for clip, name in zip(clips["clip"], clips[kind], strict=True):
-        wrong = None if heads[clip] is None else _difference(heads[clip] or (), right, kind)
+        wrong = None if heads[clip] is None else _difference(heads[clip] or (), expected, kind)
         used.append(heads[clip] is not None and wrong is None)
         if wrong:
             remedy = "give all clips the same columns in the same order; this one is left out"
@@ -163,43 +179,50 @@ def _alike(root: Path, clips: pd.DataFrame, kind: str, problems: Problems) -> pd
     return clips[np.array(used, np.bool_)].reset_index(drop=True)
 
 
-def _head(root: Path, clip: str, name: str, problems: Problems) -> tuple[str, ...] | None:
-    """Columns of a clip's file; none where it has no such file, None where it is broken, which is reported."""
+def _head(root: Path, clip: str, name: str, problems: list[Problem]) -> tuple[str, ...] | None:
+    """Columns of a clip's file; empty without a file, None if the file is unreadable, which is reported."""
+    if not name:
+        return ()
     try:
-        return columns_of(root / name) if name else ()
+        columns, left_out = read_head(root / name)
     except InputError as error:
         problems.append(problem(clip, name, error.problem, error.remedy or "", error.row))
         return None
+    if left_out:
+        what = f"columns left out: {', '.join(map(repr, left_out))} number the rows or repeat the time"
+        remedy = "none, if they are no features; otherwise rename them"
+        problems.append(problem(clip, name, what, remedy, 1, effect=NOTED))
+    return columns
 
 
-def _difference(names: tuple[str, ...], right: tuple[str, ...], kind: str) -> str | None:
-    """What is wrong with the columns of a clip, where something is."""
+def _difference(names: tuple[str, ...], expected: tuple[str, ...], kind: str) -> str | None:
+    """The difference of a clip's columns from the expected ones, if there is one."""
     if not names:
-        return "the clip has no cues, but others have" if kind == "quality" and right else None
-    if missing := [name for name in right if name not in names]:
-        return f"{len(names)} columns, where {len(right)} are expected: {missing[0]!r} is missing"
-    if kind != "labels" and len(names) > len(right):
-        foreign = next(name for name in names if name not in right)
-        return f"{len(names)} columns, where {len(right)} are expected: {foreign!r} is one too many"
-    return "the columns stand in another order than in the other clips" if kind != "labels" and names != right else None
+        return "the clip has no cues, but others have" if kind == "quality" and expected else None
+    if missing := [name for name in expected if name not in names]:
+        return f"{len(names)} columns instead of {len(expected)}: {missing[0]!r} is missing"
+    if kind == "labels":
+        return None
+    if len(names) > len(expected):
+        extra = next(name for name in names if name not in expected)
+        return f"{len(names)} columns instead of {len(expected)}: {extra!r} is one too many"
+    return "the columns are in another order than in the other clips" if names != expected else None
 
 
-VERSION = "2"
-METADATA = {"visual_encoder": "features", "audio_encoder": "features", "embedding_version": VERSION}
-ROUNDING_S = 1e-6  # times that were written with few decimals still meet their step
+# One clip on one clock
 
 
 def align_file(
     *files: Path, target: Path, kinds: tuple[str, ...], widths: Mapping[str, int], tolerance_s: float | None
 ) -> None:
-    """The engine's task: read a clip's tables, write its embeddings. Its annotation is checked, and goes no further.
+    """Engine task: read the tables of a clip, write its embeddings. Its annotation is checked, but not written.
 
     Args:
         files: the tables of the clip.
         target: the safetensors file.
-        kinds: what each of them holds: `audio`, `visual`, `labels` or `quality`.
+        kinds: of each table: `audio`, `visual`, `labels` or `quality`.
         widths: columns of `audio` and `visual`, for clips that lack one.
-        tolerance_s: how far a row may lie from its step.
+        tolerance_s: largest distance (s) of a row from its step.
     """
     write_embedding(read_clip(dict(zip(kinds, files, strict=True)), widths, tolerance_s).embedding, target)
 
@@ -207,22 +230,22 @@ def align_file(
 def build_timeline(
     *files: Path, target: Path, kinds: tuple[str, ...], widths: Mapping[str, int], tolerance_s: float | None
 ) -> None:
-    """The engine's task: read a clip's tables as `align_file` does, write its timeline (Parquet), presence included.
+    """Engine task: read the tables of a clip as `align_file` does, write its timeline (Parquet) with presence.
 
-    What `facts_of` says of the clip travels in the table's `attrs`.
+    The table's `attrs` contain `facts_of` the clip.
     """
     write_clip_timeline(read_clip(dict(zip(kinds, files, strict=True)), widths, tolerance_s), target)
 
 
 def write_clip_timeline(clip: AnnotatedClip, target: Path) -> None:
-    """Write the timeline (Parquet) of an annotated clip whose presence is known."""
+    """Write the timeline (Parquet) of an annotated clip."""
     seen = clip.embedding
     presence = {"face_found": seen.face_found, "audio_present": seen.audio_present}
     write_timeline(target, seen.time_s, clip.labels, facts_of(clip), presence)
 
 
 def facts_of(clip: AnnotatedClip) -> dict[str, object]:
-    """Which modalities a clip has, at which share of its steps, and `notes`: pairs of what is odd and its remedy."""
+    """Which modalities a clip has, at which share of its steps, and `notes`: pairs of an oddity and its remedy."""
     return {
         "has_audio": bool(clip.embedding.audio_present.any()),
         "audio_present": float(clip.embedding.audio_present.mean()),
@@ -234,33 +257,38 @@ def facts_of(clip: AnnotatedClip) -> dict[str, object]:
 def read_clip(files: Mapping[str, Path], widths: Mapping[str, int], tolerance_s: float | None = None) -> AnnotatedClip:
     """Bring the tables of a clip onto one clock.
 
-    Steps are the times of the labels; without labels those of the visual, or else of the audio features. A modality is
-    present at a step if it has a row within the tolerance, and the nearest one counts: streams of another rate are
-    resampled to the nearest row. Cues are context, not observation: the nearest row counts however far it is.
+    Steps are the times of the labels; without labels those of the visual features, or else of the audio features. A
+    modality is present at a step if it has a row within the tolerance. Streams of another rate are resampled to the
+    nearest row. Cues are context, not observation: the nearest row counts at any distance.
 
     Args:
         files: tables by `audio`, `visual`, `labels`, `quality`; at least one of the first two.
         widths: columns of `audio` and `visual`, for clips that lack one.
-        tolerance_s: how far (s) a row may lie from its step; by default half the longer of the two median steps.
+        tolerance_s: largest distance (s) of a row from its step; by default half the longer of the two median steps.
 
     Raises:
-        InputError: a table is broken; a feature or cue is NaN or infinite; a label is outside [-1, 1].
+        InputError: a table is unreadable; a feature or cue is NaN or infinite; a label is outside [-1, 1]; times are
+            not in seconds, or hardly overlap.
     """
     tables = {kind: read_table(path) for kind, path in files.items()}
     for kind in ("audio", "visual", "quality"):
         _check_finite(tables.get(kind))
-    clock = next(tables[kind] for kind in ("labels", "visual", "audio") if kind in tables).times
+        _check_informative(tables.get(kind))
+    timed = next(tables[kind] for kind in ("labels", "visual", "audio") if kind in tables)
+    clock = timed.times
     audio, audio_present = _on_clock(tables.get("audio"), clock, widths["audio"], tolerance_s)
     visual, face_found = _on_clock(tables.get("visual"), clock, widths["visual"], tolerance_s)
-    cues = tables.get("quality")
+    quality, quality_names = _cues(tables.get("quality"), clock)
+    if wrong := unit_problem(clock):
+        raise InputError(wrong, timed.file, remedy=SAME_CLOCK)
     embedding = ClipEmbedding(
         audio=audio,
         visual=visual,
         audio_present=audio_present,
         face_found=face_found,
         time_s=clock,
-        quality=np.empty((len(clock), 0), np.float32) if cues is None else cues.values[_nearest(cues.times, clock)],
-        quality_names=() if cues is None else cues.names,
+        quality=quality,
+        quality_names=quality_names,
         metadata=METADATA,
     )
     return AnnotatedClip(embedding, _annotation(tables.get("labels"), len(clock)))
@@ -272,27 +300,22 @@ def _on_clock(
     """Features (t, width), zero where absent, and presence (t,)."""
     if table is None:
         return np.zeros((len(clock), width), np.float32), np.zeros(len(clock), np.bool_)
-    if tolerance is None:
-        tolerance = max(_median_step(clock), _median_step(table.times)) / 2
-    index = _nearest(table.times, clock)
-    present = np.abs(table.times[index] - clock) <= tolerance + ROUNDING_S
+    index, present = nearest(table.times, clock, tolerance)
     if not present.any():
-        what = f"no row within {tolerance:g} s of a step: steps from {clock[0]:g} to {clock[-1]:g} s, rows from "
-        what += f"{table.times[0]:g} to {table.times[-1]:g} s"
-        raise InputError(what, table.file, remedy="write all times in seconds from the same moment")
+        what = f"no row is near enough to a step: {spans(table.times, clock)}"
+        raise InputError(what, table.file, remedy=SAME_CLOCK)
+    if wrong := mismatch(table.times, clock, tolerance):
+        raise InputError(wrong, table.file, remedy=SAME_CLOCK)
     return np.where(present[:, None], table.values[index], np.float32(0)), present
 
 
-def _nearest(times: NDArray[np.float64], clock: NDArray[np.float64]) -> NDArray[np.intp]:
-    """(t,) index of the row nearest to each step; of two equally near the earlier."""
-    after = np.searchsorted(times, clock).clip(1, max(len(times) - 1, 1))
-    before = after - 1
-    after = after.clip(0, len(times) - 1)
-    return np.where(clock - times[before] <= times[after] - clock, before, after)
-
-
-def _median_step(times: NDArray[np.float64]) -> float:
-    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+def _cues(table: Table | None, clock: NDArray[np.float64]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Cues (t, q) and their names."""
+    if table is None:
+        return np.empty((len(clock), 0), np.float32), ()
+    if wrong := mismatch(table.times, clock, np.inf):
+        raise InputError(wrong, table.file, remedy=SAME_CLOCK)
+    return table.values[nearest(table.times, clock)[0]], table.names
 
 
 def _annotation(table: Table | None, steps: int) -> NDArray[np.float32]:
@@ -305,7 +328,7 @@ def _annotation(table: Table | None, steps: int) -> NDArray[np.float32]:
         row, column = (int(i) for i in outside[0])
         raise InputError(
             f"{LABELS[column]} {values[row, column]:g} is outside [-1, 1]", table.file, table.line(row),
-            "rescale the annotation; leave the cell empty where a step is not annotated",
+            "rescale the annotation; leave the cell empty if a step is not annotated",
         )  # fmt: skip
     return values
 
@@ -316,31 +339,42 @@ def _check_finite(table: Table | None) -> None:
     row, column = (int(i) for i in np.argwhere(~np.isfinite(table.values))[0])
     raise InputError(
         f"{table.values[row, column]} in column {table.names[column]!r}", table.file, table.line(row),
-        "remove the row: a modality without a row is taken for absent at that time",
+        "remove the row: a modality without a row counts as absent at that time",
     )  # fmt: skip
 
 
+def _check_informative(table: Table | None) -> None:
+    """Reject a column that counts the rows or repeats the time: from it a model learns when, not what."""
+    if table is None or len(table.times) < FEWEST_COUNTED:
+        return
+    counting = (np.diff(table.values, axis=0) == 1).all(axis=0)
+    counting |= np.isclose(table.values, table.times[:, None], rtol=1e-6, atol=0).all(axis=0)
+    if len(found := np.flatnonzero(counting)):
+        what = f"column {table.names[found[0]]!r} counts the rows or repeats the time"
+        raise InputError(what, table.file, 1, "remove the column from all clips: a model would learn the time from it")
+
+
 def _lengths(clip: AnnotatedClip) -> list[tuple[str, str]]:
-    """Annotated steps before the first or after the last features, where there are more than a few."""
-    seen = np.flatnonzero(clip.embedding.observed)
+    """A note on annotated steps before the first or after the last features, if there are more than a few."""
+    observed = np.flatnonzero(clip.embedding.observed)
     annotated = np.flatnonzero(np.isfinite(clip.labels).all(axis=1))
-    outside = int(((annotated < seen[0]) | (annotated > seen[-1])).sum())
+    outside = int(((annotated < observed[0]) | (annotated > observed[-1])).sum())
     if outside <= TOLERANCE:
         return []
-    span = " to ".join(f"{clip.embedding.time_s[i]:g}" for i in (seen[0], seen[-1]))
-    what = f"{outside} annotated steps lie outside of the features, which run from {span} s"
-    return [(what, "check that labels and features belong together; those steps have neither voice nor face")]
+    span = " to ".join(f"{clip.embedding.time_s[i]:g}" for i in (observed[0], observed[-1]))
+    what = f"{outside} annotated steps lie outside the features, which run from {span} s"
+    return [(what, "check that labels and features belong together; those steps have neither audio nor face")]
 
 
-FACTS = ("frames", "annotated", "first_s", "last_s", "has_audio", "audio_present", "face_found")
+# All clips
 
 
 def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    """Clips that could be read, with their counts; and the problems of the others.
+    """Clips that have a timeline, with the columns `FACTS`; and the problems of the others.
 
     Args:
-        clip_index: of `index_features`.
-        timelines: clip -> its timeline; and the reasons of the failures.
+        clip_index: from `index_features`.
+        timelines: clip -> its timeline; and the reasons of failures.
         root: of the corpus; problems name files relative to it.
     """
     rows, problems = [], []
@@ -356,7 +390,7 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
 
 
 def read_through(root: Path, clip_index: pd.DataFrame, tolerance_s: float | None) -> tuple[pd.DataFrame, list[Problem]]:
-    """As `clip_table`, from the corpus's own tables: to say what is wrong with a corpus that goes no further."""
+    """As `clip_table`, read directly from the tables: all problems of a corpus for which the run stops."""
     rows, problems = [], []
     for row in clip_index.to_dict("records"):
         files = {kind: root / row[kind] for kind in FOLDERS if row[kind]}

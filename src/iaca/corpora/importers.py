@@ -1,4 +1,4 @@
-"""Which importer reads a corpus, and its parameters: one group, `ingestion`, whatever the corpus."""
+"""Which importer reads a corpus: the parameter group `ingestion`, whose `importer` decides what else it accepts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from iaca.parameters import Parameters
 
 
 class DemoImport(Parameters):
-    """The importer `demo`: the embedded corpus, in Aff-Wild2's layout, read where it is rendered."""
+    """Parameters of the importer `demo`: the embedded corpus, in Aff-Wild2's layout, in its fixed place."""
 
     importer: Literal["demo"] = "demo"
     root: None = None
 
     @field_validator("root", mode="before")
     @classmethod
-    def _lies_where_it_is_rendered(cls, given: object) -> None:
+    def _has_a_fixed_place(cls, given: object) -> None:
         if given is not None:
-            raise ValueError("the demo corpus has a fixed place; for a corpus of your own add --env folder, --env "
+            raise ValueError("the demo corpus has a fixed place; for your own corpus add --env folder, --env "
                              "affwild2 or --env features")  # fmt: skip
 
 
@@ -30,17 +30,12 @@ class AffWild2Config(Parameters):
     """Parameters of the importer `affwild2`.
 
     Attributes:
-        importer: belongs to the environment.
+        importer: set by the environment.
         root: folder of the corpus, as given on the command line; the catalog's `corpus` reads it.
     """
 
     importer: Literal["affwild2"] = "affwild2"
     root: str | None = Field(default=None, min_length=1)
-
-
-def _importer(given: Any) -> Any:
-    """Name of the importer whose parameters are given."""
-    return given.get("importer") if isinstance(given, Mapping) else getattr(given, "importer", None)
 
 
 IMPORTERS: dict[str, type[Parameters]] = {
@@ -49,6 +44,13 @@ IMPORTERS: dict[str, type[Parameters]] = {
     "folder": FolderConfig,
     "features": FeaturesConfig,
 }
+
+
+def _importer(given: Any) -> Any:
+    """Name of the importer that the parameters are for."""
+    return given.get("importer") if isinstance(given, Mapping) else getattr(given, "importer", None)
+
+
 _Importer = Annotated[
     Annotated[DemoImport, Tag("demo")]
     | Annotated[AffWild2Config, Tag("affwild2")]
@@ -57,15 +59,15 @@ _Importer = Annotated[
     Discriminator(
         _importer,
         custom_error_type="importer",
-        custom_error_message="importer: there is none of this name; choose demo, affwild2, folder or features",
+        custom_error_message="importer: unknown name; choose demo, affwild2, folder or features",
     ),
 ]
 
 
 class IngestionConfig(RootModel[_Importer]):
-    """The parameters of the importer that `importer` names."""
+    """Parameters of the importer named by `importer`."""
 
     @property
     def has_media(self) -> bool:
-        """Whether the corpus has videos, not only features made from them."""
+        """Whether the corpus has videos, not only precomputed features."""
         return not isinstance(self.root, FeaturesConfig)

@@ -1,10 +1,9 @@
-"""The clip index every corpus is read into, the table of problems, and the rules that hold for any corpus.
+"""What all corpora are read into: the clip index, the problems table, and the tables and card beside the clips.
 
-What a corpus says of itself: its name, and what results on it do not prove.
-
-Ground truth of events: when the sound of a clip was silent, noisy or contradictory, and likewise its face.
-
-The table of partitions: which clip is whose, and what it serves for.
+ROOT/partition.csv    clip,partition[,subject]
+ROOT/subjects.csv     clip,subject
+ROOT/events.csv       clip,modality,kind,start_s,end_s: when sound or face were silent, noisy, contradictory, ...
+ROOT/corpus.json      the corpus card: name, and a caveat that belongs to every result
 """
 
 from __future__ import annotations
@@ -23,30 +22,32 @@ from pydantic import ValidationError
 from iaca.errors import InputError, brief, plain_name, printable
 from iaca.files import require_file
 from iaca.parameters import MODALITIES, Parameters, faults
-from iaca.text import csv_table, number
+from iaca.text import clip_of, csv_table, dialect_of, number
 
 PARTITIONS = ("train", "validation", "test")
-SUBJECT_FILE = "subjects.csv"
+PARTITION_FILE, SUBJECT_FILE, EVENT_FILE, CARD_FILE = "partition.csv", "subjects.csv", "events.csv", "corpus.json"
 CLIP_COLUMNS = ("clip", "subject", "partition", "media", "annotation", "side")
 PROBLEM_COLUMNS = ("clip", "file", "row", "problem", "effect", "remedy")
+EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
 
 STOPS = "the run stops"
-LEFT_OUT = "left out"  # the clip, until it is mended; the others go on
-OPEN = "decided by decoding"  # a suspicion from what a container declares
+LEFT_OUT = "left out"  # the clip, until it is fixed; the run continues with the others
+OPEN = "decided by decoding"  # a suspicion from what the container declares
 NOTED = "noted"
 EFFECTS = (STOPS, LEFT_OUT, OPEN, NOTED)
 
+REMEDY = "write one row per clip below the line clip,partition,subject"
 Problem = dict[str, object]
 
 
 @dataclass
 class CorpusIndex:
-    """What a corpus holds.
+    """The clips of a corpus, and its problems.
 
     Attributes:
         clips: one row per clip: `clip`, `subject`, `partition`, `media` and `annotation` (paths relative to the root;
-            annotation empty where there is none), `side` (left, right or empty: which person of the video).
-        problems: one row per thing that is wrong, as `problem` makes them.
+            no annotation: empty), `side` (left, right or empty: which person of the video).
+        problems: made by `problem`.
     """
 
     clips: pd.DataFrame
@@ -62,7 +63,7 @@ def problem(
 
 
 def problem_table(problems: list[Problem]) -> pd.DataFrame:
-    """The problems as a table: what stops the run first, then by clip, file and row."""
+    """The problems as a table: those that stop the run first, then by clip, file and row."""
     table = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS))
     table["row"] = table["row"].astype("Int64")
     table = table.sort_values(["clip", "file", "row", "problem"], kind="stable")
@@ -70,17 +71,17 @@ def problem_table(problems: list[Problem]) -> pd.DataFrame:
 
 
 def with_facts(clips: pd.DataFrame, names: Sequence[str], facts: Iterable[Mapping[str, Any] | None]) -> pd.DataFrame:
-    """The clips with a column for each name, from the facts of each row; rows whose facts are None are left out.
+    """The clips with a column for each name, from the facts of each row; rows whose facts are None are dropped.
 
-    Facts are kept as columns while they come in: thousands of dicts would take ten times as much memory.
+    Facts are stored by column as they arrive: thousands of dicts would take ten times as much memory.
     """
     kept, columns = list[int](), {name: list[Any]() for name in names}
-    for place, told in enumerate(facts):
-        if told is None:
+    for place, known in enumerate(facts):
+        if known is None:
             continue
         kept.append(place)
         for name, column in columns.items():
-            column.append(sys.intern(told[name]) if isinstance(told[name], str) else told[name])
+            column.append(sys.intern(known[name]) if isinstance(known[name], str) else known[name])
     return clips.iloc[kept].reset_index(drop=True).assign(**columns)
 
 
@@ -88,8 +89,8 @@ def subject_problems(clips: pd.DataFrame, file: str | Path) -> list[Problem]:
     """Subjects that are in more than one partition, one problem each.
 
     Args:
-        clips: columns `clip`, `subject`, `partition`, and `line` where the table has lines.
-        file: where subjects and partitions are said.
+        clips: columns `clip`, `subject`, `partition`, and optionally `line`, of the file.
+        file: that assigns subjects and partitions.
     """
     problems = []
     for subject, group in clips.groupby("subject", sort=True):
@@ -106,10 +107,10 @@ def subject_problems(clips: pd.DataFrame, file: str | Path) -> list[Problem]:
 
 
 def require_usable(problems: pd.DataFrame, root: Path) -> None:
-    """Go on only where nothing stops the run. Called when the table of problems has been told and written.
+    """Stop the run if a problem requires it. Called once the problems have been logged and written.
 
     Raises:
-        InputError: something does; the first such problem is named.
+        InputError: the first problem that stops the run.
     """
     stopping = problems[problems["effect"] == STOPS]
     if stopping.empty:
@@ -121,10 +122,10 @@ def require_usable(problems: pd.DataFrame, root: Path) -> None:
 
 
 def read_subjects(root: Path) -> dict[str, tuple[str, int]]:
-    """Clip -> subject and line where the corpus says so, in `subjects.csv` (clip,subject); empty without that file.
+    """Clip -> subject and line, from `subjects.csv`; empty without that file.
 
     Raises:
-        InputError: it is no such table, or a column is missing.
+        InputError: the table is unreadable, or a column is missing.
     """
     path = root / SUBJECT_FILE
     if not path.exists():
@@ -134,16 +135,16 @@ def read_subjects(root: Path) -> dict[str, tuple[str, int]]:
 
 
 def unique_files(root: Path, files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
-    """Name without suffix -> file. Nobody can say which of two of one name is meant: none of them is used, nor one
-    whose name is no plain text, which no table could hold."""
+    """Name without suffix -> file. Two files of one name are ambiguous, so neither is used; nor is a file whose name is
+    not plain text, which could not be written into a table."""
     found: dict[str, list[Path]] = {}
     for path in sorted(files):
         place = str(path.relative_to(root))
         if plain_name(place) == place:
-            found.setdefault(path.stem, []).append(path)
+            found.setdefault(clip_of(path), []).append(path)
         else:
-            what = "the name holds a control character, or is no UTF-8"
-            problems.append(problem(path.stem, place, what, "rename the file or its folder"))
+            what = "the name contains a control character, or is not UTF-8"
+            problems.append(problem(clip_of(path), place, what, "rename the file or its folder"))
     for name, paths in found.items():
         for path, other in zip(paths, [*paths[1:], paths[0]], strict=True):
             if path != other:
@@ -157,15 +158,15 @@ def _few(clips: Sequence[str] | pd.Series[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-CARD_FILE = "corpus.json"
+# The card
 
 
 class CorpusCard(Parameters):
-    """The card travels with the model, so that every later result can repeat it.
+    """The card of a corpus. It is stored with every model, so that each later result can repeat it.
 
     Attributes:
         name: of the corpus.
-        caveat: a warning that belongs to every number obtained from it; empty where there is none.
+        caveat: a warning that belongs to every result on the corpus; may be empty.
     """
 
     name: str
@@ -173,10 +174,10 @@ class CorpusCard(Parameters):
 
 
 def read_card(root: Path) -> CorpusCard:
-    """The card in `corpus.json`; without that file, one with the folder's name.
+    """The card in `corpus.json`; without that file, one with the name of the folder.
 
     Raises:
-        InputError: the file is there, but is no card.
+        InputError: the file is not a card.
     """
     path = root / CARD_FILE
     if not path.exists():
@@ -192,64 +193,65 @@ def read_card(root: Path) -> CorpusCard:
 
 
 def card_text(card: CorpusCard) -> str:
-    """The file's content."""
+    """The content of `corpus.json`."""
     return json.dumps(card.model_dump(), indent=2) + "\n"
 
 
-EVENT_FILE = "events.csv"
-EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
+# Events
 
 
 def read_event_table(path: Path) -> pd.DataFrame:
-    """Columns `clip`, `modality`, `kind`, `start_s`, `end_s` (s); no rows where the corpus has no such file.
+    """Ground truth of events: columns `EVENT_COLUMNS`, times in s. An event covers start_s <= time_s < end_s.
+
+    Without the file there are no rows.
 
     Raises:
-        InputError: a column is missing, a time or a modality is none, or an event ends before it starts.
+        InputError: a column is missing, a time or modality is invalid, or an event ends before it starts.
     """
     if not path.exists():
         return pd.DataFrame(
             {name: pd.Series(dtype="float64" if name.endswith("_s") else "str") for name in EVENT_COLUMNS}
         )
-    rows = []
-    for line, row in csv_table(path, EVENT_COLUMNS, "give the table all five columns"):
+    rows, decimal_comma = [], dialect_of(path).decimal_comma
+    for line, row in csv_table(path, EVENT_COLUMNS, f"give the table the columns {','.join(EVENT_COLUMNS)}"):
         try:
-            start, end = (number(row[name]) for name in ("start_s", "end_s"))
+            start, end = (number(row[name], decimal_comma) for name in ("start_s", "end_s"))
         except ValueError:
             start = end = math.nan
         if not math.isfinite(start) or not math.isfinite(end):
             what = f"not two times: {brief(repr(row['start_s']))} and {brief(repr(row['end_s']))}"
-            raise InputError(what, path, line, "write when the event starts and ends, in seconds")
+            raise InputError(what, path, line, "write the start and end of the event in seconds")
         if end <= start:
             raise InputError("an event ends before it starts", path, line, "swap start_s and end_s")
         if row["modality"] not in MODALITIES:
-            raise InputError(f"{brief(repr(row['modality']))} is no modality", path, line, "write audio or visual")
+            raise InputError(f"{brief(repr(row['modality']))} is not a modality", path, line, "write audio or visual")
         rows.append((row["clip"], row["modality"], row["kind"], start, end))
     return pd.DataFrame(rows, columns=list(EVENT_COLUMNS)).astype({"start_s": "float64", "end_s": "float64"})
 
 
-PARTITION_FILE = "partition.csv"
-REMEDY = "write one row per clip below the line clip,partition,subject"
-Problems = list[Problem]
+# Partitions
 
 
-def read_partitions(path: Path, problems: Problems) -> pd.DataFrame:
-    """Columns clip, subject, partition. Without a subject, a clip counts as one of its own.
+def read_partitions(path: Path, problems: list[Problem]) -> pd.DataFrame:
+    """Columns clip, subject, partition. A clip without a subject counts as a subject of its own.
 
     Args:
         path: the table.
-        problems: takes rows that can't be used, and subjects that are in two partitions.
+        problems: receives rows that can't be used, and subjects in two partitions.
 
     Raises:
-        InputError: there is no such table.
+        InputError: the table is missing or unreadable, or a column is missing.
     """
     clips: dict[str, dict[str, str | int]] = {}
-    for line, row in _rows(path):
+    if not path.is_file():
+        raise InputError("there is no such file", path, remedy=REMEDY)
+    for line, row in csv_table(path, ("clip", "partition"), REMEDY):
         clip, partition = row["clip"], row["partition"]
         if not clip:
             problems.append(problem("", PARTITION_FILE, "no clip is named in this row", REMEDY, line))
         elif partition not in PARTITIONS:
             remedy = f"write one of {', '.join(PARTITIONS)}"
-            problems.append(problem(clip, PARTITION_FILE, f"{brief(repr(partition))} is no partition", remedy, line))
+            problems.append(problem(clip, PARTITION_FILE, f"{brief(repr(partition))} is not a partition", remedy, line))
         elif clip in clips:
             remedy = "remove one of the rows; the first one counts"
             problems.append(problem(clip, PARTITION_FILE, "the clip is listed twice", remedy, line, NOTED))
@@ -259,10 +261,3 @@ def read_partitions(path: Path, problems: Problems) -> pd.DataFrame:
     table = pd.DataFrame(list(clips.values()), columns=["clip", "subject", "partition", "line"])
     problems += subject_problems(table, PARTITION_FILE)
     return table.drop(columns="line")
-
-
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line, cells by column) of every row."""
-    if not path.is_file():
-        raise InputError("there is no such file", path, remedy=REMEDY)
-    return list(csv_table(path, ("clip", "partition"), REMEDY))

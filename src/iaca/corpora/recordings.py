@@ -1,31 +1,23 @@
-"""What is taken from a corpus, and how its times are changed on the way.
+"""The recordings of AVEC 2019, RECOLA and MuSe: their files, partitions and subjects, for `iaca.corpora.convert`.
 
-What the readers of all corpora have in common: recordings, where their files are, and names of partitions.
-
-Labels that lie in a folder per dimension.
-
-AVEC 2019, cross-cultural emotion (SEWA): one label file per recording, at 10 Hz, with a column per dimension.
+AVEC 2019, cross-cultural emotion (SEWA): one label file per recording, at 10 Hz, with a column per dimension. The
+partition is the first part of the name. Numbers restart in each part, so every recording counts as its own subject.
 
     SOURCE/labels/<Part>_<Language>_<number>.csv      name;timestamp;arousal;valence;liking     names in single quotes
     SOURCE/<features>/<Part>_<Language>_<number>.csv  name, timestamp, then one column per feature
 
-A recording's partition is the first part of its name; numbers start anew in each part, so that each recording counts
-as a subject of its own.
-
-MuSe (MuSe-CaR and what followed): labels and features in segments, times in milliseconds.
-
-SOURCE/label_segments/<dimension>/<id>.csv            timestamp,segment_id,value
-SOURCE/feature_segments/<features>/<id>.csv           timestamp,segment_id, then one column per feature
-SOURCE/partition.csv, or SOURCE/metadata/partition.csv    Id,Proposal, or clip,partition[,subject]
-
-RECOLA, and the AVEC challenges on it: a gold standard at 25 Hz, one folder per dimension, ARFF or CSV.
+RECOLA, and the AVEC challenges on it: a gold standard at 25 Hz, one folder per dimension. CSV files with the traces of
+several annotators are accepted too; `column` then chooses the gold standard: one of them, or `mean`.
 
     SOURCE/ratings_gold_standard/<dimension>/<recording>.arff     name, frame time (s), GoldStandard
     SOURCE/<features>/<recording>.{arff,csv}                      name, frame time (s), then one column per feature
     SOURCE/partition.csv      clip,partition[,subject]; needed unless names begin with train_, dev_ or test_
 
-A CSV with the traces of several annotators is read too, where `column` says which of them, or `mean`, is the gold
-standard.
+MuSe (MuSe-CaR and its successors): labels and features in segments, times in milliseconds.
+
+    SOURCE/label_segments/<dimension>/<id>.csv            timestamp,segment_id,value
+    SOURCE/feature_segments/<features>/<id>.csv           timestamp,segment_id, then one column per feature
+    SOURCE/partition.csv, or SOURCE/metadata/partition.csv    Id,Proposal, or clip,partition[,subject]
 """
 
 from __future__ import annotations
@@ -41,7 +33,7 @@ from pydantic import Field
 from iaca.corpora.index import Problem, problem
 from iaca.errors import InputError, brief
 from iaca.parameters import Parameters
-from iaca.text import csv_rows
+from iaca.text import clip_of, composed, csv_rows
 
 
 class ConvertConfig(Parameters):
@@ -53,13 +45,13 @@ class ConvertConfig(Parameters):
         labels: folder of the labels; each corpus has its own default.
         valence: name of the column or folder that holds valence.
         arousal: name of the column or folder that holds arousal.
-        column: RECOLA, CSV with several annotators: the column to take, or `mean` of all.
-        delay: annotators react late: labels are moved this much (s) towards the beginning. 2 to 4 s are usual in
-            RECOLA and SEWA; 0 where the labels are compensated already, as MuSe's are.
+        column: RECOLA, CSV with several annotators: the column to use, or `mean` of all.
+        delay: reaction time (s) of the annotators, by which labels are moved to earlier times. 2 to 4 s are usual for
+            RECOLA and SEWA; 0 if the labels are already compensated, as in MuSe.
         rate: of the labels (Hz), interpolated linearly; by default they keep their own times.
-        features: `keep` their own times, or bring them to those of the labels: the `nearest` row, or the `mean` of
+        features: `keep` their own times, or resample them to those of the labels: the `nearest` row, or the `mean` of
             the rows around each.
-        scale: labels are multiplied by this, where a corpus has them on another scale than [-1, 1].
+        scale: labels are multiplied by this, for a corpus whose scale is not [-1, 1].
     """
 
     audio: str | None = None
@@ -90,9 +82,9 @@ class Recording:
 
     Attributes:
         clip, partition, subject: as in partition.csv.
-        labels: file and column by `valence` and `arousal`; no column where the file holds one dimension alone. Empty
-            where the clip is not annotated.
-        features: file by `audio` and `visual`, of those that are there.
+        labels: file and column by `valence` and `arousal`; no column if the file has only one dimension. Empty if the
+            clip is not annotated.
+        features: file by `audio` and `visual`, if it has one.
     """
 
     clip: str
@@ -106,37 +98,37 @@ def feature_files(source: Path, config: ConvertConfig) -> dict[str, dict[str, Pa
     """Modality -> recording -> file.
 
     Raises:
-        InputError: a modality is not named, or its folder is not there or holds no table.
+        InputError: a folder is not named, or is missing or without tables.
     """
     return {kind: tables(source, name, kind) for kind, name in (("audio", config.audio), ("visual", config.visual))}
 
 
 def tables(source: Path, name: str | None, kind: str) -> dict[str, Path]:
-    """Recording -> table in the folder `name`; an error lists the folders there are."""
+    """Recording -> table in the folder `name`; an error lists the existing folders."""
     folder = source / name if name else source
-    found = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES}
+    found = {clip_of(path): path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES}
     if name and found:
         return found
     if not source.is_dir():
         raise InputError("there is no such folder", source, remedy="give the folder of the corpus")
-    held = sorted({str(path.parent.relative_to(source)) for s in SUFFIXES for path in source.rglob(f"*{s}")} - {"."})
-    what = f"no folder of {kind} is named" if not name else f"no table of {kind} in {name!r}"
-    remedy = f"give --{kind} one of: {', '.join(held[:20]) or 'no folder holds a table'}"
+    others = sorted({str(path.parent.relative_to(source)) for s in SUFFIXES for path in source.rglob(f"*{s}")} - {"."})
+    what = f"no table of {kind} in {name!r}" if name else f"no folder of {kind} is named"
+    remedy = f"give --{kind} one of: {', '.join(others[:20]) or 'no folder contains a table'}"
     raise InputError(what, source, remedy=remedy)
 
 
 def place(path: Path, source: Path) -> Path:
-    """A file as it is told: below the corpus, or as it is where its folder was named from elsewhere."""
+    """The path of a file for messages: relative to the corpus, if it is inside."""
     return path.relative_to(source) if path.is_relative_to(source) else path
 
 
 def partition_table(path: Path) -> dict[str, tuple[str, str]]:
-    """Recording -> partition and subject, from a table whose columns may have several names, as published.
+    """Recording -> partition and subject, from a table with any of the published column names.
 
     Raises:
-        InputError: a column is missing, or a partition has an unknown name.
+        InputError: a column is missing, or a partition is unknown.
     """
-    rows = [(line, [cell.strip().strip("'") for cell in cells]) for line, cells in csv_rows(path, ",;")]
+    rows = [(line, [composed(cell.strip().strip("'")) for cell in cells]) for line, cells in csv_rows(path)]
     names = [name.lower() for name in rows[0][1]] if rows else []
     places = [next((names.index(n) for n in known if n in names), None) for known in (CLIP_NAMES, PARTITION_NAMES)]
     if None in places:
@@ -152,25 +144,25 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def partition_of(name: str, path: Path, line: int | None = None) -> str:
-    """Train, validation or test, by any of their usual names."""
+    """Train, validation or test, for any of their usual names."""
     if name.lower() not in PARTITIONS:
-        raise InputError(f"{brief(repr(name))} is no partition", path, line, f"write one of {', '.join(PARTITIONS)}")
+        raise InputError(f"{brief(repr(name))} is not a partition", path, line, f"write one of {', '.join(PARTITIONS)}")
     return PARTITIONS[name.lower()]
 
 
 def labels_by_dimension(
     source: Path, folder: str, config: ConvertConfig
 ) -> dict[str, dict[str, tuple[Path, str | None]]]:
-    """Recording -> file and column by `valence` and `arousal`, of recordings that have both.
+    """Recording -> file and column by `valence` and `arousal`, for recordings that have both.
 
     Raises:
-        InputError: the folder of a dimension is missing; those that are there are named.
+        InputError: the folder of a dimension is missing; the message lists the existing ones.
     """
     found: dict[str, dict[str, Path]] = {}
     for dimension, name in (("valence", config.valence), ("arousal", config.arousal)):
         if not (source / folder / name).is_dir():
-            held = sorted(path.name for path in (source / folder).glob("*") if path.is_dir())
-            remedy = f"give --{dimension} one of: {', '.join(held) or 'none is there; give --labels another folder'}"
+            others = sorted(path.name for path in (source / folder).glob("*") if path.is_dir())
+            remedy = f"give --{dimension} one of: {', '.join(others) or 'there is none; give --labels another folder'}"
             raise InputError(f"no dimension {name!r}", source / folder, remedy=remedy)
         found[dimension] = tables(source, f"{folder}/{name}", "labels")
     both = set(found["valence"]) & set(found["arousal"])
@@ -178,7 +170,7 @@ def labels_by_dimension(
 
 
 def avec2019_recordings(source: Path, config: ConvertConfig, problems: list[Problem]) -> list[Recording]:
-    """Every recording of which there are features; `problems` takes files whose name says no partition.
+    """Every recording with features; `problems` receives files whose name gives no partition.
 
     Raises:
         InputError: a folder is missing.
@@ -202,7 +194,7 @@ def avec2019_recordings(source: Path, config: ConvertConfig, problems: list[Prob
 
 
 def muse_recordings(source: Path, config: ConvertConfig, problems: list[Problem]) -> list[Recording]:
-    """Every recording of the table of partitions of which there are features; `problems` takes the others.
+    """Every recording of the table of partitions with features; `problems` receives the others.
 
     Raises:
         InputError: a folder, a dimension or the table of partitions is missing.
@@ -226,10 +218,10 @@ def muse_recordings(source: Path, config: ConvertConfig, problems: list[Problem]
 
 
 def recola_recordings(source: Path, config: ConvertConfig, problems: list[Problem]) -> list[Recording]:
-    """Every recording of which there are features; `problems` takes those that are in no partition.
+    """Every recording with features; `problems` receives those without a partition.
 
     Raises:
-        InputError: a folder or a dimension is missing, or partition.csv is no such table.
+        InputError: a folder or a dimension is missing, or partition.csv is unreadable.
     """
     labels = labels_by_dimension(source, config.labels or "ratings_gold_standard", config)
     features = feature_files(source, config)

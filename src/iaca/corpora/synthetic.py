@@ -1,20 +1,10 @@
-"""What a synthetic corpus is made of.
+"""Synthetic corpora with known truth, in the layout of `iaca.corpora.features`, drawn from a seed.
 
-What everything here is drawn from: seeded generators, and smooth noise.
+Two smooth random trajectories are felt (valence, arousal). Voice and face each show a mixture of them, with noise, and
+have quality cues as `iaca.encoders.cues` measures them on recordings. In events, one modality is absent, noisy or
+taken from another clip.
 
-How feelings become features: random mixing, the same for all clips of a seed.
-
-Quality cues of a clean stream: a mouth that moves with the sound, a picture and a sound that are as they should be.
-
-A choice of those that `iaca.encoders.cues` measures on recorded clips, with their orders of magnitude.
-
-Corruption with a known truth: stretches in which one modality of a clip is not what it should be.
-
-One synthetic clip: what is felt, what face and voice show of it, and what went wrong.
-
-A synthetic corpus on disk, in the layout of `iaca.corpora.features`.
-
-`python -m iaca.corpora.synthetic ROOT [--kind s2] [--clips 120] ...`: write a synthetic corpus.
+`python -m iaca.corpora.synthetic ROOT [--kind s2] [--clips 120] ...` writes a corpus.
 """
 
 from __future__ import annotations
@@ -45,12 +35,41 @@ from iaca.formats.labels import LABELS
 from iaca.formats.tables import write_table
 from iaca.parameters import MODALITIES, Parameters, Partition, Seed, add_options, faults
 
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+Cues = dict[str, Array]
+Rows = list[Sequence[str | float]]
+Format = Literal["csv", "parquet"]
 EventKind = Literal["absent", "zeros", "noise", "other"]
 
-# Correlation of what a modality shows with what is felt, (valence, arousal).
+# Correlation of the signal that a modality shows with what is felt, (valence, arousal).
 SEES = {
     "s": {"audio": (0.25, 0.85), "visual": (0.85, 0.25)},
     "s2": {"audio": (0.5, 0.85), "visual": (0.85, 0.5)},
+}
+STEEPNESS = 0.8  # a label is tanh(0.8 x), where x is what is felt, of variance 1
+PLACES = 4  # decimals of features and cues: halves the files, and is far below the noise
+DONORS = 10**9  # clips from this number on are in no corpus; they provide the features of `other` events
+
+NUISANCES = 4  # slow processes unrelated to what is felt
+TRAITS = 4  # directions in which identities differ
+BEND = 0.5  # share of the mildly nonlinear part
+SUBJECT, SESSION = 0.9, np.sqrt(1 - 0.9**2)  # an identity depends mostly on the person, slightly on the recording
+
+NAMES = (
+    "face_score", "face_sharpness", "sound_level", "snr_estimate", "voice_activity", "synchrony", "mouth_motion",
+    "mouth_opening",
+)  # fmt: skip
+TALK_S, PAUSE_S, ONSET_S, SYLLABLES_HZ = 2.5, 1.0, 0.1, 4.0
+
+NOISE = 2.0  # deviation of the noise of an event, in deviations of each feature
+SILENT_SOUND: dict[str, float] = {"sound_level": -100.0, "snr_estimate": 0.0, "voice_activity": 0.0}
+NO_FACE: dict[str, float] = {"face_score": 0.0, "face_sharpness": 0.0, "mouth_motion": 0.0, "mouth_opening": 0.0}
+DEAD: dict[str, dict[str, float]] = {"audio": SILENT_SOUND, "visual": NO_FACE}
+NOISY: dict[str, dict[str, float]] = {
+    "audio": {"sound_level": -15.0, "snr_estimate": 3.0, "voice_activity": 0.5},
+    "visual": {"face_score": 0.8, "face_sharpness": 3.0, "mouth_motion": 9.0},
 }
 
 
@@ -58,24 +77,24 @@ class SyntheticConfig(Parameters):
     """Parameters of a synthetic corpus. A clip is the same whatever `clips` is.
 
     Attributes:
-        kind: `s`: the face sees valence well and arousal badly, the voice the reverse; `s2`: more redundancy.
+        kind: `s`: the face shows valence well and arousal badly, the voice the reverse; `s2`: more redundancy.
         clips: number of clips.
         clips_per_subject: clips of one subject; a subject stays in one partition.
-        partitions: dealt to the subjects in turn.
+        partitions: assigned to the subjects in turn.
         seconds: length of every clip (s).
-        rate: steps a second (Hz).
+        rate: steps per second (Hz).
         audio_dim, visual_dim: number of features.
         correlation_s: time (s) after which the autocorrelation of what is felt has fallen to 1/e.
         noise: deviation of the white noise on each feature, in deviations of its signal.
-        nuisance: the same of the slow part that has nothing to do with what is felt.
-        identity: the same of the constant part that tells speakers and faces apart.
-        lip_sync: how far the mouth follows the sound: 0 not at all, 1 wholly.
+        nuisance: the same for the slow part that is unrelated to what is felt.
+        identity: the same for the constant part that distinguishes speakers and faces.
+        lip_sync: how far the mouth follows the sound: 0 not at all, 1 completely.
         quality: write quality cues.
         event_share: share of a clip's time in which one modality is corrupted; 0: a clean corpus.
-        event_kinds: drawn evenly. `absent` has no rows; `zeros` and `noise` are as they say; `other` is a stretch of
-            another person's clip.
+        event_kinds: drawn evenly. `absent` has no rows; `zeros` and `noise` replace the features; `other` is a stretch
+            of another person's clip.
         event_s: bounds of an event's length (s).
-        seed: of everything that is drawn.
+        seed: of all random draws.
     """
 
     kind: Literal["s", "s2"] = "s2"
@@ -98,9 +117,9 @@ class SyntheticConfig(Parameters):
     seed: Seed = 0
 
     @model_validator(mode="after")
-    def _lengths_make_sense(self) -> Self:
+    def _check_lengths(self) -> Self:
         if self.steps < 2:
-            raise ValueError(f"{self.seconds} s at {self.rate} Hz are less than two steps")
+            raise ValueError(f"{self.seconds} s at {self.rate} Hz are fewer than two steps")
         if not 0 < self.event_s[0] <= self.event_s[1]:
             raise ValueError(f"event_s={self.event_s} must be two lengths in order, above 0")
         return self
@@ -111,150 +130,91 @@ class SyntheticConfig(Parameters):
         return round(self.seconds * self.rate)
 
 
-Array = NDArray[np.float64]
+# The corpus on disk
 
 
-class Stream(IntEnum):
-    """Independent sources: what is drawn from one never moves another."""
+def write_corpus(config: SyntheticConfig, root: Path, form: Format = "csv") -> None:
+    """Draw and write one clip at a time. partition.csv comes last and marks the corpus as complete.
 
-    WORLD = 0
-    SUBJECT = 1
-    CLIP = 2
-    EVENTS = 3
+    Args:
+        config: of the corpus.
+        root: a new or an empty folder.
+        form: format of the tables of features, cues and labels.
 
-
-def generator(seed: int, stream: Stream, index: int = 0) -> np.random.Generator:
-    """The generator of one thing: a subject, a clip, the events of a clip."""
-    return np.random.default_rng([seed, stream, index])
-
-
-def smooth(rng: np.random.Generator, steps: int, correlation: float, columns: int) -> Array:
-    """(steps, columns) stationary Gaussian noise of variance 1, its autocorrelation 1/e after `correlation` steps.
-
-    White noise through a Gaussian filter of deviation s has the autocorrelation exp(-t^2 / 4 s^2).
+    Raises:
+        InputError: the folder is not empty.
     """
-    sigma = correlation / 2
-    margin = int(4 * sigma) + 1
-    impulse = np.zeros(2 * margin + 1)
-    impulse[margin] = 1.0
-    gain = np.linalg.norm(gaussian_filter1d(impulse, sigma))
-    white = rng.standard_normal((steps + 2 * margin, columns))
-    filtered: Array = gaussian_filter1d(white, sigma, axis=0)[margin:-margin] / gain
-    return filtered
+    if root.exists() and any(root.iterdir()):
+        raise InputError("the folder is not empty", root, remedy="give a new folder, or empty this one")
+    members: Rows = [("clip", "partition", "subject")]
+    events: Rows = [EVENT_COLUMNS]
+    for clip in progress(draw_corpus(config), "clips", config.clips):
+        _write_clip(clip, root, form)
+        members.append((clip.name, clip.partition, clip.subject))
+        events += event_rows(clip.name, clip.events, config.rate)
+    write_text(root / CARD_FILE, card_text(card(config)))
+    if config.event_share:
+        _write_rows(root / "events.csv", events)
+    _write_rows(root / PARTITION_FILE, members)
 
 
-NUISANCES = 4  # slow processes beside what is felt
-TRAITS = 4  # directions in which identities differ
-BEND = 0.5  # share of the mildly nonlinear part
-SUBJECT, SESSION = 0.9, np.sqrt(1 - 0.9**2)  # an identity is mostly the person's, a little the recording's
+def card(config: SyntheticConfig) -> CorpusCard:
+    """The card, with the caveat that every result on this corpus repeats."""
+    return CorpusCard(
+        name=f"synthetic {config.kind.upper()}",
+        caveat=(
+            "Trained on synthetic features: random mixtures of two smooth random trajectories. It shows how models "
+            "compare when the truth is known; it says nothing about emotions of real people."
+        ),
+    )
+
+
+def _write_clip(clip: SyntheticClip, root: Path, form: Format) -> None:
+    embedding, everywhere = clip.annotated.embedding, np.ones(len(clip.annotated), np.bool_)
+    tables: dict[str, tuple[tuple[str, ...], NDArray[np.float32], NDArray[np.bool_]]] = {
+        modality: (_names(modality, dim), embedding.features[modality], embedding.present[modality])
+        for modality, dim in embedding.dims.items()
+    }
+    tables["labels"] = (LABELS, clip.annotated.labels, everywhere)
+    if embedding.quality_names:
+        tables["quality"] = (embedding.quality_names, embedding.quality, everywhere)
+    for kind, (names, values, present) in tables.items():
+        with replacing(root / FOLDERS[kind] / f"{clip.name}.{form}") as partial:
+            write_table(partial, embedding.time_s[present], names, values[present])
+
+
+def _names(modality: str, dim: int) -> tuple[str, ...]:
+    return tuple(f"{modality}_{i}" for i in range(dim))
+
+
+def _write_rows(path: Path, rows: Rows) -> None:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def event_rows(clip: str, events: Iterable[Event], rate: float) -> list[tuple[str, str, str, float, float]]:
+    """Rows of the table of events: clip, modality, kind, start_s, end_s; an event covers start_s <= time_s < end_s."""
+    return [(clip, event.modality, event.kind, event.start / rate, event.end / rate) for event in events]
+
+
+# Clips
 
 
 @dataclass(frozen=True)
-class View:
-    """One modality's view of a person.
+class SyntheticClip:
+    """A clip with its ground truth.
 
     Attributes:
-        sees: (2,) correlation of what is shown with valence and arousal.
-        straight, bent: (2, D) mixing of what is shown, linear and through tanh.
-        nuisance: (NUISANCES, D).
-        traits: (TRAITS, D).
+        name, subject, partition: as in partition.csv.
+        annotated: the features, and the labels of what is felt, also during events.
+        events: in which face or voice are corrupted.
     """
 
-    sees: Array
-    straight: Array
-    bent: Array
-    nuisance: Array
-    traits: Array
-
-    def features(self, felt: Array, identity: Array, config: SyntheticConfig, rng: np.random.Generator) -> Array:
-        """(t, D) features of what is felt (t, 2) by someone of this identity (TRAITS,)."""
-        steps, correlation = len(felt), config.correlation_s * config.rate
-        drift = smooth(rng, steps, correlation, 2 + NUISANCES)
-        shown = self.sees * felt + np.sqrt(1 - self.sees**2) * drift[:, :2]
-        signal = shown @ self.straight + BEND * np.tanh(shown @ self.bent)
-        slow = config.nuisance * drift[:, 2:] @ self.nuisance + config.identity * identity @ self.traits
-        white: Array = config.noise * rng.standard_normal(signal.shape)
-        return signal + slow + white
-
-
-def draw_views(config: SyntheticConfig) -> dict[str, View]:
-    """The views of voice (`audio`) and face (`visual`); each feature's signal has a variance of about 1."""
-    rng = generator(config.seed, Stream.WORLD)
-    dims = {"audio": config.audio_dim, "visual": config.visual_dim}
-    return {m: View(np.asarray(SEES[config.kind][m]), *_mixing(rng, dim)) for m, dim in dims.items()}
-
-
-def _mixing(rng: np.random.Generator, dim: int) -> tuple[Array, Array, Array, Array]:
-    rows = (2, 2, NUISANCES, TRAITS)
-    straight, bent, nuisance, traits = (rng.standard_normal((n, dim)) / np.sqrt(n) for n in rows)
-    return straight, 2 * bent, nuisance, traits
-
-
-def draw_identity(config: SyntheticConfig, subject: int, session: np.random.Generator) -> dict[str, Array]:
-    """Traits (TRAITS,) of a subject's voice and face in one recording."""
-    person = generator(config.seed, Stream.SUBJECT, subject)
-    return {
-        modality: SUBJECT * person.standard_normal(TRAITS) + SESSION * session.standard_normal(TRAITS)
-        for modality in MODALITIES
-    }
-
-
-Cues = dict[str, Array]
-
-NAMES = (
-    "face_score", "face_sharpness", "sound_level", "snr_estimate", "voice_activity", "synchrony", "mouth_motion",
-    "mouth_opening",
-)  # fmt: skip
-
-TALK_S, PAUSE_S, ONSET_S, SYLLABLES_HZ = 2.5, 1.0, 0.1, 4.0
-SILENT_SOUND: dict[str, float] = {"sound_level": -100.0, "snr_estimate": 0.0, "voice_activity": 0.0}
-NO_FACE: dict[str, float] = {"face_score": 0.0, "face_sharpness": 0.0, "mouth_motion": 0.0, "mouth_opening": 0.0}
-
-
-def draw_cues(config: SyntheticConfig, rng: np.random.Generator) -> dict[str, Cues]:
-    """Cues (t,) of each modality by name; `synchrony`, which belongs to both, is not among them."""
-    speech, own = speech_envelope(config, rng), speech_envelope(config, rng)
-    slow = smooth(rng, config.steps, config.correlation_s * config.rate, 3)
-    white = rng.standard_normal((config.steps, 5))
-    room, gain, focus = rng.standard_normal(3)
-    shape = rng.standard_normal(config.steps)  # drawn last: the other cues stay those of earlier versions
-    mouth = config.lip_sync * speech + (1 - config.lip_sync) * own
-    return {
-        "audio": {
-            "sound_level": -45 + 3 * gain + 22 * speech + 1.5 * white[:, 0],
-            "snr_estimate": 22 + 3 * room + 2 * slow[:, 0] + white[:, 1],
-            "voice_activity": np.clip(1.2 * speech + 0.05 * white[:, 2], 0, 1),
-        },
-        "visual": {
-            "face_score": np.clip(0.98 + 0.01 * slow[:, 1] + 0.005 * white[:, 3], 0, 1),
-            "face_sharpness": 6 + 0.4 * focus + 0.2 * slow[:, 2],
-            "mouth_motion": np.abs(1 + 6 * mouth + 0.8 * white[:, 4]),
-            "mouth_opening": 0.1 * focus + 0.4 * mouth + 0.04 * shape,
-        },
-    }
-
-
-def speech_envelope(config: SyntheticConfig, rng: np.random.Generator) -> Array:
-    """(t,) how loud someone speaks, in [0, 1]: stretches of talk and pause, and syllables in the talk."""
-    steps, rate = config.steps, config.rate
-    lengths = rng.exponential(1.0, size=2 * int(config.seconds / (TALK_S + PAUSE_S) * 3 + 8)).reshape(-1, 2)
-    edges = np.cumsum(lengths * [TALK_S, PAUSE_S]) - rng.uniform(0, TALK_S)
-    time_s = np.arange(steps) / rate
-    talks = (np.searchsorted(edges, time_s, side="right") % 2 == 0).astype(np.float64)
-    smear = max(1, round(2 * ONSET_S * rate))
-    talks = np.convolve(np.pad(talks, smear, mode="edge"), np.ones(smear) / smear, "same")[smear:-smear]
-    wander = smooth(rng, steps, 0.5 * rate, 1)[:, 0]
-    syllables = 0.5 + 0.5 * np.sin(2 * np.pi * SYLLABLES_HZ * time_s + 2 * wander)
-    envelope: Array = talks * (0.4 + 0.6 * syllables)
-    return envelope
-
-
-NOISE = 2.0  # deviation of the noise of an event, in deviations of each feature
-DEAD: dict[str, dict[str, float]] = {"audio": SILENT_SOUND, "visual": NO_FACE}
-NOISY: dict[str, dict[str, float]] = {
-    "audio": {"sound_level": -15.0, "snr_estimate": 3.0, "voice_activity": 0.5},
-    "visual": {"face_score": 0.8, "face_sharpness": 3.0, "mouth_motion": 9.0},
-}
+    name: str
+    subject: str
+    partition: str
+    annotated: AnnotatedClip
+    events: tuple[Event, ...]
 
 
 class Event(NamedTuple):
@@ -275,87 +235,13 @@ class Track:
     cues: Cues
 
 
-def draw_events(config: SyntheticConfig, rng: np.random.Generator) -> tuple[Event, ...]:
-    """Events of a clip one after the other, with pauses such that they fill `event_share` of the time on average."""
-    if config.event_share == 0:
-        return ()
-    mean_pause = np.mean(config.event_s) * (1 / config.event_share - 1)
-    events, start_s = [], float(rng.uniform(0, 2 * mean_pause))
-    while start_s < config.seconds:
-        length_s = float(rng.uniform(*config.event_s))
-        modality = MODALITIES[int(rng.integers(2))]
-        kind = config.event_kinds[int(rng.integers(len(config.event_kinds)))]
-        start, end = round(start_s * config.rate), min(round((start_s + length_s) * config.rate), config.steps)
-        if start < end:
-            events.append(Event(modality, kind, start, end))
-        start_s += length_s + float(rng.uniform(0, 2 * mean_pause))
-    return tuple(events)
-
-
-def event_rows(clip: str, events: Iterable[Event], rate: float) -> list[tuple[str, str, str, float, float]]:
-    """Rows of a table of events: clip, modality, kind, start_s, end_s; it holds start_s <= time_s < end_s."""
-    return [(clip, event.modality, event.kind, event.start / rate, event.end / rate) for event in events]
-
-
-def corrupt(track: Track, event: Event, other: Callable[[], Track], rng: np.random.Generator) -> Track:
-    """The track with an event in it. `other` draws the same modality of another person's clip."""
-    features, present = track.features.copy(), track.present.copy()
-    cues = {name: values.copy() for name, values in track.cues.items()}
-    stretch = slice(event.start, event.end)
-    if event.kind in ("absent", "zeros"):
-        features[stretch] = 0.0
-        present[stretch] = event.kind == "zeros"
-        for name, value in DEAD[event.modality].items():
-            cues[name][stretch] = value
-    elif event.kind == "noise":
-        features[stretch] += NOISE * track.features.std(axis=0) * rng.standard_normal(features[stretch].shape)
-        for name, value in NOISY[event.modality].items():
-            cues[name][stretch] = value * np.exp(0.1 * rng.standard_normal(event.end - event.start))
-        if "mouth_motion" in cues:  # what moves in noise is not the mouth
-            cues["mouth_opening"][stretch] = cues["mouth_motion"][stretch] / 30
-        _keep_in_range(cues)
-    else:
-        donor = other()
-        features[stretch] = donor.features[stretch]
-        for name, values in donor.cues.items():
-            cues[name][stretch] = values[stretch]
-    return replace(track, features=features, present=present, cues=cues)
-
-
-def _keep_in_range(cues: Cues) -> None:
-    for name in cues.keys() & {"face_score", "voice_activity"}:
-        cues[name] = cues[name].clip(0, 1)
-
-
-STEEPNESS = 0.8  # a label is tanh(0.8 of what is felt), whose variance is 1
-PLACES = 4  # decimals of features and cues: halves the files, and is far below the noise
-DONORS = 10**9  # clips of this number and above lend a stretch to an event, and are in no corpus
-
-
-@dataclass(frozen=True)
-class SyntheticClip:
-    """A clip with its truth.
-
-    Attributes:
-        name, subject, partition: where it belongs.
-        annotated: what a model sees, and the labels of what is felt, whatever happened to face or voice.
-        events: what happened to them.
-    """
-
-    name: str
-    subject: str
-    partition: str
-    annotated: AnnotatedClip
-    events: tuple[Event, ...]
-
-
 def draw_corpus(config: SyntheticConfig) -> Iterator[SyntheticClip]:
     """The clips of a corpus, one at a time."""
     return (draw_clip(config, index) for index in range(config.clips))
 
 
 def draw_annotated(config: SyntheticConfig, partition: str | None = None) -> dict[str, AnnotatedClip]:
-    """The clips of a partition, or all, by name; bit for bit those read from a written corpus."""
+    """The clips of a partition, or all, by name; identical to those read from a written corpus."""
     chosen = (i for i in range(config.clips) if partition in (None, partition_of(config, i)))
     return {clip.name: clip.annotated for clip in (draw_clip(config, index) for index in chosen)}
 
@@ -413,7 +299,7 @@ def _embedding(config: SyntheticConfig, tracks: dict[str, Track]) -> ClipEmbeddi
 
 
 def _quality(audio: Track, visual: Track, time_s: Array) -> NDArray[np.float32]:
-    """(t, len(NAMES)); synchrony is computed from what mouth and sound do, as it is for recorded clips."""
+    """(t, len(NAMES)); synchrony is computed from mouth and sound, as for recorded clips."""
     cues = audio.cues | visual.cues
     opening, level = (cues[name].astype(np.float32) for name in ("mouth_opening", "sound_level"))
     cues["synchrony"] = synchrony(opening, level, time_s, audio.present & visual.present)["synchrony"].astype(
@@ -426,70 +312,183 @@ def _rounded(x: Array) -> NDArray[np.float32]:
     return x.round(PLACES).astype(np.float32)
 
 
-Format = Literal["csv", "parquet"]
-Rows = list[Sequence[str | float]]
+# Random draws
 
 
-def write_corpus(config: SyntheticConfig, root: Path, form: Format = "csv") -> None:
-    """Draw the clips one at a time and write them; partition.csv comes last, and says that the corpus is whole.
+class Stream(IntEnum):
+    """Independent random streams: draws from one never change another."""
 
-    Args:
-        config: what is drawn.
-        root: a new or an empty folder.
-        form: of the tables of features, cues and labels.
+    WORLD = 0
+    SUBJECT = 1
+    CLIP = 2
+    EVENTS = 3
 
-    Raises:
-        InputError: the folder holds something.
+
+def generator(seed: int, stream: Stream, index: int = 0) -> np.random.Generator:
+    """The generator of one item of a stream: a subject, a clip, the events of a clip."""
+    return np.random.default_rng([seed, stream, index])
+
+
+def smooth(rng: np.random.Generator, steps: int, correlation: float, columns: int) -> Array:
+    """(steps, columns) stationary Gaussian noise of variance 1, with an autocorrelation of 1/e at `correlation` steps.
+
+    White noise through a Gaussian filter of deviation s has the autocorrelation exp(-t^2 / 4 s^2).
     """
-    if root.exists() and any(root.iterdir()):
-        raise InputError("the folder is not empty", root, remedy="give a new folder, or empty this one")
-    members: Rows = [("clip", "partition", "subject")]
-    events: Rows = [EVENT_COLUMNS]
-    for clip in progress(draw_corpus(config), "clips", config.clips):
-        _write_clip(clip, root, form)
-        members.append((clip.name, clip.partition, clip.subject))
-        events += event_rows(clip.name, clip.events, config.rate)
-    write_text(root / CARD_FILE, card_text(card(config)))
-    if config.event_share:
-        _write_rows(root / "events.csv", events)
-    _write_rows(root / PARTITION_FILE, members)
+    sigma = correlation / 2
+    margin = int(4 * sigma) + 1
+    impulse = np.zeros(2 * margin + 1)
+    impulse[margin] = 1.0
+    gain = np.linalg.norm(gaussian_filter1d(impulse, sigma))
+    white = rng.standard_normal((steps + 2 * margin, columns))
+    filtered: Array = gaussian_filter1d(white, sigma, axis=0)[margin:-margin] / gain
+    return filtered
 
 
-def card(config: SyntheticConfig) -> CorpusCard:
-    """What every result on this corpus has to repeat."""
-    return CorpusCard(
-        name=f"synthetic {config.kind.upper()}",
-        caveat=(
-            "Trained on synthetic features: random mixtures of two smooth random trajectories. It shows how models "
-            "compare when the truth is known; it says nothing about emotions of real people."
-        ),
-    )
+# From what is felt to features: random mixing, the same for all clips of a seed
 
 
-def _write_clip(clip: SyntheticClip, root: Path, form: Format) -> None:
-    seen, everywhere = clip.annotated.embedding, np.ones(len(clip.annotated), np.bool_)
-    tables: dict[str, tuple[tuple[str, ...], NDArray[np.float32], NDArray[np.bool_]]] = {
-        modality: (_names(modality, dim), seen.features[modality], seen.present[modality])
-        for modality, dim in seen.dims.items()
+@dataclass(frozen=True)
+class View:
+    """How one modality shows what is felt.
+
+    Attributes:
+        sees: (2,) correlation of the shown signal with valence and arousal.
+        straight, bent: (2, D) mixing of the shown signal, linear and through tanh.
+        nuisance: (NUISANCES, D).
+        traits: (TRAITS, D).
+    """
+
+    sees: Array
+    straight: Array
+    bent: Array
+    nuisance: Array
+    traits: Array
+
+    def features(self, felt: Array, identity: Array, config: SyntheticConfig, rng: np.random.Generator) -> Array:
+        """(t, D) features of what a person of this identity (TRAITS,) feels (t, 2)."""
+        steps, correlation = len(felt), config.correlation_s * config.rate
+        drift = smooth(rng, steps, correlation, 2 + NUISANCES)
+        shown = self.sees * felt + np.sqrt(1 - self.sees**2) * drift[:, :2]
+        signal = shown @ self.straight + BEND * np.tanh(shown @ self.bent)
+        slow = config.nuisance * drift[:, 2:] @ self.nuisance + config.identity * identity @ self.traits
+        white: Array = config.noise * rng.standard_normal(signal.shape)
+        return signal + slow + white
+
+
+def draw_views(config: SyntheticConfig) -> dict[str, View]:
+    """The views of voice (`audio`) and face (`visual`); each feature's signal has a variance of about 1."""
+    rng = generator(config.seed, Stream.WORLD)
+    dims = {"audio": config.audio_dim, "visual": config.visual_dim}
+    return {m: View(np.asarray(SEES[config.kind][m]), *_mixing(rng, dim)) for m, dim in dims.items()}
+
+
+def _mixing(rng: np.random.Generator, dim: int) -> tuple[Array, Array, Array, Array]:
+    rows = (2, 2, NUISANCES, TRAITS)
+    straight, bent, nuisance, traits = (rng.standard_normal((n, dim)) / np.sqrt(n) for n in rows)
+    return straight, 2 * bent, nuisance, traits
+
+
+def draw_identity(config: SyntheticConfig, subject: int, session: np.random.Generator) -> dict[str, Array]:
+    """Traits (TRAITS,) of a subject's voice and face in one recording."""
+    person = generator(config.seed, Stream.SUBJECT, subject)
+    return {
+        modality: SUBJECT * person.standard_normal(TRAITS) + SESSION * session.standard_normal(TRAITS)
+        for modality in MODALITIES
     }
-    tables["labels"] = (LABELS, clip.annotated.labels, everywhere)
-    if seen.quality_names:
-        tables["quality"] = (seen.quality_names, seen.quality, everywhere)
-    for kind, (names, values, present) in tables.items():
-        with replacing(root / FOLDERS[kind] / f"{clip.name}.{form}") as partial:
-            write_table(partial, seen.time_s[present], names, values[present])
 
 
-def _names(modality: str, dim: int) -> tuple[str, ...]:
-    return tuple(f"{modality}_{i}" for i in range(dim))
+# Quality cues
 
 
-def _write_rows(path: Path, rows: Rows) -> None:
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+def draw_cues(config: SyntheticConfig, rng: np.random.Generator) -> dict[str, Cues]:
+    """Cues (t,) of each modality by name, without `synchrony`, which belongs to both."""
+    speech, own = speech_envelope(config, rng), speech_envelope(config, rng)
+    slow = smooth(rng, config.steps, config.correlation_s * config.rate, 3)
+    white = rng.standard_normal((config.steps, 5))
+    room, gain, focus = rng.standard_normal(3)
+    shape = rng.standard_normal(config.steps)  # drawn last, so that the other cues stay as in earlier versions
+    mouth = config.lip_sync * speech + (1 - config.lip_sync) * own
+    return {
+        "audio": {
+            "sound_level": -45 + 3 * gain + 22 * speech + 1.5 * white[:, 0],
+            "snr_estimate": 22 + 3 * room + 2 * slow[:, 0] + white[:, 1],
+            "voice_activity": np.clip(1.2 * speech + 0.05 * white[:, 2], 0, 1),
+        },
+        "visual": {
+            "face_score": np.clip(0.98 + 0.01 * slow[:, 1] + 0.005 * white[:, 3], 0, 1),
+            "face_sharpness": 6 + 0.4 * focus + 0.2 * slow[:, 2],
+            "mouth_motion": np.abs(1 + 6 * mouth + 0.8 * white[:, 4]),
+            "mouth_opening": 0.1 * focus + 0.4 * mouth + 0.04 * shape,
+        },
+    }
 
 
-log = logging.getLogger(__name__)
+def speech_envelope(config: SyntheticConfig, rng: np.random.Generator) -> Array:
+    """(t,) loudness of speech in [0, 1]: alternating talk and pauses, with syllables in the talk."""
+    steps, rate = config.steps, config.rate
+    lengths = rng.exponential(1.0, size=2 * int(config.seconds / (TALK_S + PAUSE_S) * 3 + 8)).reshape(-1, 2)
+    edges = np.cumsum(lengths * [TALK_S, PAUSE_S]) - rng.uniform(0, TALK_S)
+    time_s = np.arange(steps) / rate
+    talks = (np.searchsorted(edges, time_s, side="right") % 2 == 0).astype(np.float64)
+    smear = max(1, round(2 * ONSET_S * rate))
+    talks = np.convolve(np.pad(talks, smear, mode="edge"), np.ones(smear) / smear, "same")[smear:-smear]
+    wander = smooth(rng, steps, 0.5 * rate, 1)[:, 0]
+    syllables = 0.5 + 0.5 * np.sin(2 * np.pi * SYLLABLES_HZ * time_s + 2 * wander)
+    envelope: Array = talks * (0.4 + 0.6 * syllables)
+    return envelope
+
+
+# Events
+
+
+def draw_events(config: SyntheticConfig, rng: np.random.Generator) -> tuple[Event, ...]:
+    """Events of a clip in succession, with pauses so that they fill `event_share` of the time on average."""
+    if config.event_share == 0:
+        return ()
+    mean_pause = np.mean(config.event_s) * (1 / config.event_share - 1)
+    events, start_s = [], float(rng.uniform(0, 2 * mean_pause))
+    while start_s < config.seconds:
+        length_s = float(rng.uniform(*config.event_s))
+        modality = MODALITIES[int(rng.integers(2))]
+        kind = config.event_kinds[int(rng.integers(len(config.event_kinds)))]
+        start, end = round(start_s * config.rate), min(round((start_s + length_s) * config.rate), config.steps)
+        if start < end:
+            events.append(Event(modality, kind, start, end))
+        start_s += length_s + float(rng.uniform(0, 2 * mean_pause))
+    return tuple(events)
+
+
+def corrupt(track: Track, event: Event, other: Callable[[], Track], rng: np.random.Generator) -> Track:
+    """The track with an event. `other` draws the same modality of another person's clip."""
+    features, present = track.features.copy(), track.present.copy()
+    cues = {name: values.copy() for name, values in track.cues.items()}
+    stretch = slice(event.start, event.end)
+    if event.kind in ("absent", "zeros"):
+        features[stretch] = 0.0
+        present[stretch] = event.kind == "zeros"
+        for name, value in DEAD[event.modality].items():
+            cues[name][stretch] = value
+    elif event.kind == "noise":
+        features[stretch] += NOISE * track.features.std(axis=0) * rng.standard_normal(features[stretch].shape)
+        for name, value in NOISY[event.modality].items():
+            cues[name][stretch] = value * np.exp(0.1 * rng.standard_normal(event.end - event.start))
+        if "mouth_motion" in cues:  # noise moves as well, but it is not a mouth
+            cues["mouth_opening"][stretch] = cues["mouth_motion"][stretch] / 30
+        _keep_in_range(cues)
+    else:
+        donor = other()
+        features[stretch] = donor.features[stretch]
+        for name, values in donor.cues.items():
+            cues[name][stretch] = values[stretch]
+    return replace(track, features=features, present=present, cues=cues)
+
+
+def _keep_in_range(cues: Cues) -> None:
+    for name in cues.keys() & {"face_score", "voice_activity"}:
+        cues[name] = cues[name].clip(0, 1)
+
+
+# The command
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -508,10 +507,10 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Options with the defaults and the words of the parameter model."""
+    """The options of the command, with defaults and descriptions from the parameter model."""
     parser = argparse.ArgumentParser(prog="python -m iaca.corpora.synthetic", description=__doc__)
     parser.add_argument("root", type=Path, help="a new or an empty folder")
-    parser.add_argument("--format", choices=get_args(Format), default="csv", help="of the tables")
+    parser.add_argument("--format", choices=get_args(Format), default="csv", help="format of the tables")
     add_options(parser, SyntheticConfig)
     return parser
 

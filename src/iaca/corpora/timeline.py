@@ -1,8 +1,6 @@
-"""Rows over time brought to other times: labels by interpolation, features by the nearest row or a mean.
+"""The timeline of a clip: one row per decoded video frame, on the container's clock, with its annotation and presence.
 
-The timeline of a clip: one row per decoded video frame, on the container's clock, with its annotation.
-
-What was really observed of a clip, step by step.
+`labels_at`, `nearest_rows` and `mean_rows` bring rows at some times to other times.
 """
 
 from __future__ import annotations
@@ -23,19 +21,122 @@ from iaca.faces import read_faces
 from iaca.formats.affwild2 import read_annotation
 from iaca.media import MediaLimits, frame_times, present_at, probe, read_audio_file
 
-STEPS = 1.5  # of the rows: how far a labelled row may lie from a time where nothing else is said
-ROUNDING_S = 1e-6  # times that were written with few decimals still meet each other
+VERSION = "3"
+TOLERANCE = 2  # rows: annotation files are often a line or two longer or shorter than their video
+STEPS = 1.5  # median steps of the rows: the default distance up to which a labelled row counts for a time
+ROUNDING_S = 1e-6  # times written with few decimals still match
+HARDLY = 1 / 8  # share of the rows, or of the steps if there are fewer, that must be used
+LONGEST_STEP_S = 10.0  # steps that are further apart are not a trace over time
+UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds", 100: "hundredths of a second", 1 / 60: "minutes"}
+UNIX_S = 1e8  # times from here on are counted from 1970
 
 Times = NDArray[np.float64]
 Values = NDArray[np.float32]
 
 
+def build_timeline(
+    media: Path, annotation: Path | None = None, *, target: Path, limits: MediaLimits | None = None
+) -> None:
+    """Engine task: decode the frame times of a video, add its annotation, write a timeline.
+
+    Row i of the annotation belongs to decoded frame i. Columns: see `write_timeline`.
+
+    Raises:
+        InputError: nothing decodes, the video is beyond a limit, or the annotation is unreadable.
+    """
+    times, facts = decode_clock(media, limits)
+    labels = np.full((len(times), 2), np.nan, np.float32)
+    rows = None
+    if annotation is not None:
+        given = read_annotation(annotation)
+        rows = len(given)
+        shared = min(rows, len(times))
+        labels[:shared] = given[:shared]
+    write_timeline(target, times, labels, facts | {"annotation_rows": rows})
+
+
+def decode_clock(media: Path, limits: MediaLimits | None = None) -> tuple[NDArray[np.float64], dict[str, object]]:
+    """Times (n,) of all frames that decode (s), and what the file declares.
+
+    Raises:
+        InputError: there is no video stream, nothing of it decodes, or it is beyond a limit.
+    """
+    facts = asdict(probe(media, limits=limits))
+    if not facts["has_video"]:
+        raise InputError("there is no video stream", media, remedy="remove the file from the corpus")
+    return frame_times(media, limits), _facts(facts)
+
+
+def write_timeline(
+    target: Path,
+    times: NDArray[np.float64],
+    labels: NDArray[np.float32],
+    facts: dict[str, object],
+    presence: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> None:
+    """Write columns `frame`, `time_s`, `valence`, `arousal` as Parquet, with `facts` in the table's `attrs`.
+
+    The facts include `annotation_rows`, the length of an annotation with one row per frame, otherwise None; `counts`
+    are added. `presence` gives further columns, if it is already known.
+    """
+    table = pd.DataFrame({"frame": np.arange(len(times), dtype=np.int32), "time_s": times})
+    table["valence"], table["arousal"] = labels[:, 0], labels[:, 1]
+    table = table.assign(**(presence or {}))
+    table.attrs.update(facts | counts(times, labels))
+    table.to_parquet(target)
+
+
+def counts(times: NDArray[np.float64], labels: NDArray[np.float32]) -> dict[str, object]:
+    """Numbers of `frames` and of `annotated` ones, and the times of the first and the last, `first_s` and `last_s`."""
+    annotated = int(np.isfinite(labels).all(axis=1).sum())
+    return {"frames": len(times), "annotated": annotated, "first_s": float(times[0]), "last_s": float(times[-1])}
+
+
+def read_timeline_facts(path: Path) -> dict[str, Any]:
+    """The facts that `write_timeline` stored, without reading the table."""
+    facts: dict[str, Any] = json.loads(pq.read_schema(path).metadata[b"pandas"])["attributes"]
+    return facts
+
+
+def _facts(facts: dict[str, object]) -> dict[str, object]:
+    """Facts that JSON can hold: without the path on this machine, NaN as None."""
+    plain = {name: value for name, value in facts.items() if name != "path"}
+    return {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in plain.items()}
+
+
+def length_problem(frames: int, annotation_rows: int | None) -> str | None:
+    """The mismatch of two lengths; None if they agree within `TOLERANCE`, or there is no annotation."""
+    if annotation_rows is None or abs(annotation_rows - frames) <= TOLERANCE:
+        return None
+    return f"{annotation_rows} annotated rows for {frames} decoded frames"
+
+
+def complete_timeline(labels: Path, faces: Path, audio: Path, *, target: Path) -> None:
+    """Engine task: add `face_found` and `audio_present` to the timeline of a clip.
+
+    Raises:
+        InputError: the faces belong to another video than the timeline.
+    """
+    timeline, found = pd.read_parquet(labels), read_faces(faces, columns=["frame", "face_found"])
+    if len(timeline) != len(found):
+        raise InputError(
+            f"{len(found)} frames of faces, but {len(timeline)} in the timeline", faces,
+            remedy="the video has changed in the meantime: run ingestion and preprocessing again",
+        )  # fmt: skip
+    timeline["face_found"] = found["face_found"].to_numpy()
+    timeline["audio_present"] = present_at(read_audio_file(audio).present, timeline["time_s"].to_numpy())
+    timeline.to_parquet(target)
+
+
+# Rows at other times
+
+
 def labels_at(places: Times, values: Values, times: Times, tolerance_s: float | None = None) -> Values:
     """Labels (t, k) at times (t,) from rows (n, k) at rising places (n,), s; NaN where not annotated.
 
-    Between two rows, neither farther away than the tolerance, labels are interpolated linearly; where only one is that
-    near, its labels count. A NaN ends the annotation there: nothing is interpolated across it. By default the
-    tolerance is one and a half median steps of the rows.
+    Labels are interpolated linearly between two rows that are both within the tolerance; if only one is, its labels
+    are used. Nothing is interpolated across a NaN. The default tolerance is one and a half median steps of the
+    rows.
     """
     rows = values.astype(np.float64)
     reach = (STEPS * median_step(places) if tolerance_s is None else tolerance_s) + ROUNDING_S
@@ -57,19 +158,30 @@ def grid(first: float, last: float, rate: float) -> Times:
 
 
 def nearest_rows(places: Times, values: Values, times: Times) -> tuple[Times, Values]:
-    """At each time the nearest row, if it lies within half the longer of the two median steps; else no row."""
+    """The nearest row to each time, if it is within half the longer of the two median steps; otherwise no row."""
+    index, near = nearest(places, times)
+    return times[near], values[index[near]]
+
+
+def nearest(
+    places: Times, times: Times, tolerance_s: float | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """(t,) index of the row at places (n,) that is nearest to each time, and whether it is within the tolerance (s).
+
+    Of two rows at equal distance the earlier is taken. The default tolerance is half the longer of the median steps of
+    rows and times.
+    """
     after = np.searchsorted(places, times).clip(0, len(places) - 1)
     before = (after - 1).clip(0)
     index = np.where(np.abs(times - places[before]) <= np.abs(places[after] - times), before, after)
-    reach = max(median_step(places), median_step(times)) / 2 + ROUNDING_S
-    kept = np.abs(places[index] - times) <= reach
-    return times[kept], values[index[kept]]
+    reach = max(median_step(places), median_step(times)) / 2 if tolerance_s is None else tolerance_s
+    return index, np.abs(places[index] - times) <= reach + ROUNDING_S
 
 
 def mean_rows(places: Times, values: Values, times: Times) -> tuple[Times, Values]:
-    """At each time the mean of the rows less than half a median step before it or up to half a step after it.
+    """The mean of the rows around each time: less than half a median step before it, or up to half a step after it.
 
-    A row that lies between two times belongs to the earlier; where there is none, there is no row.
+    A row midway between two times belongs to the earlier. A time without rows is dropped.
     """
     half = median_step(times) / 2
     low, high = (np.searchsorted(places, times + shift + ROUNDING_S, "right") for shift in (-half, half))
@@ -80,103 +192,53 @@ def mean_rows(places: Times, values: Values, times: Times) -> tuple[Times, Value
 
 
 def median_step(places: Times) -> float:
-    """The median distance of neighbours (s); 0 where there is only one."""
+    """The median distance of neighbours (s); 0 if there is only one place."""
     return float(np.median(np.diff(places))) if len(places) > 1 else 0.0
 
 
-TOLERANCE = 2  # annotation files are often a line or two longer or shorter than their video
-VERSION = "3"
+# Units of time
 
 
-def build_timeline(
-    media: Path, annotation: Path | None = None, *, target: Path, limits: MediaLimits | None = None
-) -> None:
-    """The engine's task: decode a video for its frame times, lay the annotation beside them, write Parquet.
+def mismatch(rows: Times, steps: Times, tolerance_s: float | None = None) -> str | None:
+    """Why rows at times (n,) can't belong to a clip with steps at times (t,), both in s; None if they can.
 
-    Row i of the annotation belongs to decoded frame i. What the table holds: see `write_timeline`.
+    Rows of another unit hardly meet the steps: in milliseconds, one row serves the whole clip. Streams of another rate
+    and streams that cover a part of the clip use all of their rows, or have one for every step they cover.
 
-    Raises:
-        InputError: nothing decodes, the video is beyond a limit, or the annotation is unreadable.
+    A row is used if it is the nearest to a step, within the tolerance (s) of `nearest`.
     """
-    times, facts = decode_clock(media, limits)
-    labels = np.full((len(times), 2), np.nan, np.float32)
-    rows = None
-    if annotation is not None:
-        given = read_annotation(annotation)
-        rows = len(given)
-        shared = min(rows, len(times))
-        labels[:shared] = given[:shared]
-    write_timeline(target, times, labels, facts | {"annotation_rows": rows})
-
-
-def decode_clock(media: Path, limits: MediaLimits | None = None) -> tuple[NDArray[np.float64], dict[str, object]]:
-    """Times (n,) of all frames that decode (s), and what the file says about itself.
-
-    Raises:
-        InputError: there is no video, nothing of it decodes, or it is beyond a limit.
-    """
-    facts = asdict(probe(media, limits=limits))
-    if not facts["has_video"]:
-        raise InputError("there is no video stream", media, remedy="remove the file from the corpus")
-    return frame_times(media, limits), _facts(facts)
-
-
-def write_timeline(
-    target: Path,
-    times: NDArray[np.float64],
-    labels: NDArray[np.float32],
-    facts: dict[str, object],
-    presence: Mapping[str, NDArray[np.bool_]] | None = None,
-) -> None:
-    """Write columns `frame`, `time_s`, `valence`, `arousal` as Parquet; `facts` travel in the table's `attrs`.
-
-    Among them is `annotation_rows`, the length of an annotation that has a row per frame, else None. The `counts` of
-    the table itself are added to them. `presence` gives further columns, where it is known already.
-    """
-    table = pd.DataFrame({"frame": np.arange(len(times), dtype=np.int32), "time_s": times})
-    table["valence"], table["arousal"] = labels[:, 0], labels[:, 1]
-    table = table.assign(**(presence or {}))
-    table.attrs.update(facts | counts(times, labels))
-    table.to_parquet(target)
-
-
-def counts(times: NDArray[np.float64], labels: NDArray[np.float32]) -> dict[str, object]:
-    """Numbers of `frames` and of `annotated` ones, and the times of the first and the last, `first_s` and `last_s`."""
-    annotated = int(np.isfinite(labels).all(axis=1).sum())
-    return {"frames": len(times), "annotated": annotated, "first_s": float(times[0]), "last_s": float(times[-1])}
-
-
-def read_timeline_facts(path: Path) -> dict[str, Any]:
-    """The facts that `write_timeline` put beside the table, without reading the table."""
-    facts: dict[str, Any] = json.loads(pq.read_schema(path).metadata[b"pandas"])["attributes"]
-    return facts
-
-
-def _facts(facts: dict[str, object]) -> dict[str, object]:
-    """Facts as JSON has them: no path of this machine, no NaN."""
-    plain = {name: value for name, value in facts.items() if name != "path"}
-    return {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in plain.items()}
-
-
-def length_problem(frames: int, annotation_rows: int | None) -> str | None:
-    """What is wrong with the lengths; None where they agree within `TOLERANCE`, or there is no annotation."""
-    if annotation_rows is None or abs(annotation_rows - frames) <= TOLERANCE:
+    index, near = nearest(rows, steps, tolerance_s)
+    count = len(np.unique(index[near]))
+    if count >= HARDLY * min(len(rows), len(steps)):
         return None
-    return f"{annotation_rows} annotated rows for {frames} decoded frames"
+    return f"only {count} of {len(rows)} rows are used: {spans(rows, steps)}"
 
 
-def complete_timeline(labels: Path, faces: Path, audio: Path, *, target: Path) -> None:
-    """The engine's task: add `face_found` and `audio_present` to a clip's timeline.
+def spans(rows: Times, steps: Times) -> str:
+    """The spans of the rows of a table and of the steps of a clip, and their units, where one is likely to be wrong."""
+    text = f"the rows run from {rows[0]:g} to {rows[-1]:g} s, the clip from {steps[0]:g} to {steps[-1]:g} s"
+    for times, other, name in ((rows, steps, "the rows"), (steps, rows, "the times of the clip")):
+        if unit := _likely_unit(times, other):
+            return f"{text}; {name} are probably in {unit}"
+    return text
 
-    Raises:
-        InputError: the faces were taken from another video than the timeline.
-    """
-    timeline, found = pd.read_parquet(labels), read_faces(faces, columns=["frame", "face_found"])
-    if len(timeline) != len(found):
-        raise InputError(
-            f"{len(found)} frames of faces, but {len(timeline)} in the timeline", faces,
-            remedy="the video changed in between: run ingestion and preprocessing again",
-        )  # fmt: skip
-    timeline["face_found"] = found["face_found"].to_numpy()
-    timeline["audio_present"] = present_at(read_audio_file(audio).present, timeline["time_s"].to_numpy())
-    timeline.to_parquet(target)
+
+def _likely_unit(times: Times, other: Times) -> str | None:
+    """The unit of times (n,), if other times (m,) of the same clip are in seconds."""
+    if times[0] >= UNIX_S * (1e3 if times[0] >= 1e3 * UNIX_S else 1) and other[0] < UNIX_S:
+        return "seconds or milliseconds since 1970"
+    length, expected = times[-1] - times[0], other[-1] - other[0]
+    if length <= 0 or expected <= 0:
+        return None
+    for unit, name in UNITS.items():
+        if 0.8 < length / expected / unit < 1.25:
+            return name
+    counted = bool((np.abs(times - np.round(times)) < ROUNDING_S).all())
+    return "frames or rows, not in seconds" if counted and length / expected > 1 / HARDLY else None
+
+
+def unit_problem(steps: Times) -> str | None:
+    """Why the times (t,) of a trace can't be in seconds; None if they can."""
+    if len(steps) < 1 / HARDLY or median_step(steps) < LONGEST_STEP_S:
+        return None
+    return f"steps are {median_step(steps):g} s apart: the times are probably in milliseconds"

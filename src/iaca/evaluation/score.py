@@ -37,6 +37,7 @@ from iaca.evaluation.metrics import (
 from iaca.files import replacing
 from iaca.formats.affwild2 import Array, parse_annotation
 from iaca.formats.predictions import Clips, parse_predictions
+from iaca.text import clip_of
 
 SHOWN = 20  # faults named per file; the rest are counted
 
@@ -180,7 +181,7 @@ def _annotations(folder: Path) -> tuple[Clips, list[InputError]]:
     clips: Clips = {}
     faults: list[InputError] = []
     for file in files:
-        clips[file.stem], wrong = parse_annotation(file)
+        clips[clip_of(file)], wrong = parse_annotation(file)
         faults += wrong
     return clips, faults
 

@@ -25,7 +25,7 @@ from iaca.evaluation.score import combined
 from iaca.files import write_text
 from iaca.formats.predictions import LOCATION, SUBMISSION_COLUMNS, TABLE_COLUMNS, prediction_file, read_parquet
 from iaca.formats.submission import check_submission
-from iaca.text import read_text
+from iaca.text import composed, read_text
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def write_submission(predictions: pd.DataFrame, sample: Path, target: Path) -> p
     """
     rows, wanted = _listed(sample)
     report, values = [], np.empty((len(rows), 2))
-    tables = {str(clip): table.sort_values("frame") for clip, table in predictions.groupby("clip")}
+    tables = {composed(str(clip)): table.sort_values("frame") for clip, table in predictions.groupby("clip")}
     for clip, images in wanted.items():
         frames = np.array([frame for _, frame in images])
         held = _held(tables[clip][["valence", "arousal"]].to_numpy(np.float64)) if clip in tables else None
@@ -124,7 +124,7 @@ def _listed(sample: Path) -> tuple[list[str], dict[str, list[tuple[int, int]]]]:
         match = LOCATION.fullmatch(location)
         if match is None or int(match[2]) < 1:
             raise InputError(f"not an image location: {location[:40]!r}", sample, number, "write `clip/00001.jpg`")
-        wanted.setdefault(match[1], []).append((len(rows), int(match[2]) - 1))
+        wanted.setdefault(composed(match[1]), []).append((len(rows), int(match[2]) - 1))
         rows.append(location)
     return rows, wanted
 

@@ -1,8 +1,8 @@
-"""Files in the form of Aff-Wild2: a header `valence,arousal`, then a row per video frame.
+"""Aff-Wild2's text format: a header `valence,arousal`, then a row per video frame.
 
-Annotations say -5 where a frame is not annotated; predictions in the same form have a value in every row. A byte order
-mark, Windows line ends, capitals in the header and blanks around a number are read; anything else is a fault, and a
-file tells all of its faults.
+In annotations -5 marks a frame without annotation; predictions have a value in every row. A byte order mark, Windows
+line ends, capitals in the header and blanks around a number are accepted; anything else is a fault, and all faults of
+a file are reported.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ BLOCK = 65536  # rows
 
 
 def read_annotation(path: Path) -> NDArray[np.float32]:
-    """Valence and arousal per frame, (rows, 2) float32; NaN in both where either column says -5.
+    """Valence and arousal per frame, (rows, 2) float32; NaN in both if either column is -5.
 
     Raises:
-        InputError: the header, or a row, is not what the format says; named with its line.
+        InputError: the header or a row does not follow the format; with its line.
     """
     labels, faults = parse_annotation(path)
     if faults:
@@ -35,12 +35,12 @@ def read_annotation(path: Path) -> NDArray[np.float32]:
 
 
 def parse_annotation(path: Path) -> tuple[Array, list[InputError]]:
-    """(rows, 2) valence and arousal, NaN where a row is not annotated or faulty; and the faults in order of lines."""
-    return _parse(path, "write -5 where a frame is not annotated", UNANNOTATED)
+    """(rows, 2) valence and arousal, NaN where a row is not annotated or faulty; and the faults in line order."""
+    return _parse(path, "write -5 for a frame that is not annotated", UNANNOTATED)
 
 
 def parse_prediction(path: Path) -> tuple[Array, list[InputError]]:
-    """(rows, 2) predicted valence and arousal, NaN where a row is faulty; and the faults in the order of lines."""
+    """(rows, 2) predicted valence and arousal, NaN where a row is faulty; and the faults in line order."""
     values, faults = _parse(path, "predict every frame, with values in [-1, 1]")
     if not len(values) and not faults:
         faults.append(InputError("there is no row below the header", path, 2, "write a row per frame"))
@@ -54,7 +54,7 @@ def _parse(path: Path, remedy: str, missing: float = np.nan) -> tuple[Array, lis
         return np.empty((0, 2)), [error]
     if not lines or [c.strip().lower() for c in lines[0].split(",", 2)] != ["valence", "arousal"]:
         what = "the first line is not `valence,arousal`" if lines != [""] else "the file is empty"
-        return np.empty((0, 2)), [InputError(what, path, 1, "give the file the organisers' header and rows")]
+        return np.empty((0, 2)), [InputError(what, path, 1, "write the organisers' header and rows")]
     values = _numbers(lines[1:])
     known = (np.abs(values) <= 1) | (values == missing)
     bad = np.flatnonzero(~known.all(1))
@@ -73,7 +73,7 @@ def _parse(path: Path, remedy: str, missing: float = np.nan) -> tuple[Array, lis
 
 
 def _numbers(lines: list[str]) -> Array:
-    """(rows, 2) float64, many rows at once: a corpus has millions. NaN in a block where one cell is no number."""
+    """(rows, 2) float64, many rows at once, since a corpus has millions. A block with a faulty cell is all NaN."""
     values = np.full((len(lines), 2), np.nan)
     for start in range(0, len(lines), BLOCK):
         block = lines[start : start + BLOCK]

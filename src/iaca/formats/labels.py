@@ -1,4 +1,4 @@
-"""Annotations by time or by frame, read with every fault of their rows."""
+"""Valence and arousal by time or by frame, from the annotation file of one clip. Every faulty row is reported."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iaca.errors import InputError, brief, first_faults
-from iaca.text import Row, csv_rows, number
+from iaca.text import EMPTY, Row, csv_rows, dialect_of, number
 
 LABELS = ("valence", "arousal")
-EMPTY = ("", "nan", "na", "n/a", "null")
 Values = NDArray[np.float32]
 Places = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class AnnotationFacts:
-    """What an annotation file holds.
+    """The contents of an annotation file, in numbers.
 
     Attributes:
         annotated: rows with valence and arousal.
-        frames: how many frames it reaches over; None where its rows carry times.
-        partial: whether it may leave frames out.
-        faults: one per faulty row, or one for the file as a whole.
+        frames: number of frames up to its last row; None if its rows have times.
+        partial: whether it may skip frames.
+        faults: one per faulty row, or one for the entire file.
     """
 
     annotated: int = 0
@@ -38,7 +37,7 @@ class AnnotationFacts:
 
 
 Inspect = Callable[[Path], AnnotationFacts]
-"""Reads an annotation file, and raises nothing for what is wrong with its content."""
+"""Reads an annotation file; faults of its content are returned, never raised."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Annotation:
     Attributes:
         key: `time_s`, or `frame` (0-based).
         places: (n,) times (s) or frame numbers.
-        values: (n, 2) valence and arousal in [-1, 1]; NaN where a cell is empty.
+        values: (n, 2) valence and arousal in [-1, 1]; NaN for an empty cell.
     """
 
     key: str
@@ -57,10 +56,10 @@ class Annotation:
 
 
 def read_labels(path: Path) -> Annotation:
-    """Read `time_s` or `frame`, `valence`, `arousal`; other columns are let be. With both, the times count.
+    """Read `time_s` or `frame`, `valence`, `arousal`, ignoring other columns. If both are there, the times count.
 
     Raises:
-        InputError: a column is missing or a row is faulty; the first fault is named with its line.
+        InputError: a column is missing or a row is faulty; the first fault, with its line.
     """
     annotation, faults = _parse(path)
     if faults:
@@ -69,7 +68,7 @@ def read_labels(path: Path) -> Annotation:
 
 
 def inspect_labels(path: Path) -> AnnotationFacts:
-    """Annotated rows, and every faulty row of an annotation file."""
+    """Count the annotated rows and collect the faults of an annotation file."""
     annotation, faults = _parse(path)
     frames = int(annotation.places[-1]) + 1 if annotation.key == "frame" and len(annotation.places) else None
     return AnnotationFacts(
@@ -78,62 +77,70 @@ def inspect_labels(path: Path) -> AnnotationFacts:
 
 
 def _parse(path: Path) -> tuple[Annotation, list[InputError]]:
-    rows = csv_rows(path, ",;")
     try:
+        dialect = dialect_of(path)
+        rows = csv_rows(path, dialect)
         names = [cell.strip().lower() for cell in next(rows, (1, []))[1]]
         key = next((name for name in ("time_s", "frame") if name in names), None)
         if key is None or any(name not in names for name in LABELS):
             what = f"the columns are {brief(', '.join(names[:6]))}" if names else "the file is empty"
-            raise InputError(what, path, 1, "write the line `time_s,valence,arousal` or `frame,...` above")
-        return _annotation(path, rows, names, key)
-    except InputError as error:  # of the file as a whole
+            raise InputError(what, path, 1, "begin with the line `time_s,valence,arousal` or `frame,valence,arousal`")
+        return _annotation(path, rows, names, key, dialect.decimal_comma)
+    except InputError as error:  # concerns the entire file
         return Annotation("time_s", np.empty(0), np.empty((0, 2), np.float32)), [error]
 
 
-def _annotation(path: Path, rows: Iterator[Row], names: list[str], key: str) -> tuple[Annotation, list[InputError]]:
+def _annotation(
+    path: Path, rows: Iterator[Row], names: list[str], key: str, decimal_comma: bool
+) -> tuple[Annotation, list[InputError]]:
     columns = [names.index(name) for name in (key, *LABELS)]
-    numbers = array("d")  # a tuple for each of ten million rows would take gigabytes
+    numbers = array("d")  # a tuple per row would take gigabytes for ten million rows
 
     def faulty() -> Iterator[InputError]:
         last, empty = -math.inf, True
         for line, cells in rows:
             empty = False
             try:
-                row = _row(cells, columns, len(names), key, last, path, line)
+                _require_width(cells, len(names), path, line)
+                row = _row([cells[i] for i in columns], key, decimal_comma, last, path, line)
             except InputError as error:
                 yield error
             else:
                 last = row[0]
                 numbers.extend(row)
         if empty:
-            yield InputError("no row below the header", path, None, "remove the file, or fill it")
+            yield InputError("no row below the header", path, None, "remove the file, or add rows")
 
     faults = first_faults(faulty())
     table = np.array(numbers, np.float64).reshape(-1, 3)
     return Annotation(key, table[:, 0], table[:, 1:].astype(np.float32)), faults
 
 
-def _row(
-    cells: list[str], columns: list[int], width: int, key: str, last: float, path: Path, line: int
-) -> tuple[float, float, float]:
+def _require_width(cells: list[str], width: int, path: Path, line: int) -> None:
     if len(cells) != width:
         what = f"{len(cells)} cells, but the header names {width} columns"
         raise InputError(what, path, line, "give every row one cell per column")
-    place, valence, arousal = (_number(cells[i], path, line) for i in columns)
+
+
+def _row(
+    cells: list[str], key: str, decimal_comma: bool, last: float, path: Path, line: int
+) -> tuple[float, float, float]:
+    place, valence, arousal = (_number(cell, decimal_comma, path, line) for cell in cells)
     if not 0 <= place < math.inf or (key == "frame" and place != int(place)):
-        what = f"{brief(repr(cells[columns[0]]), 40)} is no {'time' if key == 'time_s' else 'frame'}"
-        raise InputError(what, path, line, "write seconds, or frames counted from 0, of the video")
+        what = f"{brief(repr(cells[0]), 40)} is not a {'time' if key == 'time_s' else 'frame'}"
+        raise InputError(what, path, line, "write the time in the video in seconds, or its frame counted from 0")
     if place <= last:
-        raise InputError(f"{key} {place:g} comes after {last:g}", path, line, "sort the rows, one row per place")
+        raise InputError(f"{key} {place:g} comes after {last:g}", path, line, f"sort the rows, one row per {key}")
     for value in (valence, arousal):
         if abs(value) > 1:
             what = f"{value:g} is outside [-1, 1]"
-            raise InputError(what, path, line, "rescale the annotation; leave the cell empty where there is none")
+            raise InputError(what, path, line, "rescale the annotation; leave the cell empty if there is no value")
     return place, valence, arousal
 
 
-def _number(cell: str, path: Path, line: int) -> float:
+def _number(cell: str, decimal_comma: bool, path: Path, line: int) -> float:
     try:
-        return math.nan if cell.strip().lower() in EMPTY else number(cell)
+        return math.nan if cell.strip().lower() in EMPTY else number(cell, decimal_comma)
     except ValueError:
-        raise InputError(f"{cell[:40]!r} is no number", path, line, "write a number, or leave the cell empty") from None
+        what = f"{cell[:40]!r} is not a number"
+        raise InputError(what, path, line, "write a number, or leave the cell empty") from None

@@ -1,9 +1,7 @@
-"""Tables of predictions as they are read: CSV with every cell as text, or Parquet that is no larger than it looks.
+"""Predictions of valence and arousal, read from any of three forms into one array per clip; all faults are reported.
 
-Predictions that were made elsewhere, in any of three forms, as one array per clip; with every fault they have.
-
-* a folder with a file per clip, `<clip>.txt` or `<clip>.csv`: `valence,arousal`, a row per frame (`annotations`);
-* a table, Parquet or CSV: `clip,frame,valence,arousal`, frames counted from 0, such as the evaluation pipeline writes;
+* a folder with a file per clip, `<clip>.txt` or `<clip>.csv`: `valence,arousal`, a row per frame (`formats.affwild2`);
+* a table, Parquet or CSV: `clip,frame,valence,arousal`, frames counted from 0, as the evaluation pipeline writes it;
 * a challenge submission: `image_location,valence,arousal`, rows `<clip>/00001.jpg,...`, images counted from 1.
 """
 
@@ -22,113 +20,42 @@ from pyarrow import compute, parquet
 from iaca.errors import InputError, brief, first_faults
 from iaca.files import newest_version, require_modest
 from iaca.formats.affwild2 import Array, parse_prediction
-from iaca.text import csv_rows
+from iaca.text import clip_of, csv_rows, dialect_of
 
 TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
 SUBMISSION_COLUMNS = ["image_location", "valence", "arousal"]
-COLUMNS, NAMES = list(dict.fromkeys([*TABLE_COLUMNS, *SUBMISSION_COLUMNS])), ["clip", "image_location"]
-
-
-def read_cells(path: Path) -> pd.DataFrame:
-    """A table of either form: Parquet, or a CSV with all cells as text, so that one that is no number can be named.
-
-    Raises:
-        InputError: it is neither, or its rows have more cells than its header.
-    """
-    if path.suffix == ".parquet":
-        return read_parquet(path)
-    head = list(islice(csv_rows(path), 2))  # says what is wrong with it, where it is no table
-    if len(head) == 2 and len(head[1][1]) > len(head[0][1]):  # to pandas the first cells would be names of rows
-        raise InputError("the rows have more cells than the header", path, head[1][0], "name every column")
-    try:
-        table = pd.read_csv(
-            path, dtype=str, na_filter=False, skip_blank_lines=False, skipinitialspace=True, encoding="utf-8-sig"
-        ).fillna("")
-    except (ValueError, OSError) as error:  # pandas' errors of a bad file are ValueErrors
-        raise _no_table(path, error) from None
-    filled = np.flatnonzero((table != "").any(axis=1))
-    table = table.iloc[: filled[-1] + 1 if len(filled) else 0].rename(columns=str.strip)
-    return table.loc[:, ~table.columns.duplicated()]  # of a name that is there twice the first counts
-
-
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a table of predictions; of columns that are not asked for nothing is read.
-
-    Args:
-        path: Parquet.
-        columns: which, by default those of either form that are there.
-
-    Raises:
-        InputError: it is no Parquet file, lacks a column, or would take far more memory than a file of its size.
-    """
-    try:
-        known = [name for name in COLUMNS if name in parquet.read_schema(path).names]
-        with parquet.ParquetFile(path, read_dictionary=[name for name in NAMES if name in known]) as file:
-            require_modest(path, 8 * file.metadata.num_rows * max(len(known), 1))
-            table = file.read(columns or known)
-    except (pa.ArrowException, OSError) as error:
-        raise _no_table(path, error) from None
-    for place, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):  # a word per row would take that many times its length
-            chunks = table[field.name].chunks
-            longest = max((compute.max(compute.binary_length(c.dictionary)).as_py() or 0 for c in chunks), default=0)
-            require_modest(path, longest * len(table))
-            table = table.set_column(place, field.name, table[field.name].cast(field.type.value_type))
-    frame = pd.DataFrame(table.to_pandas())
-    if columns:
-        require_columns(path, frame, columns)
-    return frame
-
-
-def _no_table(path: Path, error: Exception) -> InputError:
-    what = brief(str(error).splitlines()[0])
-    return InputError(f"this is no table: {what}", path, remedy="give a CSV with a header, or Parquet")
-
-
-def require_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Every one of the columns is there, and a row.
-
-    Raises:
-        InputError: naming what is missing.
-    """
-    missing = [name for name in columns if name not in table]
-    if missing:
-        forms = f"`{','.join(TABLE_COLUMNS)}` or `{','.join(SUBMISSION_COLUMNS)}`"
-        raise InputError(f"there is no column {', '.join(missing)}", path, 1, f"the columns are {forms}")
-    if table.empty:
-        raise InputError("there is no row below the header", path, 2, "write a row per frame")
-
-
+COLUMNS = list(dict.fromkeys([*TABLE_COLUMNS, *SUBMISSION_COLUMNS]))
+NAMES = ["clip", "image_location"]  # columns of text
 LOCATION = re.compile(r"([^/]+)/(\d{1,9})\.(?:jpg|png)")
-MOST_FRAMES = 10_000_000  # nearly four days at 30 Hz: a larger number is no frame
-SPARSE = 100  # frames for each that is listed, in a file that lists more
+MOST_FRAMES = 10_000_000  # nearly four days at 30 Hz: a larger number is not a frame
+SPARSE = 100  # frames allowed per listed one, in a file that exceeds `MOST_FRAMES`
 Clips = dict[str, Array]
 
 
 def parse_predictions(path: Path) -> tuple[Clips, list[InputError]]:
-    """Clip -> (frames, 2) valence and arousal; and everything that is wrong with the files.
+    """Clip -> (frames, 2) valence and arousal; and all faults of the files.
 
-    A frame that a table or a submission does not list, or that a table leaves empty in both columns (neither face nor
-    sound), is NaN: not predicted, and counted as such by the metrics. In a file per clip every row has its values.
+    A frame is NaN, and the metrics count it as not predicted, if a table or submission does not list it or if a table
+    leaves both columns empty (neither face nor sound). In a file per clip every row has values.
 
     Raises:
-        InputError: there is nothing to read, or a table is not of one of the three forms.
+        InputError: there is nothing to read, or a table has none of the three forms.
     """
     if path.is_dir() and newest_version(path) is None:
         return _folder(path)
     file = prediction_file(path)
-    table = read_cells(file)
+    table = _read_cells(file)
     if "image_location" in table:
-        require_columns(file, table, SUBMISSION_COLUMNS)
+        _require_columns(file, table, SUBMISSION_COLUMNS)
         table, faults = _located(table, file)
         clips, others = _by_clip(table, file, empty=False)
         return clips, sorted(faults + others, key=lambda fault: fault.row or 0)
-    require_columns(file, table, TABLE_COLUMNS)
+    _require_columns(file, table, TABLE_COLUMNS)
     return _by_clip(table, file, empty=True)
 
 
 def prediction_file(path: Path) -> Path:
-    """The file itself, or of a folder of versions (`NAME/<version>/NAME`) the newest.
+    """The file itself, or the newest in a folder of versions (`NAME/<version>/NAME`).
 
     Raises:
         InputError: there is no file.
@@ -142,27 +69,29 @@ def prediction_file(path: Path) -> Path:
 def _folder(folder: Path) -> tuple[Clips, list[InputError]]:
     files = sorted(p for p in folder.iterdir() if p.suffix in (".txt", ".csv") and not p.name.startswith("."))
     if not files:
-        raise InputError("there are no predictions", folder, remedy="give it a file per clip, `<clip>.txt` or .csv")
+        raise InputError("there are no predictions", folder, remedy="put a file per clip there, `<clip>.txt` or .csv")
     clips: Clips = {}
     faults: list[InputError] = []
     for file in files:
         values, wrong = parse_prediction(file)
-        if file.stem in clips:
-            wrong = [InputError(f"clip {file.stem} has two files", file, remedy="keep the .txt or the .csv")]
-        clips[file.stem] = values
+        clip = clip_of(file)
+        if clip in clips:
+            wrong = [InputError(f"clip {clip} has two files", file, remedy="keep one of them")]
+        clips[clip] = values
         faults += wrong
     return clips, faults
 
 
 def _located(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[InputError]]:
-    """The rows of a submission with `clip` and 0-based `frame`; their line stays the index."""
+    """The rows of a submission with `clip` and 0-based `frame`; the index still gives their line."""
     found = [LOCATION.fullmatch(location.strip()) for location in table["image_location"]]
     known = np.array([match is not None and int(match[2]) >= 1 for match in found])
 
     def faulty() -> Iterator[InputError]:
         for row in np.flatnonzero(~known):
             cell = str(table["image_location"].iloc[row])
-            yield InputError(f"not an image location: {cell[:40]!r}", path, int(row) + 2, "write `clip/00001.jpg`")
+            what, line = f"not an image location: {cell[:40]!r}", int(table.index[int(row)]) + 2
+            yield InputError(what, path, line, "write `clip/00001.jpg`")
 
     matches = [match for match, ok in zip(found, known, strict=True) if match is not None and ok]
     located = table[known].assign(clip=[m[1] for m in matches], frame=[int(m[2]) - 1 for m in matches])
@@ -170,9 +99,9 @@ def _located(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[InputE
 
 
 def _by_clip(table: pd.DataFrame, path: Path, empty: bool) -> tuple[Clips, list[InputError]]:
-    """Rows (their index + 2 is their line) as arrays; `empty` allows rows without a prediction."""
+    """Rows (index + 2 is the line) as an array per clip; `empty` allows rows without a prediction."""
     lines = table.index.to_numpy() + 2
-    clip = table["clip"].astype(str).str.strip().to_numpy()
+    clip = table["clip"].astype(str).str.strip().str.normalize("NFC").to_numpy()
     frame = pd.to_numeric(table["frame"], errors="coerce").to_numpy(np.float64)
     text = table[["valence", "arousal"]]
     values = text.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
@@ -200,7 +129,7 @@ def _by_clip(table: pd.DataFrame, path: Path, empty: bool) -> tuple[Clips, list[
 
 
 def _require_near(path: Path, lines: Array, clip: Array, frame: Array) -> None:
-    """Frames that are not listed take memory too: a few rows with large numbers must not ask for all of it."""
+    """Reject a few rows with very large frame numbers: frames that are not listed take memory too."""
     reached = int((pd.Series(frame).groupby(clip).max() + 1).sum())
     if reached > MOST_FRAMES + SPARSE * len(frame):
         row = int(np.argmax(frame))
@@ -214,10 +143,89 @@ def _faults_of(
     if not clip:
         yield InputError("there is no clip", path, line, "name the clip of every row")
     if not numbered:
-        yield InputError(f"{str(row['frame'])[:40]!r} is no frame", path, line, "count frames from 0")
+        yield InputError(f"{str(row['frame'])[:40]!r} is not a frame", path, line, "count frames from 0")
     if not scored:
         given = f"{row['valence']},{row['arousal']}"
         yield InputError(f"not two numbers in [-1, 1]: {given[:40]!r}", path, line, "predict values in [-1, 1]")
     if repeated:
         what = f"frame {int(float(row['frame']))} of clip {clip} occurs twice"
         yield InputError(what, path, line, "keep one row per frame")
+
+
+# Tables of either form
+
+
+def _read_cells(path: Path) -> pd.DataFrame:
+    """Read Parquet, or CSV with all cells as text, so that a message can quote a cell that is not a number.
+
+    Raises:
+        InputError: it is neither, or its rows have more cells than its header.
+    """
+    if path.suffix == ".parquet":
+        return read_parquet(path)
+    dialect = dialect_of(path)
+    head = list(islice(csv_rows(path, dialect), 2))  # names what is wrong if it is not a table
+    if len(head) == 2 and len(head[1][1]) > len(head[0][1]):  # pandas would take the first cells for row names
+        raise InputError("the rows have more cells than the header", path, head[1][0], "name every column")
+    try:
+        table = pd.read_csv(
+            path, dtype=str, na_filter=False, skip_blank_lines=False, skipinitialspace=True,
+            encoding=dialect.encoding, sep=dialect.delimiter, skiprows=dialect.skipped,
+        ).fillna("")  # fmt: skip
+    except (ValueError, OSError) as error:  # pandas' errors of a bad file are ValueErrors
+        raise _no_table(path, error) from None
+    filled = np.flatnonzero((table != "").any(axis=1))
+    table = table.iloc[: filled[-1] + 1 if len(filled) else 0].rename(columns=str.strip)
+    table.index += dialect.skipped  # index + 2 is the line
+    if dialect.decimal_comma:
+        numbers = [name for name in ("valence", "arousal") if name in table]
+        table[numbers] = table[numbers].apply(lambda column: column.str.replace(",", ".", regex=False))
+    return table.loc[:, ~table.columns.duplicated()]  # if a name occurs twice, the first counts
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table of predictions, and of it only the columns that are asked for.
+
+    Args:
+        path: Parquet.
+        columns: which; by default all that belong to either form.
+
+    Raises:
+        InputError: it is not Parquet, lacks a column, or would take far more memory than its size on disk suggests.
+    """
+    try:
+        known = [name for name in COLUMNS if name in parquet.read_schema(path).names]
+        with parquet.ParquetFile(path, read_dictionary=[name for name in NAMES if name in known]) as file:
+            require_modest(path, 8 * file.metadata.num_rows * max(len(known), 1))
+            table = file.read(columns or known)
+    except (pa.ArrowException, OSError) as error:
+        raise _no_table(path, error) from None
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):  # once unpacked, every row takes the length of its string
+            chunks = table[field.name].chunks
+            longest = max((compute.max(compute.binary_length(c.dictionary)).as_py() or 0 for c in chunks), default=0)
+            require_modest(path, longest * len(table))
+            table = table.set_column(place, field.name, table[field.name].cast(field.type.value_type))
+    frame = pd.DataFrame(table.to_pandas())
+    if columns:
+        _require_columns(path, frame, columns)
+    return frame
+
+
+def _no_table(path: Path, error: Exception) -> InputError:
+    what = brief(str(error).splitlines()[0])
+    return InputError(f"this is not a table: {what}", path, remedy="give a CSV with a header, or Parquet")
+
+
+def _require_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Check that a table has all the columns, and a row.
+
+    Raises:
+        InputError: a column or every row is missing.
+    """
+    missing = [name for name in columns if name not in table]
+    if missing:
+        forms = f"`{','.join(TABLE_COLUMNS)}` or `{','.join(SUBMISSION_COLUMNS)}`"
+        raise InputError(f"there is no column {', '.join(missing)}", path, 1, f"the columns are {forms}")
+    if table.empty:
+        raise InputError("there is no row below the header", path, 2, "write a row per frame")

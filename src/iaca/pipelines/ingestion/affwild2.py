@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from iaca.corpora.affwild2 import crop_problems, index_affwild2, inspect_annotation
-from iaca.corpora.check import check_corpus, clip_table, partition_summary, tell
+from iaca.corpora.check import check_corpus, clip_table, log_corpus, partition_summary
 from iaca.corpora.index import CLIP_COLUMNS, OPEN, CorpusIndex, problem_table, require_usable
 from iaca.corpora.timeline import VERSION, build_timeline
 from iaca.engine import ClipPaths, OnDemand, Task
@@ -23,7 +23,7 @@ def index_corpus(root: Path, limits: MediaLimits) -> tuple[pd.DataFrame, pd.Data
 def told(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Print what a corpus holds, as its files declare it; the clips and the problems as tables."""
     problems = problem_table(index.problems)
-    tell("the corpus, as its files declare it", index.clips, problems)
+    log_corpus("the corpus, as its files declare it", index.clips, problems)
     return index.clips[list(CLIP_COLUMNS)], problems
 
 
@@ -55,5 +55,5 @@ def describe_corpus(
     found += crop_problems(root, clips)
     settled = index_problems[index_problems["effect"] != OPEN]  # decoding has decided
     problems = pd.concat([settled, problem_table(found)], ignore_index=True)
-    tell("the corpus, as it decodes", clips, problems)
+    log_corpus("the corpus, as it decodes", clips, problems)
     return clips, problems, partition_summary(clips)

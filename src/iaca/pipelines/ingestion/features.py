@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from iaca.corpora.check import partition_summary, tell, untaught
+from iaca.corpora.check import log_corpus, partition_summary, untrainable
 from iaca.corpora.features import (
     FOLDERS,
     VERSION,
@@ -33,7 +33,7 @@ def index_corpus(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.D
         return index.clips, problem_table(index.problems)
     clips, found = read_through(root, index.clips, config.tolerance_s)
     problems = problem_table(index.problems + found)
-    tell("the corpus of features", clips, problems)
+    log_corpus("the corpus of features", clips, problems)
     return index.clips, problems
 
 
@@ -50,8 +50,8 @@ def describe_corpus(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The clips that can be used, everything that is wrong, and counts per partition."""
     clips, found = clip_table(clip_index, frame_labels, root)
-    problems = pd.concat([index_problems, problem_table(found + untaught(clips))], ignore_index=True)
-    tell("the corpus of features", clips, problems)
+    problems = pd.concat([index_problems, problem_table(found + untrainable(clips))], ignore_index=True)
+    log_corpus("the corpus of features", clips, problems)
     return clips, problems, partition_summary(clips)
 
 

@@ -1,0 +1,89 @@
+"""Tables that people write are read alike, however their spreadsheet has saved them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iaca.corpora.index import Problem, read_event_table, read_partitions
+from iaca.errors import InputError
+from iaca.formats.labels import inspect_labels, read_labels
+from iaca.formats.predictions import parse_predictions
+from iaca.formats.tables import read_rows, read_table
+from table_readers import READERS, given
+
+WRITTEN = [name for name in READERS if name not in ("annotation", "submission")]  # those have a format of their own
+DIALECTS = {
+    "semicolons": (";", "", "utf-8"),
+    "tabs": ("\t", "", "utf-8"),
+    "Excel in Europe": (";", "", "utf-8-sig"),
+    "Excel's Unicode text": ("\t", "", "utf-16"),
+    "UTF-16 with commas": (",", "", "utf-16"),
+    "a line sep=;": (";", "sep=;\n", "utf-8"),
+    "a line sep=, in quotes": (",", '"sep=,"\n', "utf-8-sig"),
+    "a line SEP= with a tab": ("\t", "SEP=\t\n", "utf-16"),
+    "a delimiter that only the line names": ("|", "sep=|\n", "utf-8"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_every_dialect_is_read_as_the_plain_table(name: str, dialect: str, end: str, tmp_path: Path) -> None:
+    read, header, row = READERS[name]
+    header, row = header.replace(";", ","), row.replace(";", ",")
+    delimiter, above, encoding = DIALECTS[dialect]
+    blank = "\n" if above and name == "subjects" else ""  # they keep their lines, which must be the same
+    plain = read(given(tmp_path, f"{header}\n{blank}{row}\n".encode(), f"{name}.csv"))
+    text = above + f"{header}\n{row}\n".replace(",", delimiter) if delimiter != "," else above + f"{header}\n{row}\n"
+    path = given(tmp_path, text.replace("\n", end).encode(encoding), f"{name}.csv")
+    assert repr(read(path)) == repr(plain)
+
+
+@pytest.mark.parametrize("name", ["labels", "features", "events", "rows", "predictions"])
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_decimal_comma_is_read_where_it_is_not_the_delimiter(name: str, delimiter: str, tmp_path: Path) -> None:
+    read, header, row = READERS[name]
+    header, row = header.replace(";", ","), row.replace(";", ",").replace(",1", ",-0.125")
+    row = "a,audio,silent,0.5,1.25" if name == "events" else row
+    plain = read(given(tmp_path, f"{header}\n{row}\n".encode(), f"{name}.csv"))
+    text = f"{header}\n{row}\n".replace(",", delimiter).replace(".", ",")
+    assert repr(read(given(tmp_path, text.encode(), f"{name}.csv"))) == repr(plain)
+
+
+def test_rows_without_a_header_and_with_decimal_commas(tmp_path: Path) -> None:
+    rows = read_rows(given(tmp_path, b"'a';0,5;1,25;2,5\n'a';1,5;-3,5;1e-1\n"))
+    assert rows.times.tolist() == [0.5, 1.5]
+    np.testing.assert_array_equal(rows.values, np.array([[1.25, 2.5], [-3.5, 0.1]], np.float32))
+
+
+@pytest.mark.parametrize("cell", ["1.234,5", "1,234,5", "0,1_0"])
+def test_what_might_be_thousands_is_no_number(cell: str, tmp_path: Path) -> None:
+    path = given(tmp_path, f"time_s;valence;arousal\n{cell};0,1;0,1\n".encode())
+    assert [fault.row for fault in inspect_labels(path).faults] == [2]
+    with pytest.raises(InputError, match=r"line 2: .* is not a number"):
+        read_table(given(tmp_path, f"time_s;f0\n0,5;{cell}\n".encode()))
+
+
+def test_lines_are_counted_with_the_line_above_the_header(tmp_path: Path) -> None:
+    path = given(tmp_path, b"sep=;\r\ntime_s;valence;arousal\r\n0,5;0,1;x\r\n")
+    assert [fault.row for fault in inspect_labels(path).faults] == [3]
+    with pytest.raises(InputError, match=r"line 4: time 0\.5 s occurs twice"):
+        read_table(given(tmp_path, b"sep=;\r\ntime_s;f0\r\n0,5;1\r\n0,5;2\r\n"))
+    problems: list[Problem] = []
+    read_partitions(given(tmp_path, b"sep=;\nclip;partition\na;elsewhere\n"), problems)
+    assert [row["row"] for row in problems] == [3]
+    _, faults = parse_predictions(given(tmp_path, b"sep=;\nclip;frame;valence;arousal\na;0;x;0,5\n"))
+    assert [fault.row for fault in faults] == [3]
+
+
+def test_the_letters_of_a_header_may_be_capitals(tmp_path: Path) -> None:
+    events = read_event_table(given(tmp_path, b"Clip;Modality;Kind;Start_s;End_s\na;audio;silent;0;1,5\n"))
+    assert events.iloc[0].tolist() == ["a", "audio", "silent", 0.0, 1.5]
+
+
+def test_a_name_with_a_semicolon_or_a_tab_in_it_does_not_change_the_delimiter(tmp_path: Path) -> None:
+    path = given(tmp_path, b"time_s,valence,arousal,who;what\n0.5,0.1,0.2,me\n")
+    assert read_labels(path).places.tolist() == [0.5]
