@@ -1,4 +1,4 @@
-"""What a media file says about itself, checked by decoding its first frame."""
+"""Reads the facts of a media file (streams, sizes, codecs, rates) from its header and its first decoded frame."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from iaca.media.video import nominal_fps
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """Facts about a media file. Numbers are NaN or 0, names empty, where the stream or the fact is missing.
+    """Facts about a media file. Where a stream or a fact is missing, numbers are NaN or 0 and names are empty.
 
     Times are in seconds, `width` and `height` in px of the upright image, `rotation` in degrees counterclockwise that
-    reading applies. `nominal_fps`, `declared_frames` and `duration_s` are the container's claims, and can be wrong.
+    reading applies. `nominal_fps`, `declared_frames` and `duration_s` are the container's claims and can be wrong.
     """
 
     path: Path
@@ -37,17 +37,16 @@ class MediaInfo:
 
 
 def probe(path: str | Path, decoding: bool = True, limits: MediaLimits | None = None) -> MediaInfo:
-    """Look into a media file without reading all of it.
+    """Read the facts of a media file without reading all of it.
 
     Args:
         path: the file.
-        decoding: decode the first frame. Without, nothing but the header is read: it takes a few milliseconds, tells
-            nothing of `width`, `height` and `rotation`, and takes the container's word for the rest.
-        limits: what the file may hold; None for the usual ones.
+        decoding: decode the first frame. Without, only the header is read: it takes a few milliseconds, leaves `width`,
+            `height` and `rotation` 0, and relies on the container for the rest.
+        limits: limits on the file; None for the defaults.
 
     Raises:
-        InputError: the file can't be opened, holds neither video nor audio, is beyond a limit, or not one video frame
-            decodes.
+        InputError: the file can't be opened, has neither video nor audio, exceeds a limit, or no video frame decodes.
     """
     with open_source(path, limits) as source:
         width, height, rotation = _picture(source) if decoding else (0, 0, 0)
@@ -72,11 +71,14 @@ def probe(path: str | Path, decoding: bool = True, limits: MediaLimits | None = 
 
 
 def stored_length_s(path: str | Path, limits: MediaLimits | None = None) -> float:
-    """Seconds from the container's start to the end of its last packet of picture or sound: what the file really holds,
-    where `MediaInfo.duration_s` is what it claims. Everything is read, and nothing decoded. Errors as `probe`."""
+    """Seconds from the container's start to the end of its last packet of picture or sound.
+
+    This is the length the file has; `MediaInfo.duration_s` is the one it claims. All packets are read, none is decoded.
+    Errors as `probe`.
+    """
     end = 0.0
     with open_source(path, limits) as source:
-        for stream, packet in packets(source, [s for s in (source.video, source.audio) if s is not None]):
+        for stream, packet in packets(source, source.streams):
             tick = None if packet is None else packet.dts if packet.pts is None else packet.pts
             if tick is not None:
                 end = max(end, float((tick + (packet.duration or 0)) * stream.time_base - source.origin))
@@ -84,7 +86,7 @@ def stored_length_s(path: str | Path, limits: MediaLimits | None = None) -> floa
 
 
 def _picture(source: Source) -> tuple[int, int, int]:
-    """Upright width and height, and rotation, of the first frame: only a decoded frame knows its display matrix."""
+    """Upright width and height, and rotation, of the first frame: only a decoded frame has a display matrix."""
     if source.video is None:
         return 0, 0, 0
     first: Any = next((frame for _, _, frames in decode(source, [source.video]) for frame in frames), None)
@@ -98,5 +100,5 @@ def _picture(source: Source) -> tuple[int, int, int]:
 def _duration_s(source: Source) -> float:
     if source.container.duration is not None:
         return float(source.container.duration) / 1e6  # the container counts microseconds
-    ends = [s.duration * s.time_base for s in (source.video, source.audio) if s is not None and s.duration is not None]
+    ends = [s.duration * s.time_base for s in source.streams if s.duration is not None]
     return float(max(ends)) if ends else math.nan
