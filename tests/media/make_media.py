@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -80,3 +81,26 @@ def _put_sound(container, stream, start, samples, rate, layout):
         frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, round(start * rate) + at, Fraction(1, rate)
         container.mux(stream.encode(frame))
+
+
+WAYS = {
+    "identity": ((1, 0, 0, 1), lambda stored: stored),
+    "mirrored": ((-1, 0, 0, 1), lambda stored: stored[:, ::-1]),
+    "upside down": ((1, 0, 0, -1), lambda stored: stored[::-1]),
+    "half turn": ((-1, 0, 0, -1), lambda stored: stored[::-1, ::-1]),
+    "clockwise": ((0, 1, -1, 0), lambda stored: stored.swapaxes(0, 1)[:, ::-1]),
+    "counterclockwise": ((0, -1, 1, 0), lambda stored: stored.swapaxes(0, 1)[::-1]),
+    "transposed": ((0, 1, 1, 0), lambda stored: stored.swapaxes(0, 1)),
+    "transverse": ((0, -1, -1, 0), lambda stored: stored.swapaxes(0, 1)[::-1, ::-1]),
+}
+"""The eight ways to display a picture: a, b, c, d of the display matrix (x' = a x + c y, y' = b x + d y), and the
+displayed picture (h, w, 3) of a stored one."""
+
+
+def set_display_matrix(path: Path, way: tuple[int, int, int, int], scale: float = 1.0) -> Path:
+    """Write a display matrix into the header of an mp4's only track."""
+    data = bytearray(path.read_bytes())
+    a, b, c, d = (round(65536 * scale * value) for value in way)
+    struct.pack_into(">9i", data, data.index(b"tkhd") + 4 + 40, a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from iaca.media.container import MediaLimits, Source, decode, open_source, packets, undecodable
+from iaca.media.display import DisplayConverter, Orientation
 from iaca.media.video import nominal_fps
 
 
@@ -15,8 +16,9 @@ from iaca.media.video import nominal_fps
 class MediaInfo:
     """Facts about a media file. Where a stream or a fact is missing, numbers are NaN or 0 and names are empty.
 
-    Times are in seconds, `width` and `height` in px of the upright image, `rotation` in degrees counterclockwise that
-    reading applies. `nominal_fps`, `declared_frames` and `duration_s` are the container's claims and can be wrong.
+    Times are in seconds, `width` and `height` in px of the displayed image. `mirrored` (left to right) and then
+    `rotation` (degrees counterclockwise) are applied to the stored picture. `nominal_fps`, `declared_frames` and
+    `duration_s` are the container's claims and can be wrong.
     """
 
     path: Path
@@ -34,6 +36,7 @@ class MediaInfo:
     audio_channels: int
     video_start_s: float
     audio_start_s: float
+    mirrored: bool = False
 
 
 def probe(path: str | Path, decoding: bool = True, limits: MediaLimits | None = None) -> MediaInfo:
@@ -49,16 +52,13 @@ def probe(path: str | Path, decoding: bool = True, limits: MediaLimits | None = 
         InputError: the file can't be opened, has neither video nor audio, exceeds a limit, or no video frame decodes.
     """
     with open_source(path, limits) as source:
-        width, height, rotation = _picture(source) if decoding else (0, 0, 0)
         video, audio = source.video, source.audio
+        picture = _picture(source) if decoding and video is not None else {"width": 0, "height": 0, "rotation": 0}
         return MediaInfo(
             path=source.path,
             duration_s=_duration_s(source),
             has_video=video is not None,
             has_audio=audio is not None,
-            width=width,
-            height=height,
-            rotation=rotation,
             nominal_fps=math.nan if video is None else nominal_fps(video),
             declared_frames=(video.frames or None) if video is not None else None,
             video_codec="" if video is None else video.codec_context.codec.canonical_name,
@@ -67,6 +67,7 @@ def probe(path: str | Path, decoding: bool = True, limits: MediaLimits | None = 
             audio_channels=0 if audio is None else audio.codec_context.channels,
             video_start_s=source.start_s(video),
             audio_start_s=source.start_s(audio),
+            **picture,
         )
 
 
@@ -85,16 +86,16 @@ def stored_length_s(path: str | Path, limits: MediaLimits | None = None) -> floa
     return end
 
 
-def _picture(source: Source) -> tuple[int, int, int]:
-    """Upright width and height, and rotation, of the first frame: only a decoded frame has a display matrix."""
-    if source.video is None:
-        return 0, 0, 0
+def _picture(source: Source) -> dict[str, Any]:
+    """Facts about the first frame as it is displayed: only a decoded frame has a display matrix."""
     first: Any = next((frame for _, _, frames in decode(source, [source.video]) for frame in frames), None)
     if first is None:
         raise undecodable(source, "video")
-    rotation = round(first.rotation / 90) * 90 % 360
-    width, height = (first.height, first.width) if rotation % 180 else (first.width, first.height)
-    return width, height, rotation
+    orientation = Orientation.of(first)
+    height, width = DisplayConverter()(first).shape[:2]
+    return {
+        "width": width, "height": height, "rotation": 90 * orientation.turns, "mirrored": orientation.mirrored,
+    }  # fmt: skip
 
 
 def _duration_s(source: Source) -> float:

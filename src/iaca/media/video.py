@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from iaca.errors import InputError
 from iaca.media.container import Clock, FrameCount, MediaLimits, Source, decode, open_source, undecodable
+from iaca.media.display import DisplayConverter
 
 T = TypeVar("T")
 PREFETCH = 4
@@ -45,13 +45,14 @@ def read_frames(path: str | Path, limits: MediaLimits | None = None) -> Iterator
 
     Yields:
         `VideoFrame`s in display order. Times are presentation timestamps, so variable frame rates and a late start are
-        kept. Rotation metadata is applied; non-square pixels are left as they are.
+        kept. The display matrix is applied: images are turned and mirrored as players show them.
+        Non-square pixels are left as they are.
 
     Raises:
         InputError: there is no video stream, no frame decodes, or the file exceeds a limit. Damage after the first
             frame is logged, and the rest is kept.
     """
-    convert = RgbConverter()
+    convert = DisplayConverter()
     for index, (time, frame) in enumerate(_decoded(Path(path), limits)):
         yield VideoFrame(index, time, convert(frame))
 
@@ -111,22 +112,6 @@ def nominal_fps(stream: Any) -> float:
     """Frames per second that the file declares (Hz); NaN where it declares none. Never used where timestamps exist."""
     rate = stream.average_rate or stream.guessed_rate or Fraction(0)
     return float(rate) if rate else float("nan")
-
-
-class RgbConverter:
-    """Converts decoded frames to upright RGB images (h, w, 3) uint8; one for each pass over a video.
-
-    The colour conversion is prepared once for all frames of one size: preparing it for each takes twice the time.
-    """
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: Any) -> NDArray[np.uint8]:
-        """The image, turned as the frame's display matrix says (in steps of 90 degrees)."""
-        image = np.asarray(self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray(), np.uint8)
-        turns = round(frame.rotation / 90) % 4  # the matrix turns the picture counterclockwise, as rot90 does
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 def prefetch(items: Iterator[T]) -> Iterator[T]:

@@ -19,7 +19,8 @@ from iaca.errors import InputError, plain_name
 from iaca.files import replacing
 from iaca.media.audio import PlacedSound
 from iaca.media.container import MediaLimits, Source, decode, open_source, reason, undecodable
-from iaca.media.video import FrameClock, RgbConverter, VideoFrame, nominal_fps, prefetch, require_video
+from iaca.media.display import DisplayConverter
+from iaca.media.video import FrameClock, VideoFrame, nominal_fps, prefetch, require_video
 
 _log = logging.getLogger(__name__)
 
@@ -218,7 +219,7 @@ class _Rewriter:
 
     def _events(self) -> Iterator[_Picture | _SoundPacket]:
         """Pictures, drawn, and packets of sound, in file order."""
-        source, clock, convert, count = self._source, FrameClock(self._source), RgbConverter(), 0
+        source, clock, convert, count = self._source, FrameClock(self._source), DisplayConverter(), 0
         for stream, packet, frames in decode(source, source.streams):
             if stream is not source.video:
                 yield _SoundPacket(packet, frames)
