@@ -42,10 +42,12 @@ def make(
     audio_codec: str = "aac",
     b_frames: int = 0,
     options: dict[str, str] | None = None,
+    pixel: Fraction = Fraction(1),
 ) -> Path:
     """Write pictures at `times` (s), and stretches of sound (start s, samples (n,), the same in all channels).
 
-    `b_frames` pictures in a row may refer to later ones; `options` go to the video encoder.
+    `b_frames` pictures in a row may refer to later ones; `options` go to the video encoder;
+    a pixel is `pixel` times as wide as high.
     """
     pictures = [grey(128)] * len(times) if images is None else images
     with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as container:
@@ -59,6 +61,8 @@ def make(
             base = Fraction(1, 25) if path.suffix == ".avi" or codec.startswith("mpeg") else TICK
             video.codec_context.time_base = base
             video.codec_context.max_b_frames = b_frames
+            if pixel != 1:
+                video.codec_context.sample_aspect_ratio = pixel
             if rotation:
                 video.set_display_rotation(rotation)
         audio = container.add_stream(audio_codec, rate=rate, layout=layout) if sounds else None

@@ -1,33 +1,64 @@
-"""Converts decoded frames to RGB images as a player displays them."""
+"""Converts decoded frames to RGB images as a player displays them: square pixels, upright."""
 
 from __future__ import annotations
 
 import math
 import struct
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from av.sidedata.sidedata import Type
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
+
+from iaca.media.container import Source
 
 Image = NDArray[np.uint8]
 
+NEARLY_SQUARE, WIDEST_PIXEL = 0.01, 8
+"""Pixels whose sides differ by less than this share are not resampled. A ratio of sides beyond `WIDEST_PIXEL` is an
+error of the header, and the pixels count as square."""
+
 
 class DisplayConverter:
-    """Converts decoded frames to upright RGB images (h, w, 3) uint8; one for each pass over a video.
+    """Converts decoded frames of one video to the RGB images (h, w, 3) uint8 that a player displays.
 
     The colour conversion is prepared once for all frames of one size: preparing it for each takes twice the time.
     """
 
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
+    def __init__(self, source: Source) -> None:
+        self._source, self._reformatter = source, VideoReformatter()
+        self._declared, self._coded = source.video.sample_aspect_ratio, _coded_aspect(source.video)
 
     def __call__(self, frame: Any) -> Image:
-        """The image, turned and mirrored as the frame's display matrix says."""
-        image = np.asarray(self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray(), np.uint8)
-        return Orientation.of(frame).apply(image)
+        """The image of the frame decoded last, with square pixels, turned and mirrored by its display matrix.
+
+        Raises:
+            LimitError: with square pixels the image exceeds `max_pixels`.
+        """
+        width, height = self._size(frame)
+        resampling = Interpolation.BILINEAR if (width, height) == (frame.width, frame.height) else Interpolation.BICUBIC
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=resampling, threads=1)
+        return Orientation.of(frame).apply(np.asarray(rgb.to_ndarray(), np.uint8))
+
+    def _size(self, frame: Any) -> tuple[int, int]:
+        """Width and height of the stored picture with square pixels: one side is enlarged, no detail is lost."""
+        coded = _coded_aspect(self._source.video)
+        # the container's aspect ratio overrides the stream's, unless that changes within the video (broadcasts)
+        aspect = self._declared if coded == self._coded else coded
+        if not aspect or abs(aspect - 1) < NEARLY_SQUARE or not 1 / WIDEST_PIXEL <= aspect <= WIDEST_PIXEL:
+            return frame.width, frame.height
+        width, height = round(frame.width * max(aspect, 1)), round(frame.height / min(aspect, 1))
+        self._source.limits.check_picture(self._source.path, width, height)
+        return width, height
+
+
+def _coded_aspect(stream: Any) -> Fraction | None:
+    """Width of a pixel relative to its height, by the stream's own headers, of the frame decoded last."""
+    aspect: Fraction | None = stream.codec_context.sample_aspect_ratio
+    return aspect
 
 
 @dataclass(frozen=True)

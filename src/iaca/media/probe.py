@@ -92,7 +92,7 @@ def _picture(source: Source) -> dict[str, Any]:
     if first is None:
         raise undecodable(source, "video")
     orientation = Orientation.of(first)
-    height, width = DisplayConverter()(first).shape[:2]
+    height, width = DisplayConverter(source)(first).shape[:2]
     return {
         "width": width, "height": height, "rotation": 90 * orientation.turns, "mirrored": orientation.mirrored,
     }  # fmt: skip

@@ -45,33 +45,35 @@ def read_frames(path: str | Path, limits: MediaLimits | None = None) -> Iterator
 
     Yields:
         `VideoFrame`s in display order. Times are presentation timestamps, so variable frame rates and a late start are
-        kept. The display matrix is applied: images are turned and mirrored as players show them.
-        Non-square pixels are left as they are.
+        kept. Images are as players show them: square pixels, turned and mirrored by the display
+        matrix.
 
     Raises:
         InputError: there is no video stream, no frame decodes, or the file exceeds a limit. Damage after the first
             frame is logged, and the rest is kept.
     """
-    convert = DisplayConverter()
-    for index, (time, frame) in enumerate(_decoded(Path(path), limits)):
-        yield VideoFrame(index, time, convert(frame))
+    with open_source(path, limits) as source:
+        require_video(source)
+        convert = DisplayConverter(source)
+        for index, (time, frame) in enumerate(_decoded(source)):
+            yield VideoFrame(index, time, convert(frame))
 
 
 def frame_times(path: str | Path, limits: MediaLimits | None = None) -> NDArray[np.float64]:
     """Times (n,) in seconds of all frames that decode, without converting them to images. Errors as `read_frames`."""
-    return np.array([time for time, _ in _decoded(Path(path), limits)], dtype=np.float64)
-
-
-def _decoded(path: Path, limits: MediaLimits | None) -> Iterator[tuple[float, Any]]:
     with open_source(path, limits) as source:
         require_video(source)
-        clock, empty = FrameClock(source), True
-        for _, _, frames in decode(source, [source.video]):
-            for frame in frames:
-                empty = False
-                yield clock(frame), frame
-        if empty:
-            raise undecodable(source, "video")
+        return np.array([time for time, _ in _decoded(source)], dtype=np.float64)
+
+
+def _decoded(source: Source) -> Iterator[tuple[float, Any]]:
+    clock, empty = FrameClock(source), True
+    for _, _, frames in decode(source, [source.video]):
+        for frame in frames:
+            empty = False
+            yield clock(frame), frame
+    if empty:
+        raise undecodable(source, "video")
 
 
 def require_video(source: Source) -> None:

@@ -219,7 +219,7 @@ class _Rewriter:
 
     def _events(self) -> Iterator[_Picture | _SoundPacket]:
         """Pictures, drawn, and packets of sound, in file order."""
-        source, clock, convert, count = self._source, FrameClock(self._source), DisplayConverter(), 0
+        source, clock, convert, count = self._source, FrameClock(self._source), DisplayConverter(self._source), 0
         for stream, packet, frames in decode(source, source.streams):
             if stream is not source.video:
                 yield _SoundPacket(packet, frames)
