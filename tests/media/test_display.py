@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from make_media import WAYS, grey, make, set_display_matrix, steady
 
+from iaca.errors import InputError
 from iaca.media import LimitError, MediaLimits, probe, read_frames, rewrite_movie
 
 
@@ -129,3 +132,36 @@ def test_a_broadcast_whose_pixels_change_form_is_displayed_in_both(tmp_path: Pat
     shapes = [frame.image.shape for frame in read_frames(tmp_path / "both.ts")]
     assert shapes[0] == (48, 64, 3)
     assert shapes[-1] == (48, 85, 3)
+
+
+@pytest.mark.parametrize("name", ["YCgCo", "bt2020c", "smpte2085", "chroma-derived-nc", "chroma-derived-c", "ICtCp"])
+def test_a_colour_matrix_that_ffmpeg_lacks_is_replaced_with_a_warning(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    colours = np.dstack([scene()[..., 0], scene()[::-1, :, 0], scene()[:, ::-1, 0]])
+    plain = make(tmp_path / "plain.mp4", steady(3), [colours] * 3)
+    tagged = make(tmp_path / "tagged.mp4", steady(3), [colours] * 3, options={"x264-params": f"colormatrix={name}"})
+    with caplog.at_level(logging.WARNING):
+        assert distance(shown(plain), shown(tagged)) == 0
+        assert caplog.text == ""
+        assert len(list(read_frames(tagged))) == 3
+    assert caplog.text.count("tagged.mp4: colour matrix") == 1
+    assert "colour matrix" in probe(tagged).picture_warning
+    assert probe(plain).picture_warning == ""
+    rewrite_movie(tagged, tmp_path / "out.mp4", lambda frame: frame.image)
+    assert distance(shown(tmp_path / "out.mp4"), shown(plain)) < 5
+
+
+class Refusing:
+    """A converter of colours that always fails, as FFmpeg's does."""
+
+    def reformat(self, *given: object, **settings: object) -> object:
+        raise av.error.OSError(95, "Operation not supported")
+
+
+def test_any_error_of_the_colour_conversion_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(tmp_path / "odd.mp4", steady(3))
+    monkeypatch.setattr("iaca.media.display.VideoReformatter", Refusing)
+    for reading in (probe, shown, lambda path: rewrite_movie(path, tmp_path / "out.mp4", lambda frame: frame.image)):
+        with pytest.raises(InputError, match=r"odd\.mp4.*Operation not supported.*Remedy"):
+            reading(path)

@@ -18,7 +18,8 @@ class MediaInfo:
 
     Times are in seconds, `width` and `height` in px of the displayed image. `mirrored` (left to right) and then
     `rotation` (degrees counterclockwise) are applied to the stored picture. `nominal_fps`, `declared_frames` and
-    `duration_s` are the container's claims and can be wrong.
+    `duration_s` are the container's claims and can be wrong. `picture_warning` is what the conversion to RGB could
+    not do as the file asks.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class MediaInfo:
     video_start_s: float
     audio_start_s: float
     mirrored: bool = False
+    picture_warning: str = ""
 
 
 def probe(path: str | Path, decoding: bool = True, limits: MediaLimits | None = None) -> MediaInfo:
@@ -49,7 +51,8 @@ def probe(path: str | Path, decoding: bool = True, limits: MediaLimits | None = 
         limits: limits on the file; None for the defaults.
 
     Raises:
-        InputError: the file can't be opened, has neither video nor audio, exceeds a limit, or no video frame decodes.
+        InputError: the file can't be opened, has neither video nor audio, exceeds a limit, no video frame decodes, or
+            its colours can't be converted.
     """
     with open_source(path, limits) as source:
         video, audio = source.video, source.audio
@@ -91,10 +94,11 @@ def _picture(source: Source) -> dict[str, Any]:
     first: Any = next((frame for _, _, frames in decode(source, [source.video]) for frame in frames), None)
     if first is None:
         raise undecodable(source, "video")
-    orientation = Orientation.of(first)
-    height, width = DisplayConverter(source)(first).shape[:2]
+    orientation, convert = Orientation.of(first), DisplayConverter(source)
+    height, width = convert(first).shape[:2]
     return {
         "width": width, "height": height, "rotation": 90 * orientation.turns, "mirrored": orientation.mirrored,
+        "picture_warning": convert.warning,
     }  # fmt: skip
 
 

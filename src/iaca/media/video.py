@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,9 +14,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.errors import InputError
+from iaca.errors import InputError, plain_name
 from iaca.media.container import Clock, FrameCount, MediaLimits, Source, decode, open_source, undecodable
 from iaca.media.display import DisplayConverter
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 PREFETCH = 4
@@ -49,7 +52,8 @@ def read_frames(path: str | Path, limits: MediaLimits | None = None) -> Iterator
         matrix.
 
     Raises:
-        InputError: there is no video stream, no frame decodes, or the file exceeds a limit. Damage after the first
+        InputError: there is no video stream, no frame decodes, its colours can't be converted,
+            or the file exceeds a limit. Damage after the first
             frame is logged, and the rest is kept.
     """
     with open_source(path, limits) as source:
@@ -57,6 +61,8 @@ def read_frames(path: str | Path, limits: MediaLimits | None = None) -> Iterator
         convert = DisplayConverter(source)
         for index, (time, frame) in enumerate(_decoded(source)):
             yield VideoFrame(index, time, convert(frame))
+        if convert.warning:
+            _log.warning("%s: %s", plain_name(source.path.name), convert.warning)
 
 
 def frame_times(path: str | Path, limits: MediaLimits | None = None) -> NDArray[np.float64]:
