@@ -165,3 +165,59 @@ def test_any_error_of_the_colour_conversion_names_the_file(tmp_path: Path, monke
     for reading in (probe, shown, lambda path: rewrite_movie(path, tmp_path / "out.mp4", lambda frame: frame.image)):
         with pytest.raises(InputError, match=r"odd\.mp4.*Operation not supported.*Remedy"):
             reading(path)
+
+
+def pq_signal(light: np.ndarray) -> np.ndarray:
+    """Light in cd/m2 as a PQ signal in 0..1 (SMPTE ST 2084)."""
+    power = (light / 10000) ** (2610 / 16384)
+    return ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+
+
+def hlg_signal(light: np.ndarray) -> np.ndarray:
+    """Light in cd/m2 of a screen of 1000 cd/m2 as an HLG signal in 0..1 (ITU-R BT.2100)."""
+    scene = (light / 1000) ** (1 / 1.2)
+    bright = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), bright)
+
+
+HDR = {"smpte2084": pq_signal, "arib-std-b67": hlg_signal}
+TO_BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+
+
+def hdr(path: Path, light: np.ndarray, transfer: str) -> Path:
+    """Three pictures of this light (h, w, 3; BT.709, 1 is 203 cd/m2) as a phone writes them: BT.2020, 10 bit."""
+    signal = np.round(65535 * HDR[transfer](np.clip(203 * light @ TO_BT2020.T, 0, 10000))).clip(0, 65535)
+    tags = f"log-level=none:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx265", rate=25, options={"crf": "4", "x265-params": tags})
+        stream.height, stream.width, stream.pix_fmt = *light.shape[:2], "yuv420p10le"
+        for k in range(3):
+            frame = av.VideoFrame.from_ndarray(signal.astype(np.uint16), format="rgb48le")
+            frame = frame.reformat(format="yuv420p10le", dst_colorspace="BT2020")
+            frame.pts = k
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def smooth(height: int = 96, width: int = 128) -> np.ndarray:
+    """An SDR picture of soft colours, skin among them."""
+    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]  # fmt: skip
+    return np.dstack([40 + 180 * x, 60 + 120 * y, 50 + 100 * (1 - x)]).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("transfer", HDR)
+def test_hdr_looks_as_the_same_picture_in_sdr(tmp_path: Path, transfer: str) -> None:
+    path = hdr(tmp_path / "hdr.mp4", (smooth() / 255) ** 2.4, transfer)
+    image = shown(path)
+    assert distance(image, smooth()) < 2
+    assert np.percentile(np.abs(image.astype(float) - smooth()), 99) < 6
+    assert probe(path).picture_warning == ""
+
+
+@pytest.mark.parametrize("transfer", HDR)
+def test_light_above_the_reference_white_is_white(tmp_path: Path, transfer: str) -> None:
+    light = np.ones((48, 64, 3)) * np.linspace(0, 4, 64)[:, None]
+    row = shown(hdr(tmp_path / "hdr.mp4", light, transfer)).mean(axis=(0, 2))
+    assert (row[24:] > 250).all()
+    assert row[4] == pytest.approx(255 * light[0, 4, 0] ** (1 / 2.4), abs=6)
