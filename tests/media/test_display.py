@@ -6,6 +6,7 @@ import logging
 import shutil
 import subprocess
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -13,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 from make_media import WAYS, grey, make, set_display_matrix, steady
+from matroska import matroska, pictures
+from PIL import Image, ImageOps
 
 from iaca.errors import InputError
 from iaca.media import LimitError, MediaLimits, probe, read_frames, rewrite_movie
@@ -74,6 +77,16 @@ def test_a_matrix_that_also_scales_or_holds_nothing_is_no_other_orientation(tmp_
     made = make(tmp_path / "scaled.mp4", steady(3), [scene()] * 3)
     assert distance(shown(set_display_matrix(made, WAYS["mirrored"][0], 2.0)), scene()[:, ::-1]) < 4
     assert distance(shown(set_display_matrix(made, (0, 0, 0, 0))), scene()) < 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_in_the_exif_of_motion_jpeg_is_applied(tmp_path: Path, orientation: int) -> None:
+    exif, file, picture = Image.Exif(), BytesIO(), Image.fromarray(scene())
+    exif[0x0112] = orientation
+    picture.save(file, "JPEG", exif=exif, quality=95)
+    path = matroska(tmp_path / "camera.mkv", [pictures(64, 48)], [(0, 40 * k, file.getvalue()) for k in range(3)])
+    picture.getexif()[0x0112] = orientation
+    assert distance(shown(path), np.asarray(ImageOps.exif_transpose(picture))) < 2
 
 
 SQUEEZED = {

@@ -93,6 +93,19 @@ class DisplayConverter:
         return self._stream.sample_aspect_ratio, self._stream.codec_context.sample_aspect_ratio
 
 
+def _unlisted(cls: type[Type], value: object) -> Type:
+    """A member for a kind of side data that PyAV does not list, such as EXIF or the views of a stereo video.
+
+    Without it PyAV raises ValueError for all side data of such a frame, the display matrix included.
+    """
+    member: Any = object.__new__(cls)
+    member._name_, member._value_ = f"UNLISTED_{value}", value
+    return member  # type: ignore[no-any-return]
+
+
+Type._missing_ = classmethod(_unlisted)  # type: ignore[assignment, method-assign]
+
+
 @dataclass(frozen=True)
 class Orientation:
     """One of the eight ways in which a stored picture is displayed.
