@@ -28,7 +28,7 @@ EXIT_S, EXIT_DISTANCE = 0.3, 11.0
 """Time in which a person leaves the picture (s), and the distance (eye distances)."""
 KINDS = ("hand", "board", "mosaic")
 HAND = ((-0.78, -0.6, 0.21), (-0.28, -0.85, 0.22), (0.24, -0.88, 0.22), (0.74, -0.62, 0.2))
-"""Finger tips (u, v) and half thickness in face units; the palm lies over nose and mouth."""
+"""Finger tips (u, v) and half thickness in face units; the palm covers nose and mouth."""
 PALM, PALM_SIZE = (0.0, 0.95), (1.15, 1.0)
 THUMB = ((0.85, 1.15), (1.35, 0.35), 0.22)
 BOARD = ((-1.35, -0.75), (1.35, 2.0))
