@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
@@ -163,6 +164,22 @@ def test_clips_that_do_not_fit_are_left_out_with_their_reason(tmp_path: Path) ->
         "broken": "can't be opened",
     }
     assert partition_summary(clips)[["clips", "frames", "annotated"]].to_numpy().tolist() == [[1, 10, 10]]
+
+
+def test_a_video_whose_colours_are_guessed_is_noted(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "odd.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"x264-params": "colormatrix=ICtCp"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode(None))
+    build_timeline(tmp_path / "odd.mp4", annotation(tmp_path, "valence,arousal\n0,0\n"), target=tmp_path / "t.parquet")
+    columns = ["clip", "subject", "partition", "media", "annotation", "side"]
+    index = pd.DataFrame([("odd", "odd", "train", "odd.mp4", "odd.txt", "")], columns=columns)
+    clips, problems = clip_table(index, ClipPaths({"odd": tmp_path / "t.parquet"}, {}), tmp_path)
+    assert clips["clip"].tolist() == ["odd"]
+    (row,) = problems
+    assert (row["file"], row["effect"]) == ("odd.mp4", "noted")
+    assert "colour matrix 14" in row["problem"]
 
 
 def test_a_broken_video_costs_only_itself_and_is_made_once_it_is_mended(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ TINY = DemoConfig(identities=4, clips_per_identity=1, seconds=3, width=160, heig
 PLANS = plan_corpus(TINY)
 DEFAULT = DemoConfig()
 CORPUS = plan_corpus(DEFAULT)
-TEXTS = annotation_texts(CORPUS, DEFAULT)
+TEXTS = annotation_texts(CORPUS)
 ALONE = replace(next(p for p in PLANS if len(p.people) == 1), events=())
 
 

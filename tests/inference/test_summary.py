@@ -75,6 +75,11 @@ def test_quiet_sound_is_told(table):
     assert warnings(table, loudness_dbfs=-63.2) == ["sound is very quiet (-63 dBFS)"]
 
 
+def test_a_warning_about_the_picture_is_passed_on(table):
+    assert warnings(table, picture_warning="colour matrix 8 is not supported")[0] == "colour matrix 8 is not supported"
+    assert warnings(table, picture_warning="") == warnings(table)
+
+
 def test_frames_without_a_prediction_are_counted(table):
     table.loc[:9, ["valence", "arousal"]] = np.nan
     assert warnings(table) == ["10 of 200 frames have neither face nor sound and no prediction"]

@@ -75,10 +75,10 @@ def references(target: Path, address: str = "http://127.0.0.1:9/x.mp4") -> Itera
     }
     for name, text in texts.items():
         write = partial(Path.write_text, data=text)
-        yield Hostile(name, "text, playlists", write, REFUSED, "opened as|format that is read")
+        yield Hostile(name, "text, playlists", write, REFUSED, "opened as|supported video or sound format")
     for name in ("picture.mp4", "frame%03d.mp4"):
         write = partial(Path.write_bytes, data=jpeg())
-        yield Hostile(name, "text, playlists", write, REFUSED, "format that is read")
+        yield Hostile(name, "text, playlists", write, REFUSED, "supported video or sound format")
 
 
 def lies() -> Iterator[Hostile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -41,10 +42,12 @@ def make(
     audio_codec: str = "aac",
     b_frames: int = 0,
     options: dict[str, str] | None = None,
+    pixel: Fraction = Fraction(1),
 ) -> Path:
     """Write pictures at `times` (s), and stretches of sound (start s, samples (n,), the same in all channels).
 
-    `b_frames` pictures in a row may refer to later ones; `options` go to the video encoder.
+    `b_frames` pictures in a row may refer to later ones; `options` go to the video encoder;
+    a pixel is `pixel` times as wide as high.
     """
     pictures = [grey(128)] * len(times) if images is None else images
     with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as container:
@@ -58,6 +61,8 @@ def make(
             base = Fraction(1, 25) if path.suffix == ".avi" or codec.startswith("mpeg") else TICK
             video.codec_context.time_base = base
             video.codec_context.max_b_frames = b_frames
+            if pixel != 1:
+                video.codec_context.sample_aspect_ratio = pixel
             if rotation:
                 video.set_display_rotation(rotation)
         audio = container.add_stream(audio_codec, rate=rate, layout=layout) if sounds else None
@@ -80,3 +85,26 @@ def _put_sound(container, stream, start, samples, rate, layout):
         frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, round(start * rate) + at, Fraction(1, rate)
         container.mux(stream.encode(frame))
+
+
+WAYS = {
+    "identity": ((1, 0, 0, 1), lambda stored: stored),
+    "mirrored": ((-1, 0, 0, 1), lambda stored: stored[:, ::-1]),
+    "upside down": ((1, 0, 0, -1), lambda stored: stored[::-1]),
+    "half turn": ((-1, 0, 0, -1), lambda stored: stored[::-1, ::-1]),
+    "clockwise": ((0, 1, -1, 0), lambda stored: stored.swapaxes(0, 1)[:, ::-1]),
+    "counterclockwise": ((0, -1, 1, 0), lambda stored: stored.swapaxes(0, 1)[::-1]),
+    "transposed": ((0, 1, 1, 0), lambda stored: stored.swapaxes(0, 1)),
+    "transverse": ((0, -1, -1, 0), lambda stored: stored.swapaxes(0, 1)[::-1, ::-1]),
+}
+"""The eight ways to display a picture: a, b, c, d of the display matrix (x' = a x + c y, y' = b x + d y), and the
+displayed picture (h, w, 3) of a stored one."""
+
+
+def set_display_matrix(path: Path, way: tuple[int, int, int, int], scale: float = 1.0) -> Path:
+    """Write a display matrix into the header of an mp4's only track."""
+    data = bytearray(path.read_bytes())
+    a, b, c, d = (round(65536 * scale * value) for value in way)
+    struct.pack_into(">9i", data, data.index(b"tkhd") + 4 + 40, a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path

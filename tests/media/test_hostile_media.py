@@ -118,7 +118,7 @@ def test_pipes_folders_and_links_to_nowhere_are_refused_at_once(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("limits", "words"),
     [({"max_pixels": 63 * 48}, "64 x 48 px"), ({"max_duration_s": 0.5}, "reaches to 0.52 s"),
-     ({"max_frames_per_s": 20}, "more than 20 frames"), ({"max_streams": 1}, "2 streams")],
+     ({"max_frames_per_s": 20}, "21 frames in the second"), ({"max_streams": 1}, "2 streams")],
 )  # fmt: skip
 def test_a_limit_is_told_with_the_parameter_to_raise(tmp_path: Path, limits: dict, words: str) -> None:
     path = make(tmp_path / "v.mp4", steady(25), sounds=[(0.0, tone(0.2, 16000))])

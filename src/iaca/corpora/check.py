@@ -191,6 +191,9 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
             found = read_timeline_facts(timelines.whole(clip))
             for what, remedy in found.get("notes", ()):
                 problems.append(problem(clip, annotation, what, remedy, effect=NOTED))
+            if warning := found.get("picture_warning"):
+                remedy = "none is needed; if the colours look wrong, re-encode the video"
+                problems.append(problem(clip, media, warning, remedy, effect=NOTED))
             wrong = length_problem(found["frames"], found["annotation_rows"])
             if wrong:
                 remedy = "check that annotation and video belong together; the clip is left out until they agree"

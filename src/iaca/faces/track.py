@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from iaca.faces.alignment import apply, similarity
 from iaca.faces.config import FaceConfig, PeopleRule, Side
 from iaca.faces.detect import Detection, FaceDetector, iou
-from iaca.media import VideoFrame, made_ahead
+from iaca.media import VideoFrame, prefetch
 
 # Tracking
 
@@ -58,7 +58,7 @@ class FaceTracker:
 
     def run(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, Faces]]:
         """Each frame with its faces, in order. Up to `max_every` frames and those decoded ahead are in memory."""
-        for frame, image in made_ahead((frame, FlowImage.of(frame.image)) for frame in frames):
+        for frame, image in prefetch((frame, FlowImage.of(frame.image)) for frame in frames):
             if self._flow_image is not None and is_cut(self._flow_image, image):
                 yield from self._close()
                 self._seen, self._last, self._flow_image = {}, None, None

@@ -25,7 +25,7 @@ def summarise(table: pd.DataFrame, media_facts: Mapping[str, object], caveats: S
             audio_present, confidence, gate_<name>_<label>.
         media_facts: what is known of the file, copied into the result where JSON can hold it. These keys are looked
             at: duration_s, has_audio, audio_end_s (s; where the sound ends), loudness_dbfs (root mean square of the
-            sound in dB relative to full scale).
+            sound in dB relative to full scale), picture_warning.
         caveats: further warnings, such as what the model can't know; they come first.
 
     Returns:
@@ -93,6 +93,8 @@ def _confidence(table: pd.DataFrame) -> dict[str, object]:
 
 
 def _warnings(table: pd.DataFrame, facts: Mapping[str, object]) -> Iterator[str]:
+    if warning := facts.get("picture_warning"):
+        yield str(warning)
     yield from _face_warnings(table)
     yield from _audio_warnings(table, facts)
     unpredicted = table[["valence", "arousal"]].isna().any(axis=1)

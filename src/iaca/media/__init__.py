@@ -1,4 +1,4 @@
-"""Reading and writing of video and sound, on one clock: seconds from the start of the container."""
+"""Reads and writes video and sound on one clock: seconds from the start of the container."""
 
 from iaca.media.audio import (
     AudioTrack,
@@ -12,7 +12,7 @@ from iaca.media.audio import (
 )
 from iaca.media.container import LimitError, MediaLimits
 from iaca.media.probe import MediaInfo, probe, stored_length_s
-from iaca.media.video import VideoFrame, frame_times, made_ahead, read_frames
+from iaca.media.video import VideoFrame, frame_times, prefetch, read_frames
 from iaca.media.write import rewrite_movie, write_movie
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "audio_blocks",
     "extract_audio",
     "frame_times",
-    "made_ahead",
+    "prefetch",
     "present_at",
     "probe",
     "read_audio",

@@ -1,8 +1,7 @@
-"""What a sound track is: samples on the container's clock, and where there really is sound.
+"""Decodes sound to mono samples on the container's clock, and stores it as FLAC.
 
-Sound as 16 kHz mono on the container's clock: zero is the container's start, whatever the stream's.
-
-Sound on disk: 16-bit mono FLAC whose comment tag says where sound was present.
+Zero is the container's start, whatever the start of the sound stream. A FLAC file of this project is 16-bit mono; its
+comment tag is JSON: `present`, the intervals (s) in which sound exists, and `samples`, their number.
 """
 
 from __future__ import annotations
@@ -25,9 +24,13 @@ from iaca.files import replacing
 from iaca.media.container import Clock, MediaLimits, Source, decode, open_source, undecodable
 from iaca.text import parse_json
 
+GAP_S = 0.02
+"""Timestamps may differ by less than this (s) from unbroken sound; more is a gap (zeros) or an overlap (cut)."""
+_BLOCK = 65536  # samples of silence that are written at once
+
 
 class Samples(Protocol):
-    """Samples (n,) that need not lie in memory: their number, and any stretch of them. An array is one of these."""
+    """Samples (n,) that need not be in memory: an array, or anything with a length that can be sliced."""
 
     def __len__(self) -> int: ...
 
@@ -39,10 +42,10 @@ class AudioTrack:
     """Mono sound from the container's start.
 
     Attributes:
-        samples: (n,) float32 in -1..1; zeros where there is no sound. An array, or `FlacSamples` that are read from
-            their file as they are asked for.
+        samples: (n,) float32 in -1..1; zeros where there is no sound. An array, or `FlacSamples`, which read their file
+            on demand.
         rate: sampling rate (Hz).
-        present: intervals (start, end) in seconds, in order, in which the file really holds sound. Empty without any.
+        present: intervals (start, end) in seconds, in order, in which the file contains sound. Empty without any.
     """
 
     samples: Samples
@@ -50,8 +53,58 @@ class AudioTrack:
     present: tuple[tuple[float, float], ...]
 
 
+def present_at(present: tuple[tuple[float, float], ...], times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the times (s) are within one of the intervals [start, end) in which sound exists."""
+    inside = np.zeros(len(times), bool)
+    for start, end in present:
+        inside |= (times >= start) & (times < end)
+    return inside
+
+
+# Decoding
+
+
+def read_audio(path: str | Path, rate: int = 16000, limits: MediaLimits | None = None) -> AudioTrack:
+    """Decode the sound of a file, mix it to mono and resample it.
+
+    Channels are mixed by the standard matrix of libswresample, scaled so that nothing clips: two equal channels give
+    that channel. A late start and gaps become zeros outside `present`. A file without sound gives an empty track.
+    Samples that are NaN or infinite, and the millisecond that resampling spreads them over, become zeros; samples
+    beyond full scale are clipped.
+
+    Raises:
+        InputError: the file can't be opened or exceeds a limit, or it has only sound and no frame of it decodes.
+    """
+    data, presence = bytearray(), _Presence()  # a bytearray grows in place: hours of sound are in memory only once
+    for start, block in audio_blocks(path, rate, limits):
+        data.extend(bytes(4 * start - len(data)))
+        data.extend(block.tobytes())
+        presence.add(start, start + len(block))
+    return AudioTrack(np.frombuffer(data, dtype=np.float32), rate, presence.seconds(rate))
+
+
+def audio_blocks(
+    path: str | Path, rate: int = 16000, limits: MediaLimits | None = None
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Stream what `read_audio` reads: (first sample, samples), in order and without overlap. Errors as there."""
+    with open_source(path, limits) as source:
+        if source.audio is None:
+            return
+        empty, placed = True, PlacedSound(source, source.audio, rate, "mono")
+        for _, _, frames in decode(source, [source.audio]):
+            for frame in frames:
+                for start, block in placed.push(frame):
+                    empty = False
+                    yield start, block[0]
+        for start, block in placed.finish():
+            empty = False
+            yield start, block[0]
+        if empty and source.video is None:
+            raise undecodable(source, "audio")
+
+
 @dataclass
-class Presence:
+class _Presence:
     """Collects the intervals, in samples, that blocks of sound cover."""
 
     intervals: list[list[int]] = field(default_factory=list)
@@ -68,65 +121,8 @@ class Presence:
         return tuple((start / rate, stop / rate) for start, stop in self.intervals)
 
 
-def present_at(present: tuple[tuple[float, float], ...], times: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of the times (s) lie in one of the stretches [start, end) where sound really exists."""
-    inside = np.zeros(len(times), bool)
-    for start, end in present:
-        inside |= (times >= start) & (times < end)
-    return inside
-
-
-GAP_S = 0.02
-"""Timestamps may stray by less than this (s) from an unbroken stream; more is a gap (zeros) or an overlap (cut)."""
-
-
-def read_audio(path: str | Path, rate: int = 16000, limits: MediaLimits | None = None) -> AudioTrack:
-    """Decode, mix to mono and resample the sound of a file.
-
-    Channels are mixed by the standard matrix of libswresample, scaled so that nothing clips: two equal channels give
-    that channel. A late start and gaps become zeros outside `present`. A file without sound gives an empty track.
-    Samples that are no number, and the millisecond that resampling spreads them over, become zeros; what exceeds full
-    scale is cut to it.
-
-    Raises:
-        InputError: the file can't be opened or is beyond a limit, or it has sound alone and not one frame of it
-            decodes.
-    """
-    data, presence = bytearray(), Presence()  # a bytearray grows in place: hours of sound are held only once
-    for start, block in audio_blocks(path, rate, limits):
-        data.extend(bytes(4 * start - len(data)))
-        data.extend(block.tobytes())
-        presence.add(start, start + len(block))
-    return AudioTrack(np.frombuffer(data, dtype=np.float32), rate, presence.seconds(rate))
-
-
-def audio_blocks(
-    path: str | Path, rate: int = 16000, limits: MediaLimits | None = None
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Stream what `read_audio` reads: (first sample, samples), in order and without overlap. Errors as there."""
-    with open_source(path, limits) as source:
-        if source.audio is None:
-            return
-        empty = True
-        for block in _blocks(source, rate):
-            empty = False
-            yield block
-        if empty and source.video is None:
-            raise undecodable(source, "audio")
-
-
-def _blocks(source: Source, rate: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    placing = PlacedSound(source, source.audio, rate, "mono")
-    for _, _, frames in decode(source, [source.audio]):
-        for frame in frames:
-            for start, block in placing.push(frame):
-                yield start, block[0]
-    for start, block in placing.finish():
-        yield start, block[0]
-
-
 class PlacedSound:
-    """Decoded frames of one stream as blocks of one rate and layout, each at its place: in order, without overlap.
+    """Turns decoded frames of a stream into blocks of one rate and layout with positions, in order, without overlap.
 
     Args:
         source: the opened file.
@@ -141,10 +137,10 @@ class PlacedSound:
         self._segment: _Segment | None = None
 
     def push(self, frame: Any) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """(first sample, samples (channels, n) in -1..1) of what a frame completes.
+        """(first sample, samples (channels, n) in -1..1) of the blocks that a frame completes.
 
         Raises:
-            LimitError: the sound is beyond a limit.
+            LimitError: the sound exceeds a limit.
         """
         path, limits = self._source.path, self._source.limits
         time = self._clock(frame, self._expected)
@@ -159,17 +155,17 @@ class PlacedSound:
         yield from self._segment.push(frame)
 
     def finish(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """What is held back."""
+        """The blocks that the resampler still holds."""
         if self._segment is not None:
             yield from self._segment.push(None)
 
 
 class _Segment:
-    """A stretch of unbroken sound of one format: one resampler, and the place of its next output sample."""
+    """Unbroken sound of one format: one resampler, and the position of its next output sample."""
 
     def __init__(self, frame: Any, start: int, earliest: int, rate: int, layout: str):
         self.position = max(start, earliest, 0)
-        self._drop = self.position - start  # overlap with what was already placed
+        self._drop = self.position - start  # samples that overlap the segment before
         self._format = self._describe(frame)
         # rematrix_maxval scales the mixing matrix, so that a mix of full-scale channels stays within full scale
         self._resampler = av.AudioResampler("fltp", layout, rate, options={"rematrix_maxval": "1.0"})
@@ -182,40 +178,40 @@ class _Segment:
         return self._describe(frame) == self._format
 
     def push(self, frame: Any | None) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Resample a decoded frame, or the rest (None)."""
+        """Resample a decoded frame; None flushes the resampler."""
         if frame is not None:
-            frame.pts = None  # the place is known, and the resampler shall not fill or cut by itself
+            frame.pts = None  # the position is known; the resampler must neither fill nor cut
         for output in self._resampler.resample(frame):
-            if output is None:  # what a resampler with nothing to do gives at the end
+            if output is None:  # a resampler that converts nothing returns this at the end
                 continue
             block = output.to_ndarray()
             count = block.shape[1]
             cut = min(self._drop, count)
             self._drop -= cut
             if count > cut:
-                yield self.position, _heard(block[:, cut:])
+                yield self.position, _in_full_scale(block[:, cut:])
                 self.position += count - cut
 
 
-def _heard(block: NDArray[Any]) -> NDArray[np.float32]:
-    """Samples (channels, n) in -1..1: floating-point sound can hold anything."""
+def _in_full_scale(block: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples (channels, n) in -1..1: floating-point sound can contain any value."""
     finite = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
     return np.asarray(np.clip(finite, -1.0, 1.0), dtype=np.float32)
 
 
-_BLOCK = 65536
+# FLAC
 
 
 def write_audio(path: str | Path, track: AudioTrack) -> None:
-    """Write a track as FLAC, 16 bit, mono; samples beyond -1..1 are clipped. The file appears whole or not at all."""
+    """Write a track as 16-bit mono FLAC, atomically; samples beyond -1..1 are clipped."""
     with replacing(path) as partial, _flac(partial, track.rate, track.present, len(track.samples)) as file:
         file.write(track.samples[:])
 
 
 def extract_audio(source: str | Path, target: str | Path, rate: int = 16000, limits: MediaLimits | None = None) -> None:
-    """Write the sound of a media file as FLAC, as `write_audio(target, read_audio(source, rate))` does, but in a memory
-    that does not grow with its length. It decodes twice: FLAC wants its tags before its samples."""
-    presence, end = Presence(), 0
+    """Write the sound of a media file as FLAC, as `write_audio(target, read_audio(source, rate))` does, in bounded
+    memory. It decodes twice, since a FLAC file has its tags before its samples."""
+    presence, end = _Presence(), 0
     for start, block in audio_blocks(source, rate, limits):
         end = start + len(block)
         presence.add(start, end)
@@ -228,11 +224,24 @@ def extract_audio(source: str | Path, target: str | Path, rate: int = 16000, lim
             end = start + len(block)
 
 
+@contextmanager
+def _flac(path: Path, rate: int, present: tuple[tuple[float, float], ...], count: int) -> Iterator[soundfile.SoundFile]:
+    with soundfile.SoundFile(str(path), "w", rate, 1, subtype="PCM_16", format="FLAC") as file:
+        file.comment = json.dumps({"present": present, "samples": count})
+        if not count:  # libsndfile can't read a FLAC without samples: write one, which the tag does not count
+            file.write(np.zeros(1, dtype=np.float32))
+        yield file
+    try:  # libsndfile does not report that the disk was full when it closed the file
+        FlacSamples(path, count)[max(count - 1, 0) : count]
+    except InputError as error:
+        raise OSError(errno.EIO, "the end of the sound was not written", str(path)) from error
+
+
 def read_audio_file(path: str | Path) -> AudioTrack:
-    """The track that `write_audio` wrote. Its samples stay on disk: what is sliced out of them is read then.
+    """The track that `write_audio` wrote. Its samples stay on disk until they are sliced.
 
     Raises:
-        InputError: no sound file, not mono, or without the tag; also when samples are read, from a file that is torn.
+        InputError: not a sound file, not mono, or without the tag; also when samples are read from a truncated file.
     """
     try:
         with soundfile.SoundFile(str(path)) as file:
@@ -248,12 +257,13 @@ def read_audio_file(path: str | Path) -> AudioTrack:
 
 @dataclass(frozen=True)
 class FlacSamples:
-    """The samples (n,) of a FLAC, read as they are asked for: `samples[start:stop]` is an array, and so is all of it by
-    `samples[:]`. Threads may share it, since each stretch opens the file anew.
+    """The samples (n,) of a FLAC file, read on demand: `samples[start:stop]` and `samples[:]` are arrays.
+
+    Threads may share it, since every slice opens the file.
 
     Attributes:
         path: of the file.
-        count: samples that its tag counts.
+        count: number of samples according to its tag.
     """
 
     path: str | Path
@@ -265,7 +275,7 @@ class FlacSamples:
     def __getitem__(self, part: slice, /) -> NDArray[np.float32]:
         start, stop, stride = part.indices(self.count)
         if stride != 1:
-            raise ValueError(f"samples on disk are read in their order, not by strides of {stride}")
+            raise ValueError(f"samples on disk can only be read in order, not in strides of {stride}")
         try:
             with soundfile.SoundFile(str(self.path)) as file:
                 file.seek(min(start, self.count))
@@ -277,19 +287,6 @@ class FlacSamples:
         return np.asarray(samples, dtype=np.float32)
 
 
-@contextmanager
-def _flac(path: Path, rate: int, present: tuple[tuple[float, float], ...], count: int) -> Iterator[soundfile.SoundFile]:
-    with soundfile.SoundFile(str(path), "w", rate, 1, subtype="PCM_16", format="FLAC") as file:
-        file.comment = json.dumps({"present": present, "samples": count})
-        if not count:  # libsndfile can't read back a FLAC without samples: write one, which the tag does not count
-            file.write(np.zeros(1, dtype=np.float32))
-        yield file
-    try:  # libsndfile says nothing of an end that found no room on a full disk
-        FlacSamples(path, count)[max(count - 1, 0) : count]
-    except InputError as error:
-        raise OSError(errno.EIO, "the end of the sound was not written", str(path)) from error
-
-
 def _unreadable(path: str | Path) -> InputError:
-    problem = "is no mono sound file with the tag that says where sound is present."
-    return InputError(problem, file=path, remedy="run the preprocessing pipeline again: it is made anew")
+    problem = "is not a complete mono sound file with the tag that records where sound is present"
+    return InputError(problem, file=path, remedy="run the preprocessing pipeline again; it rebuilds the file")

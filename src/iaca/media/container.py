@@ -1,8 +1,6 @@
-"""How large a media file may be: a few bytes of a header can ask for more memory or time than a machine has.
+"""Opens a media file for reading, within limits, and gives its packets, decoded frames and clock.
 
-The one place where a media file is opened for reading: what may be opened, and by which readers.
-
-Opening a media file, what it holds, and its clock. Everything else in `iaca.media` is built on this.
+All other modules of `iaca.media` read through `open_source`; it decides which containers and protocols are allowed.
 """
 
 from __future__ import annotations
@@ -26,20 +24,36 @@ from iaca.errors import InputError, plain_name
 from iaca.files import require_file
 from iaca.parameters import Parameters
 
+_log = logging.getLogger(__name__)
+
+FORMATS = (
+    "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "flv", "asf", "ogg", "mxf", "gxf", "nut", "rm", "wtv",
+    "dv", "ivf", "obu", "h261", "h263", "h264", "hevc", "vvc", "m4v", "vc1", "mjpeg", "yuv4mpegpipe", "gif", "apng",
+    "wav", "w64", "mp3", "flac", "aac", "ac3", "eac3", "aiff", "au", "caf", "amr",
+)  # fmt: skip
+"""Containers that store pictures and sound themselves. FFmpeg's other demuxers (playlists, session descriptions,
+numbered pictures, text) open what their content names: other files of the machine, or the network."""
 ROUNDING_S = 1e-6
-"""Times (s) that differ by less are the same."""
+"""Times (s) that differ by less are equal."""
+JUMP_BACK_S = 1.0
+"""A timestamp that falls back by more than this (s) restarts the stream's clock: the frame follows its predecessor."""
+REENCODE = (
+    "play the file to check that it is complete; if it plays, re-encode it: ffmpeg -i IN -c:v libx264 -c:a aac OUT.mp4"
+)
 
 
 class LimitError(InputError):
-    """A file goes beyond a limit; its remedy names the parameter."""
+    """A file exceeds a limit; the remedy names the parameter."""
 
 
 class MediaLimits(Parameters):
-    """What is beyond a limit is refused, and costs its own file only. What a header claims of length and number of
-    frames is not believed: these limits hold for what decodes.
+    """Limits on a media file; a file that exceeds one is refused, and no other file is affected.
+
+    A few bytes of a header can ask for more memory or time than a machine has. Claims of a header about length and
+    number of frames are not used: the limits apply to what is decoded.
 
     Attributes:
-        max_pixels: width times height of a frame. A worker that looks for faces holds about twenty of them, as RGB.
+        max_pixels: width times height of a frame. A worker that detects faces holds about twenty of them, as RGB.
         max_duration_s: time (s) from the container's start to the end of a frame or of sound, gaps included.
         max_frames_per_s: frames within any one second.
         max_streams: streams of all kinds in a file.
@@ -55,107 +69,33 @@ class MediaLimits(Parameters):
     max_channels: int = Field(64, ge=1)
 
     def check_streams(self, path: Path, count: int) -> None:
-        """Refuse a file of too many streams."""
+        """Refuse a file with too many streams."""
         if count > self.max_streams:
-            raise _beyond(path, f"holds {count} streams", "max_streams", self.max_streams)
+            raise _limit_error(path, f"has {count} streams", "max_streams", self.max_streams)
 
     def check_picture(self, path: Path, width: int, height: int) -> None:
-        """Refuse frames of too many pixels; a size that is not known yet is 0."""
+        """Refuse frames with too many pixels; an unknown size is 0."""
         if width * height > self.max_pixels:
-            raise _beyond(path, f"has frames of {width} x {height} px", "max_pixels", self.max_pixels)
+            raise _limit_error(path, f"has frames of {width} x {height} px", "max_pixels", self.max_pixels)
 
     def check_sound(self, path: Path, rate: int, channels: int) -> None:
-        """Refuse sound of too many samples a second (Hz), or of too many channels."""
+        """Refuse sound with too high a sampling rate (Hz) or too many channels."""
         if rate > self.max_sample_rate:
-            raise _beyond(path, f"has sound of {rate} Hz", "max_sample_rate", self.max_sample_rate)
+            raise _limit_error(path, f"has sound of {rate} Hz", "max_sample_rate", self.max_sample_rate)
         if channels > self.max_channels:
-            raise _beyond(path, f"has sound of {channels} channels", "max_channels", self.max_channels)
+            raise _limit_error(path, f"has sound with {channels} channels", "max_channels", self.max_channels)
 
     def check_time(self, path: Path, time_s: float) -> None:
-        """Refuse a frame or sound that lies too late (s)."""
+        """Refuse a frame or sound that comes too late (s)."""
         if time_s > self.max_duration_s:
-            raise _beyond(path, f"reaches to {time_s:.6g} s", "max_duration_s", self.max_duration_s)
+            raise _limit_error(path, f"reaches to {time_s:.6g} s", "max_duration_s", self.max_duration_s)
 
 
-class FrameCount:
-    """Counts the frames of one video within the last second."""
-
-    def __init__(self, limits: MediaLimits, path: Path):
-        self._limits, self._path, self._times = limits, path, deque[float]()
-
-    def check(self, time_s: float) -> None:
-        """Take the next frame's time (s), which increases.
-
-        Raises:
-            LimitError: it lies too late, or there are too many frames in the second that ends with it.
-        """
-        self._limits.check_time(self._path, time_s)
-        self._times.append(time_s)
-        while self._times[0] <= time_s - 1.0 + ROUNDING_S:
-            self._times.popleft()
-        if len(self._times) > self._limits.max_frames_per_s:
-            what = f"has more than {self._limits.max_frames_per_s} frames in the second before {time_s:.6g} s"
-            raise _beyond(self._path, what, "max_frames_per_s", self._limits.max_frames_per_s)
-
-
-def _beyond(path: Path, what: str, name: str, most: float) -> LimitError:
+def _limit_error(path: Path, what: str, name: str, limit: float) -> LimitError:
     return LimitError(
-        f"{what}, which is beyond {name} = {most:.10g}", file=path,
+        f"{what}, more than {name} = {limit:.10g} allows", file=path,
         remedy=f"re-encode or remove the file, or raise `media.{name}` of the run, `--limit {name}=N` of the web page",
     )  # fmt: skip
-
-
-REENCODE = (
-    "play the file to see whether it is whole; if it plays, re-encode it: ffmpeg -i IN -c:v libx264 -c:a aac OUT.mp4"
-)
-FORMATS = (
-    "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "flv", "asf", "ogg", "mxf", "gxf", "nut", "rm", "wtv",
-    "dv", "ivf", "obu", "h261", "h263", "h264", "hevc", "vvc", "m4v", "vc1", "mjpeg", "yuv4mpegpipe", "gif", "apng",
-    "wav", "w64", "mp3", "flac", "aac", "ac3", "eac3", "aiff", "au", "caf", "amr",
-)  # fmt: skip
-"""Containers that hold pictures and sound themselves. FFmpeg's other readers (playlists, session descriptions, numbered
-pictures, text) open what their content names: other files of the machine, or the network."""
-
-
-def open_container(path: Path, limits: MediaLimits) -> Any:
-    """An opened PyAV container.
-
-    Raises:
-        InputError: the path is no file, or nothing that one of `FORMATS` can read.
-    """
-    _require_file(path)
-    options = {
-        "format_whitelist": ",".join(FORMATS),
-        "protocol_whitelist": "file",
-        "max_pixels": str(limits.max_pixels),  # also of the frames that FFmpeg decodes to know a file
-    }
-    try:  # "file:", since a name may hold a colon
-        return av.open(f"file:{path}", options=options, metadata_errors="replace")
-    except av.ArgumentError as error:
-        remedy = "give a video or a sound file; playlists, pictures and text are not opened"
-        raise InputError("is of no video or sound format that is read here", file=path, remedy=remedy) from error
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"can't be opened as a media file ({reason(error)})", file=path, remedy=REENCODE) from error
-
-
-def _require_file(path: Path) -> None:
-    try:
-        path.stat()
-    except OSError as error:
-        remedy = "check the name and the rights; of a link, where it leads"
-        raise InputError(f"can't be opened ({reason(error)})", file=path, remedy=remedy) from error
-    require_file(path, "give a video or a sound file")
-
-
-def reason(error: Exception) -> str:
-    """What FFmpeg or the system says."""
-    return getattr(error, "strerror", None) or type(error).__name__
-
-
-_log = logging.getLogger(__name__)
-
-JUMP_BACK_S = 1.0
-"""A timestamp that falls back by more than this (s) restarts the stream's clock: the frame follows its predecessor."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +109,11 @@ class Source:
     origin: Fraction
     limits: MediaLimits
 
+    @property
+    def streams(self) -> list[Any]:
+        """The video and the audio stream, as far as they exist."""
+        return [stream for stream in (self.video, self.audio) if stream is not None]
+
     def start_s(self, stream: Any | None) -> float:
         """Start of a stream in seconds from the container's start; NaN without a stream, 0 where it is not declared."""
         if stream is None:
@@ -181,27 +126,48 @@ def open_source(path: str | Path, limits: MediaLimits | None = None) -> Iterator
     """Open a media file for reading.
 
     Raises:
-        InputError: the file is missing, is no media file, holds neither video nor audio, or is beyond a limit.
+        InputError: the file is missing, is not a media file, has neither video nor audio, or exceeds a limit.
     """
     path, limits = Path(path), limits or MediaLimits()
-    with open_container(path, limits) as container:
+    with _open_container(path, limits) as container:
         limits.check_streams(path, len(container.streams))
         video, audio = _best(container, "video"), _best(container, "audio")
         if video is None and audio is None:
-            raise InputError("holds neither a video nor an audio stream", file=path, remedy=REENCODE)
-        for stream in (video, audio):
-            if stream is not None:
-                stream.codec_context.thread_count = 1  # work is spread over files, and one thread decodes repeatably
+            raise InputError("has neither a video nor an audio stream", file=path, remedy=REENCODE)
+        source = Source(path, container, video, audio, _origin(video, audio), limits)
+        for stream in source.streams:
+            stream.codec_context.thread_count = 1  # work is spread over files, and one thread decodes repeatably
         if video is not None:
             limits.check_picture(path, video.codec_context.width, video.codec_context.height)
             video.codec_context.options = {"max_pixels": str(limits.max_pixels)}
         if audio is not None:
             limits.check_sound(path, audio.codec_context.sample_rate, audio.codec_context.channels)
-        yield Source(path, container, video, audio, _origin(video, audio), limits)
+        yield source
+
+
+def _open_container(path: Path, limits: MediaLimits) -> Any:
+    try:
+        path.stat()
+    except OSError as error:
+        remedy = "check the name and the permissions and, for a link, its target"
+        raise InputError(f"can't be opened ({reason(error)})", file=path, remedy=remedy) from error
+    require_file(path, "give a video or a sound file")
+    options = {
+        "format_whitelist": ",".join(FORMATS),
+        "protocol_whitelist": "file",
+        "max_pixels": str(limits.max_pixels),  # FFmpeg decodes some frames to identify a file
+    }
+    try:  # the name may contain a colon, hence "file:"
+        return av.open(f"file:{path}", options=options, metadata_errors="replace")
+    except av.ArgumentError as error:
+        remedy = "give a video or a sound file; playlists, pictures and text are not opened"
+        raise InputError("is not in a supported video or sound format", file=path, remedy=remedy) from error
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(f"can't be opened as a media file ({reason(error)})", file=path, remedy=REENCODE) from error
 
 
 def _best(container: Any, kind: str) -> Any | None:
-    """The stream a player would choose; a cover picture is no video, nor is a stream without a decoder."""
+    """The stream a player would choose. A cover picture is not a video; a stream without a decoder does not count."""
     streams = [
         s
         for s in getattr(container.streams, kind)
@@ -212,7 +178,7 @@ def _best(container: Any, kind: str) -> Any | None:
 
 
 def _origin(video: Any | None, audio: Any | None) -> Fraction:
-    """Start (s) of the stream that starts first. Sound before zero is a codec's run-in, which no player plays."""
+    """Start (s) of the stream that starts first. Sound before zero is a codec's priming, which no player plays."""
     starts = []
     if video is not None and video.start_time is not None:
         starts.append(video.start_time * video.time_base)
@@ -221,41 +187,13 @@ def _origin(video: Any | None, audio: Any | None) -> Fraction:
     return Fraction(min(starts, default=0))
 
 
-class Clock:
-    """Timestamps of one stream as seconds from the container's start.
-
-    Rules for broken ones: a frame without a timestamp follows its predecessor without a gap; a timestamp that falls
-    back by more than `JUMP_BACK_S` (two recordings glued together) makes the stream go on where it was.
-    """
-
-    def __init__(self, origin: Fraction):
-        self._origin, self._shift = origin, 0.0
-
-    def __call__(self, frame: Any, expected: float, reached: float | None = None) -> float:
-        """Time (s) of a decoded frame.
-
-        Args:
-            frame: decoded by PyAV.
-            expected: where it lies (s) if it follows its predecessor without a gap.
-            reached: time (s) from which a fall back is told; None for `expected`. Of pictures it is the last one's: how
-                long that one is shown is a guess, and a long time where few frames lie far apart.
-        """
-        if frame.pts is None:
-            return expected
-        time = float(frame.pts * frame.time_base - self._origin) + self._shift
-        if time < (expected if reached is None else reached) - JUMP_BACK_S:
-            self._shift += expected - time
-            return expected
-        return time
-
-
 def decode(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any, list[Any]]]:
-    """Demux and decode: (stream, packet, frames) for each packet, in file order; a flush packet is empty.
+    """Demux and decode: (stream, packet, frames) for each packet, in file order; the packet is None at the flush.
 
-    A packet that can't be decoded gives no frames; a file that breaks off ends there. Both are counted and logged.
+    A packet that can't be decoded gives no frames; a truncated file ends early. Both are logged.
     """
     lost = 0
-    slots = StorageSlots() if source.container.format.name == "avi" else None
+    slots = _StorageSlots() if source.container.format.name == "avi" else None
     for stream, packet in packets(source, streams):
         try:
             frames = stream.codec_context.decode(packet)
@@ -269,26 +207,8 @@ def decode(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any, l
         _log.warning("%s: %d packets could not be decoded and were skipped", plain_name(source.path.name), lost)
 
 
-class StorageSlots:
-    """Times of pictures in a container that stores none (AVI): the k-th one shown has the k-th place in storage.
-
-    Such a file counts its pictures as they lie there, which is not the order in which they are shown; what FFmpeg
-    makes of that as presentation times jumps to and fro where pictures refer to later ones (B-frames).
-    """
-
-    def __init__(self) -> None:
-        self._places: list[int] = []
-
-    def assign(self, packet: Any | None, frames: Sequence[Any]) -> None:
-        """Note the place of a packet that was decoded; frames that came out of the decoder get theirs as timestamp."""
-        if packet is not None and packet.dts is not None:
-            heapq.heappush(self._places, packet.dts)
-        for frame in frames:
-            frame.pts = heapq.heappop(self._places) if self._places else None
-
-
 def packets(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """(stream, packet) in file order, as far as the file can be read, and a flush packet (None) for each stream."""
+    """(stream, packet) in file order, as far as the file can be read, then None for each stream as a flush packet."""
     demuxer = source.container.demux(list(streams))
     while True:
         try:
@@ -296,18 +216,94 @@ def packets(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any]]
         except StopIteration:
             return
         except av.FFmpegError as error:
-            _log.warning("%s: breaks off (%s); what came before is kept", plain_name(source.path.name), reason(error))
+            name = plain_name(source.path.name)
+            _log.warning("%s: the file ends early (%s); what precedes the break is kept", name, reason(error))
             break
         yield packet.stream, packet
     for stream in streams:  # the decoders still hold the last frames
         yield stream, None
 
 
-def undecodable(source: Source, what: str) -> InputError:
-    """The error for a stream that yields nothing. A decoder refuses too large pictures without saying so."""
-    if what == "audio":
-        return InputError("not one audio frame could be decoded", file=source.path, remedy=REENCODE)
+class _StorageSlots:
+    """Times of pictures in a container that stores none (AVI): the k-th picture shown gets the k-th place in storage.
+
+    Such a file numbers its pictures in storage order, which differs from display order where pictures refer to later
+    ones (B-frames); the presentation times FFmpeg derives from that are not in order.
+    """
+
+    def __init__(self) -> None:
+        self._places: list[int] = []
+
+    def assign(self, packet: Any | None, frames: Sequence[Any]) -> None:
+        """Record the place of a decoded packet, and give the frames the decoder returned the earliest places."""
+        if packet is not None and packet.dts is not None:
+            heapq.heappush(self._places, packet.dts)
+        for frame in frames:
+            frame.pts = heapq.heappop(self._places) if self._places else None
+
+
+class Clock:
+    """Timestamps of one stream as seconds from the container's start.
+
+    Broken timestamps: a frame without one follows its predecessor without a gap; after one that falls back by more
+    than `JUMP_BACK_S` (two recordings joined together) the stream continues from where it was.
+    """
+
+    def __init__(self, origin: Fraction):
+        self._origin, self._shift = origin, 0.0
+
+    def __call__(self, frame: Any, expected: float, reached: float | None = None) -> float:
+        """Time (s) of a decoded frame.
+
+        Args:
+            frame: decoded by PyAV.
+            expected: its time (s) if it follows its predecessor without a gap.
+            reached: time (s) against which a fall back is measured; None for `expected`. For pictures it is the time of
+                the last one: how long that one is shown is a guess, and a long time where frames are far apart.
+        """
+        if frame.pts is None:
+            return expected
+        time = float(frame.pts * frame.time_base - self._origin) + self._shift
+        if time < (expected if reached is None else reached) - JUMP_BACK_S:
+            self._shift += expected - time
+            return expected
+        return time
+
+
+class FrameCount:
+    """Counts the frames of one video within the last second."""
+
+    def __init__(self, limits: MediaLimits, path: Path):
+        self._limits, self._path, self._times = limits, path, deque[float]()
+
+    def check(self, time_s: float) -> None:
+        """Take the next frame's time (s), which increases.
+
+        Raises:
+            LimitError: it comes too late, or there are too many frames in the second that ends with it.
+        """
+        self._limits.check_time(self._path, time_s)
+        self._times.append(time_s)
+        while self._times[0] <= time_s - 1.0 + ROUNDING_S:
+            self._times.popleft()
+        if len(self._times) > self._limits.max_frames_per_s:
+            what = f"has {len(self._times)} frames in the second before {time_s:.6g} s"
+            raise _limit_error(self._path, what, "max_frames_per_s", self._limits.max_frames_per_s)
+
+
+def undecodable(source: Source, kind: str) -> InputError:
+    """The error for a stream ("video" or "audio") without one decodable frame.
+
+    A decoder does not report that it refused pictures for their size, so `max_pixels` is named as a possible cause.
+    """
+    if kind == "audio":
+        return InputError("no audio frame could be decoded", file=source.path, remedy=REENCODE)
     return InputError(
-        f"not one video frame could be decoded (max_pixels = {source.limits.max_pixels})", file=source.path,
+        f"no video frame could be decoded (max_pixels = {source.limits.max_pixels})", file=source.path,
         remedy=f"{REENCODE}; if its pictures are larger than max_pixels, raise `media.max_pixels`",
     )  # fmt: skip
+
+
+def reason(error: Exception) -> str:
+    """The message of FFmpeg or of the operating system."""
+    return getattr(error, "strerror", None) or type(error).__name__

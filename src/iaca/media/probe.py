@@ -1,4 +1,4 @@
-"""What a media file says about itself, checked by decoding its first frame."""
+"""Reads the facts of a media file (streams, sizes, codecs, rates) from its header and its first decoded frame."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from iaca.media.container import MediaLimits, Source, decode, open_source, packets, undecodable
+from iaca.media.display import DisplayConverter, Orientation
 from iaca.media.video import nominal_fps
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """Facts about a media file. Numbers are NaN or 0, names empty, where the stream or the fact is missing.
+    """Facts about a media file. Where a stream or a fact is missing, numbers are NaN or 0 and names are empty.
 
-    Times are in seconds, `width` and `height` in px of the upright image, `rotation` in degrees counterclockwise that
-    reading applies. `nominal_fps`, `declared_frames` and `duration_s` are the container's claims, and can be wrong.
+    Times are in seconds, `width` and `height` in px of the displayed image. `mirrored` (left to right) and then
+    `rotation` (degrees counterclockwise) are applied to the stored picture. `nominal_fps`, `declared_frames` and
+    `duration_s` are the container's claims and can be wrong. `picture_warning` is what the conversion to RGB could
+    not do as the file asks.
     """
 
     path: Path
@@ -34,32 +37,31 @@ class MediaInfo:
     audio_channels: int
     video_start_s: float
     audio_start_s: float
+    mirrored: bool = False
+    picture_warning: str = ""
 
 
 def probe(path: str | Path, decoding: bool = True, limits: MediaLimits | None = None) -> MediaInfo:
-    """Look into a media file without reading all of it.
+    """Read the facts of a media file without reading all of it.
 
     Args:
         path: the file.
-        decoding: decode the first frame. Without, nothing but the header is read: it takes a few milliseconds, tells
-            nothing of `width`, `height` and `rotation`, and takes the container's word for the rest.
-        limits: what the file may hold; None for the usual ones.
+        decoding: decode the first frame. Without, only the header is read: it takes a few milliseconds, leaves `width`,
+            `height` and `rotation` 0, and relies on the container for the rest.
+        limits: limits on the file; None for the defaults.
 
     Raises:
-        InputError: the file can't be opened, holds neither video nor audio, is beyond a limit, or not one video frame
-            decodes.
+        InputError: the file can't be opened, has neither video nor audio, exceeds a limit, no video frame decodes, or
+            its colours can't be converted.
     """
     with open_source(path, limits) as source:
-        width, height, rotation = _picture(source) if decoding else (0, 0, 0)
         video, audio = source.video, source.audio
+        picture = _picture(source) if decoding and video is not None else {"width": 0, "height": 0, "rotation": 0}
         return MediaInfo(
             path=source.path,
             duration_s=_duration_s(source),
             has_video=video is not None,
             has_audio=audio is not None,
-            width=width,
-            height=height,
-            rotation=rotation,
             nominal_fps=math.nan if video is None else nominal_fps(video),
             declared_frames=(video.frames or None) if video is not None else None,
             video_codec="" if video is None else video.codec_context.codec.canonical_name,
@@ -68,35 +70,40 @@ def probe(path: str | Path, decoding: bool = True, limits: MediaLimits | None = 
             audio_channels=0 if audio is None else audio.codec_context.channels,
             video_start_s=source.start_s(video),
             audio_start_s=source.start_s(audio),
+            **picture,
         )
 
 
 def stored_length_s(path: str | Path, limits: MediaLimits | None = None) -> float:
-    """Seconds from the container's start to the end of its last packet of picture or sound: what the file really holds,
-    where `MediaInfo.duration_s` is what it claims. Everything is read, and nothing decoded. Errors as `probe`."""
+    """Seconds from the container's start to the end of its last packet of picture or sound.
+
+    This is the length the file has; `MediaInfo.duration_s` is the one it claims. All packets are read, none is decoded.
+    Errors as `probe`.
+    """
     end = 0.0
     with open_source(path, limits) as source:
-        for stream, packet in packets(source, [s for s in (source.video, source.audio) if s is not None]):
+        for stream, packet in packets(source, source.streams):
             tick = None if packet is None else packet.dts if packet.pts is None else packet.pts
             if tick is not None:
                 end = max(end, float((tick + (packet.duration or 0)) * stream.time_base - source.origin))
     return end
 
 
-def _picture(source: Source) -> tuple[int, int, int]:
-    """Upright width and height, and rotation, of the first frame: only a decoded frame knows its display matrix."""
-    if source.video is None:
-        return 0, 0, 0
+def _picture(source: Source) -> dict[str, Any]:
+    """Facts about the first frame as it is displayed: only a decoded frame has a display matrix."""
     first: Any = next((frame for _, _, frames in decode(source, [source.video]) for frame in frames), None)
     if first is None:
         raise undecodable(source, "video")
-    rotation = round(first.rotation / 90) * 90 % 360
-    width, height = (first.height, first.width) if rotation % 180 else (first.width, first.height)
-    return width, height, rotation
+    orientation, convert = Orientation.of(first), DisplayConverter(source)
+    height, width = convert(first).shape[:2]
+    return {
+        "width": width, "height": height, "rotation": 90 * orientation.turns, "mirrored": orientation.mirrored,
+        "picture_warning": convert.warning,
+    }  # fmt: skip
 
 
 def _duration_s(source: Source) -> float:
     if source.container.duration is not None:
         return float(source.container.duration) / 1e6  # the container counts microseconds
-    ends = [s.duration * s.time_base for s in (source.video, source.audio) if s is not None and s.duration is not None]
+    ends = [s.duration * s.time_base for s in source.streams if s.duration is not None]
     return float(max(ends)) if ends else math.nan

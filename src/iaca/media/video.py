@@ -1,10 +1,8 @@
-"""One step ahead: a thread decodes the next frames while those before are at work.
-
-Frames of a video as upright RGB images, each with its time from the container's clock.
-"""
+"""Decodes video to upright RGB images, each with its time on the container's clock."""
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,40 +12,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from iaca.errors import InputError
+from iaca.errors import InputError, plain_name
 from iaca.media.container import Clock, FrameCount, MediaLimits, Source, decode, open_source, undecodable
+from iaca.media.display import DisplayConverter
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-AHEAD = 4
-"""Items made and not yet asked for: 4 frames of 1920x1080 are 25 MB."""
-_END: object = object()
-
-
-def made_ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items in the same order, made by one thread that is up to `AHEAD` of them in front.
-
-    What the items come from may be used by nobody else meanwhile. It is run by that thread alone and never by two at a
-    time, so the items are the same as without. An exception in there is raised here, after the items before it. Who
-    stops early waits for the item that is under way, and no other is begun.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
-        waiting: deque[Future[T]] = deque(thread.submit(next, items, _END) for _ in range(AHEAD))  # type: ignore[arg-type]
-        try:
-            while (item := waiting.popleft().result()) is not _END:
-                waiting.append(thread.submit(next, items, _END))  # type: ignore[arg-type]
-                yield item
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
+PREFETCH = 4
+"""Items that are computed before they are requested: 4 frames of 1920x1080 are 25 MB."""
 SAME_S = 2e-5
-"""Timestamps that are less than this (s) apart are one: it is two ticks of the clock that movies are written with."""
+"""Timestamps closer than this (s) are equal: it is two ticks of the clock that movies are written with."""
 TICK_S = 0.001
 """Frames whose timestamps repeat or fall back a little follow each other by this step (s), so that times increase."""
+_END: object = object()
 
 
 @dataclass(frozen=True)
@@ -59,10 +39,59 @@ class VideoFrame:
     image: NDArray[np.uint8]
 
 
+def read_frames(path: str | Path, limits: MediaLimits | None = None) -> Iterator[VideoFrame]:
+    """Decode a video, one frame in memory at a time.
+
+    Args:
+        path: the file.
+        limits: limits on the file; None for the defaults.
+
+    Yields:
+        `VideoFrame`s in display order. Times are presentation timestamps, so variable frame rates and a late start are
+        kept. Images are as players show them: square pixels, turned and mirrored by the display
+        matrix.
+
+    Raises:
+        InputError: there is no video stream, no frame decodes, its colours can't be converted,
+            or the file exceeds a limit. Damage after the first
+            frame is logged, and the rest is kept.
+    """
+    with open_source(path, limits) as source:
+        require_video(source)
+        convert = DisplayConverter(source)
+        for index, (time, frame) in enumerate(_decoded(source)):
+            yield VideoFrame(index, time, convert(frame))
+        if convert.warning:
+            _log.warning("%s: %s", plain_name(source.path.name), convert.warning)
+
+
+def frame_times(path: str | Path, limits: MediaLimits | None = None) -> NDArray[np.float64]:
+    """Times (n,) in seconds of all frames that decode, without converting them to images. Errors as `read_frames`."""
+    with open_source(path, limits) as source:
+        require_video(source)
+        return np.array([time for time, _ in _decoded(source)], dtype=np.float64)
+
+
+def _decoded(source: Source) -> Iterator[tuple[float, Any]]:
+    clock, empty = FrameClock(source), True
+    for _, _, frames in decode(source, [source.video]):
+        for frame in frames:
+            empty = False
+            yield clock(frame), frame
+    if empty:
+        raise undecodable(source, "video")
+
+
+def require_video(source: Source) -> None:
+    """Refuse a file without pictures."""
+    if source.video is None:
+        raise InputError("has no video stream", file=source.path, remedy="give a file with pictures")
+
+
 class FrameClock:
     """Strictly increasing times (s) of video frames; `Clock` and `TICK_S` give the rules for broken timestamps.
 
-    A timestamp that increases by `SAME_S` is taken as it is.
+    A timestamp that increases by at least `SAME_S` is kept.
     """
 
     def __init__(self, source: Source):
@@ -76,7 +105,7 @@ class FrameClock:
         """Time of the next decoded frame.
 
         Raises:
-            LimitError: the frame is beyond `max_duration_s` or `max_frames_per_s`.
+            LimitError: the frame exceeds `max_duration_s` or `max_frames_per_s`.
         """
         if self._last is None:
             self._last = self._clock(frame, self._start)
@@ -93,60 +122,18 @@ def nominal_fps(stream: Any) -> float:
     return float(rate) if rate else float("nan")
 
 
-def read_frames(path: str | Path, limits: MediaLimits | None = None) -> Iterator[VideoFrame]:
-    """Decode a video, one frame in memory at a time.
+def prefetch(items: Iterator[T]) -> Iterator[T]:
+    """The same items in the same order, computed by one thread up to `PREFETCH` items ahead of the caller.
 
-    Args:
-        path: the file.
-        limits: what it may hold; None for the usual ones.
-
-    Yields:
-        `VideoFrame`s in display order. Times are presentation timestamps, so that variable frame rates and a late
-        start are kept. Rotation metadata is applied; non-square pixels are left as they are.
-
-    Raises:
-        InputError: no video stream, not one frame decodes, or the file is beyond a limit. Damage further on is logged,
-            and the rest is kept.
+    Meanwhile only that thread may use what the items come from. An exception raised there is raised here, after the
+    items before it. A caller that stops early waits for the item in progress; no other is started.
     """
-    upright = Upright()
-    for index, (time, frame) in enumerate(_decoded(Path(path), limits)):
-        yield VideoFrame(index, time, upright(frame))
-
-
-def frame_times(path: str | Path, limits: MediaLimits | None = None) -> NDArray[np.float64]:
-    """Times (n,) in seconds of all frames that decode, without making images of them. Errors as `read_frames`."""
-    return np.array([time for time, _ in _decoded(Path(path), limits)], dtype=np.float64)
-
-
-def _decoded(path: Path, limits: MediaLimits | None) -> Iterator[tuple[float, Any]]:
-    with open_source(path, limits) as source:
-        require_video(source)
-        clock, empty = FrameClock(source), True
-        for _, _, frames in decode(source, [source.video]):
-            for frame in frames:
-                empty = False
-                yield clock(frame), frame
-        if empty:
-            raise undecodable(source, "video")
-
-
-def require_video(source: Source) -> None:
-    """Refuse a file without pictures."""
-    if source.video is None:
-        raise InputError("has no video stream.", file=source.path, remedy="give a file with pictures")
-
-
-class Upright:
-    """Turns decoded frames into upright RGB images (h, w, 3) uint8; one for each pass over a video.
-
-    The conversion of colours is prepared once for all frames of one size: prepared for each, it takes twice the time.
-    """
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: Any) -> NDArray[np.uint8]:
-        """The image, turned as the frame's display matrix says (in steps of 90 degrees)."""
-        image = np.asarray(self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray(), np.uint8)
-        turns = round(frame.rotation / 90) % 4  # the matrix turns the picture counterclockwise, as rot90 does
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
+        waiting: deque[Future[T]] = deque(thread.submit(next, items, _END) for _ in range(PREFETCH))  # type: ignore[arg-type]
+        try:
+            while (item := waiting.popleft().result()) is not _END:
+                waiting.append(thread.submit(next, items, _END))  # type: ignore[arg-type]
+                yield item
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,4 +1,4 @@
-"""What the demo corpus is made of: the parameters of its plan."""
+"""Parameters of the demo corpus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class DemoConfig(Parameters):
     """Parameters of the demo corpus. The same values give the same pixels, samples, labels and events.
 
     Attributes:
-        seed: seed of everything that is drawn.
+        seed: random seed.
         identities: number of people; about half / a quarter / a quarter go to train / validation / test.
         clips_per_identity: clips of each person.
         seconds: mean duration of a video (s); single videos vary by a tenth.

@@ -45,7 +45,7 @@ def write_corpus(config: DemoConfig, videos: dict[str, Path], ingestion: Ingesti
     plans = plan_corpus(config)
     if missing := [plan.name for plan in plans if plan.name not in videos]:
         raise RuntimeError(f"these demo videos were not rendered: {', '.join(missing)}")
-    labels = {f"VA_Estimation_Challenge/{name}.txt": text for name, text in annotation_texts(plans, config).items()}
+    labels = {f"VA_Estimation_Challenge/{name}.txt": text for name, text in annotation_texts(plans).items()}
     return {
         CARD_FILE: card_text(CARD),
         **labels,

@@ -1,4 +1,4 @@
-"""Items made ahead are the same as without, errors and early ends included."""
+"""Prefetched items are the same as without prefetching, errors and early ends included."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from iaca.media import made_ahead
-from iaca.media.video import AHEAD
+from iaca.media import prefetch
+from iaca.media.video import PREFETCH
 
 
 def numbers(count: int, made: list[int]) -> Iterator[int]:
@@ -18,10 +18,10 @@ def numbers(count: int, made: list[int]) -> Iterator[int]:
         yield number
 
 
-@pytest.mark.parametrize("count", [0, 1, AHEAD - 1, AHEAD, AHEAD + 1, 40])
+@pytest.mark.parametrize("count", [0, 1, PREFETCH - 1, PREFETCH, PREFETCH + 1, 40])
 def test_items_come_whole_and_in_order_from_one_thread_that_is_not_ours(count: int) -> None:
     made: list[int] = []
-    assert list(made_ahead(numbers(count, made))) == list(range(count))
+    assert list(prefetch(numbers(count, made))) == list(range(count))
     assert len(set(made)) == min(count, 1)
     assert threading.get_ident() not in made
 
@@ -33,27 +33,27 @@ def test_an_error_comes_after_the_items_before_it() -> None:
 
     seen: list[int] = []
     with pytest.raises(OSError, match="the disk is gone"):
-        seen.extend(made_ahead(broken()))
+        seen.extend(prefetch(broken()))
     assert seen == list(range(7))
 
 
 def test_who_stops_early_ends_the_thread_and_no_further_item_is_begun() -> None:
     made: list[int] = []
-    items = made_ahead(numbers(1000, made))
+    items = prefetch(numbers(1000, made))
     assert [next(items), next(items)] == [0, 1]
     items.close()
     begun = len(made)
-    assert begun <= 2 + AHEAD
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+    assert begun <= 2 + PREFETCH
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
     assert len(made) == begun
 
 
 def test_the_next_item_is_made_while_one_is_at_work() -> None:
     made: list[int] = []
-    items = made_ahead(numbers(100, made))
+    items = prefetch(numbers(100, made))
     next(items)
     end = time.monotonic() + 30
-    while len(made) < 1 + AHEAD and time.monotonic() < end:
+    while len(made) < 1 + PREFETCH and time.monotonic() < end:
         time.sleep(0.001)
-    assert len(made) == 1 + AHEAD  # as many as may wait, and no more
+    assert len(made) == 1 + PREFETCH  # as many as may wait, and no more
     items.close()
