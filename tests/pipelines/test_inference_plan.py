@@ -1,7 +1,5 @@
 """Which tasks the inference pipeline plans, without running them."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from iaca.engine import ClipPaths
@@ -9,6 +7,7 @@ from iaca.faces import FaceConfig
 from iaca.inference.config import InferenceConfig
 from iaca.media import MediaLimits
 from iaca.pipelines.inference.nodes import plan_inference, summarise_inference
+from project import ROOT, runner
 
 
 def test_models_of_the_parameters_come_before_the_one_trained_last_and_change_the_result(tmp_path: Path) -> None:
@@ -38,7 +37,6 @@ def test_planning_imports_no_torch(tmp_path: Path) -> None:
     script = f"""
 import sys
 import subprocess
-import sys
 from pathlib import Path
 import iaca.inference
 from iaca.faces import FaceConfig
@@ -52,5 +50,5 @@ config = InferenceConfig(input={str(tmp_path)!r}, output={str(tmp_path / "out")!
 task.fingerprint()
 print("torch" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = runner(ROOT)("python", "-c", script)
     assert done.stdout.strip() == "False"
