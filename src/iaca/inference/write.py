@@ -6,6 +6,8 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+import pandas as pd
+
 from iaca.errors import plain_name
 from iaca.faces import FaceConfig
 from iaca.files import is_name, remove, replacing, write_text
@@ -16,7 +18,7 @@ from iaca.inference.summary import summarise, summarise_people
 from iaca.media import MediaLimits, rewrite_movie
 from iaca.text import parse_json
 
-VERSION = "2"
+VERSION = "3"
 FILES = "files"
 """Key of the summary: names of the other files."""
 
@@ -43,8 +45,7 @@ def analyse_video(
     analysis = predictor.analyse(video, people)
     tables = table_names(name, len(analysis.tables), people)
     for file, table in zip(tables, analysis.tables, strict=True):
-        table["clip"] = name
-        write_text(folder / file, table.drop(columns=BOX).to_csv(index=False, float_format="%.6g"))
+        write_text(folder / file, _csv(table.assign(clip=name)))
     origin = predictor.origin()
     kind = "" if origin["kind"] == TRAINED else origin["kind"]
     drawn = _draw(video, analysis, folder, name, drawing, kind, predictor.limits)
@@ -78,6 +79,12 @@ def table_names(name: str, people: int, whom: People) -> list[str]:
     if whom.people == "main":
         return [f"{name}.csv"]
     return [f"{name}.person{number}.csv" for number in range(1, people + 1)]
+
+
+def _csv(table: pd.DataFrame) -> str:
+    """The table as CSV: times with microseconds however long the video, other numbers with six significant digits."""
+    written = table.drop(columns=BOX).assign(time_s=table["time_s"].map("{:.6f}".format))
+    return written.to_csv(index=False, float_format="%.6g")
 
 
 def _draw(

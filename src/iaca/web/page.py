@@ -211,7 +211,7 @@ def _columns(table: pd.DataFrame) -> dict[str, str]:
     return columns | ({"confidence": "confidence"} if "confidence" in table else {})
 
 
-def _plain(values: pd.Series, digits: int = 5) -> list[float | None]:
+def _plain(values: pd.Series, digits: int = 6) -> list[float | None]:
     return [None if np.isnan(value) else round(value, digits) for value in values.to_numpy(float).tolist()]
 
 
