@@ -75,6 +75,12 @@ def test_quiet_sound_is_told(table):
     assert warnings(table, loudness_dbfs=-63.2) == ["sound is very quiet (-63 dBFS)"]
 
 
+@pytest.mark.parametrize("loudness", [None, -96.3, float("-inf")])
+def test_a_track_without_any_sound_is_called_silent(table, loudness):
+    """Digital silence has no loudness in dB, and the noise of its encoding hardly any."""
+    assert warnings(table, loudness_dbfs=loudness) == ["the sound is silent: is the track muted?"]
+
+
 def test_frames_without_a_prediction_are_counted(table):
     table.loc[:9, ["valence", "arousal"]] = np.nan
     assert warnings(table) == ["10 of 200 frames have neither face nor sound and no prediction"]

@@ -111,3 +111,14 @@ def test_times_have_microseconds_however_late_a_video_starts(made: Path, tmp_pat
     text = pd.read_csv(tmp_path / "two people.csv", dtype=str)["time_s"]
     assert text.tolist() == [f"{value:.6f}" for value in time_s]
     assert text.nunique() == 7
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_muted_track_is_warned_of(made: Path, tmp_path: Path, suffix: str) -> None:
+    video, target = tmp_path / f"muted.{suffix}", tmp_path / "muted.json"
+    picture = skimage.data.astronaut()[:240, 110:330]
+    write_movie(video, ((i / 10, picture) for i in range(7)), 10, np.zeros(12_000, np.float32), 16_000)
+    analyse_video(
+        video, made / "0.safetensors", target=target, folder=tmp_path, name="muted", drawing=BARE, faces=FaceConfig()
+    )
+    assert "the sound is silent: is the track muted?" in json.loads(target.read_text())["warnings"]

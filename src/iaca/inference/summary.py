@@ -12,6 +12,8 @@ from iaca.inference.predictor import LOW
 
 QUIET_DBFS = -50.0
 """Below this root mean square (dB relative to full scale) a voice is close to the noise of most recordings."""
+SILENT_DBFS = -90.0
+"""Below this, at most the last bit of 16-bit samples varies: a muted track."""
 TOLERANCE_S = 0.5
 """Sound and picture of most containers start and end up to this far (s) apart: no reason to warn."""
 
@@ -24,7 +26,7 @@ def summarise(table: pd.DataFrame, media_facts: Mapping[str, object], caveats: S
             confidence, gate_<name>_<label>.
         media_facts: facts about the file, copied into the result as JSON values. Warnings use duration_s, has_audio,
             audio_end_s (s; where the sound ends) and loudness_dbfs (root mean square of the sound in dB relative to
-            full scale).
+            full scale; None for digital silence).
         caveats: further warnings, such as the limits of the model; they come first.
 
     Returns:
@@ -123,8 +125,14 @@ def _audio_warnings(table: pd.DataFrame, facts: Mapping[str, object]) -> Iterato
         yield f"audio starts {start_s:.2f} s after the video"
     if end_s is not None and end_s > TOLERANCE_S:
         yield f"audio ends {end_s:.2f} s before the video"
-    loudness = _plain(facts.get("loudness_dbfs"))
-    if isinstance(loudness, (int, float)) and loudness < QUIET_DBFS:
+    if "loudness_dbfs" in facts:
+        yield from _loudness_warnings(_plain(facts["loudness_dbfs"]))
+
+
+def _loudness_warnings(loudness: object) -> Iterator[str]:
+    if loudness is None or (isinstance(loudness, (int, float)) and loudness < SILENT_DBFS):
+        yield "the sound is silent: is the track muted?"
+    elif isinstance(loudness, (int, float)) and loudness < QUIET_DBFS:
         yield f"sound is very quiet ({loudness:.0f} dBFS)"
 
 
