@@ -150,7 +150,7 @@ def render(scratch: Path) -> list[Movie]:
     for plan in plan_corpus(config):
         short = replace(plan, seconds=SECONDS, fps=FPS)
         render_movie(short, config, scratch / "movie.mp4")
-        (text,) = annotation_texts([short], config).values()
+        (text,) = annotation_texts([short]).values()
         movies.append(((scratch / "movie.mp4").read_bytes(), text))
     return movies
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from iaca.encoders import ClipEmbedding, read_embedding
 from iaca.encoders.cues import synchrony
-from iaca.inference.predictor import attribute
+from iaca.inference.predictor import attribute_voice
 
 DATA = Path("data")
 
@@ -54,11 +54,11 @@ def main() -> None:
         for name, one, two in zip(names, np.roll(names, shift), np.roll(names, 2 * shift + 1), strict=True):
             sound = sounds[name]
             listener, third = (with_sound_of(sounds[other], sound) for other in (one, two))
-            speaks, listens = attribute([sound, listener])
+            speaks, listens = attribute_voice([sound, listener])
             keep = counted(sound, name, events, sound, listener)
             pairs.append(np.stack([speaks & ~listens, speaks & listens, listens & ~speaks])[:, keep])
             keep = counted(sound, name, events, listener, third)
-            first, second = attribute([listener, third])
+            first, second = attribute_voice([listener, third])
             strangers.append((first != second)[keep])
     right, both, wrong = np.concatenate(pairs, axis=1).mean(axis=1)
     print(f"{len(pairs)} pairs, {sum(pair.shape[1] for pair in pairs)} steps of a voice with both faces in view:")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.inference.predictor import confidence, lasting
+from iaca.inference.predictor import confidence, decayed_maximum
 
 CUES = ("face_score", "face_sharpness", "snr_estimate")
 BOTH = ("audio", "visual")
@@ -73,9 +73,9 @@ def test_less_of_an_observation_is_never_worth_more_anywhere(worth, step, factor
     after = before.copy()
     after[step % len(after)] *= 1 - factor
     times = np.cumsum(np.linspace(0.02, 0.7, len(before)))
-    assert (lasting(after, times) <= lasting(before, times) + 1e-12).all()
+    assert (decayed_maximum(after, times) <= decayed_maximum(before, times) + 1e-12).all()
     pairs = before[None] * 0.5 ** np.abs(times[:, None] - times[None])
-    np.testing.assert_allclose(lasting(before, times), pairs.max(axis=1), atol=1e-12)
+    np.testing.assert_allclose(decayed_maximum(before, times), pairs.max(axis=1), atol=1e-12)
 
 
 def test_a_clip_of_no_steps_has_none():

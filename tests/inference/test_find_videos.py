@@ -86,7 +86,7 @@ def test_results_are_no_videos_and_videos_are_no_results(tmp_path):
     assert find_videos(str(tmp_path), tmp_path / "out") == {"a": tmp_path / "a.mp4"}
     assert set(find_videos(str(tmp_path / "out"), tmp_path)) == {"a", "b"}
     for given in ("out/a.mp4", "out", "out/*.mp4"):
-        with pytest.raises(InputError, match=r"a\.mp4.*take this video's place"):
+        with pytest.raises(InputError, match=r"a\.mp4.*replace this video"):
             find_videos(str(tmp_path / given), tmp_path / "out")
 
 

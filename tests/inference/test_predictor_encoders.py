@@ -49,8 +49,8 @@ def test_a_model_of_another_version_or_of_bare_features_is_refused(tmp_path: Pat
     model = model_on(EmbeddingConfig())
     for metadata, message in (
         ({**model.metadata, "audio_version": "0"}, "audio_version '1', not '0'"),
-        ({"visual_encoder": "features", "audio_encoder": "features"}, "can't be made here"),
-        ({}, "can't be made here"),
+        ({"visual_encoder": "features", "audio_encoder": "features"}, "can't be computed here"),
+        ({}, "can't be computed here"),
     ):
         save_model(replace(model, metadata=metadata), tmp_path / "model.safetensors")
         with pytest.raises(InputError, match=message):

@@ -80,6 +80,12 @@ def test_a_warning_about_the_picture_is_passed_on(table):
     assert warnings(table, picture_warning="") == warnings(table)
 
 
+@pytest.mark.parametrize("loudness", [None, -96.3, float("-inf")])
+def test_a_track_without_any_sound_is_called_silent(table, loudness):
+    """Digital silence has no loudness in dB, and the noise of its encoding hardly any."""
+    assert warnings(table, loudness_dbfs=loudness) == ["the sound is silent: is the track muted?"]
+
+
 def test_frames_without_a_prediction_are_counted(table):
     table.loc[:9, ["valence", "arousal"]] = np.nan
     assert warnings(table) == ["10 of 200 frames have neither face nor sound and no prediction"]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.inference.predictor import attribute
+from iaca.inference.predictor import attribute_voice
 
 
 def person(synchrony, face=True, sound=True) -> ClipEmbedding:
@@ -14,7 +14,7 @@ def person(synchrony, face=True, sound=True) -> ClipEmbedding:
 
 
 def voices(*people: ClipEmbedding) -> list[list[bool]]:
-    return [mask.tolist() for mask in attribute(people)]
+    return [mask.tolist() for mask in attribute_voice(people)]
 
 
 def test_one_person_has_every_voice():

@@ -1,6 +1,7 @@
 """What lies in the folder afterwards: a table per person, and nothing that is no longer true."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tiny_models import model_on
 
 from iaca.encoders.config import EmbeddingConfig
 from iaca.faces import FaceConfig
+from iaca.inference import Predictor
 from iaca.inference.config import Drawing, People
 from iaca.inference.write import analyse_video
 from iaca.media import write_movie
@@ -96,3 +98,27 @@ def test_two_models_give_their_mean_and_less_confidence(made: Path, tmp_path: Pa
     assert both["model"]["members"] == "2"
     assert not np.allclose(mean["valence"], one["valence"], atol=1e-3)
     assert (mean["confidence"] < one["confidence"]).all()
+
+
+def test_times_have_microseconds_however_late_a_video_starts(made: Path, tmp_path: Path) -> None:
+    """Six significant digits would give all frames of a tenth of a second at three hours the same time."""
+    predictor, time_s = Predictor.load(made / "0.safetensors"), 3 * 3600 + np.arange(7) / 60
+    with pytest.MonkeyPatch.context() as patch:
+        analysis = predictor.analyse(made / "two people.mp4")
+        late = replace(analysis, table=analysis.table.assign(time_s=time_s))
+        patch.setattr(Predictor, "analyse", lambda *_: late)
+        run(made, tmp_path)
+    text = pd.read_csv(tmp_path / "two people.csv", dtype=str)["time_s"]
+    assert text.tolist() == [f"{value:.6f}" for value in time_s]
+    assert text.nunique() == 7
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_muted_track_is_warned_of(made: Path, tmp_path: Path, suffix: str) -> None:
+    video, target = tmp_path / f"muted.{suffix}", tmp_path / "muted.json"
+    picture = skimage.data.astronaut()[:240, 110:330]
+    write_movie(video, ((i / 10, picture) for i in range(7)), 10, np.zeros(12_000, np.float32), 16_000)
+    analyse_video(
+        video, made / "0.safetensors", target=target, folder=tmp_path, name="muted", drawing=BARE, faces=FaceConfig()
+    )
+    assert "the sound is silent: is the track muted?" in json.loads(target.read_text())["warnings"]

@@ -7,6 +7,7 @@ from iaca.faces import FaceConfig
 from iaca.inference.config import InferenceConfig
 from iaca.media import MediaLimits
 from iaca.pipelines.inference.nodes import plan_inference, summarise_inference
+from project import ROOT, runner
 
 
 def test_models_of_the_parameters_come_before_the_one_trained_last_and_change_the_result(tmp_path: Path) -> None:
@@ -29,3 +30,25 @@ def test_a_damaged_summary_of_an_older_video_costs_its_own_row(tmp_path: Path) -
     assert table["name"].tolist() == ["a", "d"]  # c was removed by its owner
     assert "a.json was changed or damaged: analyse the video again" in table["warnings"][0]
     assert table["warnings"][1] == "failed: too dark"
+
+
+def test_planning_imports_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    script = f"""
+import sys
+import subprocess
+from pathlib import Path
+import iaca.inference
+from iaca.faces import FaceConfig
+from iaca.inference.config import InferenceConfig
+from iaca.inference.find import NAMED
+from iaca.media import MediaLimits
+from iaca.pipelines.inference.nodes import plan_inference
+
+config = InferenceConfig(input={str(tmp_path)!r}, output={str(tmp_path / "out")!r})
+(task,) = plan_inference(config, FaceConfig(), list(NAMED.values()), MediaLimits()).values()
+task.fingerprint()
+print("torch" in sys.modules)
+"""
+    done = runner(ROOT)("python", "-c", script)
+    assert done.stdout.strip() == "False"

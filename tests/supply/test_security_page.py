@@ -19,7 +19,7 @@ def test_tests_and_sources_that_it_names_are_there(path: str) -> None:
 
 def test_it_names_the_tests_of_its_main_claims() -> None:
     assert {
-        "tests/web/test_own_host.py",
+        "tests/web/test_access.py",
         "tests/web/test_routes.py",
         "tests/supply/test_source.py",
         "tests/supply/test_lock.py",

@@ -23,7 +23,7 @@ import httpx
 import psutil
 import pytest
 
-from iaca.web.own_host import FOR_BROWSERS
+from iaca.web.access import FOR_BROWSERS
 from project import ROOT, environment
 from servers import free_port
 from tattle import tattling

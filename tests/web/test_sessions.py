@@ -112,14 +112,14 @@ def test_a_name_from_the_browser_never_leads_out_of_the_folder(sessions, second)
 @pytest.mark.parametrize("content", [b"", b"no video at all"])
 def test_what_is_no_video_is_refused_by_its_own_name_and_not_kept(sessions, tmp_path, content):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(InputError, match=r"^notes\.mp4: this is no video.*Remedy: drop a video file"):
+    with pytest.raises(InputError, match=r"^notes\.mp4: this is not a readable video.*Remedy: drop a video file"):
         sessions.receive("a", upload(sessions, tmp_path / "x", "notes.mp4"))
     assert list(sessions.results.iterdir()) == []
 
 
 def test_a_video_that_is_too_long_is_refused_with_both_lengths(sessions, tmp_path):
     write_movie(tmp_path / "v.mp4", ((i / 2, np.zeros((48, 64, 3), np.uint8)) for i in range(8)), 2)
-    with pytest.raises(InputError, match=r"4 s long, and this page takes 2 s at most.*--max-seconds"):
+    with pytest.raises(InputError, match=r"4 s long, and this page accepts at most 2 s.*--max-seconds"):
         sessions.receive("a", upload(sessions, tmp_path / "v.mp4", "v.mp4"))
 
 

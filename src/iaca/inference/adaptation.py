@@ -1,6 +1,7 @@
-"""An adapted model and its file: safetensors, the rest as JSON in its header. Nothing is unpickled.
+"""Adaptation: a zero-shot model with a linear correction, fitted to annotated clips.
 
-From annotated clips to an adapted model and the estimate of what it is worth.
+`adapt` fits the correction and scores it on subjects it was not fitted to. `AdaptedModel` is the result and its file:
+weights as safetensors, the rest as JSON in the header. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -44,15 +45,77 @@ HEADER, VERSION, WEIGHTS = "iaca_adapted", 1, "weights"
 KIND = "adapted heuristic"
 REMEDY = "give a file written by the adaptation pipeline, or adapt again"
 
+Clip = tuple[str, str, AnnotatedClip]
+"""Subject, name, embeddings and annotation."""
+
+
+def adapt(
+    model: ZeroShot, clips: Iterable[Clip], card: Mapping[str, str], config: AdaptationConfig
+) -> tuple[AdaptedModel, pd.DataFrame]:
+    """Fit the correction to all annotated clips, and score it on each subject by a fit to the others.
+
+    Args:
+        model: the zero-shot model to correct.
+        clips: read one by one; those without annotation are left out.
+        card: name and caveat of the corpus.
+        config: candidates, folds, resamples.
+
+    Returns:
+        The model, and the table of `score_table`.
+
+    Raises:
+        InputError: fewer than two subjects are annotated, or clips are not embedded with the default encoders.
+    """
+    defaults = EmbeddingConfig()
+    encoders, groups = describe(defaults), dict[str, list[Rows]]()
+    for subject, name, clip in clips:
+        _check_encoders(name, clip.embedding, encoders)
+        rows = annotated_rows(subject, name, model, clip, config.every_s)
+        if rows is not None:
+            groups.setdefault(subject, []).append(rows)
+    if len(groups) < 2:
+        raise InputError(
+            f"{len(groups)} annotated subject: an adapted model could not be scored on subjects it was not fitted to",
+            remedy="annotate videos of at least two subjects; ten or more give a reliable estimate",
+        )
+    fitter = Fitter(
+        {name: groups[name] for name in sorted(groups)}, widths(defaults.dim("audio"), defaults.dim("visual")), config
+    )
+    scores = score_table(leave_one_out(fitter), config)
+    weights, choices = fitter.weights(list(fitter.groups))
+    facts = {
+        **encoders,
+        "corpus": card.get("name", ""),
+        "caveat": _caveat(fitter, scores, card),
+        "data_fingerprint": "",
+        "choices": json.dumps(choices),
+        "scores": scores.iloc[-1].to_json(),
+    }
+    return AdaptedModel(model.config, weights, facts), scores
+
+
+def _check_encoders(name: str, clip: ClipEmbedding, encoders: Mapping[str, str]) -> None:
+    if differences := mismatches(encoders, clip.metadata):
+        raise InputError(
+            f"clip {name} is embedded with other encoders than those of the zero-shot model: {'; '.join(differences)}",
+            remedy="set embedding.visual and embedding.audio back to their defaults and embed again",
+        )
+
+
+def _caveat(fitter: Fitter, scores: pd.DataFrame, card: Mapping[str, str]) -> str:
+    text = f"ADAPTED HEURISTIC: the zero-shot model, corrected by {int(scores.iloc[-1]['clips'])} annotated videos of "
+    text += f"{len(fitter.groups)} subjects ({card.get('name', '')}). {'; '.join(verdict(scores))}"
+    return f"{text}. {card['caveat']}" if card.get("caveat") else text
+
 
 @dataclass(frozen=True)
 class AdaptedModel:
     """A zero-shot model with a linear correction.
 
     Attributes:
-        zero_shot: the model that is corrected.
-        weights: (p, 2) float64, of the columns of `rows.columns_of`.
-        facts: encoders, corpus, what was chosen and how it scored, as strings.
+        zero_shot: rules of the model that is corrected.
+        weights: (p, 2) float64, of the columns of `ridge.columns_of`.
+        facts: encoders, corpus, chosen penalties and scores, as strings.
     """
 
     zero_shot: ZeroShotConfig
@@ -61,7 +124,7 @@ class AdaptedModel:
 
     @cached_property
     def metadata(self) -> dict[str, str]:
-        """What it is and which encoders it needs."""
+        """Its kind, and the encoders it needs."""
         return {"preset": "zero_shot, adapted", "kind": KIND, **self.facts}
 
     @cached_property
@@ -71,21 +134,21 @@ class AdaptedModel:
 
     @property
     def gate_labels(self) -> Mapping[str, tuple[str, ...]]:
-        """Of the zero-shot part."""
+        """Those of the zero-shot part."""
         return self.base.gate_labels
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of the zero-shot part."""
+        """Those of the zero-shot part."""
         return self.base.modalities
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
-        """As of the zero-shot model, valence and arousal corrected; gates and evidence are those of that model."""
-        said = corrected(columns_of(self.base, clip), self.weights).astype(np.float32)
-        return replace(self.base.predict(clip), prediction=said)
+        """The zero-shot prediction with valence and arousal corrected; gates and evidence are unchanged."""
+        prediction = corrected(columns_of(self.base, clip), self.weights).astype(np.float32)
+        return replace(self.base.predict(clip), prediction=prediction)
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all; the same model gives the same bytes."""
+        """Write the file atomically; the same model gives the same bytes."""
         header = {"version": VERSION, "zero_shot": self.zero_shot.model_dump(mode="json"), "facts": dict(self.facts)}
         with replacing(path) as partial:
             partial.write_bytes(
@@ -94,10 +157,10 @@ class AdaptedModel:
 
     @classmethod
     def load(cls, path: Path) -> AdaptedModel | None:
-        """The model of a file; None where the file is no adapted model: another's, or none at all.
+        """Read a model file; None if it is missing or is not the file of an adapted model.
 
         Raises:
-            InputError: it says it is one, and is not.
+            InputError: it has the header of an adapted model, but is damaged.
         """
         try:
             with safe_open(path, framework="numpy") as file:
@@ -127,74 +190,11 @@ def _checked(
         raise InputError(f"adapted model version {found}, this program reads {VERSION}", path, remedy=REMEDY)
     if facts is None:
         raise InputError("the header's facts are not a table of strings", path, remedy=REMEDY)
-    wanted = (FIRST + 2 + sum(EmbeddingConfig().dim(m) for m in MODALITIES), 2)
-    if weights.shape != wanted or weights.dtype != np.float64 or not np.isfinite(weights).all():
+    expected = (FIRST + 2 + sum(EmbeddingConfig().dim(m) for m in MODALITIES), 2)
+    if weights.shape != expected or weights.dtype != np.float64 or not np.isfinite(weights).all():
         found = f"{weights.dtype} {weights.shape}"
-        raise InputError(f"the weights are {found}, not finite float64 {wanted}", path, remedy=REMEDY)
+        raise InputError(f"the weights are {found}, not finite float64 {expected}", path, remedy=REMEDY)
     try:
         return ZeroShotConfig.model_validate(rules), weights, facts
     except ValidationError as error:
         raise InputError(f"not the rules of a zero-shot model ({faults(error)})", path, remedy=REMEDY) from error
-
-
-Clip = tuple[str, str, AnnotatedClip]
-"""Subject, name, embeddings and annotation."""
-
-
-def adapt(
-    model: ZeroShot, clips: Iterable[Clip], card: Mapping[str, str], config: AdaptationConfig
-) -> tuple[AdaptedModel, pd.DataFrame]:
-    """Fit the correction to all annotated clips, and score it on each subject by a fit to the others.
-
-    Args:
-        model: what is corrected.
-        clips: read one after the other; those without annotation are left out.
-        card: name and caveat of the corpus.
-        config: candidates, folds, resamples.
-
-    Returns:
-        The model, and the table of `score_table`.
-
-    Raises:
-        InputError: fewer than two subjects are annotated, or clips are embedded with other than the default encoders.
-    """
-    defaults = EmbeddingConfig()
-    encoders, groups = describe(defaults), dict[str, list[Rows]]()
-    for subject, name, clip in clips:
-        _check_encoders(name, clip.embedding, encoders)
-        rows = annotated_rows(subject, name, model, clip, config.every_s)
-        if rows is not None:
-            groups.setdefault(subject, []).append(rows)
-    if len(groups) < 2:
-        raise InputError(
-            f"{len(groups)} annotated subject: an adapted model could not be scored on anybody it was not fitted to",
-            remedy="annotate videos of two subjects at least; ten or more give an estimate to rely on",
-        )
-    fitter = Fitter(
-        {name: groups[name] for name in sorted(groups)}, widths(defaults.dim("audio"), defaults.dim("visual")), config
-    )
-    scores = score_table(leave_one_out(fitter), config)
-    weights, choices = fitter.weights(list(fitter.groups))
-    facts = {
-        **encoders,
-        "corpus": card.get("name", ""),
-        "caveat": _caveat(fitter, scores, card),
-        "data_fingerprint": "",
-        "choices": json.dumps(choices),
-        "scores": scores.iloc[-1].to_json(),
-    }
-    return AdaptedModel(model.config, weights, facts), scores
-
-
-def _check_encoders(name: str, clip: ClipEmbedding, encoders: Mapping[str, str]) -> None:
-    if differences := mismatches(encoders, clip.metadata):
-        raise InputError(
-            f"clip {name} is embedded with other encoders than the zero-shot model reads: {'; '.join(differences)}",
-            remedy="set embedding.visual and embedding.audio back to their defaults and embed again",
-        )
-
-
-def _caveat(fitter: Fitter, scores: pd.DataFrame, card: Mapping[str, str]) -> str:
-    own = f"ADAPTED HEURISTIC: the zero-shot model, corrected by {int(scores.iloc[-1]['clips'])} annotated videos of "
-    own += f"{len(fitter.groups)} subjects ({card.get('name', '')}). {'; '.join(verdict(scores))}"
-    return f"{own}. {card['caveat']}" if card.get("caveat") else own

@@ -1,4 +1,4 @@
-"""Parameters of inference."""
+"""Parameters of inference. Free of torch."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pydantic import Field
 from iaca.faces.config import PeopleRule
 from iaca.parameters import Parameters
 
-Named = Annotated[str, Field(min_length=1)]
+ModelName = Annotated[str, Field(min_length=1)]
 
 
 class Drawing(Parameters):
-    """What is drawn beside the tables.
+    """What is drawn besides the tables.
 
     Attributes:
         overlay: write the video with face box, dial and gates (the slowest part).
         plot: write the picture of valence, arousal and gates over time.
-        overlay_width: smaller videos are enlarged to this width in px, so that the text can be read.
+        overlay_width: smaller videos are enlarged to this width in px, so that the text is readable.
         trail_s: how much of the past the dial shows, in seconds.
     """
 
@@ -29,7 +29,7 @@ class Drawing(Parameters):
 
 
 class People(PeopleRule):
-    """Whose feelings are predicted.
+    """Who in a video is analysed.
 
     Attributes:
         people: "main" is the one person with the largest face over time; "all" is everyone in view, each with a table.
@@ -39,24 +39,24 @@ class People(PeopleRule):
 
 
 class InferenceConfig(Drawing, People):
-    """What to predict, with which model, and what to write beside the table.
+    """What to predict, with which model, and which files to write.
 
     Attributes:
         input: a media file, a folder of them, or a glob pattern.
         output: folder for NAME.csv (NAME.person1.csv, ... with `people: all`), NAME.json and, if asked for, NAME.png
             and NAME.mp4.
-        model: model file, the name of one that comes with the project, or several that answer together: a list, a
-            folder or a glob pattern; None is `zero_shot`.
+        model: model file, the name of one that comes with the project, or several whose predictions are averaged: a
+            list, a folder or a glob pattern; None is `zero_shot`.
     """
 
     input: str = Field(min_length=1)
     output: str = Field(min_length=1)
-    model: Named | Annotated[tuple[Named, ...], Field(min_length=1)] | None = None
+    model: ModelName | Annotated[tuple[ModelName, ...], Field(min_length=1)] | None = None
 
     def drawing(self) -> Drawing:
-        """The part that decides what is drawn."""
+        """The parameters that decide what is drawn."""
         return Drawing(**self.model_dump(include=set(Drawing.model_fields)))
 
     def whom(self) -> People:
-        """The part that decides whose tables there are."""
+        """The parameters that decide who is analysed."""
         return People(**self.model_dump(include=set(People.model_fields)))

@@ -1,7 +1,4 @@
-"""Which model files a user means, and whether they can answer together.
-
-Which videos a user means.
-"""
+"""Which videos and which model files a path, folder, pattern or list names."""
 
 from __future__ import annotations
 
@@ -12,112 +9,83 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
+from iaca.encoders.config import mismatches
 from iaca.errors import InputError, plain_name
 from iaca.files import newest_version
 
-SUFFIX = ".safetensors"
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
+MODEL_SUFFIX = ".safetensors"
 ZERO_SHOT = "zero_shot"
 NAMED = {ZERO_SHOT: Path(__file__).parent / "zero_shot.json"}
 """Models that come with the project."""
-_REMEDY = (
-    f"give a model file, a list of them, a folder that holds some ({SUFFIX}), a pattern, or {ZERO_SHOT}; "
+_MODEL_REMEDY = (
+    f"give a model file, a list of them, a folder that contains some ({MODEL_SUFFIX}), a pattern, or {ZERO_SHOT}; "
     "`kedro run` trains models into data/06_models"
 )
 
 
-def find_models(given: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The files behind a name, a path, a pattern or a list of these, in the order given and each once.
-
-    A folder of versions (`NAME/<version>/NAME`, as the training pipeline writes) is its newest version; any other
-    folder is all model files directly in it, by name.
-
-    Raises:
-        InputError: one of them is not there, or a folder holds no model.
-    """
-    several = [given] if isinstance(given, str | Path) else list(given)
-    found = [path for one in several for path in _files(str(one))]
-    if not found:
-        raise InputError("no model is named", remedy=_REMEDY)
-    return list(dict.fromkeys(found))
-
-
-def _files(given: str) -> list[Path]:
-    path = Path(given)
-    if not path.exists() and given in NAMED:
-        return [NAMED[given]]
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        newest = newest_version(path)
-        found = [newest] if newest else sorted(p for p in path.glob(f"[!.]*{SUFFIX}") if p.is_file())
-    else:
-        found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
-    if not found:
-        raise InputError("there is no model", given, remedy=_REMEDY)
-    return found
-
-
-def check_alike(paths: Sequence[Path], metadata: Sequence[Mapping[str, str]]) -> None:
-    """Refuse models that were trained on other encoders than the first: a video is embedded once for all.
-
-    Raises:
-        InputError: naming the file and what differs.
-    """
-    from iaca.encoders.config import mismatches  # after the command line has been checked
-
-    for path, facts in zip(paths[1:], metadata[1:], strict=True):
-        if differences := mismatches(metadata[0], facts):
-            raise InputError(
-                f"models that answer together need the same encoders, but beside {paths[0].name} this one has "
-                f"{'; '.join(differences)}",
-                path,
-                remedy="leave it out, or train it on the same embeddings",
-            )
-
-
-SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
-
-
 def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
-    """Name of the results -> video, for a file, a folder (searched to its bottom) or a glob pattern.
+    """Name of the results -> video, for a file, a folder (searched recursively) or a glob pattern.
 
-    The name is the file's, without its ending where no other file shares it; no two videos have one name, and none is a
-    path. In a folder that holds the output, what lies in the output is left out: those are results.
+    The name is the file's stem, or its full name if another file has the same stem. Names are unique and never contain
+    a path. If the output folder is below the searched folder, its files are left out: they are results.
 
     Raises:
-        InputError: nothing is there, or an overlay in `output` would take the place of a video.
+        InputError: no video is found, or an overlay in `output` would replace a video.
     """
     path = Path(given)
     if path.is_file():
         found = [path]
     elif path.is_dir():
-        found = sorted(p for p in path.rglob("*") if _is_video(p) and not _inside(p, output, path))
+        found = sorted(p for p in path.rglob("*") if _is_video(p) and not _is_inside(p, output, path))
     else:
         found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
     if not found:
         raise InputError(
             "no video found",
             given,
-            remedy=f"give a file, a folder or a pattern; endings looked for: {' '.join(SUFFIXES)}",
+            remedy=f"give a file, a folder or a pattern; recognised endings: {' '.join(VIDEO_SUFFIXES)}",
         )
     stems, names = Counter(p.stem for p in found), Counter(p.name for p in found)
     named: dict[str, Path] = {}
     for video in found:
-        named[_free(plain_name(_name(video, path, stems, names)), named)] = video
+        named[_unique(plain_name(_name(video, path, stems, names)), named)] = video
     if output is not None:
         _check_output(named, output)
     return named
 
 
 def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def _inside(video: Path, output: Path | None, root: Path) -> bool:
-    """Whether a video lies in an output folder that is itself below the searched folder."""
+def _is_inside(video: Path, output: Path | None, root: Path) -> bool:
+    """Whether a video is in an output folder that is itself below the searched folder."""
     if output is None or output.resolve() == root.resolve():
         return False
     return output.resolve().is_relative_to(root.resolve()) and video.resolve().is_relative_to(output.resolve())
+
+
+def _name(video: Path, root: Path, stems: Counter[str], names: Counter[str]) -> str:
+    if stems[video.stem] == 1 and not _is_reserved(video.stem, stems):
+        return video.stem
+    if names[video.name] == 1:
+        return video.name
+    parts = video.relative_to(root).parts if video.is_relative_to(root) else video.parts[-3:]
+    return "_".join(part for part in parts if part != video.anchor)  # a name that starts with "/" would be a path
+
+
+def _is_reserved(stem: str, stems: Counter[str]) -> bool:
+    """Whether results of this name would clash with the folder's own files or with a person of another video:
+    `failures`, `a.person2`."""
+    person = re.fullmatch(r"(.+)\.person\d+", stem)
+    return stem == "failures" or (person is not None and person[1] in stems)
+
+
+def _unique(name: str, taken: Collection[str]) -> str:
+    """The name, with a number appended if it is taken: `a/b/v.mp4` and `a_b/v.mp4` would otherwise be the same."""
+    numbered = (f"{name}_{number}" for number in count(2))
+    return name if name not in taken else next(other for other in numbered if other not in taken)
 
 
 def _check_output(named: dict[str, Path], output: Path) -> None:
@@ -125,26 +93,53 @@ def _check_output(named: dict[str, Path], output: Path) -> None:
     for name in named:
         if (output / f"{name}.mp4").resolve() in videos:
             raise InputError(
-                "the overlay would take this video's place", output / f"{name}.mp4", remedy="name another output folder"
+                "the overlay would replace this video", output / f"{name}.mp4", remedy="name another output folder"
             )
 
 
-def _name(video: Path, root: Path, stems: Counter[str], names: Counter[str]) -> str:
-    if stems[video.stem] == 1 and not _taken(video.stem, stems):
-        return video.stem
-    if names[video.name] == 1:
-        return video.name
-    parts = video.relative_to(root).parts if video.is_relative_to(root) else video.parts[-3:]
-    return "_".join(part for part in parts if part != video.anchor)  # with "/" in front the name would be a place
+def find_models(given: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The files of a name, a path, a pattern or a list of these, in the order given and without duplicates.
+
+    A folder of versions (`NAME/<version>/NAME`, as the training pipeline writes) is its newest version; any other
+    folder is all model files directly in it, sorted by name.
+
+    Raises:
+        InputError: one of them does not exist, or a folder contains no model.
+    """
+    several = [given] if isinstance(given, str | Path) else list(given)
+    found = [path for one in several for path in _model_files(str(one))]
+    if not found:
+        raise InputError("no model is named", remedy=_MODEL_REMEDY)
+    return list(dict.fromkeys(found))
 
 
-def _free(name: str, taken: Collection[str]) -> str:
-    """The name, with a number behind it where another video has it: `a/b/v.mp4` and `a_b/v.mp4` are one otherwise."""
-    numbered = (f"{name}_{number}" for number in count(2))
-    return name if name not in taken else next(other for other in numbered if other not in taken)
+def _model_files(given: str) -> list[Path]:
+    path = Path(given)
+    if not path.exists() and given in NAMED:
+        return [NAMED[given]]
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        newest = newest_version(path)
+        found = [newest] if newest else sorted(p for p in path.glob(f"[!.]*{MODEL_SUFFIX}") if p.is_file())
+    else:
+        found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
+    if not found:
+        raise InputError("there is no model", given, remedy=_MODEL_REMEDY)
+    return found
 
 
-def _taken(stem: str, stems: Counter[str]) -> bool:
-    """Whether files of this name belong to the folder or to a person of another video: `failures`, `a.person2`."""
-    person = re.fullmatch(r"(.+)\.person\d+", stem)
-    return stem == "failures" or (person is not None and person[1] in stems)
+def check_alike(paths: Sequence[Path], metadata: Sequence[Mapping[str, str]]) -> None:
+    """Refuse models trained on other encoders than the first: a video is embedded once for all of them.
+
+    Raises:
+        InputError: with the file and what differs.
+    """
+    for path, facts in zip(paths[1:], metadata[1:], strict=True):
+        if differences := mismatches(metadata[0], facts):
+            raise InputError(
+                f"models that are averaged need the same encoders, but unlike {paths[0].name} this one has "
+                f"{'; '.join(differences)}",
+                path,
+                remedy="leave it out, or train it on the same embeddings",
+            )

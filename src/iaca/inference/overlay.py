@@ -1,14 +1,12 @@
-"""Anti-aliased drawing on RGB images, in fractions of a pixel and in design units that scale with the video.
+"""The overlay: a video's own frames with face boxes and, on rows below the picture, dial, values, gates and confidence.
 
-A person's predictions as arrays by row, ready to be drawn.
+    OverlayPainter   the picture with boxes and notices, and a row for each of the first people
+    PersonPanel      one row: dial, valence, arousal, gates, confidence
+    Dial             the valence-arousal circle with the recent past as a trail
+    DrawnTrack       one person's predictions as arrays by row
+    draw_*           anti-aliased drawing on RGB images, in fractions of a pixel
 
-The valence-arousal dial: where on the circumplex a frame lies, and where it came from.
-
-One person's row beneath the picture: the dial, the values, the gates and the confidence.
-
-The overlay: a video's own frames with face boxes and, on rows beneath, dial, values, gates and confidence.
-
-The rows lie below the picture and hide none of it.
+The rows are below the picture and hide none of it. Sizes are in design units that scale with the video.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import cv2
 import numpy as np
@@ -25,8 +23,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from iaca.errors import InputError
+from iaca.media import VideoFrame
 
 Image = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float64]
 Colour = tuple[int, int, int]
 
 PANEL: Colour = (20, 26, 33)
@@ -38,359 +38,33 @@ AROUSAL: Colour = (244, 160, 72)
 AUDIO: Colour = (76, 196, 178)
 VISUAL: Colour = (214, 128, 180)
 PEOPLE: tuple[Colour, ...] = (VISUAL, (240, 220, 90), (150, 205, 100), (176, 156, 240), (235, 105, 95), (225, 225, 225))
-"""Colours of boxes, by person; with more people they come round again, and the number tells."""
-
-_SHIFT = 4
-_ONE = 1 << _SHIFT
-
-
-@cache
-def _font() -> cv2.FontFace:
-    return cv2.FontFace("sans")  # comes inside OpenCV: the same letters on every machine
-
-
-def draw_text(
-    image: Image,
-    words: str,
-    x: float,
-    y: float,
-    size: float,
-    colour: Colour,
-    *,
-    bold: bool = False,
-    align: str = "left",
-) -> None:
-    """Write `words` with their baseline at (x, y) px, `size` px high; align is "left", "centre" or "right" of x."""
-    if align != "left":
-        x -= text_width(words, size, bold=bold) * (0.5 if align == "centre" else 1.0)
-    cv2.putText(image, words, (round(x), round(y)), colour, _font(), round(size), 650 if bold else 450)
-
-
-@cache
-def text_width(words: str, size: float, *, bold: bool = False) -> int:
-    """Width in px of `words` at `size` px."""
-    box = cv2.getTextSize((4096, 4096), words, (0, 0), _font(), round(size), 650 if bold else 450)
-    return int(box[2])
-
-
-def draw_line(image: Image, start: tuple[float, float], end: tuple[float, float], colour: Colour, width: float) -> None:
-    """A draw_line between two points (x, y) in px."""
-    cv2.line(image, _fixed(start), _fixed(end), colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
-
-
-def draw_path(image: Image, points: npt.NDArray[np.float64], colour: Colour, width: float) -> None:
-    """Lines from each of the points (n, 2) in px to the next; NaN breaks them."""
-    known = np.isfinite(points).all(axis=1)
-    runs = [points] if known.all() else [run for run in np.split(points, np.flatnonzero(~known)) if len(run) > 1]
-    fixed = [np.rint(run[np.isfinite(run).all(axis=1)] * _ONE).astype(np.int32) for run in runs]
-    if fixed:
-        cv2.polylines(image, fixed, False, colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
-
-
-def draw_disc(image: Image, centre: tuple[float, float], radius: float, colour: Colour, width: float = -1) -> None:
-    """A circle about (x, y) px: filled by default, or a ring of `width` px."""
-    thickness = -1 if width < 0 else max(1, round(width))
-    cv2.circle(image, _fixed(centre), round(radius * _ONE), colour, thickness, cv2.LINE_AA, _SHIFT)
-
-
-def draw_bar(image: Image, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
-    """A filled rectangle with edges in px, rounded to whole pixels; nothing is drawn where right <= left."""
-    if right > left:
-        image[max(0, round(top)) : max(0, round(bottom)), max(0, round(left)) : max(0, round(right))] = colour
-
-
-def draw_frame_box(image: Image, box: npt.NDArray[np.float64], colour: Colour, width: float) -> None:
-    """Corner brackets of a box x0, y0, x1, y1 in px, on a dark rim that keeps them visible on a bright picture."""
-    x0, y0, x1, y1 = (float(value) for value in box)
-    arm_x, arm_y = (x1 - x0) * 0.22, (y1 - y0) * 0.22
-    corners = ((x0, y0, arm_x, arm_y), (x1, y0, -arm_x, arm_y), (x0, y1, arm_x, -arm_y), (x1, y1, -arm_x, -arm_y))
-    angles = np.array([[(x + dx, y), (x, y), (x, y + dy)] for x, y, dx, dy in corners])
-    for shade, thickness in ((PANEL, width * 2.2), (colour, width)):
-        fixed = list(np.rint(angles * _ONE).astype(np.int32))
-        cv2.polylines(image, fixed, False, shade, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
-
-
-def draw_badge(
-    image: Image, number: int, x: float, y: float, size: float, colour: Colour, *, filled: bool = True
-) -> None:
-    """A number of `size` px in a draw_disc of the colour about (x, y) px; a ring for what is not there."""
-    draw_disc(image, (x, y), size * 0.8, PANEL)
-    if filled:
-        draw_disc(image, (x, y), size * 0.7, colour)
-    else:
-        draw_disc(image, (x, y), size * 0.65, colour, 0.1 * size)
-    draw_text(image, str(number), x, y + size * 0.35, size, PANEL if filled else colour, bold=True, align="centre")
-
-
-def draw_pill(image: Image, words: str, left: float, top: float, size: float) -> float:
-    """A notice in a dark rounded box whose corner is (left, top) px; returns its right edge in px."""
-    height, pad = size * 1.75, size * 0.75
-    right = left + text_width(words, size, bold=True) + 2 * pad
-    middle, cap = top + height / 2, height / 2  # a thick draw_line has round ends
-    draw_line(image, (left + cap, middle), (right - cap, middle), PANEL, height)
-    draw_text(image, words, left + pad, top + height * 0.69, size, AROUSAL, bold=True)
-    return right
-
-
-def _fixed(point: tuple[float, float]) -> tuple[int, int]:
-    return round(point[0] * _ONE), round(point[1] * _ONE)
-
-
-Array = npt.NDArray[np.float64]
-_NEEDED = ("frame", "time_s", "valence", "arousal")
-_BOX = ("x0", "y0", "x1", "y1")
-_GATES = ("gate_modalities_audio", "gate_modalities_visual")
-
-
-@dataclass(frozen=True)
-class DrawnTrack:
-    """Predictions of one clip of n frames; None for what its table lacks.
-
-    Attributes:
-        row_of: frame number -> row.
-        time_s: (n,) s, increasing.
-        values: (n, 2) valence and arousal.
-        face, sound: (n,) bool, what was there; all of it where the table does not say.
-        boxes: (n, 4) x0, y0, x1, y1 in px; NaN without a face.
-        gates: (n, 2) weights of voice and face.
-        confidence: (n,) in [0, 1].
-    """
-
-    row_of: dict[int, int]
-    time_s: Array
-    values: Array
-    face: npt.NDArray[np.bool_]
-    sound: npt.NDArray[np.bool_]
-    boxes: Array | None
-    gates: Array | None
-    confidence: Array | None
-
-    @classmethod
-    def of(cls, table: pd.DataFrame) -> Self:
-        """From a table of predictions.
-
-        Raises:
-            InputError: it lacks a column or holds more than one clip.
-        """
-        _check(table)
-        table = table.sort_values("frame", ignore_index=True)
-        sure = _columns(table, ("confidence",))
-        return cls(
-            {int(frame): row for row, frame in enumerate(table["frame"])},
-            table["time_s"].to_numpy(np.float64),
-            table[["valence", "arousal"]].to_numpy(np.float64),
-            _mask(table, "face_found"),
-            _mask(table, "audio_present"),
-            _columns(table, _BOX),
-            _columns(table, _GATES),
-            None if sure is None else sure[:, 0],
-        )
-
-
-def _mask(table: pd.DataFrame, name: str) -> npt.NDArray[np.bool_]:
-    return table[name].to_numpy(bool) if name in table else np.ones(len(table), bool)
-
-
-def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> Array | None:
-    return table[list(names)].to_numpy(np.float64) if set(names) <= set(table) else None
-
-
-def _check(table: pd.DataFrame) -> None:
-    missing = [name for name in _NEEDED if name not in table]
-    if missing:
-        raise InputError(f"the predictions lack the columns {', '.join(missing)}")
-    if "clip" in table and table["clip"].nunique() > 1:
-        raise InputError(f"an overlay shows one clip, the table holds {table['clip'].nunique()}")
-
-
-SHADES = 8
-"""Steps in which a trail gets brighter."""
-
-
-@dataclass(frozen=True)
-class Dial:
-    """A circle of the valence-arousal plane: valence to the right, arousal upwards, both in [-1, 1].
-
-    Attributes:
-        x, y: centre in px.
-        radius: px from the centre to valence or arousal 1.
-        unit: px of one design unit, which sets the widths of lines.
-    """
-
-    x: float
-    y: float
-    radius: float
-    unit: float
-
-    def draw_face(self, image: Image) -> None:
-        """The parts that never change: disc, axes and rim."""
-        draw_disc(image, (self.x, self.y), self.radius, RAISED)
-        for start, end in (((-1.0, 0.0), (1.0, 0.0)), ((0.0, -1.0), (0.0, 1.0))):
-            draw_line(image, self.place(*start), self.place(*end), (78, 90, 104), self.unit)
-        draw_disc(image, (self.x, self.y), self.radius, (98, 111, 126), 1.2 * self.unit)
-
-    def place(self, valence: float, arousal: float) -> tuple[float, float]:
-        """Pixel (x, y) of a point of the plane; what lies outside the circle is drawn on its rim."""
-        length = float(np.hypot(valence, arousal))
-        scale = self.radius / max(length, 1.0)
-        return self.x + valence * scale, self.y - arousal * scale
-
-    def places(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """`place` of each row (n, 2); NaN where it is unknown."""
-        scale = self.radius / np.maximum(np.hypot(values[:, 0], values[:, 1]), 1.0)
-        return np.stack([self.x + values[:, 0] * scale, self.y - values[:, 1] * scale], axis=1)
-
-    def draw_point(self, image: Image, trail: npt.NDArray[np.float64]) -> None:
-        """The trail, brighter towards its end, and the present point.
-
-        Args:
-            image: drawn on in place.
-            trail: (n, 2) valence and arousal, oldest first; the last row is the present. NaN rows break the trail.
-        """
-        points = self.places(trail)
-        edges = np.rint(np.linspace(0, len(points) - 1, SHADES + 1)).astype(int)
-        for step, (first, last) in enumerate(pairwise(edges), start=1):
-            if last > first:
-                shade = _blend(RAISED, WHITE, 0.75 * step / SHADES)
-                draw_path(image, points[first : last + 1], shade, (1 + 1.6 * step / SHADES) * self.unit)
-        if len(points) and np.isfinite(points[-1]).all():
-            here = (float(points[-1, 0]), float(points[-1, 1]))
-            draw_disc(image, here, 6.5 * self.unit, PANEL)
-            draw_disc(image, here, 5 * self.unit, WHITE)
-
-
-def _blend(low: Colour, high: Colour, share: float) -> Colour:
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(low, high, strict=True))
-    return red, green, blue
-
-
-PANEL_WIDTH, PANEL_HEIGHT = 640, 120
-"""The row in design units; everything on it is placed in these and scaled."""
-_METER_LEFT, _RIGHT, _METER_RIGHT, _COLUMN = 136, 628, 376, 412
-
-
-class PersonPanel:
-    """Draws the row of one person.
-
-    Args:
-        track: what to show.
-        width, height: of the row in px.
-        number: shown with the person's colour where there are several people; None where there is one.
-        kind: what the model is; nothing is written where it is empty.
-    """
-
-    def __init__(self, track: DrawnTrack, width: int, height: int, number: int | None = None, kind: str = ""):
-        self._track, self._number, self._size = track, number, (width, height)
-        self._unit = width / PANEL_WIDTH
-        self._dial = Dial(66 * self._unit, 60 * self._unit, 50 * self._unit, self._unit)
-        alone = track.gates is None and track.confidence is None
-        self._meter_right = _RIGHT if alone else _METER_RIGHT
-        self._empty = self._background(kind)
-
-    def clear(self, panel: Image) -> None:
-        """The row without any values."""
-        panel[:] = self._empty
-
-    def draw(self, panel: Image, row: int, trail_s: float) -> None:
-        """The row of the table's `row`, with `trail_s` (s) of its past."""
-        track = self._track
-        self.clear(panel)
-        first = int(np.searchsorted(track.time_s, track.time_s[row] - trail_s))
-        self._dial.draw_point(panel, track.values[first : row + 1])
-        if self._number is not None:
-            self._badge(panel, in_view=bool(track.face[row]))
-        self._meter(panel, 34, float(track.values[row, 0]), VALENCE)
-        self._meter(panel, 84, float(track.values[row, 1]), AROUSAL)
-        if track.gates is not None:
-            self._gate_bar(panel, track.gates[row])
-        if track.confidence is not None:
-            self._confidence_bar(panel, float(track.confidence[row]))
-
-    def _badge(self, panel: Image, in_view: bool) -> None:
-        u, number = self._unit, self._number or 0
-        draw_badge(panel, number, 17 * u, 18 * u, 17 * u, PEOPLE[(number - 1) % len(PEOPLE)], filled=in_view)
-
-    def _meter(self, panel: Image, baseline: float, value: float, colour: Colour) -> None:
-        """A value in [-1, 1] as a number and as a bar that grows from the middle."""
-        u, right = self._unit, self._meter_right
-        known = np.isfinite(value)
-        words = f"{value:+.2f}".replace("-", "−") if known else "–"
-        draw_text(panel, words, right * u, baseline * u, 22 * u, colour if known else DIM, bold=True, align="right")
-        if known:
-            middle = (_METER_LEFT + right) / 2
-            end = middle + float(np.clip(value, -1, 1)) * (right - _METER_LEFT) / 2
-            top = baseline + 9
-            draw_bar(panel, min(middle, end) * u, top * u, max(middle, end) * u, (top + 9) * u, colour)
-
-    def _gate_bar(self, panel: Image, weights: npt.NDArray[np.float64]) -> None:
-        """The share of voice and face as one divided bar with both numbers above it."""
-        u, left, right = self._unit, _COLUMN, _RIGHT
-        total = float(weights.sum())
-        if not np.isfinite(total) or total <= 0:
-            draw_text(panel, "nothing to weigh", left * u, 50 * u, 17 * u, DIM)
-            return
-        voice = float(weights[0]) / total
-        split = left + voice * (right - left)
-        percent = round(100 * voice)
-        draw_text(panel, f"voice {percent} %", left * u, 48 * u, 18 * u, AUDIO, bold=True)
-        draw_text(panel, f"face {100 - percent} %", right * u, 48 * u, 18 * u, VISUAL, bold=True, align="right")
-        draw_bar(panel, left * u, 56 * u, split * u, 74 * u, AUDIO)
-        draw_bar(panel, split * u, 56 * u, right * u, 74 * u, VISUAL)
-
-    def _confidence_bar(self, panel: Image, value: float) -> None:
-        """A number and a bar from the left, 0 to 1."""
-        u, shade = self._unit, WHITE if value >= 0.5 else DIM
-        draw_text(panel, f"{value:.2f}", _RIGHT * u, 98 * u, 18 * u, shade, bold=True, align="right")
-        draw_bar(panel, _COLUMN * u, 104 * u, (_COLUMN + value * (_RIGHT - _COLUMN)) * u, 111 * u, shade)
-
-    def _background(self, kind: str) -> Image:
-        u, right = self._unit, self._meter_right
-        panel = np.full((self._size[1], self._size[0], 3), PANEL, np.uint8)
-        self._dial.draw_face(panel)
-        for name, baseline in (("valence", 34), ("arousal", 84)):
-            draw_text(panel, name, _METER_LEFT * u, baseline * u, 18 * u, WHITE)
-            draw_bar(panel, _METER_LEFT * u, (baseline + 9) * u, right * u, (baseline + 18) * u, RAISED)
-            middle = (_METER_LEFT + right) / 2
-            draw_bar(panel, (middle - 0.6) * u, (baseline + 6) * u, (middle + 0.6) * u, (baseline + 21) * u, DIM)
-        if self._track.gates is not None:
-            draw_text(panel, "relies on", _COLUMN * u, 25 * u, 17 * u, WHITE)
-        if self._track.confidence is not None:
-            draw_text(panel, "confidence", _COLUMN * u, 98 * u, 17 * u, WHITE)
-            draw_bar(panel, _COLUMN * u, 104 * u, _RIGHT * u, 111 * u, RAISED)
-        if self._number is not None:
-            self._badge(panel, in_view=False)
-        draw_text(panel, kind, right * u, 117 * u, 13 * u, AROUSAL, align="right")
-        return panel
-
-
-if TYPE_CHECKING:
-    from iaca.media import VideoFrame
+"""Colours of boxes, by person; with more people they repeat, and the number distinguishes them."""
 
 ROWS = 3
-"""People with a row of their own; of those after them only the boxes are drawn."""
+"""People with a row of their own; for others only the boxes are drawn."""
 TALLEST = 4
-"""Greatest height of an enlarged frame, in widths of the rows; a taller one stays narrower than they are."""
+"""Greatest height of an enlarged frame, in widths of the rows; a taller one stays narrower than the rows."""
 
 
 class OverlayPainter:
     """Draws the predictions of one clip onto its frames: call it with each frame, in any order.
 
     Args:
-        table: predictions of ONE clip: frame, time_s, valence, arousal and, where there are any, face_found,
-            audio_present, x0, y0, x1, y1 (px of the original frame, NaN where there is no face), confidence,
-            gate_modalities_audio and gate_modalities_visual (left out by models with one modality). Of several people
-            in the video, the table of each: their boxes and rows are then numbered.
+        table: predictions of ONE clip: frame, time_s, valence, arousal; optionally face_found, audio_present, x0, y0,
+            x1, y1 (px of the original frame, NaN where there is no face), confidence, gate_modalities_audio and
+            gate_modalities_visual. For several people in the video, the table of each: their boxes and rows are then
+            numbered.
         width, height: of the frames, in px.
-        min_width: smaller frames are enlarged to this width, so that the text can be read.
+        min_width: smaller frames are enlarged to this width, so that the text is readable.
         trail_s: how much of the past the dial shows, in s.
-        kind: what the model is, written on every frame where it is none that was trained.
+        kind: kind of a model that was not trained, written on every frame; empty for a trained one.
 
     Attributes:
         size: (width, height) of the painted frames in px, both even as H.264 wants them.
-        picture: (width, height) in px of the part that shows the frame; the rows lie beneath it.
+        picture: (width, height) in px of the part that shows the frame; the rows are below it.
 
     Raises:
-        InputError: if a table lacks a column or holds more than one clip.
+        InputError: a table lacks a column or has more than one clip.
     """
 
     def __init__(
@@ -416,7 +90,7 @@ class OverlayPainter:
         self.size = (across, self.picture[1] + len(self._panels) * self._row_height)
 
     def __call__(self, frame: VideoFrame) -> Image:
-        """The frame (h, w, 3) uint8 RGB with everything drawn on it, as a new (size[1], size[0], 3) uint8 RGB image."""
+        """The frame (h, w, 3) uint8 RGB with all drawings, as a new (size[1], size[0], 3) uint8 RGB image."""
         image = np.zeros((self.size[1], self.size[0], 3), np.uint8)
         picture = image[: self.picture[1], : self.picture[0]]
         if frame.image.shape[1::-1] == self.picture:
@@ -425,15 +99,15 @@ class OverlayPainter:
             picture[:] = cv2.resize(frame.image, self.picture, interpolation=cv2.INTER_CUBIC)
         rows = [track.row_of.get(frame.index) for track in self._tracks]
         for number, person in enumerate(self._panels):
-            place = image[self.picture[1] + number * self._row_height :][: self._row_height]
+            panel = image[self.picture[1] + number * self._row_height :][: self._row_height]
             row = rows[number]
-            person.clear(place) if row is None else person.draw(place, row, self._trail_s)
+            person.clear(panel) if row is None else person.draw(panel, row, self._trail_s)
         self._boxes(picture, rows)
         self._notices(picture, self._missing(rows))
         return image
 
     def _boxes(self, picture: Image, rows: list[int | None]) -> None:
-        """The largest person last, so that nobody covers it."""
+        """Draw the largest person last, on top of the others."""
         for number, (track, row) in reversed(list(enumerate(zip(self._tracks, rows, strict=True), start=1))):
             if row is None or track.boxes is None or not np.isfinite(track.boxes[row]).all():
                 continue
@@ -444,21 +118,343 @@ class OverlayPainter:
                 draw_badge(picture, number, x, y, 17 * self._unit, colour)
 
     def _missing(self, rows: list[int | None]) -> list[str]:
-        """What nobody in the frame has."""
+        """Notices of what is missing for everyone in the frame."""
         known = [(track, row) for track, row in zip(self._tracks, rows, strict=True) if row is not None]
         if not known:
             return ["no prediction"]
-        there = {
+        present = {
             "no face": any(track.face[row] for track, row in known),
             "no sound": any(track.sound[row] for track, row in known),
         }
-        return [words for words, found in there.items() if not found]
+        return [notice for notice, found in present.items() if not found]
 
     def _notices(self, picture: Image, notices: list[str]) -> None:
         left = 12 * self._unit
-        for words in notices:
-            left = draw_pill(picture, words, left, 12 * self._unit, 17 * self._unit) + 8 * self._unit
+        for notice in notices:
+            left = draw_pill(picture, notice, left, 12 * self._unit, 17 * self._unit) + 8 * self._unit
 
 
 def _even(length: float) -> int:
     return max(2, 2 * round(length / 2))
+
+
+PANEL_WIDTH, PANEL_HEIGHT = 640, 120
+"""Size of a row in design units; everything on it is placed in these and scaled."""
+_METER_LEFT, _RIGHT, _METER_RIGHT, _COLUMN = 136, 628, 376, 412
+
+
+class PersonPanel:
+    """Draws the row of one person.
+
+    Args:
+        track: what to show.
+        width, height: of the row in px.
+        number: shown in the person's colour if there are several people; None for a single person.
+        kind: kind of the model, written on the row unless it is empty.
+    """
+
+    def __init__(self, track: DrawnTrack, width: int, height: int, number: int | None = None, kind: str = ""):
+        self._track, self._number, self._size = track, number, (width, height)
+        self._unit = width / PANEL_WIDTH
+        self._dial = Dial(66 * self._unit, 60 * self._unit, 50 * self._unit, self._unit)
+        alone = track.gates is None and track.confidence is None
+        self._meter_right = _RIGHT if alone else _METER_RIGHT
+        self._empty = self._background(kind)
+
+    def clear(self, panel: Image) -> None:
+        """Draw the row without any values."""
+        panel[:] = self._empty
+
+    def draw(self, panel: Image, row: int, trail_s: float) -> None:
+        """Draw the values of the table's `row`, with `trail_s` (s) of the past."""
+        track = self._track
+        self.clear(panel)
+        first = int(np.searchsorted(track.time_s, track.time_s[row] - trail_s))
+        self._dial.draw_point(panel, track.values[first : row + 1])
+        if self._number is not None:
+            self._badge(panel, in_view=bool(track.face[row]))
+        self._meter(panel, 34, float(track.values[row, 0]), VALENCE)
+        self._meter(panel, 84, float(track.values[row, 1]), AROUSAL)
+        if track.gates is not None:
+            self._gate_bar(panel, track.gates[row])
+        if track.confidence is not None:
+            self._confidence_bar(panel, float(track.confidence[row]))
+
+    def _badge(self, panel: Image, in_view: bool) -> None:
+        u, number = self._unit, self._number or 0
+        draw_badge(panel, number, 17 * u, 18 * u, 17 * u, PEOPLE[(number - 1) % len(PEOPLE)], filled=in_view)
+
+    def _meter(self, panel: Image, baseline: float, value: float, colour: Colour) -> None:
+        """Draw a value in [-1, 1] as a number and as a bar that grows from the middle."""
+        u, right = self._unit, self._meter_right
+        known = np.isfinite(value)
+        text = f"{value:+.2f}".replace("-", "−") if known else "–"
+        draw_text(panel, text, right * u, baseline * u, 22 * u, colour if known else DIM, bold=True, align="right")
+        if known:
+            middle = (_METER_LEFT + right) / 2
+            end = middle + float(np.clip(value, -1, 1)) * (right - _METER_LEFT) / 2
+            top = baseline + 9
+            draw_bar(panel, min(middle, end) * u, top * u, max(middle, end) * u, (top + 9) * u, colour)
+
+    def _gate_bar(self, panel: Image, weights: Array) -> None:
+        """Draw the shares of voice and face as one divided bar with both numbers above it."""
+        u, left, right = self._unit, _COLUMN, _RIGHT
+        total = float(weights.sum())
+        if not np.isfinite(total) or total <= 0:
+            draw_text(panel, "nothing to weigh", left * u, 50 * u, 17 * u, DIM)
+            return
+        voice = float(weights[0]) / total
+        split = left + voice * (right - left)
+        percent = round(100 * voice)
+        draw_text(panel, f"voice {percent} %", left * u, 48 * u, 18 * u, AUDIO, bold=True)
+        draw_text(panel, f"face {100 - percent} %", right * u, 48 * u, 18 * u, VISUAL, bold=True, align="right")
+        draw_bar(panel, left * u, 56 * u, split * u, 74 * u, AUDIO)
+        draw_bar(panel, split * u, 56 * u, right * u, 74 * u, VISUAL)
+
+    def _confidence_bar(self, panel: Image, value: float) -> None:
+        """Draw a value in [0, 1] as a number and as a bar from the left."""
+        u, shade = self._unit, WHITE if value >= 0.5 else DIM
+        draw_text(panel, f"{value:.2f}", _RIGHT * u, 98 * u, 18 * u, shade, bold=True, align="right")
+        draw_bar(panel, _COLUMN * u, 104 * u, (_COLUMN + value * (_RIGHT - _COLUMN)) * u, 111 * u, shade)
+
+    def _background(self, kind: str) -> Image:
+        u, right = self._unit, self._meter_right
+        panel = np.full((self._size[1], self._size[0], 3), PANEL, np.uint8)
+        self._dial.draw_face(panel)
+        for name, baseline in (("valence", 34), ("arousal", 84)):
+            draw_text(panel, name, _METER_LEFT * u, baseline * u, 18 * u, WHITE)
+            draw_bar(panel, _METER_LEFT * u, (baseline + 9) * u, right * u, (baseline + 18) * u, RAISED)
+            middle = (_METER_LEFT + right) / 2
+            draw_bar(panel, (middle - 0.6) * u, (baseline + 6) * u, (middle + 0.6) * u, (baseline + 21) * u, DIM)
+        if self._track.gates is not None:
+            draw_text(panel, "relies on", _COLUMN * u, 25 * u, 17 * u, WHITE)
+        if self._track.confidence is not None:
+            draw_text(panel, "confidence", _COLUMN * u, 98 * u, 17 * u, WHITE)
+            draw_bar(panel, _COLUMN * u, 104 * u, _RIGHT * u, 111 * u, RAISED)
+        if self._number is not None:
+            self._badge(panel, in_view=False)
+        draw_text(panel, kind, right * u, 117 * u, 13 * u, AROUSAL, align="right")
+        return panel
+
+
+SHADES = 8
+"""Steps in which a trail brightens."""
+
+
+@dataclass(frozen=True)
+class Dial:
+    """A circle of the valence-arousal plane: valence to the right, arousal upwards, both in [-1, 1].
+
+    Attributes:
+        x, y: centre in px.
+        radius: px from the centre to valence or arousal 1.
+        unit: px of one design unit, which sets the widths of lines.
+    """
+
+    x: float
+    y: float
+    radius: float
+    unit: float
+
+    def draw_face(self, image: Image) -> None:
+        """Draw the parts that never change: disc, axes and rim."""
+        draw_disc(image, (self.x, self.y), self.radius, RAISED)
+        for start, end in (((-1.0, 0.0), (1.0, 0.0)), ((0.0, -1.0), (0.0, 1.0))):
+            draw_line(image, self.place(*start), self.place(*end), (78, 90, 104), self.unit)
+        draw_disc(image, (self.x, self.y), self.radius, (98, 111, 126), 1.2 * self.unit)
+
+    def place(self, valence: float, arousal: float) -> tuple[float, float]:
+        """Pixel (x, y) of a point of the plane; points outside the circle are moved to its rim."""
+        length = float(np.hypot(valence, arousal))
+        scale = self.radius / max(length, 1.0)
+        return self.x + valence * scale, self.y - arousal * scale
+
+    def places(self, values: Array) -> Array:
+        """`place` of each row (n, 2); NaN where a value is unknown."""
+        scale = self.radius / np.maximum(np.hypot(values[:, 0], values[:, 1]), 1.0)
+        return np.stack([self.x + values[:, 0] * scale, self.y - values[:, 1] * scale], axis=1)
+
+    def draw_point(self, image: Image, trail: Array) -> None:
+        """Draw the trail, brighter towards its end, and the current point.
+
+        Args:
+            image: drawn on in place.
+            trail: (n, 2) valence and arousal, oldest first; the last row is the current point; NaN breaks the trail.
+        """
+        points = self.places(trail)
+        edges = np.rint(np.linspace(0, len(points) - 1, SHADES + 1)).astype(int)
+        for step, (first, last) in enumerate(pairwise(edges), start=1):
+            if last > first:
+                shade = _blend(RAISED, WHITE, 0.75 * step / SHADES)
+                draw_path(image, points[first : last + 1], shade, (1 + 1.6 * step / SHADES) * self.unit)
+        if len(points) and np.isfinite(points[-1]).all():
+            current = (float(points[-1, 0]), float(points[-1, 1]))
+            draw_disc(image, current, 6.5 * self.unit, PANEL)
+            draw_disc(image, current, 5 * self.unit, WHITE)
+
+
+def _blend(low: Colour, high: Colour, share: float) -> Colour:
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(low, high, strict=True))
+    return red, green, blue
+
+
+_NEEDED = ("frame", "time_s", "valence", "arousal")
+_BOX = ("x0", "y0", "x1", "y1")
+_GATES = ("gate_modalities_audio", "gate_modalities_visual")
+
+
+@dataclass(frozen=True)
+class DrawnTrack:
+    """Predictions of one clip of n frames; None for columns that its table lacks.
+
+    Attributes:
+        row_of: frame number -> row.
+        time_s: (n,) s, increasing.
+        values: (n, 2) valence and arousal.
+        face, sound: (n,) bool, whether it was present; True if the table lacks the column.
+        boxes: (n, 4) x0, y0, x1, y1 in px; NaN without a face.
+        gates: (n, 2) weights of voice and face.
+        confidence: (n,) in [0, 1].
+    """
+
+    row_of: dict[int, int]
+    time_s: Array
+    values: Array
+    face: npt.NDArray[np.bool_]
+    sound: npt.NDArray[np.bool_]
+    boxes: Array | None
+    gates: Array | None
+    confidence: Array | None
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> Self:
+        """Read a table of predictions.
+
+        Raises:
+            InputError: it lacks a column or has more than one clip.
+        """
+        _check(table)
+        table = table.sort_values("frame", ignore_index=True)
+        confidence = _columns(table, ("confidence",))
+        return cls(
+            {int(frame): row for row, frame in enumerate(table["frame"])},
+            table["time_s"].to_numpy(np.float64),
+            table[["valence", "arousal"]].to_numpy(np.float64),
+            _mask(table, "face_found"),
+            _mask(table, "audio_present"),
+            _columns(table, _BOX),
+            _columns(table, _GATES),
+            None if confidence is None else confidence[:, 0],
+        )
+
+
+def _mask(table: pd.DataFrame, name: str) -> npt.NDArray[np.bool_]:
+    return table[name].to_numpy(bool) if name in table else np.ones(len(table), bool)
+
+
+def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> Array | None:
+    return table[list(names)].to_numpy(np.float64) if set(names) <= set(table) else None
+
+
+def _check(table: pd.DataFrame) -> None:
+    missing = [name for name in _NEEDED if name not in table]
+    if missing:
+        raise InputError(f"the predictions lack the columns {', '.join(missing)}")
+    if "clip" in table and table["clip"].nunique() > 1:
+        raise InputError(f"an overlay shows one clip, but the table has {table['clip'].nunique()}")
+
+
+_SHIFT = 4  # bits of a pixel's fraction in OpenCV's fixed-point coordinates
+_ONE = 1 << _SHIFT
+
+
+@cache
+def _font() -> cv2.FontFace:
+    return cv2.FontFace("sans")  # built into OpenCV: the same on every machine
+
+
+def draw_text(
+    image: Image,
+    text: str,
+    x: float,
+    y: float,
+    size: float,
+    colour: Colour,
+    *,
+    bold: bool = False,
+    align: str = "left",
+) -> None:
+    """Write `text` with their baseline at (x, y) px, `size` px high; align is "left", "centre" or "right" of x."""
+    if align != "left":
+        x -= text_width(text, size, bold=bold) * (0.5 if align == "centre" else 1.0)
+    cv2.putText(image, text, (round(x), round(y)), colour, _font(), round(size), 650 if bold else 450)
+
+
+@cache
+def text_width(text: str, size: float, *, bold: bool = False) -> int:
+    """Width in px of `text` at `size` px."""
+    box = cv2.getTextSize((4096, 4096), text, (0, 0), _font(), round(size), 650 if bold else 450)
+    return int(box[2])
+
+
+def draw_line(image: Image, start: tuple[float, float], end: tuple[float, float], colour: Colour, width: float) -> None:
+    """Draw a line between two points (x, y) in px."""
+    cv2.line(image, _fixed(start), _fixed(end), colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+
+
+def draw_path(image: Image, points: Array, colour: Colour, width: float) -> None:
+    """Draw lines from each of the points (n, 2) in px to the next; NaN breaks them."""
+    known = np.isfinite(points).all(axis=1)
+    runs = [points] if known.all() else [run for run in np.split(points, np.flatnonzero(~known)) if len(run) > 1]
+    fixed = [np.rint(run[np.isfinite(run).all(axis=1)] * _ONE).astype(np.int32) for run in runs]
+    if fixed:
+        cv2.polylines(image, fixed, False, colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+
+
+def draw_disc(image: Image, centre: tuple[float, float], radius: float, colour: Colour, width: float = -1) -> None:
+    """Draw a circle around (x, y) px: filled by default, or a ring of `width` px."""
+    thickness = -1 if width < 0 else max(1, round(width))
+    cv2.circle(image, _fixed(centre), round(radius * _ONE), colour, thickness, cv2.LINE_AA, _SHIFT)
+
+
+def draw_bar(image: Image, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
+    """Draw a filled rectangle with edges in px, rounded to whole pixels; nothing is drawn where right <= left."""
+    if right > left:
+        image[max(0, round(top)) : max(0, round(bottom)), max(0, round(left)) : max(0, round(right))] = colour
+
+
+def draw_frame_box(image: Image, box: Array, colour: Colour, width: float) -> None:
+    """Draw the corners of a box x0, y0, x1, y1 in px, with a dark rim that keeps them visible on a bright picture."""
+    x0, y0, x1, y1 = (float(value) for value in box)
+    arm_x, arm_y = (x1 - x0) * 0.22, (y1 - y0) * 0.22
+    corners = ((x0, y0, arm_x, arm_y), (x1, y0, -arm_x, arm_y), (x0, y1, arm_x, -arm_y), (x1, y1, -arm_x, -arm_y))
+    angles = np.array([[(x + dx, y), (x, y), (x, y + dy)] for x, y, dx, dy in corners])
+    for shade, thickness in ((PANEL, width * 2.2), (colour, width)):
+        fixed = list(np.rint(angles * _ONE).astype(np.int32))
+        cv2.polylines(image, fixed, False, shade, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
+
+
+def draw_badge(
+    image: Image, number: int, x: float, y: float, size: float, colour: Colour, *, filled: bool = True
+) -> None:
+    """Draw a number of `size` px in a disc of the colour around (x, y) px; in a ring unless `filled`."""
+    draw_disc(image, (x, y), size * 0.8, PANEL)
+    if filled:
+        draw_disc(image, (x, y), size * 0.7, colour)
+    else:
+        draw_disc(image, (x, y), size * 0.65, colour, 0.1 * size)
+    draw_text(image, str(number), x, y + size * 0.35, size, PANEL if filled else colour, bold=True, align="centre")
+
+
+def draw_pill(image: Image, text: str, left: float, top: float, size: float) -> float:
+    """Draw a notice in a dark rounded box whose corner is (left, top) px; return its right edge in px."""
+    height, pad = size * 1.75, size * 0.75
+    right = left + text_width(text, size, bold=True) + 2 * pad
+    middle, cap = top + height / 2, height / 2  # a thick line has round ends
+    draw_line(image, (left + cap, middle), (right - cap, middle), PANEL, height)
+    draw_text(image, text, left + pad, top + height * 0.69, size, AROUSAL, bold=True)
+    return right
+
+
+def _fixed(point: tuple[float, float]) -> tuple[int, int]:
+    return round(point[0] * _ONE), round(point[1] * _ONE)

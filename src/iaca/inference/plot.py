@@ -1,4 +1,4 @@
-"""One picture of a video: what was felt, when, how surely, and whether voice or face said so."""
+"""The plot of a video: valence and arousal over time, confidence, and the weights of voice and face."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from iaca.inference.predictor import LOW
 from iaca.parameters import MODALITIES
 
 _ABSENT = (("face_found", "no face", "#b9a3b2"), ("audio_present", "no sound", "#93b3af"))
-_OF_SEVERAL = (("face_found", "not in view", "#b9a3b2"), ("audio_present", "voice not theirs", "#93b3af"))
+_ABSENT_OF_SEVERAL = (("face_found", "not in view", "#b9a3b2"), ("audio_present", "voice not theirs", "#93b3af"))
 _PLATE = {"facecolor": style.PAPER, "alpha": 0.75, "linewidth": 0, "pad": 1.5}
-MOST = 6
-"""People drawn at most; the first are the largest in the picture."""
+MAX_PEOPLE = 6
+"""People drawn at most; the first ones have the largest faces."""
 
 
 def prediction_plot(
     table: pd.DataFrame | Sequence[pd.DataFrame], title: str, events: pd.DataFrame | None = None
 ) -> Figure:
-    """Valence and arousal over time, confidence and weights of voice and face beneath, and where either was missing.
+    """Valence and arousal over time; below, confidence, weights of voice and face, and where either was missing.
 
     Args:
-        table: predictions of one clip: time_s, valence, arousal and, where there are any, confidence, face_found,
-            audio_present, gate_modalities_audio, gate_modalities_visual. Of several people in one video, the table of
-            each; the first `MOST` are drawn, one below the other.
-        title: name of the video; what was found is added to it.
-        events: modality, kind, start_s, end_s of this clip where the truth is known; drawn as labelled bars.
+        table: predictions of one clip: time_s, valence, arousal; optionally confidence, face_found, audio_present,
+            gate_modalities_audio, gate_modalities_visual. For several people in one video, the table of each; the
+            first `MAX_PEOPLE` are drawn, one below the other.
+        title: name of the video; the main result is the subtitle.
+        events: modality, kind, start_s, end_s of this clip if the truth is known; drawn as labelled bars.
 
     Raises:
         InputError: if a table is empty.
@@ -40,10 +40,10 @@ def prediction_plot(
     given = [table] if isinstance(table, pd.DataFrame) else list(table)
     if not given or any(one.empty for one in given):
         raise InputError(f"{title}: there are no predictions to draw")
-    tables = [one.sort_values("time_s") for one in given[:MOST]]
+    tables = [one.sort_values("time_s") for one in given[:MAX_PEOPLE]]
     shown = events if events is not None and len(events) else None
     heights = [height for one in tables for height in _heights(one, shown, len(tables))]
-    finding = _finding(tables[0]) if len(tables) == 1 else _who(len(tables), len(given))
+    finding = _finding(tables[0]) if len(tables) == 1 else _people_subtitle(len(tables), len(given))
     figure = style.new_figure(10, 1.3 + sum(heights) + 0.55 * (len(tables) - 1), title, finding)
     panels = list(figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0])
     panels[0].set_xlim(float(tables[0]["time_s"].min()), max(float(tables[0]["time_s"].max()), 1e-3))
@@ -52,25 +52,22 @@ def prediction_plot(
         if len(tables) == 1:
             _draw(panels, one, "Valence and arousal", shown, _ABSENT)
         else:
-            _draw(panels, one, _person(number, one), shown, _OF_SEVERAL)
+            _draw(panels, one, _person(number, one), shown, _ABSENT_OF_SEVERAL)
     return figure
 
 
-def _who(drawn: int, people: int) -> str:
+def _people_subtitle(drawn: int, people: int) -> str:
     left_out = f"; the {drawn} largest are drawn" if drawn < people else ""
-    return (
-        f"{people} people{left_out}. A voice counts for whose mouth moves with it, or for all where that is not clear."
-    )
+    voice = "A voice counts for the person whose mouth moves with it, or for all if that is unclear."
+    return f"{people} people{left_out}. {voice}"
 
 
 def _person(number: int, table: pd.DataFrame) -> str:
-    """When somebody was in view, and what they felt in the mean."""
+    """Heading: when the person was in view, and the means."""
     seen = table["time_s"][table["face_found"].to_numpy(bool)]
-    when = (
-        f", {seen.iloc[0]:.1f} to {seen.iloc[-1]:.1f} s, {100 * len(seen) / len(table):.0f} % of frames"
-        if len(seen)
-        else ""
-    )
+    when = ""
+    if len(seen):
+        when = f", {seen.iloc[0]:.1f} to {seen.iloc[-1]:.1f} s, {100 * len(seen) / len(table):.0f} % of frames"
     means = "; ".join(
         f"{name} {table[name].mean():+.2f}" for name in style.DIMENSION_COLOURS if table[name].notna().any()
     )
@@ -78,7 +75,7 @@ def _person(number: int, table: pd.DataFrame) -> str:
 
 
 def _heights(table: pd.DataFrame, events: pd.DataFrame | None, people: int) -> list[float]:
-    """Of a person's panels, in inches: values, confidence, gates, and what was missing or truly wrong."""
+    """Heights in inches of a person's panels: values, confidence, gates, and the strip of missing inputs and events."""
     strip = 0.2 + 0.24 * (sum(column in table for column, *_ in _ABSENT) + 2 * (events is not None))
     values, gates = (3.1, 1.15) if people == 1 else (1.9, 0.8)
     return [values] + [0.42] * ("confidence" in table) + [gates] * has_modality_gates(table) + [strip]
@@ -91,7 +88,7 @@ def _draw(
     events: pd.DataFrame | None,
     absent: tuple[tuple[str, ...], ...],
 ) -> None:
-    """Fill the next of `panels` with one person, and take them off the list."""
+    """Draw one person into the first of `panels`, and remove those from the list."""
     _draw_values(panels.pop(0), table, heading, absent)
     if "confidence" in table:
         _draw_confidence(panels.pop(0), table)
@@ -107,7 +104,7 @@ def _draw_values(axes: Axes, table: pd.DataFrame, heading: str, absent: tuple[tu
         if column in table:
             for start, end in style.stretches(~table[column].to_numpy(bool), table["time_s"].to_numpy(float)):
                 axes.axvspan(start, end, color=colour, alpha=0.28, linewidth=0)
-                if end - start > 0.08 * span:  # a shorter one is named by the strip beneath
+                if end - start > 0.08 * span:  # a shorter one is labelled in the strip below
                     axes.text(
                         start,
                         height,
@@ -148,7 +145,7 @@ def _draw_gates(axes: Axes, table: pd.DataFrame) -> None:
 def _draw_strip(
     axes: Axes, table: pd.DataFrame, events: pd.DataFrame | None, absent: tuple[tuple[str, ...], ...]
 ) -> None:
-    """Bars for the stretches without face or sound and, where it is known, for what was truly wrong."""
+    """Bars for the stretches without face or sound and, if known, for the true events."""
     style.dress(axes, grid="")
     time_s = table["time_s"].to_numpy(np.float64)
     bars: list[tuple[str, float, float, str, str]] = []
@@ -167,7 +164,7 @@ def _draw_strip(
 
 
 def _finding(table: pd.DataFrame) -> str:
-    """Means, and the moment in which the feeling was strongest."""
+    """Means, and the time at which valence and arousal were furthest from neutral."""
     values = table[["valence", "arousal"]].to_numpy(np.float64)
     if not np.isfinite(values).all(axis=1).any():
         return "Neither face nor sound was found, so nothing could be predicted."

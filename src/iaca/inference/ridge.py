@@ -1,15 +1,10 @@
-"""Parameters of adaptation.
-
-What the correction sees of a step: the zero-shot answer, and the embeddings around it.
+"""The linear correction of the zero-shot model: its columns, its fit by ridge regression, and its scores.
 
 Columns: 1; zero-shot valence and arousal; then for sound and for face its presence and its embedding, both averaged
 over the same stretch of time as the zero-shot model averages, absent steps as zeros.
 
-Ridge regression of what the zero-shot model leaves over, from sums that add up over clips.
-
-The penalty pulls towards the zero-shot model itself: an infinitely strong one changes nothing.
-
-Is the correction any good on people it has not seen? Each subject in turn is left out, and predicted.
+The fit needs only sums that add up over clips. The penalty pulls towards the zero-shot model: an infinite one changes
+nothing. To score the correction on people it has not seen, each subject in turn is left out of the fit and predicted.
 """
 
 from __future__ import annotations
@@ -37,12 +32,12 @@ class AdaptationConfig(Parameters):
     """How the correction is fitted and scored.
 
     Attributes:
-        strengths: penalties on the weights of the embeddings that are tried, beside none but a calibration and beside
-            the zero-shot model as it is; descriptors are standardised and the error is a mean, so that 1 is strong.
+        strengths: penalties on the weights of the embeddings to try, in addition to a calibration alone and to the
+            unchanged zero-shot model; descriptors are standardised and the error is a mean, so that 1 is strong.
         calibration: penalty on level and scale.
         every_s: annotated steps are taken at least this far apart, s.
-        folds: parts of the training subjects by which a strength is chosen.
-        margin: CCC by which a weaker penalty has to be better to be taken.
+        folds: parts of the training subjects in the cross-validation that chooses a strength.
+        margin: CCC by which a weaker penalty has to be better to be chosen.
         replicates: resamples of the held-out subjects for the interval of the difference.
         seed: of the resamples.
     """
@@ -64,9 +59,9 @@ class Rows:
     """Annotated steps of one clip.
 
     Attributes:
-        group: who is held out together: the subject.
+        group: the subject, whose clips are held out together.
         clip: its name.
-        columns: (n, p) what the correction sees.
+        columns: (n, p) inputs of the correction.
         gold: (n, 2) annotated valence and arousal.
     """
 
@@ -77,12 +72,12 @@ class Rows:
 
     @property
     def zero_shot(self) -> Array:
-        """(n, 2) what the zero-shot model says."""
+        """(n, 2) predictions of the zero-shot model."""
         return self.columns[:, 1:FIRST]
 
 
 def columns_of(model: ZeroShot, clip: ClipEmbedding) -> Array:
-    """(t, p) float64, finite: p is 5 more than both embeddings are wide."""
+    """(t, p) float64, finite, the inputs of the correction: p is 5 + the widths of both embeddings."""
     weights = durations(clip.time_s, model.config.step_s)[:, None]
     masked = [
         np.where(clip.present[m][:, None], np.column_stack([clip.present[m], np.nan_to_num(clip.features[m])]), 0.0)
@@ -90,12 +85,12 @@ def columns_of(model: ZeroShot, clip: ClipEmbedding) -> Array:
     ]
     weighted = np.concatenate([weights, *(weights * part for part in masked)], axis=1)
     around = two_sided(weighted, clip.time_s, model.config.smoothing_s)
-    said = model.predict(clip).prediction.astype(np.float64)
-    return np.concatenate([np.ones_like(weights), said, around[:, 1:] / np.maximum(around[:, :1], 1e-9)], axis=1)
+    prediction = model.predict(clip).prediction.astype(np.float64)
+    return np.concatenate([np.ones_like(weights), prediction, around[:, 1:] / np.maximum(around[:, :1], 1e-9)], axis=1)
 
 
 def annotated_rows(group: str, name: str, model: ZeroShot, clip: AnnotatedClip, every_s: float) -> Rows | None:
-    """The annotated and observed steps of a clip, at least `every_s` apart; None where there are none."""
+    """The annotated and observed steps of a clip, at least `every_s` apart; None if there are none."""
     embedding = clip.embedding
     usable = np.isfinite(clip.labels).all(axis=1) & embedding.observed
     chosen, last = [], -np.inf
@@ -109,7 +104,7 @@ def annotated_rows(group: str, name: str, model: ZeroShot, clip: AnnotatedClip, 
 
 
 def widths(audio: int, visual: int) -> tuple[slice, slice]:
-    """Where the presence and embedding of sound and of face stand among the columns."""
+    """Columns of the presence and embedding of sound, and of face."""
     return slice(FIRST, FIRST + 1 + audio), slice(FIRST + 1 + audio, FIRST + 2 + audio + visual)
 
 
@@ -120,7 +115,7 @@ Choice = float | str
 
 @dataclass(frozen=True)
 class Sums:
-    """All that a fit needs to know of n rows.
+    """Sufficient statistics of n rows for a fit.
 
     Attributes:
         rows: n.
@@ -134,7 +129,7 @@ class Sums:
 
     @classmethod
     def of(cls, rows: Rows) -> Sums:
-        """Of one clip."""
+        """The sums of one clip."""
         x = rows.columns
         return cls(len(x), x.T @ x, x.T @ (rows.gold - rows.zero_shot))
 
@@ -143,16 +138,16 @@ class Sums:
 
 
 def total(parts: Iterable[Sums]) -> Sums:
-    """The sums of all clips together; there has to be one."""
+    """The sums of all clips together; at least one."""
     return reduce(lambda a, b: a + b, parts)
 
 
 def fit(sums: Sums, modalities: tuple[slice, slice], choice: Choice, calibration: float) -> Array:
-    """Weights (p, 2) of the columns: zero-shot + columns @ weights is the corrected answer.
+    """Weights (p, 2) of the columns: zero-shot + columns @ weights is the corrected prediction.
 
     Minimises mean |error|^2 + calibration |w_c|^2 + choice |w_e|^2, where w_c are the weights of level and zero-shot
-    answer, w_e those of the embeddings, each column standardised by the same sums. An embedding's mean is taken over
-    the steps at which its modality is there, so that absence adds nothing.
+    prediction, w_e those of the embeddings, each column standardised by the same sums. An embedding's mean is taken
+    over the steps at which its modality is present, so that absence adds nothing.
     """
     size = len(sums.products)
     if choice == NOTHING:
@@ -170,11 +165,11 @@ def fit(sums: Sums, modalities: tuple[slice, slice], choice: Choice, calibration
 def _standardisation(sums: Sums, modalities: tuple[slice, slice]) -> Array:
     """(p, p) matrix that turns columns into standardised ones: column j becomes (x_j - mean_j x_presence) / std_j.
 
-    A column that hardly varies is left out: its deviation would be rounding.
+    A nearly constant column is left out: its deviation would be rounding error.
     """
     change = np.eye(len(sums.products))
-    places = [(0, range(1, FIRST)), *((m.start, range(m.start + 1, m.stop)) for m in modalities)]
-    for presence, columns in places:
+    groups = [(0, range(1, FIRST)), *((m.start, range(m.start + 1, m.stop)) for m in modalities)]
+    for presence, columns in groups:
         present = sums.products[presence, 0]
         for j in columns:
             mean = sums.products[j, 0] / present if present > 0 else 0.0
@@ -184,12 +179,12 @@ def _standardisation(sums: Sums, modalities: tuple[slice, slice]) -> Array:
             change[j, j] = 1 / np.sqrt(spread) if keep else 0.0
             change[presence, j] = -mean * change[j, j]
     for m in modalities:
-        change[m.start, m.start] = 0.0  # presence itself is no feature: the zero-shot answer knows of it
+        change[m.start, m.start] = 0.0  # presence itself is no feature: the zero-shot prediction already depends on it
     return change
 
 
 ALL = "all, pooled"
-LIKELY = 0.05
+SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -198,7 +193,7 @@ class Fitter:
 
     Attributes:
         groups: subject -> its clips.
-        modalities: where sound and face stand among the columns.
+        modalities: columns of sound and of face.
         config: candidates and folds.
     """
 
@@ -208,11 +203,11 @@ class Fitter:
 
     @cached_property
     def sums(self) -> dict[str, Sums]:
-        """Of each subject."""
+        """The sums of each subject."""
         return {name: total(Sums.of(clip) for clip in clips) for name, clips in self.groups.items()}
 
     def weights(self, names: Sequence[str]) -> tuple[Array, tuple[Choice, Choice]]:
-        """Weights (p, 2) from these subjects, and the penalty chosen by them for each dimension."""
+        """Weights (p, 2) fitted to these subjects, and the penalty chosen for each dimension by cross-validation."""
         choices = self.choose(names)
         sums = self._sum(names)
         fitted = {choice: fit(sums, self.modalities, choice, self.config.calibration) for choice in set(choices)}
@@ -221,8 +216,8 @@ class Fitter:
     def choose(self, names: Sequence[str]) -> tuple[Choice, Choice]:
         """The penalty for each dimension, by the pooled CCC over folds of these subjects.
 
-        Candidates are tried from the strongest to the weakest: a weaker one has to be better by `margin`. A single
-        subject can't be divided: there, level and scale alone are fitted.
+        Candidates are tried from the strongest to the weakest: a weaker one has to be better by `margin`. With a single
+        subject there are no folds: level and scale alone are fitted.
         """
         if len(names) < 2:
             return CALIBRATION, CALIBRATION
@@ -231,18 +226,18 @@ class Fitter:
         scores = np.full(2, -np.inf)
         candidates: list[Choice] = [NOTHING, CALIBRATION, *sorted(self.config.strengths, reverse=True)]
         for choice in candidates:
-            said = [self._fold(names, fold, choice) for fold in folds]
-            answer, gold = (np.concatenate(part) for part in zip(*said, strict=True))
+            held_out = [self._fold(names, fold, choice) for fold in folds]
+            prediction, gold = (np.concatenate(part) for part in zip(*held_out, strict=True))
             for i in range(2):
-                score = float(np.nan_to_num(ccc(answer[:, i], gold[:, i]), nan=-1.0))
+                score = float(np.nan_to_num(ccc(prediction[:, i], gold[:, i]), nan=-1.0))
                 if score > scores[i] + (self.config.margin if choice != NOTHING else 0.0):
                     best[i], scores[i] = choice, score
         return best[0], best[1]
 
     def _fold(self, names: Sequence[str], left_out: list[str], choice: Choice) -> tuple[Array, Array]:
-        weights = fit(
-            self._sum([n for n in names if n not in left_out]), self.modalities, choice, self.config.calibration
-        )
+        """Corrected predictions and gold (n, 2) of the subjects left out."""
+        sums = self._sum([name for name in names if name not in left_out])
+        weights = fit(sums, self.modalities, choice, self.config.calibration)
         clips = [clip for name in left_out for clip in self.groups[name]]
         return (
             np.concatenate([corrected(clip.columns, weights) for clip in clips]),
@@ -259,7 +254,7 @@ def corrected(columns: Array, weights: Array) -> Array:
 
 
 def leave_one_out(fitter: Fitter) -> pd.DataFrame:
-    """Every annotated row with the zero-shot answer and that of a correction which never saw its subject.
+    """Every annotated row with the zero-shot prediction and that of a correction fitted without its subject.
 
     Columns: subject, clip, valence and arousal (corrected), valence_zero_shot, arousal_zero_shot, valence_gold,
     arousal_gold.
@@ -268,8 +263,8 @@ def leave_one_out(fitter: Fitter) -> pd.DataFrame:
     for name, clips in fitter.groups.items():
         weights, _ = fitter.weights([other for other in fitter.groups if other != name])
         for clip in clips:
-            said = (("", corrected(clip.columns, weights)), ("_zero_shot", clip.zero_shot), ("_gold", clip.gold))
-            columns = {f"{d}{suffix}": values[:, i] for suffix, values in said for i, d in enumerate(DIMENSIONS)}
+            parts = (("", corrected(clip.columns, weights)), ("_zero_shot", clip.zero_shot), ("_gold", clip.gold))
+            columns = {f"{d}{suffix}": values[:, i] for suffix, values in parts for i, d in enumerate(DIMENSIONS)}
             tables.append(pd.DataFrame({"subject": name, "clip": clip.clip, **columns}))
     return pd.concat(tables, ignore_index=True)
 
@@ -278,8 +273,8 @@ def score_table(rows: pd.DataFrame, config: AdaptationConfig) -> pd.DataFrame:
     """The table of scores: one row per held-out subject and one of all together.
 
     Columns: held_out, clips, rows, and per dimension ccc_zero_shot_, ccc_adapted_, and in the last row difference_
-    with its 95 % interval low_ and high_ over held-out subjects, better_ (subjects that the correction serves better)
-    and chance_ (how likely that many are if each were a toss: a sign test).
+    with its 95 % interval low_ and high_ over held-out subjects, better_ (number of subjects on which the correction
+    is better) and chance_ (the p-value of that number in a one-sided sign test).
     """
     lines = [_line(str(name), part) for name, part in rows.groupby("subject", sort=True)]
     pooled = _line(ALL, rows)
@@ -298,32 +293,34 @@ def score_table(rows: pd.DataFrame, config: AdaptationConfig) -> pd.DataFrame:
 
 
 def verdict(scores: pd.DataFrame) -> list[str]:
-    """What the scores allow to say, one sentence per dimension.
+    """The conclusion from the scores, one sentence per dimension.
 
-    An interval over a handful of subjects is too narrow (of pure noise for five of them, 8 of 80 lay above zero): the
-    sign test has to agree before anything is called better.
+    An interval over a handful of subjects is too narrow (for pure noise and five subjects, 8 of 80 were above zero):
+    the sign test has to agree before anything is called better.
     """
     pooled, subjects = scores.iloc[-1], len(scores) - 1
-    said = []
+    sentences = []
     for d in DIMENSIONS:
         low, high = pooled[f"low_{d}"], pooled[f"high_{d}"]
-        judged = "it does not beat the zero-shot model: nothing is shown either way"
-        if low > 0 and pooled[f"chance_{d}"] <= LIKELY:
+        judged = "it does not beat the zero-shot model; the difference is inconclusive"
+        if low > 0 and pooled[f"chance_{d}"] <= SIGNIFICANT:
             judged = "it beats the zero-shot model"
         elif low > 0:
-            judged = "it looks better than the zero-shot model, but these subjects are too few or too unlike to say so"
+            judged = (
+                "it looks better than the zero-shot model, but these subjects are too few or too different to be sure"
+            )
         elif high < 0:
             judged = "it is WORSE than the zero-shot model"
-        said.append(
+        sentences.append(
             f"{d}: CCC {pooled[f'ccc_adapted_{d}']:.3f} on subjects left out, zero-shot "
             f"{pooled[f'ccc_zero_shot_{d}']:.3f}, difference {pooled[f'difference_{d}']:+.3f} "
             f"(95 % {low:+.3f} to {high:+.3f}, better for {pooled[f'better_{d}']:.0f} of {subjects}): {judged}"
         )
-    return said
+    return sentences
 
 
 def _sign_test(lines: Sequence[Mapping[str, Any]], dimension: str) -> dict[str, float]:
-    """How many subjects the correction serves better, and the chance of that many or more among those that differ."""
+    """Number of subjects on which the correction is better, and the chance of that many or more by tosses of a coin."""
     pairs = [(line[f"ccc_adapted_{dimension}"], line[f"ccc_zero_shot_{dimension}"]) for line in lines]
     differ = [after > before for after, before in pairs if np.isfinite(after - before) and after != before]
     chance = sum(comb(len(differ), k) for k in range(sum(differ), len(differ) + 1)) / 2 ** len(differ)

@@ -1,4 +1,4 @@
-"""A video in a few numbers, and what its owner should know before trusting them."""
+"""The summary of a video: means, peaks, coverage, and warnings to read before trusting them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from iaca.inference.predictor import LOW
 
 QUIET_DBFS = -50.0
 """Below this root mean square (dB relative to full scale) a voice is close to the noise of most recordings."""
+SILENT_DBFS = -90.0
+"""Below this, at most the last bit of 16-bit samples varies: a muted track."""
 TOLERANCE_S = 0.5
-"""Sound and picture that start or end this far apart are what containers usually hold: no reason to warn."""
-_NOTHING = "neither face nor sound: nothing could be predicted"
+"""Sound and picture of most containers start and end up to this far (s) apart: no reason to warn."""
 
 
 def summarise(table: pd.DataFrame, media_facts: Mapping[str, object], caveats: Sequence[str] = ()) -> dict[str, object]:
-    """What `NAME.json` holds: means, peaks with their times, coverage, confidence, mean gate weights and warnings.
+    """The numbers of `NAME.json`: means, peaks with their times, coverage, confidence, mean gate weights and warnings.
 
     Args:
-        table: predictions of one clip: frame, time_s (s), valence, arousal and, where there are any, face_found,
-            audio_present, confidence, gate_<name>_<label>.
-        media_facts: what is known of the file, copied into the result where JSON can hold it. These keys are looked
-            at: duration_s, has_audio, audio_end_s (s; where the sound ends), loudness_dbfs (root mean square of the
-            sound in dB relative to full scale), picture_warning.
-        caveats: further warnings, such as what the model can't know; they come first.
+        table: predictions of one clip: frame, time_s (s), valence, arousal; optionally face_found, audio_present,
+            confidence, gate_<name>_<label>.
+        media_facts: facts about the file, copied into the result as JSON values. Warnings use duration_s, has_audio,
+            audio_end_s (s; where the sound ends), loudness_dbfs (root mean square of the sound in dB relative to
+            full scale; None for digital silence) and picture_warning.
+        caveats: further warnings, such as the limits of the model; they come first.
 
     Returns:
         A dictionary of plain numbers, strings, lists and None (undefined), ready for `json.dumps`.
@@ -35,7 +36,7 @@ def summarise(table: pd.DataFrame, media_facts: Mapping[str, object], caveats: S
         InputError: if the table is empty.
     """
     if table.empty:
-        raise InputError("there are no predictions to summarise", remedy="does the file hold a video stream?")
+        raise InputError("there are no predictions to summarise", remedy="check that the file has a video stream")
     table = table.sort_values("time_s")
     return {
         "frames": len(table),
@@ -50,7 +51,7 @@ def summarise_people(tables: Sequence[pd.DataFrame], files: Sequence[str]) -> li
     """One entry per person: number, file of the table, when the face was in view (first and last time in s, frames,
     share of all frames), and the numbers of `summarise`.
 
-    `coverage.audio` is the share of frames in which the voice counts as theirs. Times are None for nobody in view.
+    `coverage.audio` is the share of frames in which the voice counts as theirs. Times are None without a face.
     """
     entries = []
     for number, (table, file) in enumerate(zip(tables, files, strict=True), start=1):
@@ -86,7 +87,7 @@ def _numbers(table: pd.DataFrame) -> dict[str, object]:
 
 
 def _confidence(table: pd.DataFrame) -> dict[str, object]:
-    """Mean over all frames, and the share of them that is low; None for a table without."""
+    """Mean over all frames, and the share of them that is low; None for a table without confidence."""
     if "confidence" not in table:
         return {"mean": None, "share_below_half": None}
     return {"mean": _plain(table["confidence"].mean()), "share_below_half": _share(table["confidence"] < LOW)}
@@ -99,7 +100,7 @@ def _warnings(table: pd.DataFrame, facts: Mapping[str, object]) -> Iterator[str]
     yield from _audio_warnings(table, facts)
     unpredicted = table[["valence", "arousal"]].isna().any(axis=1)
     if unpredicted.all():
-        yield _NOTHING
+        yield "neither face nor sound: nothing could be predicted"
     elif unpredicted.any():
         yield f"{int(unpredicted.sum())} of {len(table)} frames have neither face nor sound and no prediction"
 
@@ -126,19 +127,25 @@ def _audio_warnings(table: pd.DataFrame, facts: Mapping[str, object]) -> Iterato
         yield f"audio starts {start_s:.2f} s after the video"
     if end_s is not None and end_s > TOLERANCE_S:
         yield f"audio ends {end_s:.2f} s before the video"
-    loudness = _plain(facts.get("loudness_dbfs"))
-    if isinstance(loudness, (int, float)) and loudness < QUIET_DBFS:
+    if "loudness_dbfs" in facts:
+        yield from _loudness_warnings(_plain(facts["loudness_dbfs"]))
+
+
+def _loudness_warnings(loudness: object) -> Iterator[str]:
+    if loudness is None or (isinstance(loudness, (int, float)) and loudness < SILENT_DBFS):
+        yield "the sound is silent: is the track muted?"
+    elif isinstance(loudness, (int, float)) and loudness < QUIET_DBFS:
         yield f"sound is very quiet ({loudness:.0f} dBFS)"
 
 
 def _audio_bounds(table: pd.DataFrame, facts: Mapping[str, object]) -> tuple[float | None, float | None]:
-    """Seconds of video before the sound starts, and after it has ended; None where that is unknown."""
+    """Seconds of video before the sound starts, and after it has ended; None if unknown."""
     time_s = table["time_s"].to_numpy(np.float64)
     step = float(np.median(np.diff(time_s))) if time_s.size > 1 else 0.0
     start = end = None
     if "audio_present" in table:
-        heard = time_s[table["audio_present"].to_numpy(bool)]
-        start, end = float(heard[0] - time_s[0]), float(time_s[-1] - heard[-1])
+        present = time_s[table["audio_present"].to_numpy(bool)]
+        start, end = float(present[0] - time_s[0]), float(time_s[-1] - present[-1])
     stated = _plain(facts.get("audio_end_s"))
     if isinstance(stated, (int, float)):
         end = time_s[-1] + step - float(stated)
@@ -165,7 +172,7 @@ def _share(mask: pd.Series) -> float:
 
 
 def _plain(value: object) -> object:
-    """A value as JSON has it: numpy numbers as Python's, NaN and infinity as None, anything unknown as text."""
+    """A value as JSON can store it: numpy numbers as Python's, NaN and infinity as None, other types as text."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, (int, np.integer)):

@@ -1,4 +1,4 @@
-"""What a video gives its owner: tables, a plot, an overlay video and a summary, under one name."""
+"""The files written for each video: tables, a plot, an overlay video and a summary, under one name."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+import pandas as pd
+
 from iaca.errors import plain_name
-from iaca.evaluation.style import png
 from iaca.faces import FaceConfig
 from iaca.files import is_name, remove, replacing, write_text
 from iaca.inference.config import Drawing, People
-from iaca.inference.members import TRAINED
 from iaca.inference.overlay import OverlayPainter
-from iaca.inference.plot import prediction_plot
-from iaca.inference.predictor import BOX, Analysis, Predictor
+from iaca.inference.predictor import BOX, TRAINED, Analysis, Predictor
 from iaca.inference.summary import summarise, summarise_people
 from iaca.media import MediaLimits, rewrite_movie
 from iaca.text import parse_json
 
-VERSION = "2"
+VERSION = "3"
 FILES = "files"
+"""Key of the summary: names of the other files."""
 
 
 def analyse_video(
@@ -36,52 +36,66 @@ def analyse_video(
 ) -> None:
     """The engine's task: write NAME.csv, NAME.png and NAME.mp4 into `folder`, and the summary to `target`.
 
-    With everyone asked for, there is a NAME.person1.csv, NAME.person2.csv, ... in place of NAME.csv. The summary comes
-    last: where it is, the other files are whole. It names them; those that an earlier summary of this name names, and
-    that are no longer made, are removed.
+    If everyone is asked for, NAME.person1.csv, NAME.person2.csv, ... are written instead of NAME.csv. The summary is
+    written last and lists the other files: where it exists, they are complete. Files that an earlier summary of this
+    name lists and that are no longer written are removed.
     """
-    whom = whom or People()
+    people = whom or People()
     predictor = _predictor(models, faces, limits or MediaLimits())
-    analysis = predictor.analyse(video, whom)
-    tables = table_names(name, len(analysis.tables), whom)
+    analysis = predictor.analyse(video, people)
+    tables = table_names(name, len(analysis.tables), people)
     for file, table in zip(tables, analysis.tables, strict=True):
-        table["clip"] = name
-        write_text(folder / file, table.drop(columns=BOX).to_csv(index=False, float_format="%.6g"))
+        write_text(folder / file, _csv(table.assign(clip=name)))
     origin = predictor.origin()
     kind = "" if origin["kind"] == TRAINED else origin["kind"]
     drawn = _draw(video, analysis, folder, name, drawing, kind, predictor.limits)
-    _remove_others(folder, name, {*tables, *drawn})
+    _remove_outdated(folder, name, {*tables, *drawn})
     caveats = [origin["caveat"]] if origin["caveat"] else []
     summary = {
         "name": name,
         "file": plain_name(video.name),
         FILES: [*tables, *drawn],
         "model": origin,
-        **summarise(analysis.whole, analysis.facts, caveats),
+        **summarise(analysis.summary_table, analysis.facts, caveats),
         "people": summarise_people(analysis.tables, tables),
     }
     target.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def files_beside(summary: Path) -> list[str]:
-    """The other files of a video, as its summary names them."""
-    named: list[str] = parse_json(summary.read_text(encoding="utf-8"))[FILES]
-    return named
+def listed_files(summary: Path) -> list[str]:
+    """The other files of a video, as its summary lists them."""
+    files: list[str] = parse_json(summary.read_text(encoding="utf-8"))[FILES]
+    return files
+
+
+@lru_cache(maxsize=1)
+def _predictor(models: tuple[Path, ...], faces: FaceConfig, limits: MediaLimits) -> Predictor:
+    """Cached: a worker analyses many videos with the same models."""
+    return Predictor.load(models, faces=faces, limits=limits)
 
 
 def table_names(name: str, people: int, whom: People) -> list[str]:
-    """File of each person's table."""
+    """File name of each person's table."""
     if whom.people == "main":
         return [f"{name}.csv"]
     return [f"{name}.person{number}.csv" for number in range(1, people + 1)]
 
 
+def _csv(table: pd.DataFrame) -> str:
+    """The table as CSV: times with microseconds however long the video, other numbers with six significant digits."""
+    written = table.drop(columns=BOX).assign(time_s=table["time_s"].map("{:.6f}".format))
+    return written.to_csv(index=False, float_format="%.6g")
+
+
 def _draw(
     video: Path, analysis: Analysis, folder: Path, name: str, drawing: Drawing, kind: str, limits: MediaLimits
 ) -> list[str]:
-    """What was asked for besides the tables, with the kind of a model that was not trained: names of the files."""
+    """Draw the plot and the overlay if asked for, labelled with `kind` unless it is empty; return the file names."""
     drawn = []
     if drawing.plot:
+        from iaca.evaluation.style import png  # torch, by way of the models' names
+        from iaca.inference.plot import prediction_plot
+
         drawn.append(f"{name}.png")
         with replacing(folder / drawn[-1]) as partial:
             partial.write_bytes(png(prediction_plot(analysis.tables, f"{name} ({kind})" if kind else name)))
@@ -93,8 +107,8 @@ def _draw(
     return drawn
 
 
-def _remove_others(folder: Path, name: str, kept: set[str]) -> None:
-    """Remove what an earlier run wrote under this name: a person too many, a plot that is no longer wanted."""
+def _remove_outdated(folder: Path, name: str, kept: set[str]) -> None:
+    """Remove files of an earlier run under this name, such as a table of a further person or a plot not asked for."""
     summary = folder / f"{name}.json"
     try:
         earlier = parse_json(summary.read_text(encoding="utf-8")).get(FILES) if summary.is_file() else None
@@ -103,9 +117,3 @@ def _remove_others(folder: Path, name: str, kept: set[str]) -> None:
     for file in earlier if isinstance(earlier, list) else []:
         if isinstance(file, str) and is_name(file) and file.startswith(f"{name}.") and file not in kept:
             remove(folder / file)
-
-
-@lru_cache(maxsize=1)
-def _predictor(models: tuple[Path, ...], faces: FaceConfig, limits: MediaLimits) -> Predictor:
-    """Kept: a worker analyses many videos with the same models."""
-    return Predictor.load(models, faces=faces, limits=limits)

@@ -1,1 +1,1 @@
-"""The local web page: a person drops a video, and sees what the model makes of it. Needs the extra `web`."""
+"""The local web page: drop a video and see its valence and arousal over time. Needs the extra `web`."""

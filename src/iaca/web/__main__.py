@@ -1,4 +1,4 @@
-"""`python -m iaca.web`: the page on which a person drops a video. Stop it with Ctrl-C."""
+"""`python -m iaca.web`: start the page. Ctrl-C stops it and removes all uploads and results."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from iaca.errors import InputError
-from iaca.web.sessions import WebConfig
+from iaca.inference.find import find_models
+from iaca.web.sessions import Sessions, WebConfig, Worker
 
-SETTINGS_OF_OTHERS = ("GRADIO_", "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "SPACE_", "SPACES_")
+USER_SETTINGS = ("GRADIO_", "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "SPACE_", "SPACES_")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve the page until it is stopped; gives 1 where it can't start."""
+    """Serve the page until it is stopped; return 1 if it can't start."""
     try:
         config = WebConfig(**vars(_parser().parse_args(arguments)))
         _serve(config)
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(config: WebConfig) -> None:
     _require_free(config.port)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with everything removed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the folder is removed
     root = Path(tempfile.mkdtemp(prefix="iaca-web-"))
     try:
         _serve_from(root, config)
@@ -61,41 +62,38 @@ def _serve(config: WebConfig) -> None:
 
 
 def _serve_from(root: Path, config: WebConfig) -> None:
-    from iaca.inference.find import find_models
-    from iaca.web.sessions import Sessions, Worker
-
     worker = Worker([path.absolute() for path in find_models(config.model)], root / "scratch", config.limits)
     sessions = Sessions(root, worker, config.max_seconds, config.limits)
     _close_environment(sessions.uploads)
     try:
-        page_module = _page()
+        page_module = _page_module()
         page = page_module.build_page(sessions, worker.start(), config)
         address = page_module.launch(page, sessions, config)
-        print(f"iaca is at {address} (this machine only); Ctrl-C stops it and removes what was uploaded", flush=True)  # noqa: T201
+        print(f"iaca is at {address} (this machine only); Ctrl-C stops it and removes all uploads", flush=True)  # noqa: T201
         threading.Event().wait()
     finally:
         sessions.close()
 
 
 def _require_free(port: int) -> None:
-    """Refuse a port that is taken at once, and not after the model has been loaded."""
+    """Refuse a port in use before the model is loaded."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
             raise InputError(
-                f"port {port} can't be used ({error.strerror})", remedy="name another: --port N"
+                f"port {port} can't be used ({error.strerror})", remedy="choose another: --port N"
             ) from error
 
 
 def _close_environment(uploads: Path) -> None:
-    """Settings that Gradio and its Hugging Face client read when they are imported: ours, and none of the user's.
+    """Replace the settings that Gradio and its Hugging Face client read from the environment when imported.
 
-    A user's variables, set for other programs, would open the page: a root path elsewhere, files to serve, an editor
-    of its code, a token. The page needs no hub and no token; a token that is saved in a file is not read either.
+    A user's variables, set for other programs, could open the page to others: another root path, more files to serve,
+    an editor of its code, a token. The page needs no hub and no token; a token saved in a file is not read either.
     """
-    for name in [name for name in os.environ if name.startswith(SETTINGS_OF_OTHERS)]:
+    for name in [name for name in os.environ if name.startswith(USER_SETTINGS)]:
         del os.environ[name]
     os.environ |= {
         "GRADIO_ANALYTICS_ENABLED": "False",
@@ -104,12 +102,12 @@ def _close_environment(uploads: Path) -> None:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_TOKEN_PATH": os.devnull,
     }
-    for name in ("no_proxy", "NO_PROXY"):  # Gradio asks itself whether it has started
+    for name in ("no_proxy", "NO_PROXY"):  # Gradio sends itself a request when it starts
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
 
 
-def _page() -> ModuleType:
-    try:
+def _page_module() -> ModuleType:
+    try:  # imported late: Gradio reads the environment, and is an extra
         from iaca.web import page
     except ModuleNotFoundError as error:
         raise InputError(f"the package {error.name} is missing", remedy="pip install -e '.[web]'") from error

@@ -1,6 +1,6 @@
-"""What the page draws of an analysed video: read from the files that inference writes, and from nothing else.
+"""The page: a field to drop a video in, progress messages, and the result.
 
-The page itself: where a video is dropped, what it says meanwhile, and the result.
+The result is read from the files that inference writes, and from nothing else.
 """
 
 from __future__ import annotations
@@ -22,16 +22,148 @@ from gradio.routes import App, ORJSONResponse
 from iaca.errors import InputError
 from iaca.evaluation.events import has_modality_gates, modality_gate
 from iaca.evaluation.style import stretches
-from iaca.web.needed_routes import FILE, NeededRoutes
-from iaca.web.own_host import OwnHost
+from iaca.web.access import FILE, guarded
 from iaca.web.sessions import Job, Sessions, WebConfig
 
 FILES = {".csv": "CSV, a row per frame", ".mp4": "Overlay video", ".png": "Picture", ".json": "Summary"}
 ABSENT = {"face_found": "no face", "audio_present": "no sound"}
+STATIC = Path(__file__).parent / "static"
+FONT, FIXED_FONT = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # installed ones: nothing is fetched
+PROGRESS_S = 0.5
+"""Interval (s) between progress messages."""
+
+Shown = tuple[str, dict[str, Any]]  # message, and result ({} for none)
+
+
+def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) -> gr.Blocks:
+    """The page for a model of this origin (`Predictor.origin`)."""
+    idle_s = 60 * config.idle_minutes
+    with gr.Blocks(title="iaca", analytics_enabled=False, delete_cache=(idle_s, idle_s)) as page:
+        gr.HTML(_head(origin, config))
+        drop = gr.File(label="Drop a video here", file_types=["video"], elem_id="drop", height=130)
+        message = gr.HTML(elem_id="said")
+        result = gr.HTML(
+            {}, html_template=_static("result.html"), js_on_load=_static("traces.js"), elem_id="result",
+            apply_default_css=False,
+        )  # fmt: skip
+        job = gr.State(None)
+
+        def receive(upload: str, request: gr.Request) -> tuple[None, str, dict[str, Any], Job | None]:
+            try:
+                return None, _busy("Waiting"), {}, sessions.receive(_session(request), Path(upload))
+            except InputError as error:
+                return None, _error(error), {}, None
+
+        def analyse(received: Job | None, request: gr.Request) -> Iterator[Shown]:
+            if received is None:  # keep the error message; a generator that yields nothing would clear it
+                yield gr.skip(), gr.skip()
+            else:
+                yield from _analyse(sessions, _session(request), received)
+
+        def forget(request: gr.Request) -> None:
+            sessions.end(_session(request))
+
+        # Receive without a queue, so that errors are shown at once. Analyse without Gradio's limit: `sessions` runs one
+        # video at a time and knows which ones are waiting.
+        options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
+        upload_event = drop.upload(receive, drop, [drop, message, result, job], queue=False, **options)
+        upload_event.then(analyse, job, [message, result], concurrency_limit=None, **options)
+        page.unload(forget)
+    return page
+
+
+def launch(page: gr.Blocks, sessions: Sessions, config: WebConfig) -> str:
+    """Serve the page on this machine only, in the background; return its address."""
+    _, address, _ = page.queue().launch(
+        server_name="127.0.0.1", server_port=config.port, root_path="", max_file_size=config.max_mb * 2**20,
+        theme=gr.themes.Base(font=FONT, font_mono=FIXED_FONT), css=_static("page.css"), footer_links=[],
+        allowed_paths=[str(sessions.results)], prevent_thread_lock=True, quiet=True, _app=_GuardedApp(sessions.results),
+        share=False, run_history=False, mcp_server=False, enable_monitoring=False, pwa=False, ssr_mode=False,
+        num_workers=0,  # they would serve files at other ports, without our checks
+    )  # fmt: skip
+    return str(address)
+
+
+class _GuardedApp(App):  # type: ignore[misc]
+    """Gradio's application, with our checks outside all of its middleware, which answers some requests itself."""
+
+    def __init__(self, results: Path):
+        super().__init__(default_response_class=ORJSONResponse, openapi_url=None)
+        self._results = results
+
+    def build_middleware_stack(self) -> Any:
+        return guarded(super().build_middleware_stack(), self._results)
+
+
+def _analyse(sessions: Sessions, session: str, job: Job) -> Iterator[Shown]:
+    """Show the progress of an analysis, then its result or its error."""
+    failure: list[Exception] = []
+
+    def run() -> None:
+        try:
+            sessions.analyse(session, job)
+        except Exception as error:  # noqa: BLE001  raised below, where the page can show it
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    start = time.monotonic()
+    while thread.is_alive():
+        yield _busy(_stage(sessions, job), time.monotonic() - start), {}
+        thread.join(PROGRESS_S)
+    if not job.folder.exists():  # another video was dropped, or the page was closed
+        return
+    try:
+        if failure:
+            raise failure[0]
+        yield "", read_result(job.folder, job.name)
+    except InputError as error:
+        yield _error(error), {}
+
+
+def _stage(sessions: Sessions, job: Job) -> str:
+    if ahead := sessions.ahead(job):
+        return f"Waiting for {ahead} other video{'s' if ahead > 1 else ''}"
+    if (job.folder / f"{job.name}.csv").exists():
+        return "Step 2 of 2: drawing the overlay"
+    return "Step 1 of 2: analysing face and sound"
+
+
+def _session(request: gr.Request) -> str:
+    return request.session_hash or "none"
+
+
+def _head(origin: dict[str, str], config: WebConfig) -> str:
+    name, caveat = model_words(origin)
+    return (
+        '<div class="iaca-head"><h1>Valence and arousal of a video</h1>'
+        f"<p>The video stays on this machine, and is removed when this page is closed. Up to {config.max_mb} MB and "
+        f"{config.max_seconds:g} s.</p></div>"
+        f'<p class="iaca-model"><b>Model: {html.escape(name)}</b>{html.escape(caveat)}</p>'
+    )
+
+
+def _busy(text: str, seconds: float = 0) -> str:
+    elapsed = f" ({seconds:.0f} s)" if seconds >= 1 else ""
+    return f'<div class="iaca-busy" role="status"><span>{text}{elapsed}</span><i></i></div>'
+
+
+def _error(error: InputError) -> str:
+    place = f"{html.escape(Path(error.file).name)}: " if error.file else ""
+    remedy = html.escape(error.remedy or "")
+    remedy = f"What helps: {remedy}." if remedy else ""
+    return f'<div class="iaca-error" role="alert"><b>{place}{html.escape(error.problem)}.</b>{remedy}</div>'
+
+
+def _static(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+# The result of a video
 
 
 def read_result(folder: Path, name: str) -> dict[str, Any]:
-    """The traces, the summary and the files of a video, as plain values.
+    """Traces, summary and files of a video, as plain values.
 
     Returns:
         name; overlay (address); files (label, name, address); time_s (s) and traces valence, arousal in [-1, 1],
@@ -39,12 +171,12 @@ def read_result(folder: Path, name: str) -> dict[str, Any]:
         absent (label, start_s, end_s); tiles (label, value); warnings.
 
     Raises:
-        InputError: nothing was found in the video, so that there is nothing to show.
+        InputError: neither a face nor sound was found in the video.
     """
     table = pd.read_csv(folder / f"{name}.csv")
     summary = json.loads((folder / f"{name}.json").read_text())
     if not summary["coverage"]["predicted"]:
-        remedy = "drop a video in which a face can be seen or a voice can be heard"
+        remedy = "drop a video with a visible face or an audible voice"
         raise InputError("neither a face nor sound was found", name, remedy=remedy)
     return {
         "name": name,
@@ -63,9 +195,12 @@ def read_result(folder: Path, name: str) -> dict[str, Any]:
 
 
 def model_words(origin: dict[str, str]) -> tuple[str, str]:
-    """What the model is called, with the corpus it learned from, and what its numbers are worth."""
+    """The model's name with its training corpus, and its caveat."""
     corpus = f", trained on {origin['corpus']}" if origin.get("corpus") else ""
-    caveat = origin.get("caveat") or "A model knows the people and the recordings that it learned from."
+    caveat = (
+        origin.get("caveat")
+        or "Predictions are less reliable for people and recordings unlike those the model was trained on."
+    )
     return f"{origin.get('preset') or 'a model of your own'}{corpus}", caveat[:1].upper() + caveat[1:]
 
 
@@ -76,7 +211,7 @@ def _columns(table: pd.DataFrame) -> dict[str, str]:
     return columns | ({"confidence": "confidence"} if "confidence" in table else {})
 
 
-def _plain(values: pd.Series, digits: int = 5) -> list[float | None]:
+def _plain(values: pd.Series, digits: int = 6) -> list[float | None]:
     return [None if np.isnan(value) else round(value, digits) for value in values.to_numpy(float).tolist()]
 
 
@@ -103,145 +238,13 @@ def _percent(share: float) -> str:
 
 
 def _warnings(summary: dict[str, Any]) -> list[str]:
-    """Those about this video; what the model can't know stands at the top of the page all the time."""
-    warnings = [words for words in summary["warnings"] if words != summary["model"].get("caveat")]
+    """Warnings about this video; the model's caveat is at the top of the page."""
+    warnings = [warning for warning in summary["warnings"] if warning != summary["model"].get("caveat")]
     if summary["coverage"].get("face") == 0:
-        remedy = "a face is found when it is lit, and at least a tenth of the picture's shorter side in size"
-        warnings.append(f"the values come from the sound alone: {remedy}")
-    return [words[:1].upper() + words[1:] + "." for words in warnings]
+        hint = "a face is found if it is lit and at least a tenth of the picture's shorter side in size"
+        warnings.append(f"the values come from the sound alone: {hint}")
+    return [warning[:1].upper() + warning[1:] + "." for warning in warnings]
 
 
 def _address(path: Path) -> str:
     return FILE + quote(str(path))
-
-
-STATIC = Path(__file__).parent / "static"
-FONT, FIXED_FONT = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # the machine's own: nothing is fetched
-EVERY_S = 0.5
-"""How often the page is told how far a video is."""
-
-Shown = tuple[str, dict[str, Any]]  # what is said, and the result ({} for none)
-
-
-def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) -> gr.Blocks:
-    """The page for a model of this origin (`Predictor.origin`)."""
-    idle_s = 60 * config.idle_minutes
-    with gr.Blocks(title="iaca", analytics_enabled=False, delete_cache=(idle_s, idle_s)) as page:
-        gr.HTML(_head(origin, config))
-        drop = gr.File(label="Drop a video here", file_types=["video"], elem_id="drop", height=130)
-        said = gr.HTML(elem_id="said")
-        result = gr.HTML(
-            {}, html_template=_static("result.html"), js_on_load=_static("traces.js"), elem_id="result",
-            apply_default_css=False,
-        )  # fmt: skip
-        job = gr.State(None)
-
-        def receive(upload: str, request: gr.Request) -> tuple[None, str, dict[str, Any], Job | None]:
-            try:
-                return None, _busy("Waiting"), {}, sessions.receive(_session(request), Path(upload))
-            except InputError as error:
-                return None, _error(error), {}, None
-
-        def analyse(taken: Job | None, request: gr.Request) -> Iterator[Shown]:
-            if taken is None:  # the error stays; a generator that yields nothing would blank it
-                yield gr.skip(), gr.skip()
-            else:
-                yield from _analysing(sessions, _session(request), taken)
-
-        def forget(request: gr.Request) -> None:
-            sessions.end(_session(request))
-
-        # Received without a queue: what is wrong is told at once. Analysed without Gradio's limit: `sessions` does one
-        # video at a time and knows who waits.
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
-        received = drop.upload(receive, drop, [drop, said, result, job], queue=False, **quiet)
-        received.then(analyse, job, [said, result], concurrency_limit=None, **quiet)
-        page.unload(forget)
-    return page
-
-
-def launch(page: gr.Blocks, sessions: Sessions, config: WebConfig) -> str:
-    """Serve the page on this machine alone, in the background; gives its address."""
-    _, address, _ = page.queue().launch(
-        server_name="127.0.0.1", server_port=config.port, root_path="", max_file_size=config.max_mb * 2**20,
-        theme=gr.themes.Base(font=FONT, font_mono=FIXED_FONT), css=_static("page.css"), footer_links=[],
-        allowed_paths=[str(sessions.results)], prevent_thread_lock=True, quiet=True, _app=_Guarded(sessions.results),
-        share=False, run_history=False, mcp_server=False, enable_monitoring=False, pwa=False, ssr_mode=False,
-        num_workers=0,  # processes that serve files at ports of their own, past our checks
-    )  # fmt: skip
-    return str(address)
-
-
-class _Guarded(App):  # type: ignore[misc]
-    """Gradio's application. The checks are outside all of its own middleware, which answers some requests itself."""
-
-    def __init__(self, results: Path):
-        super().__init__(default_response_class=ORJSONResponse, openapi_url=None)
-        self._results = results
-
-    def build_middleware_stack(self) -> Any:
-        return OwnHost(NeededRoutes(super().build_middleware_stack(), self._results))
-
-
-def _analysing(sessions: Sessions, session: str, job: Job) -> Iterator[Shown]:
-    """Says how far the analysis is, and at last shows its result or the error that its owner should read."""
-    failure: list[Exception] = []
-
-    def run() -> None:
-        try:
-            sessions.analyse(session, job)
-        except Exception as error:  # noqa: BLE001  raised again where the page can show it
-            failure.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    start = time.monotonic()
-    while thread.is_alive():
-        yield _busy(_stage(sessions, job), time.monotonic() - start), {}
-        thread.join(EVERY_S)
-    if not job.folder.exists():  # another video has been dropped, or the page was closed
-        return
-    try:
-        if failure:
-            raise failure[0]
-        yield "", read_result(job.folder, job.name)
-    except InputError as error:
-        yield _error(error), {}
-
-
-def _stage(sessions: Sessions, job: Job) -> str:
-    if ahead := sessions.ahead(job):
-        return f"Waiting for {ahead} other video{'s' if ahead > 1 else ''}"
-    if (job.folder / f"{job.name}.csv").exists():
-        return "Step 2 of 2: drawing the overlay"
-    return "Step 1 of 2: looking at the face, listening to the sound"
-
-
-def _session(request: gr.Request) -> str:
-    return request.session_hash or "none"
-
-
-def _head(origin: dict[str, str], config: WebConfig) -> str:
-    name, caveat = model_words(origin)
-    return (
-        '<div class="iaca-head"><h1>Valence and arousal of a video</h1>'
-        f"<p>The video stays on this machine, and is removed when this page is closed. Up to {config.max_mb} MB and "
-        f"{config.max_seconds:g} s.</p></div>"
-        f'<p class="iaca-model"><b>Model: {html.escape(name)}</b>{html.escape(caveat)}</p>'
-    )
-
-
-def _busy(words: str, seconds: float = 0) -> str:
-    passed = f" ({seconds:.0f} s)" if seconds >= 1 else ""
-    return f'<div class="iaca-busy" role="status"><span>{words}{passed}</span><i></i></div>'
-
-
-def _error(error: InputError) -> str:
-    place = f"{html.escape(Path(error.file).name)}: " if error.file else ""
-    remedy = html.escape(error.remedy or "")
-    remedy = f"What helps: {remedy}." if remedy else ""
-    return f'<div class="iaca-error" role="alert"><b>{place}{html.escape(error.problem)}.</b>{remedy}</div>'
-
-
-def _static(name: str) -> str:
-    return (STATIC / name).read_text(encoding="utf-8")

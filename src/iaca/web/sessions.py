@@ -1,9 +1,4 @@
-"""Parameters of the web page.
-
-A process of its own that analyses one video at a time, and can be stopped in the midst of one.
-
-What each open page holds on disk, from the upload to the end of its session.
-"""
+"""Sessions of the page: their files, from upload to the end, and the process that analyses one video at a time."""
 
 from __future__ import annotations
 
@@ -23,24 +18,27 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from iaca.engine.worker import prepare
 from iaca.errors import InputError
 from iaca.faces.config import FaceConfig
+from iaca.inference import Predictor
 from iaca.inference.config import Drawing
 from iaca.inference.find import ZERO_SHOT
+from iaca.inference.write import analyse_video
 from iaca.media import LimitError, MediaLimits, probe, stored_length_s
 from iaca.parameters import Parameters
 
 
 class WebConfig(Parameters):
-    """What the page predicts with, where it listens, and what it accepts.
+    """Parameters of the web page.
 
     Attributes:
-        model: as of `iaca.inference.Predictor`: a file, a folder, a pattern or a name; by default the zero-shot model.
+        model: as for `iaca.inference.Predictor`: a file, a folder, a pattern or a name.
         port: of 127.0.0.1; the page listens nowhere else.
         max_mb: largest upload, in MiB.
         max_seconds: longest video, in s.
-        limits: what else a video may hold; from the command line NAME=N, several times.
-        idle_minutes: uploads that nobody asked to analyse are removed after this time.
+        limits: other limits of a video; on the command line NAME=N, several times.
+        idle_minutes: uploads that were never analysed are removed after this time.
     """
 
     model: str = ZERO_SHOT
@@ -65,13 +63,137 @@ class Job:
     name: str
 
 
-class Worker:
-    """Loads the models once and keeps them; a worker that was stopped is replaced by the next job.
+NAME_LENGTH = 60
+
+
+class Sessions:
+    """One folder per session below `root`, removed when the session ends; nothing is written anywhere else.
 
     Args:
-        models: model files that answer together; mostly one.
-        scratch: folder for intermediate files; whoever stops the worker may empty it.
-        limits: what a video may hold; None for the usual ones.
+        root: folder of this run of the page, removed by `close`.
+        worker: analyses one video at a time.
+        max_seconds: longest video, in s.
+        limits: other limits of a video; None for the defaults.
+    """
+
+    def __init__(self, root: Path, worker: Worker, max_seconds: float, limits: MediaLimits | None = None):
+        self.uploads, self.results, self.scratch = (root / name for name in ("uploads", "results", "scratch"))
+        self._root, self._worker, self._max_seconds, self._limits = root, worker, max_seconds, limits
+        self._waiting, self._change = list[tuple[str, Job]](), threading.Condition()  # the first one is being analysed
+        self._uploads_of = dict[Path, Path]()  # job's folder -> upload, which several jobs may share
+        for folder in (self.uploads, self.results, self.scratch):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def receive(self, session: str, upload: Path) -> Job:
+        """Move an upload to the session's folder, replacing earlier ones, and check that it can be analysed.
+
+        Raises:
+            InputError: it is not a video, is too long, or exceeds another limit.
+        """
+        folder = self._folder(session) / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        video = folder / f"upload{upload.suffix.lower()}"
+        try:
+            self._take(upload, video)
+            self._clear(session, keep=folder)  # afterwards: the same upload may belong to the old job
+            self._check(video, upload.name)
+        except InputError:
+            self.end(session)
+            raise
+        return Job(video, folder, upload.stem[:NAME_LENGTH])
+
+    def analyse(self, session: str, job: Job) -> None:
+        """Run a job when those before it are done; then remove its upload.
+
+        Raises:
+            InputError: the video can't be analysed, or the session ended in the meantime.
+        """
+        with self._change:
+            self._waiting.append((session, job))
+            self._change.wait_for(lambda: self._waiting[0] == (session, job))
+        try:
+            if not job.folder.exists():
+                raise InputError("this page was closed", remedy="open it again and drop the video there")
+            self._worker.analyse(job)
+        finally:
+            with self._change:
+                self._waiting.pop(0)
+                self._change.notify_all()
+            job.video.unlink(missing_ok=True)
+            self._release(job.folder)
+
+    def ahead(self, job: Job) -> int:
+        """Number of videos that are analysed before this one."""
+        with self._change:
+            return next((place for place, (_, other) in enumerate(self._waiting) if other == job), 0)
+
+    def end(self, session: str) -> None:
+        """Stop the session's analysis, and remove its files."""
+        self._clear(session)
+        shutil.rmtree(self._folder(session), ignore_errors=True)
+
+    def close(self) -> None:
+        """Stop the worker and remove everything."""
+        self._worker.stop()
+        for _ in range(50):  # the server still runs, and may add a file while the folder is being removed
+            shutil.rmtree(self._root, ignore_errors=True)
+            if not self._root.exists():
+                return
+            time.sleep(0.1)
+
+    def _clear(self, session: str, keep: Path | None = None) -> None:
+        """Stop the session's analysis, and remove the folders of its jobs except `keep`."""
+        with self._change:
+            if self._waiting and self._waiting[0][0] == session:
+                self._worker.stop()
+                shutil.rmtree(self.scratch, ignore_errors=True)
+                self.scratch.mkdir()
+            for folder in set(self._folder(session).glob("*")) - {keep}:
+                shutil.rmtree(folder, ignore_errors=True)
+                self._release(folder)
+
+    def _folder(self, session: str) -> Path:
+        """Its name is a digest, since the session's name comes from the browser."""
+        return self.results / hashlib.sha256(session.encode()).hexdigest()[:24]
+
+    def _take(self, upload: Path, video: Path) -> None:
+        with self._change:
+            try:
+                video.hardlink_to(upload)
+            except FileNotFoundError as error:
+                raise InputError("the upload is gone", upload.name, remedy="drop the video again") from error
+            self._uploads_of[video.parent] = upload
+
+    def _release(self, folder: Path) -> None:
+        """Remove the upload of a job with its folder, unless another job has the same upload."""
+        with self._change:
+            upload = self._uploads_of.pop(folder, None)
+            if upload and upload not in self._uploads_of.values():
+                shutil.rmtree(upload.parent, ignore_errors=True)
+
+    def _check(self, video: Path, name: str) -> None:
+        try:
+            media, length = probe(video, limits=self._limits), stored_length_s(video, self._limits)
+        except LimitError as error:
+            raise InputError(f"the video {error.problem}", name, remedy=error.remedy) from error
+        except InputError as error:
+            remedy = "drop a video file that plays on this machine, such as MP4 (H.264), MOV, MKV or WebM"
+            raise InputError("this is not a readable video", name, remedy=remedy) from error
+        if not media.has_video:
+            raise InputError("there is sound but no picture", name, remedy="drop a file with pictures")
+        if length > self._max_seconds:
+            problem = f"the video is {length:.0f} s long, and this page accepts at most {self._max_seconds:g} s"
+            remedy = "cut it, or start the page with a larger --max-seconds"
+            raise InputError(problem, name, remedy=remedy)
+
+
+class Worker:
+    """A process that loads the models once; if it was stopped, the next job starts another.
+
+    Args:
+        models: model files whose predictions are averaged; usually one.
+        scratch: folder for intermediate files; may be emptied when the worker is stopped.
+        limits: on what a video may contain; None for the defaults.
     """
 
     def __init__(self, models: Sequence[Path], scratch: Path, limits: MediaLimits | None = None):
@@ -79,15 +201,15 @@ class Worker:
         self._process: BaseProcess | None = None
 
     def start(self) -> dict[str, str]:
-        """Start the process and load the models; gives `Predictor.origin()`.
+        """Start the process and load the models; return `Predictor.origin()`.
 
         Raises:
             InputError: a model can't be used.
         """
         context = multiprocessing.get_context("spawn")  # a forked child would inherit the server's locks and sockets
         self._pipe, theirs = context.Pipe()
-        given = (theirs, self._models, self._scratch, self._limits)
-        self._process = context.Process(target=_serve, args=given, daemon=True)
+        arguments = (theirs, self._models, self._scratch, self._limits)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
         return dict(self._answer())
@@ -103,7 +225,7 @@ class Worker:
         self._answer(job)
 
     def stop(self) -> None:
-        """End the process at once, with whatever it is doing."""
+        """Kill the process, whatever it is doing."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -122,14 +244,10 @@ class Worker:
 
 
 def _serve(pipe: Connection, models: tuple[Path, ...], scratch: Path, limits: MediaLimits) -> None:
-    """The process: loads the models, then answers each job with None, or with the error that its owner should read."""
-    from iaca.engine.worker import prepare
-
+    """The process: load the models, then answer each job with None or its error."""
     prepare()
     tempfile.tempdir = str(scratch)
     try:
-        from iaca.inference import Predictor
-
         pipe.send(Predictor.load(models).origin())
         while True:
             pipe.send(_run(pipe.recv(), models, limits))
@@ -140,138 +258,11 @@ def _serve(pipe: Connection, models: tuple[Path, ...], scratch: Path, limits: Me
 
 
 def _run(job: Job, models: tuple[Path, ...], limits: MediaLimits) -> InputError | None:
-    from iaca.inference.write import analyse_video
-
-    target = job.folder / f"{job.name}.json"
     try:
         analyse_video(
-            job.video, *models, target=target, folder=job.folder, name=job.name, drawing=Drawing(), faces=FaceConfig(),
-            limits=limits,
+            job.video, *models, target=job.folder / f"{job.name}.json", folder=job.folder, name=job.name,
+            drawing=Drawing(), faces=FaceConfig(), limits=limits,
         )  # fmt: skip
     except InputError as error:
         return error
     return None
-
-
-NAME_LENGTH = 60
-
-
-class Sessions:
-    """One folder per session beneath `root`, gone when the session ends; nothing is written anywhere else.
-
-    Args:
-        root: folder of this run of the page, removed as a whole by `close`.
-        worker: analyses one video at a time.
-        max_seconds: longest video, in s.
-        limits: what else a video may hold; None for the usual ones.
-    """
-
-    def __init__(self, root: Path, worker: Worker, max_seconds: float, limits: MediaLimits | None = None):
-        self.uploads, self.results, self.scratch = (root / name for name in ("uploads", "results", "scratch"))
-        self._root, self._worker, self._max_seconds, self._limits = root, worker, max_seconds, limits
-        self._waiting, self._change = list[tuple[str, Job]](), threading.Condition()  # the first of them is at work
-        self._held = dict[Path, Path]()  # job's folder -> upload, which may be that of another job too
-        for folder in (self.uploads, self.results, self.scratch):
-            folder.mkdir(parents=True, exist_ok=True)
-
-    def receive(self, session: str, upload: Path) -> Job:
-        """Take an upload into the session's folder, in place of what was there, and look whether it can be analysed.
-
-        Raises:
-            InputError: it is no video, too long, or beyond another limit.
-        """
-        folder = self._folder(session) / uuid.uuid4().hex
-        folder.mkdir(parents=True)
-        video = folder / f"upload{upload.suffix.lower()}"
-        try:
-            self._take(upload, video)
-            self._clear(session, keep=folder)  # after that: the same video again would go with its predecessor
-            self._check(video, upload.name)
-        except InputError:
-            self.end(session)
-            raise
-        return Job(video, folder, upload.stem[:NAME_LENGTH])
-
-    def analyse(self, session: str, job: Job) -> None:
-        """Run a job when those before it are done; its upload is removed.
-
-        Raises:
-            InputError: the video can't be analysed, or the session has ended meanwhile.
-        """
-        with self._change:
-            self._waiting.append((session, job))
-            self._change.wait_for(lambda: self._waiting[0] == (session, job))
-        try:
-            if not job.folder.exists():
-                raise InputError("this page was closed", remedy="open it again and drop the video there")
-            self._worker.analyse(job)
-        finally:
-            with self._change:
-                self._waiting.pop(0)
-                self._change.notify_all()
-            job.video.unlink(missing_ok=True)
-            self._release(job.folder)
-
-    def ahead(self, job: Job) -> int:
-        """How many videos are to be done before this one."""
-        with self._change:
-            return next((place for place, (_, other) in enumerate(self._waiting) if other == job), 0)
-
-    def end(self, session: str) -> None:
-        """Stop what the session has at work, and remove its files."""
-        self._clear(session)
-        shutil.rmtree(self._folder(session), ignore_errors=True)
-
-    def close(self) -> None:
-        """Stop the worker and remove everything."""
-        self._worker.stop()
-        for _ in range(50):  # the server still runs: a file that comes while its folder goes needs another round
-            shutil.rmtree(self._root, ignore_errors=True)
-            if not self._root.exists():
-                return
-            time.sleep(0.1)
-
-    def _clear(self, session: str, keep: Path | None = None) -> None:
-        """Stop what the session has at work, and remove the folders of its jobs but one."""
-        with self._change:
-            if self._waiting and self._waiting[0][0] == session:
-                self._worker.stop()
-                shutil.rmtree(self.scratch, ignore_errors=True)
-                self.scratch.mkdir()
-            for folder in set(self._folder(session).glob("*")) - {keep}:
-                shutil.rmtree(folder, ignore_errors=True)
-                self._release(folder)
-
-    def _folder(self, session: str) -> Path:
-        """Named by a digest: the session's own name comes from the browser."""
-        return self.results / hashlib.sha256(session.encode()).hexdigest()[:24]
-
-    def _take(self, upload: Path, video: Path) -> None:
-        with self._change:
-            try:
-                video.hardlink_to(upload)
-            except FileNotFoundError as error:
-                raise InputError("the upload is gone", upload.name, remedy="drop the video again") from error
-            self._held[video.parent] = upload
-
-    def _release(self, folder: Path) -> None:
-        """Remove the upload of a job, unless another job holds the same. It lies in a folder of its own."""
-        with self._change:
-            upload = self._held.pop(folder, None)
-            if upload and upload not in self._held.values():
-                shutil.rmtree(upload.parent, ignore_errors=True)
-
-    def _check(self, video: Path, name: str) -> None:
-        try:
-            media, length = probe(video, limits=self._limits), stored_length_s(video, self._limits)
-        except LimitError as error:
-            raise InputError(f"the video {error.problem}", name, remedy=error.remedy) from error
-        except InputError as error:
-            remedy = "drop a video file that plays on this machine, such as MP4 (H.264), MOV, MKV or WebM"
-            raise InputError("this is no video that can be read", name, remedy=remedy) from error
-        if not media.has_video:
-            raise InputError("there is sound but no picture", name, remedy="drop a file with pictures")
-        if length > self._max_seconds:
-            problem = f"the video is {length:.0f} s long, and this page takes {self._max_seconds:g} s at most"
-            remedy = "cut it, or start the page with a larger --max-seconds"
-            raise InputError(problem, name, remedy=remedy)

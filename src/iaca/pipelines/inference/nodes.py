@@ -12,7 +12,7 @@ from iaca.engine import ClipPaths, Task
 from iaca.faces.config import FaceConfig
 from iaca.inference.config import InferenceConfig
 from iaca.inference.find import NAMED, find_models, find_videos
-from iaca.inference.write import VERSION, analyse_video, files_beside
+from iaca.inference.write import VERSION, analyse_video, listed_files
 from iaca.media.container import MediaLimits
 from iaca.text import parse_json
 
@@ -34,7 +34,7 @@ def plan_inference(
             {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},
             settings={"folder": output, "limits": limits},
             version=VERSION,
-            extra_files=files_beside,
+            extra_files=listed_files,
         )
         for name, video in find_videos(config.input, output).items()
     }

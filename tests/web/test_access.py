@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from iaca.web.own_host import OwnHost
+from iaca.web.access import OwnHost
 from iaca.web.sessions import Sessions, WebConfig
 from servers import free_port
 
