@@ -21,8 +21,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from iaca.corpora.demo.config import DemoConfig
-from iaca.corpora.demo.plan import VideoPlan, event_table, plan_corpus
+from iaca.corpora.demo.plan import DemoConfig, VideoPlan, event_table, plan_corpus
 from iaca.corpora.demo.render import render_movie
 from iaca.corpora.index import read_event_table
 from iaca.encoders.config import EmbeddingConfig

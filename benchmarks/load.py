@@ -30,8 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from iaca.corpora.demo.config import DemoConfig
-from iaca.corpora.demo.plan import FOLDERS, annotation_texts, plan_corpus
+from iaca.corpora.demo.plan import FOLDERS, DemoConfig, annotation_texts, plan_corpus
 from iaca.corpora.demo.render import render_movie
 from iaca.corpora.index import CARD_FILE, CorpusCard, card_text
 

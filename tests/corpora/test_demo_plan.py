@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from iaca.corpora.demo.config import DemoConfig
 from iaca.corpora.demo.plan import (
     AUDIO_KINDS,
     LONGEST,
     PARTITIONS,
     SHORTEST,
     VISUAL_KINDS,
+    DemoConfig,
     event_table,
     plan_corpus,
     subject_table,

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from iaca.corpora.demo.config import DemoConfig
-from iaca.corpora.demo.plan import Event, annotation_texts, event_table, plan_corpus
+from iaca.corpora.demo.plan import DemoConfig, Event, annotation_texts, event_table, plan_corpus
 from iaca.corpora.demo.render import KINDS, occlude, render_frames, render_movie
 from iaca.media import frame_times, probe
 

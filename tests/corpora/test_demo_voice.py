@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from iaca.corpora.demo.config import DemoConfig
-from iaca.corpora.demo.plan import Event, Trajectory, Voice, plan_corpus
+from iaca.corpora.demo.plan import DemoConfig, Event, Trajectory, Voice, plan_corpus
 from iaca.corpora.demo.voice import make_sound, mouth_opening, synthesise
 
 RATE = 16000

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iaca.audio.noise import add_noise, babble, present_samples, rms, samples_of_steps, white_noise
 from iaca.encoders import ClipEmbedding, read_embedding, write_embedding
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.encoders.cues import NAMES
@@ -17,14 +16,23 @@ from iaca.evaluation.corruption import corrupted
 from iaca.evaluation.partition import Partition
 from iaca.evaluation.signal_corruption import (
     LEFT_ALONE,
+    CorruptedFaces,
+    add_noise,
+    babble,
+    block,
+    blurred,
     corrupt_faces_file,
     corrupt_sound_file,
     corrupted_steps,
+    covered,
     left_alone,
+    present_samples,
+    rms,
+    samples_of_steps,
+    white_noise,
 )
 from iaca.faces import decode_face, encode_face
 from iaca.faces.alignment import TEMPLATE
-from iaca.faces.corrupt import CorruptedFaces, block, blurred, covered
 from iaca.faces.store import NUMBERS, FaceRow, write_batches
 from iaca.media import AudioTrack, read_audio_file, write_audio
 

@@ -1,4 +1,4 @@
-"""From a clip's faces and sound to its embeddings.
+"""From a clip's faces and sound to its embeddings; and one modality embedded again, from other sound or faces.
 
 The encoders' networks, and with them torch, are imported when a clip is embedded: a run whose clips are all up to date
 does without.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from iaca.encoders.cues import BOX, LANDMARKS, NAMES, FaceCues, sound_cues, stac
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.errors import InputError
 from iaca.faces.store import FaceImages, Jpegs, read_faces
-from iaca.media import AudioTrack, present_at, read_audio_file
+from iaca.media import AudioTrack, Samples, present_at, read_audio_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -143,3 +143,45 @@ def encode_faces(
 def _measure_cues(batch: FaceBatch, cues: FaceCues) -> None:
     for step, place in zip(batch.steps, np.searchsorted(batch.frames, batch.steps), strict=True):
         cues.add(int(step), batch.faces[place])
+
+
+def with_sound(clip: ClipEmbedding, samples: Samples, rate: int, config: EmbeddingConfig) -> ClipEmbedding:
+    """The clip as `iaca.encoders.embed.embed` would embed it with this sound; bit for bit the same on its own sound.
+
+    Args:
+        clip: embedded with `config`, cues included.
+        samples: (n,) 16 kHz, zero at the start of the container; presence is that of the clip's own sound.
+        rate: Hz.
+        config: which encoders.
+    """
+    from iaca.encoders.networks import build_encoders
+
+    _, encoder = build_encoders(config)
+    cues = sound_cues(samples, rate, clip.time_s)
+    return replace(clip, audio=encoder.encode(samples, clip.time_s), quality=_with_cues(clip, cues))
+
+
+def with_faces(clip: ClipEmbedding, faces: pd.DataFrame, jpegs: Jpegs, config: EmbeddingConfig) -> ClipEmbedding:
+    """The same for other images of the same faces.
+
+    Args:
+        clip: embedded with `config`, cues included.
+        faces: `iaca.encoders.embed.NUMBERS` of the clip's own table: score, box and landmarks stay.
+        jpegs: the aligned face of each row that has one.
+        config: which encoders.
+    """
+    from iaca.encoders.networks import build_encoders
+
+    encoder, _ = build_encoders(config)
+    cues = FaceCues(faces)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="embed") as pool:
+        visual = encode_faces(jpegs, clip.face_found, encoder, pool, cues)
+    return replace(clip, visual=visual, quality=_with_cues(clip, cues.columns()))
+
+
+def _with_cues(clip: ClipEmbedding, cues: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The cues of the clip (t, q) with some replaced, and with the synchrony of mouth and sound that follows."""
+    known = dict(zip(clip.quality_names, clip.quality.T, strict=True)) | cues
+    both = clip.face_found & clip.audio_present
+    known |= synchrony(known["mouth_opening"], known["sound_level"], clip.time_s, both)
+    return stacked({name: known[name] for name in NAMES})

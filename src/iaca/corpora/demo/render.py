@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.corpora.demo.config import DemoConfig
 from iaca.corpora.demo.face import Expression, FaceFrame, Floats, Image, Pose, to_image
-from iaca.corpora.demo.plan import ClipPlan, Colour, Event, VideoPlan
+from iaca.corpora.demo.plan import ClipPlan, Colour, DemoConfig, Event, VideoPlan
 from iaca.corpora.demo.puppet import Puppet
 from iaca.corpora.demo.voice import Sound, make_sound, mouth_opening, other_take
 from iaca.media import write_movie

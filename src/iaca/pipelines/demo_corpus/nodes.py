@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from iaca.corpora.demo.config import DemoConfig
-from iaca.corpora.demo.plan import annotation_texts, event_table, plan_corpus, subject_table
+from iaca.corpora.demo.plan import DemoConfig, annotation_texts, event_table, plan_corpus, subject_table
 from iaca.corpora.demo.render import render_movie
 from iaca.corpora.importers import DemoImport, IngestionConfig
 from iaca.corpora.index import CARD_FILE, CorpusCard, card_text
