@@ -55,7 +55,7 @@ def test_a_training_that_is_killed_in_an_epoch_ends_with_the_same_model(finished
     killed(project, words, "06_models/checkpoints/main/last.ckpt", "group")
     done = run(project, words, PYTHONHASHSEED="7")
     assert done.status == 0, done.said
-    assert "going on from" in done.said
+    assert "resuming from" in done.said
     (made,) = state(project / "data" / model).values()
     assert made == first_version(finished, model)
     assert leftovers(project / "data") == []

@@ -104,14 +104,14 @@ def test_tensors_that_overlap_repeat_or_claim_too_much_are_refused(path: Path) -
     ]
     for changes in changed:
         rewrite(path, json.dumps(outer | changes).encode(), body)
-        with pytest.raises(InputError, match="not a whole safetensors file"):
+        with pytest.raises(InputError, match="not a complete safetensors file"):
             load_model(path)
     for outer_text in (b"[" * 10**6, b'{"a":' * 10**5, b"{}", b"\xff" * 100):
         rewrite(path, outer_text, body)
         with pytest.raises(InputError, match="Remedy: "):
             load_member(path, CPU)
     path.write_bytes(struct.pack("<Q", 2**63) + b"{}")
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         load_member(path, CPU)
 
 
@@ -169,7 +169,7 @@ def test_answers_that_are_not_finite_are_no_predictions(path: Path) -> None:
     there = np.ones(20, np.bool_)
     streams = (np.ones((20, dim), np.float32) for dim in (3, 4))
     rest = np.arange(20) / 25, np.zeros((20, 0), np.float32)
-    with pytest.raises(InputError, match="answers are not finite"):
+    with pytest.raises(InputError, match="predictions are not finite"):
         predict_clip(load_model(path), ClipEmbedding(*streams, there, there, *rest))
     tensors = load_file(path) | {"normalisation.audio_std": torch.zeros(3)}
     save_file(tensors, path, metadata=outer["__metadata__"])

@@ -13,11 +13,10 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips, clip
 from iaca.errors import InputError
 from iaca.evaluation.figures import learning_curve
 from iaca.fusion import preset
-from iaca.training import train as pairs
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel, load_model, save_model
 from iaca.training.predict import predict_clip, prediction_table
-from iaca.training.train import FusionTraining, train, train_single
+from iaca.training.train import FusionTraining, train, train_network
 
 TRAIN, VALIDATION = annotated_clips(5), annotated_clips(2, first=100)
 PAIR = TrainingConfig(length=30, hop=20, batch_size=4, epochs=2, accelerator="cpu", threads=1, per_dimension=True)
@@ -127,17 +126,19 @@ def test_a_pair_that_was_stopped_does_not_repeat_its_first_half(
 def test_the_half_of_another_pair_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, single: dict) -> None:
     runs = []
 
-    def run(config: TrainingConfig, folder: Path) -> tuple[TrainedModel, pd.DataFrame]:
+    def run(_: object, config: TrainingConfig, *__: object) -> tuple[TrainedModel, pd.DataFrame]:
         runs.append(config.targets)
         if config.targets == ("arousal",) and len(runs) == 2:
             raise InputError("stopped")
         return single[config.targets[0]]
 
+    monkeypatch.setattr("iaca.training.train.train_network", run)
     with pytest.raises(InputError, match="stopped"):
-        pairs.train_pair(run, PAIR, tmp_path, "one")
-    pairs.train_pair(run, PAIR, tmp_path, "another")
+        train(MODEL, PAIR, TRAIN, VALIDATION, tmp_path)
+    assert (tmp_path / "valence.safetensors").exists()
+    train(MODEL, PAIR.model_copy(update={"seed": 1}), TRAIN, VALIDATION, tmp_path)
     assert runs == [("valence",), ("arousal",)] * 2
 
 
 def test_one_run_trains_one_network(tmp_path: Path) -> None:
-    assert not train_single(MODEL, alone("valence"), TRAIN, VALIDATION, tmp_path)[0].per_dimension
+    assert not train_network(MODEL, alone("valence"), TRAIN, VALIDATION, tmp_path)[0].per_dimension

@@ -150,7 +150,7 @@ def test_embeddings_of_other_encoders_and_gaps_between_windows_are_refused() -> 
     wide = replace(clip(5), audio=np.zeros((60, AUDIO_DIM + 1), np.float32))
     with pytest.raises(InputError, match=r"widths \{'audio': 7.*Remedy: embed the clip with the encoders"):
         predict_clip(some_model(), wide)
-    with pytest.raises(InputError, match="hop=40 must lie between 1 and window=30"):
+    with pytest.raises(InputError, match="hop=40 must be between 1 and window=30"):
         predict_clip(some_model(), clip(5), window=30, hop=40)
 
 

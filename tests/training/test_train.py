@@ -18,7 +18,7 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips
 
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, preset
-from iaca.training.checkpoints import AtomicCheckpointIO, data_fingerprint, read, run_fingerprint
+from iaca.training.checkpoints import AtomicCheckpointIO, data_fingerprint, read_checkpoint, run_fingerprint
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel
 from iaca.training.train import FusionTraining, train
@@ -141,7 +141,7 @@ def test_rising_scores_never_stop_it_and_falling_ones_do_after_the_patience(
     step: float, epochs: int, best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = count(0.1, step)
-    monkeypatch.setattr("iaca.training.module.concordance", lambda *_: torch.tensor([next(scores)] * 2))
+    monkeypatch.setattr("iaca.training.train.concordance", lambda *_: torch.tensor([next(scores)] * 2))
     model, history = train(MODEL, SHORT.model_copy(update={"epochs": 6, "patience": 2}), TRAIN, VALIDATION, tmp_path)
     assert len(history) == epochs
     assert model.metadata["epoch"] == str(best)
@@ -249,8 +249,8 @@ def test_a_run_that_is_killed_when_all_is_done_but_the_model_ends_the_same(
     stops_early = SHORT.model_copy(update={"epochs": 9, "patience": 2})
     model, history = train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "undisturbed")
     with monkeypatch.context() as patch:
-        patch.setattr("iaca.training.checkpoints.clear", cut_power)
-        patch.setattr("iaca.training.checkpoints.resumable", lambda *_: None)
+        patch.setattr("iaca.training.train.remove_checkpoints", cut_power)
+        patch.setattr("iaca.training.train.resumable_checkpoint", lambda *_: None)
         with pytest.raises(PowerCutError):
             train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "killed")
     again, table = train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "killed")
@@ -276,4 +276,4 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_older_one_and_nothing_el
     with pytest.raises(AttributeError, match="pickle"):
         AtomicCheckpointIO().save_checkpoint({"epoch": lambda: 2}, tmp_path / "last.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
-    assert read(tmp_path / "last.ckpt") == {"epoch": 1}
+    assert read_checkpoint(tmp_path / "last.ckpt") == {"epoch": 1}

@@ -10,8 +10,7 @@ import pytest
 from short_runs import MODEL, SHORT, TRAIN, VALIDATION
 
 from iaca.errors import InputError
-from iaca.training.checkpoints import MACHINE
-from iaca.training.config import TrainingConfig
+from iaca.training.config import MACHINE, TrainingConfig
 from iaca.training.model_file import (
     SETTINGS_KEY,
     TrainedModel,
@@ -64,5 +63,7 @@ def test_an_older_file_has_none(trained: tuple) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
 def test_what_is_no_table_of_settings_is_refused(trained: tuple, text: str) -> None:
-    with pytest.raises(InputError, match=r"training settings are (not JSON|no table).*Remedy: give a model file"):
+    with pytest.raises(
+        InputError, match=r"training settings in the header are not (JSON|a JSON object).*Remedy: give a model file"
+    ):
         training_settings_of(older(trained[1], **{SETTINGS_KEY: text}))

@@ -237,11 +237,11 @@ def test_validation_is_scored_on_clean_windows_and_on_as_many_that_are_all_corru
 def test_the_other_clip_is_another_one_whenever_there_is_another() -> None:
     windows, rng = dataset(None), np.random.default_rng(0)
     for index, window in enumerate(windows.windows):
-        drawn = {windows.windows[windows.other_clip(index, rng)].clip for _ in range(100)}
+        drawn = {windows.windows[windows.other_window(index, rng)].clip for _ in range(100)}
         assert drawn == set(CLIPS) - {window.clip}
     one = {"one": CLIPS["clip0"]}
     alone = WindowDataset(one, windows_of(one, 30, 20), WindowSpec(30, NORMALISATION))
-    assert alone.windows[alone.other_clip(0, rng)].clip == "one"
+    assert alone.windows[alone.other_window(0, rng)].clip == "one"
 
 
 def test_every_epoch_visits_every_window_once_in_an_order_of_its_own() -> None:

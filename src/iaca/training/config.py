@@ -1,6 +1,6 @@
-"""How a fusion model is trained. Free of torch, so that parameters are checked before anything heavy is imported.
+"""Settings of training: of fusion models, and of encoders that are fine-tuned.
 
-How an encoder is fine-tuned. Free of torch: parameters are checked before it is imported.
+Imports no torch, so that parameters are checked before it is loaded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from iaca.encoders.config import DEVICE, ENCODERS, EncoderChoice
 from iaca.parameters import Modality, Parameters, Seed
 
 VERSION = "4"
-"""Raised when the code of a run changes what it computes: neither its model nor its checkpoints are then taken over."""
+"""Increase it when the code of a run computes something else: older models and checkpoints are then not reused."""
+MACHINE = {"accelerator", "devices", "strategy", "num_nodes", "threads"}
+"""Fields of `TrainingConfig` that say where a run happens and do not decide its result."""
 CorruptionKind = Literal["absent", "zeros", "noise", "other"]
 Bound = Annotated[float, Field(ge=0, le=1e6)]
 Target = Literal["valence", "arousal"]
