@@ -1,4 +1,4 @@
-"""One network per dimension: each learns its own, and whoever predicts with the two does not notice."""
+"""One network per dimension: each learns its own, and prediction uses the pair like one model."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[TrainedM
 
 
 def test_each_dimension_is_predicted_by_the_network_that_learned_it(pair: tuple, single: dict) -> None:
-    said = predict_clip(pair[0], clip(7, 70), window=30, hop=20)
+    predicted = predict_clip(pair[0], clip(7, 70), window=30, hop=20)
     for i, target in enumerate(("valence", "arousal")):
         own = predict_clip(single[target][0], clip(7, 70), window=30, hop=20)
-        np.testing.assert_array_equal(said.prediction[:, i], own.prediction[:, i])
+        np.testing.assert_array_equal(predicted.prediction[:, i], own.prediction[:, i])
         for name, weights in own.gates.items():
-            np.testing.assert_array_equal(said.gates[f"{target}_{name}"], weights)
-    assert np.isfinite(said.prediction).all()
+            np.testing.assert_array_equal(predicted.gates[f"{target}_{name}"], weights)
+    assert np.isfinite(predicted.prediction).all()
 
 
 def test_its_gates_are_those_of_both_and_are_labelled(pair: tuple) -> None:

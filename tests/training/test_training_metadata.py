@@ -1,4 +1,4 @@
-"""A model file says how the model was trained."""
+"""A model file records how the model was trained."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_a_file_holds_every_setting_that_decides_how_a_run_turns_out(trained: tuple, tmp_path: Path) -> None:
     config, model = trained
     save_model(model, tmp_path / "model.safetensors")
-    told = TrainingConfig(**json.loads(load_model(tmp_path / "model.safetensors").metadata[SETTINGS_KEY]))
-    assert told.model_dump(exclude=MACHINE) == config.model_dump(exclude=MACHINE)
+    recorded = TrainingConfig(**json.loads(load_model(tmp_path / "model.safetensors").metadata[SETTINGS_KEY]))
+    assert recorded.model_dump(exclude=MACHINE) == config.model_dump(exclude=MACHINE)
 
 
 def test_nested_settings_have_names_of_their_own_and_the_machine_is_none_of_them(trained: tuple) -> None:
     config, model = trained
-    told = training_settings_of(model)
-    assert told["learning_rate"] == config.learning_rate
-    assert told["corruption.share"] == config.corruption.share
-    assert told["loss.form"] == config.loss.form
-    assert told["per_dimension"] is config.per_dimension
-    assert not MACHINE & told.keys()
+    recorded = training_settings_of(model)
+    assert recorded["learning_rate"] == config.learning_rate
+    assert recorded["corruption.share"] == config.corruption.share
+    assert recorded["loss.form"] == config.loss.form
+    assert recorded["per_dimension"] is config.per_dimension
+    assert not MACHINE & recorded.keys()
 
 
 def test_machines_make_no_difference_to_the_file(trained: tuple) -> None:

@@ -124,7 +124,10 @@ def _masked(prediction: Tensor, gold: Tensor, valid: Tensor) -> tuple[Tensor, Te
 def _check(prediction: Tensor, gold: Tensor, valid: Tensor) -> None:
     if prediction.shape != gold.shape or prediction.shape[:-1] != valid.shape:
         shapes = f"prediction {tuple(prediction.shape)}, gold {tuple(gold.shape)}, valid {tuple(valid.shape)}"
-        raise InputError(f"the shapes do not match: {shapes}")
+        raise InputError(
+            f"the shapes do not match: {shapes}",
+            remedy="give prediction and gold as (b, t, k) and valid as (b, t)",
+        )
 
 
 def gate_supervision(gates: Mapping[str, Tensor], corrupted: Tensor, present: Tensor, padding: Tensor) -> Tensor:
@@ -134,7 +137,7 @@ def gate_supervision(gates: Mapping[str, Tensor], corrupted: Tensor, present: Te
     the modalities that have a gate `reliability_<modality>`.
 
     Only these gates, which explain, are supervised. How the model uses a corrupted stream is left to the main loss: a
-    gate that was supervised to turn away from it discarded what still helped (docs/engineering/experiments.md).
+    gate that was supervised to avoid it discarded what still helped (docs/engineering/experiments.md).
 
     Args:
         gates: of a `FusionOutput`, (b, t, 2) each.

@@ -98,7 +98,10 @@ def _check(built: BuiltModel, clip: ClipEmbedding, window: int, hop: int) -> Non
             remedy="embed the clip with the encoders that the model was trained with, or train again",
         )
     if not 1 <= hop <= window:
-        raise InputError(f"hop={hop} must be between 1 and window={window}, or steps are skipped")
+        raise InputError(
+            f"hop={hop} must be between 1 and window={window}, or steps are skipped",
+            remedy="choose a hop between 1 and the window",
+        )
 
 
 def _window_outputs(

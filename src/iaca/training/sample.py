@@ -197,7 +197,7 @@ def _observed_rows(clips: Mapping[str, ClipEmbedding], modality: Modality) -> It
         rows = clip.features[modality][clip.present[modality]].astype(np.float64)
         if not np.isfinite(rows).all():
             raise InputError(
-                f"clip {name}: the {modality} embedding holds NaN or infinity where the modality was observed",
+                f"clip {name}: the {modality} embedding has NaN or infinity where the modality was observed",
                 remedy="run the embedding pipeline again, or mark those steps as not observed",
             )
         yield rows

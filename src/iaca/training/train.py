@@ -80,7 +80,7 @@ def train_file(
     A model that reads quality cues gets those that all of these clips have, unless `choice` names them.
 
     Args:
-        files: embeddings of the clips, then their timelines, which hold the annotation, in the same order.
+        files: embeddings of the clips, then their timelines, which have the annotation, in the same order.
         target: the model file.
         choice, training: the model and the run.
         train_clips, validation_clips: names of the clips.
@@ -176,14 +176,18 @@ def train_network(
 def _check_clips(fusion: FusionConfig, config: TrainingConfig, partitions: Mapping[str, Clips]) -> None:
     if fusion.length not in (None, config.length):
         raise InputError(
-            f"the model takes length={fusion.length} steps, but training windows have length={config.length}"
+            f"the model takes length={fusion.length} steps, but training windows have length={config.length}",
+            remedy="set `training.length` to the model's length",
         )
     columns = [TARGETS.index(target) for target in config.targets]
     for partition, clips in partitions.items():
         for name, clip in clips.items():
             dims, cues = clip.embedding.dims, clip.embedding.quality_names
             if dims != fusion.dims:
-                raise InputError(f"clip {name} has embeddings of width {dims}, but the model takes {fusion.dims}")
+                raise InputError(
+                    f"clip {name} has embeddings of width {dims}, but the model takes {fusion.dims}",
+                    remedy="embed all clips with the same encoders",
+                )
             if missing := sorted(set(fusion.cues) - set(cues)):
                 raise InputError(
                     f"the model reads the quality cue {missing[0]}, but clip {name} has {list(cues)}",
