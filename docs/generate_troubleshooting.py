@@ -178,10 +178,6 @@ ADVICE = {  # remedies of messages that have none of their own, by the beginning
     "evaluation/timelines.py": "name a clip that was predicted, and use a model with a second stage to draw gates",
     "fusion/": "give tensors as `FusionConfig` says: (b, t, D) for modalities, (b, t) for masks, (b, t, q) for cues",
     "inference/": "give the table of one clip, as `Predictor.predict` returns it or `NAME.csv` holds it",
-    "training/export/": "report it with the model's configuration; no file was written",
-    "training/loss.py": "give prediction and gold as (b, t, k) and valid as (b, t)",
-    "training/predict.py": "choose a hop between 1 and the window",
-    "training/single.py": "set `training.length` to the model's length; embed all clips with the same encoders",
 }
 
 if __name__ == "__main__":

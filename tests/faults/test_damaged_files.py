@@ -23,7 +23,7 @@ from iaca.errors import InputError
 from iaca.faces import FaceImages, read_faces, write_faces
 from iaca.faces.store import NUMBERS, FaceRow, faces_frame
 from iaca.media import AudioTrack, read_audio_file, write_audio
-from iaca.training.checkpoints import BEST, LAST, AtomicCheckpointIO, resumable
+from iaca.training.checkpoints import BEST, LAST, AtomicCheckpointIO, resumable_checkpoint
 
 TABLE = pd.DataFrame({"clip": ["a", "b"], "value": [0.5, 1.0]})
 
@@ -112,8 +112,8 @@ def test_a_torn_best_checkpoint_is_found_before_training_goes_on_not_after_it(tm
     state = {"fingerprint": "f", "callbacks": {"keeper": {"dirpath": str(tmp_path.resolve())}}, "w": torch.zeros(99)}
     for name in (LAST, BEST):
         AtomicCheckpointIO().save_checkpoint(state, tmp_path / name)
-    assert resumable(tmp_path, "f") == tmp_path / LAST
+    assert resumable_checkpoint(tmp_path, "f") == tmp_path / LAST
     (tmp_path / BEST).write_bytes((tmp_path / BEST).read_bytes()[:300])
     (tmp_path / ".tmp-12-last.ckpt").write_text("of a killed run")
-    assert resumable(tmp_path, "f") is None
+    assert resumable_checkpoint(tmp_path, "f") is None
     assert not tmp_path.exists()

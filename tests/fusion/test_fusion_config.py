@@ -141,7 +141,7 @@ def test_configurations_are_read_without_torch() -> None:
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 
-from iaca.training import TrainingConfig
+from iaca.training.config import TrainingConfig
 
 spec = spec_from_file_location("config", sys.argv[1])  # alone: its package also holds the model
 config = sys.modules["config"] = module_from_spec(spec)

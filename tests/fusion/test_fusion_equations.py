@@ -21,7 +21,7 @@ from iaca.fusion.attention import (
     Masks,
     MultiHeadCrossAttention,
 )
-from iaca.fusion.gates import PENALTY, AcrossModalities, Gate, StageOne, WithinModalities, mix
+from iaca.fusion.gates import FAINT, PENALTY, REACHES, AcrossModalities, Fill, Gate, StageOne, WithinModalities, mix
 from iaca.fusion.temporal import TemporalTransformer, positions
 
 # three steps of width two: small enough to follow with a pencil
@@ -288,3 +288,41 @@ def test_bfloat16_autocast_stays_close(attention: str) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         coarse = inputs.through(model)
     assert_close(coarse.prediction.float(), inputs.through(model).prediction, atol=0.1, rtol=0)
+
+
+def test_the_repair_of_one_gap_worked_by_hand() -> None:
+    """x <- r x + (1 - r) (w_0 token + sum_i w_i E_i), r <- r + (1 - r) (1 - w_0), E_i = K_i (r x) / K_i r."""
+    fill, shares = Fill().double(), np.array([0.3, 0.1, 0.2, 0.25, 0.15])  # w: of the token, then of each reach
+    torch.nn.init.zeros_(fill.judge[-1].weight)
+    with torch.no_grad():
+        fill.judge[-1].bias.copy_(torch.from_numpy(np.log(shares)))
+    near = np.exp(-1 / np.array(REACHES))  # K_i at a distance of one step
+    x, token = np.array([[2.0, -1.0], [np.e, np.pi], [5.0, 4.0]]), np.array([0.5, 7.0])
+
+    def repaired(*r: float) -> tuple[np.ndarray, np.ndarray]:
+        found, known = fill(batch(x), torch.from_numpy(token), batch(np.array(r, float)))
+        return found[0].detach().numpy(), known[0].detach().numpy()
+
+    found, known = repaired(1, 0, 1)  # a gap between two observed steps, equally near
+    estimates = [k * (x[0] + x[2]) / (2 * k + FAINT) for k in near]
+    expected = shares[0] * token + sum(w * e for w, e in zip(shares[1:], estimates, strict=True))
+    assert_close(found, np.stack([x[0], expected, x[2]]), rtol=0, atol=1e-6)
+    assert_close(known, np.array([1.0, 0.7, 1.0]), rtol=0, atol=1e-6)
+
+    found, known = repaired(0, 1, 0.25)  # a step at the edge, and one that counts for a quarter
+    first = [(k * x[1] + 0.25 * k**2 * x[2]) / (k + 0.25 * k**2 + FAINT) for k in near]
+    last = [(k * x[1] + 0.25 * x[2]) / (k + 0.25 + FAINT) for k in near]
+    filled = [shares[0] * token + sum(w * e for w, e in zip(shares[1:], es, strict=True)) for es in (first, last)]
+    assert_close(found, np.stack([filled[0], x[1], 0.25 * x[2] + 0.75 * filled[1]]), rtol=0, atol=1e-6)
+    assert_close(known, np.array([0.7, 1.0, 0.25 + 0.75 * 0.7]), rtol=0, atol=1e-6)
+
+
+def test_a_constant_sequence_is_repaired_to_that_constant() -> None:
+    fill = Fill().double()
+    with torch.no_grad():
+        fill.judge[-1].bias[0] = -100.0  # nothing from the token
+    constant, r = torch.tensor([3.0, -2.0]).double(), torch.ones(1, 12).double()
+    r[:, [0, 4, 5, 6]] = 0.0
+    found, known = fill(constant.expand(1, 12, 2), torch.full((2,), 99.0).double(), r)
+    assert_close(found, constant.expand(1, 12, 2), rtol=5e-3, atol=0)  # FAINT takes off less than that
+    assert_close(known, torch.ones(1, 12).double(), rtol=0, atol=1e-6)

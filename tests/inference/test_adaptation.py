@@ -211,5 +211,5 @@ def test_a_faulty_file_is_named(learned: tuple[AdaptedModel, pd.DataFrame], tmp_
         with pytest.raises(InputError, match=rf"model\.safetensors: .*{problem}"):
             Predictor.load(path)
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         Predictor.load(path)

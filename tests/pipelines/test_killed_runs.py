@@ -53,7 +53,7 @@ def test_a_training_run_killed_in_an_epoch_ends_with_the_same_model(finished: Pa
     killed(project, words, "06_models/checkpoints/main/last.ckpt", "group")
     done = run(project, words, PYTHONHASHSEED="7")
     assert done.status == 0, done.output
-    assert "going on from" in done.output
+    assert "resuming from" in done.output
     (made,) = file_hashes(project / "data" / model).values()
     assert made == first_version(finished, model)
     assert leftovers(project / "data") == []

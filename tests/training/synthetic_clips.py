@@ -20,7 +20,7 @@ def smooth(rng: np.random.Generator, steps: int) -> np.ndarray:
 
 
 def annotated(seed: int, steps: int = 60, noise: float = 1.0) -> AnnotatedClip:
-    """One clip; a stretch without a face, a stretch without sound, a few frames not annotated."""
+    """One clip: a segment without a face, a segment without sound, a few frames not annotated."""
     mixing = np.random.default_rng(99)
     to_audio, to_visual = mixing.standard_normal((2, AUDIO_DIM)), mixing.standard_normal((2, VISUAL_DIM))
     rng = np.random.default_rng(seed)

@@ -79,16 +79,16 @@ def test_it_is_the_ccc_of_audmetric(seed: int, steps: int, spread: float, offset
 
 
 @every_option
-def test_masked_steps_have_exactly_zero_gradient_whatever_stands_there(option: LossConfig) -> None:
+def test_masked_steps_have_exactly_zero_gradient_whatever_their_values(option: LossConfig) -> None:
     prediction = torch.randn(2, 6, 2, generator=torch.Generator().manual_seed(0))
     valid = torch.tensor([[1, 1, 1, 0, 0, 0], [1, 1, 0, 1, 0, 1]], dtype=torch.bool)
     gold = torch.where(valid[..., None], torch.randn(2, 6, 2), torch.nan)
-    spoilt = torch.where(valid[..., None], prediction, torch.nan).requires_grad_()
-    loss = training_loss(spoilt, gold, valid, option)
+    with_nan = torch.where(valid[..., None], prediction, torch.nan).requires_grad_()
+    loss = training_loss(with_nan, gold, valid, option)
     loss.backward()
     assert loss.isfinite()
-    assert torch.equal(spoilt.grad[~valid], torch.zeros(5, 2))
-    assert spoilt.grad[valid].all()
+    assert torch.equal(with_nan.grad[~valid], torch.zeros(5, 2))
+    assert with_nan.grad[valid].all()
 
 
 @every_option

@@ -11,7 +11,7 @@ from iaca.fusion import preset
 from iaca.training.choice import ModelChoice
 
 
-def test_a_choice_is_a_preset_and_fields_beside_it() -> None:
+def test_a_choice_is_a_preset_and_changed_fields() -> None:
     choice = ModelChoice.model_validate({"preset": "dca", "temperature": 0.1, "modalities": ["visual", "audio"]})
     assert choice.build(3, 5) == preset("dca", 3, 5, temperature=0.1)
     assert choice.changes == {"temperature": 0.1, "modalities": ["visual", "audio"]}
@@ -26,11 +26,11 @@ def test_fingerprints_of_finished_runs_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"tempertaure": 0.1}, r"tempertaure\n.*did you mean temperature\?"),
         ({"presett": "iaca"}, r"presett\n.*did you mean preset\?"),
-        ({"audio_dim": 3}, r"audio_dim\n.*not permitted \["),  # the embeddings say it
+        ({"audio_dim": 3}, r"audio_dim\n.*not permitted \["),  # the width of the embeddings
         ({"width": "wide"}, r"^1 validation error.*\nwidth\n.*valid integer"),
         ({"width": True}, r"^1 validation error.*\nwidth\n.*true is no int"),
         ({"width": 10**400}, r"width\n.*64 bits"),
@@ -41,6 +41,6 @@ def test_fingerprints_of_finished_runs_stay_as_they_are() -> None:
         ({"preset": "concat", "gate": "dca"}, "gate='dca' weighs attended features"),
     ],
 )
-def test_what_does_not_fit_is_named(given: dict, told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_what_does_not_fit_is_named(given: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         ModelChoice.model_validate(given)

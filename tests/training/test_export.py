@@ -1,4 +1,4 @@
-"""Exported models say what the model says, at any length, and carry what a user has to know."""
+"""Exported models predict what the model predicts, at any length, and carry what a user has to know."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from torch.export import ExportedProgram
 from iaca.encoders.embedding import write_embedding
 from iaca.errors import InputError
 from iaca.fusion import PRESETS, FusionConfig, FusionModel, preset
-from iaca.training import export as onnx_file
+from iaca.training import export
 from iaca.training.export import (
     BATCH,
     STEPS,
     check,
     example,
     export_model,
-    facts,
+    facts_of,
     main,
     onnx_bytes,
     onnx_runner,
@@ -43,7 +43,7 @@ from iaca.training.predict import predict_clip
 from iaca.training.sample import Normalisation, where_known
 
 DOCS = Path(__file__).parents[2] / "docs" / "guide" / "export.md"
-needs_onnx = pytest.mark.skipif(not all(map(find_spec, onnx_file.PACKAGES)), reason="needs pip install -e '.[export]'")
+needs_onnx = pytest.mark.skipif(not all(map(find_spec, export.PACKAGES)), reason="needs pip install -e '.[export]'")
 SMALL = {"audio_dim": AUDIO_DIM, "visual_dim": VISUAL_DIM, "width": 8, "heads": 2, "temporal_layers": 1}
 CUES = ("mouth_motion", "sound_level", "synchrony", "not_ours")
 METADATA = {"caveat": "made up", "audio_encoder": "descriptors", "visual_encoder": "fer", "history": "long"}
@@ -79,15 +79,15 @@ def program(name: str) -> ExportedProgram:
 
 @cache
 def onnx(name: str) -> bytes:
-    return onnx_bytes(program(name), trained(name), facts(trained(name)))
+    return onnx_bytes(program(name), trained(name), facts_of(trained(name)))
 
 
 def session(name: str):
     return pytest.importorskip("onnxruntime").InferenceSession(onnx(name), providers=["CPUExecutionProvider"])
 
 
-def said_by_the_model(model: TrainedModel, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the model itself says, its inputs normalised as in training."""
+def outputs_of_the_model(model: TrainedModel, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The outputs of the model itself, its inputs normalised as in training."""
     normalisation, padding = model.normalisation, inputs["padding"].numpy()
     present = {m: inputs[f"{m}_present"].numpy() & padding for m in ("audio", "visual")}
     normalised = {}
@@ -123,15 +123,15 @@ def batches(model: TrainedModel) -> list[dict[str, Tensor]]:
 def test_every_part_becomes_a_program_that_says_what_the_model_says(name: str) -> None:
     model, module = trained(name), program(name).module()
     for inputs in batches(model):
-        assert_same(module(**inputs), said_by_the_model(model, inputs), 1e-6)
+        assert_same(module(**inputs), outputs_of_the_model(model, inputs), 1e-6)
 
 
 @needs_onnx
 @every_part
-def test_every_part_becomes_an_onnx_file_that_says_what_the_model_says(name: str) -> None:
+def test_every_part_becomes_an_onnx_file_that_predicts_what_the_model_predicts(name: str) -> None:
     model, run = trained(name), onnx_runner(onnx(name))
     for inputs in batches(model):
-        assert_same(run(inputs), said_by_the_model(model, inputs), 1e-4)
+        assert_same(run(inputs), outputs_of_the_model(model, inputs), 1e-4)
 
 
 def test_the_exported_presets_have_every_part_of_all() -> None:
@@ -149,13 +149,13 @@ def test_the_exported_presets_have_every_part_of_all() -> None:
 def test_an_lstm_of_any_length_can_be_exported() -> None:
     model, module, run = trained("lstm"), program("lstm").module(), onnx_runner(onnx("lstm"))
     for inputs in batches(model):
-        assert_same(module(**inputs), said_by_the_model(model, inputs), 1e-6)
-        assert_same(run(inputs), said_by_the_model(model, inputs), 1e-4)
+        assert_same(module(**inputs), outputs_of_the_model(model, inputs), 1e-6)
+        assert_same(run(inputs), outputs_of_the_model(model, inputs), 1e-4)
 
 
 def test_a_torch_without_the_lstm_kernel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    with pytest.raises(InputError, match="can't export an LSTM Remedy: "):
+    with pytest.raises(InputError, match="cannot export an LSTM Remedy: "):
         trace(trained("lstm"))
 
 
@@ -166,7 +166,7 @@ def test_a_network_per_dimension_comes_out_as_one_model() -> None:
     model = replace(trained("small"), weights=weights, per_dimension=True)
     inputs = example(model, 1, 8)
     found = trace(model).module()(**inputs)
-    assert_same(found, said_by_the_model(model, inputs), 1e-6)
+    assert_same(found, outputs_of_the_model(model, inputs), 1e-6)
     assert {"gate_valence_audio", "gate_arousal_visual"} < set(found)
 
 
@@ -176,9 +176,9 @@ def test_a_dimension_that_was_not_learned_is_nan() -> None:
     module = trace(model).module()
     found = module(**inputs)["prediction"]
     assert found[..., 0].isnan().all()
-    torch.testing.assert_close(found[..., 1], said_by_the_model(model, inputs)["prediction"][..., 1])
+    torch.testing.assert_close(found[..., 1], outputs_of_the_model(model, inputs)["prediction"][..., 1])
     assert check(model, lambda inputs: module(**inputs), 1e-6) <= 1e-6
-    assert json.loads(facts(model)["targets"]) == ["arousal"]
+    assert json.loads(facts_of(model)["targets"]) == ["arousal"]
 
 
 @needs_onnx
@@ -210,13 +210,13 @@ def test_the_program_in_the_docs_gives_the_predictions_of_the_pipeline(
     (tmp_path / "out" / "iaca.onnx").write_bytes(onnx("iaca"))
     write_embedding(clip(seed=3, steps=50), tmp_path / "video.safetensors")
     (snippet,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
-    said: dict = {}
-    exec(compile(snippet, str(DOCS), "exec"), said)
+    namespace: dict = {}
+    exec(compile(snippet, str(DOCS), "exec"), namespace)
     expected = predict_clip(trained("iaca"), clip(seed=3, steps=50))
-    np.testing.assert_allclose(said["said"]["prediction"][0], expected.prediction, atol=1e-5)
-    np.testing.assert_array_equal(said["said"]["observed"][0], expected.observed)
+    np.testing.assert_allclose(namespace["said"]["prediction"][0], expected.prediction, atol=1e-5)
+    np.testing.assert_array_equal(namespace["said"]["observed"][0], expected.observed)
     for gate, weights in expected.gates.items():
-        np.testing.assert_allclose(said["said"][f"gate_{gate}"][0], weights, atol=1e-5)
+        np.testing.assert_allclose(namespace["said"][f"gate_{gate}"][0], weights, atol=1e-5)
     assert "made up" in capsys.readouterr().out
 
 
@@ -269,13 +269,13 @@ def test_a_model_with_its_length_in_its_weights_takes_that_length_alone() -> Non
 
 @needs_onnx
 def test_both_kinds_of_file_carry_where_the_model_comes_from() -> None:
-    told = session("concat").get_modelmeta().custom_metadata_map
-    content = program_bytes(program("concat"), facts(trained("concat")))
+    metadata = session("concat").get_modelmeta().custom_metadata_map
+    content = program_bytes(program("concat"), facts_of(trained("concat")))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         extra = {name.split("/")[-1]: archive.read(name).decode() for name in archive.namelist() if "/extra/" in name}
-    assert extra == told == facts(trained("concat"))
-    assert FusionConfig.model_validate_json(told["config"]) == trained("concat").config
-    assert {name: told[name] for name in ("caveat", "audio_encoder", "visual_encoder", "preset")} == {
+    assert extra == metadata == facts_of(trained("concat"))
+    assert FusionConfig.model_validate_json(metadata["config"]) == trained("concat").config
+    assert {name: metadata[name] for name in ("caveat", "audio_encoder", "visual_encoder", "preset")} == {
         "caveat": "made up", "audio_encoder": "descriptors", "visual_encoder": "fer", "preset": "concat"
     }  # fmt: skip
     labels = json.loads(session("iaca").get_modelmeta().custom_metadata_map["gate_labels"])
@@ -285,7 +285,7 @@ def test_both_kinds_of_file_carry_where_the_model_comes_from() -> None:
 
 @needs_onnx
 def test_no_file_says_where_it_was_made() -> None:
-    folders = [str(Path(place).resolve()).encode() for place in (__file__, torch.__file__, onnx_file.__file__)]
+    folders = [str(Path(place).resolve()).encode() for place in (__file__, torch.__file__, export.__file__)]
     for content in (onnx("concat"), program_bytes(program("concat"), {})):
         assert not any(folder in content for folder in folders)
         assert b".py" not in content
@@ -294,7 +294,7 @@ def test_no_file_says_where_it_was_made() -> None:
 @needs_onnx
 def test_the_same_model_gives_the_same_bytes() -> None:
     again = trace(trained("concat"))
-    assert onnx_bytes(again, trained("concat"), facts(trained("concat"))) == onnx("concat")
+    assert onnx_bytes(again, trained("concat"), facts_of(trained("concat"))) == onnx("concat")
     assert program_bytes(again, {}) == program_bytes(program("concat"), {})
 
 
@@ -312,7 +312,7 @@ def test_the_command_writes_a_file_that_can_be_used(
     run = onnx_runner(written.read_bytes()) if form == "onnx" else None
     inputs = example(model, 2, 5)
     found = run(inputs) if run else torch.export.load(written).module()(**inputs)  # our own file, made a line ago
-    assert_same(found, said_by_the_model(model, inputs), 1e-4)
+    assert_same(found, outputs_of_the_model(model, inputs), 1e-4)
 
 
 def test_the_command_says_what_is_wrong_with_a_model_file(tmp_path: Path) -> None:
@@ -321,11 +321,11 @@ def test_the_command_says_what_is_wrong_with_a_model_file(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("package", onnx_file.PACKAGES)
+@pytest.mark.parametrize("package", export.PACKAGES)
 def test_a_missing_package_is_named_with_its_remedy(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in onnx_file.PACKAGES:  # as if the others were there
+    for name in export.PACKAGES:  # as if the others were there
         monkeypatch.setitem(sys.modules, name, None if name == package else sys)
     with pytest.raises(InputError, match=rf"needs {package} Remedy: pip install -e '\.\[export\]'"):
         export_model(trained("concat"), tmp_path / "model.onnx")
@@ -338,8 +338,8 @@ def test_a_folder_that_can_not_be_written_to_is_named(tmp_path: Path) -> None:
 
 
 def test_a_model_too_large_for_one_onnx_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_file, "LARGEST", 100)
-    with pytest.raises(InputError, match="an ONNX file at most 100 Remedy: give --format torch"):
+    monkeypatch.setattr(export, "LARGEST", 100)
+    with pytest.raises(InputError, match="an ONNX file at most 100 Remedy: use --format torch"):
         onnx_bytes(program("concat"), trained("concat"), {})
 
 
@@ -348,10 +348,10 @@ def test_an_export_that_says_something_else_is_refused(wrong: float) -> None:
     model = trained("concat")
 
     def run(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        said = said_by_the_model(model, inputs)
-        return said | {"prediction": said["prediction"] + wrong}
+        outputs = outputs_of_the_model(model, inputs)
+        return outputs | {"prediction": outputs["prediction"] + wrong}
 
-    assert check(model, lambda inputs: said_by_the_model(model, inputs), 1e-4) <= 1e-6
+    assert check(model, lambda inputs: outputs_of_the_model(model, inputs), 1e-4) <= 1e-6
     with pytest.raises(InputError, match="differs from the model by"):
         check(model, run, 1e-4)
 
@@ -360,14 +360,14 @@ def test_a_gate_that_differs_is_noticed_too() -> None:
     model = trained("iaca")
 
     def run(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        said = said_by_the_model(model, inputs)
-        return said | {"gate_modalities": said["gate_modalities"].flip(-1)}
+        outputs = outputs_of_the_model(model, inputs)
+        return outputs | {"gate_modalities": outputs["gate_modalities"].flip(-1)}
 
     with pytest.raises(InputError, match="differs from the model by"):
         check(model, run, 1e-4)
 
 
 @needs_onnx
-def test_the_locked_onnxruntime_is_one_that_reports_to_nobody() -> None:
-    """From 1.29 on its Linux packages send usage data to their maker unless told not to."""
+def test_the_locked_onnxruntime_is_one_that_sends_no_usage_data() -> None:
+    """From 1.29 on its Linux packages send usage data to their maker unless disabled."""
     assert tuple(int(part) for part in version("onnxruntime").split(".")[:2]) < (1, 29)

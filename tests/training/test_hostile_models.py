@@ -1,4 +1,4 @@
-"""Model files and checkpoints from anyone: nothing in them is executed, and none takes more memory than it holds."""
+"""Model files and checkpoints from anyone: nothing in them is executed, and none takes more memory than its content."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def rewrite(path: Path, outer: bytes, body: bytes) -> None:
     path.write_bytes(struct.pack("<Q", len(outer)) + outer + body)
 
 
-def say(path: Path, **changes: object) -> None:
+def rewrite_header(path: Path, **changes: object) -> None:
     """The same model, with another inner header."""
     outer, body = parts(path)
     inner = json.loads(outer["__metadata__"][HEADER]) | changes
@@ -74,7 +74,7 @@ class Harmful:
         return os.mkdir, (str(self.mark),)
 
 
-def test_no_pickle_is_executed_whatever_it_is_called(tmp_path: Path) -> None:
+def test_no_pickle_is_executed_under_any_file_name(tmp_path: Path) -> None:
     mark = tmp_path / "executed"
     harmful = {"a": torch.zeros(2), "b": Harmful(mark)}
     for name, old in (("zip", False), ("old", True)):
@@ -104,14 +104,14 @@ def test_tensors_that_overlap_repeat_or_claim_too_much_are_refused(path: Path) -
     ]
     for changes in changed:
         rewrite(path, json.dumps(outer | changes).encode(), body)
-        with pytest.raises(InputError, match="not a whole safetensors file"):
+        with pytest.raises(InputError, match="not a complete safetensors file"):
             load_model(path)
     for outer_text in (b"[" * 10**6, b'{"a":' * 10**5, b"{}", b"\xff" * 100):
         rewrite(path, outer_text, body)
         with pytest.raises(InputError, match="Remedy: "):
             load_member(path, CPU)
     path.write_bytes(struct.pack("<Q", 2**63) + b"{}")
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         load_member(path, CPU)
 
 
@@ -127,7 +127,7 @@ CONFIGS = [
 @pytest.mark.parametrize("changes", CONFIGS, ids=lambda changes: str(changes)[:40])
 def test_a_configuration_of_anything_costs_nothing_and_is_told_in_short(changes: dict, path: Path) -> None:
     outer, _ = parts(path)
-    say(path, config=json.loads(outer["__metadata__"][HEADER])["config"] | changes)
+    rewrite_header(path, config=json.loads(outer["__metadata__"][HEADER])["config"] | changes)
     with pytest.raises(InputError, match=r"configuration|tensor") as refusal:
         load_model(path)
     assert len(str(refusal.value)) < 2500
@@ -140,7 +140,7 @@ def test_a_configuration_of_anything_costs_nothing_and_is_told_in_short(changes:
     ids=lambda changes: str(changes)[:30],
 )  # fmt: skip
 def test_what_a_header_says_is_checked_and_told_in_short(changes: dict, path: Path) -> None:
-    say(path, **changes)
+    rewrite_header(path, **changes)
     with pytest.raises(InputError, match="Remedy: ") as refusal:
         load_model(path)
     assert len(str(refusal.value)) < 1000
@@ -154,7 +154,7 @@ def test_what_a_header_says_is_checked_and_told_in_short(changes: dict, path: Pa
     ids=lambda choice: choice[:40],
 )  # fmt: skip
 def test_encoders_that_a_model_file_names_are_those_of_the_registry(choice: str, path: Path) -> None:
-    say(path, metadata={"visual_choice": choice, "audio_choice": '"prosody"'})
+    rewrite_header(path, metadata={"visual_choice": choice, "audio_choice": '"prosody"'})
     with pytest.raises(InputError, match="Remedy: ") as refusal:
         Predictor.load(path)
     assert len(str(refusal.value)) < 1000
@@ -169,7 +169,7 @@ def test_answers_that_are_not_finite_are_no_predictions(path: Path) -> None:
     there = np.ones(20, np.bool_)
     streams = (np.ones((20, dim), np.float32) for dim in (3, 4))
     rest = np.arange(20) / 25, np.zeros((20, 0), np.float32)
-    with pytest.raises(InputError, match="answers are not finite"):
+    with pytest.raises(InputError, match="predictions are not finite"):
         predict_clip(load_model(path), ClipEmbedding(*streams, there, there, *rest))
     tensors = load_file(path) | {"normalisation.audio_std": torch.zeros(3)}
     save_file(tensors, path, metadata=outer["__metadata__"])

@@ -154,14 +154,14 @@ def test_a_torn_file_is_refused(path: Path) -> None:
     content = path.read_bytes()
     for size in (4, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:size])
-        with pytest.raises(InputError, match="not a whole safetensors file"):
+        with pytest.raises(InputError, match="not a complete safetensors file"):
             load_model(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such model file"):
         load_model(tmp_path / "none.safetensors")
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         load_model(tmp_path)
 
 
@@ -173,11 +173,17 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         ({"targets": []}, "are not those of a model"),
         ({"targets": "valence"}, "are not those of a model"),
         ({"per_dimension": 1}, "are not those of a model"),
-        ({"metadata": {"a": 1}}, "not a table of strings"),
-        ({"metadata": None}, "not a table of strings"),
+        ({"metadata": {"a": 1}}, "not a mapping of strings"),
+        ({"metadata": None}, "not a mapping of strings"),
         ({"config": None}, "configuration is not valid"),
-        ({"config": {"audio_dim": 3, "visual_dim": 4, "gate": "unheard_of"}}, "configuration is not valid"),
-        ({"config": {"audio_dim": 3, "visual_dim": 4, "width": 10**9, "heads": 1}}, "configuration is not valid"),
+        (
+            {"config": {"audio_dim": 3, "visual_dim": 4, "gate": "unheard_of"}},
+            "configuration is not valid",
+        ),
+        (
+            {"config": {"audio_dim": 3, "visual_dim": 4, "width": 10**9, "heads": 1}},
+            "configuration is not valid",
+        ),
     ],
 )
 def test_headers_that_say_something_else_are_refused(path: Path, changes: dict, problem: str) -> None:
@@ -206,7 +212,10 @@ def test_headers_that_are_no_json_are_refused(path: Path, text: str) -> None:
         ({"model.head.regressors.0.0.bias": None}, r"lacks tensor 'model\.head\.regressors\.0\.0\.bias'"),
         ({"normalisation.audio_std": None}, "lacks tensor 'normalisation.audio_std'"),
         ({"model.extra": torch.zeros(1)}, r"has an unknown tensor 'model\.extra'"),
-        ({"model.head.regressors.0.0.bias": torch.zeros(9)}, r"\(9,\), its configuration says torch.float32 \(8,\)"),
+        (
+            {"model.head.regressors.0.0.bias": torch.zeros(9)},
+            r"\(9,\), but needs to be torch.float32 \(8,\)",
+        ),
         ({"model.head.regressors.0.0.bias": torch.zeros(8, dtype=torch.float64)}, r"torch.float64 \(8,\)"),
         ({"model.head.regressors.0.0.bias": torch.full((8,), torch.nan)}, "values that are not finite"),
     ],

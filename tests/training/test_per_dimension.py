@@ -1,4 +1,4 @@
-"""One network per dimension: each learns its own, and whoever predicts with the two does not notice."""
+"""One network per dimension: each learns its own, and prediction uses the pair like one model."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips, clip
 from iaca.errors import InputError
 from iaca.evaluation.figures import learning_curve
 from iaca.fusion import preset
-from iaca.training import train as pairs
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel, load_model, save_model
 from iaca.training.predict import predict_clip, prediction_table
-from iaca.training.train import FusionTraining, train, train_single
+from iaca.training.train import FusionTraining, train, train_network
 
 TRAIN, VALIDATION = annotated_clips(5), annotated_clips(2, first=100)
 PAIR = TrainingConfig(length=30, hop=20, batch_size=4, epochs=2, accelerator="cpu", threads=1, per_dimension=True)
@@ -43,13 +42,13 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[TrainedM
 
 
 def test_each_dimension_is_predicted_by_the_network_that_learned_it(pair: tuple, single: dict) -> None:
-    said = predict_clip(pair[0], clip(7, 70), window=30, hop=20)
+    predicted = predict_clip(pair[0], clip(7, 70), window=30, hop=20)
     for i, target in enumerate(("valence", "arousal")):
         own = predict_clip(single[target][0], clip(7, 70), window=30, hop=20)
-        np.testing.assert_array_equal(said.prediction[:, i], own.prediction[:, i])
+        np.testing.assert_array_equal(predicted.prediction[:, i], own.prediction[:, i])
         for name, weights in own.gates.items():
-            np.testing.assert_array_equal(said.gates[f"{target}_{name}"], weights)
-    assert np.isfinite(said.prediction).all()
+            np.testing.assert_array_equal(predicted.gates[f"{target}_{name}"], weights)
+    assert np.isfinite(predicted.prediction).all()
 
 
 def test_its_gates_are_those_of_both_and_are_labelled(pair: tuple) -> None:
@@ -127,17 +126,19 @@ def test_a_pair_that_was_stopped_does_not_repeat_its_first_half(
 def test_the_half_of_another_pair_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, single: dict) -> None:
     runs = []
 
-    def run(config: TrainingConfig, folder: Path) -> tuple[TrainedModel, pd.DataFrame]:
+    def run(_: object, config: TrainingConfig, *__: object) -> tuple[TrainedModel, pd.DataFrame]:
         runs.append(config.targets)
         if config.targets == ("arousal",) and len(runs) == 2:
             raise InputError("stopped")
         return single[config.targets[0]]
 
+    monkeypatch.setattr("iaca.training.train.train_network", run)
     with pytest.raises(InputError, match="stopped"):
-        pairs.train_pair(run, PAIR, tmp_path, "one")
-    pairs.train_pair(run, PAIR, tmp_path, "another")
+        train(MODEL, PAIR, TRAIN, VALIDATION, tmp_path)
+    assert (tmp_path / "valence.safetensors").exists()
+    train(MODEL, PAIR.model_copy(update={"seed": 1}), TRAIN, VALIDATION, tmp_path)
     assert runs == [("valence",), ("arousal",)] * 2
 
 
 def test_one_run_trains_one_network(tmp_path: Path) -> None:
-    assert not train_single(MODEL, alone("valence"), TRAIN, VALIDATION, tmp_path)[0].per_dimension
+    assert not train_network(MODEL, alone("valence"), TRAIN, VALIDATION, tmp_path)[0].per_dimension

@@ -1,4 +1,4 @@
-"""Predictions of whole clips: every step, whatever the length, and honest about what was not observed."""
+"""Predictions of whole clips: every step at any length, and none where nothing was observed."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def some_model(config: FusionConfig | None = None) -> TrainedModel:
 
 @pytest.mark.parametrize("steps", [1, 7, 29, 30, 31, 50, 51, 200])
 def test_every_step_of_a_clip_of_any_length_gets_an_answer(steps: int) -> None:
-    said = predict_clip(some_model(), clip(5, steps), window=30, hop=20)
-    assert said.prediction.shape == (steps, 2)
-    assert said.prediction.dtype == np.float32
-    assert np.abs(said.prediction).max() <= 1
-    assert set(said.gates) == {"audio", "visual", "modalities"}
-    for weights in said.gates.values():
+    predicted = predict_clip(some_model(), clip(5, steps), window=30, hop=20)
+    assert predicted.prediction.shape == (steps, 2)
+    assert predicted.prediction.dtype == np.float32
+    assert np.abs(predicted.prediction).max() <= 1
+    assert set(predicted.gates) == {"audio", "visual", "modalities"}
+    for weights in predicted.gates.values():
         np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-6)
 
 
 def test_a_clip_of_no_steps_gets_no_answers() -> None:
-    said = predict_clip(some_model(), clip(5, 0))
-    assert said.prediction.shape == (0, 2)
-    assert said.gates["modalities"].shape == (0, 2)
+    predicted = predict_clip(some_model(), clip(5, 0))
+    assert predicted.prediction.shape == (0, 2)
+    assert predicted.gates["modalities"].shape == (0, 2)
 
 
 def test_where_windows_overlap_their_answers_are_averaged() -> None:
@@ -64,20 +64,20 @@ def test_a_model_built_once_says_the_same_as_one_built_each_time() -> None:
 
 def test_what_was_not_observed_may_be_anything_and_changes_nothing() -> None:
     model, one = some_model(), clip(5, 70)
-    spoilt = replace(
+    changed = replace(
         one,
         audio=np.where(one.audio_present[:, None], one.audio, np.nan),
         visual=np.where(one.face_found[:, None], one.visual, np.inf),
     )
-    np.testing.assert_array_equal(predict_clip(model, spoilt).prediction, predict_clip(model, one).prediction)
+    np.testing.assert_array_equal(predict_clip(model, changed).prediction, predict_clip(model, one).prediction)
 
 
 def test_one_modality_alone_is_enough_and_the_gate_says_which() -> None:
     for missing, column in (("audio", 1), ("visual", 0)):
-        said = predict_clip(some_model(), blind(clip(5), **{missing: True}))
-        here = said.observed
-        assert said.gates["modalities"][here][:, column].min() > 0.6
-        assert np.isfinite(said.prediction).all()
+        predicted = predict_clip(some_model(), blind(clip(5), **{missing: True}))
+        here = predicted.observed
+        assert predicted.gates["modalities"][here][:, column].min() > 0.6
+        assert np.isfinite(predicted.prediction).all()
 
 
 @pytest.mark.parametrize("steps", [10, 30, 70])
@@ -97,15 +97,15 @@ def rearranged(one: ClipEmbedding, *names: str) -> ClipEmbedding:
     return replace(one, quality=one.quality[:, columns], quality_names=names)
 
 
-def test_a_model_gets_its_cues_by_name_whatever_else_the_clip_has() -> None:
+def test_a_model_gets_its_cues_by_name_among_others_of_the_clip() -> None:
     one = clip(5, 70)
-    said = predict_clip(reader(), one, window=30, hop=20)
-    assert {"reliability_audio", "reliability_visual"} <= set(said.gates)
+    predicted = predict_clip(reader(), one, window=30, hop=20)
+    assert {"reliability_audio", "reliability_visual"} <= set(predicted.gates)
     for names in (("face_score", "synchrony"), ("synchrony", "snr_estimate", "face_score")):
         again = predict_clip(reader(), rearranged(one, *names), window=30, hop=20)
-        np.testing.assert_array_equal(again.prediction, said.prediction)
+        np.testing.assert_array_equal(again.prediction, predicted.prediction)
     other = replace(one, quality=one.quality[::-1].copy())
-    assert not np.array_equal(predict_clip(reader(), other, window=30, hop=20).prediction, said.prediction)
+    assert not np.array_equal(predict_clip(reader(), other, window=30, hop=20).prediction, predicted.prediction)
 
 
 def test_a_cue_that_a_clip_lacks_is_unknown_not_an_error() -> None:
@@ -119,9 +119,9 @@ def test_a_cue_that_a_clip_lacks_is_unknown_not_an_error() -> None:
 
 def test_a_dimension_that_was_not_learned_is_not_predicted() -> None:
     whole, one = some_model(), clip(5, 70)
-    said = predict_clip(replace(whole, targets=("arousal",)), one).prediction
-    assert np.isnan(said[:, 0]).all()
-    np.testing.assert_array_equal(said[:, 1], predict_clip(whole, one).prediction[:, 1])
+    predicted = predict_clip(replace(whole, targets=("arousal",)), one).prediction
+    assert np.isnan(predicted[:, 0]).all()
+    np.testing.assert_array_equal(predicted[:, 1], predict_clip(whole, one).prediction[:, 1])
 
 
 def test_the_table_has_one_row_per_frame_and_nan_only_where_nothing_was_there() -> None:
@@ -150,14 +150,14 @@ def test_embeddings_of_other_encoders_and_gaps_between_windows_are_refused() -> 
     wide = replace(clip(5), audio=np.zeros((60, AUDIO_DIM + 1), np.float32))
     with pytest.raises(InputError, match=r"widths \{'audio': 7.*Remedy: embed the clip with the encoders"):
         predict_clip(some_model(), wide)
-    with pytest.raises(InputError, match="hop=40 must lie between 1 and window=30"):
+    with pytest.raises(InputError, match="hop=40 must be between 1 and window=30"):
         predict_clip(some_model(), clip(5), window=30, hop=40)
 
 
 def test_a_clip_of_encoders_of_the_same_width_but_another_name_or_version_is_refused() -> None:
     one = clip(5)
     trained = replace(some_model(), metadata={**one.metadata, "audio_version": "2"})
-    assert len(predict_clip(trained, one).prediction) == len(one)  # the clip does not say its version
+    assert len(predict_clip(trained, one).prediction) == len(one)  # the clip has no version
     newer = replace(one, metadata={**one.metadata, "audio_version": "3"})
     with pytest.raises(InputError, match=r"audio_version '3', not '2'.*Remedy: embed the clip with the encoders"):
         predict_clip(trained, newer)

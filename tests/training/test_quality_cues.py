@@ -86,12 +86,12 @@ def test_cues_are_normalised_by_what_is_known_of_them() -> None:
     assert NORMALISATION.quality_mean[FACE] == pytest.approx(rows.mean(), rel=1e-5)
     assert NORMALISATION.quality_std[FACE] == pytest.approx(rows.std(), rel=1e-5)
     assert NORMALISATION.quality_mean.shape == NORMALISATION.quality_std.shape == (3,)
-    spoilt = {}
+    infinite = {}
     for name, c in CLIPS.items():
         quality = c.quality.copy()
         quality[~c.face_found, FACE] = np.inf
-        spoilt[name] = replace(c, quality=quality)
-    np.testing.assert_array_equal(Normalisation.fit(spoilt, CUES).quality_mean, NORMALISATION.quality_mean)
+        infinite[name] = replace(c, quality=quality)
+    np.testing.assert_array_equal(Normalisation.fit(infinite, CUES).quality_mean, NORMALISATION.quality_mean)
 
 
 def test_a_window_carries_cues_in_the_order_of_the_model_and_zero_where_unknown() -> None:
@@ -170,7 +170,7 @@ def test_the_synchrony_of_corrupted_steps_is_that_of_unrelated_streams(kind: str
     assert not sample.quality[~both_present(sample), BOTH].any()
 
 
-def test_without_another_clip_to_look_at_there_is_plainly_no_agreement() -> None:
+def test_without_another_clip_to_look_at_there_is_no_agreement() -> None:
     seven = annotated(7, 70)
     blinded = sample_of(replace(seven, embedding=blind(seven.embedding, visual=True)))
     config = CorruptionConfig(share=1.0, whole=1.0, kinds=("zeros",))
@@ -179,7 +179,7 @@ def test_without_another_clip_to_look_at_there_is_plainly_no_agreement() -> None
     assert (sample.quality[known, BOTH] == SIMULATION.no_agreement[BOTH]).all()
 
 
-def test_a_cue_is_spoilt_the_way_it_goes_and_one_that_does_not_depend_on_it_stays() -> None:
+def test_a_cue_changes_in_its_direction_and_an_independent_one_stays() -> None:
     """Clipping rises with noise, yaw has nothing to do with it, and the lag of what does not agree is unknown."""
     names = ("clipping", "head_yaw", "face_contrast", "synchrony_lag")
     windows = [
@@ -190,19 +190,19 @@ def test_a_cue_is_spoilt_the_way_it_goes_and_one_that_does_not_depend_on_it_stay
     simulation = CueSimulation.of(names, replace(NORMALISATION, quality_mean=zero, quality_std=one))
     before = windows[0].quality
 
-    def spoilt(modality: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    def corrupt_quality(modality: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
         sample, hurt = of(modality, kind, window=windows[0], other=windows[1], simulation=simulation)
         seen = hurt & both_present(sample)
         return sample.quality[seen], before[seen]
 
-    after, was = spoilt("audio", "noise")
+    after, was = corrupt_quality("audio", "noise")
     assert (after[:, 0] > was[:, 0]).all()
     np.testing.assert_array_equal(after[:, 1:3], was[:, 1:3])
-    after, was = spoilt("visual", "noise")
+    after, was = corrupt_quality("visual", "noise")
     np.testing.assert_array_equal(after[:, 1], was[:, 1])
     assert (after[:, 2] < was[:, 2]).all()
     assert not after[:, 3].any()
-    after, _ = spoilt("visual", "zeros")
+    after, _ = corrupt_quality("visual", "zeros")
     assert not after[:, 1].any()
     assert (after[:, 2] == FLOOR).all()
 

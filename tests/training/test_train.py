@@ -1,4 +1,4 @@
-"""Training: it learns, it repeats itself bit for bit, and it goes on where it was stopped."""
+"""Training: it learns, it is reproducible bit for bit, and it resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips
 
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, preset
-from iaca.training.checkpoints import AtomicCheckpointIO, data_fingerprint, read, run_fingerprint
+from iaca.training.checkpoints import AtomicCheckpointIO, data_fingerprint, read_checkpoint, run_fingerprint
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel
 from iaca.training.train import FusionTraining, train
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, pd.DataFrame]:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, pd.DataFrame]:
     return train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("run") / "checkpoints")
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
-    epoch: int, undisturbed: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    epoch: int, uninterrupted: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_until(epoch, monkeypatch, MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "checkpoints")
     assert (tmp_path / "checkpoints" / "last.ckpt").exists()
     epochs_run = []
     monkeypatch.setattr(FusionTraining, "on_train_epoch_start", counting(epochs_run))
     model, history = train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "checkpoints")
-    assert epochs_run == list(range(epoch, 4))  # it went on, and did not start afresh
-    assert equal(model, undisturbed[0])
-    assert model.metadata == undisturbed[0].metadata
-    pd.testing.assert_frame_equal(history, undisturbed[1], check_exact=True)
+    assert epochs_run == list(range(epoch, 4))  # it resumed, and did not start from the beginning
+    assert equal(model, uninterrupted[0])
+    assert model.metadata == uninterrupted[0].metadata
+    pd.testing.assert_frame_equal(history, uninterrupted[1], check_exact=True)
 
 
 def counting(epochs: list[int]):
@@ -55,8 +55,8 @@ def counting(epochs: list[int]):
 
 
 @pytest.mark.parametrize("other", ["seed", "data", "model"])
-def test_checkpoints_of_another_run_are_not_gone_on_from(
-    other: str, undisturbed: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_checkpoints_of_another_run_are_not_resumed(
+    other: str, uninterrupted: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = {
         "seed": (MODEL, SHORT.model_copy(update={"seed": 5}), TRAIN),
@@ -65,7 +65,7 @@ def test_checkpoints_of_another_run_are_not_gone_on_from(
     }
     run_until(2, monkeypatch, *runs[other], VALIDATION, tmp_path)
     model, _ = train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path)
-    assert equal(model, undisturbed[0])
+    assert equal(model, uninterrupted[0])
 
 
 def zipped(content: object) -> bytes:
@@ -74,7 +74,7 @@ def zipped(content: object) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_torn_or_hostile_checkpoint_is_neither_used_nor_executed(undisturbed: tuple, tmp_path: Path) -> None:
+def test_a_torn_or_hostile_checkpoint_is_neither_used_nor_executed(uninterrupted: tuple, tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self) -> tuple:
             return Path.touch, (tmp_path / "executed",)
@@ -84,11 +84,11 @@ def test_a_torn_or_hostile_checkpoint_is_neither_used_nor_executed(undisturbed: 
         (tmp_path / "checkpoints" / "last.ckpt").write_bytes(content)
         (tmp_path / "checkpoints" / "best.ckpt").write_bytes(content)
         model, _ = train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "checkpoints")
-        assert equal(model, undisturbed[0])
+        assert equal(model, uninterrupted[0])
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_run_leaves_nothing_behind_and_says_nothing(
+def test_a_run_leaves_nothing_behind_and_prints_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -111,8 +111,8 @@ def test_progress_is_one_bar_of_epochs(tmp_path: Path, capfd: pytest.CaptureFixt
     assert err.count("\n") == 1
 
 
-def test_the_best_epoch_is_kept_and_its_scores_are_told(undisturbed: tuple) -> None:
-    model, history = undisturbed
+def test_the_best_epoch_is_kept_and_its_scores_are_in_the_metadata(uninterrupted: tuple) -> None:
+    model, history = uninterrupted
     assert list(history.columns) == ["epoch", "train_loss", "learning_rate", "score", "clean_valence", "clean_arousal",
                                      "corrupted_valence", "corrupted_arousal", "validation_ccc_valence",
                                      "validation_ccc_arousal"]  # fmt: skip
@@ -141,7 +141,7 @@ def test_rising_scores_never_stop_it_and_falling_ones_do_after_the_patience(
     step: float, epochs: int, best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = count(0.1, step)
-    monkeypatch.setattr("iaca.training.module.concordance", lambda *_: torch.tensor([next(scores)] * 2))
+    monkeypatch.setattr("iaca.training.train.concordance", lambda *_: torch.tensor([next(scores)] * 2))
     model, history = train(MODEL, SHORT.model_copy(update={"epochs": 6, "patience": 2}), TRAIN, VALIDATION, tmp_path)
     assert len(history) == epochs
     assert model.metadata["epoch"] == str(best)
@@ -181,12 +181,12 @@ def test_epochs_that_were_no_better_are_remembered_across_a_stop(
     assert model.metadata["epoch"] == "0"
 
 
-def test_a_folder_that_was_moved_starts_afresh(
-    undisturbed: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_that_was_moved_starts_from_the_beginning(
+    uninterrupted: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_until(2, monkeypatch, MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "here")
     (tmp_path / "here").rename(tmp_path / "there")
-    assert equal(train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "there")[0], undisturbed[0])
+    assert equal(train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "there")[0], uninterrupted[0])
 
 
 @pytest.mark.parametrize("name", ["iaca", "concat"])
@@ -247,10 +247,10 @@ def test_a_run_that_is_killed_when_all_is_done_but_the_model_ends_the_same(
 ) -> None:
     monkeypatch.setattr("iaca.training.train.concordance", lambda *_: torch.tensor([0.1, 0.1]))
     stops_early = SHORT.model_copy(update={"epochs": 9, "patience": 2})
-    model, history = train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "undisturbed")
+    model, history = train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "uninterrupted")
     with monkeypatch.context() as patch:
-        patch.setattr("iaca.training.checkpoints.clear", cut_power)
-        patch.setattr("iaca.training.checkpoints.resumable", lambda *_: None)
+        patch.setattr("iaca.training.train.remove_checkpoints", cut_power)
+        patch.setattr("iaca.training.train.resumable_checkpoint", lambda *_: None)
         with pytest.raises(PowerCutError):
             train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "killed")
     again, table = train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "killed")
@@ -264,7 +264,7 @@ def cut_power(*_: object) -> None:
     raise PowerCutError
 
 
-def test_checkpoints_of_another_version_of_the_code_are_not_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_of_another_version_of_the_code_are_not_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     before = run_fingerprint(MODEL, SHORT, "data")
     assert run_fingerprint(MODEL, SHORT, "data") == before
     monkeypatch.setattr("iaca.training.checkpoints.VERSION", "0")
@@ -276,4 +276,4 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_older_one_and_nothing_el
     with pytest.raises(AttributeError, match="pickle"):
         AtomicCheckpointIO().save_checkpoint({"epoch": lambda: 2}, tmp_path / "last.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
-    assert read(tmp_path / "last.ckpt") == {"epoch": 1}
+    assert read_checkpoint(tmp_path / "last.ckpt") == {"epoch": 1}

@@ -56,7 +56,7 @@ def test_a_model_learns_from_the_train_clips_alone(files: list[Path], tmp_path: 
     shifted = replace(far, audio=far.audio + 100, visual=far.visual - 50, quality=far.quality + 7)
     write_embedding(shifted, folder / "clip3.safetensors")
     given = [folder / path.name if path.name == "clip3.safetensors" else path for path in files]
-    model = load_model(run(given, tmp_path, preset="iaca_plus", changes=SMALL))
+    model = load_model(run(given, tmp_path, preset="iaca_plus", **SMALL))
     train_clips = {name: clips[name] for name in ("clip0", "clip1", "clip2")}
     assert model.metadata["clips"] == "3"
     assert model.metadata["data_fingerprint"] == data_fingerprint(train_clips)

@@ -1,4 +1,4 @@
-"""What a run can be told: another schedule, one dimension, supervision of the gates."""
+"""Options of a run: another schedule, one dimension, supervision of the gates."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_fresh_spans_part_the_time_of_each_clip(lengths: list[int], length: int,
     assert [(w.clip, w.start) for w in windows] == [w[:2] for w in windows_of(some, length, hop)]
     for name, one in some.items():
         own = [w for w in windows if w.clip == name]
-        assert own == windows_of({name: one}, length, hop, once=True)  # whatever other clips there are
+        assert own == windows_of({name: one}, length, hop, once=True)  # independent of the other clips
         spans = [(w.fresh, min(w.start + length, len(one))) for w in own]
         assert spans[0][0] == 0
         assert spans[-1][1] == len(one)  # nothing outside
@@ -117,10 +117,10 @@ def test_statistics_are_those_of_the_observed_steps_of_all_clips() -> None:
     rows = np.concatenate([c.visual[c.face_found] for c in EMBEDDINGS.values()]).astype(np.float64)
     np.testing.assert_allclose(NORMALISATION.visual_mean, rows.mean(0), rtol=1e-5)
     np.testing.assert_allclose(NORMALISATION.visual_std, rows.std(0), rtol=1e-5)
-    spoilt = {
+    hidden = {
         name: replace(c, visual=np.where(c.face_found[:, None], c.visual, np.nan)) for name, c in EMBEDDINGS.items()
     }
-    np.testing.assert_array_equal(Normalisation.fit(spoilt).visual_std, NORMALISATION.visual_std)
+    np.testing.assert_array_equal(Normalisation.fit(hidden).visual_std, NORMALISATION.visual_std)
 
 
 def test_constant_features_and_modalities_never_observed_normalise_to_finite_values() -> None:
@@ -134,7 +134,7 @@ def test_constant_features_and_modalities_never_observed_normalise_to_finite_val
 def test_nan_where_something_was_observed_is_refused_by_name() -> None:
     audio = EMBEDDINGS["clip0"].audio.copy()
     audio[0, 0] = np.nan
-    with pytest.raises(InputError, match="clip bad: the audio embedding holds NaN"):
+    with pytest.raises(InputError, match="clip bad: the audio embedding has NaN"):
         Normalisation.fit({"good": EMBEDDINGS["clip1"], "bad": replace(EMBEDDINGS["clip0"], audio=audio)})
 
 
@@ -187,7 +187,7 @@ def test_corruption_is_one_contiguous_segment_of_one_modality(kind: str, seed: i
         assert moved.max() < clean.padding.sum()
         still = moved if kind == "absent" else moved[out.present[moved, column]]
         flagged = np.argwhere(out.corrupted)
-        assert flagged[:, 0].tolist() == still.tolist()  # what was observed and spoilt is known, step by step
+        assert flagged[:, 0].tolist() == still.tolist()  # what was observed and corrupted is known, step by step
         assert (flagged[:, 1] == column).all()
     if not touched:
         assert not out.corrupted.any()
@@ -237,11 +237,11 @@ def test_validation_is_scored_on_clean_windows_and_on_as_many_that_are_all_corru
 def test_the_other_clip_is_another_one_whenever_there_is_another() -> None:
     windows, rng = dataset(None), np.random.default_rng(0)
     for index, window in enumerate(windows.windows):
-        drawn = {windows.windows[windows.other_clip(index, rng)].clip for _ in range(100)}
+        drawn = {windows.windows[windows.other_window(index, rng)].clip for _ in range(100)}
         assert drawn == set(CLIPS) - {window.clip}
     one = {"one": CLIPS["clip0"]}
     alone = WindowDataset(one, windows_of(one, 30, 20), WindowSpec(30, NORMALISATION))
-    assert alone.windows[alone.other_clip(0, rng)].clip == "one"
+    assert alone.windows[alone.other_window(0, rng)].clip == "one"
 
 
 def test_every_epoch_visits_every_window_once_in_an_order_of_its_own() -> None:

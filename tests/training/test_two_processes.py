@@ -32,7 +32,7 @@ def test_two_processes_train_one_model_and_the_caller_runs_once(tmp_path: Path) 
     done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
-    assert [told["world"] for told in ranks] == [2, 2]
+    assert [end["world"] for end in ranks] == [2, 2]
     assert ranks[0]["pid"] != ranks[1]["pid"]
     assert ranks[0]["weights"] == ranks[1]["weights"]
     assert ranks[0]["history"] == ranks[1]["history"]
@@ -69,9 +69,7 @@ def test_one_device_is_lightnings_own_choice() -> None:
 
 
 def test_a_strategy_that_can_only_run_the_program_again_is_refused() -> None:
-    with pytest.raises(
-        InputError, match=r"strategy='fsdp' would run the whole program .* Remedy: start .* by torchrun"
-    ):
+    with pytest.raises(InputError, match=r"strategy='fsdp' would run the program .* Remedy: start .* with torchrun"):
         strategy_of(on_two(strategy="fsdp"))
 
 

@@ -33,8 +33,8 @@ class Reporting(FusionTraining):
         for tensor in self.model.state_dict().values():
             digest.update(tensor.numpy().tobytes())
         rank, world = self.trainer.global_rank, self.trainer.world_size
-        told = {"weights": digest.hexdigest(), "history": self.history, "world": world, "pid": os.getpid()}
-        (Path(os.environ["IACA_TEST_FOLDER"]) / f"rank{rank}.json").write_text(json.dumps(told))
+        end = {"weights": digest.hexdigest(), "history": self.history, "world": world, "pid": os.getpid()}
+        (Path(os.environ["IACA_TEST_FOLDER"]) / f"rank{rank}.json").write_text(json.dumps(end))
 
 
 def main(folder: Path, strategy: str) -> None:

@@ -1,8 +1,6 @@
-"""How the processes of a run on several devices are started: never by running the caller's program again.
+"""How a training run is set up around Lightning: its checkpoints, its processes, and torch's global settings.
 
-Around a training run: torch's settings are restored afterwards, and Lightning logs only errors.
-
-The checkpoints of a run: which run they belong to, whether it can resume from them, and their removal.
+An interrupted run resumes from `last.ckpt`, provided that it belongs to the same run: same model, settings, data, code.
 """
 
 from __future__ import annotations
@@ -28,106 +26,76 @@ from iaca.encoders.embedding import AnnotatedClip
 from iaca.errors import InputError
 from iaca.files import LEFTOVER, replacing
 from iaca.fusion.config import FusionConfig
-from iaca.training.config import VERSION, TrainingConfig
+from iaca.training.config import MACHINE, VERSION, TrainingConfig
 
-LAUNCHERS = ("TorchElasticEnvironment", "SLURMEnvironment", "LSFEnvironment", "MPIEnvironment")
-IN_PROCESS = ("spawn", "fork", "notebook")
-
-
-def strategy_of(config: TrainingConfig) -> str:
-    """The Lightning strategy of a run, one that starts its processes from within `train`.
-
-    Lightning's own choice for several devices, `ddp`, starts them by running `sys.argv` once more for each: a Kedro
-    node, and all that comes before it, would run several times. So `auto` and `ddp` become `ddp_spawn`, unless a
-    launcher (torchrun, srun, jsrun, mpirun) has already started a process per device.
-
-    Raises:
-        InputError: several devices, and a strategy that only such a launcher can start.
-    """
-    strategy, devices = config.strategy, _devices(config)
-    alone = devices == 1 and config.num_nodes == 1
-    if alone or any(part in strategy for part in IN_PROCESS) or _launched():
-        return strategy
-    if strategy == "auto":
-        return "ddp_fork" if hasattr(sys, "ps1") else "ddp_spawn"  # an interactive session can't be spawned
-    if strategy.startswith("ddp"):
-        return strategy.replace("ddp", "ddp_spawn", 1)
-    raise InputError(
-        f"strategy={strategy!r} would run the whole program once for each of its {devices * config.num_nodes} devices",
-        remedy="start the program by torchrun or srun, or take strategy=ddp_spawn",
-    )
-
-
-def _launched() -> bool:
-    return any(getattr(environments, name).detect() for name in LAUNCHERS)
-
-
-def _devices(config: TrainingConfig) -> int:
-    if config.devices != "auto":
-        return config.devices
-    return 1 if config.accelerator == "cpu" else max(1, torch.cuda.device_count())
-
-
-SILENCED = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero",
-          "lightning.fabric.utilities.seed", "pytorch_lightning")  # fmt: skip
-
-
-@contextmanager
-def restored_torch_settings(threads: int | None) -> Iterator[None]:
-    """Set torch's threads for a run; restore threads, random state and other global settings afterwards."""
-    before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    sharing = torch.multiprocessing.get_sharing_strategy()  # type: ignore[no-untyped-call]
-    # shared by file descriptors, tensors on their way to the processes of `ddp_spawn` fail on Python 3.11
-    torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(before)
-        torch.multiprocessing.set_sharing_strategy(sharing)  # type: ignore[no-untyped-call]
-        torch.use_deterministic_algorithms(deterministic)
-
-
-@contextmanager
-def silenced_lightning() -> Iterator[None]:
-    """Keep Lightning's tips, device lists and warnings about loaders out of the log; its errors stay."""
-    loggers = [logging.getLogger(name) for name in SILENCED]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-LOGGER = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "best.ckpt"
-MACHINE = {"accelerator", "devices", "strategy", "num_nodes", "threads"}  # where a run happens, not what it is
+LAUNCHERS = ("TorchElasticEnvironment", "SLURMEnvironment", "LSFEnvironment", "MPIEnvironment")
+IN_PROCESS = ("spawn", "fork", "notebook")  # strategies that start their processes from the caller's
+SILENCED = (
+    "lightning",
+    "lightning.pytorch",
+    "lightning.fabric",
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.fabric.utilities.seed",
+    "pytorch_lightning",
+)
+LOGGER = logging.getLogger(__name__)
 
 
-def data_fingerprint(clips: Mapping[str, AnnotatedClip]) -> str:
-    """SHA-256 over the names, cues, arrays and annotation of clips, whatever their order."""
-    digest = hashlib.sha256()
-    for name in sorted(clips):
-        clip, labels = clips[name].embedding, clips[name].labels
-        digest.update("\0".join((name, *clip.quality_names)).encode())
-        arrays = (clip.audio, clip.visual, clip.audio_present, clip.face_found, clip.time_s, labels, clip.quality)
-        for array in map(np.ascontiguousarray, arrays):
-            digest.update(f"{name}\0{array.dtype}{array.shape}".encode())
-            digest.update(array.data.cast("B") if array.size else b"")
-    return digest.hexdigest()
+# --- checkpoints ---
 
 
-def run_fingerprint(fusion: FusionConfig, config: TrainingConfig, *data: str) -> str:
-    """SHA-256 over everything that decides how a run turns out, the version of the code among it."""
-    parts = (VERSION, fusion.model_dump_json(), config.model_dump_json(exclude=MACHINE), *data)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def resumable_checkpoint(folder: Path, fingerprint: str) -> Path | None:
+    """`last.ckpt` if it is intact and belongs to this run in this folder; otherwise remove the folder's checkpoints."""
+    last = folder / LAST
+    if last.exists():
+        if _belongs(last, folder, fingerprint):
+            LOGGER.info("resuming from %s", last)
+            return last
+        LOGGER.info("%s belongs to another run: starting from the beginning", last)
+    remove_checkpoints(folder)
+    return None
+
+
+def _belongs(last: Path, folder: Path, fingerprint: str) -> bool:
+    newest = _read_if_intact(last)
+    best = _read_if_intact(folder / BEST)  # checked now: a torn one would be found only at the end of training
+    if newest is None or best is None or newest.get("fingerprint") != fingerprint:
+        return False
+    folders = {state.get("dirpath") for state in newest["callbacks"].values()}
+    return str(folder.resolve()) in folders  # if the folder was moved, Lightning would forget the best score
+
+
+def _read_if_intact(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_checkpoint(path) if is_zipfile(path) else None
+    except (RuntimeError, UnpicklingError, LookupError, TypeError, ValueError, AttributeError, EOFError) as error:
+        LOGGER.warning("%s cannot be read (%s)", path, type(error).__name__)  # torn bytes raise any of these
+        return None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint: tensors and plain values only, no code is executed."""
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove a run's checkpoints, complete or not, and the folder if it is then empty."""
+    for path in (folder / LAST, folder / BEST, *folder.glob(f"{LEFTOVER}*")):
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
+    """Keep the epoch with the best score as `best.ckpt` and the newest as `last.ckpt`, both written after each epoch.
+
+    Two callbacks in this order: Lightning's `save_last` writes only when there is a new best, and the newest checkpoint
+    has to include the state of the best.
+    """
+    keep = partial(ModelCheckpoint, dirpath=folder, save_on_train_epoch_end=True, enable_version_counter=False)
+    return [keep(filename=Path(BEST).stem, monitor="score", mode="max"), keep(filename=Path(LAST).stem)]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -147,54 +115,94 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, partial)
 
 
-def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
-    """Keep the epoch with the best score as `best.ckpt` and the newest as `last.ckpt`, both written after each epoch.
+def run_fingerprint(fusion: FusionConfig, config: TrainingConfig, *data: str) -> str:
+    """SHA-256 over all that decides the result of a run, including the version of the code."""
+    parts = (VERSION, fusion.model_dump_json(), config.model_dump_json(exclude=MACHINE), *data)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    Two callbacks in this order: Lightning's `save_last` writes only when there is a new best, and the newest checkpoint
-    has to include the state of the best.
+
+def data_fingerprint(clips: Mapping[str, AnnotatedClip]) -> str:
+    """SHA-256 over the names, cues, arrays and annotation of clips, in any order."""
+    digest = hashlib.sha256()
+    for name in sorted(clips):
+        clip, labels = clips[name].embedding, clips[name].labels
+        digest.update("\0".join((name, *clip.quality_names)).encode())
+        arrays = (clip.audio, clip.visual, clip.audio_present, clip.face_found, clip.time_s, labels, clip.quality)
+        for array in map(np.ascontiguousarray, arrays):
+            digest.update(f"{name}\0{array.dtype}{array.shape}".encode())
+            digest.update(array.data.cast("B") if array.size else b"")
+    return digest.hexdigest()
+
+
+# --- processes ---
+
+
+def strategy_of(config: TrainingConfig) -> str:
+    """The Lightning strategy of a run, one that starts its processes from within `train`.
+
+    Lightning's own choice for several devices, `ddp`, starts them by running `sys.argv` once more for each: a Kedro
+    node, and everything before it, would run several times. So `auto` and `ddp` become `ddp_spawn`, unless a launcher
+    (torchrun, srun, jsrun, mpirun) has already started a process per device.
+
+    Raises:
+        InputError: several devices, and a strategy that only such a launcher can start.
     """
-    keep = partial(ModelCheckpoint, dirpath=folder, save_on_train_epoch_end=True, enable_version_counter=False)
-    return [keep(filename=Path(BEST).stem, monitor="score", mode="max"), keep(filename=Path(LAST).stem)]
+    strategy, devices = config.strategy, _devices(config)
+    alone = devices == 1 and config.num_nodes == 1
+    if alone or any(part in strategy for part in IN_PROCESS) or _launched():
+        return strategy
+    if strategy == "auto":
+        return "ddp_fork" if hasattr(sys, "ps1") else "ddp_spawn"  # an interactive session cannot be spawned
+    if strategy.startswith("ddp"):
+        return strategy.replace("ddp", "ddp_spawn", 1)
+    raise InputError(
+        f"strategy={strategy!r} would run the program once for each of its {devices * config.num_nodes} devices",
+        remedy="start the program with torchrun or srun, or set strategy=ddp_spawn",
+    )
 
 
-def resumable(folder: Path, fingerprint: str) -> Path | None:
-    """`last.ckpt` if it is intact and of this run in this folder; otherwise our files in the folder are removed."""
-    last = folder / LAST
-    if last.exists():
-        if _belongs(last, folder, fingerprint):
-            LOGGER.info("going on from %s", last)
-            return last
-        LOGGER.info("%s belongs to another run: starting afresh", last)
-    clear(folder)
-    return None
+def _devices(config: TrainingConfig) -> int:
+    if config.devices != "auto":
+        return config.devices
+    return 1 if config.accelerator == "cpu" else max(1, torch.cuda.device_count())
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A checkpoint, tensors and plain values only: nothing in it is executed."""
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return checkpoint
+def _launched() -> bool:
+    return any(getattr(environments, name).detect() for name in LAUNCHERS)
 
 
-def clear(folder: Path) -> None:
-    """Remove our checkpoints, complete or not, and the folder if it is then empty."""
-    for path in (folder / LAST, folder / BEST, *folder.glob(f"{LEFTOVER}*")):
-        path.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+# --- global settings ---
 
 
-def _belongs(last: Path, folder: Path, fingerprint: str) -> bool:
-    newest = _read_if_intact(last)
-    best = _read_if_intact(folder / BEST)  # checked now: a torn one would be found only at the end of training
-    if newest is None or best is None or newest.get("fingerprint") != fingerprint:
-        return False
-    folders = {state.get("dirpath") for state in newest["callbacks"].values()}
-    return str(folder.resolve()) in folders  # in a folder that was moved, Lightning would forget the best score
-
-
-def _read_if_intact(path: Path) -> dict[str, Any] | None:
+@contextmanager
+def restored_torch_settings(threads: int | None) -> Iterator[None]:
+    """Set torch's threads for a run; restore threads, random state and other global settings afterwards."""
+    before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    sharing = torch.multiprocessing.get_sharing_strategy()  # type: ignore[no-untyped-call]
+    # file descriptors, the default, fail on Python 3.11 when tensors are sent to the processes of `ddp_spawn`
+    torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
+    if threads is not None:
+        torch.set_num_threads(threads)
     try:
-        return read(path) if is_zipfile(path) else None
-    except (RuntimeError, UnpicklingError, LookupError, TypeError, ValueError, AttributeError, EOFError) as error:
-        LOGGER.warning("%s cannot be read (%s)", path, type(error).__name__)  # torn bytes break a reader anywhere
-        return None
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(before)
+        torch.multiprocessing.set_sharing_strategy(sharing)  # type: ignore[no-untyped-call]
+        torch.use_deterministic_algorithms(deterministic)
+
+
+@contextmanager
+def silenced_lightning() -> Iterator[None]:
+    """Keep Lightning's tips, device lists and warnings about loaders out of the log; its errors remain."""
+    loggers = [logging.getLogger(name) for name in SILENCED]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""Which model to train: a named member of the family, and which of its fields differ."""
+"""Which models to train: a named member of the family and the fields that differ from it, and baselines."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from iaca.fusion.config import PRESETS, FusionConfig, preset
 from iaca.parameters import UNKNOWN, Parameters, fault, listed, unknown_name
 
 FIELDS = tuple(name for name in FusionConfig.model_fields if name not in ("audio_dim", "visual_dim"))
-"""What can be changed about a preset; the widths are those of the embeddings."""
+"""Fields of a preset that can be changed; the widths are those of the embeddings."""
 
 
 class ModelChoice(Parameters):
-    """A model by name, and beside the name any of `FIELDS`: `ModelChoice(preset="iaca", temperature=0.1)`.
+    """A preset by name, with any of `FIELDS` changed: `ModelChoice(preset="iaca", temperature=0.1)`.
 
-    Everything that does not depend on the embeddings is checked at once.
+    All that does not depend on the embeddings is validated on construction.
 
     Attributes:
         preset: a key of `iaca.fusion.PRESETS`.
@@ -36,7 +36,7 @@ class ModelChoice(Parameters):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The fields of `FusionConfig` that were given, with their values."""
+        """The fields of `FusionConfig` that were changed, with their values."""
         return dict(self.model_extra or {})
 
     @model_validator(mode="after")
@@ -51,22 +51,22 @@ class ModelChoice(Parameters):
 
     @model_serializer(mode="wrap")
     def _changes_apart(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The form that fingerprints of finished runs were made of."""
+        """The form that fingerprints of existing results were computed from."""
         fields = handler(self)
         return {name: value for name, value in fields.items() if name not in self.changes} | {
             "changes": {name: fields[name] for name in self.changes}
         }
 
     def build(self, audio_dim: int, visual_dim: int, cues: tuple[str, ...] = ()) -> FusionConfig:
-        """The full configuration for embeddings of these widths that come with these quality cues.
+        """The full configuration for embeddings of these widths with these quality cues.
 
-        A model that reads no cues gets none; the field `cues` may name those to be read.
+        A model that reads no cues gets none; the field `cues` may select some of them.
         """
         return preset(self.preset, audio_dim, visual_dim, **{"cues": cues, **self.changes})
 
 
 class Baselines(RootModel[tuple[str, ...]]):
-    """Names of the presets that are trained beside the main model, each once; also written `a+b+c`. None: `[]`."""
+    """Names of the presets that are trained for comparison with the main model, each once; also `a+b+c`, none: `[]`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -82,5 +82,5 @@ class Baselines(RootModel[tuple[str, ...]]):
             if name not in PRESETS:
                 raise ValueError(f"there is no model named {name!r}; choose one of {', '.join(PRESETS)}")
         if len(set(names)) < len(names):
-            raise ValueError(f"each is named once; got {list(names)}")
+            raise ValueError(f"name each model once; got {list(names)}")
         return names

@@ -1,6 +1,6 @@
-"""How a fusion model is trained. Free of torch, so that parameters are checked before anything heavy is imported.
+"""Settings of training: of fusion models, and of encoders that are fine-tuned.
 
-How an encoder is fine-tuned. Free of torch: parameters are checked before it is imported.
+Imports no torch, so that parameters are checked before it is loaded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from iaca.encoders.config import DEVICE, ENCODERS, EncoderChoice
 from iaca.parameters import Modality, Parameters, Seed
 
 VERSION = "4"
-"""Raised when the code of a run changes what it computes: neither its model nor its checkpoints are then taken over."""
+"""Increase it when the code of a run computes something else: older models and checkpoints are then not reused."""
+MACHINE = {"accelerator", "devices", "strategy", "num_nodes", "threads"}
+"""Fields of `TrainingConfig` that describe the machine of a run and do not affect its result."""
 CorruptionKind = Literal["absent", "zeros", "noise", "other"]
 Bound = Annotated[float, Field(ge=0, le=1e6)]
 Target = Literal["valence", "arousal"]
@@ -21,17 +23,17 @@ TARGETS: tuple[Target, ...] = ("valence", "arousal")  # in the order of the last
 
 
 class CorruptionConfig(Parameters):
-    """Corruption of training windows: the largest effect found in the project's study, for every model.
+    """How training windows are corrupted. In the project's study this mattered most of all settings, for every model.
 
     Attributes:
-        share: of windows that are corrupted, in one modality each.
-        whole: share of those that are corrupted from end to end.
+        share: share of windows that are corrupted, in one modality each.
+        whole: share of those that are corrupted over their full length.
         shortest, longest: bounds of the other corrupted segments, as a share of the window.
-        kinds: drawn evenly. `absent` takes the presence mask down: modality dropout, in contiguous segments; `zeros`
-            leaves it up over mean features; `noise` adds Gaussian noise that lasts; `other` puts in another clip's
-            segment.
+        kinds: each equally likely. `absent` clears the presence mask: modality dropout, in contiguous segments; `zeros`
+            keeps it set over mean features; `noise` adds Gaussian noise that is correlated over time; `other` inserts
+            a segment of another clip.
         noise: bounds of the noise's standard deviation, in standard deviations of each feature.
-        noise_reach: bounds of how long it lasts, in steps; see `lasting_noise`.
+        noise_reach: bounds of its correlation time, in steps; see `lasting_noise`.
     """
 
     share: float = Field(default=0.6, ge=0, le=1)
@@ -58,7 +60,7 @@ class LossConfig(Parameters):
 
     Attributes:
         form: `pooled` takes the valid steps of a batch as one sequence; `window` takes the CCC of each window that has
-            at least two of them, and the mean over windows, as published code does [sibling: GRJCA].
+            at least two of them and averages over windows, as published code does [sibling: GRJCA].
         mse: weight of the squared error.
     """
 
@@ -74,19 +76,20 @@ class TrainingConfig(Parameters):
         length, hop: training windows, in steps [sibling: 300, 200]; the last window of a clip is right-aligned.
         batch_size: windows per batch and device.
         learning_rate, weight_decay: of AdamW.
-        schedule: of the learning rate, after a linear warm-up: `cosine` down to zero at the last epoch, or `plateau`,
-            times `plateau_factor` after each `plateau_patience` epochs in a row without a better validation score
-            [sibling: warm-up 5, factor 0.1, patience 5]. Never both.
+        schedule: of the learning rate, after a linear warm-up: `cosine` falls to zero at the last epoch; `plateau` is
+            multiplied by `plateau_factor` after every `plateau_patience` epochs in a row without a better validation
+            score [sibling: warm-up 5, factor 0.1, patience 5].
         warmup_epochs, epochs: length of the warm-up, and of the run.
         patience: epochs without a better validation score before training stops.
-        gradient_clip: largest gradient norm.
-        loss: its form.
-        supervision: weight of what the injected corruption teaches the judgement of `iaca_plus`, and no other model.
-        targets: the dimensions that are learned and scored; the others have no meaning in what the model says.
+        gradient_clip: largest norm of the gradient.
+        loss: what is minimised.
+        supervision: weight of the loss that compares the reliability gates of `iaca_plus` with the injected corruption;
+            no effect on other models.
+        targets: the dimensions that are learned and scored; predictions of the other one are meaningless.
         per_dimension: train two models, one per dimension, into one model file [sibling: one model per dimension].
         corruption: of training windows, and of the corrupted half of the validation score.
         precision, accelerator, devices, strategy, num_nodes: as in `lightning.Trainer`.
-        threads: of torch on the CPU while training; None leaves them as they are.
+        threads: of torch on the CPU while training; None keeps the present number.
     """
 
     seed: Seed = 0
@@ -135,30 +138,31 @@ class TrainingConfig(Parameters):
     @model_validator(mode="after")
     def _windows_leave_no_gap(self) -> Self:
         if self.hop > self.length:
-            raise ValueError(f"hop={self.hop} is above length={self.length}: steps between windows would be left out")
+            raise ValueError(f"hop={self.hop} is above length={self.length}: steps between windows would be skipped")
         return self
 
 
 class EncoderTrainingConfig(Parameters):
-    """Parameters of fine-tuning.
+    """Settings of the fine-tuning of one encoder.
 
     Attributes:
-        encoder: the name of an encoder that learns, or a mapping {name, weights, changes}.
-        start: `weights` goes on from the published file, or from the checkpoint that `encoder` names; `random` does
-            not.
-        epochs: at most.
-        patience: epochs without a better validation CCC before it stops.
-        batch: faces, clips of faces, or windows of sound in a step of the optimiser; the CCC is taken over them.
+        encoder: the name of an encoder with trainable weights, or a mapping {name, weights, changes}.
+        start: `weights` starts from the published file, or from the checkpoint in `encoder.weights`; `random` from
+            random weights.
+        epochs: largest number of epochs.
+        patience: epochs without a better validation CCC before training stops.
+        batch: faces, clips of faces, or windows of sound in an optimiser step; the CCC is taken over them.
         learning_rate, weight_decay: of AdamW.
-        every: one of this many annotated steps with a face (with sound) is used; neighbours are nearly the same.
+        every: every n-th annotated step with a face (with sound) is used, since neighbours are nearly the same.
         flip: probability of a mirrored face.
         jitter: largest change of brightness, contrast and saturation, as a share.
-        crop: smallest side that is cut out and enlarged again, as a share of the whole.
-        mask_time, mask_bands: longest stretch of a window of sound, and widest group of its bands, that is hidden, as
-            a share of all.
-        context_s: s of sound around a step, for encoders that hear whole sounds (`wavlm_base_plus`, `hubert_base`).
-        seed: of everything that is drawn.
-        device: `auto` takes a GPU where there is one.
+        crop: smallest side of the square that is cut out and enlarged, as a share of the picture's side.
+        mask_time, mask_bands: longest part of a window of sound, and widest group of its bands, that is hidden, as a
+            share of the window's length and of its bands.
+        context_s: sound around a step (s), for encoders that attend over a full recording (`wavlm_base_plus`,
+            `hubert_base`).
+        seed: of all random numbers.
+        device: `auto` uses a GPU if there is one.
     """
 
     encoder: EncoderChoice = EncoderChoice(name="resnet18")

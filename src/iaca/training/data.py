@@ -1,7 +1,4 @@
-"""Windows over annotated clips, and the order in which a run sees them.
-
-The loaders of a run: shuffled windows to learn from, and two fixed sets of windows to be scored on.
-"""
+"""Which windows a run sees, and in which order: shuffled ones to train on, and two fixed sets to score."""
 
 from __future__ import annotations
 
@@ -18,15 +15,39 @@ from iaca.training.corruption import CueSimulation, corrupt
 from iaca.training.sample import Sample, Stream, Window, WindowSpec, collate, cut_sample, generator
 
 Clips = Mapping[str, AnnotatedClip]
+Loader = DataLoader[Any]
+
+
+def training_loader(clips: Clips, config: TrainingConfig, spec: WindowSpec) -> Loader:
+    """Overlapping windows, in another order in each epoch; some of them are corrupted."""
+    windows = windows_of(clips, spec.length, config.hop)
+    dataset = WindowDataset(clips, windows, spec, config.corruption, seed=config.seed)
+    return _loader(dataset, config, EpochSampler(len(windows), config.seed))
+
+
+def validation_loaders(clips: Clips, config: TrainingConfig, spec: WindowSpec) -> list[Loader]:
+    """Clean windows, and the same ones all corrupted, alike in every epoch. Every step counts once."""
+    windows = windows_of(clips, spec.length, spec.length, once=True)
+    always = config.corruption.model_copy(update={"share": 1.0})
+    datasets = [
+        WindowDataset(clips, windows, spec, corruption, seed=config.seed, stream=Stream.VALIDATION)
+        for corruption in (None, always)
+    ]
+    return [_loader(dataset, config, EpochSampler(len(windows), config.seed, shuffle=False)) for dataset in datasets]
+
+
+def _loader(dataset: WindowDataset, config: TrainingConfig, sampler: EpochSampler) -> Loader:
+    # a separate generator: what the loader draws must not change dropout
+    return DataLoader(dataset, config.batch_size, sampler=sampler, collate_fn=collate, generator=torch.Generator())
 
 
 def window_starts(steps: int, length: int, hop: int) -> list[int]:
-    """First steps of the windows that cover `steps` steps; the last one is right-aligned, a short clip has just one."""
+    """First steps of the windows that cover `steps` steps. The last is right-aligned; a short clip has only one."""
     return [*range(0, steps - length, hop), max(steps - length, 0)]
 
 
 def windows_of(clips: Mapping[str, Sized], length: int, hop: int, once: bool = False) -> list[Window]:
-    """All windows of all clips, clip by clip. `once` lets each step count in a single window."""
+    """All windows of all clips, clip by clip; with `once`, each step counts in one window only."""
     windows = []
     for name, clip in clips.items():
         end = 0
@@ -39,15 +60,14 @@ def windows_of(clips: Mapping[str, Sized], length: int, hop: int, once: bool = F
 class WindowDataset(Dataset[Sample]):
     """Windows of clips by (epoch, index), corrupted where a corruption is given.
 
-    What comes out depends on the seed, the epoch and the index, and on nothing that happened before: that is what makes
-    a resumed run equal to an undisturbed one.
+    A sample depends on the seed, the epoch and the index alone: this makes a resumed run equal an uninterrupted one.
 
     Args:
         clips: by name.
         windows: of these clips.
         spec: how they are cut.
         corruption: of the windows; None leaves them clean.
-        seed, stream: of what is drawn for the corruption.
+        seed, stream: of the generators that draw the corruption.
     """
 
     def __init__(
@@ -63,7 +83,7 @@ class WindowDataset(Dataset[Sample]):
         self.clips, self.windows, self.spec = clips, windows, spec
         self.corruption, self.seed, self.stream = corruption, seed, stream
         self.simulation = CueSimulation.of(spec.cues, spec.normalisation) if spec.cues else None
-        self.blocks = _blocks(windows)
+        self.ranges = _ranges(windows)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -74,15 +94,15 @@ class WindowDataset(Dataset[Sample]):
         if self.corruption is None:
             return sample
         rng = generator(self.seed, self.stream, epoch, index)
-        return corrupt(sample, lambda: self._cut(self.other_clip(index, rng)), self.corruption, rng, self.simulation)
+        return corrupt(sample, lambda: self._cut(self.other_window(index, rng)), self.corruption, rng, self.simulation)
 
     def _cut(self, index: int) -> Sample:
         window = self.windows[index]
         return cut_sample(self.clips[window.clip], window, self.spec)
 
-    def other_clip(self, index: int, rng: np.random.Generator) -> int:
-        """A window of another clip, evenly drawn; of the same clip where there is no other."""
-        first, end = self.blocks[self.windows[index].clip]
+    def other_window(self, index: int, rng: np.random.Generator) -> int:
+        """Index of a window of another clip, each equally likely; of the same clip if there is only one."""
+        first, end = self.ranges[self.windows[index].clip]
         others = len(self.windows) - (end - first)
         if others == 0:
             return int(rng.integers(len(self.windows)))
@@ -90,16 +110,19 @@ class WindowDataset(Dataset[Sample]):
         return drawn if drawn < first else drawn + (end - first)
 
 
-def _blocks(windows: Sequence[Window]) -> dict[str, tuple[int, int]]:
-    """Where the windows of each clip begin and end in the list."""
-    blocks: dict[str, tuple[int, int]] = {}
+def _ranges(windows: Sequence[Window]) -> dict[str, tuple[int, int]]:
+    """Index of the first window of each clip, and of the one after its last."""
+    ranges: dict[str, tuple[int, int]] = {}
     for index, window in enumerate(windows):
-        blocks[window.clip] = (blocks.get(window.clip, (index, index))[0], index + 1)
-    return blocks
+        ranges[window.clip] = (ranges.get(window.clip, (index, index))[0], index + 1)
+    return ranges
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, index) keys in an order of the epoch's own; Lightning calls `set_epoch`. Ranks share an epoch evenly."""
+    """(epoch, index) keys in an order that depends on the epoch. Processes share an epoch evenly.
+
+    Lightning calls `set_epoch`.
+    """
 
     def __init__(self, windows: int, seed: int, shuffle: bool = True):
         self.windows, self.seed, self.shuffle, self.epoch = windows, seed, shuffle, 0
@@ -111,7 +134,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return -(-self.windows // self._world()) if self.shuffle else self.windows
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        if not self.shuffle:  # validation: every rank scores the whole partition
+        if not self.shuffle:  # validation: every process scores all windows
             return ((0, index) for index in range(self.windows))
         order = generator(self.seed, Stream.ORDER, self.epoch, 0).permutation(self.windows)
         rank = torch.distributed.get_rank() if self._world() > 1 else 0
@@ -121,29 +144,3 @@ class EpochSampler(Sampler[tuple[int, int]]):
     @staticmethod
     def _world() -> int:
         return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-
-
-Loader = DataLoader[Any]
-
-
-def training_loader(clips: Clips, config: TrainingConfig, spec: WindowSpec) -> Loader:
-    """Overlapping windows in an order of the epoch's own, some of them corrupted."""
-    windows = windows_of(clips, spec.length, config.hop)
-    dataset = WindowDataset(clips, windows, spec, config.corruption, seed=config.seed)
-    return _loader(dataset, config, EpochSampler(len(windows), config.seed))
-
-
-def validation_loaders(clips: Clips, config: TrainingConfig, spec: WindowSpec) -> list[Loader]:
-    """Clean and corrupted windows; every step counts once, and the corruption is that of no epoch: always the same."""
-    windows = windows_of(clips, spec.length, spec.length, once=True)
-    always = config.corruption.model_copy(update={"share": 1.0})
-    datasets = [
-        WindowDataset(clips, windows, spec, corruption, seed=config.seed, stream=Stream.VALIDATION)
-        for corruption in (None, always)
-    ]
-    return [_loader(dataset, config, EpochSampler(len(windows), config.seed, shuffle=False)) for dataset in datasets]
-
-
-def _loader(dataset: WindowDataset, config: TrainingConfig, sampler: EpochSampler) -> Loader:
-    # its own generator: the loader's draws must not move the dropout's
-    return DataLoader(dataset, config.batch_size, sampler=sampler, collate_fn=collate, generator=torch.Generator())

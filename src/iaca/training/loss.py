@@ -1,11 +1,6 @@
-"""The concordance correlation coefficient as a loss, pooled over all valid steps of a batch or window by window.
+"""What training minimises: the concordance correlation coefficient (CCC) as a loss, and supervision of gates.
 
-What the injected corruption teaches the judgement of `iaca_plus`: training knows which modality it spoilt [ours].
-
-Only the judgement, which explains. What the model does about it is left to the loss: a gate that was told to turn away
-from whatever is spoilt threw away what still helped (docs/engineering/experiments.md).
-
-Letters: b batch, t steps.
+Letters: b batch, t steps, k dimensions, n steps of a sequence.
 """
 
 from __future__ import annotations
@@ -19,56 +14,24 @@ from iaca.errors import InputError
 from iaca.parameters import MODALITIES
 from iaca.training.config import LossConfig
 
-EPSILON = 1e-8  # keeps 0/0 of two constants at 0, with a finite gradient
+EPSILON = 1e-8  # makes 0/0 of two constants 0, with a finite gradient
 FEWEST = 2  # valid steps of a window that has a CCC
-
-
-def concordance(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
-    """CCC = 2 cov / (var_x + var_y + (mean_x - mean_y)^2), with biased (N) moments [Lin, 1989].
-
-    Args:
-        prediction, gold: (..., k), a column per dimension; anything, NaN included, where not valid.
-        valid: (...) bool, the steps that count, all taken as one sequence.
-
-    Returns:
-        (k,) in [-1, 1], float32 or better under any autocast; 0 for constants and where nothing is valid.
-
-    Raises:
-        InputError: shapes that do not fit each other.
-    """
-    _check(prediction, gold, valid)
-    return _ccc(*_flat(prediction, gold, valid.flatten()))
-
-
-def ccc_loss(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
-    """1 - CCC, the mean over valence and arousal, each pooled over all valid steps of the batch.
-
-    Args:
-        prediction, gold: (b, t, 2) valence, arousal.
-        valid: (b, t) bool. Other steps have exactly zero gradient, whatever stands there.
-
-    Returns:
-        Scalar in [0, 2]. Finite, with a finite gradient, on constant targets too.
-
-    Raises:
-        InputError: shapes that do not fit each other.
-    """
-    return (1.0 - concordance(prediction, gold, valid)).mean()
+RARE = 0.05  # share of the observed steps below which a class weighs less than one half
 
 
 def training_loss(prediction: Tensor, gold: Tensor, valid: Tensor, config: LossConfig) -> Tensor:
-    """What a run minimises: 1 - CCC in the form that is asked for, and the squared error by its weight.
+    """What a run minimises: 1 - CCC in the configured form, plus the weighted squared error.
 
     Args:
         prediction, gold: (b, t, k), a column per dimension that is learned.
-        valid: (b, t) bool. Other steps have exactly zero gradient, whatever stands there.
+        valid: (b, t) bool. The gradient of other steps is exactly zero, whatever their values.
         config: form and weight.
 
     Returns:
-        Scalar, the mean over the dimensions; `ccc_loss` by default. Finite, with a finite gradient, whatever is valid.
+        Scalar, the mean over the dimensions; `ccc_loss` by default. Finite, with a finite gradient, for any `valid`.
 
     Raises:
-        InputError: shapes that do not fit each other.
+        InputError: shapes that do not match.
     """
     pooled = config.form == "pooled"
     loss = 1.0 - (concordance if pooled else window_concordance)(prediction, gold, valid)  # (k,)
@@ -77,33 +40,66 @@ def training_loss(prediction: Tensor, gold: Tensor, valid: Tensor, config: LossC
     return loss.mean()
 
 
-def window_concordance(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
-    """CCC of each window by itself, and the mean over those with at least two valid steps [sibling: GRJCA].
+def ccc_loss(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
+    """1 - CCC, the mean over valence and arousal, each pooled over all valid steps of the batch.
 
-    A window of constant gold gives 0, and no gradient: one of the reasons why the pooled form is the default.
+    Args:
+        prediction, gold: (b, t, 2) valence, arousal.
+        valid: (b, t) bool. The gradient of other steps is exactly zero, whatever their values.
+
+    Returns:
+        Scalar in [0, 2]. Finite, with a finite gradient, on constant targets too.
+
+    Raises:
+        InputError: shapes that do not match.
+    """
+    return (1.0 - concordance(prediction, gold, valid)).mean()
+
+
+def concordance(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
+    """CCC = 2 cov / (var_x + var_y + (mean_x - mean_y)^2), with biased (N) moments [Lin, 1989].
+
+    Args:
+        prediction, gold: (..., k), a column per dimension; any value, even NaN, where not valid.
+        valid: (...) bool, the steps that count; they are taken as one sequence.
+
+    Returns:
+        (k,) in [-1, 1], float32 or better under any autocast; 0 for constants and where nothing is valid.
+
+    Raises:
+        InputError: shapes that do not match.
+    """
+    _check(prediction, gold, valid)
+    return _ccc(*_flat(prediction, gold, valid.flatten()))
+
+
+def window_concordance(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
+    """CCC of each window, averaged over windows with at least two valid steps [sibling: GRJCA].
+
+    A window of constant gold has CCC 0 and no gradient: one reason why the pooled form is the default.
 
     Args:
         prediction, gold: (b, t, k).
         valid: (b, t) bool.
 
     Returns:
-        (k,) in [-1, 1], float32 or better; 0 where no window qualifies.
+        (k,) in [-1, 1], float32 or better; 0 if no window qualifies.
     """
     _check(prediction, gold, valid)
     scored = (valid.sum(dim=1) >= FEWEST)[:, None]  # (b, 1)
-    each = _ccc(*_observed(prediction, gold, valid))  # (b, k)
+    each = _ccc(*_masked(prediction, gold, valid))  # (b, k)
     return torch.where(scored, each, 0.0).sum(0) / scored.sum().clamp(min=1)
 
 
 def squared_error(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
-    """Mean squared error over the valid steps of all windows, (..., k) -> (k,); 0 where nothing is valid."""
+    """Mean squared error over the valid steps of all windows, (..., k) -> (k,); 0 if nothing is valid."""
     _check(prediction, gold, valid)
     x, y, weight = _flat(prediction, gold, valid.flatten())
     return (x - y).square().sum(0) / weight.sum().clamp(min=1.0)
 
 
 def _ccc(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    """(..., n, k) twice, zero where not valid, and weights (..., n, 1) -> (..., k): the n steps are one sequence."""
+    """CCC of sequences: (..., n, k) twice, zero where not valid, and weights (..., n, 1) -> (..., k)."""
     total = weight.sum(-2, keepdim=True).clamp(min=1.0)  # (..., 1, 1)
     mean_x, mean_y = x.sum(-2, keepdim=True) / total, y.sum(-2, keepdim=True) / total  # (..., 1, k)
     dx, dy = (x - mean_x) * weight, (y - mean_y) * weight  # (..., n, k), centred first: float32 keeps its digits
@@ -113,32 +109,35 @@ def _ccc(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
 
 
 def _flat(prediction: Tensor, gold: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """All steps as one sequence: (n, k) twice, (n, 1)."""
-    return _observed(prediction.flatten(0, -2), gold.flatten(0, -2), valid)
+    """All steps as one sequence: prediction and gold (n, k), weights (n, 1)."""
+    return _masked(prediction.flatten(0, -2), gold.flatten(0, -2), valid)
 
 
-def _observed(prediction: Tensor, gold: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Both in float32 or better, zero where not valid; and 1 or 0, (..., 1). where() lets no gradient through."""
+def _masked(prediction: Tensor, gold: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Both in float32 or better, zero and without gradient where not valid; and the weights 1 or 0, (..., 1)."""
     dtype = torch.promote_types(prediction.dtype, torch.float32)
-    counts = valid.bool()[..., None]
-    x, y = torch.where(counts, prediction.to(dtype), 0.0), torch.where(counts, gold.to(dtype), 0.0)
-    return x, y, counts.to(dtype)
+    mask = valid.bool()[..., None]
+    x, y = torch.where(mask, prediction.to(dtype), 0.0), torch.where(mask, gold.to(dtype), 0.0)
+    return x, y, mask.to(dtype)
 
 
 def _check(prediction: Tensor, gold: Tensor, valid: Tensor) -> None:
     if prediction.shape != gold.shape or prediction.shape[:-1] != valid.shape:
         shapes = f"prediction {tuple(prediction.shape)}, gold {tuple(gold.shape)}, valid {tuple(valid.shape)}"
-        raise InputError(f"the shapes do not fit each other: {shapes}")
-
-
-RARE = 0.05  # share of the observed steps below which a class no longer weighs a half
+        raise InputError(
+            f"the shapes do not match: {shapes}",
+            remedy="give prediction and gold as (b, t, k) and valid as (b, t)",
+        )
 
 
 def gate_supervision(gates: Mapping[str, Tensor], corrupted: Tensor, present: Tensor, padding: Tensor) -> Tensor:
-    """How far the judgements `reliability_audio` and `reliability_visual` are from what is known of the corruption.
+    """How far the reliability that `iaca_plus` reports is from the corruption that training injected [ours].
 
-    Cross-entropy of (trusted, doubted), clean and corrupted observed steps weighing a half each; the mean over the
-    modalities that have such a gate.
+    Cross-entropy of (trusted, doubted), in which clean and corrupted observed steps weigh one half each; the mean over
+    the modalities that have a gate `reliability_<modality>`.
+
+    Only these gates, which explain, are supervised. How the model uses a corrupted stream is left to the main loss: a
+    gate that was supervised to avoid it discarded what still helped (docs/engineering/experiments.md).
 
     Args:
         gates: of a `FusionOutput`, (b, t, 2) each.
@@ -147,7 +146,7 @@ def gate_supervision(gates: Mapping[str, Tensor], corrupted: Tensor, present: Te
         padding: (b, t) bool, True where the step exists.
 
     Returns:
-        Scalar >= 0, float32 or better. Where no step qualifies: exactly zero, with a gradient of zeros.
+        Scalar >= 0, float32 or better. If no step qualifies, exactly zero with a gradient of zeros.
     """
     observed = present & padding[..., None]  # (b, t, 2)
     corrupted = corrupted & observed
@@ -157,9 +156,9 @@ def gate_supervision(gates: Mapping[str, Tensor], corrupted: Tensor, present: Te
 
 
 def _balanced_cross_entropy(weights: Tensor, corrupted: Tensor, observed: Tensor) -> Tensor:
-    """Cross-entropy of (trusted, doubted) (b, t, 2) against corruption (b, t), both classes weighing the same.
+    """Cross-entropy of (trusted, doubted) (b, t, 2) against corruption (b, t); both classes weigh the same.
 
-    A class that has less than `RARE` of the observed steps weighs less in proportion: a few steps never steer a batch.
+    A class with less than `RARE` of the observed steps weighs less in proportion, so that a few steps never dominate.
     """
     loss = _negative_log(weights)  # (b, t, 2)
     fewest = RARE * observed.sum()

@@ -1,10 +1,6 @@
-"""One network per dimension [sibling], and still one model to whoever predicts with it.
+"""What a trained model is, and its file: safetensors, with the rest as JSON in the header. Nothing is unpickled.
 
-A trained model and its file: safetensors, the rest as JSON in its header. Nothing is unpickled.
-
-The settings of a training run in the metadata of its model file.
-
-The history of a run: a table with a row per epoch, and how a model file carries it.
+The header has the model's configuration and its metadata, among them the settings and the history of the training run.
 """
 
 from __future__ import annotations
@@ -30,54 +26,16 @@ from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.fusion.temporal import current_name
 from iaca.parameters import faults, flat, text_table
 from iaca.text import parse_json
-from iaca.training.checkpoints import MACHINE
-from iaca.training.config import TARGETS, Target, TrainingConfig
+from iaca.training.config import MACHINE, TARGETS, Target, TrainingConfig
 from iaca.training.sample import Normalisation
 
-
-class PerDimension(nn.Module):
-    """Two networks of one architecture: valence is taken from the one, arousal from the other.
-
-    The gates of both come out, as `valence_<name>` and `arousal_<name>`.
-    """
-
-    def __init__(self, config: FusionConfig):
-        super().__init__()
-        self.config = config
-        self.valence = FusionModel(config)
-        self.arousal = FusionModel(config)
-
-    @property
-    def gate_labels(self) -> dict[str, tuple[str, ...]]:
-        """What the k weights of each gate of each network weigh, in order."""
-        return {f"{target}_{name}": labels for target in TARGETS for name, labels in self.valence.gate_labels.items()}
-
-    def forward(
-        self,
-        audio: Tensor,
-        visual: Tensor,
-        audio_present: Tensor | None = None,
-        visual_present: Tensor | None = None,
-        padding: Tensor | None = None,
-        quality: Tensor | None = None,
-    ) -> FusionOutput:
-        """As `FusionModel.forward`."""
-        inputs = (audio, visual, audio_present, visual_present, padding, quality)
-        said: dict[str, FusionOutput] = {"valence": self.valence(*inputs), "arousal": self.arousal(*inputs)}
-        prediction = torch.stack([said[target].prediction[..., i] for i, target in enumerate(TARGETS)], dim=-1)
-        gates = {f"{target}_{name}": weights for target in TARGETS for name, weights in said[target].gates.items()}
-        return FusionOutput(prediction, gates, said["valence"].observed)
-
-
-def network(config: FusionConfig, per_dimension: bool) -> FusionModel | PerDimension:
-    """The network of a model file, its weights not yet loaded."""
-    return PerDimension(config) if per_dimension else FusionModel(config)
-
-
-HEADER = "iaca_model"  # one header entry: safetensors keeps several of them in no fixed order, and bytes would differ
+HEADER = "iaca_model"  # one header entry: safetensors keeps several in no fixed order, so the bytes would differ
 VERSION, READ = 3, (1, 2, 3)  # 1 and 2 had no repair
-OLD_HEAD, HEAD = "head.", "head.regressors.0."  # in version 1 and since; 1 had neither cues nor single dimensions
+OLD_HEAD, HEAD = "head.", "head.regressors.0."  # in version 1, and since then
 WEIGHTS, NORMALISATION = "model.", "normalisation."
+SETTINGS_KEY, HISTORY_KEY = "training", "history"  # in the metadata
+FIRST_COLUMNS = ("epoch", "train_loss", "learning_rate", "score")  # of a history
+MEANS = ("train_loss", "score")  # columns that are averaged over the dimensions of a pair
 REMEDY = "give a model file written by the training pipeline, or train again"
 
 
@@ -89,9 +47,9 @@ class TrainedModel:
         config: its architecture.
         weights: its state dict, float32, on the CPU.
         normalisation: of the embeddings, from the train partition.
-        metadata: where it comes from: encoders, seed, data fingerprint, validation scores, settings of the run.
+        metadata: its origin: encoders, seed, data fingerprint, validation scores, settings of the run.
         targets: the dimensions it was trained for.
-        per_dimension: it is two networks of this architecture, see `PerDimension`.
+        per_dimension: whether it is two networks of this architecture, see `PerDimension`.
     """
 
     config: FusionConfig
@@ -109,7 +67,7 @@ class TrainedModel:
 
 
 def save_model(model: TrainedModel, path: Path) -> None:
-    """Write a model file, complete or not at all; the same model gives the same bytes."""
+    """Write a model file, completely or not at all; the same model gives the same bytes."""
     header = {
         "version": VERSION,
         "config": model.config.model_dump(mode="json"),
@@ -126,32 +84,32 @@ def save_model(model: TrainedModel, path: Path) -> None:
 
 
 def load_model(path: Path) -> TrainedModel:
-    """Read a model file, and check that its tensors are those of its configuration.
+    """Read a model file and check its tensors against its configuration.
 
     Raises:
-        InputError: there is no such file; it is torn, is not a model file, or does not hold what its header says.
+        InputError: the file is missing, torn or not a model file, or its tensors do not match its header.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = _header((file.metadata() or {}).get(HEADER), path)
-            tensors = {current_name(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+            tensors = {current_name(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
     except FileNotFoundError as error:
         raise InputError("there is no such model file", path, remedy=REMEDY) from error
     except (SafetensorError, OSError) as error:
-        raise InputError(f"not a whole safetensors file ({brief(error)})", path, remedy=REMEDY) from error
-    config, kind = _config(header, path), _kind(header, path)
+        raise InputError(f"not a complete safetensors file ({brief(error)})", path, remedy=REMEDY) from error
+    config, (targets, per_dimension) = _config(header, path), _dimensions(header, path)
     if header["version"] == 1:
         tensors = {name.replace(WEIGHTS + OLD_HEAD, WEIGHTS + HEAD): tensor for name, tensor in tensors.items()}
-    _check_tensors(tensors, _expected(config, kind[1]), path)
+    _check_tensors(tensors, _expected_shapes(config, per_dimension), path)
     weights = {name.removeprefix(WEIGHTS): tensor for name, tensor in tensors.items() if name.startswith(WEIGHTS)}
-    kept = [field.name for field in fields(Normalisation) if NORMALISATION + field.name in tensors]
-    normalisation = Normalisation(**{name: tensors[NORMALISATION + name].numpy() for name in kept})
-    return TrainedModel(config, weights, normalisation, dict(header["metadata"]), *kind)
+    names = [field.name for field in fields(Normalisation) if NORMALISATION + field.name in tensors]
+    normalisation = Normalisation(**{name: tensors[NORMALISATION + name].numpy() for name in names})
+    return TrainedModel(config, weights, normalisation, dict(header["metadata"]), targets, per_dimension)
 
 
 def _header(text: str | None, path: Path) -> dict[str, Any]:
     if text is None:
-        raise InputError("a safetensors file, but not of an iaca model", path, remedy=REMEDY)
+        raise InputError("this safetensors file is not an iaca model", path, remedy=REMEDY)
     try:
         header = parse_json(text)
     except ValueError as error:
@@ -165,28 +123,28 @@ def _header(text: str | None, path: Path) -> dict[str, Any]:
 
 def _config(header: dict[str, Any], path: Path) -> FusionConfig:
     if text_table(header.get("metadata")) is None:
-        raise InputError("the header's metadata are not a table of strings", path, remedy=REMEDY)
+        raise InputError("the metadata in the header are not a mapping of strings", path, remedy=REMEDY)
     try:
         config = header.get("config")
         if isinstance(config, dict) and header["version"] < 3:
             config = {**config, "repair": False}
         return FusionConfig.model_validate(config)
     except ValidationError as error:
-        raise InputError(f"the header's configuration is not valid ({faults(error)})", path, remedy=REMEDY) from error
+        raise InputError(f"the configuration is not valid ({faults(error)})", path, remedy=REMEDY) from error
 
 
-def _kind(header: dict[str, Any], path: Path) -> tuple[tuple[Target, ...], bool]:
-    """The dimensions that a model was trained for, and whether it has a network for each."""
+def _dimensions(header: dict[str, Any], path: Path) -> tuple[tuple[Target, ...], bool]:
+    """The dimensions that a model was trained for, and whether it has one network for each."""
     targets, per_dimension = header.get("targets", list(TARGETS)), header.get("per_dimension", False)
     known = tuple(target for target in TARGETS if isinstance(targets, list) and target in targets)
     if not known or list(known) != targets or not isinstance(per_dimension, bool):
-        said = f"targets {brief(targets)} and per_dimension {brief(per_dimension)}"
-        raise InputError(f"the header's {said} are not those of a model", path, remedy=REMEDY)
+        found = f"targets {brief(targets)} and per_dimension {brief(per_dimension)}"
+        raise InputError(f"{found} in the header are not those of a model", path, remedy=REMEDY)
     return known, per_dimension
 
 
-def _expected(config: FusionConfig, per_dimension: bool) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a model, found without allocating any."""
+def _expected_shapes(config: FusionConfig, per_dimension: bool) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a model, without allocating any."""
     with torch.device("meta"):
         model = network(config, per_dimension)
     shapes = {WEIGHTS + name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -203,39 +161,83 @@ def _check_tensors(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ..
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != expected[name] or tensor.dtype != torch.float32:
             found, wanted = f"{tensor.dtype} {tuple(tensor.shape)}", f"torch.float32 {expected[name]}"
-            raise InputError(f"tensor {name!r} is {found}, its configuration says {wanted}", path, remedy=REMEDY)
+            raise InputError(f"tensor {name!r} is {found}, but needs to be {wanted}", path, remedy=REMEDY)
         if not np.isfinite(tensor.numpy()).all():
-            raise InputError(f"tensor {name!r} holds values that are not finite", path, remedy=REMEDY)
+            raise InputError(f"tensor {name!r} has values that are not finite", path, remedy=REMEDY)
         if name.startswith(NORMALISATION) and name.endswith("_std") and not (tensor > 0).all():
-            raise InputError(f"tensor {name!r} holds deviations that are not above 0", path, remedy=REMEDY)
+            raise InputError(f"tensor {name!r} has deviations that are not above 0", path, remedy=REMEDY)
 
 
-SETTINGS_KEY = "training"  # in the metadata of a model file
+def network(config: FusionConfig, per_dimension: bool) -> FusionModel | PerDimension:
+    """The network of a model, with random weights."""
+    return PerDimension(config) if per_dimension else FusionModel(config)
+
+
+class PerDimension(nn.Module):
+    """Two networks of one architecture [sibling]: one predicts valence, the other arousal.
+
+    The gates of both are returned, as `valence_<name>` and `arousal_<name>`.
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        self.config = config
+        self.valence = FusionModel(config)
+        self.arousal = FusionModel(config)
+
+    @property
+    def gate_labels(self) -> dict[str, tuple[str, ...]]:
+        """Of each gate of each network: the names of its k weights, in order."""
+        return {f"{target}_{name}": labels for target in TARGETS for name, labels in self.valence.gate_labels.items()}
+
+    def forward(
+        self,
+        audio: Tensor,
+        visual: Tensor,
+        audio_present: Tensor | None = None,
+        visual_present: Tensor | None = None,
+        padding: Tensor | None = None,
+        quality: Tensor | None = None,
+    ) -> FusionOutput:
+        """As `FusionModel.forward`."""
+        inputs = (audio, visual, audio_present, visual_present, padding, quality)
+        outputs: dict[str, FusionOutput] = {"valence": self.valence(*inputs), "arousal": self.arousal(*inputs)}
+        prediction = torch.stack([outputs[target].prediction[..., i] for i, target in enumerate(TARGETS)], dim=-1)
+        gates = {f"{target}_{name}": weights for target in TARGETS for name, weights in outputs[target].gates.items()}
+        return FusionOutput(prediction, gates, outputs["valence"].observed)
+
+
+# --- metadata of the training run ---
 
 
 def with_training_settings(model: TrainedModel, config: TrainingConfig) -> TrainedModel:
-    """The model with its run's settings in its metadata, without those of the machine: the same bytes everywhere."""
+    """The model with the settings of its run in its metadata, except those of the machine, which do not change it."""
     return replace(model, metadata={**model.metadata, SETTINGS_KEY: config.model_dump_json(exclude=MACHINE)})
 
 
 def training_settings_of(model: TrainedModel) -> dict[str, object]:
-    """The training settings of a model, nested ones by dotted name ("corruption.share"); none for an older file.
+    """The training settings of a model, nested ones by dotted name ("corruption.share"); empty for an older file.
 
     Raises:
-        InputError: the metadata hold something else in their place.
+        InputError: they are not a JSON object.
     """
     try:
         settings = parse_json(model.metadata.get(SETTINGS_KEY, "{}"))
     except ValueError as error:
-        raise InputError("the header's training settings are not JSON", remedy=REMEDY) from error
+        raise InputError("the training settings in the header are not JSON", remedy=REMEDY) from error
     if not isinstance(settings, dict):
-        raise InputError("the header's training settings are no table", remedy=REMEDY)
+        raise InputError("the training settings in the header are not a JSON object", remedy=REMEDY)
     return dict(flat(settings))
 
 
-HISTORY_KEY = "history"  # in the metadata of a model file
-FIRST = ("epoch", "train_loss", "learning_rate", "score")  # columns; the others follow
-MEANS = ("train_loss", "score")  # of a pair, beside those of each dimension
+def with_history(model: TrainedModel, history: pd.DataFrame) -> TrainedModel:
+    """The model with its history in its metadata, at full precision."""
+    return replace(model, metadata={**model.metadata, HISTORY_KEY: json.dumps(history.to_dict("list"))})
+
+
+def history_of(model: TrainedModel) -> pd.DataFrame:
+    """The history in a model's metadata: one row per epoch."""
+    return pd.DataFrame(json.loads(model.metadata[HISTORY_KEY]))
 
 
 def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
@@ -244,9 +246,9 @@ def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
 
 
 def merged_histories(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The histories of a valence and an arousal run by epoch; NaN where only one of them continued.
+    """The histories of a valence and an arousal run, joined by epoch; NaN where only one of them continued.
 
-    Columns that both have get a suffix. The means of `train_loss` and of `score` are added: training figures show them.
+    Columns that both have get the dimension as suffix. Means of `train_loss` and `score` are added, for figures.
     """
     valence, arousal = (histories[target] for target in TARGETS)
     both = valence.merge(arousal, on="epoch", how="outer", suffixes=("_valence", "_arousal"))
@@ -254,16 +256,6 @@ def merged_histories(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return _ordered(both.assign(**means))
 
 
-def with_history(model: TrainedModel, history: pd.DataFrame) -> TrainedModel:
-    """The model with its history in its metadata; every digit is kept."""
-    return replace(model, metadata={**model.metadata, HISTORY_KEY: json.dumps(history.to_dict("list"))})
-
-
-def history_of(model: TrainedModel) -> pd.DataFrame:
-    """The history a model carries: one row per epoch."""
-    return pd.DataFrame(json.loads(model.metadata[HISTORY_KEY]))
-
-
 def _ordered(history: pd.DataFrame) -> pd.DataFrame:
-    first = [name for name in FIRST if name in history]
+    first = [name for name in FIRST_COLUMNS if name in history]
     return history[[*first, *(name for name in history.columns if name not in first)]]

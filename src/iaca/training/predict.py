@@ -1,4 +1,4 @@
-"""Predictions of a whole clip: windows that overlap, averaged."""
+"""How a model predicts a clip: window by window, averaged where windows overlap."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from iaca.training.data import window_starts
 from iaca.training.model_file import PerDimension, TrainedModel
 from iaca.training.sample import FloatArray, Normalisation, WindowSpec, collate, cut, model_arguments
 
-WINDOWS_AT_ONCE = 16  # bounds the memory that a long clip takes
+BATCH = 16  # windows; bounds the memory that a long clip takes
 
 
 @dataclass(frozen=True)
 class ClipPrediction:
-    """What a model says about a clip of t steps.
+    """The predictions of a model for a clip of t steps.
 
     Attributes:
         prediction: (t, 2) float32 valence, arousal in [-1, 1]; finite everywhere. A dimension that the model was not
             trained for is NaN.
         gates: name -> (t, k) float32 weights that sum to one.
-        observed: (t,) bool, at least one modality was there.
-        evidence: (t,) float32 in [0, 1], how much the answer rests on, of a model that says so itself.
+        observed: (t,) bool, at least one modality was present.
+        evidence: (t,) float32 in [0, 1], how much evidence the prediction has; None unless the model reports it.
     """
 
     prediction: FloatArray
@@ -60,16 +60,17 @@ class BuiltModel:
 def predict_clip(
     model: TrainedModel | BuiltModel, clip: ClipEmbedding, window: int = 300, hop: int = 200
 ) -> ClipPrediction:
-    """Predict every step of a clip; where windows overlap, their answers and their gate weights are averaged.
+    """Predict every step of a clip; where windows overlap, predictions and gate weights are averaged.
 
     Args:
         model: trained, or built once for many clips.
-        clip: embeddings of t steps, of the widths the model was trained on. Of its quality cues the model gets those
-            that it reads, by name; one that the clip lacks is unknown at every step.
-        window, hop: steps. A model with its length in its weights (`jca_fixed`) takes that for its window.
+        clip: embeddings of t steps, of the widths the model was trained on. The model gets the quality cues that it
+            reads, by name; a cue that the clip lacks is unknown at every step.
+        window, hop: steps. A model whose weights fix the length (`jca_fixed`) uses that length as its window.
 
     Raises:
-        InputError: embeddings of another width or other encoders; a hop above the window, which would leave steps out.
+        InputError: embeddings of another width or other encoders; a hop above the window, which would skip steps;
+            predictions that are not finite.
     """
     built = BuiltModel.of(model) if isinstance(model, TrainedModel) else model
     window = built.model.config.length or window
@@ -77,66 +78,12 @@ def predict_clip(
     if len(clip) == 0:
         empty = {name: np.empty((0, len(labels)), np.float32) for name, labels in built.model.gate_labels.items()}
         return ClipPrediction(np.empty((0, 2), np.float32), empty, np.empty(0, np.bool_))
-    averages = _average(_answers(built, clip, window, hop), len(clip))
+    averages = _average(_window_outputs(built, clip, window, hop), len(clip))
     if not all(np.isfinite(values).all() for values in averages.values()):
-        raise InputError("the model's answers are not finite: its weights are too large", remedy="train it again")
+        raise InputError("the model's predictions are not finite: its weights are too large", remedy="train it again")
     prediction = averages.pop("prediction").clip(-1.0, 1.0)
     prediction[:, [target not in built.targets for target in TARGETS]] = np.nan
     return ClipPrediction(prediction, averages, clip.observed)
-
-
-def prediction_table(
-    clip_name: str, clip: ClipEmbedding, prediction: ClipPrediction, gate_labels: Mapping[str, tuple[str, ...]]
-) -> pd.DataFrame:
-    """The predictions of a clip, one row per decoded frame.
-
-    Columns: clip, frame (0-based), time_s, valence, arousal (float32, NaN where neither modality was there),
-    face_found, audio_present, and gate_<name>_<label> (float32) for every gate weight.
-    """
-    said = np.where(prediction.observed[:, None], prediction.prediction, np.float32(np.nan))
-    columns: dict[str, object] = {
-        "clip": clip_name,
-        "frame": np.arange(len(clip), dtype=np.int32),
-        "time_s": clip.time_s,
-        "valence": said[:, 0],
-        "arousal": said[:, 1],
-        "face_found": clip.face_found,
-        "audio_present": clip.audio_present,
-    }
-    for name, labels in gate_labels.items():
-        columns |= {f"gate_{name}_{label}": prediction.gates[name][:, i] for i, label in enumerate(labels)}
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(clip)))
-
-
-def _answers(
-    built: BuiltModel, clip: ClipEmbedding, window: int, hop: int
-) -> Iterator[tuple[int, dict[str, FloatArray]]]:
-    """(first step, name -> (window, k)) of each window; the last one may reach beyond the clip."""
-    config = built.model.config
-    starts = window_starts(len(clip), window, hop)
-    length = window if config.length else min(window, len(clip))
-    spec = WindowSpec(length, built.normalisation, config.cues)
-    for first in range(0, len(starts), WINDOWS_AT_ONCE):
-        some = starts[first : first + WINDOWS_AT_ONCE]
-        batch = collate([cut(clip, start, spec) for start in some])
-        on_device = {name: tensor.to(built.device) for name, tensor in batch.items()}
-        with torch.inference_mode():
-            output = built.model(*model_arguments(on_device, reads_cues=bool(config.cues)))
-        said = {"prediction": output.prediction, **output.gates}
-        arrays = {name: tensor.float().cpu().numpy() for name, tensor in said.items()}
-        yield from ((start, {name: array[i] for name, array in arrays.items()}) for i, start in enumerate(some))
-
-
-def _average(answers: Iterator[tuple[int, dict[str, FloatArray]]], steps: int) -> dict[str, FloatArray]:
-    """Mean over windows, per step: name -> (steps, k)."""
-    sums: dict[str, NDArray[np.float64]] = {}
-    counts = np.zeros((steps, 1))
-    for start, answer in answers:
-        for name, values in answer.items():
-            total = sums.setdefault(name, np.zeros((steps, values.shape[1])))
-            total[start : start + len(values)] += values[: steps - start]
-        counts[start : start + len(values)] += 1
-    return {name: (total / counts).astype(np.float32) for name, total in sums.items()}
 
 
 def _check(built: BuiltModel, clip: ClipEmbedding, window: int, hop: int) -> None:
@@ -147,8 +94,66 @@ def _check(built: BuiltModel, clip: ClipEmbedding, window: int, hop: int) -> Non
         )
     if differences := mismatches(built.metadata, clip.metadata):
         raise InputError(
-            f"the clip's embeddings are not of the model's encoders: {'; '.join(differences)}",
+            f"the clip's embeddings are from other encoders than the model's: {'; '.join(differences)}",
             remedy="embed the clip with the encoders that the model was trained with, or train again",
         )
     if not 1 <= hop <= window:
-        raise InputError(f"hop={hop} must lie between 1 and window={window}, or steps are left out")
+        raise InputError(
+            f"hop={hop} must be between 1 and window={window}, or steps are skipped",
+            remedy="choose a hop between 1 and the window",
+        )
+
+
+def _window_outputs(
+    built: BuiltModel, clip: ClipEmbedding, window: int, hop: int
+) -> Iterator[tuple[int, dict[str, FloatArray]]]:
+    """Of each window its first step, and name -> (window, k); the last window may extend beyond the clip."""
+    config = built.model.config
+    starts = window_starts(len(clip), window, hop)
+    length = window if config.length else min(window, len(clip))
+    spec = WindowSpec(length, built.normalisation, config.cues)
+    for first in range(0, len(starts), BATCH):
+        batch_starts = starts[first : first + BATCH]
+        batch = collate([cut(clip, start, spec) for start in batch_starts])
+        on_device = {name: tensor.to(built.device) for name, tensor in batch.items()}
+        with torch.inference_mode():
+            output = built.model(*model_arguments(on_device, reads_cues=bool(config.cues)))
+        tensors = {"prediction": output.prediction, **output.gates}
+        arrays = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
+        for i, start in enumerate(batch_starts):
+            yield start, {name: array[i] for name, array in arrays.items()}
+
+
+def _average(outputs: Iterator[tuple[int, dict[str, FloatArray]]], steps: int) -> dict[str, FloatArray]:
+    """Mean over windows, per step: name -> (steps, k)."""
+    sums: dict[str, NDArray[np.float64]] = {}
+    counts = np.zeros((steps, 1))
+    for start, output in outputs:
+        for name, values in output.items():
+            total = sums.setdefault(name, np.zeros((steps, values.shape[1])))
+            total[start : start + len(values)] += values[: steps - start]
+        counts[start : start + len(values)] += 1
+    return {name: (total / counts).astype(np.float32) for name, total in sums.items()}
+
+
+def prediction_table(
+    clip_name: str, clip: ClipEmbedding, prediction: ClipPrediction, gate_labels: Mapping[str, tuple[str, ...]]
+) -> pd.DataFrame:
+    """The predictions of a clip, one row per decoded frame.
+
+    Columns: clip, frame (0-based), time_s, valence, arousal (float32, NaN where neither modality was present),
+    face_found, audio_present, and gate_<name>_<label> (float32) for every gate weight.
+    """
+    values = np.where(prediction.observed[:, None], prediction.prediction, np.float32(np.nan))
+    columns: dict[str, object] = {
+        "clip": clip_name,
+        "frame": np.arange(len(clip), dtype=np.int32),
+        "time_s": clip.time_s,
+        "valence": values[:, 0],
+        "arousal": values[:, 1],
+        "face_found": clip.face_found,
+        "audio_present": clip.audio_present,
+    }
+    for name, labels in gate_labels.items():
+        columns |= {f"gate_{name}_{label}": prediction.gates[name][:, i] for i, label in enumerate(labels)}
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(clip)))

@@ -1,10 +1,6 @@
-"""One random generator per purpose, epoch and item: no draw depends on how many others were made before it.
+"""How a window of a clip becomes the input of a model: quality cues, normalisation, masks, padding, batches.
 
-The quality cues of a clip that a model reads, and where each of them is known.
-
-Mean and standard deviation of embeddings and cues, from what was really observed in the train partition.
-
-A window of a clip as the model takes it: normalised, with masks, padded to length; and what training adds to it.
+Training adds annotation, and the seed of each random generator.
 """
 
 from __future__ import annotations
@@ -25,154 +21,17 @@ from iaca.errors import InputError
 from iaca.parameters import MODALITIES, Modality
 from iaca.training.config import TARGETS, Target
 
-
-class Stream(IntEnum):
-    """What a generator is for."""
-
-    WEIGHTS = 0
-    ORDER = 1
-    CORRUPTION = 2
-    VALIDATION = 3
-    DROPOUT = 4
-
-
-def generator(seed: int, stream: Stream, epoch: int = 0, item: int = 0) -> np.random.Generator:
-    """The generator of one item of one epoch."""
-    return np.random.default_rng((seed, int(stream), epoch, item))
-
-
-def torch_seed(seed: int, stream: Stream, epoch: int = 0) -> int:
-    """A 63-bit seed for torch, of the same scheme."""
-    return int(generator(seed, stream, epoch).integers(2**63 - 1))
-
-
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
+Array = TypeVar("Array", FloatArray, BoolArray)
 BOTH: Final = "both"
 
 
-def modalities_of(cues: Sequence[str]) -> tuple[Modality | Literal["both"], ...]:
-    """The modality that each cue is about: audio, visual, or both, which is also assumed for an unknown name."""
-    return tuple(OF.get(cue, BOTH) for cue in cues)
-
-
-def least_deviations(cues: Sequence[str]) -> FloatArray:
-    """(q,) the smallest standard deviation of each cue that normalisation divides by; 0 for an unknown name."""
-    return np.array([TABLE[cue].least_deviation if cue in TABLE else 0.0 for cue in cues], dtype=np.float32)
-
-
-def where_known(cues: Sequence[str], present: Mapping[Modality, BoolArray]) -> BoolArray:
-    """Presence (t,) by modality -> (t, q): a cue is known where what it is about is present."""
-    both = present["audio"] & present["visual"]
-    known = np.empty((len(both), len(cues)), dtype=np.bool_)
-    for i, modality in enumerate(modalities_of(cues)):
-        known[:, i] = both if modality == BOTH else present[modality]
-    return known
-
-
-def read_cues(clip: ClipEmbedding, cues: Sequence[str], stretch: slice = slice(None)) -> FloatArray:
-    """The named cues of a stretch of a clip, (t, q); NaN where unknown: no such cue, or nothing that it speaks of."""
-    known = where_known(cues, {modality: mask[stretch] for modality, mask in clip.present.items()})
-    values = np.full(known.shape, np.nan, dtype=np.float32)
-    for i, cue in enumerate(cues):
-        if cue in clip.quality_names:
-            values[:, i] = clip.quality[stretch, clip.quality_names.index(cue)]
-    return np.where(known & np.isfinite(values), values, np.float32(np.nan))
-
-
-def shared_cues(clips: Mapping[str, ClipEmbedding]) -> tuple[str, ...]:
-    """The cues that every clip has, in the order of the first."""
-    named = [clip.quality_names for clip in clips.values()]
-    return tuple(cue for cue in (named[0] if named else ()) if all(cue in names for names in named))
-
-
-def _no_cues() -> FloatArray:
-    return np.empty(0, dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Per-feature statistics.
-
-    Attributes:
-        audio_mean, audio_std: (D_a,) float32; a feature that never varies has 1 as its deviation.
-        visual_mean, visual_std: (D_v,) float32.
-        quality_mean, quality_std: (q,) float32, of the cues that the model reads, in its order; a deviation is at
-            least `least_deviations`.
-    """
-
-    audio_mean: FloatArray
-    audio_std: FloatArray
-    visual_mean: FloatArray
-    visual_std: FloatArray
-    quality_mean: FloatArray = field(default_factory=_no_cues)
-    quality_std: FloatArray = field(default_factory=_no_cues)
-
-    @classmethod
-    def fit(cls, clips: Mapping[str, ClipEmbedding], cues: Sequence[str] = ()) -> Normalisation:
-        """Statistics over the observed steps of all clips.
-
-        Args:
-            clips: of the train partition.
-            cues: names of the quality cues that the model reads. A value that is not finite is an unknown one.
-
-        Raises:
-            InputError: an observed step holds an embedding that is not finite; named by clip.
-        """
-        each = np.array([_moments(_known(clips, cue)) for cue in cues], np.float32).reshape(len(cues), 2)
-        each[:, 1] = np.maximum(each[:, 1], least_deviations(cues))
-        audio, visual = _moments(_observed_rows(clips, "audio")), _moments(_observed_rows(clips, "visual"))
-        return cls(*audio, *visual, *each.T.copy())
-
-    def apply(self, x: FloatArray, present: NDArray[np.bool_], modality: Modality) -> FloatArray:
-        """(t, D) normalised; zero, the mean, where the modality is not present (t,)."""
-        mean, std = getattr(self, f"{modality}_mean"), getattr(self, f"{modality}_std")
-        normalised: FloatArray = np.where(present[:, None], (x - mean) / std, np.float32(0.0))
-        return normalised
-
-    def apply_cues(self, cues: FloatArray) -> FloatArray:
-        """(t, q) normalised; zero, the mean, where NaN says that a cue is not known."""
-        normalised: FloatArray = np.nan_to_num((cues - self.quality_mean) / self.quality_std, nan=0.0)
-        return normalised
-
-
-def _observed_rows(clips: Mapping[str, ClipEmbedding], modality: Modality) -> Iterable[NDArray[np.float64]]:
-    """The observed rows of each clip, (n, D)."""
-    for name, clip in clips.items():
-        rows = clip.features[modality][clip.present[modality]].astype(np.float64)
-        if not np.isfinite(rows).all():
-            raise InputError(
-                f"clip {name}: the {modality} embedding holds NaN or infinity where the modality was observed",
-                remedy="run the embedding pipeline again, or mark those steps as not observed",
-            )
-        yield rows
-
-
-def _known(clips: Mapping[str, ClipEmbedding], cue: str) -> Iterable[NDArray[np.float64]]:
-    """The known values of one cue of each clip, (n, 1)."""
-    for clip in clips.values():
-        values = read_cues(clip, [cue])
-        yield values[np.isfinite(values)].astype(np.float64)[:, None]
-
-
-def _moments(parts: Iterable[NDArray[np.float64]]) -> tuple[FloatArray, FloatArray]:
-    """Mean and deviation in one pass: counts, means and squared deviations are merged (Chan et al., 1979)."""
-    count, mean, square = 0, np.zeros(1), np.zeros(1)
-    for rows in parts:
-        n = len(rows)
-        centre = rows.mean(axis=0) if n else np.zeros(rows.shape[1])
-        delta, total = centre - mean, max(count + n, 1)
-        square = square + ((rows - centre) ** 2).sum(axis=0) + delta**2 * (count * n / total)
-        mean, count = mean + delta * (n / total), count + n
-    deviation = np.sqrt(square / max(count, 1))
-    return mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
-
-
-Array = TypeVar("Array", FloatArray, BoolArray)
+# --- windows ---
 
 
 class Window(NamedTuple):
-    """A stretch of a clip, from step `start`; steps before `fresh` were counted by the window before it."""
+    """Part of a clip, from step `start`; steps before `fresh` were already counted by the window before it."""
 
     clip: str
     start: int
@@ -184,7 +43,7 @@ class WindowSpec:
     """How windows are cut.
 
     Attributes:
-        length: steps of a window; what reaches beyond the clip is padded.
+        length: steps of a window; steps beyond the end of the clip are padding.
         normalisation: of embeddings and cues.
         cues: names of the quality cues that the model reads, those of `normalisation`.
         targets: the dimensions for which a step has to be annotated to count.
@@ -204,7 +63,7 @@ class ModelInput:
         audio, visual: (t, D_a), (t, D_v) float32, normalised; zero where absent or padded.
         present: (t, 2) bool (audio, visual), where each was observed.
         padding: (t,) bool, True where the step exists.
-        quality: (t, q) float32, the cues that the model reads, normalised; zero where not known or padded.
+        quality: (t, q) float32, the cues that the model reads, normalised; zero where unknown or padded.
     """
 
     audio: FloatArray
@@ -216,7 +75,7 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class Sample(ModelInput):
-    """A window to learn from, or to be scored on.
+    """A window to train on, or to score.
 
     Attributes:
         labels: (t, 2) float32 valence, arousal; NaN where not annotated.
@@ -229,22 +88,8 @@ class Sample(ModelInput):
     corrupted: BoolArray
 
 
-def cut(clip: ClipEmbedding, start: int, spec: WindowSpec) -> ModelInput:
-    """The window of a clip that begins at a step."""
-    stretch, normalisation = slice(start, start + spec.length), spec.normalisation
-    present = {modality: mask[stretch] for modality, mask in clip.present.items()}
-    audio, visual = (normalisation.apply(clip.features[m][stretch], present[m], m) for m in MODALITIES)
-    return ModelInput(
-        audio=_padded(audio, spec.length),
-        visual=_padded(visual, spec.length),
-        present=_padded(np.stack([present[m] for m in MODALITIES], axis=1), spec.length),
-        padding=np.arange(spec.length) < len(audio),
-        quality=_padded(normalisation.apply_cues(read_cues(clip, spec.cues, stretch)), spec.length),
-    )
-
-
 def cut_sample(clip: AnnotatedClip, window: Window, spec: WindowSpec) -> Sample:
-    """A window of an annotated clip, clean."""
+    """A window of an annotated clip, without corruption."""
     inputs = cut(clip.embedding, window.start, spec)
     labels = _padded(clip.labels[window.start : window.start + spec.length], spec.length)
     annotated = np.isfinite(labels[:, [TARGETS.index(target) for target in spec.targets]]).all(axis=1)
@@ -255,6 +100,27 @@ def cut_sample(clip: AnnotatedClip, window: Window, spec: WindowSpec) -> Sample:
         valid=annotated & inputs.present.any(axis=1) & fresh,  # nothing is present in the padding
         corrupted=np.zeros((spec.length, len(MODALITIES)), dtype=np.bool_),
     )
+
+
+def cut(clip: ClipEmbedding, start: int, spec: WindowSpec) -> ModelInput:
+    """The window of a clip that begins at a step."""
+    steps, normalisation = slice(start, start + spec.length), spec.normalisation
+    present = {modality: mask[steps] for modality, mask in clip.present.items()}
+    audio, visual = (normalisation.apply(clip.features[m][steps], present[m], m) for m in MODALITIES)
+    return ModelInput(
+        audio=_padded(audio, spec.length),
+        visual=_padded(visual, spec.length),
+        present=_padded(np.stack([present[m] for m in MODALITIES], axis=1), spec.length),
+        padding=np.arange(spec.length) < len(audio),
+        quality=_padded(normalisation.apply_cues(read_cues(clip, spec.cues, steps)), spec.length),
+    )
+
+
+def _padded(array: Array, length: int) -> Array:
+    """(t, ...) -> (length, ...), zeros at the end."""
+    padded: Array = np.zeros((length, *array.shape[1:]), dtype=array.dtype)
+    padded[: len(array)] = array
+    return padded
 
 
 def collate(samples: Sequence[ModelInput]) -> dict[str, Tensor]:
@@ -272,8 +138,147 @@ def model_arguments(batch: Mapping[str, Tensor], reads_cues: bool) -> tuple[Tens
     return batch["audio"], batch["visual"], audio_present, visual_present, batch["padding"], quality
 
 
-def _padded(array: Array, length: int) -> Array:
-    """(t, ...) -> (length, ...), zeros at the end."""
-    padded: Array = np.zeros((length, *array.shape[1:]), dtype=array.dtype)
-    padded[: len(array)] = array
-    return padded
+# --- normalisation ---
+
+
+def _no_cues() -> FloatArray:
+    return np.empty(0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of each feature and cue over the observed steps of the train partition.
+
+    Attributes:
+        audio_mean, audio_std: (D_a,) float32; a constant feature has a deviation of 1.
+        visual_mean, visual_std: (D_v,) float32.
+        quality_mean, quality_std: (q,) float32, of the cues that the model reads, in its order; a deviation is at
+            least `least_deviations`.
+    """
+
+    audio_mean: FloatArray
+    audio_std: FloatArray
+    visual_mean: FloatArray
+    visual_std: FloatArray
+    quality_mean: FloatArray = field(default_factory=_no_cues)
+    quality_std: FloatArray = field(default_factory=_no_cues)
+
+    @classmethod
+    def fit(cls, clips: Mapping[str, ClipEmbedding], cues: Sequence[str] = ()) -> Normalisation:
+        """Statistics over the observed steps of all clips.
+
+        Args:
+            clips: of the train partition.
+            cues: names of the quality cues that the model reads. A value that is not finite counts as unknown.
+
+        Raises:
+            InputError: an observed step has an embedding that is not finite; the message names the clip.
+        """
+        quality = np.array([_moments(_known_values(clips, cue)) for cue in cues], np.float32).reshape(len(cues), 2)
+        quality[:, 1] = np.maximum(quality[:, 1], least_deviations(cues))
+        audio, visual = _moments(_observed_rows(clips, "audio")), _moments(_observed_rows(clips, "visual"))
+        return cls(*audio, *visual, *quality.T.copy())
+
+    def apply(self, x: FloatArray, present: BoolArray, modality: Modality) -> FloatArray:
+        """(t, D) normalised; zero, the mean, where the modality is not present (t,)."""
+        mean, std = getattr(self, f"{modality}_mean"), getattr(self, f"{modality}_std")
+        normalised: FloatArray = np.where(present[:, None], (x - mean) / std, np.float32(0.0))
+        return normalised
+
+    def apply_cues(self, cues: FloatArray) -> FloatArray:
+        """(t, q) normalised; zero, the mean, where a cue is unknown (NaN)."""
+        normalised: FloatArray = np.nan_to_num((cues - self.quality_mean) / self.quality_std, nan=0.0)
+        return normalised
+
+
+def _observed_rows(clips: Mapping[str, ClipEmbedding], modality: Modality) -> Iterable[NDArray[np.float64]]:
+    """The observed rows of each clip, (n, D)."""
+    for name, clip in clips.items():
+        rows = clip.features[modality][clip.present[modality]].astype(np.float64)
+        if not np.isfinite(rows).all():
+            raise InputError(
+                f"clip {name}: the {modality} embedding has NaN or infinity where the modality was observed",
+                remedy="run the embedding pipeline again, or mark those steps as not observed",
+            )
+        yield rows
+
+
+def _known_values(clips: Mapping[str, ClipEmbedding], cue: str) -> Iterable[NDArray[np.float64]]:
+    """The known values of one cue of each clip, (n, 1)."""
+    for clip in clips.values():
+        values = read_cues(clip, [cue])
+        yield values[np.isfinite(values)].astype(np.float64)[:, None]
+
+
+def _moments(parts: Iterable[NDArray[np.float64]]) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation in one pass: counts, means and squared deviations are merged (Chan et al., 1979)."""
+    count, mean, square = 0, np.zeros(1), np.zeros(1)
+    for rows in parts:
+        n = len(rows)
+        centre = rows.mean(axis=0) if n else np.zeros(rows.shape[1])
+        delta, total = centre - mean, max(count + n, 1)
+        square = square + ((rows - centre) ** 2).sum(axis=0) + delta**2 * (count * n / total)
+        mean, count = mean + delta * (n / total), count + n
+    deviation = np.sqrt(square / max(count, 1))
+    return mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
+
+
+# --- quality cues ---
+
+
+def shared_cues(clips: Mapping[str, ClipEmbedding]) -> tuple[str, ...]:
+    """The cues that every clip has, in the order of the first clip."""
+    named = [clip.quality_names for clip in clips.values()]
+    return tuple(cue for cue in (named[0] if named else ()) if all(cue in names for names in named))
+
+
+def read_cues(clip: ClipEmbedding, cues: Sequence[str], steps: slice = slice(None)) -> FloatArray:
+    """The named cues at some steps of a clip, (t, q); NaN where unknown: no such cue, or its modality is absent."""
+    known = where_known(cues, {modality: mask[steps] for modality, mask in clip.present.items()})
+    values = np.full(known.shape, np.nan, dtype=np.float32)
+    for i, cue in enumerate(cues):
+        if cue in clip.quality_names:
+            values[:, i] = clip.quality[steps, clip.quality_names.index(cue)]
+    return np.where(known & np.isfinite(values), values, np.float32(np.nan))
+
+
+def where_known(cues: Sequence[str], present: Mapping[Modality, BoolArray]) -> BoolArray:
+    """Presence (t,) by modality -> (t, q): a cue is known where what it describes is present."""
+    both = present["audio"] & present["visual"]
+    known = np.empty((len(both), len(cues)), dtype=np.bool_)
+    for i, modality in enumerate(modalities_of(cues)):
+        known[:, i] = both if modality == BOTH else present[modality]
+    return known
+
+
+def modalities_of(cues: Sequence[str]) -> tuple[Modality | Literal["both"], ...]:
+    """What each cue describes: audio, visual, or both, which is also assumed for an unknown name."""
+    return tuple(OF.get(cue, BOTH) for cue in cues)
+
+
+def least_deviations(cues: Sequence[str]) -> FloatArray:
+    """(q,) the smallest standard deviation of each cue that normalisation divides by; 0 for an unknown name."""
+    return np.array([TABLE[cue].least_deviation if cue in TABLE else 0.0 for cue in cues], dtype=np.float32)
+
+
+# --- random generators: one per purpose, epoch and item, so that no draw depends on how many were made before ---
+
+
+class Stream(IntEnum):
+    """What a generator is for."""
+
+    WEIGHTS = 0
+    ORDER = 1
+    CORRUPTION = 2
+    VALIDATION = 3
+    DROPOUT = 4
+
+
+def generator(seed: int, stream: Stream, epoch: int = 0, item: int = 0) -> np.random.Generator:
+    """The generator of one item of one epoch."""
+    return np.random.default_rng((seed, int(stream), epoch, item))
+
+
+def torch_seed(seed: int, stream: Stream, epoch: int = 0) -> int:
+    """A 63-bit seed for torch, from the same scheme."""
+    return int(generator(seed, stream, epoch).integers(2**63 - 1))

@@ -1,26 +1,15 @@
-"""Early stopping, also of a run that was interrupted just when it was to stop.
+"""How a fusion model is trained. Read from the top:
 
-The learning rate of every step: a function of the step and of the scores so far, with no state that could be lost.
-
-A run that goes on from a checkpoint has its scores in the history, and with them its learning rate.
-
-The LightningModule: one fusion model, its loss, its validation score, its history.
-
-One progress bar, over epochs.
-
-One run: one network, trained on the embeddings of clips until it gets no better.
-
-Two runs, one per dimension, and the one model they make.
-
-Train a fusion model on the embeddings of clips: stops when it gets no better, goes on where it was stopped.
-
-A training run as the engine's task: from embeddings and timelines to a model file.
+train_file                      the engine's task: embeddings and timelines in, a model file out
+  train                         one network for both dimensions, or one network per dimension
+    train_network               fits one network: stops early, and resumes after an interruption
+      FusionTraining            the LightningModule: training step, validation score, learning rate, history
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +28,20 @@ from iaca.encoders.embedding import embeddings_of, read_annotated
 from iaca.errors import InputError
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
-from iaca.training import checkpoints as store
-from iaca.training.checkpoints import restored_torch_settings, silenced_lightning, strategy_of
+from iaca.training.checkpoints import (
+    BEST,
+    LAST,
+    AtomicCheckpointIO,
+    checkpoint_callbacks,
+    data_fingerprint,
+    read_checkpoint,
+    remove_checkpoints,
+    restored_torch_settings,
+    resumable_checkpoint,
+    run_fingerprint,
+    silenced_lightning,
+    strategy_of,
+)
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.data import Clips, training_loader, validation_loaders
@@ -58,64 +59,190 @@ from iaca.training.model_file import (
 )
 from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
 
-
-class ResumableEarlyStopping(EarlyStopping):
-    """Early stopping that a resumed run respects.
-
-    The checkpoint says that training has stopped, but Lightning checks only after an epoch: a run that was killed
-    between its last checkpoint and its end would train for one epoch more than an undisturbed one.
-    """
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if self.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
-            trainer.should_stop = True
-
-
-def learning_rate(config: TrainingConfig, step: int, steps: int, scores: Sequence[float]) -> float:
-    """The learning rate of one optimiser step.
-
-    Args:
-        config: which schedule.
-        step: 0-based, of the whole run.
-        steps: of a run of all its epochs.
-        scores: validation scores of the epochs that have ended.
-    """
-    warmup = config.warmup_epochs * steps / config.epochs
-    if config.schedule == "cosine":
-        return config.learning_rate * warmup_cosine(step, steps, warmup)
-    drops = reductions(scores, config.plateau_patience, math.ceil(config.warmup_epochs))
-    return config.learning_rate * min(1.0, (step + 1) / (warmup + 1)) * config.plateau_factor**drops
-
-
-def warmup_cosine(step: int, steps: int, warmup: float) -> float:
-    """Factor on the learning rate: linear over the first `warmup` steps, then half a cosine down to zero."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, steps - warmup))))
-
-
-def reductions(scores: Sequence[float], patience: int, warmup: int) -> int:
-    """How often `patience` epochs in a row, none of the first `warmup` ones, brought no score above all before them."""
-    best, waited, drops = -math.inf, 0, 0
-    for epoch, score in enumerate(scores):
-        if score > best:
-            best, waited = score, 0
-        elif epoch >= warmup:
-            waited += 1
-        if waited == patience:
-            waited, drops = 0, drops + 1
-    return drops
-
-
 Batch = dict[str, Tensor]
 CONDITIONS = ("clean", "corrupted")  # the validation loaders, in order
+PAIR_FINGERPRINT = "pair_fingerprint"  # in the metadata of a network whose pair is not yet complete
+
+
+def train_file(
+    *files: Path,
+    target: Path,
+    choice: ModelChoice,
+    training: TrainingConfig,
+    train_clips: Sequence[str],
+    validation_clips: Sequence[str],
+    corpus: Mapping[str, str],
+    checkpoints: Path,
+    progress: bool = False,
+) -> None:
+    """Train on the named clips and write the model file, with the origin of the model in its metadata.
+
+    A model that reads quality cues gets those that all of these clips have, unless `choice` names them.
+
+    Args:
+        files: embeddings of the clips, then their timelines, which have the annotation, in the same order.
+        target: the model file.
+        choice, training: the model and the run.
+        train_clips, validation_clips: names of the clips.
+        corpus: its name and caveat.
+        checkpoints: a folder for this run alone.
+        progress: show a bar of epochs.
+
+    Raises:
+        InputError: a partition has no clip or no annotated step; a timeline does not fit its embedding.
+    """
+    pairs = zip(files[: len(files) // 2], files[len(files) // 2 :], strict=True)
+    clips = {embedding.stem: read_annotated(embedding, timeline) for embedding, timeline in pairs}
+    embeddings = embeddings_of(clips)
+    dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
+    fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
+    to_train, to_validate = ({name: clips[name] for name in names} for names in (train_clips, validation_clips))
+    model, history = train(fusion, training, to_train, to_validate, checkpoints, progress)
+    origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
+    save_model(with_history(replace(model, metadata={**model.metadata, **origin}), history), target)
+
+
+def train(
+    fusion: FusionConfig,
+    config: TrainingConfig,
+    train_clips: Clips,
+    validation_clips: Clips,
+    checkpoints: Path,
+    progress: bool = False,
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train one model.
+
+    The weights kept are those of the epoch with the best score: the mean of clean and corrupted validation CCC, pooled
+    over the partition. On a CPU the same seed gives the same bits, interrupted or not. With several devices the
+    processes are started from here, and only the caller's process continues afterwards.
+
+    Args:
+        fusion: the model.
+        config: the run.
+        train_clips, validation_clips: embeddings and annotation by clip name.
+        checkpoints: a folder for this run alone. An interrupted run resumes from it if it is the same run on the same
+            data; a finished run leaves nothing in it.
+        progress: show a bar of epochs.
+
+    Returns:
+        The model, and its history: one row per epoch with epoch, train_loss (without any supervision of gates),
+        learning_rate (of the last step), score, {clean,corrupted}_{valence,arousal} (validation CCC) and
+        validation_ccc_{valence,arousal} (the mean of the two, which the score is made of); `supervision`, unweighted,
+        where there is any. With `config.per_dimension` the columns of both runs, see `merged_histories`.
+
+    Raises:
+        InputError: no clips, none annotated, embeddings that do not fit the model, a clip without a cue that the model
+            reads, or a strategy that cannot be started from here.
+    """
+    run = (fusion, config, train_clips, validation_clips, checkpoints, progress)
+    model, history = train_pair(*run) if config.per_dimension else train_network(*run)
+    return with_training_settings(model, config), history
+
+
+def train_network(
+    fusion: FusionConfig,
+    config: TrainingConfig,
+    train_clips: Clips,
+    validation_clips: Clips,
+    checkpoints: Path,
+    progress: bool = False,
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train one network to predict `config.targets`. Arguments, result and errors are those of `train`."""
+    _check_clips(fusion, config, {"train": train_clips, "validation": validation_clips})
+    data = data_fingerprint(train_clips)
+    fingerprint = run_fingerprint(fusion, config, data, data_fingerprint(validation_clips))
+    normalisation = Normalisation.fit(embeddings_of(train_clips), fusion.cues)
+    spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
+    with silenced_lightning(), restored_torch_settings(config.threads):
+        module = FusionTraining(fusion, config, fingerprint)
+        trainer = _trainer(config, checkpoints, progress)
+        trainer.fit(
+            module,
+            training_loader(train_clips, config, spec),
+            validation_loaders(validation_clips, config, spec),
+            ckpt_path=resumable_checkpoint(checkpoints, fingerprint),
+            weights_only=True,
+        )
+        trainer.strategy.barrier()
+        best, history = read_checkpoint(checkpoints / BEST), read_checkpoint(checkpoints / LAST)["history"]
+        trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        remove_checkpoints(checkpoints)
+    weights = {name.removeprefix("model."): tensor for name, tensor in best["state_dict"].items()}
+    metadata = _metadata(config, train_clips, data, best["history"][-1])
+    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
+
+
+def _check_clips(fusion: FusionConfig, config: TrainingConfig, partitions: Mapping[str, Clips]) -> None:
+    if fusion.length not in (None, config.length):
+        raise InputError(
+            f"the model takes length={fusion.length} steps, but training windows have length={config.length}",
+            remedy="set `training.length` to the model's length",
+        )
+    columns = [TARGETS.index(target) for target in config.targets]
+    for partition, clips in partitions.items():
+        for name, clip in clips.items():
+            dims, cues = clip.embedding.dims, clip.embedding.quality_names
+            if dims != fusion.dims:
+                raise InputError(
+                    f"clip {name} has embeddings of width {dims}, but the model takes {fusion.dims}",
+                    remedy="embed all clips with the same encoders",
+                )
+            if missing := sorted(set(fusion.cues) - set(cues)):
+                raise InputError(
+                    f"the model reads the quality cue {missing[0]}, but clip {name} has {list(cues)}",
+                    remedy="run the embedding pipeline again, or leave that cue out of the model's `cues`",
+                )
+        if not any(np.isfinite(clip.labels[:, columns]).all(axis=1).any() for clip in clips.values()):
+            raise InputError(
+                f"no step of the {partition} partition is annotated ({len(clips)} clips)",
+                remedy="check the annotation files and the partition of the corpus",
+            )
+
+
+def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> lightning.Trainer:
+    stop = ResumableEarlyStopping(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
+    return lightning.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy=strategy_of(config),
+        num_nodes=config.num_nodes,
+        precision=config.precision,
+        max_epochs=config.epochs,
+        gradient_clip_val=config.gradient_clip,
+        plugins=[AtomicCheckpointIO()],
+        callbacks=[stop, *([EpochBar(config)] if progress else []), *checkpoint_callbacks(checkpoints)],
+        deterministic=True,
+        use_distributed_sampler=False,  # `EpochSampler` divides the windows among the processes
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _metadata(config: TrainingConfig, clips: Clips, data: str, best: Mapping[str, float]) -> dict[str, str]:
+    """The origin of the model: what the metadata of all clips agree on, the run, and the scores of the best epoch."""
+    common = set.intersection(*(set(clip.embedding.metadata.items()) for clip in clips.values()))
+    run = {
+        "seed": str(config.seed),
+        "epoch": f"{best['epoch']:.0f}",
+        "data_fingerprint": data,
+        "clips": str(len(clips)),
+    }
+    scores = {
+        f"validation_{name}": f"{value:.6f}"
+        for name, value in best.items()
+        if name == "score" or name.startswith(("clean_", "corrupted_"))
+    }
+    return {**dict(sorted(common)), **run, **scores}
 
 
 class FusionTraining(lightning.LightningModule):
     """Trains a `FusionModel` on windows; scores it by pooled CCC on clean and on corrupted validation windows.
 
-    Everything random is seeded anew at each epoch, and the learning rate follows from the step and the history, so that
-    an epoch is the same whether or not the run was interrupted before it.
+    Random generators are seeded at the start of each epoch, and the learning rate follows from the step and the
+    history. So an epoch is the same whether or not the run was interrupted before it.
     """
 
     def __init__(self, fusion: FusionConfig, config: TrainingConfig, fingerprint: str):
@@ -126,12 +253,16 @@ class FusionTraining(lightning.LightningModule):
         torch.manual_seed(torch_seed(config.seed, Stream.WEIGHTS))
         self.model = FusionModel(fusion)
         self.history: list[dict[str, float]] = []
-        self.losses: dict[str, list[Tensor]] = {}
-        self.scored: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+        self.losses: dict[str, list[Tensor]] = {}  # of the epoch
+        self.scored: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}  # prediction, gold, valid, by condition
 
     def setup(self, stage: str) -> None:
-        if self.config.threads is not None:  # the processes of `ddp_spawn` have settings of their own
+        if self.config.threads is not None:  # processes of `ddp_spawn` do not inherit the number of threads
             torch.set_num_threads(self.config.threads)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        config = self.config
+        return torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
 
     def forward(self, batch: Batch) -> FusionOutput:
         output: FusionOutput = self.model(*model_arguments(batch, reads_cues=bool(self.model.config.cues)))
@@ -150,12 +281,12 @@ class FusionTraining(lightning.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         output = self(batch)
         loss = training_loss(*self._targets(output, batch), batch["valid"], self.config.loss)
-        said = {"train_loss": loss}
+        losses = {"train_loss": loss}
         if self.supervised:
-            observed = (batch["present"], batch["padding"])
-            said["supervision"] = gate_supervision(output.gates, batch["corrupted"], *observed)
-            loss = loss + self.config.supervision * said["supervision"]
-        for name, value in said.items():
+            supervision = gate_supervision(output.gates, batch["corrupted"], batch["present"], batch["padding"])
+            losses["supervision"] = supervision
+            loss = loss + self.config.supervision * supervision
+        for name, value in losses.items():
             self.losses.setdefault(name, []).append(value.detach())
         return loss
 
@@ -167,22 +298,24 @@ class FusionTraining(lightning.LightningModule):
         self.scored[CONDITIONS[dataloader_idx]].append((prediction.double(), gold.double(), batch["valid"]))
 
     def on_validation_epoch_end(self) -> None:
+        targets = self.config.targets
         cccs = {}
-        for condition, parts in self.scored.items():
-            prediction, gold, valid = (torch.cat(column) for column in zip(*parts, strict=True))
-            cccs[condition] = dict(zip(self.config.targets, concordance(prediction, gold, valid).tolist(), strict=True))
-        row = {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
-        means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in self.config.targets}
+        for condition, batches in self.scored.items():
+            prediction, gold, valid = (torch.cat(column) for column in zip(*batches, strict=True))
+            cccs[condition] = dict(zip(targets, concordance(prediction, gold, valid).tolist(), strict=True))
+        means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in targets}
         score = sum(means.values()) / len(means)
-        row |= {f"validation_ccc_{target}": mean for target, mean in means.items()}
         self.log("score", score)
-        self.history.append({"epoch": float(self.current_epoch), "score": score, **row})
+        row = {"epoch": float(self.current_epoch), "score": score}
+        row |= {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
+        row |= {f"validation_ccc_{target}": mean for target, mean in means.items()}
+        self.history.append(row)
 
     def on_train_epoch_end(self) -> None:
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         means = {name: torch.stack(values).mean() for name, values in self.losses.items()}
-        everywhere = {name: self.trainer.strategy.reduce(mean, reduce_op="mean") for name, mean in means.items()}
-        self.history[-1] |= {name: mean.item() for name, mean in everywhere.items()} | {"learning_rate": rate}
+        over_devices = {name: self.trainer.strategy.reduce(mean, reduce_op="mean") for name, mean in means.items()}
+        self.history[-1] |= {name: mean.item() for name, mean in over_devices.items()} | {"learning_rate": rate}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint |= {"fingerprint": self.fingerprint, "history": self.history}
@@ -190,25 +323,75 @@ class FusionTraining(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        config = self.config
-        return torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-
     def _targets(self, output: FusionOutput, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Predictions and gold of the dimensions that are learned, (b, t, k) each."""
+        """Prediction and gold of the dimensions that are learned, (b, t, k) each."""
         return output.prediction[..., self.columns], batch["labels"][..., self.columns]
 
 
+# --- learning rate: a function of the step and of the scores so far, so that a resumed run needs no other state ---
+
+
+def learning_rate(config: TrainingConfig, step: int, steps: int, scores: Sequence[float]) -> float:
+    """The learning rate of one optimiser step.
+
+    Args:
+        config: which schedule.
+        step: 0-based, counted from the start of the run.
+        steps: optimiser steps of a run of all its epochs.
+        scores: validation scores of the epochs that have ended.
+    """
+    warmup = config.warmup_epochs * steps / config.epochs
+    if config.schedule == "cosine":
+        return config.learning_rate * warmup_cosine(step, steps, warmup)
+    drops = reductions(scores, config.plateau_patience, math.ceil(config.warmup_epochs))
+    return config.learning_rate * min(1.0, (step + 1) / (warmup + 1)) * config.plateau_factor**drops
+
+
+def warmup_cosine(step: int, steps: int, warmup: float) -> float:
+    """Factor on the learning rate: linear over the first `warmup` steps, then half a cosine down to zero."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, steps - warmup))))
+
+
+def reductions(scores: Sequence[float], patience: int, warmup: int) -> int:
+    """How often `patience` epochs in a row brought no new best score. The first `warmup` epochs do not count."""
+    best, waited, drops = -math.inf, 0, 0
+    for epoch, score in enumerate(scores):
+        if score > best:
+            best, waited = score, 0
+        elif epoch >= warmup:
+            waited += 1
+        if waited == patience:
+            waited, drops = 0, drops + 1
+    return drops
+
+
+# --- callbacks ---
+
+
+class ResumableEarlyStopping(EarlyStopping):
+    """Early stopping that a resumed run respects.
+
+    The checkpoint records that training has stopped, but Lightning checks only after an epoch: a run that was killed
+    between its last checkpoint and its end would train for one epoch more than an uninterrupted one.
+    """
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if self.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
+            trainer.should_stop = True
+
+
 class EpochBar(lightning.Callback):
-    """A bar of epochs with the validation score; it says how many of them a resumed run starts with."""
+    """A bar of epochs with the validation score; a resumed run starts at the epoch where it was interrupted."""
 
     def __init__(self, config: TrainingConfig):
         self.epochs = config.epochs
-        self.what = "training" if config.targets == TARGETS else f"training {config.targets[0]}"
+        self.title = "training" if config.targets == TARGETS else f"training {config.targets[0]}"
         self.bar: tqdm[Any] | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self.bar = tqdm(total=self.epochs, initial=trainer.current_epoch, desc=self.what, unit="epoch")
+        self.bar = tqdm(total=self.epochs, initial=trainer.current_epoch, desc=self.title, unit="epoch")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if self.bar is not None and isinstance(pl_module, FusionTraining):
@@ -220,7 +403,10 @@ class EpochBar(lightning.Callback):
             self.bar.close()
 
 
-def train_single(
+# --- one network per dimension ---
+
+
+def train_pair(
     fusion: FusionConfig,
     config: TrainingConfig,
     train_clips: Clips,
@@ -228,235 +414,60 @@ def train_single(
     checkpoints: Path,
     progress: bool = False,
 ) -> tuple[TrainedModel, pd.DataFrame]:
-    """`train` for one network, of `config.targets`."""
-    _check(fusion, config, {"train": train_clips, "validation": validation_clips})
-    data = store.data_fingerprint(train_clips)
-    fingerprint = store.run_fingerprint(fusion, config, data, store.data_fingerprint(validation_clips))
-    normalisation = Normalisation.fit(embeddings_of(train_clips), fusion.cues)
-    spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
-    with silenced_lightning(), restored_torch_settings(config.threads):
-        module = FusionTraining(fusion, config, fingerprint)
-        trainer = _trainer(config, checkpoints, progress)
-        trainer.fit(
-            module,
-            training_loader(train_clips, config, spec),
-            validation_loaders(validation_clips, config, spec),
-            ckpt_path=store.resumable(checkpoints, fingerprint),
-            weights_only=True,
-        )
-        trainer.strategy.barrier()
-        best, history = store.read(checkpoints / store.BEST), store.read(checkpoints / store.LAST)["history"]
-        trainer.strategy.barrier()
-    if trainer.is_global_zero:
-        store.clear(checkpoints)
-    weights = {name.removeprefix("model."): tensor for name, tensor in best["state_dict"].items()}
-    metadata = _metadata(config, train_clips, data, best["history"][-1])
-    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
+    """Train one network per dimension on the same windows, and join them into one model.
 
-
-def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> lightning.Trainer:
-    stop = ResumableEarlyStopping(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
-    return lightning.Trainer(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        strategy=strategy_of(config),
-        num_nodes=config.num_nodes,
-        precision=config.precision,
-        max_epochs=config.epochs,
-        gradient_clip_val=config.gradient_clip,
-        plugins=[store.AtomicCheckpointIO()],
-        callbacks=[stop, *([EpochBar(config)] if progress else []), *store.checkpoint_callbacks(checkpoints)],
-        deterministic=True,
-        use_distributed_sampler=False,  # `EpochSampler` shares the windows itself
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
-def _check(fusion: FusionConfig, config: TrainingConfig, partitions: Mapping[str, Clips]) -> None:
-    if fusion.length not in (None, config.length):
-        raise InputError(
-            f"the model takes length={fusion.length} steps, but training windows have length={config.length}"
-        )
-    columns = [TARGETS.index(target) for target in config.targets]
-    for partition, clips in partitions.items():
-        for name, clip in clips.items():
-            dims, cues = clip.embedding.dims, clip.embedding.quality_names
-            if dims != fusion.dims:
-                raise InputError(f"clip {name} has embeddings of width {dims}, but the model takes {fusion.dims}")
-            if lacking := sorted(set(fusion.cues) - set(cues)):
-                raise InputError(
-                    f"the model reads the quality cue {lacking[0]}, but clip {name} has {list(cues)}",
-                    remedy="run the embedding pipeline again, or leave that cue out of the model's `cues`",
-                )
-        if not any(np.isfinite(clip.labels[:, columns]).all(axis=1).any() for clip in clips.values()):
-            raise InputError(
-                f"no step of the {partition} partition is annotated ({len(clips)} clips)",
-                remedy="check the annotation files and the partition of the corpus",
-            )
-
-
-def _metadata(config: TrainingConfig, clips: Clips, data: str, best: Mapping[str, float]) -> dict[str, str]:
-    """The origin that the model file states; of the clips' own metadata, what they all agree on."""
-    common = [set(clip.embedding.metadata.items()) for clip in clips.values()]
-    scores = {
-        f"validation_{name}": f"{value:.6f}"
-        for name, value in best.items()
-        if name == "score" or name.startswith(("clean_", "corrupted_"))
-    }
-    run = {
-        "seed": str(config.seed),
-        "epoch": f"{best['epoch']:.0f}",
-        "data_fingerprint": data,
-        "clips": str(len(clips)),
-    }
-    return {**dict(sorted(set.intersection(*common))), **run, **scores}
-
-
-Result = tuple[TrainedModel, pd.DataFrame]
-FINGERPRINT = "pair_fingerprint"
-
-
-def train_pair(
-    run: Callable[[TrainingConfig, Path], Result], config: TrainingConfig, checkpoints: Path, fingerprint: str
-) -> Result:
-    """Train one network per dimension on the same windows; a pair that was stopped does not repeat its first half.
-
-    Args:
-        run: trains one network, given its settings and a folder of its own.
-        config: of the pair.
-        checkpoints: a folder of the pair's own; in the end nothing is left in it.
-        fingerprint: of everything that decides how the pair turns out.
+    A finished network is kept in `checkpoints` until the pair is complete, so an interrupted pair does not train it
+    twice. Arguments, result and errors are those of `train`.
     """
-    parts: dict[str, Result] = {}
+    data = (data_fingerprint(clips) for clips in (train_clips, validation_clips))
+    fingerprint = run_fingerprint(fusion, config, *data)
+    models: dict[str, TrainedModel] = {}
+    histories: dict[str, pd.DataFrame] = {}
     for target in TARGETS:
-        alone = config.model_copy(update={"targets": (target,), "per_dimension": False})
         file = checkpoints / f"{target}.safetensors"
-        parts[target] = _finished(file, fingerprint) or run(alone, checkpoints / target)
-        _keep(parts[target], file, fingerprint)
-    _clear(checkpoints)
-    model = _joined({target: model for target, (model, _) in parts.items()})
-    return model, merged_histories({target: history for target, (_, history) in parts.items()})
+        finished = _read_finished(file, fingerprint)
+        if finished is None:
+            alone = config.model_copy(update={"targets": (target,), "per_dimension": False})
+            finished = train_network(fusion, alone, train_clips, validation_clips, checkpoints / target, progress)
+            _keep_finished(*finished, file, fingerprint)
+        models[target], histories[target] = finished
+    _remove_finished(checkpoints)
+    return _joined(models), merged_histories(histories)
 
 
-def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
-    """One model of two networks. What their metadata do not agree on has the name of the dimension behind it."""
-    valence, arousal = (models[target].metadata for target in TARGETS)
-    metadata = {name: text for name, text in valence.items() if arousal.get(name) == text}
-    for target, own in ((target, models[target].metadata) for target in TARGETS):
-        for name in own.keys() - metadata.keys():
-            metadata[f"{name}_{target}" if name in valence and name in arousal else name] = own[name]
-    weights = {f"{t}.{name}": tensor for t in TARGETS for name, tensor in models[t].weights.items()}
-    some = models[TARGETS[0]]
-    return TrainedModel(some.config, weights, some.normalisation, metadata, TARGETS, per_dimension=True)
-
-
-@rank_zero_only
-def _keep(part: Result, file: Path, fingerprint: str) -> None:
-    model, history = part
-    finished = with_history(model, history)
-    save_model(replace(finished, metadata={**finished.metadata, FINGERPRINT: fingerprint}), file)
-
-
-def _finished(file: Path, fingerprint: str) -> Result | None:
-    """A network that this pair has trained before it was stopped."""
+def _read_finished(file: Path, fingerprint: str) -> tuple[TrainedModel, pd.DataFrame] | None:
+    """A network that this pair finished before it was interrupted."""
     try:
         model = load_model(file)
-    except InputError:  # none, or a torn one
+    except InputError:  # missing or torn
         return None
-    if model.metadata.get(FINGERPRINT) != fingerprint:
+    if model.metadata.get(PAIR_FINGERPRINT) != fingerprint:
         return None
-    metadata = {name: text for name, text in model.metadata.items() if name not in {HISTORY_KEY, FINGERPRINT}}
+    metadata = {name: text for name, text in model.metadata.items() if name not in {HISTORY_KEY, PAIR_FINGERPRINT}}
     return replace(model, metadata=metadata), history_of(model)
 
 
 @rank_zero_only
-def _clear(checkpoints: Path) -> None:
+def _keep_finished(model: TrainedModel, history: pd.DataFrame, file: Path, fingerprint: str) -> None:
+    metadata = {**model.metadata, PAIR_FINGERPRINT: fingerprint}
+    save_model(with_history(replace(model, metadata=metadata), history), file)
+
+
+@rank_zero_only
+def _remove_finished(checkpoints: Path) -> None:
     for target in TARGETS:
         (checkpoints / f"{target}.safetensors").unlink(missing_ok=True)
     if checkpoints.is_dir() and not any(checkpoints.iterdir()):
         checkpoints.rmdir()
 
 
-def train(
-    fusion: FusionConfig,
-    config: TrainingConfig,
-    train_clips: Clips,
-    validation_clips: Clips,
-    checkpoints: Path,
-    progress: bool = False,
-) -> tuple[TrainedModel, pd.DataFrame]:
-    """Train one model.
-
-    The state kept is that of the epoch with the best score: the mean of clean and corrupted validation CCC, pooled over
-    the partition. On a CPU the result is the same bit for bit for a seed, interrupted or not. With several devices the
-    processes are started from within, and the caller goes on alone afterwards.
-
-    Args:
-        fusion: the model.
-        config: the run.
-        train_clips, validation_clips: embeddings and annotation by clip name.
-        checkpoints: a folder of this run's own. A run that was stopped goes on from there, if it is the same run on the
-            same data; a finished one leaves nothing in it.
-        progress: show one bar of epochs.
-
-    Returns:
-        The model, and its history: one row per epoch with epoch, train_loss (without any supervision of gates),
-        learning_rate (of the last step), score, {clean,corrupted}_{valence,arousal} (validation CCC) and
-        validation_ccc_{valence,arousal} (the mean of the two, what the score is made of); `supervision`, unweighted,
-        where there is any. With `config.per_dimension` the columns of both runs, see `history.merged_histories`.
-
-    Raises:
-        InputError: no clips, none annotated, embeddings that do not fit the model, cues it reads and a clip lacks, or a
-            strategy that can't be started from within.
-    """
-    if not config.per_dimension:
-        model, history = train_single(fusion, config, train_clips, validation_clips, checkpoints, progress)
-        return with_training_settings(model, config), history
-
-    def run(alone: TrainingConfig, folder: Path) -> tuple[TrainedModel, pd.DataFrame]:
-        return train_single(fusion, alone, train_clips, validation_clips, folder, progress)
-
-    data = (store.data_fingerprint(clips) for clips in (train_clips, validation_clips))
-    model, history = train_pair(run, config, checkpoints, store.run_fingerprint(fusion, config, *data))
-    return with_training_settings(model, config), history
-
-
-def train_file(
-    *files: Path,
-    target: Path,
-    choice: ModelChoice,
-    training: TrainingConfig,
-    train_clips: Sequence[str],
-    validation_clips: Sequence[str],
-    corpus: Mapping[str, str],
-    checkpoints: Path,
-    progress: bool = False,
-) -> None:
-    """Train on the named clips and write the model, its origin in its metadata.
-
-    A model that reads quality cues is given those that all of these clips have, unless `choice` names them.
-
-    Args:
-        files: embeddings of the clips, then their timelines, which hold the annotation, in the same order.
-        target: the model file.
-        choice, training: the model and the run.
-        train_clips, validation_clips: names of the clips to learn from, and of those that say when to stop.
-        corpus: its name and caveat.
-        checkpoints: folder of this run's own.
-        progress: show a bar of epochs.
-
-    Raises:
-        InputError: a partition has no clip, or none that is annotated; a timeline is not of its embedding.
-    """
-    pairs = zip(files[: len(files) // 2], files[len(files) // 2 :], strict=True)
-    clips = {embedding.stem: read_annotated(embedding, timeline) for embedding, timeline in pairs}
-    embeddings = embeddings_of(clips)
-    dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
-    parts = [{name: clips[name] for name in names} for names in (train_clips, validation_clips)]
-    fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
-    model, history = train(fusion, training, parts[0], parts[1], checkpoints, progress)
-    origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
-    save_model(with_history(replace(model, metadata={**model.metadata, **origin}), history), target)
+def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
+    """One model of two networks. An entry on which their metadata differ gets the dimension as suffix of its name."""
+    first, second = (models[target] for target in TARGETS)
+    metadata = {name: text for name, text in first.metadata.items() if second.metadata.get(name) == text}
+    in_both = first.metadata.keys() & second.metadata.keys()
+    for target, model in ((target, models[target]) for target in TARGETS):
+        for name in model.metadata.keys() - metadata.keys():
+            metadata[f"{name}_{target}" if name in in_both else name] = model.metadata[name]
+    weights = {f"{t}.{name}": tensor for t in TARGETS for name, tensor in models[t].weights.items()}
+    return TrainedModel(first.config, weights, first.normalisation, metadata, TARGETS, per_dimension=True)

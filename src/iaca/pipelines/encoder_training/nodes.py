@@ -9,7 +9,7 @@ from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
 from iaca.training.config import EncoderTrainingConfig
-from iaca.training.encoders import VERSION, tune_file
+from iaca.training.encoders import VERSION, fine_tune_file
 
 
 def plan_encoder(
@@ -41,7 +41,7 @@ def plan_encoder(
     return {
         config.encoder.name: Task(
             "train_encoder",
-            tune_file,
+            fine_tune_file,
             tuple(shown[clip] for clip in names) + tuple(timelines[clip] for clip in names),
             {
                 "config": config,

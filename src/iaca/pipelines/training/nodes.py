@@ -68,7 +68,8 @@ def plan_runs(
 ) -> dict[str, Task]:
     """One run per model: the main one, and each baseline on the same data, with the same corruption and seed.
 
-    Annotations come from the timelines: a corrected label trains again, and embeds nothing.
+    Annotations come from the timelines, so a corrected label repeats training but not embedding. The engine calls
+    `train_file` for each task when the dataset is saved.
     """
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
     clips = sorted(parts["train"] + parts["validation"])

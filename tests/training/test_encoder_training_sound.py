@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from iaca.audio.features import Stretches
+from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
 from iaca.encoders.networks import build_encoders, build_network
 from iaca.engine import ClipPaths
@@ -16,9 +17,10 @@ from iaca.errors import InputError
 from iaca.media import AudioTrack, write_audio
 from iaca.pipelines.encoder_training.nodes import plan_encoder
 from iaca.training.config import EncoderTrainingConfig
-from iaca.training.encoders import Sounds, SoundSamples, masked, tune
+from iaca.training.encoders import SoundSamples, fine_tune, masked_sound
 
 RATE = 16_000
+FOLDER = IngestionConfig.model_validate({"importer": "folder"})
 CONFIG = EncoderTrainingConfig(
     encoder={"name": "logmel_resnet18", "changes": {"frames": 33}}, start="random", epochs=4, batch=16, every=1,
     device="cpu", learning_rate=1e-3, mask_time=0.0, mask_bands=0.1,
@@ -41,15 +43,15 @@ def write_clip(folder: Path, name: str, seed: int, seconds: int = 8, present: tu
 
 def gathered(folder: Path, *names: str, **changes: object) -> SoundSamples:
     files = [(folder / f"{name}.flac", folder / f"{name}.timeline") for name in names]
-    return Sounds().gather(files, CONFIG.model_copy(update=changes))
+    return SoundSamples.gather(files, CONFIG.model_copy(update=changes))
 
 
 def test_it_learns_what_the_sound_holds(tmp_path: Path) -> None:
     for seed, name in enumerate(("a", "b", "c")):
         write_clip(tmp_path, name, seed)
-    tuned = tune(CONFIG, gathered(tmp_path, "a", "b"), gathered(tmp_path, "c"))
+    tuned = fine_tune(CONFIG, gathered(tmp_path, "a", "b"), gathered(tmp_path, "c"))
     assert tuned.best["score"] > 0.4
-    again = tune(CONFIG.model_copy(update={"epochs": 1}), gathered(tmp_path, "a", "b"), gathered(tmp_path, "c"))
+    again = fine_tune(CONFIG.model_copy(update={"epochs": 1}), gathered(tmp_path, "a", "b"), gathered(tmp_path, "c"))
     assert again.history == tuned.history[:1]
 
 
@@ -98,15 +100,15 @@ def test_samples_are_annotated_steps_with_sound_thinned_out(tmp_path: Path) -> N
 def test_as_much_is_hidden_as_was_asked_for_and_the_rest_stays() -> None:
     windows = torch.rand(200, 40, 20, generator=torch.Generator().manual_seed(1)) + 1
     random = torch.Generator().manual_seed(0)
-    torch.testing.assert_close(masked(windows, 0, 0, random), windows, rtol=0, atol=0)
-    changed = masked(windows, 0.5, 0.25, random) != windows
+    torch.testing.assert_close(masked_sound(windows, 0, 0, random), windows, rtol=0, atol=0)
+    changed = masked_sound(windows, 0.5, 0.25, random) != windows
     frames, bands = changed.all(2).sum(1), changed.all(1).sum(1)
     assert frames.max() == 20
     assert bands.max() == 5
     assert 8 < frames.float().mean() < 12
     left = ~changed.all(2)[:, :, None] & ~changed.all(1)[:, None, :]
     assert not (changed & left).any()
-    sound = masked(windows[:, :, 0], 0.5, 0.5, random)
+    sound = masked_sound(windows[:, :, 0], 0.5, 0.5, random)
     hidden = sound != windows[:, :, 0]
     assert hidden.sum(1).max() == 20
     assert torch.equal(sound[hidden], windows[:, :, 0].mean(1, keepdim=True).expand_as(sound)[hidden])
@@ -120,7 +122,7 @@ def test_the_checkpoint_is_an_encoder_by_its_name(tmp_path: Path) -> None:
     )
     clips = pd.DataFrame({"clip": ["a", "b"], "partition": ["train", "validation"]})
     config = CONFIG.model_copy(update={"epochs": 1, "encoder": EncoderChoice(name="ge2e")})
-    task = plan_encoder(clips, ClipPaths({}, {}), audio, timelines, {"name": "tones"}, config)["ge2e"]
+    task = plan_encoder(clips, ClipPaths({}, {}), audio, timelines, {"name": "tones"}, config, FOLDER)["ge2e"]
     task.run(tmp_path / "tuned.safetensors")
     choice = {"name": "ge2e", "weights": str(tmp_path / "tuned.safetensors")}
     encoder = build_encoders(EmbeddingConfig(audio=choice, device="cpu"))[1]

@@ -41,7 +41,7 @@ def test_the_plateau_warms_up_and_stays_as_long_as_it_gets_better() -> None:
         ([], 0),
         ([0.5, 0.4], 0),
         ([0.5, 0.4, 0.3], 1),
-        ([0.5, 0.5, 0.5], 1),  # as good is no better
+        ([0.5, 0.5, 0.5], 1),  # an equal score is not better
         ([0.5, 0.4, 0.6, 0.5], 0),  # in a row
         ([0.5, 0.4, 0.4, 0.4, 0.4], 2),
         ([0.5, 0.4, 0.4, 0.4, 0.6, 0.5, 0.5], 2),

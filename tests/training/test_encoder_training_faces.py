@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 from safetensors import safe_open
 
+from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
 from iaca.encoders.networks import build_encoders, build_network
 from iaca.engine import ClipPaths
@@ -17,13 +18,14 @@ from iaca.faces import encode_face
 from iaca.faces.store import NUMBERS, write_faces
 from iaca.pipelines.encoder_training.nodes import plan_encoder
 from iaca.training.config import EncoderTrainingConfig
-from iaca.training.encoders import Faces, FaceSamples, augment, tune
+from iaca.training.encoders import FaceSamples, augmented_faces, fine_tune
 
 CONFIG = EncoderTrainingConfig(
     encoder={"name": "resnet18", "changes": {"side": 32}}, start="random", epochs=2, batch=16, every=1, device="cpu",
     learning_rate=3e-4, jitter=0.0,
 )  # fmt: skip
 NO_SOUND = ClipPaths({}, {})
+FOLDER = IngestionConfig.model_validate({"importer": "folder"})
 STILL = CONFIG.model_copy(update={"flip": 0.0, "jitter": 0.0, "crop": 1.0})
 
 
@@ -42,7 +44,7 @@ def samples(count: int, seed: int = 0) -> FaceSamples:
 
 
 def gathered(files: list[tuple[Path, Path]], **changes: object) -> FaceSamples:
-    return Faces().gather(files, CONFIG.model_copy(update=changes))
+    return FaceSamples.gather(files, CONFIG.model_copy(update=changes))
 
 
 def write_clip(folder: Path, name: str, steps: int, missing: tuple[int, ...] = (), bare: tuple[int, ...] = ()) -> None:
@@ -58,14 +60,14 @@ def write_clip(folder: Path, name: str, steps: int, missing: tuple[int, ...] = (
 
 
 def test_it_learns_what_the_pictures_show() -> None:
-    tuned = tune(CONFIG.model_copy(update={"epochs": 4, "learning_rate": 1e-3}), samples(64), samples(32, seed=1))
+    tuned = fine_tune(CONFIG.model_copy(update={"epochs": 4, "learning_rate": 1e-3}), samples(64), samples(32, seed=1))
     assert tuned.best["score"] > 0.35
     assert tuned.best["score"] == max(row["score"] for row in tuned.history)
 
 
 def test_the_same_seed_gives_the_same_encoder_and_another_another() -> None:
     first, again, other = (
-        tune(CONFIG.model_copy(update={"epochs": 1, "seed": seed}), samples(16), samples(8, seed=1))
+        fine_tune(CONFIG.model_copy(update={"epochs": 1, "seed": seed}), samples(16), samples(8, seed=1))
         for seed in (0, 0, 1)
     )
     assert first.history == again.history
@@ -75,18 +77,18 @@ def test_the_same_seed_gives_the_same_encoder_and_another_another() -> None:
 
 def test_it_stops_when_nothing_gets_better() -> None:
     config = CONFIG.model_copy(update={"learning_rate": 1e-12, "epochs": 9, "patience": 1})
-    tuned = tune(config, samples(8), FaceSamples(*vars(samples(8)).values()))
+    tuned = fine_tune(config, samples(8), FaceSamples(*vars(samples(8)).values()))
     assert len(tuned.history) < 9
 
 
 def test_nothing_drawn_is_nothing_changed_and_a_clip_is_changed_alike() -> None:
     faces = samples(4).inputs(np.arange(4))
     random = torch.Generator().manual_seed(0)
-    difference = augment(faces, STILL, random).int() - faces.int()
+    difference = augmented_faces(faces, STILL, random).int() - faces.int()
     assert difference.abs().max() <= 1
     clips = faces.expand(-1, 3, -1, -1, -1)
     strong = CONFIG.model_copy(update={"jitter": 0.4, "crop": 0.6})
-    changed = augment(clips, strong, random)
+    changed = augmented_faces(clips, strong, random)
     assert changed.shape == clips.shape
     assert changed.dtype == torch.uint8
     assert (changed == changed[:, :1]).all()
@@ -95,7 +97,7 @@ def test_nothing_drawn_is_nothing_changed_and_a_clip_is_changed_alike() -> None:
 
 def test_a_flip_mirrors_the_picture() -> None:
     faces = samples(2).inputs(np.arange(2))
-    flipped = augment(faces, STILL.model_copy(update={"flip": 1.0}), torch.Generator().manual_seed(0))
+    flipped = augmented_faces(faces, STILL.model_copy(update={"flip": 1.0}), torch.Generator().manual_seed(0))
     assert (flipped.int() - faces.flip(3).int()).abs().max() <= 1
 
 
@@ -137,7 +139,7 @@ def test_the_checkpoint_is_an_encoder_by_its_name(tmp_path: Path) -> None:
     clips = pd.DataFrame({"clip": ["a", "bb", "ccc"], "partition": ["train", "train", "validation"]})
     config = CONFIG.model_copy(update={"epochs": 1, "batch": 8})
     card = {"name": "made up", "caveat": "of pictures"}
-    task = plan_encoder(clips, faces, NO_SOUND, timelines, card, config)["resnet18"]
+    task = plan_encoder(clips, faces, NO_SOUND, timelines, card, config, FOLDER)["resnet18"]
     task.run(tmp_path / "tuned.safetensors")
     with safe_open(tmp_path / "tuned.safetensors", framework="numpy") as file:
         assert '"encoder": "resnet18"' in file.metadata()["iaca_encoder"]
@@ -145,7 +147,7 @@ def test_the_checkpoint_is_an_encoder_by_its_name(tmp_path: Path) -> None:
     encoder = build_encoders(EmbeddingConfig(visual=choice, device="cpu"))[0]
     rows = encoder.encode(samples(3).inputs(np.arange(3))[:, 0].numpy())
     assert rows.shape == (3, 512)
-    lonely = plan_encoder(clips.head(2), faces, NO_SOUND, timelines, {}, config)["resnet18"]
+    lonely = plan_encoder(clips.head(2), faces, NO_SOUND, timelines, {}, config, FOLDER)["resnet18"]
     with pytest.raises(InputError, match="2 clips to train on, 0 to validate on"):
         lonely.run(tmp_path / "none.safetensors")
 

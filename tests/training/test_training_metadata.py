@@ -1,4 +1,4 @@
-"""A model file says how the model was trained."""
+"""A model file records how the model was trained."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 from short_runs import MODEL, SHORT, TRAIN, VALIDATION
 
 from iaca.errors import InputError
-from iaca.training.checkpoints import MACHINE
-from iaca.training.config import TrainingConfig
+from iaca.training.config import MACHINE, TrainingConfig
 from iaca.training.model_file import (
     SETTINGS_KEY,
     TrainedModel,
@@ -34,18 +33,18 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_a_file_holds_every_setting_that_decides_how_a_run_turns_out(trained: tuple, tmp_path: Path) -> None:
     config, model = trained
     save_model(model, tmp_path / "model.safetensors")
-    told = TrainingConfig(**json.loads(load_model(tmp_path / "model.safetensors").metadata[SETTINGS_KEY]))
-    assert told.model_dump(exclude=MACHINE) == config.model_dump(exclude=MACHINE)
+    recorded = TrainingConfig(**json.loads(load_model(tmp_path / "model.safetensors").metadata[SETTINGS_KEY]))
+    assert recorded.model_dump(exclude=MACHINE) == config.model_dump(exclude=MACHINE)
 
 
 def test_nested_settings_have_names_of_their_own_and_the_machine_is_none_of_them(trained: tuple) -> None:
     config, model = trained
-    told = training_settings_of(model)
-    assert told["learning_rate"] == config.learning_rate
-    assert told["corruption.share"] == config.corruption.share
-    assert told["loss.form"] == config.loss.form
-    assert told["per_dimension"] is config.per_dimension
-    assert not MACHINE & told.keys()
+    recorded = training_settings_of(model)
+    assert recorded["learning_rate"] == config.learning_rate
+    assert recorded["corruption.share"] == config.corruption.share
+    assert recorded["loss.form"] == config.loss.form
+    assert recorded["per_dimension"] is config.per_dimension
+    assert not MACHINE & recorded.keys()
 
 
 def test_machines_make_no_difference_to_the_file(trained: tuple) -> None:
@@ -64,5 +63,7 @@ def test_an_older_file_has_none(trained: tuple) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
 def test_what_is_no_table_of_settings_is_refused(trained: tuple, text: str) -> None:
-    with pytest.raises(InputError, match=r"training settings are (not JSON|no table).*Remedy: give a model file"):
+    with pytest.raises(
+        InputError, match=r"training settings in the header are not (JSON|a JSON object).*Remedy: give a model file"
+    ):
         training_settings_of(older(trained[1], **{SETTINGS_KEY: text}))
