@@ -462,9 +462,7 @@ def test_times_in_another_unit_are_refused_with_both_spans_and_the_likely_unit(
 
 
 def test_times_since_1970_are_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"the rows run from 1700000000 to .* probably in seconds or milliseconds since 1970"
-    ):
+    with pytest.raises(InputError, match=r"rows run from 1700000000 .* probably in seconds or milliseconds since 1970"):
         read_clip(in_unit(tmp_path, "audio", 1, start=1_700_000_000.0), WIDTHS)
 
 
