@@ -448,7 +448,7 @@ def in_unit(root: Path, kind: str, unit: float, rows: int = 60, start: float = 0
 @pytest.mark.parametrize(
     ("unit", "named"),
     [(1e-3, "milliseconds"), (1e-6, "microseconds"), (0.01, "hundredths of a second"), (60, "minutes"),
-     (0.04, "frames or rows"), (0.1, "")],
+     (0.04, "frame or row numbers"), (0.1, "")],
 )  # fmt: skip
 def test_times_in_another_unit_are_refused_with_both_spans_and_the_likely_unit(
     tmp_path: Path, kind: str, unit: float, named: str
@@ -462,7 +462,7 @@ def test_times_in_another_unit_are_refused_with_both_spans_and_the_likely_unit(
 
 
 def test_times_since_1970_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the rows are probably in seconds or milliseconds since 1970"):
+    with pytest.raises(InputError, match=r"rows run from 1700000000 .* probably in seconds or milliseconds since 1970"):
         read_clip(in_unit(tmp_path, "audio", 1, start=1_700_000_000.0), WIDTHS)
 
 

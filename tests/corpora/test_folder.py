@@ -188,7 +188,12 @@ def test_rows_by_time_may_run_on_after_the_video_but_not_be_of_another_one(video
 
 @pytest.mark.parametrize(
     ("unit", "rows", "named"),
-    [(1e-3, 25, "milliseconds"), (1 / 30, 30, "frames or rows"), (60, 1000, "minutes"), (1e-9, 25, "nanoseconds")],
+    [
+        (1e-3, 25, "milliseconds"),
+        (1 / 30, 30, "frame or row numbers"),
+        (60, 1000, "minutes"),
+        (1e-9, 25, "nanoseconds"),
+    ],
 )
 def test_labels_in_another_unit_are_refused_with_both_spans(
     video: Path, tmp_path: Path, unit: float, rows: int, named: str

@@ -216,7 +216,8 @@ def mismatch(rows: Times, steps: Times, tolerance_s: float | None = None) -> str
 
 def spans(rows: Times, steps: Times) -> str:
     """The spans of the rows of a table and of the steps of a clip, and their units, where one is likely to be wrong."""
-    text = f"the rows run from {rows[0]:g} to {rows[-1]:g} s, the clip from {steps[0]:g} to {steps[-1]:g} s"
+    first, last, start, end = (f"{t:.0f}" if abs(t) >= 1e5 else f"{t:g}" for t in (*rows[[0, -1]], *steps[[0, -1]]))
+    text = f"the rows run from {first} to {last} s, the clip from {start} to {end} s"
     for times, other, name in ((rows, steps, "the rows"), (steps, rows, "the times of the clip")):
         if unit := _likely_unit(times, other):
             return f"{text}; {name} are probably in {unit}"
@@ -234,7 +235,7 @@ def _likely_unit(times: Times, other: Times) -> str | None:
         if 0.8 < length / expected / unit < 1.25:
             return name
     counted = bool((np.abs(times - np.round(times)) < ROUNDING_S).all())
-    return "frames or rows, not in seconds" if counted and length / expected > 1 / HARDLY else None
+    return "frame or row numbers" if counted and length / expected > 1 / HARDLY else None
 
 
 def unit_problem(steps: Times) -> str | None:
