@@ -48,11 +48,13 @@ def environment(project: Path) -> dict[str, str]:
 
 
 def runner(project: Path) -> Command:
-    """`command("kedro", "run", ...)` in the project; fails the test with the output where it fails."""
+    """`command("kedro", "run", ...)` in the project, or in `cwd`; fails the test with the output where it fails."""
 
-    def command(*words: str, fails: bool = False, **variables: str) -> subprocess.CompletedProcess[str]:
+    def command(
+        *words: str, fails: bool = False, cwd: Path = project, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            words, cwd=project, env={**environment(project), **variables}, capture_output=True, text=True, timeout=600
+            words, cwd=cwd, env={**environment(project), **variables}, capture_output=True, text=True, timeout=600
         )
         assert (done.returncode != 0) == fails, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return done

@@ -9,6 +9,7 @@ Kedro hooks: one run at a time for what a run writes and reads again.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import logging
 import os
@@ -34,6 +35,7 @@ from iaca.engine import ExecutorConfig
 from iaca.engine.lock import locked
 from iaca.errors import InputError, printable
 from iaca.files import make_folder, newest_version, version_after
+from iaca.inference.find import NAMED
 from iaca.parameters import faults
 
 log = logging.getLogger(__name__)
@@ -70,11 +72,11 @@ INGESTION, IMPORTER = "ingestion", "importer"
 
 
 class RunParameters:
-    """Refuses parameters that nothing would read, before anything runs."""
+    """Makes path parameters absolute, and refuses parameters that nothing would read, before anything runs."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check the groups of `--params`.
+        """Make the paths of `--params` absolute, and check its groups.
 
         Raises:
             InputError: there is no such group, a value of `executor` or `ingestion` does not fit, or `ingestion`
@@ -82,13 +84,11 @@ class RunParameters:
         """
         loader = context.config_loader
         given: dict[str, Any] = loader.runtime_params or {}
-        if not given:
+        if not given and Path.cwd() == context.project_path:
             return
         loader.runtime_params = {}
-        try:
-            usual = loader["parameters"]
-        finally:
-            loader.runtime_params = given
+        usual = loader["parameters"]
+        loader.runtime_params = with_absolute_paths(given, usual, context.project_path)
         _check_groups(given, {*usual, "executor"})
         if "executor" in given:
             _check("executor", ExecutorConfig, given["executor"])
@@ -96,6 +96,36 @@ class RunParameters:
             importer = usual[INGESTION][IMPORTER]
             _check_importer(given[INGESTION], importer)
             _check(INGESTION, IMPORTERS[importer], loader["parameters"][INGESTION])
+
+
+PATHS = (("inference", "input"), ("inference", "output"), ("inference", "model"), (INGESTION, "root"))
+"""Parameters that are paths, or patterns or lists of paths."""
+
+
+def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], project: Path) -> dict[str, Any]:
+    """The given parameters, with every path absolute, so that nodes, datasets and workers agree on it.
+
+    A relative path on the command line is relative to the current folder, one in the configuration to the project.
+    """
+    located = {group: dict(values) if isinstance(values, Mapping) else values for group, values in given.items()}
+    for group, name in PATHS:
+        own, default = located.get(group, {}), usual.get(group, {})
+        if isinstance(own, dict) and name in own:
+            own[name] = _absolute(own[name], Path.cwd())
+        elif isinstance(own, dict) and default.get(name):
+            located[group] = own | {name: _absolute(default[name], project)}
+    return located
+
+
+def _absolute(value: Any, base: Path) -> Any:
+    """A path, pattern or list of these, absolute; names of models that come with the project are unchanged."""
+    if isinstance(value, list | tuple):
+        return [_absolute(one, base) for one in value]
+    if not isinstance(value, str) or not value or (value in NAMED and not (base / value).exists()):
+        return value
+    if glob.has_magic(value) and not os.path.lexists(base / value):  # only what was given is a pattern
+        return str(Path(glob.escape(str(base))) / value)
+    return str(base / value)
 
 
 def _check_groups(given: Mapping[str, Any], known: set[str]) -> None:

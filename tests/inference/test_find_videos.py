@@ -1,9 +1,12 @@
 """Videos are found by file, folder or pattern, whatever their names, and never overwritten."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from iaca.engine import ExecutorConfig, Task, run_tasks
+from iaca.engine.results import read_failures
 from iaca.errors import InputError
 from iaca.inference.find import find_videos
 
@@ -65,15 +68,107 @@ def test_no_name_is_a_path_wherever_the_videos_lie(monkeypatch, given):
     assert all("/" not in name for name in found)
 
 
-def test_links_are_read_and_never_written_to(tmp_path):
+def test_links_are_read_and_never_written_to(tmp_path, caplog):
     """A link to a video has its own name; one out of the folder leads to no other result."""
     touch(tmp_path, "elsewhere/secret.mp4", "videos/sub/a.mp4")
     (tmp_path / "videos/link.mp4").symlink_to(tmp_path / "elsewhere/secret.mp4")
     (tmp_path / "videos/up").symlink_to(tmp_path)
-    (tmp_path / "videos/loop.mp4").symlink_to("loop.mp4")
     assert {name: path.name for name, path in find_videos(str(tmp_path / "videos")).items()} == {
         "a": "a.mp4", "link": "link.mp4",
     }  # fmt: skip
+    assert f"{tmp_path / 'videos/up'} is a link to a folder and was not searched" in caplog.text
+
+
+def test_what_cannot_be_read_has_its_row_among_the_failures(tmp_path):
+    videos = touch(tmp_path / "videos", "a.mp4", "sub/notes.txt")
+    (videos / "loop.mp4").symlink_to("loop.mp4")
+    (videos / "sub/gone.mov").symlink_to(tmp_path / "nowhere.mov")
+    os.mkfifo(videos / "pipe.mkv")
+    expected = {"a", "loop", "gone", "pipe"}
+    for given in (str(videos), str(videos / "**/*.m*")):
+        found = find_videos(given)
+        assert set(found) == expected
+    tasks = {name: Task("copy", copy_video, (video,)) for name, video in found.items()}
+    run_tasks(tasks, tmp_path / "out", ".json", ExecutorConfig(kind="serial", tolerated_failures=0.9))
+    reasons = read_failures(tmp_path / "out")
+    assert set(reasons) == expected - {"a"}
+    assert "levels of symbolic links" in reasons["loop"]
+    assert "No such file" in reasons["gone"]
+    assert "neither a file nor a folder" in reasons["pipe"]
+    assert set(find_videos(str(videos / "sub/gone.mov"))) == {"gone"}  # named alone, it fails with the same reason
+
+
+def test_a_folder_that_cannot_be_listed_has_its_row(tmp_path, monkeypatch):
+    touch(tmp_path, "a.mp4", "locked/b.mp4")
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    assert find_videos(str(tmp_path)) == {"a": tmp_path / "a.mp4", "locked": tmp_path / "locked"}
+
+
+def copy_video(video: Path, target: Path) -> None:
+    target.write_bytes(video.read_bytes())
+
+
+def overlay_task(video: Path, folder: Path, name: str, fails: bool = False) -> Task:
+    return Task("draw", draw_overlay, (video,), {"name": name, "fails": fails}, {"folder": folder}, extra_files=listed)
+
+
+def draw_overlay(video: Path, target: Path, folder: Path, name: str, fails: bool) -> None:
+    if fails:
+        raise InputError("damaged", video)
+    (folder / f"{name}.mp4").write_text(f"overlay of {name}")
+    target.write_text(name)
+
+
+def listed(summary: Path) -> list[str]:
+    return [f"{summary.read_text()}.mp4"]
+
+
+def draw(found: dict[str, Path], folder: Path, fails: bool = False) -> None:
+    tasks = {name: overlay_task(video, folder, name, fails) for name, video in found.items()}
+    run_tasks(tasks, folder, ".json", ExecutorConfig(kind="serial", tolerated_failures=1.0), prune=False)
+
+
+@pytest.mark.parametrize("place", ["", "out", "deep/er"])
+@pytest.mark.parametrize("other", [False, True], ids=["same output", "another output"])
+def test_overlays_of_an_earlier_run_are_no_videos_wherever_they_are(tmp_path, place, other):
+    touch(tmp_path, "a.mov", "b.avi", "sub/c.mkv")
+    output = tmp_path / place
+    first = find_videos(str(tmp_path), output)
+    assert set(first) == {"a", "b", "c"}
+    draw(first, output)
+    again = tmp_path / "another" if other else output
+    assert find_videos(str(tmp_path), again) == first
+    assert set(find_videos(str(tmp_path / "*.[am]*"), again)) == {"a", "b"}
+
+
+def test_a_video_that_replaced_an_overlay_is_a_video_and_one_of_a_failed_analysis_is_gone(tmp_path):
+    touch(tmp_path, "a.mov", "b.mov")
+    draw(find_videos(str(tmp_path), tmp_path), tmp_path)
+    (tmp_path / "a.mp4").write_text("my own")
+    assert set(find_videos(str(tmp_path), tmp_path)) == {"a.mov", "a.mp4", "b"}
+    (tmp_path / "b.mov").write_text("changed")
+    with pytest.raises(InputError, match="1 of 1 items failed"):
+        draw({"b": tmp_path / "b.mov"}, tmp_path, fails=True)
+    assert not (tmp_path / "b.mp4").exists()
+
+
+def test_movies_that_a_pipeline_rendered_are_videos(tmp_path):
+    """Their folder has a journal too."""
+    source = touch(tmp_path, "plan")
+    tasks = {"v": Task("render", render, (source / "plan",))}
+    run_tasks(tasks, tmp_path / "videos", ".mp4", ExecutorConfig(kind="serial"))
+    assert set(find_videos(str(tmp_path / "videos"))) == {"v"}
+
+
+def render(plan: Path, target: Path) -> None:
+    target.write_text("movie")
 
 
 def test_names_of_the_folders_own_files_are_not_taken(tmp_path):

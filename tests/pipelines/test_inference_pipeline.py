@@ -1,5 +1,6 @@
 """Inference as a user types it: on real clips, on broken ones, with and without a model."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -101,6 +102,16 @@ def test_a_fresh_project_predicts_by_the_heuristic_and_says_so_everywhere(finish
     pd.testing.assert_frame_equal(
         Predictor.load("zero_shot").predict(video), table, check_dtype=False, atol=1e-5, rtol=1e-5
     )
+
+
+def test_relative_paths_are_relative_to_the_folder_in_which_the_user_is(finished: Path, tmp_path: Path) -> None:
+    project, video = copy_project(tmp_path / "fresh"), demo_video(finished)
+    (folder := project / "data/my videos").mkdir()
+    shutil.copy(video, folder / "a.mp4")
+    command = functools.partial(runner(project), cwd=folder)
+    infer(command, Path("a.mp4"), Path("out"), "inference.overlay=false")
+    assert {path.name for path in (folder / "out").iterdir()} >= {"a.csv", "a.png", "a.json", ".manifest.jsonl"}
+    assert not (project / "out").exists()
 
 
 def test_a_model_that_is_not_there_is_named(finished: Path, tmp_path: Path) -> None:

@@ -122,6 +122,13 @@ def check_result(path: Path) -> None:
         raise InputError(f"this result {what}", path, remedy=REBUILD)
 
 
+def result_digests(folder: Path, suffix: str) -> dict[str, str]:
+    """Name -> SHA-256 of all files in a folder that belong to items whose main file has this suffix."""
+    entries = Manifest(folder).items.items()
+    files = (entry.files or () for item, entry in entries if f"{item}{suffix}" in entry.names())
+    return {name: written.hex() for item_files in files for name, written in item_files}
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A finished item. Digests are bytes, since one entry is in memory for each item of a folder.

@@ -93,10 +93,11 @@ def _bring_up_to_date(
     for outcome in progress(outcomes, folder.name, len(waiting)) if bar else outcomes:
         _record(outcome, waiting.pop(outcome.item), tasks[outcome.item], folder, manifest, report)
     if report.halted is None:
-        for item in report.failed:
-            manifest.items.pop(item, None)
-            if fits(folder, f"{item}{suffix}"):
-                remove(folder / f"{item}{suffix}")  # an older result, of inputs that no longer exist
+        for item in report.failed:  # remove an older result: its inputs no longer exist
+            older = manifest.items.pop(item, None)
+            for name in {f"{item}{suffix}", *(older.names() if older else ())}:
+                if fits(folder, name):
+                    remove(folder / name)
         manifest.compact()
         write_failures(folder, report.failed)
         (folder / UNFINISHED).unlink(missing_ok=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,14 +12,19 @@ from itertools import count
 from pathlib import Path
 
 from iaca.encoders.config import mismatches
+from iaca.engine.results import result_digests
+from iaca.engine.task import digest
 from iaca.errors import InputError, plain_name
 from iaca.files import newest_version
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
+SUMMARY_SUFFIX = ".json"
 MODEL_SUFFIX = ".safetensors"
 ZERO_SHOT = "zero_shot"
 NAMED = {ZERO_SHOT: Path(__file__).parent / "zero_shot.json"}
 """Models that come with the project."""
+log = logging.getLogger(__name__)
+
 _MODEL_REMEDY = (
     f"give a model file, a list of them, a folder that contains some ({MODEL_SUFFIX}), a pattern, or {ZERO_SHOT}; "
     "`kedro run` trains models into data/06_models"
@@ -28,35 +35,68 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
     """Name of the results -> video, for a file, a folder (searched recursively) or a glob pattern.
 
     The name is the file's stem, or its full name if another file has the same stem. Names are unique and never contain
-    a path. If the output folder is below the searched folder, its files are left out: they are results.
+    a path. Overlays of earlier runs are left out, wherever they are, and so is everything in the output folder if that
+    is below the searched folder. What can't be read (a dangling link, a pipe, a folder without permission) is included:
+    its analysis fails with the reason.
 
     Raises:
         InputError: no video is found, or an overlay in `output` would replace a video.
     """
     path = Path(given)
-    if path.is_file():
-        found = [path]
-    elif path.is_dir():
-        found = sorted(p for p in path.rglob("*") if _is_video(p) and not _is_inside(p, output, path))
+    if path.is_dir():
+        found = [p for p in _walk(path) if not _is_inside(p, output, path)]
     else:
-        found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
-    if not found:
+        found = [path] if os.path.lexists(path) else _matches(given)
+    videos = found if found == [path] else _without_overlays(found)
+    if not videos:
         raise InputError(
             "no video found",
             given,
             remedy=f"give a file, a folder or a pattern; recognised endings: {' '.join(VIDEO_SUFFIXES)}",
         )
-    stems, names = Counter(p.stem for p in found), Counter(p.name for p in found)
+    stems, names = Counter(p.stem for p in videos), Counter(p.name for p in videos)
     named: dict[str, Path] = {}
-    for video in found:
+    for video in videos:
         named[_unique(plain_name(_name(video, path, stems, names)), named)] = video
     if output is not None:
         _check_output(named, output)
     return named
 
 
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _walk(folder: Path) -> list[Path]:
+    """Everything below a folder that has a video's ending and is not a folder, and every folder that can't be listed.
+
+    Links to folders are not followed, since they may lead back; the log names them.
+    """
+    unreadable: list[Path] = []
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+        for link in (Path(place, name) for name in folders):
+            if link.is_symlink():
+                log.warning("%s is a link to a folder and was not searched", plain_name(str(link)))
+    return sorted([*(p for p in found if p.suffix.lower() in VIDEO_SUFFIXES), *unreadable])
+
+
+def _matches(pattern: str) -> list[Path]:
+    return sorted(Path(p) for p in glob.glob(pattern, recursive=True) if not Path(p).is_dir())  # noqa: PTH207 may be absolute
+
+
+def _without_overlays(found: list[Path]) -> list[Path]:
+    """Remove overlays that earlier runs wrote, by the journals of their folders."""
+    written = {folder: result_digests(folder, SUMMARY_SUFFIX) for folder in {path.parent for path in found}}
+    videos = [path for path in found if not _is_unchanged(path, written[path.parent].get(path.name))]
+    if len(videos) < len(found):
+        log.info("left out %d results of earlier runs", len(found) - len(videos))
+    return videos
+
+
+def _is_unchanged(path: Path, written: str | None) -> bool:
+    """Whether a file has the digest with which it was written. A file that replaced a result is not a result."""
+    try:
+        return written is not None and digest(path) == written
+    except OSError:
+        return False
 
 
 def _is_inside(video: Path, output: Path | None, root: Path) -> bool:

@@ -1,0 +1,69 @@
+"""Relative paths: of the command line to the current folder, of the configuration to the project, for everything."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from iaca.inference.find import NAMED
+from project import ROOT
+
+pytestmark = pytest.mark.usefixtures("default_pipelines")
+OUTPUT = "data/07_model_output/inference"
+
+
+def context(given: dict[str, Any], env: str | None = None) -> Any:
+    bootstrap_project(ROOT)
+    with KedroSession.create(ROOT, env=env, runtime_params=given) as session:
+        return session.load_context()
+
+
+def test_paths_of_the_command_line_are_relative_to_the_current_folder_for_nodes_and_datasets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here := tmp_path / "[1] here").mkdir()
+    (here / "Session [3].mp4").touch()
+    (here / "m.safetensors").touch()
+    monkeypatch.chdir(here)
+    for given, expected in (
+        ("../x.mp4", f"{here}/../x.mp4"),
+        ("Session [3].mp4", f"{here}/Session [3].mp4"),
+        ("clips/*.mp4", f"{tmp_path}/[[]1] here/clips/*.mp4"),
+        ("/elsewhere/x.mp4", "/elsewhere/x.mp4"),
+    ):
+        found = context({"inference": {"input": given, "output": "out", "model": "m.safetensors"}})
+        inference = found.params["inference"]
+        assert (inference.input, inference.output) == (expected, f"{here}/out")
+        assert inference.model == f"{here}/m.safetensors"
+        assert found.catalog["inference_results"]._path == here / "out"
+        assert found.catalog["inference_model"].load() == [here / "m.safetensors"]
+
+
+def test_models_are_named_listed_and_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.safetensors").touch()
+    found = context({"inference": {"model": ["zero_shot", "m.safetensors"]}})
+    assert found.params["inference"].model == ("zero_shot", f"{tmp_path}/m.safetensors")
+    assert found.catalog["inference_model"].load() == [NAMED["zero_shot"], tmp_path / "m.safetensors"]
+    assert context({"inference": {"model": "zero_shot"}}).params["inference"].model == "zero_shot"
+
+
+def test_a_corpus_is_relative_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus").mkdir()
+    found = context({"ingestion": {"root": "corpus"}}, "folder")
+    assert found.catalog["corpus"].load() == tmp_path / "corpus"
+
+
+@pytest.mark.parametrize("given", [{}, {"faces": {"every": 3}}, {"inference": {"plot": False}}])
+def test_paths_of_the_configuration_are_relative_to_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = context(given)
+    inference = found.params["inference"]
+    assert inference.input.startswith(f"{ROOT}/data/")
+    assert Path(inference.output) == found.catalog["inference_results"]._path == ROOT / OUTPUT
+    assert inference.model is None
