@@ -99,7 +99,7 @@ def stacked(cues: Mapping[str, NDArray[np.floating]]) -> FloatArray:
 FLOOR_DB = -100.0
 FRAME_S = 0.005
 LEVEL_S, LOUDNESS_S, FLOOR_S, LOUD_S = 0.05, 0.4, 1.0, 1.0
-QUIET_DB = -80.0  # levels are raised to this: digital silence between words is no better than a quiet room
+RANGE_DB = 60.0  # levels are raised to this far below the loudest: digital silence is no better than a quiet room
 FULL_SCALE = 0.985  # resampling and lossy codecs leave clipped samples slightly below 1
 SHELF = (1681.974450955533, 0.7071752369554196, 3.999843853973347)
 HIGH_PASS = (38.13547087602444, 0.5003270373238773)
@@ -183,7 +183,7 @@ def _decibel(power: Array) -> Array:
 
 def _above_floor(level: Array, places: Array) -> tuple[Array, Array]:
     """Levels of blocks (k,) -> signal-to-noise estimate and voice activity at each place (t,), in blocks."""
-    level = np.maximum(level, QUIET_DB)
+    level = np.maximum(level, level.max() - RANGE_DB)
     floor = minimum_filter1d(level, round(FLOOR_S / LEVEL_S), mode="nearest")
     floor = gaussian_filter1d(floor, 0.5 / LEVEL_S, mode="nearest")
     snr = percentile_filter(level, 90, size=round(LOUD_S / LEVEL_S), mode="nearest") - floor
