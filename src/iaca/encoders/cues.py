@@ -126,7 +126,7 @@ def sound_cues(samples: Samples, rate: int, times: Array) -> dict[str, FloatArra
     frame_s = frame / rate
     level = _decibel(_mean_around(power, times / frame_s, LEVEL_S / frame_s))
     blocks = LEVEL_S * (0.5 + np.arange(max(int(len(power) * frame_s / LEVEL_S + 1e-6), 1)))  # complete blocks only
-    snr, active = _above_floor(_decibel(_mean_around(power, blocks / frame_s, LEVEL_S / frame_s)), times / LEVEL_S)
+    snr, active = _above_floor(_mean_around(power, blocks / frame_s, LEVEL_S / frame_s), times / LEVEL_S)
     loudness = _decibel(10**-0.0691 * _mean_around(weighted, times / frame_s, LOUDNESS_S / frame_s))
     clipping = _mean_around(full, times / frame_s, LOUDNESS_S / frame_s)
     cues = {
@@ -181,9 +181,9 @@ def _decibel(power: Array) -> Array:
     return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-10)), FLOOR_DB))
 
 
-def _above_floor(level: Array, places: Array) -> tuple[Array, Array]:
-    """Levels of blocks (k,) -> signal-to-noise estimate and voice activity at each place (t,), in blocks."""
-    level = np.maximum(level, level.max() - RANGE_DB)
+def _above_floor(power: Array, places: Array) -> tuple[Array, Array]:
+    """Powers of blocks (k,) -> signal-to-noise estimate and voice activity at each place (t,), in blocks."""
+    level = 10 * np.log10(np.maximum(power, max(power.max() * 10 ** (-RANGE_DB / 10), np.finfo(float).tiny)))
     floor = minimum_filter1d(level, round(FLOOR_S / LEVEL_S), mode="nearest")
     floor = gaussian_filter1d(floor, 0.5 / LEVEL_S, mode="nearest")
     snr = percentile_filter(level, 90, size=round(LOUD_S / LEVEL_S), mode="nearest") - floor
