@@ -81,7 +81,9 @@ def test_effort_shows_in_the_tilt_of_voiced_sound_and_not_in_its_level(gain: flo
         clock = torch.arange(RATE) / RATE
         return 0.05 * sum(torch.sin(2 * torch.pi * 150 * k * clock) / k**power for k in range(1, 40))
 
-    soft, loud = (dict(zip(NAMES, functionals(harmonics(p), torch.tensor([0.5]))[0].tolist(), strict=True)) for p in (2, 1))
+    soft, loud = (
+        dict(zip(NAMES, functionals(harmonics(p), torch.tensor([0.5]))[0].tolist(), strict=True)) for p in (2, 1)
+    )
     assert loud["alpha_ratio"] > soft["alpha_ratio"] + 5
     assert loud["hammarberg_index"] < soft["hammarberg_index"] - 5
     assert loud["pitch_median"] == pytest.approx(np.log2(1.5), abs=0.02)

@@ -10,7 +10,6 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import butter, sosfiltfilt
-from shared import SHARED, needs_shared
 from sklearn.metrics import roc_auc_score
 from zero_shot_clips import CUES, MODEL, RATE, clip, speech, spoken
 
@@ -20,6 +19,7 @@ from iaca.inference import Predictor
 from iaca.inference.find import NAMED
 from iaca.inference.zero_shot import CLASSES, ZeroShot, durations, joined, two_sided
 from iaca.training.predict import prediction_table
+from shared import SHARED, needs_shared
 
 ACTED = SHARED / "reference/ravdess_dev"
 HIGH, LOW = {"03", "05", "06", "08"}, {"01", "02", "04"}
@@ -92,7 +92,10 @@ def test_spectral_tilt_counts_as_far_as_the_channel_carries_it_and_pitch_does_th
     assert good > 0.6
     assert abs(middle(clip(face=False, voice=tilt | voice, cues=cues), 1)) < 0.05 * good
     assert middle(clip(face=False, voice=pitch | voice, cues=cues), 1) > 0.1
-    assert MODEL.predict(clip(face=False, voice=voice, cues=cues)).evidence[50] < MODEL.predict(clip(face=False)).evidence[50]
+    assert (
+        MODEL.predict(clip(face=False, voice=voice, cues=cues)).evidence[50]
+        < MODEL.predict(clip(face=False)).evidence[50]
+    )
 
 
 def test_readings_that_agree_strengthen_each_other_and_a_middling_one_changes_nothing() -> None:
