@@ -1,11 +1,13 @@
 """Descriptors of speech: pitch, voicing, level, and statistics that stay where they belong in time."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import butter, sosfiltfilt
 
-from iaca.audio.features import NAMES, functionals, pitch
+from iaca.audio.features import EFFORT, NAMES, functionals, pitch
 
 RATE = 16_000
 
@@ -71,3 +73,35 @@ def test_a_long_sound_is_described_around_each_moment_as_a_cut_from_it_is() -> N
         start = round((float(time) - 2) * rate)
         cut = functionals(long[start : start + 4 * rate], torch.tensor([2.0], dtype=torch.float64))
         torch.testing.assert_close(row, cut[0], atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("gain", [0.1, 3.0])
+def test_effort_shows_in_the_tilt_of_voiced_sound_and_not_in_its_level(gain: float) -> None:
+    def harmonics(power: float) -> torch.Tensor:
+        clock = torch.arange(RATE) / RATE
+        return 0.05 * sum(torch.sin(2 * torch.pi * 150 * k * clock) / k**power for k in range(1, 40))
+
+    soft, loud = (
+        dict(zip(NAMES, functionals(harmonics(p), torch.tensor([0.5]))[0].tolist(), strict=True)) for p in (2, 1)
+    )
+    assert loud["alpha_ratio"] > soft["alpha_ratio"] + 5
+    assert loud["hammarberg_index"] < soft["hammarberg_index"] - 5
+    assert loud["pitch_median"] == pytest.approx(np.log2(1.5), abs=0.02)
+    scaled = functionals(gain * harmonics(1), torch.tensor([0.5]))[0]
+    for name in EFFORT:
+        assert float(scaled[NAMES.index(name)]) == pytest.approx(loud[name], abs=1e-3)
+
+
+def test_the_alpha_ratio_is_the_ratio_of_the_powers_of_two_tones() -> None:
+    clock = torch.arange(RATE) / RATE
+    tones = 0.4 * torch.sin(2 * torch.pi * 200 * clock) + 0.04 * torch.sin(2 * torch.pi * 3000 * clock)
+    assert column("alpha_ratio", tones) == pytest.approx(-20, abs=0.2)
+    assert column("hammarberg_index", tones) == pytest.approx(20, abs=1.5)  # the two tones fall differently on lines
+
+
+def test_a_narrow_channel_shows_in_the_treble_and_unvoiced_sound_has_no_effort() -> None:
+    noise = 0.1 * torch.randn(RATE, generator=torch.Generator().manual_seed(0))
+    narrow = torch.from_numpy(sosfiltfilt(butter(6, 3400, fs=RATE, output="sos"), noise.numpy()).astype(np.float32))
+    assert column("treble", noise) == pytest.approx(0, abs=0.5)
+    assert column("treble", narrow) < -35
+    assert column("alpha_ratio", torch.zeros(RATE)) == column("pitch_median", torch.zeros(RATE)) == 0

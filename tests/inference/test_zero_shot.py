@@ -6,17 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+import soundfile
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from zero_shot_clips import MODEL, clip
+from scipy.signal import butter, sosfiltfilt
+from sklearn.metrics import roc_auc_score
+from zero_shot_clips import CUES, MODEL, RATE, clip, speech, spoken
 
 from iaca.encoders.mini_xception import EXPRESSIONS
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.find import NAMED
-from iaca.inference.zero_shot import CLASSES, ZeroShot, durations, two_sided
+from iaca.inference.zero_shot import CLASSES, ZeroShot, durations, joined, two_sided
 from iaca.training.predict import prediction_table
+from shared import SHARED, needs_shared
 
+ACTED = SHARED / "reference/ravdess_dev"
+HIGH, LOW = {"03", "05", "06", "08"}, {"01", "02", "04"}
+"""Codes of emotions with high and with low arousal, as the README there has them."""
 STEPS = np.arange(100)
 QUADRANTS = {"happy": (1, 1), "angry": (-1, 1), "fear": (-1, 1), "disgust": (-1, 1), "sad": (-1, -1)}
 
@@ -52,23 +59,58 @@ def test_an_undecided_face_lies_between_its_expressions() -> None:
 
 
 @pytest.mark.parametrize(("name", "low", "high"), [
-    ("level_db_mean", 14.0, 26.0), ("pitch_mean", 0.2, 0.8), ("level_motion", 1.0, 2.2),
+    ("alpha_ratio", -14.0, -8.0), ("hammarberg_index", 26.0, 19.0), ("pitch_median", 0.4, 1.4),
 ])  # fmt: skip
-def test_a_voice_above_its_own_level_raises_arousal_and_leaves_valence(name: str, low: float, high: float) -> None:
+def test_more_vocal_effort_raises_arousal_and_leaves_valence(name: str, low: float, high: float) -> None:
     moved = clip(voice={name: np.where(STEPS < 50, low, high)})
     said = MODEL.predict(moved).prediction
     assert said[75:90, 1].min() > said[10:25, 1].max() + 0.1
     np.testing.assert_allclose(said[:, 0], MODEL.predict(clip()).prediction[:, 0], atol=1e-6)
 
 
-def test_it_is_the_speakers_own_level_that_counts() -> None:
-    quiet, loud = (clip(voice={"level_db_mean": level, "pitch_mean": level / 20}) for level in (5.0, 30.0))
-    np.testing.assert_allclose(MODEL.predict(quiet).prediction, MODEL.predict(loud).prediction, atol=1e-6)
+def test_effort_counts_from_beginning_to_end_and_its_level_in_a_recording_does_not() -> None:
+    effort = {"alpha_ratio": -3.0, "hammarberg_index": 14.0, "pitch_median": 1.5}
+    shouted = MODEL.predict(clip(face=False, voice=effort)).prediction[:, 1]
+    assert shouted[5:95].min() > 0.75
+    louder = MODEL.predict(clip(face=False, voice=effort | {"level_db_mean": 30.0})).prediction[:, 1]
+    np.testing.assert_array_equal(shouted, louder)
+
+
+def test_a_long_clip_is_centred_in_part_and_a_short_one_hardly() -> None:
+    short, long = (
+        middle(clip(face=False, voice={"pitch_median": 2.0}, steps=steps, rate=5.0), 1) for steps in (60, 3000)
+    )
+    assert short > long + 0.1 > 0.35
+
+
+@pytest.mark.parametrize("poor", [{"treble": -45.0}, {"snr_estimate": 5.0}])
+def test_spectral_tilt_counts_as_far_as_the_channel_carries_it_and_pitch_does_throughout(poor: dict) -> None:
+    cues = {"snr_estimate": 8.0} | {name: value for name, value in poor.items() if name in CUES}
+    voice = {name: value for name, value in poor.items() if name not in CUES}
+    tilt, pitch = {"alpha_ratio": 0.0}, {"pitch_median": 1.6}
+    good = middle(clip(face=False, voice=tilt), 1)
+    assert good > 0.6
+    assert abs(middle(clip(face=False, voice=tilt | voice, cues=cues), 1)) < 0.05 * good
+    assert middle(clip(face=False, voice=pitch | voice, cues=cues), 1) > 0.1
+    assert (
+        MODEL.predict(clip(face=False, voice=voice, cues=cues)).evidence[50]
+        < MODEL.predict(clip(face=False)).evidence[50]
+    )
+
+
+def test_readings_that_agree_strengthen_each_other_and_a_middling_one_changes_nothing() -> None:
+    aroused = {"pitch_median": 1.8}
+    alone = middle(clip(face=False, voice=aroused), 1)
+    assert middle(clip("fear", aroused), 1) > max(alone, middle(clip("fear"), 1))
+    assert middle(clip("sad", aroused), 1) < alone
+    assert middle(clip("fear"), 1) == pytest.approx(middle(clip("fear", sound=False), 1), abs=0.01)
+    ends = np.array([1.0, -1.0, 1.0, 0.3])
+    np.testing.assert_allclose(joined(ends, np.array([-1.0, -1.0, 1.0, 0.0])), [0, -1, 1, 0.3])
 
 
 def test_silence_is_no_calm_voice() -> None:
     talking = np.where((STEPS // 10) % 3 < 2, 1.0, 0.0)
-    low = {"level_db_mean": np.where(talking > 0, 20.0, -30.0), "voiced_share": 0.6 * talking}
+    low = {"alpha_ratio": np.where(talking > 0, -11.0, -40.0), "voiced_share": 0.6 * talking}
     paused = MODEL.predict(clip("fear", low, {"voice_activity": talking, "snr_estimate": 25.0 * talking}))
     np.testing.assert_allclose(paused.prediction[20:80, 1], middle(clip("fear"), 1), atol=0.02)
     silent = MODEL.predict(clip(face=False, cues={"voice_activity": 0.0}))
@@ -77,7 +119,7 @@ def test_silence_is_no_calm_voice() -> None:
 
 
 def test_without_a_face_the_voice_speaks_alone_and_with_less_confidence() -> None:
-    voice = {"level_db_mean": np.linspace(10.0, 30.0, 100)}
+    voice = {"pitch_median": np.linspace(0.0, 1.8, 100)}
     both, alone = (MODEL.predict(clip("happy", voice, face=face)) for face in (True, False))
     assert (alone.prediction[:, 0] == 0).all()
     assert alone.prediction[85, 1] > 0.1 > -0.1 > alone.prediction[15, 1]
@@ -168,3 +210,59 @@ def test_a_faulty_file_of_rules_is_named(tmp_path: Path, text: str | None, probl
         own.write_text(text)
     with pytest.raises(InputError, match=rf"own\.json: .*{problem}"):
         Predictor.load(own)
+
+
+def mean_arousal(samples: np.ndarray) -> float:
+    return float(MODEL.predict(spoken(samples)).prediction[:, 1].mean())
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(-0.9, 0.9), st.floats(90, 260), st.integers(0, 1000), st.sampled_from([-20.0, -6.0, 6.0]))
+def test_no_gain_changes_anything(arousal: float, pitch_hz: float, seed: int, gain_db: float) -> None:
+    voice = speech(arousal, pitch_hz, 2.5, seed)
+    given_, changed = (MODEL.predict(spoken(voice * gain)) for gain in (1.0, 10 ** (gain_db / 20)))
+    np.testing.assert_allclose(changed.prediction, given_.prediction, atol=1e-3)
+    np.testing.assert_allclose(changed.evidence, given_.evidence, atol=1e-3)
+
+
+@pytest.mark.parametrize("pitch_hz", [110.0, 170.0, 210.0])
+def test_a_clip_that_is_shouted_from_beginning_to_end_is_high(pitch_hz: float) -> None:
+    shouted, murmured = (MODEL.predict(spoken(speech(*how, seconds=6.0))) for how in
+                         ((0.9, 1.5 * pitch_hz), (-0.9, pitch_hz)))  # fmt: skip
+    heard = shouted.evidence > 0.3
+    assert heard.mean() > 0.4
+    assert shouted.prediction[heard, 1].mean() > 0.4
+    assert murmured.prediction[murmured.evidence > 0.3, 1].mean() < 0
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-3, 0.1])
+def test_a_sound_without_a_voice_is_no_evidence(level: float) -> None:
+    said = MODEL.predict(spoken(np.random.default_rng(0).normal(0, level, 3 * RATE)))
+    assert said.evidence.max() < 0.02
+    assert np.abs(said.prediction).max() < 0.05
+
+
+def telephone(samples: np.ndarray) -> np.ndarray:
+    return sosfiltfilt(butter(4, [300, 3400], "bandpass", fs=RATE, output="sos"), samples)
+
+
+def noisy(samples: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, 1, len(samples))
+    return samples + noise * np.sqrt(np.mean(samples**2) / 10)
+
+
+CHANNELS = [(np.array, 0.85), (telephone, 0.75), (noisy, 0.75)]
+
+
+@needs_shared("reference/ravdess_dev")
+@pytest.mark.parametrize(("channel", "least"), CHANNELS, ids=["as recorded", "telephone", "noise at 10 dB"])
+def test_acted_speech_is_ordered_by_arousal(channel, least: float) -> None:
+    files = [path for path in sorted(ACTED.glob("*.flac")) if path.stem[6:8] in HIGH | LOW]
+    arousal = [mean_arousal(channel(soundfile.read(path)[0])) for path in files]
+    assert roc_auc_score([path.stem[6:8] in HIGH for path in files], arousal) >= least
+
+
+@needs_shared("reference/ravdess_dev")
+def test_the_level_of_acted_speech_changes_nothing() -> None:
+    samples = soundfile.read(ACTED / "03-01-02-02-01-01-05.flac")[0]  # the quietest
+    assert mean_arousal(0.1 * samples) == pytest.approx(mean_arousal(samples), abs=1e-3)

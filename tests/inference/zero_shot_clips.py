@@ -1,15 +1,29 @@
-"""Hand-made clips: posteriors of choice for the face, descriptors of choice for the voice."""
+"""Hand-made clips: posteriors of choice for the face, descriptors of choice for the voice; and clips of a sound."""
 
 import numpy as np
+from scipy.signal import lfilter
 
 from iaca.audio.features import NAMES
+from iaca.corpora.demo.plan import Trajectory, Voice
+from iaca.corpora.demo.voice import synthesise
+from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.cues import NAMES as CUES
+from iaca.encoders.embed import embed_sound
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.inference.find import NAMED
 from iaca.inference.zero_shot import CLASSES, ZeroShot
+from iaca.media import AudioTrack
 
 MODEL = ZeroShot.read(NAMED["zero_shot"])
-VOICE = {"level_db_mean": 20.0, "pitch_mean": 0.5, "level_motion": 1.5, "voiced_share": 0.6}
+RATE = 16_000
+VOICE = {
+    "alpha_ratio": -11.0,
+    "hammarberg_index": 22.5,
+    "pitch_median": 0.906,
+    "treble": -18.0,
+    "voiced_share": 0.6,
+}
+"""A voice that is neither calm nor aroused, over a good microphone."""
 CLEAN = {
     "face_score": 1.0,
     "face_size": 150.0,
@@ -42,3 +56,25 @@ def clip(
         quality[:, CUES.index(name)] = value
     there = [np.array(np.broadcast_to(np.asarray(mask, bool), (steps,))) for mask in (sound, face)]
     return ClipEmbedding(audio, visual, *there, np.arange(steps) / rate, quality, CUES, {})
+
+
+def spoken(samples: np.ndarray, rate: float = 25.0) -> ClipEmbedding:
+    """A clip of a sound (n,) at 16 kHz without a face."""
+    samples = np.asarray(samples, np.float32)
+    times = np.arange(int(len(samples) / RATE * rate)) / rate
+    sound = embed_sound(AudioTrack(samples, RATE, ((0.0, len(samples) / RATE),)), times, EmbeddingConfig())
+    quality = np.full((len(times), len(CUES)), np.nan, np.float32)
+    for name, cue in sound.cues.items():
+        quality[:, CUES.index(name)] = cue
+    heard, seen = np.ones(len(times), bool), np.zeros(len(times), bool)
+    return ClipEmbedding(sound.rows, np.zeros((len(times), 135), np.float32), heard, seen, times, quality, CUES, {})
+
+
+def speech(arousal: float, pitch_hz: float = 170.0, seconds: float = 4.0, seed: int = 0) -> np.ndarray:
+    """A synthetic voice that is equally aroused from beginning to end, with the noise of a quiet room.
+
+    The demo corpus's voice is darker than a person's: a first difference adds the brightness that lips do.
+    """
+    calm, steady = Trajectory(()), Trajectory(((0.0, np.arctanh(arousal / 0.95), np.pi / 2),))
+    voice = lfilter([1, -0.9], [1], synthesise(Voice(pitch_hz=pitch_hz), calm, steady, seconds, RATE, seed))
+    return voice + np.random.default_rng(seed).normal(0, 10 ** (-66 / 20), len(voice)).astype(np.float32)

@@ -195,6 +195,7 @@ def _mel(hertz: Tensor | float) -> Tensor:
 LOWEST, HIGHEST = 60.0, 420.0  # Hz, the range of human speech
 PITCH_BLOCK = 3000
 OCTAVE_COST = 0.04
+SILENT = 1e-8  # energy, relative to the loudest frame
 
 
 def pitch(samples: Sound, rate: int, hop: int) -> tuple[Tensor, Tensor]:
@@ -204,7 +205,7 @@ def pitch(samples: Sound, rate: int, hop: int) -> tuple[Tensor, Tensor]:
     normalised autocorrelation: near 1 for a steady vowel, near 0 for noise, 0 in digital silence.
 
     Method: P. Boersma, *Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of
-    a sampled sound* (1993), without its path search.
+    a sampled sound* (1993), without its path search. Frames 80 dB below the loudest count as silent, whatever the gain.
     """
     length = int(rate * 0.04)
     window = torch.hann_window(length)
@@ -214,7 +215,8 @@ def pitch(samples: Sound, rate: int, hop: int) -> tuple[Tensor, Tensor]:
         _peak(_autocorrelation((block - block.mean(1, keepdim=True)) * window, lags), reference, rate)
         for block in frame_blocks(samples, length, hop, length // 2, 1 + len(samples) // hop, PITCH_BLOCK)
     ]
-    return torch.cat([f for f, _ in found]), torch.cat([v for _, v in found])
+    frequency, voicing, energy = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return frequency, torch.where(energy > SILENT * energy.max(), voicing, 0.0)
 
 
 def _autocorrelation(frames: Tensor, lags: int) -> Tensor:
@@ -225,10 +227,10 @@ def _autocorrelation(frames: Tensor, lags: int) -> Tensor:
     return correlation[:, :lags]
 
 
-def _peak(correlation: Tensor, reference: Tensor, rate: int) -> tuple[Tensor, Tensor]:
-    """Autocorrelations (n, lags) and that of the window (lags,) -> frequency (n,) in Hz and voicing (n,)."""
+def _peak(correlation: Tensor, reference: Tensor, rate: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Autocorrelations (n, lags) and that of the window (lags,) -> frequency (n,) in Hz, voicing and energy (n,)."""
     energy = correlation[:, :1]
-    audible = energy > 1e-6
+    audible = energy > 0
     # Dividing by the window's own autocorrelation makes a periodic sound reach 1 at each of its periods.
     normal = correlation / torch.where(audible, energy, 1.0) * (reference[0] / reference)
     first, last = int(rate / HIGHEST), int(rate / LOWEST)
@@ -242,7 +244,7 @@ def _peak(correlation: Tensor, reference: Tensor, rate: int) -> tuple[Tensor, Te
     index = (height - OCTAVE_COST * torch.log2(lags / first)).masked_fill(~peaked, -1.0).argmax(1, keepdim=True)
     found = peaked.any(1) & audible[:, 0]
     voicing = torch.where(found, height.gather(1, index)[:, 0].clamp(0, 1), 0.0)
-    return rate / lags.gather(1, index)[:, 0], voicing
+    return rate / lags.gather(1, index)[:, 0], voicing, energy[:, 0]
 
 
 # Descriptors
@@ -252,28 +254,31 @@ VOICED = 0.45  # voicing above which a frame counts as voiced
 STEPS = 4096  # steps whose statistics are computed at a time
 LOW_LEVEL = ("level_db", "slope", "centroid", "flux", "voicing", "pitch", *(f"mfcc{i}" for i in range(1, MFCCS + 1)))
 PITCH = LOW_LEVEL.index("pitch")
+EFFORT = ("alpha_ratio", "hammarberg_index", "pitch_median", "treble")
 NAMES = (
     *(f"{name}_mean" for name in LOW_LEVEL),
     *(f"{name}_std" for name in LOW_LEVEL),
     "voiced_share",
     "level_motion",
+    *EFFORT,
 )
 """Names of the columns of `functionals`."""
 
 
 def functionals(samples: Sound, times: Tensor, rate: int = PAPER.rate, span_s: float = 1.0) -> Tensor:
-    """Statistics of the descriptors over `span_s` seconds around each time (s): (t, 40), named by `NAMES`.
+    """Statistics of the descriptors over `span_s` seconds around each time (s): (t, 44), named by `NAMES`.
 
     Mean and standard deviation of each descriptor (of pitch: over voiced frames only), the share of voiced frames, and
-    the mean absolute change of the level, which grows with the syllable rate. Memory grows with the number of times,
-    not with the length of the sound.
+    the mean absolute change of the level, which grows with the syllable rate; last, `vocal_effort` over its own span.
+    Memory grows with the number of times and of frames, not of samples.
     """
     hop_s, frames = PAPER.hop / rate, 1 + len(samples) // PAPER.hop
     first = ((times - span_s / 2) / hop_s).round().long().clamp(0, frames - 1)
     last = ((times + span_s / 2) / hop_s).round().long().clamp(0, frames)
     last = torch.maximum(last, first + 1)
     sums, level = _WindowSums(first, last), None
-    for block, voiced in _low_level(samples, rate):
+    frequency, voicing = pitch(samples, rate, PAPER.hop)
+    for block, voiced in _low_level(samples, frequency, voicing):
         counted = block.clone()
         counted[:, PITCH] *= voiced
         before = torch.cat([block[:1, 0] if level is None else level, block[:-1, 0]])
@@ -282,16 +287,16 @@ def functionals(samples: Sound, times: Tensor, rate: int = PAPER.rate, span_s: f
         )
         level = block[-1:, 0]
     parts = (torch.split(x, STEPS) for x in (sums.values, last - first))
-    return torch.cat([_statistics(added, length) for added, length in zip(*parts, strict=True)])
+    statistics = torch.cat([_statistics(added, length) for added, length in zip(*parts, strict=True)])
+    return torch.cat([statistics, vocal_effort(samples, times, frequency, voicing, rate)], 1)
 
 
-def _low_level(samples: Sound, rate: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Samples (n,) -> blocks of descriptors (frames, 19) every 10 ms, and a mask (frames,) of voiced frames.
+def _low_level(samples: Sound, frequency: Tensor, voicing: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Samples (n,) and their `pitch` -> blocks of descriptors (frames, 19) every 10 ms, and masks of voiced frames.
 
     Level in dB; slope of the log-mel spectrum in dB per band; centroid in bands; flux in dB; voicing; pitch in octaves
     above 100 Hz, meaningful in voiced frames only; MFCC 1-13 of the log-mel spectrum.
     """
-    frequency, voicing = pitch(samples, rate, PAPER.hop)
     done, last = 0, None
     for mel in LogMel().blocks(samples):  # f 64
         here = slice(done, done + len(mel))
@@ -350,3 +355,66 @@ class _WindowSums:
             here = torch.nonzero((edge > self._done) & (edge <= self._done + len(rows)))[:, 0]
             self.values[here] += sign * totals[edge[here] - self._done]
         self._done, self._total = self._done + len(rows), totals[-1:]
+
+
+# Vocal effort
+
+EFFORT_SPAN_S = 3.0
+
+
+def vocal_effort(samples: Sound, times: Tensor, frequency: Tensor, voicing: Tensor, rate: int = PAPER.rate) -> Tensor:
+    """Effort of the voice in the 3 s around each time (s): (t, 4), named by `EFFORT`; 0 where nothing is known.
+
+    No gain changes any of them. Power spectra are those of 32 ms Hann windows every 10 ms.
+
+    * `alpha_ratio`: power in 1-5 kHz over power in 50 Hz-1 kHz, dB, median over voiced frames; rises with effort.
+    * `hammarberg_index`: strongest line below 2 kHz over strongest line in 2-5 kHz, dB, likewise; falls with effort.
+    * `pitch_median`: octaves above 100 Hz, likewise.
+    * `treble`: power above 4 kHz over power in 50 Hz-4 kHz, dB, of all frames: low where the channel is narrow or dull,
+      which changes the first two as well.
+
+    The first two are those of F. Eyben et al., *The Geneva Minimalistic Acoustic Parameter Set (GeMAPS) for voice
+    research and affective computing* (2016).
+
+    Args:
+        samples: (n,).
+        times: (t,) s.
+        frequency, voicing: `pitch` of the samples every 10 ms.
+        rate: Hz.
+    """
+    tilts, powers = (torch.cat(parts) for parts in zip(*_spectral_tilt(samples, rate), strict=True))
+    voiced = torch.column_stack([tilts, torch.log2(frequency / 100)])
+    voiced[voicing <= VOICED] = torch.nan
+    hop_s, half = PAPER.hop / rate, round(EFFORT_SPAN_S * rate / PAPER.hop) // 2
+    centres = (times / hop_s).round().long().clamp(0, len(voiced) - 1)
+    windows = F.pad(voiced, (0, 0, half, half), value=torch.nan).unfold(0, 2 * half + 1, 1)  # a view (f, 3, frames)
+    medians = [_nanmedian(windows[some]) for some in torch.split(centres, STEPS)]
+    totals = F.pad(powers.double(), (0, 0, 1, 0)).cumsum(0)
+    around = totals[(centres + half + 1).clamp(max=len(powers))] - totals[(centres - half).clamp(min=0)]
+    return torch.column_stack([torch.cat(medians), _ratio_db(around[:, 0], around[:, 1]).float()])
+
+
+def _nanmedian(values: Tensor) -> Tensor:
+    """Medians (t, k) of (t, k, n), the lower of two in the middle, NaN left out; 0 where there is nothing else."""
+    ordered = np.sort(values.numpy(), axis=2)  # six times as fast as torch's nanmedian; NaN comes last
+    middle = (np.isfinite(ordered).sum(axis=2, keepdims=True) - 1).clip(0) // 2
+    return torch.from_numpy(np.nan_to_num(np.take_along_axis(ordered, middle, axis=2)[..., 0]))
+
+
+def _spectral_tilt(samples: Sound, rate: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Blocks of alpha ratio and Hammarberg index (f, 2) in dB, and of the power (f, 2) above 4 kHz and below."""
+    length = round(0.032 * rate)
+    window = torch.hann_window(length)
+    low, at_1k, at_2k, at_4k, at_5k = (round(hertz * length / rate) for hertz in (50, 1000, 2000, 4000, 5000))
+    for frames in frame_blocks(samples, length, PAPER.hop, length // 2, 1 + len(samples) // PAPER.hop, BLOCK):
+        power = torch.view_as_real(torch.fft.rfft(frames * window)).square().sum(2)
+        alpha = _ratio_db(power[:, at_1k:at_5k].sum(1), power[:, low:at_1k].sum(1))
+        hammarberg = _ratio_db(power[:, :at_2k].amax(1), power[:, at_2k : at_5k + 1].amax(1))
+        powers = torch.stack([power[:, at_4k:].sum(1), power[:, low:at_4k].sum(1)], 1)
+        yield torch.stack([alpha, hammarberg], 1), powers
+
+
+def _ratio_db(upper: Tensor, lower: Tensor) -> Tensor:
+    """Ratio of powers in dB within +-80; 0 where there is neither."""
+    least = torch.finfo(upper.dtype).tiny
+    return (10 * torch.log10(upper.clamp_min(least) / lower.clamp_min(least))).clamp(-80, 80)

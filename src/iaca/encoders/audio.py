@@ -143,7 +143,7 @@ class WindowEncoder(nn.Module):
 
 
 class Prosody(nn.Module):
-    """Prosodic and spectral descriptors over one second, without weights: 40 statistics per step.
+    """Prosodic and spectral descriptors over one to three seconds, without weights: 44 statistics per step.
 
     See `iaca.audio.features.functionals`.
     """
@@ -153,7 +153,7 @@ class Prosody(nn.Module):
         del options, weights
 
     def encode(self, samples: Sound, times: Tensor, run: Run, batch: int) -> Tensor:
-        """Samples (m,) and times (t,) in s -> (t, 40)."""
+        """Samples (m,) and times (t,) in s -> (t, 44)."""
         del run, batch
         return functionals(samples, times)
 

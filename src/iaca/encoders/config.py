@@ -131,7 +131,7 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         "enet_b0_8_va_mtl": EncoderFacts(1290, f"{_IMAGENET}, 224 px", "1 face", batch=32),
     },
     "audio": {
-        "prosody": EncoderFacts(40, "log-mel 64 and pitch, 10 ms", "1.0 s", learned=False),
+        "prosody": EncoderFacts(44, "log-mel 64, pitch, spectrum, 10 ms", "3 s", version="2", learned=False),
         "logmel_resnet18": EncoderFacts(512, "log-mel 64 x 107, mean 0, deviation 1", "1.07 s", WindowOptions),
         "vggish": EncoderFacts(128, "VGGish log-mel 64 x 96", "0.975 s", batch=32),
         "ge2e": EncoderFacts(256, "mel 40 x 160, raised to -30 dB", "1.6 s"),

@@ -99,7 +99,7 @@ def stacked(cues: Mapping[str, NDArray[np.floating]]) -> FloatArray:
 FLOOR_DB = -100.0
 FRAME_S = 0.005
 LEVEL_S, LOUDNESS_S, FLOOR_S, LOUD_S = 0.05, 0.4, 1.0, 1.0
-QUIET_DB = -80.0  # levels are raised to this: digital silence between words is no better than a quiet room
+RANGE_DB = 60.0  # levels are raised to this far below the loudest: digital silence is no better than a quiet room
 FULL_SCALE = 0.985  # resampling and lossy codecs leave clipped samples slightly below 1
 SHELF = (1681.974450955533, 0.7071752369554196, 3.999843853973347)
 HIGH_PASS = (38.13547087602444, 0.5003270373238773)
@@ -126,7 +126,7 @@ def sound_cues(samples: Samples, rate: int, times: Array) -> dict[str, FloatArra
     frame_s = frame / rate
     level = _decibel(_mean_around(power, times / frame_s, LEVEL_S / frame_s))
     blocks = LEVEL_S * (0.5 + np.arange(max(int(len(power) * frame_s / LEVEL_S + 1e-6), 1)))  # complete blocks only
-    snr, active = _above_floor(_decibel(_mean_around(power, blocks / frame_s, LEVEL_S / frame_s)), times / LEVEL_S)
+    snr, active = _above_floor(_mean_around(power, blocks / frame_s, LEVEL_S / frame_s), times / LEVEL_S)
     loudness = _decibel(10**-0.0691 * _mean_around(weighted, times / frame_s, LOUDNESS_S / frame_s))
     clipping = _mean_around(full, times / frame_s, LOUDNESS_S / frame_s)
     cues = {
@@ -181,9 +181,9 @@ def _decibel(power: Array) -> Array:
     return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-10)), FLOOR_DB))
 
 
-def _above_floor(level: Array, places: Array) -> tuple[Array, Array]:
-    """Levels of blocks (k,) -> signal-to-noise estimate and voice activity at each place (t,), in blocks."""
-    level = np.maximum(level, QUIET_DB)
+def _above_floor(power: Array, places: Array) -> tuple[Array, Array]:
+    """Powers of blocks (k,) -> signal-to-noise estimate and voice activity at each place (t,), in blocks."""
+    level = 10 * np.log10(np.maximum(power, max(power.max() * 10 ** (-RANGE_DB / 10), np.finfo(float).tiny)))
     floor = minimum_filter1d(level, round(FLOOR_S / LEVEL_S), mode="nearest")
     floor = gaussian_filter1d(floor, 0.5 / LEVEL_S, mode="nearest")
     snr = percentile_filter(level, 90, size=round(LOUD_S / LEVEL_S), mode="nearest") - floor
