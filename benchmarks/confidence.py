@@ -17,7 +17,7 @@ import torch
 from scipy.stats import spearmanr
 
 from iaca.encoders import AnnotatedClip, read_annotated
-from iaca.inference.find import find_models
+from iaca.inference.config import find_models
 from iaca.inference.members import Member, join, load_member
 from iaca.inference.predictor import confidence
 

@@ -3,8 +3,8 @@
     python benchmarks/vocal_arousal.py FOLDER
 
 FOLDER holds speech of RAVDESS (Livingstone and Russo, PLoS ONE 2018; CC BY-NC-SA 4.0) as 16 kHz FLAC files under their
-own names. No constant of the project is fitted to them. Prints, for each channel, the AUROC of happy, angry, fearful and
-surprised against neutral, calm and sad utterances by mean arousal over a clip; the mean arousal of both groups; the
+own names. No constant of the project is fitted to them. Prints, for each channel, the AUROC of happy, angry, fearful
+and surprised against neutral, calm and sad utterances by mean arousal over a clip; the mean arousal of both groups; the
 mean evidence; and the AUROC of happy against sad, angry, fearful and disgusted by the same number, which shows that
 such a voice says nothing about valence.
 """
@@ -25,7 +25,7 @@ from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.cues import NAMES
 from iaca.encoders.embed import embed_sound
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.inference.find import NAMED
+from iaca.inference.config import NAMED
 from iaca.inference.zero_shot import ZeroShot
 from iaca.media import AudioTrack
 

@@ -35,7 +35,7 @@ from iaca.engine import ExecutorConfig
 from iaca.engine.lock import locked
 from iaca.errors import InputError, printable
 from iaca.files import make_folder, newest_version, version_after
-from iaca.inference.find import NAMED
+from iaca.inference.config import NAMED
 from iaca.parameters import faults
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from iaca.datasets.model import AdaptedModelDataset, ModelDataset, ModelPath
 from iaca.encoders.config import EmbeddingConfig
 from iaca.fusion import FusionConfig, FusionModel
 from iaca.inference.adaptation import AdaptedModel
-from iaca.inference.find import NAMED
+from iaca.inference.config import NAMED
 from iaca.inference.ridge import FIRST
 from iaca.inference.zero_shot import ZeroShot
 from iaca.training.model_file import TrainedModel

@@ -11,7 +11,7 @@ from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
 from iaca.inference import Predictor
-from iaca.inference.find import find_models
+from iaca.inference.config import find_models
 from iaca.inference.members import FusionMember, join
 from iaca.training.model_file import save_model
 from iaca.training.predict import BuiltModel

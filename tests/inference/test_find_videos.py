@@ -8,7 +8,7 @@ import pytest
 from iaca.engine import ExecutorConfig, Task, run_tasks
 from iaca.engine.results import read_failures
 from iaca.errors import InputError
-from iaca.inference.find import find_videos
+from iaca.inference.config import find_videos
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -60,7 +60,7 @@ def test_no_video_is_lost_to_another_of_the_same_name(tmp_path):
 def test_no_name_is_a_path_wherever_the_videos_lie(monkeypatch, given):
     """Results of `/mnt1/v.mp4` and `/mnt2/v.mp4` are written into the output folder, not beside the root."""
     videos = ["/mnt1/v.mp4", "/mnt2/v.mp4", "/v.mp4", "../v.mp4"]
-    monkeypatch.setattr("iaca.inference.find.glob.glob", lambda *_, **__: videos)
+    monkeypatch.setattr("iaca.inference.config.glob.glob", lambda *_, **__: videos)
     monkeypatch.setattr(Path, "is_file", lambda path: str(path) in videos)
     found = find_videos(given)
     assert len(found) == 4

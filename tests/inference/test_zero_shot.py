@@ -16,7 +16,7 @@ from zero_shot_clips import CUES, MODEL, RATE, clip, speech, spoken
 from iaca.encoders.mini_xception import EXPRESSIONS
 from iaca.errors import InputError
 from iaca.inference import Predictor
-from iaca.inference.find import NAMED
+from iaca.inference.config import NAMED
 from iaca.inference.zero_shot import CLASSES, ZeroShot, durations, joined, two_sided
 from iaca.training.predict import prediction_table
 from shared import SHARED, needs_shared

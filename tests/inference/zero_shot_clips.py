@@ -10,7 +10,7 @@ from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.cues import NAMES as CUES
 from iaca.encoders.embed import embed_sound
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.inference.find import NAMED
+from iaca.inference.config import NAMED
 from iaca.inference.zero_shot import CLASSES, ZeroShot
 from iaca.media import AudioTrack
 

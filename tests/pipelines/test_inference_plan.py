@@ -41,7 +41,7 @@ from pathlib import Path
 import iaca.inference
 from iaca.faces import FaceConfig
 from iaca.inference.config import InferenceConfig
-from iaca.inference.find import NAMED
+from iaca.inference.config import NAMED
 from iaca.media import MediaLimits
 from iaca.pipelines.inference.nodes import plan_inference
 

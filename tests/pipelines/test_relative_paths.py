@@ -7,7 +7,7 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from iaca.inference.find import NAMED
+from iaca.inference.config import NAMED
 from project import ROOT
 
 pytestmark = pytest.mark.usefixtures("default_pipelines")

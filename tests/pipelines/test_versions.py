@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from kedro.framework.session import KedroSession
 
-from iaca.inference.find import find_models
+from iaca.inference.config import find_models
 from iaca.training.model_file import load_model
 from project import copy_project, runner
 

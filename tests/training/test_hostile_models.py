@@ -26,7 +26,7 @@ from iaca.inference import Predictor
 from iaca.inference.adaptation import HEADER as ADAPTED
 from iaca.inference.adaptation import VERSION as ADAPTED_VERSION
 from iaca.inference.adaptation import WEIGHTS
-from iaca.inference.find import NAMED, ZERO_SHOT
+from iaca.inference.config import NAMED, ZERO_SHOT
 from iaca.inference.members import load_member
 from iaca.training.model_file import HEADER, TrainedModel, load_model, save_model
 from iaca.training.predict import predict_clip

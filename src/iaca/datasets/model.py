@@ -13,7 +13,7 @@ from kedro_datasets._typing import JSONPreview
 from iaca.datasets.files import Versioned, version_root
 from iaca.errors import InputError
 from iaca.files import replacing
-from iaca.inference.find import NAMED, find_models
+from iaca.inference.config import NAMED, find_models
 
 if TYPE_CHECKING:
     from iaca.inference.adaptation import AdaptedModel

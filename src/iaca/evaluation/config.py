@@ -13,8 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from iaca.parameters import LONGEST_S, Parameters, Partition, Seed, listed
-from iaca.training.choice import ModelChoice
-from iaca.training.config import TrainingConfig
+from iaca.training.config import ModelChoice, TrainingConfig
 
 ProtocolName = Literal[
     "missing_audio",

@@ -1,12 +1,25 @@
-"""Parameters of inference. Free of torch."""
+"""What a user asks of inference: its parameters, the model files that are meant, and the videos. Imports no torch."""
 
 from __future__ import annotations
 
+import glob
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import count
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from iaca.encoders.config import mismatches
+from iaca.engine.results import result_digests
+from iaca.engine.task import digest
+from iaca.errors import InputError, plain_name
 from iaca.faces.config import PeopleRule
+from iaca.files import newest_version
 from iaca.parameters import Parameters
 
 ModelName = Annotated[str, Field(min_length=1)]
@@ -60,3 +73,171 @@ class InferenceConfig(Drawing, People):
     def whom(self) -> People:
         """The parameters that decide who is analysed."""
         return People(**self.model_dump(include=set(People.model_fields)))
+
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
+SUMMARY_SUFFIX = ".json"
+MODEL_SUFFIX = ".safetensors"
+ZERO_SHOT = "zero_shot"
+NAMED = {ZERO_SHOT: Path(__file__).parent / "zero_shot.json"}
+"""Models that come with the project."""
+log = logging.getLogger(__name__)
+
+_MODEL_REMEDY = (
+    f"give a model file, a list of them, a folder that contains some ({MODEL_SUFFIX}), a pattern, or {ZERO_SHOT}; "
+    "`kedro run` trains models into data/06_models"
+)
+
+
+def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
+    """Name of the results -> video, for a file, a folder (searched recursively) or a glob pattern.
+
+    The name is the file's stem, or its full name if another file has the same stem. Names are unique and never contain
+    a path. Overlays of earlier runs are left out, wherever they are, and so is everything in the output folder if that
+    is below the searched folder. What can't be read (a dangling link, a pipe, a folder without permission) is included:
+    its analysis fails with the reason.
+
+    Raises:
+        InputError: no video is found, or an overlay in `output` would replace a video.
+    """
+    path = Path(given)
+    if path.is_dir():
+        found = [p for p in _walk(path) if not _is_inside(p, output, path)]
+    else:
+        found = [path] if os.path.lexists(path) else _matches(given)
+    videos = found if found == [path] else _without_overlays(found)
+    if not videos:
+        raise InputError(
+            "no video found",
+            given,
+            remedy=f"give a file, a folder or a pattern; recognised endings: {' '.join(VIDEO_SUFFIXES)}",
+        )
+    stems, names = Counter(p.stem for p in videos), Counter(p.name for p in videos)
+    named: dict[str, Path] = {}
+    for video in videos:
+        named[_unique(plain_name(_name(video, path, stems, names)), named)] = video
+    if output is not None:
+        _check_output(named, output)
+    return named
+
+
+def _walk(folder: Path) -> list[Path]:
+    """Everything below a folder that has a video's ending and is not a folder, and every folder that can't be listed.
+
+    Links to folders are not followed, since they may lead back; the log names them.
+    """
+    unreadable: list[Path] = []
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+        for link in (Path(place, name) for name in folders):
+            if link.is_symlink():
+                log.warning("%s is a link to a folder and was not searched", plain_name(str(link)))
+    return sorted([*(p for p in found if p.suffix.lower() in VIDEO_SUFFIXES), *unreadable])
+
+
+def _matches(pattern: str) -> list[Path]:
+    return sorted(Path(p) for p in glob.glob(pattern, recursive=True) if not Path(p).is_dir())  # noqa: PTH207 may be absolute
+
+
+def _without_overlays(found: list[Path]) -> list[Path]:
+    """Remove overlays that earlier runs wrote, by the journals of their folders."""
+    written = {folder: result_digests(folder, SUMMARY_SUFFIX) for folder in {path.parent for path in found}}
+    videos = [path for path in found if not _is_unchanged(path, written[path.parent].get(path.name))]
+    if len(videos) < len(found):
+        log.info("left out %d results of earlier runs", len(found) - len(videos))
+    return videos
+
+
+def _is_unchanged(path: Path, written: str | None) -> bool:
+    """Whether a file has the digest with which it was written. A file that replaced a result is not a result."""
+    try:
+        return written is not None and digest(path) == written
+    except OSError:
+        return False
+
+
+def _is_inside(video: Path, output: Path | None, root: Path) -> bool:
+    """Whether a video is in an output folder that is itself below the searched folder."""
+    if output is None or output.resolve() == root.resolve():
+        return False
+    return output.resolve().is_relative_to(root.resolve()) and video.resolve().is_relative_to(output.resolve())
+
+
+def _name(video: Path, root: Path, stems: Counter[str], names: Counter[str]) -> str:
+    if stems[video.stem] == 1 and not _is_reserved(video.stem, stems):
+        return video.stem
+    if names[video.name] == 1:
+        return video.name
+    parts = video.relative_to(root).parts if video.is_relative_to(root) else video.parts[-3:]
+    return "_".join(part for part in parts if part != video.anchor)  # a name that starts with "/" would be a path
+
+
+def _is_reserved(stem: str, stems: Counter[str]) -> bool:
+    """Whether results of this name would clash with the folder's own files or with a person of another video:
+    `failures`, `a.person2`."""
+    person = re.fullmatch(r"(.+)\.person\d+", stem)
+    return stem == "failures" or (person is not None and person[1] in stems)
+
+
+def _unique(name: str, taken: Collection[str]) -> str:
+    """The name, with a number appended if it is taken: `a/b/v.mp4` and `a_b/v.mp4` would otherwise be the same."""
+    numbered = (f"{name}_{number}" for number in count(2))
+    return name if name not in taken else next(other for other in numbered if other not in taken)
+
+
+def _check_output(named: dict[str, Path], output: Path) -> None:
+    videos = {video.resolve() for video in named.values()}
+    for name in named:
+        if (output / f"{name}.mp4").resolve() in videos:
+            raise InputError(
+                "the overlay would replace this video", output / f"{name}.mp4", remedy="name another output folder"
+            )
+
+
+def find_models(given: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The files of a name, a path, a pattern or a list of these, in the order given and without duplicates.
+
+    A folder of versions (`NAME/<version>/NAME`, as the training pipeline writes) is its newest version; any other
+    folder is all model files directly in it, sorted by name.
+
+    Raises:
+        InputError: one of them does not exist, or a folder contains no model.
+    """
+    several = [given] if isinstance(given, str | Path) else list(given)
+    found = [path for one in several for path in _model_files(str(one))]
+    if not found:
+        raise InputError("no model is named", remedy=_MODEL_REMEDY)
+    return list(dict.fromkeys(found))
+
+
+def _model_files(given: str) -> list[Path]:
+    path = Path(given)
+    if not path.exists() and given in NAMED:
+        return [NAMED[given]]
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        newest = newest_version(path)
+        found = [newest] if newest else sorted(p for p in path.glob(f"[!.]*{MODEL_SUFFIX}") if p.is_file())
+    else:
+        found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
+    if not found:
+        raise InputError("there is no model", given, remedy=_MODEL_REMEDY)
+    return found
+
+
+def check_alike(paths: Sequence[Path], metadata: Sequence[Mapping[str, str]]) -> None:
+    """Refuse models trained on other encoders than the first: a video is embedded once for all of them.
+
+    Raises:
+        InputError: with the file and what differs.
+    """
+    for path, facts in zip(paths[1:], metadata[1:], strict=True):
+        if differences := mismatches(metadata[0], facts):
+            raise InputError(
+                f"models that are averaged need the same encoders, but unlike {paths[0].name} this one has "
+                f"{'; '.join(differences)}",
+                path,
+                remedy="leave it out, or train it on the same embeddings",
+            )

@@ -22,8 +22,7 @@ from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError, brief, plain_name
 from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_people_files, read_faces
-from iaca.inference.config import People
-from iaca.inference.find import check_alike, find_models
+from iaca.inference.config import People, check_alike, find_models
 from iaca.media import AudioTrack, MediaInfo, MediaLimits, extract_audio, probe, read_audio_file
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from iaca.errors import InputError
-from iaca.inference.find import find_models
+from iaca.inference.config import find_models
 from iaca.web.sessions import Sessions, WebConfig, Worker
 
 USER_SETTINGS = ("GRADIO_", "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "SPACE_", "SPACES_")

@@ -22,8 +22,7 @@ from iaca.engine.worker import prepare
 from iaca.errors import InputError
 from iaca.faces.config import FaceConfig
 from iaca.inference import Predictor
-from iaca.inference.config import Drawing
-from iaca.inference.find import ZERO_SHOT
+from iaca.inference.config import ZERO_SHOT, Drawing
 from iaca.inference.write import analyse_video
 from iaca.media import LimitError, MediaLimits, probe, stored_length_s
 from iaca.parameters import Parameters

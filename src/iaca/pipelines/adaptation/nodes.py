@@ -9,7 +9,7 @@ import pandas as pd
 from iaca.encoders import read_annotated
 from iaca.engine import ClipPaths
 from iaca.inference.adaptation import AdaptedModel, adapt
-from iaca.inference.find import NAMED
+from iaca.inference.config import NAMED
 from iaca.inference.ridge import AdaptationConfig, verdict
 from iaca.inference.zero_shot import ZeroShot
 

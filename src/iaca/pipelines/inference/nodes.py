@@ -10,8 +10,7 @@ import pandas as pd
 
 from iaca.engine import ClipPaths, Task
 from iaca.faces.config import FaceConfig
-from iaca.inference.config import InferenceConfig
-from iaca.inference.find import NAMED, find_models, find_videos
+from iaca.inference.config import NAMED, InferenceConfig, find_models, find_videos
 from iaca.inference.write import VERSION, analyse_video, listed_files
 from iaca.media.container import MediaLimits
 from iaca.text import parse_json
