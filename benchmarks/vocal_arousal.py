@@ -3,8 +3,8 @@
     python benchmarks/vocal_arousal.py FOLDER
 
 FOLDER holds speech of RAVDESS (Livingstone and Russo, PLoS ONE 2018; CC BY-NC-SA 4.0) as 16 kHz FLAC files under their
-own names. No constant of the project is fitted to them. Prints, for each channel, the AUROC of happy, angry, fearful
-and surprised against neutral, calm and sad utterances by mean arousal over a clip; the mean arousal of both groups; the
+own names. No constant is fitted to them. Prints, for each channel, the AUROC of happy, angry, fearful and
+surprised against neutral, calm and sad utterances by mean arousal over a clip; the mean arousal of both groups; the
 mean evidence; and the AUROC of happy against sad, angry, fearful and disgusted by the same number, which shows that
 such a voice says nothing about valence.
 """

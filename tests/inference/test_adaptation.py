@@ -127,7 +127,7 @@ def test_a_subject_left_out_has_no_part_in_its_own_prediction() -> None:
 
 def test_the_fit_is_ridge_regression_on_standardised_columns() -> None:
     rows = [rows_of("a", str(i), person(i, noise)) for i in range(3)]
-    modalities = widths(40, 135)
+    modalities = widths(44, 135)
     weights = fit(total(Sums.of(clip) for clip in rows), modalities, 3.0, 0.1)
     x, gold = np.concatenate([r.columns for r in rows]), np.concatenate([r.gold for r in rows])
     feature = np.ones_like(x)
@@ -146,7 +146,7 @@ def test_the_fit_is_ridge_regression_on_standardised_columns() -> None:
 
 
 def test_the_strongest_choice_is_the_zero_shot_model_and_a_calibration_touches_no_embedding() -> None:
-    sums, modalities = Sums.of(rows_of("a", "a", person(0))), widths(40, 135)
+    sums, modalities = Sums.of(rows_of("a", "a", person(0))), widths(44, 135)
     weights = fit(sums, modalities, NOTHING, 0.1)
     made = person(5)
     said = (answer(model, made.embedding) for model in (AdaptedModel(MODEL.config, weights, {}), MODEL))

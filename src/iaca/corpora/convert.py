@@ -212,7 +212,8 @@ def _require_one_clock(features: dict[str, Table], times: Times | None) -> None:
     for table in tables:
         wrong = (None if clock is None else mismatch(table.times, clock)) or unit_problem(table.times)
         if wrong:
-            raise InputError(wrong, table.file, remedy="give labels and features with times in the unit of the corpus")
+            remedy = "give labels and features with times in the unit of the corpus"
+            raise InputError(f"the times do not fit: {wrong}", table.file, remedy=remedy)
 
 
 def _trace(rows: Table, column: str | None, path: Path) -> Table:
