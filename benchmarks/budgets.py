@@ -29,7 +29,8 @@ from iaca.faces.detect import iou, make_detector
 from iaca.inference.config import Drawing
 from iaca.inference.write import analyse_video
 from iaca.media import read_audio, read_frames
-from iaca.training.config import ModelChoice, TrainingConfig
+from iaca.training.choice import ModelChoice
+from iaca.training.config import TrainingConfig
 from iaca.training.model_file import save_model
 from iaca.training.train import train
 

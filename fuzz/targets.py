@@ -25,8 +25,7 @@ from iaca.engine.results import Manifest, check_result, read_failures
 from iaca.errors import InputError, printable
 from iaca.formats.affwild2 import parse_annotation
 from iaca.formats.labels import inspect_labels
-from iaca.formats.predictions import parse_predictions
-from iaca.formats.submission import check_submission
+from iaca.formats.predictions import check_submission, parse_predictions
 from iaca.formats.tables import read_rows, read_table
 from iaca.fusion.config import FusionConfig
 from iaca.inference import zero_shot

@@ -10,8 +10,7 @@ from iaca.corpora.recordings import partition_table
 from iaca.errors import InputError
 from iaca.formats.affwild2 import read_annotation
 from iaca.formats.labels import read_labels
-from iaca.formats.predictions import parse_predictions
-from iaca.formats.submission import check_submission
+from iaca.formats.predictions import check_submission, parse_predictions
 from iaca.formats.tables import read_rows, read_table
 
 Read = Callable[[Path], object]

@@ -8,7 +8,7 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.evaluation.submission import main, read_predictions, write_submission
-from iaca.formats.submission import check_submission
+from iaca.formats.predictions import check_submission
 
 
 def predictions(**clips: list[float]) -> pd.DataFrame:

@@ -24,7 +24,8 @@ from iaca.pipelines.evaluation.nodes import (
     find_failures,
     model_facts,
 )
-from iaca.training.config import ModelChoice, TrainingConfig
+from iaca.training.choice import ModelChoice
+from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel, with_training_settings
 from iaca.training.sample import Normalisation
 

@@ -11,7 +11,7 @@ from benchmark_project import TRAINING, check_what_is_trained_on, corpus
 
 from iaca.engine import ClipPaths, Task
 from iaca.pipelines.training.nodes import index_steps, plan_runs
-from iaca.training.config import Baselines, ModelChoice
+from iaca.training.choice import Baselines, ModelChoice
 
 Corpus = tuple[ClipPaths, ClipPaths, pd.DataFrame]
 

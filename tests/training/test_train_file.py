@@ -14,7 +14,8 @@ from iaca.encoders import write_embedding
 from iaca.encoders.embedding import embeddings_of
 from iaca.errors import InputError
 from iaca.training.checkpoints import data_fingerprint
-from iaca.training.config import ModelChoice, TrainingConfig
+from iaca.training.choice import ModelChoice
+from iaca.training.config import TrainingConfig
 from iaca.training.model_file import history_of, load_model
 from iaca.training.predict import predict_clip
 from iaca.training.sample import Normalisation

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from iaca.parameters import LONGEST_S, Parameters, Partition, Seed, listed
-from iaca.training.config import ModelChoice, TrainingConfig
+from iaca.training.choice import ModelChoice
+from iaca.training.config import TrainingConfig
 
 ProtocolName = Literal[
     "missing_audio",

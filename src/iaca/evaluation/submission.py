@@ -23,8 +23,14 @@ from numpy.typing import NDArray
 from iaca.errors import InputError, counted, printable
 from iaca.evaluation.score import combined
 from iaca.files import write_text
-from iaca.formats.predictions import LOCATION, SUBMISSION_COLUMNS, TABLE_COLUMNS, prediction_file, read_parquet
-from iaca.formats.submission import check_submission
+from iaca.formats.predictions import (
+    LOCATION,
+    SUBMISSION_COLUMNS,
+    TABLE_COLUMNS,
+    check_submission,
+    prediction_file,
+    read_parquet,
+)
 from iaca.text import composed, read_text
 
 log = logging.getLogger(__name__)

@@ -42,7 +42,8 @@ from iaca.training.checkpoints import (
     silenced_lightning,
     strategy_of,
 )
-from iaca.training.config import TARGETS, ModelChoice, TrainingConfig
+from iaca.training.choice import ModelChoice
+from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.data import Clips, training_loader, validation_loaders
 from iaca.training.loss import concordance, gate_supervision, training_loss
 from iaca.training.model_file import (

@@ -25,7 +25,7 @@ from iaca.evaluation.style import new_figure
 from iaca.evaluation.tables import comparison, headline, postprocessing_table, video_table
 from iaca.faces.config import FaceConfig
 from iaca.pipelines.training.nodes import MAIN
-from iaca.training.config import ModelChoice
+from iaca.training.choice import ModelChoice
 from iaca.training.model_file import SETTINGS_KEY, TrainedModel, load_model, training_settings_of
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
 

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from iaca.engine import ClipPaths, Task
 from iaca.engine.run import watched
-from iaca.training.config import VERSION, Baselines, ModelChoice, TrainingConfig
+from iaca.training.choice import Baselines, ModelChoice
+from iaca.training.config import VERSION, TrainingConfig
 from iaca.training.model_file import TrainedModel, history_of, load_model
 from iaca.training.train import train_file
 
