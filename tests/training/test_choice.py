@@ -32,7 +32,7 @@ def test_fingerprints_of_finished_runs_stay_as_they_are() -> None:
         ({"presett": "iaca"}, r"presett\n.*did you mean preset\?"),
         ({"audio_dim": 3}, r"audio_dim\n.*not permitted \["),  # the width of the embeddings
         ({"width": "wide"}, r"^1 validation error.*\nwidth\n.*valid integer"),
-        ({"width": True}, r"^1 validation error.*\nwidth\n.*true is no int"),
+        ({"width": True}, r"^1 validation error.*\nwidth\n.*true is not of type int"),
         ({"width": 10**400}, r"width\n.*64 bits"),
         ({"dropout": float("nan")}, r"dropout\n.*finite"),
         ({"gate": ["iaca"]}, r"gate\n.*valid string"),

@@ -280,7 +280,7 @@ def read_clip(files: Mapping[str, Path], widths: Mapping[str, int], tolerance_s:
     visual, face_found = _on_clock(tables.get("visual"), clock, widths["visual"], tolerance_s)
     quality, quality_names = _cues(tables.get("quality"), clock)
     if wrong := unit_problem(clock):
-        raise InputError(wrong, timed.file, remedy=SAME_CLOCK)
+        raise InputError(f"the times do not fit: {wrong}", timed.file, remedy=SAME_CLOCK)
     embedding = ClipEmbedding(
         audio=audio,
         visual=visual,
@@ -305,7 +305,7 @@ def _on_clock(
         what = f"no row is near enough to a step: {spans(table.times, clock)}"
         raise InputError(what, table.file, remedy=SAME_CLOCK)
     if wrong := mismatch(table.times, clock, tolerance):
-        raise InputError(wrong, table.file, remedy=SAME_CLOCK)
+        raise InputError(f"the times do not fit: {wrong}", table.file, remedy=SAME_CLOCK)
     return np.where(present[:, None], table.values[index], np.float32(0)), present
 
 
@@ -314,7 +314,7 @@ def _cues(table: Table | None, clock: NDArray[np.float64]) -> tuple[NDArray[np.f
     if table is None:
         return np.empty((len(clock), 0), np.float32), ()
     if wrong := mismatch(table.times, clock, np.inf):
-        raise InputError(wrong, table.file, remedy=SAME_CLOCK)
+        raise InputError(f"the times do not fit: {wrong}", table.file, remedy=SAME_CLOCK)
     return table.values[nearest(table.times, clock)[0]], table.names
 
 

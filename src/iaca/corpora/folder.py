@@ -249,7 +249,7 @@ def _check_fit(given: Annotation, times: Places, path: Path) -> None:
         what = f"only {inside:.0%} of the rows lie within the video: {spans(given.places, times)}"
         raise InputError(what, path, remedy=remedy)
     if wrong := mismatch(given.places, times):
-        raise InputError(wrong, path, remedy=remedy)
+        raise InputError(f"the times do not fit: {wrong}", path, remedy=remedy)
 
 
 def _labels(given: Annotation, times: Places, tolerance_s: float | None) -> tuple[Values, Notes]:
