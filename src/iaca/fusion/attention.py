@@ -299,12 +299,13 @@ class FixedJointLayer(nn.Module):
             )
         seen = {"audio": x_a * masks.audio[..., None], "visual": x_v * masks.visual[..., None]}  # (b, t, d)
         joint = torch.cat([seen["audio"], seen["visual"]], dim=-1)  # J (b, t, 2d)
-        value = self.joint(joint) * masks.steps[..., None]  # Q (b, t, 2d), without the bias at padded steps
+        value = self.joint(joint)  # Q (b, t, 2d)
+        scale = masks.steps[:, None].to(joint.dtype) / joint.shape[-1] ** 0.5  # (b, 1, t): padded steps leave K_m Q
 
         def updated(x: Tensor, modality: str) -> Tensor:
-            key = self.mix[modality](seen[modality].transpose(1, 2))  # K_m (b, d, t)
-            scores = self.dropout(torch.tanh(key / joint.shape[-1] ** 0.5 @ value))  # S_m (b, d, 2d)
-            hidden = torch.tanh(self.query[modality](x) @ scores).relu()  # H_m (b, t, 2d)
+            key = self.mix[modality](seen[modality].transpose(1, 2)) * scale  # K_m / sqrt(2d) (b, d, t)
+            scores = self.dropout((key @ value).tanh_())  # S_m (b, d, 2d)
+            hidden = (self.query[modality](x) @ scores).tanh_().relu()  # H_m (b, t, 2d)
             update: Tensor = self.dropout(self.out[modality](hidden).relu())
             return x + update
 
