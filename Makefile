@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 AUDITOR := pip-audit==2.10.1
 FAST := audio media faces engine fusion training corpora evaluation inference
-LONG := export* tuning* figures* engine_scale*
+LONG := export* encoder_training* figures* engine_scale*
 export DO_NOT_TRACK := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
