@@ -1,11 +1,4 @@
-"""The project's Kedro context: what a run saves is newer than every version that exists, whatever the clock says.
-
-A Kedro hook that checks what `--params` gives: Kedro itself checks only what a node of the run takes.
-
-Errors that a user can mend are shown as their message, without the stack of calls.
-
-Kedro hooks: one run at a time for what a run writes and reads again.
-"""
+"""What the project adds to Kedro: versions that are newest, checks of `--params`, short errors, one run at a time."""
 
 from __future__ import annotations
 
@@ -42,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class ProjectContext(KedroContext):
-    """Kedro documents `_get_catalog` as the place to change how the catalog is made."""
+    """A catalog that saves under the newest version. Kedro documents `_get_catalog` as the place to change that."""
 
     def _get_catalog(
         self,
@@ -139,7 +132,7 @@ def _check_groups(given: Mapping[str, Any], known: set[str]) -> None:
 
 
 def _check_importer(given: object, usual: str) -> None:
-    """Results of one importer are never written among those of another."""
+    """Refuse an importer other than the environment's: its results would be mixed with others."""
     if isinstance(given, Mapping) and given.get(IMPORTER, usual) != usual:
         raise InputError(
             f"ingestion.importer is {given[IMPORTER]!r}, but this environment reads with {usual!r}",
@@ -158,13 +151,13 @@ def _check(group: str, model: type[BaseModel], values: object) -> None:
 
 
 STACK = "IACA_TRACEBACK"
-"""Environment variable: with any value every error is shown with its stack."""
+"""Environment variable: if set, every error is shown with its traceback."""
 FAILED = "Failed while "  # how Kedro begins, whatever error a dataset raised
 NO_PIPELINE = "Failed to find the pipeline"  # how Kedro's ValueError begins
 
 
 def show(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
-    """In the place of `sys.excepthook`."""
+    """A `sys.excepthook` that shows an error a user can fix as its message alone."""
     message = message_of(error)
     if message is None or os.environ.get(STACK):
         sys.__excepthook__(kind, error, stack)
@@ -173,7 +166,7 @@ def show(kind: type[BaseException], error: BaseException, stack: TracebackType |
 
 
 def message_of(error: BaseException) -> str | None:
-    """What a user is told; None for an error that only its stack explains."""
+    """The message for the user; None for an error that only its traceback explains."""
     chain = list(_chain(error))
     mine = [one for one in chain if isinstance(one, InputError)]
     if mine:
@@ -195,12 +188,11 @@ LOCKS = Path("data/.runs")
 
 
 class OneRunAtATime:
-    """Holds every dataset on disk that a run both writes and reads: a second run that would write it too is refused
-    before it begins, and does not mix its models and tables with those of the first.
+    """Locks every dataset on disk that a run both writes and reads, so that a second run that would write it too is
+    refused before it begins.
 
-    What a run writes and never reads (a report, a picture) is not held: each file is whole, and the last one stays. The
-    kernel lets go of all of them when the run ends, however it ends. Folders of per-clip files are also held by the
-    engine, whoever uses it.
+    What a run only writes (a report, a picture) is not locked: each file is complete, and the last one stays. The
+    kernel releases all locks when the run ends, however it ends. The engine also locks folders of per-clip files.
     """
 
     def __init__(self) -> None:
@@ -209,7 +201,7 @@ class OneRunAtATime:
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        """Learn where the project lies."""
+        """Remember the project's folder."""
         self._locks = Path(context.project_path) / LOCKS
 
     @hook_impl
@@ -233,16 +225,16 @@ class OneRunAtATime:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Let go."""
+        """Release the locks."""
         self._held.close()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Let go."""
+        """Release the locks."""
         self._held.close()
 
 
 def _path(dataset: Any) -> Path | None:
-    """Where a dataset lies; None for one in memory."""
+    """The path of a dataset; None for one in memory."""
     place = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
     return None if place is None else Path(str(place))

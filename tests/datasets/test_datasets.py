@@ -93,7 +93,7 @@ def test_a_version_that_would_not_be_loaded_is_not_saved(tmp_path: Path, kind: t
         kind(filepath=str(file), version=Version(None, JANUARY)).save(data)
     with pytest.raises(DatasetError, match="must not exist"):
         kind(filepath=str(file), version=Version(None, FUTURE)).save(data)
-    with pytest.raises(DatasetError, match="its name is no timestamp"):
+    with pytest.raises(DatasetError, match="its name is not a timestamp"):
         kind(filepath=str(file), version=Version(None, "zzz")).save(data)
     assert [path.name for path in file.iterdir()] == [FUTURE]
 

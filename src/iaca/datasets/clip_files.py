@@ -46,7 +46,7 @@ class ClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
         self.metadata = metadata
 
     def load(self) -> ClipPaths:
-        """Clip -> file, in the order of names, for every clip that was finished; failures beside them."""
+        """Clip -> file, in the order of names, for every clip that was finished; with the failures."""
         if not self._exists():
             raise DatasetError(f"{self._path} has not been made yet: run the pipeline that writes it first")
         return results(self._path, self._suffix)

@@ -25,19 +25,19 @@ from iaca.files import LEFTOVER, is_version, replacing, version_after, versions,
 
 
 def version_root(dataset: Any) -> Path | None:
-    """Where a versioned dataset writes before its file is whole: beside its versions, so that each of them is whole.
+    """Where a versioned dataset writes until its file is complete: next to its versions, which are all complete.
 
-    A version that a killed run left half-written would otherwise stay for ever: no later run writes into its folder.
+    A half-written version of a killed run would otherwise stay for ever: no later run writes into its folder.
     """
     return Path(dataset._filepath) if dataset._version else None
 
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Whatever a library says of a file that it can't read comes with the file's name and what mends it.
+    """Turn any library's error about an unreadable file into one that names the file and the remedy.
 
     Raises:
-        InputError: there is no such file, or it is not what was written.
+        InputError: there is no such file, or its content is not what was written.
     """
     try:
         yield
@@ -47,7 +47,7 @@ def named(path: Path) -> Iterator[None]:
         raise InputError("has not been made yet, or is gone", path, remedy="run the pipeline that writes it") from error
     except Exception as error:
         problem = f"is not what was written there ({type(error).__name__}: {error})"
-        raise InputError(problem, path, remedy="run the pipeline that writes it again: it is made anew") from error
+        raise InputError(problem, path, remedy="run the pipeline that writes it again to rebuild it") from error
 
 
 class Versioned:
@@ -81,7 +81,9 @@ class Versioned:
         path: PurePosixPath = super()._get_save_path()  # type: ignore[misc]
         own = path.parent.name
         if self._version and not is_version(own):
-            raise DatasetError(f"Version {own} of {self._filepath} would not be loaded later: its name is no timestamp")
+            raise DatasetError(
+                f"Version {own} of {self._filepath} would not be loaded later: its name is not a timestamp"
+            )
         if self._version and version_after(own, [self._filepath]) != own:
             raise DatasetError(
                 f"Version {own} of {self._filepath} would not be loaded later: version "
@@ -91,7 +93,7 @@ class Versioned:
 
 
 class Atomic(Versioned):
-    """Mixin before a versioned file dataset: it writes beside its target, then renames. Local paths only."""
+    """Mixin before a versioned file dataset: it writes to a temporary file, then renames it. Local paths only."""
 
     _redirect: PurePosixPath | None = None
 
@@ -102,7 +104,7 @@ class Atomic(Versioned):
         """Load through the stock class.
 
         Raises:
-            InputError: there is no such file, or it is not what was written.
+            InputError: there is no such file, or its content is not what was written.
             DatasetError: there is no such version.
         """
         stock_load = inspect.unwrap(super().load.__func__)  # type: ignore[misc]
@@ -156,17 +158,17 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
         return self._path
 
     def save(self, data: dict[str, str]) -> None:
-        """Write relative name -> text, each file atomically, the card first: it marks the folder as this corpus's. An
-        empty mapping writes nothing.
+        """Write relative name -> text, each file atomically, the card first, which identifies the corpus. An empty
+        mapping writes nothing.
 
         Raises:
-            DatasetError: the folder holds something else; another's corpus is never written into.
+            DatasetError: the folder contains something else. Nothing is ever written into a user's corpus.
         """
         if not data:
             return
         if foreign := self._foreign(data[CARD_FILE]):
             raise DatasetError(
-                f"{self._path} holds something else than the corpus to be written: {', '.join(foreign[:3])}. "
+                f"{self._path} contains something other than the corpus to be written: {', '.join(foreign[:3])}. "
                 "To work on it, leave the `demo_corpus` pipeline out: kedro run --pipelines ingestion,preprocessing,..."
             )
         for name, text in data.items():
@@ -179,7 +181,7 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
         own = self._path / CARD_FILE
         if not self._path.is_dir() or (own.is_file() and own.read_text() == card):
             return []
-        ours = (LEFTOVER, ".gitkeep")  # a run that was killed while it wrote the card has left no more than that
+        ours = (LEFTOVER, ".gitkeep")  # all that a run killed while writing the card leaves
         return sorted(
             p.name for p in self._path.iterdir() if not (p / MANIFEST).exists() and not p.name.startswith(ours)
         )
@@ -192,7 +194,7 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
 
 
 class WorkFolder(AbstractDataset[NoReturn, Path]):
-    """A folder for work in progress, such as checkpoints: made when asked for, never a result."""
+    """A folder for work in progress, such as checkpoints: created when it is loaded, never a result."""
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None):
         self._path = Path(path)

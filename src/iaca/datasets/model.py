@@ -39,7 +39,7 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
         return load_model(Path(self._get_load_path()))
 
     def save(self, data: TrainedModel) -> None:
-        """Write the model, whole or not at all."""
+        """Write the model, completely or not at all."""
         from iaca.training.model_file import save_model
 
         with replacing(Path(self._get_save_path()), version_root(self)) as partial:
@@ -75,7 +75,7 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
         return model
 
     def save(self, data: AdaptedModel) -> None:
-        """Write the model, whole or not at all."""
+        """Write the model, completely or not at all."""
         data.save(self._filepath)
 
     def _exists(self) -> bool:

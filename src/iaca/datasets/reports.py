@@ -29,16 +29,16 @@ class FigureDataset(AbstractDataset[Figure, bytes]):
         """The PNG.
 
         Raises:
-            InputError: there is no such file, or it is no whole PNG.
+            InputError: the file is missing, or is not a complete PNG.
         """
         with named(self._filepath):
             picture = self._filepath.read_bytes()
             if not (picture.startswith(SIGNATURE) and picture.endswith(END)):
-                raise ValueError("no whole PNG")
+                raise ValueError("not a complete PNG")
         return picture
 
     def save(self, data: Figure) -> None:
-        """Draw and write, whole or not at all."""
+        """Draw the figure and write it, completely or not at all."""
         with replacing(self._filepath) as partial:
             partial.write_bytes(png(data))
 
@@ -61,7 +61,7 @@ class BenchmarkOutput(AbstractDataset[NoReturn, BenchmarkFound]):
         self.metadata = metadata
 
     def load(self) -> BenchmarkFound:
-        """What is there; its corpus is "" where there is nothing whole."""
+        """What the benchmark wrote; its corpus is "" if nothing complete is there."""
         return find_benchmark(self._path)
 
     def save(self, data: NoReturn) -> None:

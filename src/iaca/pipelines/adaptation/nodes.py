@@ -1,4 +1,4 @@
-"""Fit the correction, and tell what it is worth."""
+"""Fit the correction of the zero-shot model, and score it on subjects left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to render, and the text files beside the videos."""
+"""Which videos to render, and the text files of the demo corpus."""
 
 from __future__ import annotations
 

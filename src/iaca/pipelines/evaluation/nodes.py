@@ -47,7 +47,7 @@ def predict_partitions(
 def predict_baselines(
     training_runs: ClipPaths, embeddings: ClipPaths, training_index: pd.DataFrame, config: EvaluationConfig
 ) -> dict[str, pd.DataFrame]:
-    """The same for each baseline, by name."""
+    """The predictions of each baseline, by name."""
     return {
         run: predict_partitions(load_model(training_runs.whole(run)), embeddings, training_index, config)
         for run in training_runs
@@ -76,7 +76,7 @@ def score_models(
 def score_postprocessing(
     predictions: pd.DataFrame, labels: pd.DataFrame, training_index: pd.DataFrame, config: EvaluationConfig
 ) -> pd.DataFrame:
-    """What smoothing would change in the main model's scores, beside the headline."""
+    """What smoothing would change in the main model's scores."""
     scored = labels[labels["partition"].isin(config.partitions)]
     subjects = _subjects(training_index)
     return postprocessing_table(predictions, scored, config.postprocessing, config.replicates, config.seed, subjects)
@@ -89,7 +89,7 @@ def _subjects(training_index: pd.DataFrame) -> dict[str, str]:
 def score_gates(
     predictions: pd.DataFrame, events: pd.DataFrame, labels: pd.DataFrame, config: EvaluationConfig
 ) -> pd.DataFrame:
-    """How well the gate across modalities tells the corrupted one, per kind of event, in the shown partition."""
+    """How well the gate across modalities detects the corrupted one, per kind of event, in the shown partition."""
     shown = labels.loc[labels["partition"] == config.shown, "clip"].unique()
     return gate_auroc(predictions[predictions["clip"].isin(shown)], events[events["clip"].isin(shown)])
 
@@ -111,7 +111,7 @@ def analyse_events(
     fusion: ModelChoice,
     config: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How the gates answer to events, and every model within them, in the shown partition."""
+    """How the gates respond to events, and how every model scores within them, in the shown partition."""
     gold = labels[labels["partition"] == config.shown]
     shown = gold["clip"].unique()
     inside, known = predictions[predictions["clip"].isin(shown)], events[events["clip"].isin(shown)]
@@ -127,7 +127,7 @@ def find_failures(
     event_scores: pd.DataFrame,
     config: EvaluationConfig,
 ) -> pd.DataFrame:
-    """What fails, by rules, from the tables on disk."""
+    """What fails, found by rules from the tables."""
     return failures(Results(comparison, videos, regions, quadrants, event_scores, config.shown, config.analysis))
 
 
@@ -207,7 +207,7 @@ def write_report(
 
 
 def model_facts(model: TrainedModel) -> dict[str, object]:
-    """What a model file says of itself: architecture, origin, and the settings of its training as `training.NAME`."""
+    """The facts in a model file: architecture, origin, and the settings of its training as `training.NAME`."""
     known = {name: value for name, value in model.metadata.items() if name not in ("history", "caveat", SETTINGS_KEY)}
     settings = {f"{SETTINGS_KEY}.{name}": value for name, value in training_settings_of(model).items()}
     return {**model.config.model_dump(mode="json", exclude_none=True), **known, **settings}

@@ -17,10 +17,10 @@ from iaca.media.container import MediaLimits
 
 def index_corpus(root: Path, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clips of the corpus that can be worked on, and what is wrong with the others and with its files."""
-    return told(check_corpus(root, index_affwild2(root), inspect_annotation, limits))
+    return logged_tables(check_corpus(root, index_affwild2(root), inspect_annotation, limits))
 
 
-def told(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
+def logged_tables(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Print what a corpus holds, as its files declare it; the clips and the problems as tables."""
     problems = problem_table(index.problems)
     log_corpus("the corpus, as its files declare it", index.clips, problems)
@@ -30,7 +30,7 @@ def told(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
 def plan_timelines(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, limits: MediaLimits
 ) -> Mapping[str, Task]:
-    """One task per clip: decode its video, lay its annotation beside the frames. Here a hopeless corpus stops."""
+    """One task per clip: decode its video, align its annotation with the frames. A corpus without a usable clip stops here."""
     require_usable(index_problems, root)
     settings = {"limits": limits}
 

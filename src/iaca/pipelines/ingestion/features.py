@@ -40,7 +40,7 @@ def index_corpus(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.D
 def plan_timelines(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, config: FeaturesConfig
 ) -> Mapping[str, Task]:
-    """One task per clip: read its tables, bring them onto one clock. Here a hopeless corpus stops."""
+    """One task per clip: read its tables, bring them onto one clock. A corpus without a usable clip stops here."""
     require_usable(index_problems, root)
     return _per_clip("build_features_timeline", build_timeline, root, clip_index, config)
 

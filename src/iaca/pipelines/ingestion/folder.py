@@ -1,4 +1,4 @@
-"""Read a folder of one's own videos."""
+"""Read a folder of videos with annotations."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from iaca.corpora.index import require_usable
 from iaca.engine import OnDemand, Task
 from iaca.formats.labels import inspect_labels
 from iaca.media.container import MediaLimits
-from iaca.pipelines.ingestion.affwild2 import told
+from iaca.pipelines.ingestion.affwild2 import logged_tables
 
 
 def index_corpus(root: Path, config: FolderConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clips of the folder that can be worked on, and what is wrong with the others and with its files."""
-    return told(check_corpus(root, index_folder(root, config), inspect_labels, limits))
+    return logged_tables(check_corpus(root, index_folder(root, config), inspect_labels, limits))
 
 
 def plan_timelines(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, config: FolderConfig, limits: MediaLimits
 ) -> Mapping[str, Task]:
-    """One task per clip: decode its video, lay its annotation onto the frames. Here a hopeless folder stops."""
+    """One task per clip: decode its video, align its annotation with the frames. A folder without a usable clip stops here."""
     require_usable(index_problems, root)
     settled, settings = {"tolerance_s": config.tolerance_s}, {"limits": limits}
 

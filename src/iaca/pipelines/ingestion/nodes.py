@@ -1,6 +1,6 @@
 """Look through a corpus, read each clip's clock and annotation once, and report what does not fit.
 
-`params:ingestion` names the importer; the module of its name beside this one does the work.
+`params:ingestion` names the importer; the module of that name does the work.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def plan_timelines(
     ingestion: IngestionConfig,
     limits: MediaLimits,
 ) -> Mapping[str, Task]:
-    """One task per clip: read its clock, lay its annotation onto it. Here a hopeless corpus stops."""
+    """One task per clip: read its clock, align its annotation with it. A corpus without a usable clip stops here."""
     match ingestion.root:
         case FolderConfig() as config:
             return folder.plan_timelines(root, clip_index, index_problems, config, limits)
