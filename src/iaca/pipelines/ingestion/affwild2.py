@@ -30,7 +30,7 @@ def logged_tables(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
 def plan_timelines(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, limits: MediaLimits
 ) -> Mapping[str, Task]:
-    """One task per clip: decode its video, align its annotation with the frames. A corpus without a usable clip stops here."""
+    """One task per clip: decode its video, align its annotation. A corpus without a usable clip stops here."""
     require_usable(index_problems, root)
     settings = {"limits": limits}
 

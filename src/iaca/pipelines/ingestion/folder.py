@@ -24,7 +24,7 @@ def index_corpus(root: Path, config: FolderConfig, limits: MediaLimits) -> tuple
 def plan_timelines(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, config: FolderConfig, limits: MediaLimits
 ) -> Mapping[str, Task]:
-    """One task per clip: decode its video, align its annotation with the frames. A folder without a usable clip stops here."""
+    """One task per clip: decode its video, align its annotation. A folder without a usable clip stops here."""
     require_usable(index_problems, root)
     settled, settings = {"tolerance_s": config.tolerance_s}, {"limits": limits}
 
