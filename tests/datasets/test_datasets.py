@@ -142,7 +142,7 @@ def test_a_demo_is_never_written_into_another_corpus(tmp_path: Path) -> None:
     theirs, own = tmp_path / "theirs", tmp_path / "own"
     (theirs / "VA_Set").mkdir(parents=True)
     (theirs / "corpus.json").write_text("theirs")
-    with pytest.raises(DatasetError, match="something else"):
+    with pytest.raises(DatasetError, match="something other than the corpus"):
         CorpusFolder(path=str(theirs)).save(demo)
     assert sorted(p.name for p in theirs.iterdir()) == ["VA_Set", "corpus.json"]
     ClipFiles(path=str(own / "videos"), suffix=".txt", executor={"kind": "serial"}).save(
