@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ TAKEN = (
 )  # fmt: skip
 """One of each kind; the others are read in test_hostile_media.py and in benchmarks/hostile_media.py."""
 LIBRARIES = re.compile(r"home\d+/\.config|\.config/matplotlib|temporary\d+/torchinductor_\w+")
+SAME_NAME = "caf\u00e9"  # of two files, in both Unicode forms: a corpus can't tell which one a table means
 ODD_NAMES = [
     "two words", "caf\u00e9", "cafe\u0301", 'it\'s "quoted"', "-dash", "a..b", "100%d %s", "back\\slash",
     "semi;colon, comma",
@@ -100,15 +102,14 @@ def test_nothing_is_written_but_results(ran: Ran) -> None:
 
 def test_a_corpus_goes_through_with_all_that_is_sound_and_tells_the_rest(ran: Ran) -> None:
     clips = pd.read_csv(ran.data / "02_intermediate/folder/clips.csv", dtype={"clip": str}, keep_default_na=False)
-    assert {"good one", "good two", *ODD_NAMES, "link", *(Path(f.name).stem for f in odd(ran.files))} <= set(
-        clips["clip"]
-    )
+    names = {name for name in ODD_NAMES if unicodedata.normalize("NFC", name) != SAME_NAME}
+    assert {"good one", "good two", *names, "link", *(Path(f.name).stem for f in odd(ran.files))} <= set(clips["clip"])
     problems = pd.read_csv(ran.data / "02_intermediate/folder/problems.csv", dtype=str, keep_default_na=False)
     lost = set(problems.loc[problems["effect"] == "left out", "clip"])
     unnamed = {"no text \\udcff", "new\\nline"}
-    assert {"pipe", "loop", "nowhere", "list", "empty", "4100", "jumps 100 years"} | unnamed <= lost
+    assert {"pipe", "loop", "nowhere", "list", "empty", "4100", "jumps 100 years", SAME_NAME} | unnamed <= lost
     made = {path.stem for path in (ran.data / "03_primary/folder/timelines").glob("*.parquet")}
-    assert {"good one", "good two", *ODD_NAMES} <= made
+    assert {"good one", "good two", *names} <= made
     assert "sound in 100 years" not in made
 
 
@@ -150,7 +151,7 @@ class Nobody:
 def test_the_page_takes_what_can_be_analysed_and_says_of_the_rest_what_helps(ran: Ran, tmp_path: Path) -> None:
     sessions = Sessions(tmp_path, Nobody(), max_seconds=60)  # type: ignore[arg-type]
     refused = {
-        "list.mp4": "no video that can be read", "empty.mp4": "no video that can be read", "4100.mkv": "no video",
+        "list.mp4": "not a readable video", "empty.mp4": "no video that can be read", "4100.mkv": "no video",
         "few and far.mp4": "3600 s long", "jumps 100 years.mkv": "s long", "150 sounds.mkv": "--limit max_streams=N",
     }  # fmt: skip
     for number, name in enumerate([*refused, "claims 100 years.mp4", "1x1.mkv", "all nan.mkv"]):

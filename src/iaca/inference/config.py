@@ -161,7 +161,8 @@ def _is_inside(video: Path, output: Path | None, root: Path) -> bool:
     """Whether a video is in an output folder that is itself below the searched folder."""
     if output is None or output.resolve() == root.resolve():
         return False
-    return output.resolve().is_relative_to(root.resolve()) and video.resolve().is_relative_to(output.resolve())
+    place = Path(os.path.realpath(video))  # `Path.resolve` raises on a loop of links
+    return output.resolve().is_relative_to(root.resolve()) and place.is_relative_to(output.resolve())
 
 
 def _name(video: Path, root: Path, stems: Counter[str], names: Counter[str]) -> str:
@@ -187,9 +188,9 @@ def _unique(name: str, taken: Collection[str]) -> str:
 
 
 def _check_output(named: dict[str, Path], output: Path) -> None:
-    videos = {video.resolve() for video in named.values()}
+    videos = {os.path.realpath(video) for video in named.values()}
     for name in named:
-        if (output / f"{name}.mp4").resolve() in videos:
+        if os.path.realpath(output / f"{name}.mp4") in videos:
             raise InputError(
                 "the overlay would replace this video", output / f"{name}.mp4", remedy="name another output folder"
             )
