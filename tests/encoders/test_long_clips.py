@@ -66,7 +66,7 @@ def long_clip(folder: Path) -> tuple[Path, Path]:
 
 def test_the_images_of_a_long_clip_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bright, silent = Bright(), SimpleNamespace(encode=lambda samples, times: np.zeros((len(times), 1), np.float32))
-    monkeypatch.setattr("iaca.encoders.embed.build_encoders", lambda config: (bright, silent))
+    monkeypatch.setattr("iaca.encoders.networks.build_encoders", lambda config: (bright, silent))
     files, config = long_clip(tmp_path), EmbeddingConfig(device="cpu")
     before = pa.total_allocated_bytes()
     tracemalloc.start()

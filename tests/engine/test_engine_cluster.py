@@ -156,7 +156,7 @@ def test_a_worker_with_other_code_or_several_threads_is_named_before_anything_ru
     two_workers: Cluster, words: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(SRC / "iaca/engine", tmp_path / "old/iaca/engine")
-    for name in ("__init__.py", "config.py", "errors.py", "files.py", "text.py"):
+    for name in ("__init__.py", "parameters.py", "errors.py", "files.py", "text.py"):
         shutil.copy(SRC / "iaca" / name, tmp_path / "old/iaca")
     (tmp_path / "old/iaca/__init__.py").write_text('__version__ = "0.0.1"\n')
     other = os.pathsep.join([str(tmp_path / "old"), str(Path(__file__).parent)])

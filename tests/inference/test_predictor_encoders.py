@@ -48,7 +48,7 @@ def test_a_model_brings_its_encoders_checkpoints_and_options(tmp_path: Path, mon
 def test_a_model_of_another_version_or_of_bare_features_is_refused(tmp_path: Path) -> None:
     model = model_on(EmbeddingConfig())
     for metadata, message in (
-        ({**model.metadata, "audio_version": "0"}, "audio_version '1', not '0'"),
+        ({**model.metadata, "audio_version": "0"}, "audio_version '2', not '0'"),
         ({"visual_encoder": "features", "audio_encoder": "features"}, "can't be computed here"),
         ({}, "can't be computed here"),
     ):
