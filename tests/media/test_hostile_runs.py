@@ -151,7 +151,7 @@ class Nobody:
 def test_the_page_takes_what_can_be_analysed_and_says_of_the_rest_what_helps(ran: Ran, tmp_path: Path) -> None:
     sessions = Sessions(tmp_path, Nobody(), max_seconds=60)  # type: ignore[arg-type]
     refused = {
-        "list.mp4": "not a readable video", "empty.mp4": "not a readable video", "4100.mkv": "no video",
+        "list.mp4": "not a readable video", "empty.mp4": "not a readable video", "4100.mkv": "not a readable video",
         "few and far.mp4": "3600 s long", "jumps 100 years.mkv": "s long", "150 sounds.mkv": "--limit max_streams=N",
     }  # fmt: skip
     for number, name in enumerate([*refused, "claims 100 years.mp4", "1x1.mkv", "all nan.mkv"]):
