@@ -24,6 +24,7 @@ from iaca.evaluation.benchmark_summary import gate_summary, gates_of_runs, read_
 from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
 from iaca.evaluation.partition import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
+from iaca.pipelines.training.nodes import learned_from
 from iaca.training.config import VERSION as TRAINING_VERSION
 from iaca.training.config import TrainingConfig
 from iaca.training.train import train_file
@@ -42,10 +43,8 @@ def plan_runs(
 ) -> dict[str, Task]:
     """One training run per model and seed, each resumable by itself, all with the same settings and corruption."""
     scored_clips(training_index, benchmark)  # refused now rather than after hours of training
-    parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
-    clips = sorted(parts["train"] + parts["validation"])
-    files = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
-    shared = {"corpus": corpus_card, **{f"{part}_clips": clips for part, clips in parts.items()}}
+    files, clips = learned_from(embeddings, timelines, training_index)
+    shared = {"corpus": corpus_card, **clips}
     folder = (checkpoints / "benchmark").absolute()
     return {
         run: Task(

@@ -38,7 +38,7 @@ def plan_faces(
     collecting = {"size": config.size, "jpeg_quality": config.jpeg_quality}
 
     def task(clip: str, media: str, side: str) -> Task:
-        if clip in crops or config.source == "crops":  # without a folder the clip fails, and is told by its name
+        if clip in crops or config.source == "crops":  # without a folder the clip fails by its name
             folder = crops.get(clip, root / PATTERN / clip)
             return Task("collect_crops", collect_crops, (frame_labels[clip], folder), collecting, version=CROPS_VERSION)
         return Task(

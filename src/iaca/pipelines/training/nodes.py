@@ -71,22 +71,32 @@ def plan_runs(
     Annotations come from the timelines, so a corrected label repeats training but not embedding. The engine calls
     `train_file` for each task when the dataset is saved.
     """
-    parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
-    clips = sorted(parts["train"] + parts["validation"])
-    files = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
-    names = {f"{part}_clips": clips for part, clips in parts.items()}
+    files, clips = learned_from(embeddings, timelines, training_index)
     choices = {MAIN: fusion, **{name: ModelChoice(preset=name) for name in baselines.root}}
     return {
         run: Task(
             "train",
             train_file,
             files,
-            {"choice": choice, "training": training, "corpus": corpus_card, **names},
+            {"choice": choice, "training": training, "corpus": corpus_card, **clips},
             settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched()},
             version=VERSION,
         )
         for run, choice in choices.items()
     }
+
+
+def learned_from(
+    embeddings: ClipPaths, timelines: ClipPaths, training_index: pd.DataFrame
+) -> tuple[tuple[Path, ...], dict[str, list[str]]]:
+    """The files a training run reads, and the names of its clips as `train_clips` and `validation_clips`.
+
+    Clips of the test partition are in neither.
+    """
+    parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
+    clips = sorted(parts["train"] + parts["validation"])
+    files = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
+    return files, {f"{part}_clips": names for part, names in parts.items()}
 
 
 def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, pd.DataFrame]:
