@@ -361,14 +361,18 @@ def calibrate(
             if len(found.errors):
                 errors.append(found)
     intervals = fit_intervals(errors)
-    needed, people = clips_needed(LEVEL), len({case.subject for case in errors})
-    on = f"{len(errors)} annotated clips of {people} subjects that the model was not fitted to"
-    facts["intervals"] = (
-        f"{LEVEL:.0%} of the time, calibrated on {on}"
-        if intervals is not None
-        else f"none: calibration needs {needed} clips of 2 subjects or more, there are {on}"
-    )
+    facts["intervals"] = origin_of_intervals(intervals, errors)
     return replace(draft, intervals=intervals, facts=facts)
+
+
+def origin_of_intervals(intervals: Intervals | None, clips: Sequence[Errors]) -> str:
+    """What intervals were calibrated on, or why there are none, in a sentence for people."""
+    clips = [clip for clip in clips if len(clip.errors)]
+    subjects = len({clip.subject for clip in clips})
+    on = f"{len(clips)} annotated clips of {subjects} subjects that the model was not fitted to"
+    if intervals is None:
+        return f"none: calibration needs {clips_needed(LEVEL)} clips of 2 subjects or more, there are {on}"
+    return f"{LEVEL:.0%} of the time, calibrated on {on}"
 
 
 def clips_needed(level: float) -> int:

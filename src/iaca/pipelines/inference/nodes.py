@@ -66,7 +66,8 @@ def _row(name: str, summary: dict[str, Any], person: dict[str, Any]) -> dict[str
         "duration_s": summary["duration_s"],
         "valence_mean": person["valence"]["mean"],
         "arousal_mean": person["arousal"]["mean"],
-        "confidence_mean": person["confidence"]["mean"],
+        **{f"{name}_interval": width for name, width in person["mean_interval"].items()},
+        "inconsistency_mean": person["inconsistency"]["mean"],
         **{f"{key}_coverage": value for key, value in person["coverage"].items()},
         "warnings": "; ".join(summary["warnings"]),
     }
