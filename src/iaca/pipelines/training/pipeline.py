@@ -6,7 +6,7 @@ from iaca.pipelines.training.nodes import collect_labels, index_steps, plan_runs
 
 
 def create_pipeline() -> Pipeline:
-    """Embeddings to models.
+    """From embeddings to models.
 
     clips, embeddings, timelines -> [index steps] -> training_index
     embeddings, timelines, training_index, corpus_card -> [plan runs] -> training_runs
