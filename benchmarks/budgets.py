@@ -32,7 +32,7 @@ from iaca.media import read_audio, read_frames
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import save_model
-from iaca.training.train import train
+from iaca.training.train import TrainingRun, train
 
 SECONDS, FPS, SIZE = 20, 25, (640, 360)
 
@@ -132,7 +132,7 @@ def epoch_seconds(threads: int, scratch: Path) -> float:
     clips, held_out = synthetic(40, 1000), synthetic(1, 300)
     config = TrainingConfig(epochs=3, length=250, hop=250, threads=threads, patience=9)
     start = time.perf_counter()
-    model, _ = train(ModelChoice().build(40, 135), config, clips, held_out, scratch / "run")
+    model, _ = train(TrainingRun(ModelChoice().build(40, 135), config, clips, held_out, scratch / "run"))
     save_model(model, scratch / "model.safetensors")
     return (time.perf_counter() - start) / config.epochs
 
