@@ -60,10 +60,11 @@ def plan_runs(
 
 
 def plan_scores(
+    *,
     runs: ClipPaths,
+    corrupted: ClipPaths,
     embeddings: ClipPaths,
     timelines: ClipPaths,
-    corrupted: ClipPaths,
     training_index: pd.DataFrame,
     events: pd.DataFrame,
     training: TrainingConfig,
@@ -163,6 +164,7 @@ VOICES = 6
 
 
 def plan_corrupted_embeddings(
+    *,
     embeddings: ClipPaths,
     faces: ClipPaths,
     audio: ClipPaths,

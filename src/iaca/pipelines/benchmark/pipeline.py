@@ -35,7 +35,6 @@ def create_pipeline() -> Pipeline:
 
 
 def _computing() -> list[Node]:
-    media = ["faces", "audio", "clips", "training_index", "params:embedding", BENCHMARK, INGESTION]
     return [
         Node(
             plan_runs,
@@ -45,20 +44,34 @@ def _computing() -> list[Node]:
         ),
         Node(
             plan_corrupted_embeddings,
-            ["embeddings", *media],
+            {
+                **_named("embeddings", "faces", "audio", "clips", "training_index"),
+                "embedding": "params:embedding",
+                "benchmark": BENCHMARK,
+                "ingestion": INGESTION,
+            },
             "spoilt_embeddings",
             name="plan_corrupted-embedded_on_save",
         ),
         Node(
             plan_scores,
-            [
-                "benchmark_runs", "embeddings", "timelines", "spoilt_embeddings", "training_index", "events",
-                TRAINING, BENCHMARK, INGESTION,
-            ],
+            {
+                "runs": "benchmark_runs",
+                "corrupted": "spoilt_embeddings",
+                **_named("embeddings", "timelines", "training_index", "events"),
+                "training": TRAINING,
+                "benchmark": BENCHMARK,
+                "ingestion": INGESTION,
+            },
             "benchmark_scores",
             name="plan_benchmark_scores-scored_on_save",
         ),
-    ]  # fmt: skip
+    ]
+
+
+def _named(*datasets: str) -> dict[str, str]:
+    """Datasets whose names are those of the function's arguments."""
+    return {dataset: dataset for dataset in datasets}
 
 
 def _reporting() -> list[Node]:
