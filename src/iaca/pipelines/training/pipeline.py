@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from iaca.pipelines import embedding, ingestion, preprocessing
 from iaca.pipelines.training.nodes import collect_labels, index_steps, plan_runs, publish_model
 
 
@@ -38,3 +39,10 @@ def create_pipeline() -> Pipeline:
         ],
         tags="model",
     )
+
+
+def from_corpus(pipeline: Pipeline) -> Pipeline:
+    """Prepend the nodes from the corpus to the models that make inputs of `pipeline`. Up-to-date results are kept."""
+    parts = (part.create_pipeline() for part in (ingestion, preprocessing, embedding))
+    upstream = sum(parts, create_pipeline())
+    return upstream.to_outputs(*sorted(pipeline.inputs() & upstream.all_outputs())) + pipeline
