@@ -117,15 +117,15 @@ def analyse_events(
 
 
 def find_failures(
-    comparison: pd.DataFrame,
+    models: pd.DataFrame,
     videos: pd.DataFrame,
     regions: pd.DataFrame,
     quadrants: pd.DataFrame,
-    event_scores: pd.DataFrame,
+    within_events: pd.DataFrame,
     config: EvaluationConfig,
 ) -> pd.DataFrame:
     """Failures, found in the tables by stated rules."""
-    return failures(Results(comparison, videos, regions, quadrants, event_scores, config.shown, config.analysis))
+    return failures(Results(models, videos, regions, quadrants, within_events, config.shown, config.analysis))
 
 
 def _by_name(main: pd.DataFrame, baselines: dict[str, Any], fusion: ModelChoice) -> dict[str, pd.DataFrame]:
@@ -144,7 +144,7 @@ ANALYSIS_FIGURES = ("calibration", "regions", "quadrants", "event_response")
 def draw_figures(
     predictions: pd.DataFrame,
     labels: pd.DataFrame,
-    comparison: pd.DataFrame,
+    models: pd.DataFrame,
     events: pd.DataFrame,
     history: pd.DataFrame,
     config: EvaluationConfig,
@@ -154,19 +154,19 @@ def draw_figures(
     listed = config.analysis.listed
     return _all_of(
         SCORE_FIGURES,
-        report_figures(predictions, labels, comparison, config.shown, events, history, shown_videos=listed),
+        report_figures(predictions, labels, models, config.shown, events, history, shown_videos=listed),
     )
 
 
 def draw_analysis(
-    calibration: pd.DataFrame,
+    bins: pd.DataFrame,
     regions: pd.DataFrame,
     quadrants: pd.DataFrame,
-    event_response: pd.DataFrame,
+    responses: pd.DataFrame,
     config: EvaluationConfig,
 ) -> dict[str, Figure]:
     """The figures of the analysis, by the names of the pipeline's outputs."""
-    drawn = analysis_figures(calibration, regions, quadrants, event_response, config.analysis)
+    drawn = analysis_figures(bins, regions, quadrants, responses, config.analysis)
     return _all_of(ANALYSIS_FIGURES, drawn)
 
 
