@@ -106,7 +106,7 @@ def test_a_program_has_the_options_that_are_named() -> None:
         if found["file"] not in EXTRA:
             typed.setdefault(str(source(found)), set()).update(re.findall(r"(?<=[ \[])--[a-z][a-z-]*", words))
     with_options = [path for path in typed if "ArgumentParser" in Path(path).read_text()]
-    done = subprocess.run([sys.executable, "-c", ASK, *with_options], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", ASK, *with_options], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     texts = json.loads(done.stdout)
     for path, options in typed.items():
