@@ -96,8 +96,9 @@ def blocks(numbers: dict[str, Any], now: dict[str, str]) -> dict[str, str]:
     """Name -> text of every block."""
     changed = _changed(numbers["made_with"], now)
     note = f"(Run of {numbers['date']}, seed 0{f'; changed since: {changed}' if changed else ''}.)"
-    parts = (_comparison, _gates, _events, _smoothing, _adaptation)
+    parts = (_comparison, _events, _smoothing, _adaptation)
     texts = {part.__name__.removeprefix("_"): "\n".join([*part(numbers), "", note]) for part in parts}
+    texts["gates"] = "\n".join(_gates(numbers))  # on a page with `comparison`, which has the note
     return {**texts, "pictures": "\n".join(_pictures(json.loads(PICTURES.read_text()), now))}
 
 

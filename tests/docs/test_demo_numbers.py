@@ -43,7 +43,7 @@ def test_every_picture_has_a_date(script: ModuleType) -> None:
 def test_a_page_says_what_has_changed_since_the_run(script: ModuleType, numbers: dict) -> None:
     then = numbers["made_with"]
     assert script.blocks(numbers, then)["comparison"].endswith(f"(Run of {numbers['date']}, seed 0.)")
-    for text in (script.blocks(numbers, {**then, "training": "other"})[name] for name in ("comparison", "gates")):
+    for text in (script.blocks(numbers, {**then, "training": "other"})[name] for name in ("comparison", "events")):
         assert text.endswith(f"(Run of {numbers['date']}, seed 0; changed since: training.)")
     assert "| unknown |" in "\n".join(script._pictures({"a": {"date": "2026-01-01", "made_with": None}}, then))
 
