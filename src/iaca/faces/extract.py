@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iaca.errors import plain_name
-from iaca.faces.alignment import align
+from iaca.faces.alignment import align, within
 from iaca.faces.config import FaceConfig, PeopleRule, Side
 from iaca.faces.detect import Detection, FaceDetector, make_detector
 from iaca.faces.store import NUMBERS, FaceRow, decode_face, encode_face, faces_frame, write_batches
@@ -132,9 +132,10 @@ class _Spool:
             self._times.append(frame.time_s)
             for track, face in faces.items():
                 summary = self._tracks.setdefault(track, TrackSummary(track, frame.time_s))
-                summary.add(frame.index, frame.time_s, face)
+                summary.add(frame.index, frame.time_s, face, frame.image.shape[:2])
                 aligned = align(frame.image, face.landmarks, config.size)
-                summary.show(np.asarray(cv2.resize(aligned, LOOK, interpolation=cv2.INTER_AREA), np.uint8))
+                reduced = np.asarray(cv2.resize(aligned, (LOOK, LOOK), interpolation=cv2.INTER_AREA), np.uint8)
+                summary.show(reduced, within(frame.image.shape, face.landmarks, LOOK))
                 jpeg = encode_face(aligned, config.jpeg_quality)
                 self._places.setdefault(track, {})[frame.index] = self._file.tell()
                 self._file.write(_LENGTH.pack(len(jpeg)) + _numbers(face).tobytes() + jpeg)
