@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.encoders.config import EmbeddingConfig, config_of, describe, mismatches
+from iaca.encoders.config import EmbeddingConfig, config_of, identity, mismatches
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError, brief, plain_name
@@ -164,7 +164,7 @@ def _embedding_config(path: Path, metadata: Mapping[str, str], device: str) -> E
             f"the model was trained on embeddings that can't be computed here: {brief(names)}", path,
             remedy="use a model trained on videos with the encoders of this version",
         ) from error  # fmt: skip
-    if differences := mismatches(metadata, describe(embedding)):
+    if differences := mismatches(metadata, identity(embedding)):
         raise InputError(
             f"the model was trained on other encoders than those installed here: {'; '.join(differences)}", path,
             remedy="restore the weights files it was trained with, or embed and train again",
