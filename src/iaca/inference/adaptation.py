@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from iaca.encoders.config import EmbeddingConfig, describe, mismatches
+from iaca.encoders.config import EmbeddingConfig, identity, mismatches
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError, brief
 from iaca.evaluation.metrics import DIMENSIONS
@@ -69,7 +69,7 @@ def adapt(
         InputError: fewer than two subjects are annotated, or clips are not embedded with the default encoders.
     """
     defaults = EmbeddingConfig()
-    encoders, groups = describe(defaults), dict[str, list[Rows]]()
+    encoders, groups = identity(defaults), dict[str, list[Rows]]()
     for subject, name, clip in clips:
         _check_encoders(name, clip.embedding, encoders)
         rows = annotated_rows(subject, name, model, clip, config.every_s)

@@ -17,9 +17,11 @@ from pydantic import Field
 from iaca.encoders.config import mismatches
 from iaca.engine.results import result_digests
 from iaca.engine.task import digest
-from iaca.errors import InputError, plain_name
+from iaca.errors import InputError, counted, plain_name
 from iaca.faces.config import PeopleRule
 from iaca.files import newest_version
+from iaca.media import kind_of, left_out
+from iaca.media.probe import Kind
 from iaca.parameters import Parameters
 
 ModelName = Annotated[str, Field(min_length=1)]
@@ -75,7 +77,6 @@ class InferenceConfig(Drawing, People):
         return People(**self.model_dump(include=set(People.model_fields)))
 
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 SUMMARY_SUFFIX = ".json"
 MODEL_SUFFIX = ".safetensors"
 ZERO_SHOT = "zero_shot"
@@ -93,24 +94,25 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
     """Name of the results -> video, for a file, a folder (searched recursively) or a glob pattern.
 
     The name is the file's stem, or its full name if another file has the same stem. Names are unique and never contain
-    a path. Overlays of earlier runs are left out, wherever they are, and so is everything in the output folder if that
-    is below the searched folder. What can't be read (a dangling link, a pipe, a folder without permission) is included:
-    its analysis fails with the reason.
+    a path. Of a folder or a pattern, what is no video (`iaca.media.kind_of`) is left out and counted in the log.
+    Overlays of earlier runs are left out, wherever they are, and so is everything in the output folder if that is below
+    the searched folder. What can't be read (a damaged video, a file of no known kind, a dangling link, a pipe, a folder
+    without permission) is included: its analysis fails with the reason.
 
     Raises:
         InputError: no video is found, or an overlay in `output` would replace a video.
     """
     path = Path(given)
     if path.is_dir():
-        found = [p for p in _walk(path) if not _is_inside(p, output, path)]
+        found = _videos(p for p in _walk(path) if not _is_inside(p, output, path))
     else:
-        found = [path] if os.path.lexists(path) else _matches(given)
+        found = [path] if os.path.lexists(path) else _videos(_matches(given))
     videos = found if found == [path] else _without_overlays(found)
     if not videos:
         raise InputError(
             "no video found",
             given,
-            remedy=f"give a file, a folder or a pattern; recognised endings: {' '.join(VIDEO_SUFFIXES)}",
+            remedy="give a file, a folder or a pattern; a file that is named alone is tried whatever its ending",
         )
     stems, names = Counter(p.stem for p in videos), Counter(p.name for p in videos)
     named: dict[str, Path] = {}
@@ -122,7 +124,7 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
 
 
 def _walk(folder: Path) -> list[Path]:
-    """Everything below a folder that has a video's ending and is not a folder, and every folder that can't be listed.
+    """Everything below a folder that is not a folder and not hidden, and every folder that can't be listed.
 
     Links to folders are not followed, since they may lead back; the log names them.
     """
@@ -133,7 +135,23 @@ def _walk(folder: Path) -> list[Path]:
         for link in (Path(place, name) for name in folders):
             if link.is_symlink():
                 log.warning("%s is a link to a folder and was not searched", plain_name(str(link)))
-    return sorted([*(p for p in found if p.suffix.lower() in VIDEO_SUFFIXES), *unreadable])
+    return sorted([*found, *unreadable])
+
+
+def _videos(found: Iterable[Path]) -> list[Path]:
+    """Videos, and what may be one: what can't be opened, and folders that can't be listed. The log counts others."""
+    kinds = [(path, _kind(path)) for path in found]
+    for kind, words in (("sound", "sound without pictures"), ("other", "no videos")):
+        if others := [path for path, its in kinds if its == kind]:
+            log.info("left out %s (%s): %s", counted(len(others), "file"), words, left_out(others))
+    return [path for path, kind in kinds if kind == "video"]
+
+
+def _kind(path: Path) -> Kind:
+    try:
+        return "video" if path.is_dir() else kind_of(path)
+    except InputError:  # its analysis will fail with the reason
+        return "video"
 
 
 def _matches(pattern: str) -> list[Path]:

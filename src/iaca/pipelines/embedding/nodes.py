@@ -9,8 +9,8 @@ import pandas as pd
 
 from iaca.corpora.features import FeaturesConfig
 from iaca.corpora.importers import IngestionConfig
-from iaca.encoders.config import EmbeddingConfig, describe
-from iaca.encoders.embed import VERSION, embed_file
+from iaca.encoders.config import EMBEDDING_VERSION, EmbeddingConfig, describe
+from iaca.encoders.embed import embed_file
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.pipelines.ingestion import features
 
@@ -34,6 +34,6 @@ def plan_embeddings(
     parameters = {"config": config, "encoders": describe(config)}
 
     def embed(clip: str) -> Task:
-        return Task("embed", embed_file, (faces[clip], audio[clip]), parameters, version=VERSION)
+        return Task("embed", embed_file, (faces[clip], audio[clip]), parameters, version=EMBEDDING_VERSION)
 
     return OnDemand(embed, timelines)
