@@ -58,6 +58,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8: a file name with other bytes has lone surrogates instead of them."""
+    return not re.search("[\ud800-\udfff]", text)
+
+
 def plain_name(name: str) -> str:
     """The name of a file or clip for one cell of a table: `printable`, with line ends and tabs escaped too."""
     return printable(name).replace("\n", "\\n").replace("\t", "\\t")

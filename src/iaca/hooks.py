@@ -6,6 +6,7 @@ import glob
 import hashlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -26,7 +27,7 @@ from pydantic import BaseModel, ValidationError
 from iaca.corpora.importers import IMPORTERS
 from iaca.engine import ExecutorConfig
 from iaca.engine.lock import locked
-from iaca.errors import InputError, printable
+from iaca.errors import InputError, is_text, printable
 from iaca.files import make_folder, newest_version, version_after
 from iaca.inference.config import NAMED
 from iaca.parameters import faults
@@ -77,8 +78,6 @@ class RunParameters:
         """
         loader = context.config_loader
         given: dict[str, Any] = loader.runtime_params or {}
-        if not given and Path.cwd() == context.project_path:
-            return
         loader.runtime_params = {}
         usual = loader["parameters"]
         loader.runtime_params = with_absolute_paths(given, usual, context.project_path)
@@ -92,22 +91,71 @@ class RunParameters:
 
 
 PATHS = (("inference", "input"), ("inference", "output"), ("inference", "model"), (INGESTION, "root"))
-"""Parameters that are paths, or patterns or lists of paths."""
+"""Parameters that are paths, or patterns or lists of paths. They are made absolute."""
+WEIGHTS = (
+    ("faces", "weights"),
+    ("embedding", "visual", "weights"),
+    ("embedding", "audio", "weights"),
+    ("encoder_training", "encoder", "weights"),
+)
+"""Parameters that are paths too, or the names of published files. They are part of fingerprints, hence left as given."""
 
 
 def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], project: Path) -> dict[str, Any]:
     """The given parameters, with every path absolute, so that nodes, datasets and workers agree on it.
 
     A relative path on the command line is relative to the current folder, one in the configuration to the project.
+
+    Raises:
+        InputError: a path is a number, a date or a mapping, which YAML made of it.
     """
-    located = {group: dict(values) if isinstance(values, Mapping) else values for group, values in given.items()}
+    located = {group: _copied(values) for group, values in given.items()}
     for group, name in PATHS:
         own, default = located.get(group, {}), usual.get(group, {})
         if isinstance(own, dict) and name in own:
-            own[name] = _absolute(own[name], Path.cwd())
+            own[name] = _verbatim(_absolute(_text(own[name], f"{group}.{name}"), Path.cwd()))
         elif isinstance(own, dict) and default.get(name):
-            located[group] = own | {name: _absolute(default[name], project)}
+            located[group] = own | {name: _verbatim(_absolute(default[name], project))}
+    for *groups, name in WEIGHTS:
+        inner: Any = located
+        for group in groups:
+            inner = inner.get(group) if isinstance(inner, dict) else None
+        if isinstance(inner, dict) and name in inner:
+            inner[name] = _verbatim(_text(inner[name], ".".join([*groups, name])))
     return located
+
+
+def _copied(values: Any) -> Any:
+    return {name: _copied(value) for name, value in values.items()} if isinstance(values, Mapping) else values
+
+
+def _text(value: Any, name: str) -> Any:
+    """A path or several, as given.
+
+    Raises:
+        InputError: it is empty or no text; YAML (of a file, or of a notebook's parameters) may have changed it.
+    """
+    for one in value if isinstance(value, list | tuple) else [value]:
+        if one is not None and not isinstance(one, str):
+            remedy = "write the path in quotes, or else YAML changes it"
+            raise InputError(f"{name} is {one!r}, which is not a path", remedy=remedy)
+        if one == "":
+            raise InputError(f"{name} is empty", remedy="give a path, or leave the parameter out")
+        if one and not is_text(one):
+            raise InputError(f"{name} is not valid UTF-8: {one}", remedy="rename it, or name its folder")
+    return value
+
+
+def _verbatim(value: Any) -> Any:
+    """A path that OmegaConf reads as it is: `${x}` would be a reference, and `???` a missing value."""
+    if isinstance(value, list | tuple):
+        return [_verbatim(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    return "./???" if value == "???" else _REFERENCE.sub(lambda found: 2 * found[1] + "\\${", value)
+
+
+_REFERENCE = re.compile(r"(\\*)\$\{")
 
 
 def _absolute(value: Any, base: Path) -> Any:

@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from iaca.pipelines.adaptation.nodes import adapt_model
-from iaca.pipelines.upstream import from_corpus
+from iaca.pipelines.training.pipeline import from_corpus
 
 
 def create_pipeline() -> Pipeline:

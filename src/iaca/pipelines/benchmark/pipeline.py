@@ -10,7 +10,7 @@ from iaca.pipelines.benchmark.nodes import (
     plan_spoilt,
     write_page,
 )
-from iaca.pipelines.upstream import from_corpus
+from iaca.pipelines.training.pipeline import from_corpus
 
 TRAINING, BENCHMARK, INGESTION = "params:training", "params:benchmark", "params:ingestion"
 

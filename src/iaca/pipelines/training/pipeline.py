@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from iaca.pipelines import embedding, ingestion, preprocessing
 from iaca.pipelines.training.nodes import collect_labels, index_steps, plan_runs, publish_model
 
 
@@ -38,3 +39,10 @@ def create_pipeline() -> Pipeline:
         ],
         tags="model",
     )
+
+
+def from_corpus(pipeline: Pipeline) -> Pipeline:
+    """A pipeline and before it all that makes its inputs from the corpus: what is up to date is not made again."""
+    before = (ingestion.create_pipeline, preprocessing.create_pipeline, embedding.create_pipeline, create_pipeline)
+    upstream = sum((create() for create in before), Pipeline([]))
+    return upstream.to_outputs(*sorted(pipeline.inputs() & upstream.all_outputs())) + pipeline
