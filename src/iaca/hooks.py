@@ -1,4 +1,5 @@
-"""What the project adds to Kedro: versions that are newest, checks of `--params`, short errors, one run at a time."""
+"""What the project adds to Kedro: versions that are newest, checks of `--params`, short errors, refusals before any work,
+one run at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +25,10 @@ from kedro.pipeline import Pipeline
 from kedro.validation import ParameterValidationError
 from pydantic import BaseModel, ValidationError
 
+from iaca.corpora.check import require_annotated, require_subjects
 from iaca.corpora.importers import IMPORTERS
+from iaca.corpora.index import COUNT
+from iaca.datasets.clip_files import ClipFiles
 from iaca.engine import ExecutorConfig
 from iaca.engine.lock import locked
 from iaca.errors import InputError, is_text, printable
@@ -230,6 +234,67 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+TRAINED = ("training_runs", "benchmark_runs", "tuned_encoders")
+"""Results that need annotated clips to train on and to validate on."""
+LABELLED = ("clip_index", "clips", "training_index")
+"""Tables that know how many annotated rows a clip has: as its files have them, then as they were decoded."""
+
+
+class RunsThatCanSucceed:
+    """Refuses a run that lacks labels, a model or other results before anything is decoded or trained."""
+
+    def __init__(self) -> None:
+        self._needed = dict[str, str]()
+        self._subjects = False
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Find out which partitions have to be annotated, and load what the run reads but does not make.
+
+        Folders of per-clip files are loaded, which takes a moment and finds unfinished ones, as is everything missing:
+        its own error says how to get it.
+
+        Raises:
+            InputError, DatasetError: something is missing or unfinished.
+        """
+        self._needed, self._subjects = labels_needed(pipeline, catalog), "adapted_model" in pipeline.all_outputs()
+        if self._subjects and not catalog["params:ingestion"].load().has_media:
+            raise InputError(
+                "the zero-shot model needs faces and sound, but this environment reads features alone",
+                remedy="adapt it to videos, as in --env folder; a model of features is trained: leave adaptation out",
+            )
+        for name in sorted(pipeline.inputs()):
+            dataset = catalog[name] if not name.startswith(("params:", "parameters")) else None
+            if dataset is not None and (isinstance(dataset, ClipFiles) or not dataset.exists()):
+                dataset.load()
+
+    @hook_impl
+    def before_node_run(self, inputs: dict[str, Any]) -> None:
+        """Check the labels as soon as a table of clips is there.
+
+        Raises:
+            InputError: a partition that has to be annotated is not.
+        """
+        for clips in (inputs[name] for name in LABELLED if name in inputs):
+            require_annotated(clips, self._needed)
+            if self._subjects:
+                require_subjects(clips.loc[clips[COUNT].astype(int) > 0, "subject"].unique())
+
+
+def labels_needed(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:
+    """Partition -> what needs annotated clips of it, for a run of this pipeline."""
+    made, needed = pipeline.all_outputs(), dict[str, str]()
+    if "comparison" in made:
+        shown = catalog["params:evaluation"].load().shown
+        needed[shown] = f"evaluation.shown={shown}"
+    if "benchmark_scores" in made:
+        scored = catalog["params:benchmark"].load().partition
+        needed[scored] = f"benchmark.partition={scored}"
+    if made & set(TRAINED):
+        needed |= {"train": "training", "validation": "training"}
+    return needed
 
 
 LOCKS = Path("data/.runs")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from iaca.corpora.index import (
+    COUNT,
     EFFECTS,
     LEFT_OUT,
     NOTED,
@@ -32,7 +33,7 @@ from iaca.corpora.index import (
 from iaca.corpora.timeline import length_problem, read_timeline_facts
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
-from iaca.errors import InputError, printable
+from iaca.errors import InputError, counted, printable
 from iaca.formats.labels import AnnotationFacts, Inspect
 from iaca.media import MediaInfo, MediaLimits, probe
 
@@ -155,6 +156,43 @@ def untrainable(clips: pd.DataFrame) -> list[Problem]:
     ]
 
 
+def require_annotated(clips: pd.DataFrame, needed: Mapping[str, str]) -> None:
+    """Refuse work that needs annotated clips in partitions that have none.
+
+    Args:
+        clips: one row per clip: `partition`, `annotated` (rows or frames).
+        needed: partition -> what needs it: a word, or the parameter that chose it, as in "benchmark.partition=test".
+
+    Raises:
+        InputError: the first partition without any; the annotated ones are named.
+    """
+    annotated = set(clips.loc[clips["annotated"].astype(int) > 0, "partition"])
+    for partition, purpose in needed.items():
+        if partition not in annotated:
+            count = counted(int((clips["partition"] == partition).sum()), "clip")
+            have = [name for name in PARTITIONS if name in annotated] or ["none"]
+            parameter, given, _ = purpose.partition("=")
+            other = f", or choose another one, as in {parameter}={have[-1]}" if given and annotated else ""
+            raise InputError(
+                f"no clip of the {partition} partition is annotated ({count}), but {purpose} needs one",
+                remedy=f"annotate clips of that partition{other}; annotated are: {', '.join(have)}",
+            )
+
+
+def require_subjects(annotated: Collection[str]) -> None:
+    """Refuse to adapt a model to fewer than two annotated subjects.
+
+    Raises:
+        InputError: with their number.
+    """
+    if len(annotated) < 2:
+        raise InputError(
+            f"{counted(len(annotated), 'annotated subject')}: an adapted model could not be scored on subjects it was "
+            "not fitted to",
+            remedy="annotate videos of at least two subjects; ten or more give a reliable estimate",
+        )
+
+
 def _media_problems(clip: str, media: str, info: MediaInfo) -> list[Problem]:
     if not info.has_video:
         remedy = "remove the file; for sound alone see docs/guide/features.md"
@@ -200,7 +238,7 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
                 problems.append(problem(clip, annotation, wrong, remedy))
             yield None if wrong else found
 
-    return with_facts(clip_index, FACTS, facts()), problems
+    return with_facts(clip_index.drop(columns=COUNT, errors="ignore"), FACTS, facts()), problems
 
 
 def failure(clip: str, reason: str, root: Path, file: str = "") -> Problem:
@@ -224,12 +262,12 @@ def failure(clip: str, reason: str, root: Path, file: str = "") -> Problem:
 
 def partition_summary(clips: pd.DataFrame) -> pd.DataFrame:
     """Per partition: clips, subjects, minutes, frames, annotated frames, clips without labels and without sound."""
-    counted = clips.assign(
+    measured = clips.assign(
         minutes=(clips["last_s"].astype(float) - clips["first_s"].astype(float)) / 60,
         without_labels=clips["annotated"].astype(int) == 0,
         without_sound=~clips["has_audio"].astype(bool),
     )
-    summary = counted.groupby("partition", sort=False).agg(
+    summary = measured.groupby("partition", sort=False).agg(
         clips=("clip", "size"), subjects=("subject", "nunique"), minutes=("minutes", "sum"), frames=("frames", "sum"),
         annotated=("annotated", "sum"), without_labels=("without_labels", "sum"),
         without_sound=("without_sound", "sum"),

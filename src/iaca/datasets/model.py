@@ -50,6 +50,9 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
         model = self.load()
         return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **model.metadata}))
 
+    def _exists(self) -> bool:
+        return Path(self._get_load_path()).exists()
+
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "version": self._version}
 

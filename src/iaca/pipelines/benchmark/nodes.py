@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from iaca.corpora.check import require_annotated
 from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
@@ -145,17 +146,11 @@ def scored_clips(training_index: pd.DataFrame, benchmark: BenchmarkConfig) -> li
     """The annotated clips of the partition.
 
     Raises:
-        InputError: there is none; the partitions that could be scored are named.
+        InputError: there is none; the annotated partitions are named.
     """
+    require_annotated(training_index, {benchmark.partition: f"benchmark.partition={benchmark.partition}"})
     annotated = training_index[training_index["annotated"] > 0]
-    clips = sorted(annotated.loc[annotated["partition"] == benchmark.partition, "clip"])
-    if not clips:
-        others = ", ".join(sorted(set(annotated["partition"]) - {"train"})) or "none"
-        raise InputError(
-            f"no clip of the {benchmark.partition} partition is annotated: there is nothing to score against",
-            remedy=f"choose another one, as in benchmark.partition=validation; annotated are: {others}",
-        )
-    return clips
+    return sorted(annotated.loc[annotated["partition"] == benchmark.partition, "clip"])
 
 
 VOICES = 6
