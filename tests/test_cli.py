@@ -110,7 +110,7 @@ def test_all_other_values_are_yaml_as_kedro_has_it() -> None:
 
 
 def test_a_name_that_sets_a_group_as_well_is_refused() -> None:
-    with pytest.raises(click.UsageError, match="sets inference.input, and also inference as a whole"):
+    with pytest.raises(click.UsageError, match=r"sets inference.input, and also inference as a whole"):
         parsed("inference.input=x,inference=3.mp4")
 
 

@@ -1,7 +1,7 @@
 """The project's `kedro run`: Kedro's own, except that paths in `--params` arrive exactly as the shell passes them.
 
-Kedro reads every value as YAML, which cuts `Session #3.mp4` to `Session` and turns `20240115` into a number. Kedro takes
-the commands of a project's `cli.py` before its own.
+Kedro reads every value as YAML, which cuts `Session #3.mp4` to `Session` and turns `20240115` into a number. It looks
+for commands in a project's `cli.py` first.
 """
 
 from __future__ import annotations

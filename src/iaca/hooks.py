@@ -1,5 +1,5 @@
-"""What the project adds to Kedro: versions that are newest, checks of `--params`, short errors, refusals before any work,
-one run at a time."""
+"""What the project adds to Kedro: versions that are newest, checks of `--params`, short errors, runs that are refused
+before any work, one run at a time."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ WEIGHTS = (
     ("embedding", "audio", "weights"),
     ("encoder_training", "encoder", "weights"),
 )
-"""Parameters that are paths too, or the names of published files. They are part of fingerprints, hence left as given."""
+"""Parameters that are paths or names of published files. They are part of fingerprints, hence left as they are."""
 
 
 def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], project: Path) -> dict[str, Any]:

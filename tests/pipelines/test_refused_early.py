@@ -62,7 +62,11 @@ def test_annotated_partitions_pass(made: str, name: str) -> None:
         ("training_runs", clips(train=9), r"validation partition is annotated \(0 clips\), but training needs one"),
         ("benchmark_runs", clips(train=9, validation=0, test=1), "annotated are: train, test"),
         ("tuned_encoders", clips(train=0, validation=0), "annotated are: none"),
-        ("comparison", clips(train=9, validation=0), r"evaluation.shown=validation needs one .* evaluation.shown=train"),
+        (
+            "comparison",
+            clips(train=9, validation=0),
+            r"shown=validation needs one .* evaluation.shown=train;",
+        ),
         ("benchmark_scores", clips(train=9, validation=2, test=0), "as in benchmark.partition=validation; annotated"),
         ("adapted_model", clips(train=0, validation=0).head(1), "0 annotated subjects"),
         ("adapted_model", clips(train=2).head(1), "1 annotated subject:"),

@@ -172,7 +172,8 @@ def require_annotated(clips: pd.DataFrame, needed: Mapping[str, str]) -> None:
             count = counted(int((clips["partition"] == partition).sum()), "clip")
             have = [name for name in PARTITIONS if name in annotated] or ["none"]
             parameter, given, _ = purpose.partition("=")
-            other = f", or choose another one, as in {parameter}={have[-1]}" if given and annotated else ""
+            scored = next((name for name in have if name != "train"), "train")
+            other = f", or choose another one, as in {parameter}={scored}" if given and annotated else ""
             raise InputError(
                 f"no clip of the {partition} partition is annotated ({count}), but {purpose} needs one",
                 remedy=f"annotate clips of that partition{other}; annotated are: {', '.join(have)}",

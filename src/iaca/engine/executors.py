@@ -119,7 +119,7 @@ class Execution:
 
         A full or read-only disk stops the run: tasks that are running finish, the others have no outcome.
         """
-        waiting, suspects, halted = deque(self.items), dict[str, InputError](), False
+        waiting, suspects, halted = deque(self.items), dict[str, InputError | None](), False
         executor = self.config.executor() if waiting else None
         if isinstance(executor, ClusterExecutor):
             executor.check_workers(self.folder, self.run)
@@ -128,18 +128,18 @@ class Execution:
         # Tasks that were running when a worker died, or that lacked memory beside others, are retried one at a time,
         # so only the culprit fails.
         for item in suspects:
-            culprits = dict[str, InputError]()
+            culprits = dict[str, InputError | None]()
             halted = halted or (yield from self._run_waiting(deque([item]), culprits, 1))
             for error in culprits.values():
-                yield Outcome(item, None, error)
+                yield Outcome(item, None, error or worker_died(self.tasks[item], self.config.kind == "processes"))
 
     def _run_waiting(
-        self, waiting: deque[str], suspects: dict[str, InputError], in_flight: int
+        self, waiting: deque[str], suspects: dict[str, InputError | None], in_flight: int
     ) -> Generator[Outcome, None, bool]:
         """Run items of `waiting` until none is left, a worker dies, or the disk is full (then it returns True).
 
-        Items that were running when a worker died, or that lacked memory, go to `suspects`. At most `in_flight` are
-        submitted at a time, so that a dead worker makes few suspects.
+        Items that were running when a worker died go to `suspects` with None, those that lacked memory with the error.
+        At most `in_flight` are submitted at a time, so that a dead worker makes few suspects.
         """
         executor, running, died, halted = self.config.executor(), dict[Future[Digests], str](), False, False
         done = SimpleQueue[Future[Digests]]()  # `concurrent.futures.wait` would look at all running tasks each time
@@ -150,7 +150,7 @@ class Execution:
                     try:
                         future = executor.submit(work, self.tasks[item], self._file(item), self.run)
                     except BrokenProcessPool:
-                        died, suspects[item] = True, worker_died()
+                        died, suspects[item] = True, None
                         continue
                     running[future] = item
                     future.add_done_callback(done.put)
@@ -158,7 +158,7 @@ class Execution:
                     continue
                 item, error = running.pop(future), _error(executor, future)
                 if _worker_died(error):
-                    died, suspects[item] = True, worker_died()
+                    died, suspects[item] = True, None
                 elif isinstance(error, OutOfMemoryError):
                     suspects[item] = error
                 else:

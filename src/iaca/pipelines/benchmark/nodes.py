@@ -17,6 +17,7 @@ from iaca.corpora.check import require_annotated
 from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
+from iaca.engine.task import FEWER_WORKERS
 from iaca.errors import InputError
 from iaca.evaluation.benchmark_page import PageData, difference_dots, render_page, robustness_curves
 from iaca.evaluation.benchmark_scores import VERSION as SCORE_VERSION
@@ -25,9 +26,10 @@ from iaca.evaluation.benchmark_summary import gate_summary, gates_of_runs, read_
 from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
 from iaca.evaluation.partition import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
+from iaca.pipelines.embedding.nodes import BATCHES
 from iaca.pipelines.training.nodes import learned_from
+from iaca.training.config import LOW_MEMORY, TrainingConfig
 from iaca.training.config import VERSION as TRAINING_VERSION
-from iaca.training.config import TrainingConfig
 from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ def plan_runs(
             {"choice": model.choice(), "training": run_settings(training, seed), **shared},
             settings={"checkpoints": folder / run},
             version=TRAINING_VERSION,
+            low_memory=LOW_MEMORY,
         )
         for run, (model, seed) in benchmark.runs().items()
     }
@@ -92,7 +95,7 @@ def plan_scores(
     clean = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
     files = (*clean, *(spoilt[condition.item(clip)] for condition, clip in changed))
     return {
-        run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION)
+        run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION, low_memory=FEWER_WORKERS)
         for run in benchmark.runs()
     }
 
@@ -186,11 +189,10 @@ def plan_spoilt(
             if condition.corruption in SNR:
                 talking = _voices(condition, clip, scored, media, benchmark)
                 files = (embeddings[clip], audio[clip], *(audio[other] for other in talking))
-                task = Task("corrupt_sound", corrupt_sound_file, files, parameters, version=VERSION)
+                task = Task("corrupt_sound", corrupt_sound_file, files, parameters, version=VERSION, low_memory=BATCHES)
             else:
-                task = Task(
-                    "corrupt_faces", corrupt_faces_file, (embeddings[clip], faces[clip]), parameters, version=VERSION
-                )
+                files = (embeddings[clip], faces[clip])
+                task = Task("corrupt_faces", corrupt_faces_file, files, parameters, version=VERSION, low_memory=BATCHES)
             tasks[condition.item(clip)] = task
     return tasks
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from iaca.engine import ClipPaths, Task
 from iaca.engine.run import watched
 from iaca.training.choice import Baselines, ModelChoice
-from iaca.training.config import VERSION, TrainingConfig
+from iaca.training.config import LOW_MEMORY, VERSION, TrainingConfig
 from iaca.training.model_file import TrainedModel, history_of, load_model
 from iaca.training.train import train_file
 
@@ -81,6 +81,7 @@ def plan_runs(
             {"choice": choice, "training": training, "corpus": corpus_card, **clips},
             settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched()},
             version=VERSION,
+            low_memory=LOW_MEMORY,
         )
         for run, choice in choices.items()
     }
