@@ -156,14 +156,14 @@ def _with_features(clips: pd.DataFrame, files: dict[str, dict[str, Path]], probl
         for kind in missing:
             what = f"no {kind} features: the {'modality' if used[-1] else 'clip'} {effect}"
             kept = NOTED if used[-1] else LEFT_OUT
-            problems.append(problem(clip, FOLDERS[kind], what, f"put {clip}.csv there", effect=kept))
+            problems.append(problem(clip, FOLDERS[kind], what, "put a table of the clip's name there", effect=kept))
     return clips[np.array(used, np.bool_)].reset_index(drop=True)
 
 
 def _report_unlabelled(clips: pd.DataFrame, problems: list[Problem]) -> None:
     for clip, partition in clips.loc[clips["labels"] == "", ["clip", "partition"]].itertuples(index=False):
         what = f"no labels: a {partition} clip that is only predicted"
-        remedy = f"none for a test clip; put {clip}.csv there to train on the clip"
+        remedy = "none for a test clip; to train on it, put a table of the clip's name there"
         problems.append(problem(clip, FOLDERS["labels"], what, remedy, effect=NOTED))
 
 
