@@ -19,8 +19,9 @@ from iaca.engine.results import result_digests
 from iaca.engine.task import digest
 from iaca.errors import InputError, plain_name
 from iaca.faces.config import PeopleRule
-from iaca.files import newest_version
+from iaca.files import current_files
 from iaca.parameters import Parameters
+from iaca.training.config import MODEL_SUFFIX
 
 ModelName = Annotated[str, Field(min_length=1)]
 
@@ -77,7 +78,6 @@ class InferenceConfig(Drawing, People):
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 SUMMARY_SUFFIX = ".json"
-MODEL_SUFFIX = ".safetensors"
 ZERO_SHOT = "zero_shot"
 NAMED = {ZERO_SHOT: Path(__file__).parent / "zero_shot.json"}
 """Models that come with the project."""
@@ -216,12 +216,8 @@ def _model_files(given: str) -> list[Path]:
     path = Path(given)
     if not path.exists() and given in NAMED:
         return [NAMED[given]]
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        newest = newest_version(path)
-        found = [newest] if newest else sorted(p for p in path.glob(f"[!.]*{MODEL_SUFFIX}") if p.is_file())
-    else:
+    found = current_files(path, MODEL_SUFFIX)
+    if not found and not path.is_dir():
         found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
     if not found:
         raise InputError("there is no model", given, remedy=_MODEL_REMEDY)

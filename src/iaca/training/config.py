@@ -142,6 +142,7 @@ class TrainingConfig(Parameters):
         return self
 
 
+MODEL_SUFFIX = ".safetensors"
 LOW_MEMORY = (
     "train one model at a time (executor.workers=1), with smaller batches or windows (training.batch_size, "
     "training.length), a narrower model (fusion.width) or encoders with fewer columns"
