@@ -265,6 +265,8 @@ class RunsThatCanSucceed:
                 "the zero-shot model needs faces and sound, but this environment reads features alone",
                 remedy="adapt it to videos, as in --env folder; a model of features is trained: leave adaptation out",
             )
+        if "inference_results" in pipeline.all_outputs():
+            catalog["params:inference"].load().named_input()
         for name in sorted(pipeline.inputs()):
             dataset = catalog[name] if not name.startswith(("params:", "parameters")) else None
             if dataset is not None and (isinstance(dataset, ClipFiles) or not dataset.exists()):
