@@ -1,5 +1,5 @@
 """What the project adds to Kedro: versions that are newest, checks of `--params`, short errors, runs that are refused
-before any work, one run at a time."""
+before any work, one run at a time, last lines that name the results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
 from pathlib import Path
@@ -297,6 +297,46 @@ def labels_needed(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:
     if made & set(TRAINED):
         needed |= {"train": "training", "validation": "training"}
     return needed
+
+
+FIRST = (".html", ".md", ".json", ".safetensors", "", ".parquet", ".csv", ".png")
+"""Endings of results in the order in which they are named."""
+MOST_NAMES = 4
+
+
+class WhereResultsLie:
+    """Ends a run with the files that it has made, and with the scores if it has scored a model."""
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Log one line per folder, and one per scored partition."""
+        made = {name: path for name in sorted(pipeline.all_outputs()) if (path := _path(catalog[name])) is not None}
+        if lines := places({path for path in made.values() if path.exists()}):
+            log.info("results, by folder:\n%s", printable("\n".join(lines)))
+        if "metrics" in made:
+            from iaca.evaluation.tables import score_lines  # only a run that has scored needs its libraries
+
+            log.info("scores, with 95 %% intervals:\n%s", "\n".join(score_lines(catalog["metrics"].load())))
+
+
+def places(results: Collection[Path]) -> list[str]:
+    """`FOLDER: a.html, b.csv and 20 more`, one line per folder, relative to the current one where it is inside.
+
+    A folder of results that contains another result, as that of an inference, is shown with everything in it.
+    """
+    folders: dict[Path, list[str]] = {}
+    for path in sorted(results, key=lambda p: (FIRST.index(p.suffix) if p.suffix in FIRST else len(FIRST), p)):
+        beside = folders.setdefault(path.parent, [])
+        if any(other.parent == path for other in results):
+            folders.setdefault(path, []).extend(sorted(p.name for p in path.glob("[!.]*") if p not in results))
+        else:
+            beside.append(path.name + "/" * (path.is_dir() and path.suffix == ""))
+    lines = []
+    for folder, names in sorted((folder, names) for folder, names in folders.items() if names):
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        here = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        lines.append(f"  {here}: {', '.join(names[:MOST_NAMES])}{more}")
+    return lines
 
 
 LOCKS = Path("data/.runs")

@@ -4,12 +4,12 @@ import sys
 
 from kedro.config import OmegaConfigLoader
 
-from iaca.hooks import OneRunAtATime, ProjectContext, RunParameters, RunsThatCanSucceed, show
+from iaca.hooks import OneRunAtATime, ProjectContext, RunParameters, RunsThatCanSucceed, WhereResultsLie, show
 
 sys.excepthook = show
 
 CONTEXT_CLASS = ProjectContext
-HOOKS = (RunParameters(), OneRunAtATime(), RunsThatCanSucceed())  # Kedro calls the last one first
+HOOKS = (RunParameters(), WhereResultsLie(), OneRunAtATime(), RunsThatCanSucceed())  # Kedro calls the last one first
 # kedro-viz would note how each run ended and show it later, and what an error repeats of a file (a name, a cell) as
 # HTML: scripts in it would run. Its graph, previews and lineage need none of these notes.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)
