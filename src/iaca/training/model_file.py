@@ -67,7 +67,14 @@ class TrainedModel:
 
 
 def save_model(model: TrainedModel, path: Path) -> None:
-    """Write a model file, completely or not at all; the same model gives the same bytes."""
+    """Write a model file, completely or not at all."""
+    content = model_bytes(model)
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def model_bytes(model: TrainedModel) -> bytes:
+    """The content of a model file; the same model gives the same bytes."""
     header = {
         "version": VERSION,
         "config": model.config.model_dump(mode="json"),
@@ -79,8 +86,7 @@ def save_model(model: TrainedModel, path: Path) -> None:
     tensors = {WEIGHTS + name: tensor for name, tensor in model.weights.items()}
     tensors |= {NORMALISATION + name: tensor for name, tensor in arrays.items()}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    with replacing(path) as partial:
-        partial.write_bytes(save(contiguous, metadata={HEADER: json.dumps(header, sort_keys=True)}))
+    return save(contiguous, metadata={HEADER: json.dumps(header, sort_keys=True)})
 
 
 def model_file(path: Path) -> Path:
