@@ -9,6 +9,8 @@ train_file                      the engine's task: embeddings and timelines in, 
 from __future__ import annotations
 
 import math
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from iaca.encoders.embedding import embeddings_of, read_annotated
+from iaca.engine.run import watched
 from iaca.errors import InputError
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
@@ -211,7 +214,11 @@ def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> light
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip,
         plugins=[AtomicCheckpointIO()],
-        callbacks=[stop, *([EpochBar(config)] if progress else []), *checkpoint_callbacks(checkpoints)],
+        callbacks=[
+            stop,
+            EpochBar(config) if progress else EpochLines(checkpoints.name),
+            *checkpoint_callbacks(checkpoints),
+        ],
         deterministic=True,
         use_distributed_sampler=False,  # `EpochSampler` divides the windows among the processes
         num_sanity_val_steps=0,
@@ -401,6 +408,34 @@ class EpochBar(lightning.Callback):
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+LINE_S = 10.0
+"""Least time (s) between two lines of `EpochLines`."""
+
+
+class EpochLines(lightning.Callback):
+    """Lines about a long training where nobody watches a bar, as in a redirected log: one at most every `LINE_S`.
+
+    They go to stderr, since worker processes have no log of their own.
+    """
+
+    def __init__(self, name: str):
+        self.name, self.last = name, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if watched() or time.monotonic() - self.last < LINE_S or not trainer.is_global_zero:
+            return
+        self.last = time.monotonic()
+        if isinstance(pl_module, FusionTraining):
+            scores = [row["score"] for row in pl_module.history]
+            best = max(scores)
+            sys.stderr.write(
+                f"{time.strftime('%H:%M:%S')} training {self.name}: epoch {len(scores)} of at most "
+                f"{trainer.max_epochs}, validation score {scores[-1]:.3f}, best {best:.3f} (epoch "
+                f"{scores.index(best) + 1})\n"
+            )
+            sys.stderr.flush()
 
 
 # --- one network per dimension ---

@@ -104,4 +104,9 @@ def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, pd.DataFrame]
     """The main model as a new version, and the history of every run."""
     models = {run: load_model(training_runs.whole(run)) for run in training_runs}
     histories = [history_of(model).assign(model=run) for run, model in models.items()]
+    for run, history in zip(models, histories, strict=True):
+        best = history.loc[history["score"].idxmax()] if history["score"].notna().any() else history.iloc[-1]
+        log.info(
+            "%s: validation score %.3f in epoch %d of %d", run, best["score"], best["epoch"] + 1, len(history)
+        )  # fmt: skip
     return models[MAIN], pd.concat(histories, ignore_index=True)
