@@ -7,6 +7,7 @@ for commands in a project's `cli.py` first.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
+from iaca.errors import INTERRUPTED
 from iaca.hooks import PATHS, WEIGHTS
 
 AS_TYPED = frozenset(".".join(names) for names in (*PATHS, *WEIGHTS))
@@ -64,6 +66,17 @@ def cli() -> None:
     """Commands of this project."""
 
 
+def _run(*words: Any, **options: Any) -> Any:
+    """Kedro's `run`; an interrupt ends it with one line."""
+    try:
+        return usual_run(*words, **options)
+    except KeyboardInterrupt:
+        click.echo(f"\n{INTERRUPTED}", err=True)
+        sys.exit(130)
+
+
+usual_run = kedro_run.callback or kedro_run
 run = copy(kedro_run)
+run.callback = _run
 run.params = [_with_paths(option) for option in kedro_run.params]
 cli.add_command(run)

@@ -3,9 +3,11 @@ before any work, one run at a time, last lines that name the results."""
 
 from __future__ import annotations
 
+import atexit
 import glob
 import hashlib
 import logging
+import math
 import os
 import re
 import sys
@@ -16,7 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from kedro.config import MissingConfigException
+import yaml
+from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset, CatalogProtocol, DataCatalog, DatasetError
@@ -31,12 +34,55 @@ from iaca.corpora.index import COUNT
 from iaca.datasets.clip_files import ClipFiles
 from iaca.engine import ExecutorConfig
 from iaca.engine.lock import locked
-from iaca.errors import InputError, is_text, printable
+from iaca.errors import InputError, is_text, message_of_machine, printable
 from iaca.files import make_folder, newest_version, version_after
 from iaca.inference.config import NAMED
 from iaca.parameters import faults
 
 log = logging.getLogger(__name__)
+
+
+MOST_VALUES = 100_000
+"""Values in a file of configuration, counted as often as aliases repeat them."""
+
+
+class BoundedConfigLoader(OmegaConfigLoader):
+    """Refuses YAML whose aliases expand without end: nine lines can make a billion values, for which OmegaConf would
+    take hours and all memory."""
+
+    def __init__(self, conf_source: str | Path, env: str | None = None, **options: Any):
+        folders = {options.get("base_env"), env or options.get("default_run_env")} - {None}
+        for file in sorted(file for folder in folders for file in Path(conf_source, str(folder)).rglob("*")):
+            if file.suffix in (".yml", ".yaml", ".json") and file.is_file():
+                _check_size(file)
+        super().__init__(conf_source, env, **options)
+
+
+def _check_size(file: Path) -> None:
+    """Count the values of a YAML file without expanding it.
+
+    Raises:
+        InputError: there are more than `MOST_VALUES`, or it contains itself.
+    """
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if "&" not in text or "*" not in text:  # no aliases
+        return
+    sizes: dict[int, float] = {}
+
+    def size(node: yaml.Node) -> float:
+        if id(node) not in sizes:
+            sizes[id(node)] = math.inf  # while its parts are counted: a part that is the node itself has no end
+            parts = sum(node.value, ()) if isinstance(node, yaml.MappingNode) else node.value
+            sizes[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(map(size, parts)))
+        return sizes[id(node)]
+
+    try:
+        root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError:  # Kedro names file and line
+        return
+    if root is not None and size(root) > MOST_VALUES:
+        what = f"aliases (`*name`) make more than {MOST_VALUES:,} values of this file"
+        raise InputError(what, file, remedy="write the values themselves, or fewer aliases")
 
 
 class ProjectContext(KedroContext):
@@ -209,12 +255,13 @@ NO_PIPELINE = "Failed to find the pipeline"  # how Kedro's ValueError begins
 
 
 def show(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
-    """A `sys.excepthook` that shows an error a user can fix as its message alone."""
+    """A `sys.excepthook` that shows an error a user can fix as its message alone, and an interrupt as one line."""
     message = message_of(error)
-    if message is None or os.environ.get(STACK):
+    told = message_of_machine(error) if message is None else f"Error: {message}"
+    if told is None or os.environ.get(STACK):
         sys.__excepthook__(kind, error, stack)
     else:
-        sys.stderr.write(f"Error: {printable(message)}\n")
+        sys.stderr.write(f"{printable(told)}\n")
 
 
 def message_of(error: BaseException) -> str | None:
@@ -352,6 +399,7 @@ class OneRunAtATime:
 
     def __init__(self) -> None:
         self._held = ExitStack()
+        atexit.register(self._held.close)  # after an interrupt: Kedro calls no hook then
         self._locks = LOCKS
 
     @hook_impl

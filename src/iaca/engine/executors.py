@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cache
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple
@@ -76,13 +78,19 @@ class ExecutorConfig(Parameters):
         if self.address is not None:
             return ClusterExecutor(self.address)
         if self.count() not in _POOLS:
-            # Spawned, not forked: a forked child inherits locks of threads that torch and OpenCV have started.
-            context = multiprocessing.get_context("spawn")
-            _POOLS[self.count()] = ProcessPoolExecutor(self.count(), mp_context=context, initializer=prepare)
+            _POOLS[self.count()] = ProcessPoolExecutor(self.count(), mp_context=PoolContext(), initializer=prepare)
         return _POOLS[self.count()]
 
-    def discard(self) -> None:
-        """Drop a pool of which a worker has died; the next caller gets a new one."""
+    def discard(self, ending: bool = False) -> None:
+        """Drop a pool of which a worker has died; the next caller gets a new one.
+
+        Args:
+            ending: end its workers first, whatever they are doing: the user has interrupted the run.
+        """
+        if ending:
+            for worker in multiprocessing.active_children():
+                if isinstance(worker, PoolWorker):
+                    worker.terminate()
         if self.kind == "processes" and (pool := _POOLS.pop(self.count(), None)):
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -93,6 +101,24 @@ class ExecutorConfig(Parameters):
     def count(self) -> int:
         """Number of workers in the pool."""
         return 1 if self.kind == "serial" else self.workers or len(os.sched_getaffinity(0))
+
+
+class PoolWorker(SpawnProcess):
+    """A worker process without interrupts: on Ctrl-C the terminal sends one to each process, but only the run that
+    started the worker answers, and ends it. Blocked from the start, since a worker takes seconds to import."""
+
+    def start(self) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits the mask
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class PoolContext(SpawnContext):
+    """Spawned, not forked: a forked child inherits locks of threads that torch and OpenCV have started."""
+
+    Process = PoolWorker
 
 
 class Outcome(NamedTuple):
@@ -168,6 +194,9 @@ class Execution:
                     )
                 if halted:
                     running = {future: item for future, item in running.items() if not future.cancel()}
+        except KeyboardInterrupt:
+            self.config.discard(ending=True)
+            raise
         finally:
             for future in running:  # the caller stopped iterating
                 future.cancel()

@@ -90,8 +90,12 @@ def _bring_up_to_date(
         del waiting[item]
     manifest.compact()
     outcomes = Execution(tasks, tuple(waiting), folder, suffix, config, run).outcomes()
-    for outcome in progress(outcomes, folder.name, len(waiting)) if bar else outcomes:
-        _record(outcome, waiting.pop(outcome.item), tasks[outcome.item], folder, manifest, report)
+    try:
+        for outcome in progress(outcomes, folder.name, len(waiting)) if bar else outcomes:
+            _record(outcome, waiting.pop(outcome.item), tasks[outcome.item], folder, manifest, report)
+    except KeyboardInterrupt:
+        _remove_leftovers(folder)
+        raise
     if report.halted is None:
         for item in report.failed:  # remove an older result: its inputs no longer exist
             older = manifest.items.pop(item, None)
@@ -137,13 +141,17 @@ def _clean_up(
     folder: Path, manifest: Manifest, tasks: Mapping[str, Task], suffix: str, prune: bool, report: Report
 ) -> None:
     """Remove partial files of a killed run and, with `prune`, files of items that are no longer in `tasks`."""
-    for leftover in folder.glob(f"{LEFTOVER}*"):
-        remove(leftover)
+    _remove_leftovers(folder)
     for item in [item for item in manifest.items if prune and item not in tasks]:
         for name in manifest.items.pop(item).names() or [f"{item}{suffix}"]:
             if fits(folder, name):
                 remove(folder / name)
         report.pruned.append(item)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for leftover in folder.glob(f"{LEFTOVER}*"):
+        remove(leftover)
 
 
 def _up_to_date(item: str, inputs: Snapshot, manifest: Manifest, folder: Path, suffix: str) -> bool:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-import re
 import socket
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
-from resource import RLIM_INFINITY, RLIMIT_AS, RUSAGE_CHILDREN, RUSAGE_SELF, getrlimit, getrusage
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
 import iaca
 from iaca.engine.lock import LOCK, still_ours
 from iaca.engine.task import Task, read_digest
-from iaca.errors import InputError
+from iaca.errors import InputError, free_memory, gib, out_of_memory
 from iaca.files import replacing
 
 # Set before a worker imports its numeric libraries: threads of several processes would compete for the cores.
@@ -30,9 +28,6 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
 }
-_NO_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc")
-"""Messages of libraries that do not raise MemoryError: torch, CUDA, OpenCV, C++."""
-
 Digests = dict[str, str]
 """Name -> SHA-256 of the files that a task has written."""
 
@@ -126,11 +121,6 @@ def worker_died(task: Task, local: bool) -> InputError:
     )
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether a library lacked memory, in whatever words."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
-
-
 def memory_facts(task: Task, whose: int) -> str:
     """`: it had taken 3.4 GiB for 8.2 GiB of input; 0.2 of 4.0 GiB are free`.
 
@@ -141,40 +131,6 @@ def memory_facts(task: Task, whose: int) -> str:
     size = sum(path.stat().st_size for path in task.inputs if path.is_file())
     taken, (free, total) = getrusage(whose).ru_maxrss * 1024, free_memory()
     return f": it had taken {gib(taken)} GiB for {gib(size)} GiB of input; {gib(free)} of {gib(total)} GiB are free"
-
-
-def free_memory() -> tuple[int, int]:
-    """Bytes that this process can still take, and those of the limit that is nearest: of the machine, of the control
-    group (a container, a job), or of the process (`ulimit -v`)."""
-    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if not Path("/proc/meminfo").exists():  # not Linux
-        return size, size
-    facts = dict(re.findall(r"(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text()))
-    limits = [(int(facts["MemAvailable"]) * 1024, size)]
-    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-        for folder in _control_groups():
-            with suppress(OSError, ValueError):  # not of this version, or `max`
-                most = int((folder / limit).read_text())
-                limits.append((most - int((folder / used).read_text()), most))
-    most, _ = getrlimit(RLIMIT_AS)
-    if most != RLIM_INFINITY:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limits.append((most - pages * os.sysconf("SC_PAGE_SIZE"), most))
-    free, total = min(limits)
-    return max(free, 0), total
-
-
-def _control_groups() -> list[Path]:
-    """Folders that may hold the limits of this process's control group: its own, and the root that a container sees."""
-    root = Path("/sys/fs/cgroup")
-    lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
-    own = [root / name / path.lstrip("/") for _, name, path in lines if name in ("", "memory")]
-    return [*own, root, root / "memory"]
-
-
-def gib(count: int) -> str:
-    """Bytes in GiB."""
-    return f"{count / 2**30:.1f}"
 
 
 def describe_worker(folder: str, run: str) -> dict[str, Any]:

@@ -159,13 +159,16 @@ def train_network(
     with silenced_lightning(), restored_torch_settings(config.threads):
         module = FusionTraining(fusion, config, fingerprint)
         trainer = _trainer(config, checkpoints, progress)
-        trainer.fit(
-            module,
-            training_loader(train_clips, config, spec),
-            validation_loaders(validation_clips, config, spec),
-            ckpt_path=resumable_checkpoint(checkpoints, fingerprint),
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                training_loader(train_clips, config, spec),
+                validation_loaders(validation_clips, config, spec),
+                ckpt_path=resumable_checkpoint(checkpoints, fingerprint),
+                weights_only=True,
+            )
+        except SystemExit as ended:  # so Lightning ends the process after an interrupt
+            raise KeyboardInterrupt from ended
         trainer.strategy.barrier()
         best, history = read_checkpoint(checkpoints / BEST), read_checkpoint(checkpoints / LAST)["history"]
         trainer.strategy.barrier()
