@@ -135,6 +135,15 @@ def newest_version(file: str | Path) -> Path | None:
     return Path(file) / names[-1] / Path(file).name if names else None
 
 
+def current_files(path: Path, suffix: str) -> list[Path]:
+    """The file of a path; of a folder of versions the newest one; of any other folder, such as one version's, all files
+    directly in it with this suffix, sorted by name. Empty if there is nothing."""
+    if path.is_file():
+        return [path]
+    newest = newest_version(path)
+    return [newest] if newest else sorted(p for p in path.glob(f"[!.]*{suffix}") if p.is_file())
+
+
 def version_after(proposed: str, files: Iterable[str | PurePath]) -> str:
     """The proposed version name, or the next one after the newest version of any of the files if that is not older.
 

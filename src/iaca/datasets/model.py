@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,8 +13,10 @@ from kedro_datasets._typing import JSONPreview
 
 from iaca.datasets.files import Versioned, version_root
 from iaca.errors import InputError
-from iaca.files import replacing
+from iaca.files import newest_version, replacing
 from iaca.inference.config import NAMED, find_models
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from iaca.inference.adaptation import AdaptedModel
@@ -21,7 +24,12 @@ if TYPE_CHECKING:
 
 
 class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
-    """A trained model as a safetensors file; the data is an `iaca.training.model_file.TrainedModel`."""
+    """A trained model as a safetensors file; the data is an `iaca.training.model_file.TrainedModel`.
+
+    A model that equals the newest version is not saved again: a run that has trained nothing adds no version.
+    """
+
+    _unchanged: PurePosixPath | None = None  # the version that equals what this run has saved
 
     def __init__(self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None):
         super().__init__(
@@ -39,16 +47,36 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
         return load_model(Path(self._get_load_path()))
 
     def save(self, data: TrainedModel) -> None:
-        """Write the model atomically."""
-        from iaca.training.model_file import save_model
+        """Write the model atomically, unless it equals the newest version."""
+        from iaca.training.model_file import model_bytes
 
-        with replacing(Path(self._get_save_path()), version_root(self)) as partial:
-            save_model(data, partial)
+        target, content = Path(self._get_save_path()), model_bytes(data)
+        newest = newest_version(str(self._filepath)) if self._version else None
+        self._unchanged = PurePosixPath(newest) if newest and newest.read_bytes() == content else None
+        if self._unchanged:
+            log.info("the model equals its newest version, %s: no other is saved", newest)
+            return
+        with replacing(target, version_root(self)) as partial:
+            partial.write_bytes(content)
+
+    def resolve_load_version(self) -> str | None:
+        """As `Versioned`; the version of this run where it equals an earlier one, which is loaded in its place."""
+        if self._unchanged and not (self._version and self._version.load):
+            return self.resolve_save_version()
+        return super().resolve_load_version()
+
+    def _get_load_path(self) -> PurePosixPath:
+        if self._unchanged and not (self._version and self._version.load):
+            return self._unchanged
+        return super()._get_load_path()
 
     def preview(self) -> JSONPreview:
         """Preview for kedro-viz: architecture and origin."""
         model = self.load()
         return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **model.metadata}))
+
+    def _exists(self) -> bool:
+        return Path(self._get_load_path()).exists()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "version": self._version}

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from iaca.corpora.check import require_subjects
 from iaca.encoders.config import EmbeddingConfig, identity, mismatches
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError, brief
@@ -75,11 +76,7 @@ def adapt(
         rows = annotated_rows(subject, name, model, clip, config.every_s)
         if rows is not None:
             groups.setdefault(subject, []).append(rows)
-    if len(groups) < 2:
-        raise InputError(
-            f"{len(groups)} annotated subject: an adapted model could not be scored on subjects it was not fitted to",
-            remedy="annotate videos of at least two subjects; ten or more give a reliable estimate",
-        )
+    require_subjects(groups)
     fitter = Fitter(
         {name: groups[name] for name in sorted(groups)}, widths(defaults.dim("audio"), defaults.dim("visual")), config
     )

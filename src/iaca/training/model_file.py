@@ -20,14 +20,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from iaca.errors import InputError, brief
-from iaca.files import replacing
+from iaca.files import current_files, replacing
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.fusion.temporal import current_name
 from iaca.parameters import faults, flat, text_table
 from iaca.text import parse_json
 from iaca.training.calibration import Calibration
-from iaca.training.config import MACHINE, TARGETS, Target, TrainingConfig
+from iaca.training.config import MACHINE, MODEL_SUFFIX, TARGETS, Target, TrainingConfig
 from iaca.training.sample import Normalisation
 
 HEADER = "iaca_model"  # one header entry: safetensors keeps several in no fixed order, so the bytes would differ
@@ -70,7 +70,14 @@ class TrainedModel:
 
 
 def save_model(model: TrainedModel, path: Path) -> None:
-    """Write a model file, completely or not at all; the same model gives the same bytes."""
+    """Write a model file, completely or not at all."""
+    content = model_bytes(model)
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def model_bytes(model: TrainedModel) -> bytes:
+    """The content of a model file; the same model gives the same bytes."""
     header = {
         "version": VERSION,
         "config": model.config.model_dump(mode="json"),
@@ -86,22 +93,39 @@ def save_model(model: TrainedModel, path: Path) -> None:
         calibration = model.calibration.arrays()
         tensors |= {CALIBRATION + name: torch.from_numpy(array) for name, array in calibration.items()}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    with replacing(path) as partial:
-        partial.write_bytes(save(contiguous, metadata={HEADER: json.dumps(header, sort_keys=True)}))
+    return save(contiguous, metadata={HEADER: json.dumps(header, sort_keys=True)})
+
+
+def model_file(path: Path) -> Path:
+    """The file of one model, given as that file, as the folder of a version, or as the folder of all versions, of which
+    the newest is taken.
+
+    Raises:
+        InputError: there is none, or several.
+    """
+    found = current_files(path, MODEL_SUFFIX)
+    if not found:
+        raise InputError("there is no such model file", path, remedy=REMEDY)
+    if len(found) > 1:
+        names = f"{found[0].name} and {found[1].name}"
+        raise InputError(f"this folder has {len(found)} models, such as {names}", path, remedy="name one of the files")
+    return found[0]
 
 
 def load_model(path: Path) -> TrainedModel:
-    """Read a model file and check its tensors against its configuration.
+    """Read a model and check its tensors against its configuration.
+
+    Args:
+        path: as for `model_file`.
 
     Raises:
         InputError: the file is missing, torn or not a model file, or its tensors do not match its header.
     """
+    path = model_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = _header((file.metadata() or {}).get(HEADER), path)
             tensors = {current_name(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
-    except FileNotFoundError as error:
-        raise InputError("there is no such model file", path, remedy=REMEDY) from error
     except (SafetensorError, OSError) as error:
         raise InputError(f"not a complete safetensors file ({brief(error)})", path, remedy=REMEDY) from error
     config, (targets, per_dimension) = _config(header, path), _dimensions(header, path)

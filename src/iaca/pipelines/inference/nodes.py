@@ -10,7 +10,7 @@ import pandas as pd
 
 from iaca.engine import ClipPaths, Task
 from iaca.faces.config import FaceConfig
-from iaca.inference.config import NAMED, InferenceConfig, find_models, find_videos
+from iaca.inference.config import NAMED, InferenceConfig, announcement, find_models, find_videos
 from iaca.inference.write import VERSION, analyse_video, listed_files
 from iaca.media.container import MediaLimits
 from iaca.text import parse_json
@@ -25,6 +25,9 @@ def plan_inference(
     output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
     if set(chosen) & set(NAMED.values()):
         log.warning("using the zero-shot heuristic (docs/guide/zero_shot.md); a trained model: inference.model=FILE")
+    videos = find_videos(config.named_input(), output)
+    if many := announcement(videos.values(), config.overlay, limits):
+        log.warning("%s", many)
     return {
         name: Task(
             "analyse_video",
@@ -35,7 +38,7 @@ def plan_inference(
             version=VERSION,
             extra_files=listed_files,
         )
-        for name, video in find_videos(config.input, output).items()
+        for name, video in videos.items()
     }
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from iaca.engine import ClipPaths, Task
 from iaca.engine.run import watched
 from iaca.training.choice import Baselines, ModelChoice
-from iaca.training.config import VERSION, TrainingConfig
+from iaca.training.config import LOW_MEMORY, VERSION, TrainingConfig
 from iaca.training.model_file import TrainedModel, history_of, load_model
 from iaca.training.train import train_file
 
@@ -82,6 +82,7 @@ def plan_runs(
             {"choice": choice, "training": settings_of(run, training), "corpus": corpus_card, **clips},
             settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched()},
             version=VERSION,
+            low_memory=LOW_MEMORY,
         )
         for run, choice in choices.items()
     }
@@ -113,4 +114,7 @@ def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, pd.DataFrame]
     """The main model as a new version, and the history of every run."""
     models = {run: load_model(training_runs.whole(run)) for run in training_runs}
     histories = [history_of(model).assign(model=run) for run, model in models.items()]
+    for run, history in zip(models, histories, strict=True):
+        best = history.iloc[int(history["score"].fillna(-2.0).argmax())]
+        log.info("%s: validation score %.3f in epoch %d of %d", run, best["score"], best["epoch"] + 1, len(history))
     return models[MAIN], pd.concat(histories, ignore_index=True)
