@@ -102,6 +102,13 @@ def test_a_gain_for_too_few_subjects_is_called_too_few() -> None:
     assert "too few" in verdict(scores)[0]
 
 
+def test_two_subjects_have_no_interval_and_their_number_is_told() -> None:
+    model, scores = adapt(MODEL, people(smile, 2), CARD, CONFIG)
+    assert "no interval over 2 subjects" in verdict(scores)[0]
+    assert "2 annotated videos of 2 subjects" in model.metadata["caveat"]
+    assert "nan" not in model.metadata["caveat"]
+
+
 def rows_of(subject: str, name: str, made: AnnotatedClip) -> Rows:
     rows = annotated_rows(subject, name, MODEL, made, 0.2)
     assert rows is not None

@@ -7,7 +7,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
+from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version, VersionNotFoundError
 from kedro_datasets._typing import JSONPreview
 
 from iaca.datasets.files import Versioned, version_root
@@ -17,11 +17,11 @@ from iaca.inference.config import NAMED, find_models
 
 if TYPE_CHECKING:
     from iaca.inference.adaptation import AdaptedModel
-    from iaca.training.model_file import TrainedModel
+    from iaca.training.model_file import TrainedBaselines, TrainedModel
 
 
-class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
-    """A trained model as safetensors. `save` and `load` take and give an `iaca.training.TrainedModel`."""
+class _ModelFile(Versioned, AbstractVersionedDataset[Any, Any]):
+    """A file of versioned models."""
 
     def __init__(self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None):
         super().__init__(
@@ -31,6 +31,19 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
             glob_function=glob.glob,
         )
         self.metadata = metadata
+
+    def _exists(self) -> bool:
+        try:
+            return Path(self._get_load_path()).exists()
+        except VersionNotFoundError:
+            return False
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "version": self._version}
+
+
+class ModelDataset(_ModelFile):
+    """A trained model as safetensors. `save` and `load` take and give an `iaca.training.TrainedModel`."""
 
     def load(self) -> TrainedModel:
         """The model of the chosen version, by default the newest."""
@@ -50,8 +63,22 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
         model = self.load()
         return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **model.metadata}))
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "version": self._version}
+
+class BaselinesDataset(_ModelFile):
+    """The baselines that were trained with a model, under the same version: a `TrainedBaselines` as safetensors."""
+
+    def load(self) -> TrainedBaselines | None:
+        """The baselines of the chosen version, by default the newest; None if there are none of that version."""
+        from iaca.training.model_file import load_baselines  # brings torch
+
+        return load_baselines(Path(self._get_load_path())) if self.exists() else None
+
+    def save(self, data: TrainedBaselines) -> None:
+        """Write the baselines, completely or not at all."""
+        from iaca.training.model_file import save_baselines
+
+        with replacing(Path(self._get_save_path()), version_root(self)) as partial:
+            save_baselines(data, partial)
 
 
 class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):

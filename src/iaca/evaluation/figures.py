@@ -216,7 +216,8 @@ def _comparison_method(rows: pd.DataFrame, partition: str) -> str:
         return f"Pooled CCC, {partition} partition."
     row = rows.iloc[0].to_dict()
     bars = f"Bars: 95 % bootstrap interval over {counted(row['clips'], 'clip')}."
-    return too_few(row) or f"Pooled CCC, {partition} partition. {bars}"
+    chosen = ", which chose the epoch" if partition == "validation" else ""
+    return too_few(row) or f"Pooled CCC, {partition} partition{chosen}. {bars}"
 
 
 def _comparison_finding(rows: pd.DataFrame) -> str:
@@ -227,7 +228,11 @@ def _comparison_finding(rows: pd.DataFrame) -> str:
         return "Too few clips or subjects to rank the models"
     best = scored.iloc[-1]
     if best["main"]:
-        return f"{best['model']} agrees best with the annotation: mean CCC {style.plain(best['ccc_mean'])}"
+        finding = f"{best['model']} agrees best with the annotation: mean CCC {style.plain(best['ccc_mean'])}"
+        second = scored.iloc[-2] if len(scored) > 1 else None
+        if second is None or not second["difference_ccc_mean_high"] >= 0:
+            return finding
+        return f"{finding}; the interval of its lead on {second['model']} includes 0"
     main = rows.loc[rows["main"], "model"].iloc[0]
     lead = f"{best['model']} is {best['difference_ccc_mean']:.3f} ahead of {main}"
     low = best["difference_ccc_mean_low"]

@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from iaca.encoders.config import EmbeddingConfig, describe, mismatches
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, brief, counted
 from iaca.files import replacing
 from iaca.inference.ridge import (
     FIRST,
@@ -75,7 +75,8 @@ def adapt(
             groups.setdefault(subject, []).append(rows)
     if len(groups) < 2:
         raise InputError(
-            f"{len(groups)} annotated subject: an adapted model could not be scored on subjects it was not fitted to",
+            f"{counted(len(groups), 'annotated subject')}: an adapted model could not be scored on subjects it was not "
+            "fitted to",
             remedy="annotate videos of at least two subjects; ten or more give a reliable estimate",
         )
     fitter = Fitter(
@@ -103,8 +104,9 @@ def _check_encoders(name: str, clip: ClipEmbedding, encoders: Mapping[str, str])
 
 
 def _caveat(fitter: Fitter, scores: pd.DataFrame, card: Mapping[str, str]) -> str:
-    text = f"ADAPTED HEURISTIC: the zero-shot model, corrected by {int(scores.iloc[-1]['clips'])} annotated videos of "
-    text += f"{len(fitter.groups)} subjects ({card.get('name', '')}). {'; '.join(verdict(scores))}"
+    videos, subjects = counted(scores.iloc[-1]["clips"], "annotated video"), counted(len(fitter.groups), "subject")
+    text = f"ADAPTED HEURISTIC: the zero-shot model, corrected by {videos} of {subjects} ({card.get('name', '')}). "
+    text += "; ".join(verdict(scores))
     return f"{text}. {card['caveat']}" if card.get("caveat") else text
 
 

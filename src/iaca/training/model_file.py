@@ -5,6 +5,7 @@ The header has the model's configuration and its metadata, among them the settin
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from iaca.errors import InputError, brief
 from iaca.files import replacing
-from iaca.fusion.config import FusionConfig
+from iaca.fusion.config import PRESETS, FusionConfig, preset
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.fusion.temporal import current_name
 from iaca.parameters import faults, flat, text_table
@@ -30,6 +31,7 @@ from iaca.training.config import MACHINE, TARGETS, Target, TrainingConfig
 from iaca.training.sample import Normalisation
 
 HEADER = "iaca_model"  # one header entry: safetensors keeps several in no fixed order, so the bytes would differ
+SEVERAL, SEPARATOR = "iaca_baselines", "/"  # header entry of a file of several models; between a model and its tensors
 VERSION, READ = 3, (1, 2, 3)  # 1 and 2 had no repair
 OLD_HEAD, HEAD = "head.", "head.regressors.0."  # in version 1, and since then
 WEIGHTS, NORMALISATION = "model.", "normalisation."
@@ -68,19 +70,29 @@ class TrainedModel:
 
 def save_model(model: TrainedModel, path: Path) -> None:
     """Write a model file, completely or not at all; the same model gives the same bytes."""
-    header = {
+    _write(path, HEADER, _header_of(model), _tensors_of(model))
+
+
+def _header_of(model: TrainedModel) -> dict[str, Any]:
+    return {
         "version": VERSION,
         "config": model.config.model_dump(mode="json"),
         "metadata": model.metadata,
         "targets": model.targets,
         "per_dimension": model.per_dimension,
     }
+
+
+def _tensors_of(model: TrainedModel) -> dict[str, Tensor]:
     arrays = {name: torch.from_numpy(a) for name, a in asdict(model.normalisation).items() if a.size}
     tensors = {WEIGHTS + name: tensor for name, tensor in model.weights.items()}
     tensors |= {NORMALISATION + name: tensor for name, tensor in arrays.items()}
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+
+
+def _write(path: Path, entry: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     with replacing(path) as partial:
-        partial.write_bytes(save(contiguous, metadata={HEADER: json.dumps(header, sort_keys=True)}))
+        partial.write_bytes(save(dict(tensors), metadata={entry: json.dumps(header, sort_keys=True)}))
 
 
 def load_model(path: Path) -> TrainedModel:
@@ -89,14 +101,24 @@ def load_model(path: Path) -> TrainedModel:
     Raises:
         InputError: the file is missing, torn or not a model file, or its tensors do not match its header.
     """
+    text, tensors = _read(path, HEADER)
+    return _model(_header(text, path), tensors, path)
+
+
+def _read(path: Path, entry: str) -> tuple[str | None, dict[str, Tensor]]:
+    """An entry of the header, None if there is none, and all tensors."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = _header((file.metadata() or {}).get(HEADER), path)
-            tensors = {current_name(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+            text = (file.metadata() or {}).get(entry)
+            return text, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
     except FileNotFoundError as error:
         raise InputError("there is no such model file", path, remedy=REMEDY) from error
     except (SafetensorError, OSError) as error:
         raise InputError(f"not a complete safetensors file ({brief(error)})", path, remedy=REMEDY) from error
+
+
+def _model(header: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> TrainedModel:
+    tensors = {current_name(name): tensor for name, tensor in tensors.items()}
     config, (targets, per_dimension) = _config(header, path), _dimensions(header, path)
     if header["version"] == 1:
         tensors = {name.replace(WEIGHTS + OLD_HEAD, WEIGHTS + HEAD): tensor for name, tensor in tensors.items()}
@@ -168,6 +190,14 @@ def _check_tensors(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ..
             raise InputError(f"tensor {name!r} has deviations that are not above 0", path, remedy=REMEDY)
 
 
+def model_name(model: TrainedModel) -> str:
+    """What results call a model: its preset, with `(changed)` if its architecture is not the preset's own."""
+    name, config = model.metadata.get("preset", ""), model.config
+    if name not in PRESETS:
+        return name or "model"
+    return name if preset(name, config.audio_dim, config.visual_dim, config.cues) == config else f"{name} (changed)"
+
+
 def network(config: FusionConfig, per_dimension: bool) -> FusionModel | PerDimension:
     """The network of a model, with random weights."""
     return PerDimension(config) if per_dimension else FusionModel(config)
@@ -207,6 +237,58 @@ class PerDimension(nn.Module):
         return FusionOutput(prediction, gates, outputs["valence"].observed)
 
 
+# --- the models that one run trained together ---
+
+
+@dataclass(frozen=True)
+class TrainedBaselines:
+    """The baselines of a main model: trained in the same run, on the same data, with the same settings.
+
+    Attributes:
+        main: `weights_digest` of the main model.
+        models: the baselines by name.
+    """
+
+    main: str
+    models: dict[str, TrainedModel]
+
+
+def weights_digest(model: TrainedModel) -> str:
+    """SHA-256 that identifies a trained model: of its weights and normalisation, whatever they are called."""
+    digests = sorted(hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in _tensors_of(model).values())
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def save_baselines(baselines: TrainedBaselines, path: Path) -> None:
+    """Write all baselines to one file, completely or not at all."""
+    header = {"main": baselines.main, "models": {name: _header_of(one) for name, one in baselines.models.items()}}
+    tensors = {
+        f"{name}{SEPARATOR}{tensor}": values
+        for name, one in baselines.models.items()
+        for tensor, values in _tensors_of(one).items()
+    }
+    _write(path, SEVERAL, header, tensors)
+
+
+def load_baselines(path: Path) -> TrainedBaselines:
+    """Read a file of `save_baselines`, and check the tensors of each model against its configuration.
+
+    Raises:
+        InputError: the file is missing, torn or another's.
+    """
+    text, tensors = _read(path, SEVERAL)
+    try:
+        header = parse_json(text or "")
+        main, headers = str(header["main"]), dict(header["models"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError("not a file of baselines", path, remedy="run the training pipeline again") from error
+    models = {}
+    for name, own in headers.items():
+        parts = {t.removeprefix(name + SEPARATOR): v for t, v in tensors.items() if t.startswith(name + SEPARATOR)}
+        models[name] = _model(_header(json.dumps(own), path), parts, path)
+    return TrainedBaselines(main, models)
+
+
 # --- metadata of the training run ---
 
 
@@ -236,8 +318,8 @@ def with_history(model: TrainedModel, history: pd.DataFrame) -> TrainedModel:
 
 
 def history_of(model: TrainedModel) -> pd.DataFrame:
-    """The history in a model's metadata: one row per epoch."""
-    return pd.DataFrame(json.loads(model.metadata[HISTORY_KEY]))
+    """The history in a model's metadata: one row per epoch; no row for a file without a history."""
+    return pd.DataFrame(json.loads(model.metadata.get(HISTORY_KEY, "{}")))
 
 
 def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:

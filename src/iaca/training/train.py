@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from iaca.encoders.embedding import embeddings_of, read_annotated
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.checkpoints import (
@@ -195,7 +195,7 @@ def _check_clips(fusion: FusionConfig, config: TrainingConfig, partitions: Mappi
                 )
         if not any(np.isfinite(clip.labels[:, columns]).all(axis=1).any() for clip in clips.values()):
             raise InputError(
-                f"no step of the {partition} partition is annotated ({len(clips)} clips)",
+                f"no step of the {partition} partition is annotated ({counted(len(clips), 'clip')})",
                 remedy="check the annotation files and the partition of the corpus",
             )
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from gradio.routes import App, ORJSONResponse
 
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.evaluation.events import has_modality_gates, modality_gate
 from iaca.evaluation.style import stretches
 from iaca.web.access import FILE, guarded
@@ -123,7 +123,7 @@ def _analyse(sessions: Sessions, session: str, job: Job) -> Iterator[Shown]:
 
 def _stage(sessions: Sessions, job: Job) -> str:
     if ahead := sessions.ahead(job):
-        return f"Waiting for {ahead} other video{'s' if ahead > 1 else ''}"
+        return f"Waiting for {counted(ahead, 'other video')}"
     if (job.folder / f"{job.name}.csv").exists():
         return "Step 2 of 2: drawing the overlay"
     return "Step 1 of 2: analysing face and sound"
