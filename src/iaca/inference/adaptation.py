@@ -144,6 +144,11 @@ class AdaptedModel:
         """Those of the zero-shot part."""
         return self.base.modalities
 
+    @property
+    def sources(self) -> Mapping[str, tuple[str, ...]]:
+        """Both inputs for both: the correction reads all columns."""
+        return dict.fromkeys(self.base.sources, self.modalities)
+
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """The zero-shot prediction with valence and arousal corrected; gates and evidence are unchanged."""
         prediction = corrected(columns_of(self.base, clip), self.weights).astype(np.float32)
