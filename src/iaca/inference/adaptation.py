@@ -39,6 +39,7 @@ from iaca.inference.ridge import (
 from iaca.inference.zero_shot import ZeroShot, ZeroShotConfig
 from iaca.parameters import MODALITIES, faults, text_table
 from iaca.text import parse_json
+from iaca.training.config import TARGETS
 from iaca.training.predict import ClipPrediction
 
 HEADER, VERSION, WEIGHTS = "iaca_adapted", 1, "weights"
@@ -146,8 +147,18 @@ class AdaptedModel:
 
     @property
     def sources(self) -> Mapping[str, tuple[str, ...]]:
-        """Both inputs for both: the correction reads all columns."""
-        return dict.fromkeys(self.base.sources, self.modalities)
+        """The inputs whose columns have a weight, and those of the zero-shot readings that have one."""
+        config = EmbeddingConfig()
+        columns = dict(zip(MODALITIES, widths(config.dim("audio"), config.dim("visual")), strict=True))
+        effect = self.weights.copy()
+        effect[1:FIRST] += np.eye(len(TARGETS))  # the correction is added to the zero-shot prediction
+        read: dict[str, tuple[str, ...]] = {}
+        for d, name in enumerate(TARGETS):
+            used = {m for m, part in columns.items() if effect[part, d].any()}
+            for own, sources in enumerate(self.base.sources[target] for target in TARGETS):
+                used |= set(sources) if effect[1 + own, d] else set()
+            read[name] = tuple(modality for modality in MODALITIES if modality in used)
+        return read
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """The zero-shot prediction with valence and arousal corrected; gates and evidence are unchanged."""
