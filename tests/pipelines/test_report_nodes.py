@@ -29,6 +29,8 @@ from iaca.pipelines.evaluation.nodes import (
     find_failures,
     model_facts,
     predict_baselines,
+    predict_partitions,
+    require_unseen,
     score_models,
     write_report,
 )
@@ -38,6 +40,7 @@ from iaca.training.model_file import (
     TrainedModel,
     model_name,
     weights_digest,
+    with_clips,
     with_history,
     with_training_settings,
 )
@@ -169,3 +172,28 @@ def test_the_learning_curve_is_the_models_own(model, predictions, labels):
     older = replace(model, metadata={"preset": "audio"})
     missing = draw_figures(older, predictions, labels, table, EVENTS, CONFIG)["learning_curve_figure"]
     assert "Not drawn" in missing.texts[1].get_text()
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "partition", "refused"),
+    [
+        (["a"], [], "validation", True),
+        (["a"], [], "test", True),
+        ([], ["a"], "test", True),
+        ([], ["a"], "validation", False),
+        (["b"], ["c"], "test", False),
+        (["a"], [], "train", False),
+    ],
+)
+def test_a_model_is_not_scored_on_what_it_learned_from(model, train, validation, partition, refused):
+    """As an older model would be after the corpus was divided anew."""
+    index, older = INDEX.assign(partition=partition), with_clips(model, train, validation)
+    assert '"a"' not in older.metadata["learned_from"]  # names may be personal
+    if not refused:
+        require_unseen(older, index, CONFIG)
+        return
+    message = rf"audio learned from 1 clip of the {partition} partition, the first is a: .* another division"
+    with pytest.raises(InputError, match=message):
+        predict_partitions(older, {}, index, CONFIG)
+    with pytest.raises(InputError, match=message):
+        predict_baselines(model, TrainedBaselines(weights_digest(model), {"b": older}), {}, index, CONFIG)

@@ -59,9 +59,12 @@ class ModelDataset(_ModelFile):
             save_model(data, partial)
 
     def preview(self) -> JSONPreview:
-        """What kedro-viz shows: architecture and origin."""
+        """What kedro-viz shows: architecture and origin, without the digests of its clips."""
+        from iaca.training.model_file import CLIPS_KEY
+
         model = self.load()
-        return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **model.metadata}))
+        metadata = {name: text for name, text in model.metadata.items() if name != CLIPS_KEY}
+        return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **metadata}))
 
 
 class BaselinesDataset(_ModelFile):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -310,6 +310,27 @@ def training_settings_of(model: TrainedModel) -> dict[str, object]:
     if not isinstance(settings, dict):
         raise InputError("the training settings in the header are not a JSON object", remedy=REMEDY)
     return dict(flat(settings))
+
+
+CLIPS_KEY = "learned_from"
+"""In the metadata: digests of the clips that the weights were fitted to (`train`) and chosen by (`validation`)."""
+
+
+def with_clips(model: TrainedModel, train: Iterable[str], validation: Iterable[str]) -> TrainedModel:
+    """The model with digests of its clips' names in its metadata: names may be personal, and models are shared."""
+    parts = {"train": sorted(map(_clip_digest, train)), "validation": sorted(map(_clip_digest, validation))}
+    return replace(model, metadata={**model.metadata, CLIPS_KEY: json.dumps(parts)})
+
+
+def clips_learned_from(model: TrainedModel, clips: Iterable[str], parts: Iterable[str]) -> list[str]:
+    """Those of the clips that the model learned from as `parts` ("train", "validation"); none for an older file."""
+    known = parse_json(model.metadata.get(CLIPS_KEY, "{}"))
+    digests = {digest for part in parts for digest in known.get(part, [])}
+    return [clip for clip in clips if _clip_digest(clip) in digests]
+
+
+def _clip_digest(name: str) -> str:
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def with_history(model: TrainedModel, history: pd.DataFrame) -> TrainedModel:

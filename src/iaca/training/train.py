@@ -54,6 +54,7 @@ from iaca.training.model_file import (
     load_model,
     merged_histories,
     save_model,
+    with_clips,
     with_history,
     with_training_settings,
 )
@@ -99,7 +100,8 @@ def train_file(
     to_train, to_validate = ({name: clips[name] for name in names} for names in (train_clips, validation_clips))
     model, history = train(fusion, training, to_train, to_validate, checkpoints, progress)
     origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
-    save_model(with_history(replace(model, metadata={**model.metadata, **origin}), history), target)
+    model = replace(model, metadata={**model.metadata, **origin})
+    save_model(with_clips(with_history(model, history), train_clips, validation_clips), target)
 
 
 def train(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from iaca.encoders import read_embedding
 from iaca.engine import ClipPaths
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.evaluation.benchmark_page import BenchmarkFound
 from iaca.evaluation.config import EvaluationConfig
 from iaca.evaluation.errors import Results, calibration, failures, quadrant_confusion, region_errors
@@ -27,9 +27,11 @@ from iaca.evaluation.style import new_figure
 from iaca.evaluation.tables import comparison, headline, postprocessing_table, video_table
 from iaca.faces.config import FaceConfig
 from iaca.training.model_file import (
+    CLIPS_KEY,
     SETTINGS_KEY,
     TrainedBaselines,
     TrainedModel,
+    clips_learned_from,
     history_of,
     model_name,
     training_settings_of,
@@ -46,7 +48,11 @@ def predict_partitions(
     """Predictions of one model for every clip of the evaluated partitions, one row per decoded frame.
 
     The table's attributes, which are stored with it, name the model: `NAME`, and `MODEL`, its `weights_digest`.
+
+    Raises:
+        InputError: the model learned from a clip that it would be scored on.
     """
+    require_unseen(model, training_index, config)
     built = BuiltModel.of(model)
     clips = training_index.loc[training_index["partition"].isin(config.partitions), "clip"]
     tables = []
@@ -57,6 +63,22 @@ def predict_partitions(
     table = pd.concat(tables, ignore_index=True)
     table.attrs = {NAME: model_name(model), MODEL: weights_digest(model)}
     return table
+
+
+def require_unseen(model: TrainedModel, training_index: pd.DataFrame, config: EvaluationConfig) -> None:
+    """Refuse a model of another division of the corpus: an older one, loaded by its version."""
+    for partition, parts in (("validation", ("train",)), ("test", ("train", "validation"))):
+        clips = (
+            training_index.loc[training_index["partition"] == partition, "clip"]
+            if partition in config.partitions
+            else []
+        )
+        if seen := clips_learned_from(model, clips, parts):
+            what = f"{model_name(model)} learned from {counted(len(seen), 'clip')} of the {partition} partition"
+            raise InputError(
+                f"{what}, the first is {seen[0]}: it was trained on another division of the corpus",
+                remedy="train again, or divide the corpus as it was then",
+            )
 
 
 def predict_baselines(
@@ -281,7 +303,11 @@ def write_report(
 
 def model_facts(model: TrainedModel) -> dict[str, object]:
     """The facts in a model file: architecture, origin, and the settings of its training as `training.NAME`."""
-    known = {name: value for name, value in model.metadata.items() if name not in ("history", "caveat", SETTINGS_KEY)}
+    known = {
+        name: value
+        for name, value in model.metadata.items()
+        if name not in ("history", "caveat", SETTINGS_KEY, CLIPS_KEY)
+    }
     settings = {f"{SETTINGS_KEY}.{name}": value for name, value in training_settings_of(model).items()}
     return {**model.config.model_dump(mode="json", exclude_none=True), **known, **settings}
 
