@@ -68,11 +68,9 @@ def predict_partitions(
 def require_unseen(model: TrainedModel, training_index: pd.DataFrame, config: EvaluationConfig) -> None:
     """Refuse a model of another division of the corpus: an older one, loaded by its version."""
     for partition, parts in (("validation", ("train",)), ("test", ("train", "validation"))):
-        clips = (
-            training_index.loc[training_index["partition"] == partition, "clip"]
-            if partition in config.partitions
-            else []
-        )
+        if partition not in config.partitions:
+            continue
+        clips = training_index.loc[training_index["partition"] == partition, "clip"]
         if seen := clips_learned_from(model, clips, parts):
             what = f"{model_name(model)} learned from {counted(len(seen), 'clip')} of the {partition} partition"
             raise InputError(
