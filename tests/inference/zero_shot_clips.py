@@ -34,6 +34,13 @@ CLEAN = {
 }
 
 
+def evidence(clip: ClipEmbedding) -> np.ndarray:
+    """(t,) in [0, 1): how much trusted evidence there is, of the face for valence, of both for arousal."""
+    mass = MODEL.readings(clip)[2]
+    both = np.stack([mass[:, 1], mass.sum(axis=1)], axis=1)
+    return (both / (0.2 + both)).mean(axis=1)
+
+
 def clip(
     expression: str | dict[str, float] | None = None,
     voice: dict[str, object] | None = None,

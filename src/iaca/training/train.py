@@ -1,6 +1,7 @@
 """How a fusion model is trained. Read from the top:
 
 train_file                      the engine's task: embeddings and timelines in, a model file out
+  calibrated                    adds how sure the model is: networks of folds, errors on clips they have not seen
   train                         one network for both dimensions, or one network per dimension
     train_network               fits one network: stops early, and resumes after an interruption
       FusionTraining            the LightningModule: training step, validation score, learning rate, history
@@ -9,7 +10,7 @@ train_file                      the engine's task: embeddings and timelines in, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from iaca.encoders.embedding import embeddings_of, read_annotated
 from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
+from iaca.training.calibration import Predict, calibrate
 from iaca.training.checkpoints import (
     BEST,
     LAST,
@@ -58,11 +60,13 @@ from iaca.training.model_file import (
     with_history,
     with_training_settings,
 )
+from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
 
 Batch = dict[str, Tensor]
 CONDITIONS = ("clean", "corrupted")  # the validation loaders, in order
-PAIR_FINGERPRINT = "pair_fingerprint"  # in the metadata of a network whose pair is not yet complete
+FINISHED = ".safetensors"  # file of a network in `checkpoints` until its run is complete ...
+FINISHED_FINGERPRINT = "finished_fingerprint"  # ... and what its metadata say it belongs to
 
 
 def train_file(
@@ -74,6 +78,7 @@ def train_file(
     validation_clips: Sequence[str],
     corpus: Mapping[str, str],
     checkpoints: Path,
+    subjects: Mapping[str, str] | None = None,
     progress: bool = False,
 ) -> None:
     """Train on the named clips and write the model file, with the origin of the model in its metadata.
@@ -87,6 +92,7 @@ def train_file(
         train_clips, validation_clips: names of the clips.
         corpus: its name and caveat.
         checkpoints: a folder for this run alone.
+        subjects: of the clips; a clip that is not listed is a subject of its own.
         progress: show a bar of epochs.
 
     Raises:
@@ -98,10 +104,62 @@ def train_file(
     dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
     fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
     to_train, to_validate = ({name: clips[name] for name in names} for names in (train_clips, validation_clips))
-    model, history = train(fusion, training, to_train, to_validate, checkpoints, progress)
+    model, history = calibrated(fusion, training, to_train, to_validate, subjects or {}, checkpoints, progress)
     origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
     model = replace(model, metadata={**model.metadata, **origin})
     save_model(with_clips(with_history(model, history), train_clips, validation_clips), target)
+
+
+def calibrated(
+    fusion: FusionConfig,
+    config: TrainingConfig,
+    train_clips: Clips,
+    validation_clips: Clips,
+    subjects: Mapping[str, str],
+    checkpoints: Path,
+    progress: bool = False,
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train a model, then `config.folds` networks each without some subjects, and calibrate the model on their errors.
+
+    The weights are those of `train`. A finished network is kept in `checkpoints` until the calibration is complete. A
+    model of one dimension is not calibrated. Arguments, result and errors are otherwise those of `train`.
+
+    Args:
+        subjects: of the clips; a clip that is not listed is a subject of its own.
+    """
+    folds = {f"fold{i}": part for i, part in enumerate(subject_folds(train_clips, subjects, config.folds))}
+    networks = {}
+    for name, left_out in {"whole": frozenset[str](), **folds}.items():
+        clips = {clip: annotated for clip, annotated in train_clips.items() if clip not in left_out}
+        folder = checkpoints / name if left_out else checkpoints
+        run = (fusion, config, clips, validation_clips, folder, progress)
+        networks[name] = _train_once(train, run, checkpoints / f"{name}{FINISHED}") if folds else train(*run)
+    _remove_finished(checkpoints, networks)
+    model, history = networks["whole"]
+    if model.targets != TARGETS:
+        return model, history
+    calibration = calibrate(
+        fusion.modalities,
+        model.normalisation,
+        _predictor(model),
+        train_clips,
+        validation_clips,
+        subjects,
+        [(left_out, _predictor(networks[name][0])) for name, left_out in folds.items()],
+    )
+    return replace(model, calibration=calibration), history
+
+
+def subject_folds(clips: Clips, subjects: Mapping[str, str], folds: int) -> list[frozenset[str]]:
+    """The clips in `folds` parts (as many as there are subjects, at most), each subject in one; none below two."""
+    names = sorted({subjects.get(clip, clip) for clip in clips})
+    parts = [set(names[i::folds]) for i in range(min(folds, len(names)))] if folds else []
+    return [frozenset(c for c in clips if subjects.get(c, c) in part) for part in parts] if len(parts) > 1 else []
+
+
+def _predictor(model: TrainedModel) -> Predict:
+    built = BuiltModel.of(model)
+    return lambda clip: predict_clip(built, clip).prediction
 
 
 def train(
@@ -421,46 +479,14 @@ def train_pair(
     A finished network is kept in `checkpoints` until the pair is complete, so an interrupted pair does not train it
     twice. Arguments, result and errors are those of `train`.
     """
-    data = (data_fingerprint(clips) for clips in (train_clips, validation_clips))
-    fingerprint = run_fingerprint(fusion, config, *data)
     models: dict[str, TrainedModel] = {}
     histories: dict[str, pd.DataFrame] = {}
     for target in TARGETS:
-        file = checkpoints / f"{target}.safetensors"
-        finished = _read_finished(file, fingerprint)
-        if finished is None:
-            alone = config.model_copy(update={"targets": (target,), "per_dimension": False})
-            finished = train_network(fusion, alone, train_clips, validation_clips, checkpoints / target, progress)
-            _keep_finished(*finished, file, fingerprint)
-        models[target], histories[target] = finished
-    _remove_finished(checkpoints)
+        alone = config.model_copy(update={"targets": (target,), "per_dimension": False})
+        run = (fusion, alone, train_clips, validation_clips, checkpoints / target, progress)
+        models[target], histories[target] = _train_once(train_network, run, checkpoints / f"{target}{FINISHED}")
+    _remove_finished(checkpoints, TARGETS)
     return _joined(models), merged_histories(histories)
-
-
-def _read_finished(file: Path, fingerprint: str) -> tuple[TrainedModel, pd.DataFrame] | None:
-    """A network that this pair finished before it was interrupted."""
-    try:
-        model = load_model(file)
-    except InputError:  # missing or torn
-        return None
-    if model.metadata.get(PAIR_FINGERPRINT) != fingerprint:
-        return None
-    metadata = {name: text for name, text in model.metadata.items() if name not in {HISTORY_KEY, PAIR_FINGERPRINT}}
-    return replace(model, metadata=metadata), history_of(model)
-
-
-@rank_zero_only
-def _keep_finished(model: TrainedModel, history: pd.DataFrame, file: Path, fingerprint: str) -> None:
-    metadata = {**model.metadata, PAIR_FINGERPRINT: fingerprint}
-    save_model(with_history(replace(model, metadata=metadata), history), file)
-
-
-@rank_zero_only
-def _remove_finished(checkpoints: Path) -> None:
-    for target in TARGETS:
-        (checkpoints / f"{target}.safetensors").unlink(missing_ok=True)
-    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
-        checkpoints.rmdir()
 
 
 def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
@@ -473,3 +499,48 @@ def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
             metadata[f"{name}_{target}" if name in in_both else name] = model.metadata[name]
     weights = {f"{t}.{name}": tensor for t in TARGETS for name, tensor in models[t].weights.items()}
     return TrainedModel(first.config, weights, first.normalisation, metadata, TARGETS, per_dimension=True)
+
+
+# --- networks of one run: a finished one is kept until all are, so an interrupted run does not train it twice ---
+
+Run = tuple[FusionConfig, TrainingConfig, Clips, Clips, Path, bool]
+"""The arguments of `train`."""
+
+
+def _train_once(
+    network: Callable[..., tuple[TrainedModel, pd.DataFrame]], run: Run, file: Path
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """What `network(*run)` returns; from `file` if an interrupted run has finished it."""
+    fusion, config, train_clips, validation_clips, *_ = run
+    fingerprint = run_fingerprint(fusion, config, data_fingerprint(train_clips), data_fingerprint(validation_clips))
+    finished = _read_finished(file, fingerprint)
+    if finished is None:
+        finished = network(*run)
+        _keep_finished(*finished, file, fingerprint)
+    return finished
+
+
+def _read_finished(file: Path, fingerprint: str) -> tuple[TrainedModel, pd.DataFrame] | None:
+    """A network that this run finished before it was interrupted."""
+    try:
+        model = load_model(file)
+    except InputError:  # missing or torn
+        return None
+    if model.metadata.get(FINISHED_FINGERPRINT) != fingerprint:
+        return None
+    metadata = {n: text for n, text in model.metadata.items() if n not in {HISTORY_KEY, FINISHED_FINGERPRINT}}
+    return replace(model, metadata=metadata), history_of(model)
+
+
+@rank_zero_only
+def _keep_finished(model: TrainedModel, history: pd.DataFrame, file: Path, fingerprint: str) -> None:
+    metadata = {**model.metadata, FINISHED_FINGERPRINT: fingerprint}
+    save_model(with_history(replace(model, metadata=metadata), history), file)
+
+
+@rank_zero_only
+def _remove_finished(checkpoints: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (checkpoints / f"{name}{FINISHED}").unlink(missing_ok=True)
+    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()

@@ -60,7 +60,11 @@ def plan_runs(
             "train",
             train_file,
             files,
-            {"choice": model.choice(), "training": run_settings(training, seed), **shared},
+            {
+                "choice": model.choice(),
+                "training": run_settings(training, seed, model.label in benchmark.main),
+                **shared,
+            },
             settings={"checkpoints": folder / run},
             version=TRAINING_VERSION,
         )

@@ -85,7 +85,8 @@ def _row(name: str, summary: dict[str, Any], person: dict[str, Any]) -> dict[str
         "arousal_mean": person["arousal"]["mean"],
         "valence_observed": person["valence"].get("observed"),  # unknown to summaries of earlier versions
         "arousal_observed": person["arousal"].get("observed"),
-        "confidence_mean": person["confidence"]["mean"],
+        **{f"{name}_interval": width for name, width in person["mean_interval"].items()},
+        "inconsistency_mean": person["inconsistency"]["mean"],
         **{f"{key}_coverage": value for key, value in person["coverage"].items()},
         "warnings": "; ".join(summary["warnings"]),
     }

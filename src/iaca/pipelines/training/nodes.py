@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -89,7 +90,7 @@ def plan_runs(
             "train",
             train_file,
             files,
-            {"choice": choice, "training": training, "corpus": corpus_card, **clips},
+            {"choice": choice, "training": settings_of(run, training), "corpus": corpus_card, **clips},
             settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched()},
             version=VERSION,
         )
@@ -97,17 +98,26 @@ def plan_runs(
     }
 
 
+def settings_of(run: str, training: TrainingConfig) -> TrainingConfig:
+    """The settings of one run: baselines train no folds, so their intervals rest on the validation clips alone."""
+    return training if run == MAIN else training.model_copy(update={"folds": 0})
+
+
 def learned_from(
     embeddings: ClipPaths, timelines: ClipPaths, training_index: pd.DataFrame
-) -> tuple[tuple[Path, ...], dict[str, list[str]]]:
-    """The files a training run reads, and the names of its clips as `train_clips` and `validation_clips`.
+) -> tuple[tuple[Path, ...], dict[str, Any]]:
+    """The files a training run reads, the names of its clips as `train_clips` and `validation_clips`, and `subjects`.
 
     Clips of the test partition are in neither.
     """
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
     clips = sorted(parts["train"] + parts["validation"])
     files = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
-    return files, {f"{part}_clips": names for part, names in parts.items()}
+    subjects = dict(zip(training_index["clip"], training_index["subject"].astype(str), strict=True))
+    return files, {
+        **{f"{part}_clips": names for part, names in parts.items()},
+        "subjects": {clip: subjects[clip] for clip in clips},
+    }
 
 
 def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, TrainedBaselines, pd.DataFrame]:
