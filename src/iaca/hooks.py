@@ -85,6 +85,10 @@ def _check_size(file: Path) -> None:
         raise InputError(what, file, remedy="write the values themselves, or fewer aliases")
 
 
+MODEL, BASELINES = "model", "baseline_models"
+"""Datasets that one training run saves together."""
+
+
 class ProjectContext(KedroContext):
     """A catalog that saves under the newest version. Kedro documents `_get_catalog` as the place to change that."""
 
@@ -96,8 +100,11 @@ class ProjectContext(KedroContext):
     ) -> CatalogProtocol[str, AbstractDataset[Any, Any]]:
         """The catalog, whose save version is newer than every existing one, even if the clock is wrong.
 
-        Kedro proposes the time at which the session started; all versioned datasets share one version.
+        Kedro proposes the time at which the session started; all versioned datasets share one version. A version of the
+        model that is asked for is that of its baselines, too, unless another one is asked for.
         """
+        if load_versions and MODEL in load_versions:
+            load_versions = {BASELINES: load_versions[MODEL], **load_versions}
         proposed = save_version or generate_timestamp()
         entries = [entry for entry in self.config_loader["catalog"].values() if isinstance(entry, Mapping)]
         files = [self.project_path / entry["filepath"] for entry in entries if entry.get("versioned")]

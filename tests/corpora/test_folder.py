@@ -234,7 +234,7 @@ def test_frames_counted_from_1_are_recognised_and_noted(video: Path, tmp_path: P
     assert what == f"rows are numbered from 1 to {30 + longer}, for 30 frames: taken as counted from 1"
     assert remedy
     assert [note[0] for note in table.attrs["notes"][1:]] == (
-        ["1 rows lie after the last of 30 frames, and are not used"] if longer else []
+        ["1 row lies after the last of 30 frames, not used"] if longer else []
     )
 
 

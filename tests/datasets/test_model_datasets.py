@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from kedro.io.core import DatasetError, Version
 
-from iaca.datasets.model import AdaptedModelDataset, ModelDataset, ModelPath
+from iaca.datasets.model import AdaptedModelDataset, BaselinesDataset, ModelDataset, ModelPath
 from iaca.encoders.config import EmbeddingConfig
 from iaca.fusion import FusionConfig, FusionModel
 from iaca.inference.adaptation import AdaptedModel
 from iaca.inference.config import NAMED
 from iaca.inference.ridge import FIRST
 from iaca.inference.zero_shot import ZeroShot
-from iaca.training.model_file import TrainedModel
+from iaca.training.model_file import TrainedBaselines, TrainedModel
 from iaca.training.sample import Normalisation
 
 
@@ -40,6 +40,21 @@ def test_a_trained_model_shows_what_it_is_and_where_it_comes_from(tmp_path: Path
     dataset.save(TrainedModel(config, FusionModel(config).state_dict(), normalisation, {"corpus": "<b>c</b>"}))
     shown = json.loads(str(dataset.preview()))
     assert (shown["config"]["width"], shown["corpus"]) == (8, "<b>c</b>")
+
+
+def test_baselines_come_back_by_version_and_may_be_missing(tmp_path: Path) -> None:
+    file = str(tmp_path / "baselines.safetensors")
+    asked = "2026-01-31T12.00.00.000Z"
+    assert BaselinesDataset(filepath=file, version=Version(None, asked)).load() is None
+    config = FusionConfig(audio_dim=3, visual_dim=4, width=8)
+    normalisation = Normalisation(*(np.ones(n, np.float32) for n in (3, 3, 4, 4)))
+    model = TrainedModel(config, FusionModel(config).state_dict(), normalisation, {"seed": "1"})
+    BaselinesDataset(filepath=file, version=Version(None, asked)).save(TrainedBaselines("ab", {"x": model}))
+    for version in (None, asked):
+        found = BaselinesDataset(filepath=file, version=Version(version, None)).load()
+        assert found is not None
+        assert (found.main, list(found.models)) == ("ab", ["x"])
+    assert BaselinesDataset(filepath=file, version=Version("2025-01-31T12.00.00.000Z", None)).load() is None
 
 
 def test_the_path_of_a_model_is_read_alone(tmp_path: Path) -> None:

@@ -102,6 +102,27 @@ def test_a_gain_for_too_few_subjects_is_called_too_few() -> None:
     assert "too few" in verdict(scores)[0]
 
 
+def test_two_subjects_have_no_interval_and_their_number_is_told() -> None:
+    model, scores = adapt(MODEL, people(smile, 2), CARD, CONFIG)
+    assert "no interval over 2 subjects" in verdict(scores)[0]
+    assert "2 annotated videos of 2 subjects" in model.metadata["caveat"]
+    assert "nan" not in model.metadata["caveat"]
+
+
+def test_an_adapted_model_reads_what_its_correction_has_weights_for() -> None:
+    nothing = np.zeros((width := len(adapt(MODEL, people(smile, 2), CARD, CONFIG)[0].weights), 2))
+    whole = ("audio", "visual")
+    assert AdaptedModel(MODEL.config, nothing, {}).sources == {"valence": ("visual",), "arousal": whole}
+    for row in (FIRST + 1, 2):  # a column of the voice, and the zero-shot arousal, which the voice has a part in
+        changed = nothing.copy()
+        changed[row, 0] = 0.1
+        assert AdaptedModel(MODEL.config, changed, {}).sources == {"valence": whole, "arousal": whole}
+    level = nothing.copy()
+    level[0] = 0.3
+    level[width - 1, 1] = 0.1  # of the face
+    assert AdaptedModel(MODEL.config, level, {}).sources == {"valence": ("visual",), "arousal": whole}
+
+
 def rows_of(subject: str, name: str, made: AnnotatedClip) -> Rows:
     rows = annotated_rows(subject, name, MODEL, made, 0.2)
     assert rows is not None

@@ -12,7 +12,7 @@ from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.config import find_models
-from iaca.inference.members import FusionMember, join
+from iaca.inference.members import FusionMember, join, observed_shares
 from iaca.training.model_file import save_model
 from iaca.training.predict import BuiltModel
 
@@ -102,3 +102,22 @@ def test_model_files_are_found_by_file_folder_pattern_list_and_newest_version(tm
     for nothing in (tmp_path / "empty", tmp_path / "none", []):
         with pytest.raises(InputError, match="no model"):
             find_models(nothing)
+
+
+def test_the_share_of_a_modality_falls_with_the_time_since_it_was_there():
+    """A network's gate gives some weight to a face that is absent; nothing is behind it."""
+    one = clip(60)
+    one = replace(one, time_s=np.arange(60) / 10, face_found=np.arange(60) < 20, audio_present=np.arange(60) < 50)
+    gates = {"modalities": np.full((60, 2), (0.25, 0.75), np.float32), "audio": np.full((60, 2), 0.5, np.float32)}
+    labels = {"modalities": ("audio", "visual"), "audio": ("self", "cross")}
+    shares = observed_shares(gates, labels, one)
+    np.testing.assert_array_equal(shares["audio"], gates["audio"])
+    voice, face = shares["modalities"].T
+    np.testing.assert_allclose(face[:20], 0.75)
+    np.testing.assert_allclose(face[29], 0.375 / (0.375 + 0.25), rtol=1e-6)  # a second after the last face
+    assert (np.diff(face[19:50]) < 0).all()
+    assert face[49] < 0.29
+    np.testing.assert_allclose((voice + face)[:50], 1)
+    assert np.isnan(shares["modalities"][50:]).all()
+    never = observed_shares(gates, labels, replace(one, face_found=np.zeros(60, bool)))["modalities"]
+    np.testing.assert_array_equal(never[:50], np.tile(np.float32([1, 0]), (50, 1)))

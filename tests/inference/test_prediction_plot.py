@@ -43,6 +43,23 @@ def test_the_stretch_without_a_face_is_a_bar_of_its_length(table):
     assert [(round(bar.get_x(), 2), round(bar.get_width(), 2)) for bar in bars] == [(3.0, 2.0)]
 
 
+def test_no_words_lie_over_the_traces(table):
+    figure = prediction_plot(table.assign(valence=0.99), "a")  # a trace at the top, where "no face" was written
+    style.png(figure)
+    assert [text.get_text() for text in figure.axes[0].texts] == []
+    assert "no face" in [label.get_text() for label in figure.axes[-1].get_yticklabels()]
+
+
+def test_the_means_are_those_of_the_summary_and_no_zero_is_negative(table):
+    table = table.assign(valence=np.where(table["face_found"], 0.5, -0.9), arousal=-0.001)
+    said = prediction_plot(table, "a").texts[1].get_text()
+    assert said.startswith("Mean valence +0.50 (in 80 % of frames), mean arousal 0.00 (in 80 % of frames); strongest")
+    unread = prediction_plot(table.assign(valence=np.nan), "a").texts[1].get_text()
+    assert unread.startswith("Valence not read, mean arousal 0.00")
+    flat = prediction_plot(table.assign(valence=np.nan, arousal=0.0), "a").texts[1].get_text()
+    assert "strongest" not in flat
+
+
 def test_one_modality_needs_one_panel_less(table):
     alone = table.drop(columns=["gate_modalities_audio", "gate_modalities_visual"])
     assert len(prediction_plot(alone, "a").axes) == len(prediction_plot(table, "a").axes) - 1

@@ -10,13 +10,15 @@ import pytest
 import skimage.data
 from tiny_models import model_on
 
+from iaca.corpora.index import NOT_ABOUT_PEOPLE
 from iaca.encoders.config import EmbeddingConfig
 from iaca.faces import FaceConfig
-from iaca.inference import Predictor
-from iaca.inference.config import Drawing, People
+from iaca.inference import Predictor, plot
+from iaca.inference.config import NAMED, Drawing, People
+from iaca.inference.predictor import stamp
 from iaca.inference.write import analyse_video
-from iaca.media import write_movie
-from iaca.training.model_file import save_model
+from iaca.media import probe, write_movie
+from iaca.training.model_file import load_model, save_model
 
 BARE = Drawing(overlay=False, plot=False)
 
@@ -119,3 +121,64 @@ def test_a_muted_track_is_warned_of(made: Path, tmp_path: Path, suffix: str) -> 
         video, made / "0.safetensors", target=target, folder=tmp_path, name="muted", drawing=BARE, faces=FaceConfig()
     )
     assert "the sound is silent: is the track muted?" in json.loads(target.read_text())["warnings"]
+
+
+DEMO = {
+    "corpus": "demo corpus",
+    "caveat": f"Trained on rendered clips: it shows that the workflow runs; {NOT_ABOUT_PEOPLE}.",
+}
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        ({"kind": "trained"}, ""),
+        ({"kind": "trained", "corpus": "Aff-Wild2"}, ""),
+        (DEMO, "trained on demo corpus, not on real people"),
+        ({"kind": "adapted heuristic", **DEMO}, "adapted heuristic, fitted to demo corpus, not to real people"),
+        ({"kind": "zero-shot heuristic", "corpus": "none", "caveat": "HEURISTIC"}, "zero-shot heuristic"),
+        ({"corpus": "acted", "caveat": "actors"}, "trained on acted: the summary has its caveat"),
+    ],
+)
+def test_a_model_is_stamped_as_what_it_is(origin: dict[str, str], words: str) -> None:
+    assert stamp(origin) == words
+    assert len(stamp({**DEMO, "corpus": "x" * 10**6})) < 200
+
+
+def test_a_model_of_the_demo_corpus_is_stamped_on_plot_and_overlay(made: Path, tmp_path: Path) -> None:
+    plain = load_model(made / "0.safetensors")
+    save_model(replace(plain, metadata={**plain.metadata, **DEMO}), tmp_path / "demo.safetensors")
+    titles: list[str] = []
+    heights = {}
+    with pytest.MonkeyPatch.context() as patch:
+        drawn = plot.prediction_plot
+        patch.setattr(plot, "prediction_plot", lambda *a, **k: titles.append(a[1]) or drawn(*a, **k))
+        for name, model in (("plain", made / "0.safetensors"), ("demo", tmp_path / "demo.safetensors")):
+            target = tmp_path / f"{name}.json"
+            analyse_video(
+                made / "two people.mp4", model, target=target, folder=tmp_path, name=name, drawing=Drawing(),
+                faces=FaceConfig(),
+            )  # fmt: skip
+            heights[name] = probe(tmp_path / f"{name}.mp4").height
+    assert titles == ["plain", "demo (trained on demo corpus, not on real people)"]
+    assert heights["demo"] > heights["plain"]
+    assert DEMO["caveat"] in json.loads((tmp_path / "demo.json").read_text())["warnings"]
+
+
+def test_a_video_without_a_face_has_no_mean_valence_from_the_heuristic(tmp_path: Path) -> None:
+    """Grey pictures over a steady chord: no face, and no voice."""
+    time_s = np.arange(48_000) / 16_000
+    chord = sum(0.1 * np.sin(2 * np.pi * pitch * time_s) for pitch in (220, 277, 330)).astype(np.float32)
+    grey = np.full((120, 160, 3), 128, np.uint8)
+    write_movie(tmp_path / "music.mp4", ((i / 10, grey) for i in range(30)), 10, chord, 16_000)
+    target = tmp_path / "music.json"
+    analyse_video(
+        tmp_path / "music.mp4", NAMED["zero_shot"], target=target, folder=tmp_path, name="music", drawing=BARE,
+        faces=FaceConfig(),
+    )  # fmt: skip
+    summary = json.loads(target.read_text())
+    assert summary["sources"] == {"valence": ["visual"], "arousal": ["audio", "visual"]}
+    assert summary["valence"]["mean"] is None
+    assert summary["mean_gates"] == {"modalities_audio": 1.0, "modalities_visual": 0.0}
+    assert "valence was not read: this model reads it from the face, and there was none" in summary["warnings"]
+    assert any(words.startswith("the values come from the sound alone") for words in summary["warnings"])

@@ -1,5 +1,6 @@
 """Which tasks the inference pipeline plans, without running them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from iaca.faces import FaceConfig
 from iaca.inference import config as inference
 from iaca.inference.config import InferenceConfig
 from iaca.media import MediaLimits, probe
+from iaca.pipelines.demo_corpus.nodes import CARD
 from iaca.pipelines.inference.nodes import plan_inference, summarise_inference
 from project import ROOT, runner
 
@@ -84,6 +86,18 @@ def test_a_damaged_summary_of_an_older_video_costs_its_own_row(tmp_path: Path) -
     assert table["name"].tolist() == ["a", "d"]  # c was removed by its owner
     assert "a.json was changed or damaged: analyse the video again" in table["warnings"][0]
     assert table["warnings"][1] == "failed: too dark"
+
+
+def test_models_that_are_no_ones_word_are_stamped_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    card = {"corpus": CARD.name, "caveat": CARD.caveat}
+    models = {"a": {}, "b": card, "c": card, "d": {"kind": "adapted heuristic", **card}}
+    for name, model in models.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"model": model, "people": []}))
+    summarise_inference(ClipPaths({name: tmp_path / f"{name}.json" for name in models}, {}))
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 videos predicted by this model: trained on demo corpus, not on real people",
+        "1 video predicted by this model: adapted heuristic, fitted to demo corpus, not to real people",
+    ]
 
 
 def test_planning_imports_no_torch(tmp_path: Path) -> None:

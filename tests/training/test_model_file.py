@@ -15,7 +15,16 @@ from safetensors.torch import load_file, save_file
 
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel, preset
-from iaca.training.model_file import TrainedModel, load_model, model_file, save_model
+from iaca.training.model_file import (
+    TrainedBaselines,
+    TrainedModel,
+    load_baselines,
+    load_model,
+    model_file,
+    save_baselines,
+    save_model,
+    weights_digest,
+)
 from iaca.training.sample import Normalisation
 
 CONFIG = FusionConfig(audio_dim=3, visual_dim=4, width=8, heads=2)
@@ -54,6 +63,31 @@ def test_what_was_saved_comes_back(model: TrainedModel, path: Path) -> None:
         np.testing.assert_array_equal(getattr(loaded.normalisation, name), values)
     inputs = torch.randn(1, 5, 3), torch.randn(1, 5, 4)
     assert torch.equal(loaded.build()(*inputs).prediction, model.build()(*inputs).prediction)
+
+
+def test_baselines_come_back_with_the_digest_of_their_main_model(model: TrainedModel, tmp_path: Path) -> None:
+    concat = preset("concat", 3, 4, width=8)
+    other = replace(model, config=concat, weights=FusionModel(concat).state_dict(), metadata={"preset": "concat"})
+    file = tmp_path / "baselines.safetensors"
+    save_baselines(TrainedBaselines(weights_digest(model), {"a": model, "ab": other}), file)
+    found = load_baselines(file)
+    assert found.main == weights_digest(model)
+    for name, saved in (("a", model), ("ab", other)):
+        assert (found.models[name].config, found.models[name].metadata) == (saved.config, saved.metadata)
+        assert weights_digest(found.models[name]) == weights_digest(saved)
+    save_baselines(TrainedBaselines("", {}), file)
+    assert load_baselines(file).models == {}
+
+
+def test_a_digest_is_of_the_weights_and_of_nothing_else(model: TrainedModel) -> None:
+    assert weights_digest(model) == weights_digest(replace(model, metadata={"seed": "7"}))
+    changed = {name: tensor + (name == min(model.weights)) for name, tensor in model.weights.items()}
+    assert weights_digest(model) != weights_digest(replace(model, weights=changed))
+
+
+def test_a_model_is_no_file_of_baselines(path: Path) -> None:
+    with pytest.raises(InputError, match="not a file of baselines"):
+        load_baselines(path)
 
 
 def test_files_of_version_1_still_predict_as_they_did(model: TrainedModel, path: Path) -> None:

@@ -43,7 +43,7 @@ from iaca.corpora.timeline import (
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embedding
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.formats.labels import LABELS
 from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
@@ -217,12 +217,12 @@ def _difference(names: tuple[str, ...], expected: tuple[str, ...], kind: str) ->
     if not names:
         return "the clip has no cues, but others have" if kind == "quality" and expected else None
     if missing := [name for name in expected if name not in names]:
-        return f"{len(names)} columns instead of {len(expected)}: {missing[0]!r} is missing"
+        return f"{counted(len(names), 'column')} instead of {len(expected)}: {missing[0]!r} is missing"
     if kind == "labels":
         return None
     if len(names) > len(expected):
         extra = next(name for name in names if name not in expected)
-        return f"{len(names)} columns instead of {len(expected)}: {extra!r} is one too many"
+        return f"{counted(len(names), 'column')} instead of {len(expected)}: {extra!r} is one too many"
     return "the columns are in another order than in the other clips" if names != expected else None
 
 

@@ -42,7 +42,7 @@ from iaca.corpora.timeline import (
     spans,
     write_timeline,
 )
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.formats.labels import Annotation, Places, Values, read_labels
 from iaca.media import MediaLimits, kind_of, left_out
 from iaca.media.probe import Kind
@@ -240,9 +240,9 @@ def _counted_from_0(given: Annotation, frames: int) -> tuple[Annotation, Notes]:
         return given, []
     last = int(given.places[-1])
     if last >= frames:
-        what = f"rows are numbered from 1 to {last}, for {frames} frames: taken as counted from 1"
+        what = f"rows are numbered from 1 to {last}, for {counted(frames, 'frame')}: taken as counted from 1"
         return replace(given, places=given.places - 1), [(what, "none, if row 1 belongs to the first frame")]
-    what = f"rows are numbered from 1 to {last}, for {frames} frames: taken as counted from 0"
+    what = f"rows are numbered from 1 to {last}, for {counted(frames, 'frame')}: taken as counted from 0"
     return given, [(what, "none, if the first frame is not annotated; otherwise count frames from 0")]
 
 
@@ -262,16 +262,20 @@ def _check_fit(given: Annotation, times: Places, path: Path) -> None:
         raise InputError(f"the times do not fit: {wrong}", path, remedy=remedy)
 
 
+def _rows_lie(count: int) -> str:
+    return f"{counted(count, 'row')} {'lies' if count == 1 else 'lie'}"
+
+
 def _labels(given: Annotation, times: Places, tolerance_s: float | None) -> tuple[Values, Notes]:
     """Labels (t, 2) of the frames, NaN where not annotated."""
     if given.key == "time_s":
         late = int((given.places > times[-1] + median_step(times)).sum())
-        what = f"{late} rows lie after the last frame at {times[-1]:.2f} s, and are not used"
+        what = f"{_rows_lie(late)} after the last frame at {times[-1]:.2f} s, not used"
         notes = [(what, "none, if the annotation is longer than the video")] if late else []
         return labels_at(given.places, given.values, times, tolerance_s), notes
     labels = np.full((len(times), 2), np.nan, np.float32)
     frames = given.places.astype(np.int64)
     kept = frames < len(times)
     labels[frames[kept]] = given.values[kept]
-    what = f"{(~kept).sum()} rows lie after the last of {len(times)} frames, and are not used"
+    what = f"{_rows_lie((~kept).sum())} after the last of {counted(len(times), 'frame')}, not used"
     return labels, [] if kept.all() else [(what, "none, if the annotation is longer; frames are counted from 0")]

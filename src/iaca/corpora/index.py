@@ -161,6 +161,9 @@ def _few(clips: Sequence[str] | pd.Series[str], most: int = 5) -> str:
 
 # The card
 
+NOT_ABOUT_PEOPLE = "it says nothing about emotions of real people"
+"""In the caveat of every corpus that is made up. Models trained on it are stamped wherever they predict."""
+
 
 class CorpusCard(Parameters):
     """The card of a corpus. It is stored with every model, so that each later result can repeat it.

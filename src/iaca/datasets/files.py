@@ -7,7 +7,7 @@ they cannot read it. `CorpusFolder` is a corpus, `WorkFolder` a place for checkp
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
@@ -16,6 +16,7 @@ from kedro.io.core import AbstractDataset, DatasetError, Version, VersionNotFoun
 from kedro_datasets.json import JSONDataset as StockJSON
 from kedro_datasets.pandas import CSVDataset as StockCSV
 from kedro_datasets.pandas import ParquetDataset as StockParquet
+from kedro_datasets.partitions import PartitionedDataset
 from kedro_datasets.text import TextDataset as StockText
 
 from iaca.corpora.index import CARD_FILE
@@ -147,6 +148,20 @@ class JSONDataset(Atomic, StockJSON):  # type: ignore[misc]
 
 class TextDataset(Atomic, StockText):  # type: ignore[misc]
     """text.TextDataset, written atomically."""
+
+
+class FileFolder(PartitionedDataset):  # type: ignore[misc]
+    """partitions.PartitionedDataset, except that a folder without a file is no error: there may be nothing to save."""
+
+    def load(self) -> dict[str, Callable[[], Any]]:
+        """Name -> function that loads the file."""
+        empty = Path(self._path).is_dir() and not self._exists()
+        return {} if empty else inspect.unwrap(super().load.__func__)(self)  # type: ignore[no-any-return]
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Write every file; the folder is there afterwards even if there is none."""
+        inspect.unwrap(super().save.__func__)(self, data)
+        Path(self._path).mkdir(parents=True, exist_ok=True)
 
 
 class CorpusFolder(AbstractDataset[dict[str, str], Path]):

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
+from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version, VersionNotFoundError
 from kedro_datasets._typing import JSONPreview
 
 from iaca.datasets.files import Versioned, version_root
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from iaca.inference.adaptation import AdaptedModel
-    from iaca.training.model_file import TrainedModel
+    from iaca.training.model_file import TrainedBaselines, TrainedModel
 
 
-class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
-    """A trained model as a safetensors file; the data is an `iaca.training.model_file.TrainedModel`.
+class _ModelFile(Versioned, AbstractVersionedDataset[Any, Any]):
+    """A versioned file of models.
 
-    A model that equals the newest version is not saved again: a run that has trained nothing adds no version.
+    Content that equals the newest version is not saved again: a run that has trained nothing adds no version.
     """
 
     _unchanged: PurePosixPath | None = None  # the version that equals what this run has saved
@@ -40,21 +40,13 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
         )
         self.metadata = metadata
 
-    def load(self) -> TrainedModel:
-        """The model of the chosen version, by default the newest."""
-        from iaca.training.model_file import load_model  # imports torch, which kedro-viz does not need
-
-        return load_model(Path(self._get_load_path()))
-
-    def save(self, data: TrainedModel) -> None:
-        """Write the model atomically, unless it equals the newest version."""
-        from iaca.training.model_file import model_bytes
-
-        target, content = Path(self._get_save_path()), model_bytes(data)
+    def _write(self, content: bytes) -> None:
+        """Write the file atomically, unless it equals the newest version."""
+        target = Path(self._get_save_path())
         newest = newest_version(str(self._filepath)) if self._version else None
         self._unchanged = PurePosixPath(newest) if newest and newest.read_bytes() == content else None
         if self._unchanged:
-            log.info("the model equals its newest version, %s: no other is saved", newest)
+            log.info("nothing has changed since the newest version, %s: no other is saved", newest)
             return
         with replacing(target, version_root(self)) as partial:
             partial.write_bytes(content)
@@ -70,16 +62,54 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
             return self._unchanged
         return super()._get_load_path()
 
-    def preview(self) -> JSONPreview:
-        """Preview for kedro-viz: architecture and origin."""
-        model = self.load()
-        return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **model.metadata}))
-
     def _exists(self) -> bool:
-        return Path(self._get_load_path()).exists()
+        try:
+            return Path(self._get_load_path()).exists()
+        except VersionNotFoundError:
+            return False
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "version": self._version}
+
+
+class ModelDataset(_ModelFile):
+    """A trained model as a safetensors file; the data is an `iaca.training.model_file.TrainedModel`."""
+
+    def load(self) -> TrainedModel:
+        """The model of the chosen version, by default the newest."""
+        from iaca.training.model_file import load_model  # imports torch, which `kedro catalog` and kedro-viz don't need
+
+        return load_model(Path(self._get_load_path()))
+
+    def save(self, data: TrainedModel) -> None:
+        """Write the model atomically, unless it equals the newest version."""
+        from iaca.training.model_file import model_bytes
+
+        self._write(model_bytes(data))
+
+    def preview(self) -> JSONPreview:
+        """Preview for kedro-viz: architecture and origin, without the digests of its clips."""
+        from iaca.training.model_file import CLIPS_KEY
+
+        model = self.load()
+        metadata = {name: text for name, text in model.metadata.items() if name != CLIPS_KEY}
+        return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **metadata}))
+
+
+class BaselinesDataset(_ModelFile):
+    """The baselines that were trained with a model, under the same version: a `TrainedBaselines` as safetensors."""
+
+    def load(self) -> TrainedBaselines | None:
+        """The baselines of the chosen version, by default the newest; None if there are none of that version."""
+        from iaca.training.model_file import load_baselines  # imports torch
+
+        return load_baselines(Path(self._get_load_path())) if self.exists() else None
+
+    def save(self, data: TrainedBaselines) -> None:
+        """Write the baselines atomically, unless they equal the newest version."""
+        from iaca.training.model_file import baselines_bytes
+
+        self._write(baselines_bytes(data))
 
 
 class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):

@@ -21,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from iaca.errors import counted
 from iaca.evaluation.config import BLUR, CLEAN_LEVELS, SNR, clean_level
 
 INK, MUTED, GRID, SHADE, PAPER = "#1b2733", "#566472", "#e3e8ed", "#dfe3e8", "#ffffff"
@@ -228,6 +229,11 @@ def difference(value: object) -> Markup:
 def count(value: object) -> Markup:
     """A whole number with thousands separated."""
     return _data(value, lambda x: f"{x:,.0f}".replace(",", "\u202f"))
+
+
+def counted_data(value: int, noun: str) -> Markup:
+    """A whole number as `count` writes it, with its noun in the singular or plural: `1 clip`, `3 clips`."""
+    return count(value) + " " + counted(value, noun).split(" ", 1)[1]
 
 
 def cell(value: object) -> Markup | str:

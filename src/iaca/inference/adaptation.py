@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from iaca.corpora.check import require_subjects
 from iaca.encoders.config import EmbeddingConfig, identity, mismatches
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, brief, counted
 from iaca.evaluation.metrics import DIMENSIONS
 from iaca.files import replacing
 from iaca.inference.ridge import (
@@ -42,6 +42,7 @@ from iaca.inference.zero_shot import INCONSISTENCY, ZeroShot, ZeroShotConfig
 from iaca.parameters import MODALITIES, faults, text_table
 from iaca.text import parse_json
 from iaca.training.calibration import Calibration, Errors, Intervals, fit_intervals, origin_of_intervals
+from iaca.training.config import TARGETS
 from iaca.training.predict import ClipPrediction
 
 HEADER, VERSION, WEIGHTS, INTERVALS = "iaca_adapted", 2, "weights", "intervals."
@@ -115,8 +116,9 @@ def _check_encoders(name: str, clip: ClipEmbedding, encoders: Mapping[str, str])
 
 
 def _caveat(fitter: Fitter, scores: pd.DataFrame, card: Mapping[str, str]) -> str:
-    text = f"ADAPTED HEURISTIC: the zero-shot model, corrected by {int(scores.iloc[-1]['clips'])} annotated videos of "
-    text += f"{len(fitter.groups)} subjects ({card.get('name', '')}). {'; '.join(verdict(scores))}"
+    videos, subjects = counted(scores.iloc[-1]["clips"], "annotated video"), counted(len(fitter.groups), "subject")
+    text = f"ADAPTED HEURISTIC: the zero-shot model, corrected by {videos} of {subjects} ({card.get('name', '')}). "
+    text += "; ".join(verdict(scores))
     return f"{text}. {card['caveat']}" if card.get("caveat") else text
 
 
@@ -150,6 +152,21 @@ class AdaptedModel:
     def gate_labels(self) -> Mapping[str, tuple[str, ...]]:
         """Those of the zero-shot part."""
         return self.base.gate_labels
+
+    @property
+    def sources(self) -> Mapping[str, tuple[str, ...]]:
+        """The inputs whose columns have a weight, and those of the zero-shot readings that have one."""
+        config = EmbeddingConfig()
+        columns = dict(zip(MODALITIES, widths(config.dim("audio"), config.dim("visual")), strict=True))
+        effect = self.weights.copy()
+        effect[1:FIRST] += np.eye(len(TARGETS))  # the correction is added to the zero-shot prediction
+        read: dict[str, tuple[str, ...]] = {}
+        for d, name in enumerate(TARGETS):
+            used = {m for m, part in columns.items() if effect[part, d].any()}
+            for own, sources in enumerate(self.base.sources[target] for target in TARGETS):
+                used |= set(sources) if effect[1 + own, d] else set()
+            read[name] = tuple(modality for modality in MODALITIES if modality in used)
+        return read
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """The zero-shot prediction with valence and arousal corrected; gates and inconsistency are unchanged."""

@@ -206,7 +206,7 @@ def _without_overlays(found: list[Path]) -> list[Path]:
     written = {folder: result_digests(folder, SUMMARY_SUFFIX) for folder in {path.parent for path in found}}
     videos = [path for path in found if not _is_unchanged(path, written[path.parent].get(path.name))]
     if len(videos) < len(found):
-        log.info("left out %d results of earlier runs", len(found) - len(videos))
+        log.info("left out %s of earlier runs", counted(len(found) - len(videos), "result"))
     return videos
 
 

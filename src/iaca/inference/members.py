@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.inference.adaptation import AdaptedModel
 from iaca.inference.zero_shot import ZeroShot
+from iaca.parameters import MODALITIES
+from iaca.training.config import TARGETS
 from iaca.training.model_file import load_model
 from iaca.training.predict import BuiltModel, ClipPrediction, predict_clip
 
@@ -31,6 +33,10 @@ class Member(Protocol):
     @property
     def gate_labels(self) -> Labels:
         """For each gate, the names of its weights."""
+
+    @property
+    def sources(self) -> Mapping[str, tuple[str, ...]]:
+        """The inputs that valence and that arousal are read from."""
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """The prediction for a clip of t steps."""
@@ -65,6 +71,12 @@ class FusionMember:
     def gate_labels(self) -> Labels:
         """The labels of the network."""
         return self.built.model.gate_labels
+
+    @property
+    def sources(self) -> Mapping[str, tuple[str, ...]]:
+        """All inputs of the network for both, the voice first."""
+        inputs = self.built.model.config.modalities
+        return dict.fromkeys(TARGETS, tuple(modality for modality in MODALITIES if modality in inputs))
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """Predict in overlapping windows."""
@@ -116,3 +128,33 @@ def _mean(values: FloatArray) -> FloatArray:
 def _trained(values: FloatArray) -> NDArray[np.bool_]:
     """(members, 2) whether the member was trained on the dimension; otherwise it is NaN at every step."""
     return np.asarray(np.isfinite(values).any(axis=1))
+
+
+HALVED_AFTER_S = 1.0
+"""A modality that was not observed for this long (s) has half of its share."""
+
+
+def observed_shares(gates: Mapping[str, FloatArray], labels: Labels, clip: ClipEmbedding) -> dict[str, FloatArray]:
+    """The gates of a clip of t steps; in those across voice and face, shares of what was observed.
+
+        share_m(t) = w_m(t) 2^(-d_m(t) / 1 s) / sum over the modalities;   NaN where neither was observed
+
+    w is the gate's weight and d_m the time (s) to the nearest step at which m was observed. A network gives some weight
+    to a modality that is absent: there is nothing behind it but its neighbours in time, and soon nothing at all.
+    """
+    near = np.stack([_nearness(clip.present[modality], clip.time_s) for modality in MODALITIES], axis=1)
+    shares = dict(gates)
+    for name, parts in labels.items():
+        if parts == MODALITIES:
+            weights = gates[name] * near
+            with np.errstate(invalid="ignore"):
+                weights = weights / weights.sum(axis=1, keepdims=True)
+            shares[name] = np.where(clip.observed[:, None], weights, np.nan).astype(np.float32)
+    return shares
+
+
+def _nearness(present: NDArray[np.bool_], time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """2^(-d / `HALVED_AFTER_S`) of each step, for the distance d (s) to the nearest one that is present."""
+    before = np.maximum.accumulate(np.where(present, time_s, -np.inf))
+    after = np.minimum.accumulate(np.where(present, time_s, np.inf)[::-1])[::-1]
+    return np.asarray(2.0 ** -(np.minimum(time_s - before, after - time_s) / HALVED_AFTER_S))

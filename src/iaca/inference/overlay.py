@@ -58,11 +58,11 @@ class OverlayPainter:
         width, height: of the first frame, in px. Frames of another size are scaled to fit its place.
         min_width: smaller frames are enlarged to this width, so that the text is readable.
         trail_s: how much of the past the dial shows, in s.
-        kind: kind of a model that was not trained, written on every frame; empty for a trained one.
+        stamp: what every frame says about its model, on a line of its own below the rows; empty for none.
 
     Attributes:
         size: (width, height) of the painted frames in px, both even as H.264 wants them.
-        picture: (width, height) in px of the part that shows the frame; the rows are below it.
+        picture: (width, height) in px of the part that shows the frame; the rows and the stamp are below it.
 
     Raises:
         InputError: a table lacks a column or has more than one clip.
@@ -75,7 +75,7 @@ class OverlayPainter:
         height: int,
         min_width: int = 640,
         trail_s: float = 2.0,
-        kind: str = "",
+        stamp: str = "",
     ):
         self._tracks = [DrawnTrack.of(one) for one in ([table] if isinstance(table, pd.DataFrame) else table)]
         self._trail_s, self._numbered = trail_s, len(self._tracks) > 1
@@ -86,10 +86,11 @@ class OverlayPainter:
         self._unit = across / PANEL_WIDTH
         self._row_height = _even(PANEL_HEIGHT * self._unit)
         self._panels = [
-            PersonPanel(track, across, self._row_height, number if self._numbered else None, kind)
+            PersonPanel(track, across, self._row_height, number if self._numbered else None)
             for number, track in enumerate(self._tracks[:ROWS], start=1)
         ]
-        self.size = (across, self.picture[1] + len(self._panels) * self._row_height)
+        self._stamp = stamp_line(stamp, across, self._unit)
+        self.size = (across, self.picture[1] + len(self._panels) * self._row_height + len(self._stamp))
 
     def __call__(self, frame: VideoFrame) -> Image:
         """The frame (h, w, 3) uint8 RGB with all drawings, as a new (size[1], size[0], 3) uint8 RGB image."""
@@ -101,6 +102,7 @@ class OverlayPainter:
             panel = image[self.picture[1] + number * self._row_height :][: self._row_height]
             row = rows[number]
             person.clear(panel) if row is None else person.draw(panel, row, self._trail_s)
+        image[self.size[1] - len(self._stamp) :] = self._stamp
         self._boxes(picture, rows, scale, np.array([left, top, left, top]))
         self._notices(picture, self._missing(rows))
         return image
@@ -153,6 +155,21 @@ class OverlayPainter:
             left = draw_pill(picture, notice, left, 12 * self._unit, 17 * self._unit) + 8 * self._unit
 
 
+STAMP_HEIGHT, STAMP_SIZE = 26, 15
+"""Of the line with the stamp, and of its text, in design units; long text is smaller."""
+
+
+def stamp_line(stamp: str, width: int, unit: float) -> Image:
+    """The line (h, width, 3) below the rows that says what the model is; without rows (h = 0) for an empty stamp."""
+    line = np.full((_even(STAMP_HEIGHT * unit) if stamp else 0, width, 3), PANEL, np.uint8)
+    if stamp:
+        size = STAMP_SIZE * unit
+        size *= min(1.0, (width - 24 * unit) / text_width(stamp, size))
+        line[: max(1, round(unit))] = RAISED
+        draw_text(line, stamp, 12 * unit, 18 * unit, size, AROUSAL)
+    return line
+
+
 def _even(length: float) -> int:
     return max(2, 2 * round(length / 2))
 
@@ -169,16 +186,15 @@ class PersonPanel:
         track: what to show.
         width, height: of the row in px.
         number: shown in the person's colour if there are several people; None for a single person.
-        kind: kind of the model, written on the row unless it is empty.
     """
 
-    def __init__(self, track: DrawnTrack, width: int, height: int, number: int | None = None, kind: str = ""):
+    def __init__(self, track: DrawnTrack, width: int, height: int, number: int | None = None):
         self._track, self._number, self._size = track, number, (width, height)
         self._unit = width / PANEL_WIDTH
         self._dial = Dial(66 * self._unit, 60 * self._unit, 50 * self._unit, self._unit)
         alone = track.gates is None and track.inconsistency is None
         self._meter_right = _RIGHT if alone else _METER_RIGHT
-        self._empty = self._background(kind)
+        self._empty = self._background()
 
     def clear(self, panel: Image) -> None:
         """Draw the row without any values."""
@@ -209,7 +225,7 @@ class PersonPanel:
         """Draw a value in [-1, 1] as a number and as a bar that grows from the middle."""
         u, right = self._unit, self._meter_right
         known = np.isfinite(value)
-        text = f"{value:+.2f}".replace("-", "−") if known else "–"
+        text = _signed(value) if known else "–"
         draw_text(panel, text, right * u, baseline * u, 22 * u, colour if known else DIM, bold=True, align="right")
         if known:
             middle = (_METER_LEFT + right) / 2
@@ -251,7 +267,7 @@ class PersonPanel:
         draw_text(panel, f"{value:.2f}", _RIGHT * u, 98 * u, 18 * u, shade, bold=True, align="right")
         draw_bar(panel, _COLUMN * u, 104 * u, (_COLUMN + value * (_RIGHT - _COLUMN)) * u, 111 * u, shade)
 
-    def _background(self, kind: str) -> Image:
+    def _background(self) -> Image:
         u, right = self._unit, self._meter_right
         panel = np.full((self._size[1], self._size[0], 3), PANEL, np.uint8)
         self._dial.draw_face(panel)
@@ -267,8 +283,13 @@ class PersonPanel:
             draw_bar(panel, _COLUMN * u, 104 * u, _RIGHT * u, 111 * u, RAISED)
         if self._number is not None:
             self._badge(panel, in_view=False)
-        draw_text(panel, kind, right * u, 117 * u, 13 * u, AROUSAL, align="right")
         return panel
+
+
+def _signed(value: float) -> str:
+    """`+0.12`, `−0.03`; no sign if it rounds to 0."""
+    text = f"{value:+.2f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 SHADES = 8

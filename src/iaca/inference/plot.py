@@ -12,18 +12,23 @@ from matplotlib.figure import Figure
 from iaca.errors import InputError
 from iaca.evaluation import style
 from iaca.evaluation.events import has_modality_gates, modality_gate, spans
-from iaca.inference.summary import UNUSUAL
+from iaca.evaluation.metrics import DIMENSIONS
+from iaca.inference.summary import UNUSUAL, Sources, observed
 from iaca.parameters import MODALITIES
 
 _ABSENT = (("face_found", "no face", "#b9a3b2"), ("audio_present", "no sound", "#93b3af"))
 _ABSENT_OF_SEVERAL = (("face_found", "not in view", "#b9a3b2"), ("audio_present", "voice not theirs", "#93b3af"))
-_PLATE = {"facecolor": style.PAPER, "alpha": 0.75, "linewidth": 0, "pad": 1.5}
+MOST = 0.95
+"""A mean over fewer frames than this share says over how many it is."""
 MAX_PEOPLE = 6
 """People drawn at most; the first ones have the largest faces."""
 
 
 def prediction_plot(
-    table: pd.DataFrame | Sequence[pd.DataFrame], title: str, events: pd.DataFrame | None = None
+    table: pd.DataFrame | Sequence[pd.DataFrame],
+    title: str,
+    events: pd.DataFrame | None = None,
+    sources: Sources | None = None,
 ) -> Figure:
     """Valence and arousal over time; below, how far voice and face disagree, their weights, and where one was missing.
 
@@ -33,6 +38,7 @@ def prediction_plot(
             in one video, the table of each; the first `MAX_PEOPLE` are drawn, one below the other.
         title: name of the video; the main result is the subtitle.
         events: modality, kind, start_s, end_s of this clip if the truth is known; drawn as labelled bars.
+        sources: of the model (`Predictor.sources`), for the means in the subtitle.
 
     Raises:
         InputError: if a table is empty.
@@ -43,7 +49,7 @@ def prediction_plot(
     tables = [one.sort_values("time_s") for one in given[:MAX_PEOPLE]]
     shown = events if events is not None and len(events) else None
     heights = [height for one in tables for height in _heights(one, shown, len(tables))]
-    finding = _finding(tables[0]) if len(tables) == 1 else _people_subtitle(len(tables), len(given))
+    finding = _finding(tables[0], sources) if len(tables) == 1 else _people_subtitle(len(tables), len(given))
     figure = style.new_figure(10, 1.3 + sum(heights) + 0.55 * (len(tables) - 1), title, finding)
     panels = list(figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0])
     panels[0].set_xlim(float(tables[0]["time_s"].min()), max(float(tables[0]["time_s"].max()), 1e-3))
@@ -52,7 +58,7 @@ def prediction_plot(
         if len(tables) == 1:
             _draw(panels, one, "Valence and arousal", shown, _ABSENT)
         else:
-            _draw(panels, one, _person(number, one), shown, _ABSENT_OF_SEVERAL)
+            _draw(panels, one, _person(number, one, sources), shown, _ABSENT_OF_SEVERAL)
     return figure
 
 
@@ -62,16 +68,18 @@ def _people_subtitle(drawn: int, people: int) -> str:
     return f"{people} people{left_out}. {voice}"
 
 
-def _person(number: int, table: pd.DataFrame) -> str:
+def _person(number: int, table: pd.DataFrame, sources: Sources | None) -> str:
     """Heading: when the person was in view, and the means."""
     seen = table["time_s"][table["face_found"].to_numpy(bool)]
     when = ""
     if len(seen):
         when = f", {seen.iloc[0]:.1f} to {seen.iloc[-1]:.1f} s, {100 * len(seen) / len(table):.0f} % of frames"
-    means = "; ".join(
-        f"{name} {table[name].mean():+.2f}" for name in style.DIMENSION_COLOURS if table[name].notna().any()
-    )
-    return f"Person {number}{when}: {means}".replace("-", "−")
+    means = [
+        f"{name} {style.signed(table.loc[there, name].mean(), 2)}"
+        for name in DIMENSIONS
+        if (there := observed(table, name, sources)).any()
+    ]
+    return f"Person {number}{when}: {'; '.join(means) or 'nothing was read'}"
 
 
 def _heights(table: pd.DataFrame, events: pd.DataFrame | None, people: int) -> list[float]:
@@ -99,23 +107,10 @@ def _draw(
 
 def _draw_values(axes: Axes, table: pd.DataFrame, heading: str, absent: tuple[tuple[str, ...], ...]) -> None:
     style.dress(axes)
-    span = float(np.ptp(table["time_s"]))
-    for (column, words, colour), (height, side) in zip(absent, ((0.985, "top"), (-0.985, "bottom")), strict=True):
+    for column, _, colour in absent:  # named in the strip below: words here would lie over the traces
         if column in table:
             for start, end in style.stretches(~table[column].to_numpy(bool), table["time_s"].to_numpy(float)):
                 axes.axvspan(start, end, color=colour, alpha=0.28, linewidth=0)
-                if end - start > 0.08 * span:  # a shorter one is labelled in the strip below
-                    axes.text(
-                        start,
-                        height,
-                        f" {words}",
-                        size=style.SMALL,
-                        color=style.INK,
-                        va=side,
-                        clip_on=True,
-                        zorder=4,
-                        bbox=_PLATE,
-                    )
     axes.axhline(0, color=style.MUTED, linewidth=0.9)
     for dimension, colour in style.DIMENSION_COLOURS.items():
         if f"{dimension}_low" in table:
@@ -175,15 +170,24 @@ def _draw_strip(
     style.event_strip(axes, bars, rows)
 
 
-def _finding(table: pd.DataFrame) -> str:
-    """Means, and the time at which valence and arousal were furthest from neutral."""
-    values = table[["valence", "arousal"]].to_numpy(np.float64)
-    if not np.isfinite(values).all(axis=1).any():
+def _finding(table: pd.DataFrame, sources: Sources | None) -> str:
+    """Means over the observed frames, as in the summary, and when both together were furthest from neutral."""
+    known = table[list(DIMENSIONS)].notna()
+    if not known.any(axis=None):
         return "Neither face nor sound was found, so nothing could be predicted."
-    valence, arousal = np.nanmean(values, axis=0)
-    strength = np.nan_to_num(np.hypot(values[:, 0], values[:, 1]), nan=-1.0)
-    peak = int(strength.argmax())
-    text = f"Mean valence {valence:+.2f}, mean arousal {arousal:+.2f}; strongest at {table['time_s'].iloc[peak]:.1f} s"
+    text = ", ".join(_mean(table, name, sources) for name in DIMENSIONS)
+    strength = np.hypot(*(table[name].fillna(0).to_numpy(np.float64) for name in DIMENSIONS))
+    if strength.max() > 0:
+        text += f"; strongest at {table['time_s'].iloc[int(strength.argmax())]:.1f} s"
     if has_modality_gates(table) and table[modality_gate("audio")].notna().any():
         text += f"; relies on the voice for {100 * table[modality_gate('audio')].mean():.0f} %"
-    return text.replace("-", "−") + "."
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _mean(table: pd.DataFrame, name: str, sources: Sources | None) -> str:
+    """`mean valence +0.59 (in 44 % of frames)`, or `valence not read`."""
+    seen = observed(table, name, sources)
+    if not seen.any():
+        return f"{name} not read"
+    part = f" (in {100 * seen.mean():.0f} % of frames)" if seen.mean() < MOST else ""
+    return f"mean {name} {style.signed(table.loc[seen, name].mean(), 2)}{part}"

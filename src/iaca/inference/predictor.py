@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from iaca.corpora.index import NOT_ABOUT_PEOPLE
 from iaca.encoders.config import EmbeddingConfig, config_of, identity, mismatches
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
@@ -24,6 +25,8 @@ from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_peopl
 from iaca.files import work_folder
 from iaca.inference.config import People, check_alike, find_models
 from iaca.media import AudioTrack, MediaInfo, MediaLimits, extract_audio, probe, read_audio_file
+from iaca.parameters import MODALITIES
+from iaca.training.config import TARGETS
 
 if TYPE_CHECKING:
     from iaca.inference.members import Member
@@ -41,6 +44,26 @@ ORIGIN = {
     "inconsistency": "share of the time in which voice and face of one clip disagree less",
 }  # fmt: skip
 """What every summary reports about a model, with the values for a model file that lacks them."""
+
+
+NAME_LENGTH = 60
+"""Longest name of a corpus on a stamp."""
+
+
+def stamp(origin: Mapping[str, str]) -> str:
+    """What plot, overlay and log say about a model that is no trained one, or was trained on a corpus with a caveat:
+    `trained on demo corpus, not on real people`. "" for any other.
+
+    Args:
+        origin: of `Predictor.origin`.
+    """
+    kind, corpus, caveat = (origin.get(key, ORIGIN[key]) for key in ("kind", "corpus", "caveat"))
+    made_up, corpus = NOT_ABOUT_PEOPLE in caveat, plain_name(brief(corpus, NAME_LENGTH))
+    if kind != TRAINED:
+        return f"{kind}, fitted to {corpus}, not to real people" if made_up else kind
+    if made_up:
+        return f"trained on {corpus}, not on real people"
+    return f"trained on {corpus or 'a corpus'}: the summary has its caveat" if caveat else ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +120,11 @@ class Predictor:
         facts = {key: "; ".join(filter(None, distinct)) for key, distinct in values.items()}
         return facts if len(self.members) == 1 else {**facts, "members": str(len(self.members))}
 
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """For valence and arousal, the modalities that at least one of the models reads it from."""
+        read = [member.sources for member in self.members]
+        return {name: tuple(m for m in MODALITIES if any(m in of[name] for of in read)) for name in TARGETS}
+
     def predict(self, video: str | Path) -> pd.DataFrame:
         """Valence and arousal in [-1, 1] for every decoded frame, with the columns of a predictions table.
 
@@ -148,11 +176,12 @@ class Predictor:
                 yield embed(table, jpegs, audio, self.embedding, shared)
 
     def _table(self, name: str, clip: ClipEmbedding, box: np.ndarray) -> pd.DataFrame:
-        from iaca.inference.members import join  # torch
+        from iaca.inference.members import join, observed_shares  # torch
         from iaca.training.predict import prediction_table
 
         joint = join(self.members, [member.predict(clip) for member in self.members])
-        table = prediction_table(name, clip, joint.prediction, joint.labels)
+        shares = observed_shares(joint.prediction.gates, joint.labels, clip)
+        table = prediction_table(name, clip, replace(joint.prediction, gates=shares), joint.labels)
         table[BOX] = box
         return table
 

@@ -42,6 +42,7 @@ EFFORT = (*TILT, PITCH)
 
 NAME = "zero_shot"
 GATES: Mapping[str, tuple[str, ...]] = {"modalities": ("audio", "visual")}
+SOURCES: Mapping[str, tuple[str, ...]] = {"valence": ("visual",), "arousal": GATES["modalities"]}
 CAVEAT = (
     "HEURISTIC, not a trained model: an expression classifier's posteriors placed on the circumplex, with arousal "
     "supported by the effort and pitch of the voice. Never fitted to valence or arousal; its limits: "
@@ -205,6 +206,7 @@ class ZeroShot:
     name: str = NAME
     kind: str = field(default="zero-shot heuristic", init=False)
     gate_labels: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: GATES, init=False)
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: SOURCES, init=False)
 
     @classmethod
     def read(cls, path: Path) -> ZeroShot:

@@ -5,8 +5,9 @@ The header has the model's configuration and its metadata, among them the settin
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from iaca.errors import InputError, brief
 from iaca.files import current_files, replacing
-from iaca.fusion.config import FusionConfig
+from iaca.fusion.config import PRESETS, FusionConfig, preset
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.fusion.temporal import current_name
 from iaca.parameters import faults, flat, text_table
@@ -31,6 +32,7 @@ from iaca.training.config import MACHINE, MODEL_SUFFIX, TARGETS, Target, Trainin
 from iaca.training.sample import Normalisation
 
 HEADER = "iaca_model"  # one header entry: safetensors keeps several in no fixed order, so the bytes would differ
+SEVERAL, SEPARATOR = "iaca_baselines", "/"  # header entry of a file of several models; between a model and its tensors
 VERSION, READ = 4, (1, 2, 3, 4)  # 1 and 2 had no repair, 3 no calibration
 OLD_HEAD, HEAD = "head.", "head.regressors.0."  # in version 1, and since then
 WEIGHTS, NORMALISATION, CALIBRATION = "model.", "normalisation.", "calibration."
@@ -71,29 +73,39 @@ class TrainedModel:
 
 def save_model(model: TrainedModel, path: Path) -> None:
     """Write a model file, completely or not at all."""
-    content = model_bytes(model)
     with replacing(path) as partial:
-        partial.write_bytes(content)
+        partial.write_bytes(model_bytes(model))
 
 
 def model_bytes(model: TrainedModel) -> bytes:
     """The content of a model file; the same model gives the same bytes."""
-    header = {
+    return _bytes(HEADER, _header_of(model), _tensors_of(model))
+
+
+def _header_of(model: TrainedModel) -> dict[str, Any]:
+    calibration = {} if model.calibration is None else {"calibration": dict(model.calibration.facts)}
+    return {
         "version": VERSION,
         "config": model.config.model_dump(mode="json"),
         "metadata": model.metadata,
         "targets": model.targets,
         "per_dimension": model.per_dimension,
+        **calibration,
     }
+
+
+def _tensors_of(model: TrainedModel) -> dict[str, Tensor]:
     arrays = {name: torch.from_numpy(a) for name, a in asdict(model.normalisation).items() if a.size}
     tensors = {WEIGHTS + name: tensor for name, tensor in model.weights.items()}
     tensors |= {NORMALISATION + name: tensor for name, tensor in arrays.items()}
     if model.calibration is not None:
-        header["calibration"] = dict(model.calibration.facts)
         calibration = model.calibration.arrays()
         tensors |= {CALIBRATION + name: torch.from_numpy(array) for name, array in calibration.items()}
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    return save(contiguous, metadata={HEADER: json.dumps(header, sort_keys=True)})
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+
+
+def _bytes(entry: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
+    return save(dict(tensors), metadata={entry: json.dumps(header, sort_keys=True)})
 
 
 def model_file(path: Path) -> Path:
@@ -122,12 +134,24 @@ def load_model(path: Path) -> TrainedModel:
         InputError: the file is missing, torn or not a model file, or its tensors do not match its header.
     """
     path = model_file(path)
+    text, tensors = _read(path, HEADER)
+    return _model(_header(text, path), tensors, path)
+
+
+def _read(path: Path, entry: str) -> tuple[str | None, dict[str, Tensor]]:
+    """An entry of the header, None if there is none, and all tensors."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = _header((file.metadata() or {}).get(HEADER), path)
-            tensors = {current_name(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+            text = (file.metadata() or {}).get(entry)
+            return text, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+    except FileNotFoundError as error:
+        raise InputError("there is no such model file", path, remedy=REMEDY) from error
     except (SafetensorError, OSError) as error:
         raise InputError(f"not a complete safetensors file ({brief(error)})", path, remedy=REMEDY) from error
+
+
+def _model(header: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> TrainedModel:
+    tensors = {current_name(name): tensor for name, tensor in tensors.items()}
     config, (targets, per_dimension) = _config(header, path), _dimensions(header, path)
     if header["version"] == 1:
         tensors = {name.replace(WEIGHTS + OLD_HEAD, WEIGHTS + HEAD): tensor for name, tensor in tensors.items()}
@@ -221,6 +245,14 @@ def _check_tensors(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ..
             raise InputError(f"tensor {name!r} has deviations that are not above 0", path, remedy=REMEDY)
 
 
+def model_name(model: TrainedModel) -> str:
+    """What results call a model: its preset, with `(changed)` if its architecture is not the preset's own."""
+    name, config = model.metadata.get("preset", ""), model.config
+    if name not in PRESETS:
+        return name or "model"
+    return name if preset(name, config.audio_dim, config.visual_dim, config.cues) == config else f"{name} (changed)"
+
+
 def network(config: FusionConfig, per_dimension: bool) -> FusionModel | PerDimension:
     """The network of a model, with random weights."""
     return PerDimension(config) if per_dimension else FusionModel(config)
@@ -260,6 +292,64 @@ class PerDimension(nn.Module):
         return FusionOutput(prediction, gates, outputs["valence"].observed)
 
 
+# --- the models that one run trained together ---
+
+
+@dataclass(frozen=True)
+class TrainedBaselines:
+    """The baselines of a main model: trained in the same run, on the same data, with the same settings.
+
+    Attributes:
+        main: `weights_digest` of the main model.
+        models: the baselines by name.
+    """
+
+    main: str
+    models: dict[str, TrainedModel]
+
+
+def weights_digest(model: TrainedModel) -> str:
+    """SHA-256 that identifies a trained model: of its weights and normalisation, whatever they are called."""
+    digests = sorted(hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in _tensors_of(model).values())
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def save_baselines(baselines: TrainedBaselines, path: Path) -> None:
+    """Write all baselines to one file, completely or not at all."""
+    with replacing(path) as partial:
+        partial.write_bytes(baselines_bytes(baselines))
+
+
+def baselines_bytes(baselines: TrainedBaselines) -> bytes:
+    """The content of a file of baselines; the same models give the same bytes."""
+    header = {"main": baselines.main, "models": {name: _header_of(one) for name, one in baselines.models.items()}}
+    tensors = {
+        f"{name}{SEPARATOR}{tensor}": values
+        for name, one in baselines.models.items()
+        for tensor, values in _tensors_of(one).items()
+    }
+    return _bytes(SEVERAL, header, tensors)
+
+
+def load_baselines(path: Path) -> TrainedBaselines:
+    """Read a file of `save_baselines`, and check the tensors of each model against its configuration.
+
+    Raises:
+        InputError: the file is missing, torn or another's.
+    """
+    text, tensors = _read(path, SEVERAL)
+    try:
+        header = parse_json(text or "")
+        main, headers = str(header["main"]), dict(header["models"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError("not a file of baselines", path, remedy="run the training pipeline again") from error
+    models = {}
+    for name, own in headers.items():
+        parts = {t.removeprefix(name + SEPARATOR): v for t, v in tensors.items() if t.startswith(name + SEPARATOR)}
+        models[name] = _model(_header(json.dumps(own), path), parts, path)
+    return TrainedBaselines(main, models)
+
+
 # --- metadata of the training run ---
 
 
@@ -283,14 +373,35 @@ def training_settings_of(model: TrainedModel) -> dict[str, object]:
     return dict(flat(settings))
 
 
+CLIPS_KEY = "learned_from"
+"""In the metadata: digests of the clips that the weights were fitted to (`train`) and chosen by (`validation`)."""
+
+
+def with_clips(model: TrainedModel, train: Iterable[str], validation: Iterable[str]) -> TrainedModel:
+    """The model with digests of its clips' names in its metadata: names may be personal, and models are shared."""
+    parts = {"train": sorted(map(_clip_digest, train)), "validation": sorted(map(_clip_digest, validation))}
+    return replace(model, metadata={**model.metadata, CLIPS_KEY: json.dumps(parts)})
+
+
+def clips_learned_from(model: TrainedModel, clips: Iterable[str], parts: Iterable[str]) -> list[str]:
+    """Those of the clips that the model learned from as `parts` ("train", "validation"); none for an older file."""
+    known = parse_json(model.metadata.get(CLIPS_KEY, "{}"))
+    digests = {digest for part in parts for digest in known.get(part, [])}
+    return [clip for clip in clips if _clip_digest(clip) in digests]
+
+
+def _clip_digest(name: str) -> str:
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
 def with_history(model: TrainedModel, history: pd.DataFrame) -> TrainedModel:
     """The model with its history in its metadata, at full precision."""
     return replace(model, metadata={**model.metadata, HISTORY_KEY: json.dumps(history.to_dict("list"))})
 
 
 def history_of(model: TrainedModel) -> pd.DataFrame:
-    """The history in a model's metadata: one row per epoch."""
-    return pd.DataFrame(json.loads(model.metadata[HISTORY_KEY]))
+    """The history in a model's metadata: one row per epoch; no row for a file without a history."""
+    return pd.DataFrame(json.loads(model.metadata.get(HISTORY_KEY, "{}")))
 
 
 def history_table(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from iaca.encoders.embedding import embeddings_of, read_annotated
 from iaca.engine.run import watched
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.calibration import Predict, calibrate
@@ -60,6 +60,7 @@ from iaca.training.model_file import (
     load_model,
     merged_histories,
     save_model,
+    with_clips,
     with_history,
     with_training_settings,
 )
@@ -110,7 +111,8 @@ def train_file(
     run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress)
     model, history = calibrated(run, subjects or {})
     origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
-    save_model(with_history(replace(model, metadata={**model.metadata, **origin}), history), target)
+    model = replace(model, metadata={**model.metadata, **origin})
+    save_model(with_clips(with_history(model, history), train_clips, validation_clips), target)
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,7 @@ def _check_clips(run: TrainingRun) -> None:
                 )
         if not any(np.isfinite(clip.labels[:, columns]).all(axis=1).any() for clip in clips.values()):
             raise InputError(
-                f"no step of the {partition} partition is annotated ({len(clips)} clips)",
+                f"no step of the {partition} partition is annotated ({counted(len(clips), 'clip')})",
                 remedy="check the annotation files and the partition of the corpus",
             )
 

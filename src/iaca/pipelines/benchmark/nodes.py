@@ -18,11 +18,18 @@ from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
 from iaca.engine.task import FEWER_WORKERS
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.evaluation.benchmark_page import PageData, difference_dots, render_page, robustness_curves
 from iaca.evaluation.benchmark_scores import VERSION as SCORE_VERSION
 from iaca.evaluation.benchmark_scores import score_file
-from iaca.evaluation.benchmark_summary import gate_summary, gates_of_runs, read_runs, results_table, summarise
+from iaca.evaluation.benchmark_summary import (
+    gate_summary,
+    gates_of_runs,
+    read_runs,
+    results_table,
+    summarise,
+    too_few,
+)
 from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
 from iaca.evaluation.partition import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
@@ -45,9 +52,11 @@ def plan_runs(
     benchmark: BenchmarkConfig,
 ) -> dict[str, Task]:
     """One resumable training run per model and seed, all with the same settings and corruption."""
-    scored_clips(training_index, benchmark)  # fail now rather than after hours of training
-    files, clips = learned_from(embeddings, timelines, training_index)
-    shared = {"corpus": corpus_card, **clips}
+    clips = scored_clips(training_index, benchmark)  # fail now rather than after hours of training
+    if few := too_few(len(clips), len(benchmark.seeds), _subjects(training_index, clips)):
+        log.warning("the benchmark will rank no model. %s", few)
+    files, parts = learned_from(embeddings, timelines, training_index)
+    shared = {"corpus": corpus_card, **parts}
     folder = (checkpoints / "benchmark").absolute()
     return {
         run: Task(
@@ -87,7 +96,8 @@ def plan_scores(
     changed = [(condition, clip) for condition in benchmark.corruption.signal_conditions() for clip in clips]
     if missing := [condition.item(clip) for condition, clip in changed if condition.item(clip) not in corrupted]:
         raise InputError(
-            f"{len(missing)} of {len(changed)} clips with a corrupted signal are missing, the first is {missing[0]}",
+            f"{counted(len(missing), 'clip')} of {len(changed)} with a corrupted signal missing, the first is "
+            f"{missing[0]}",
             remedy="run the whole benchmark pipeline, which embeds them first",
         )
     parameters = {
@@ -105,10 +115,13 @@ def plan_scores(
     }
 
 
-def compare_models(scores: ClipPaths, benchmark: BenchmarkConfig) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def compare_models(
+    scores: ClipPaths, training_index: pd.DataFrame, benchmark: BenchmarkConfig
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """All scores, their summary over seeds with paired differences, and how well the gates detected corruption."""
     runs = read_runs({run: scores.whole(run) for run in scores}, benchmark)
-    summary = summarise(runs, benchmark.main, benchmark.replicates)
+    subjects = _subjects(training_index, scored_clips(training_index, benchmark))
+    summary = summarise(runs, benchmark.main, benchmark.replicates, subjects)
     return results_table(runs), summary, gate_summary(gates_of_runs(runs))
 
 
@@ -142,6 +155,7 @@ def write_page(
             caveat=corpus_card["caveat"],
             partition=benchmark.partition,
             clips=len(scored),
+            subjects=_subjects(training_index, names),
             steps=int(scored["annotated"].sum()),
             facts=training.model_dump(mode="json", exclude={"seed", "threads"}),
             left_out=[name for name in asked if name not in made],
@@ -159,6 +173,13 @@ def scored_clips(training_index: pd.DataFrame, benchmark: BenchmarkConfig) -> li
     require_annotated(training_index, {benchmark.partition: f"benchmark.partition={benchmark.partition}"})
     annotated = training_index[training_index["annotated"] > 0]
     return sorted(annotated.loc[annotated["partition"] == benchmark.partition, "clip"])
+
+
+def _subjects(training_index: pd.DataFrame, clips: list[str]) -> int | None:
+    """Number of subjects of the clips; None if the index names none."""
+    if "subject" not in training_index:
+        return None
+    return int(training_index.loc[training_index["clip"].isin(clips), "subject"].nunique())
 
 
 VOICES = 6

@@ -79,7 +79,7 @@ def _reporting() -> list[Node]:
     return [
         Node(
             compare_models,
-            ["benchmark_scores", BENCHMARK],
+            ["benchmark_scores", "training_index", BENCHMARK],
             ["benchmark_results", "benchmark_summary", "benchmark_gates"],
             name="compare_models",
         ),

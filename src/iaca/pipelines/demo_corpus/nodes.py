@@ -8,7 +8,7 @@ from pathlib import Path
 from iaca.corpora.demo.plan import DemoConfig, annotation_texts, event_table, plan_corpus, subject_table
 from iaca.corpora.demo.render import render_movie
 from iaca.corpora.importers import DemoImport, IngestionConfig
-from iaca.corpora.index import CARD_FILE, CorpusCard, card_text
+from iaca.corpora.index import CARD_FILE, NOT_ABOUT_PEOPLE, CorpusCard, card_text
 from iaca.engine import Task
 
 log = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ CARD = CorpusCard(
     name="demo corpus",
     caveat=(
         "Trained on rendered clips: one portrait, warped into different people, with a synthesised voice. It shows "
-        "that the workflow runs and that the model learns; it says nothing about emotions of real people."
+        f"that the workflow runs and that the model learns; {NOT_ABOUT_PEOPLE}."
     ),
 )
 

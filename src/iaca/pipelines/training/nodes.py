@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 
 from iaca.engine import ClipPaths, Task
 from iaca.engine.run import watched
+from iaca.errors import counted
+from iaca.evaluation.metrics import are_few, few_sentence
 from iaca.training.choice import Baselines, ModelChoice
 from iaca.training.config import LOW_MEMORY, VERSION, TrainingConfig
-from iaca.training.model_file import TrainedModel, history_of, load_model
+from iaca.training.model_file import TrainedBaselines, TrainedModel, history_of, load_model, weights_digest
 from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
@@ -41,10 +43,19 @@ def index_steps(clips: pd.DataFrame, embeddings: ClipPaths, timelines: ClipPaths
     for partition, part in index.groupby("partition"):
         found = float((part["face_found"] * part["steps"]).sum() / part["steps"].sum())
         level = logging.WARNING if found < FEW_FACES else logging.INFO
-        log.log(
-            level, "%s: %d clips, a face in %.0f %% of %d steps", partition, len(part), 100 * found, part["steps"].sum()
-        )
+        steps = counted(part["steps"].sum(), "step")
+        log.log(level, "%s: %s, a face in %.0f %% of %s", partition, counted(len(part), "clip"), 100 * found, steps)
+        if few := few_annotated(part):
+            log.warning("%s: %s", partition, few)
     return index
+
+
+def few_annotated(clips: pd.DataFrame) -> str:
+    """Why the annotated clips of a partition are too few to be relied on; "" if they are enough, or if there is none:
+    a partition without annotation, such as the test partition of a challenge, is not scored."""
+    annotated = clips[clips["annotated"] > 0]
+    subjects = int(annotated["subject"].nunique())
+    return few_sentence(len(annotated), subjects) if len(annotated) and are_few(len(annotated), subjects) else ""
 
 
 def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.DataFrame:
@@ -110,11 +121,12 @@ def learned_from(
     }
 
 
-def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, pd.DataFrame]:
-    """The main model as a new version, and the history of every run."""
+def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, TrainedBaselines, pd.DataFrame]:
+    """The main model and its baselines, both as a new version, and the history of every run."""
     models = {run: load_model(training_runs.whole(run)) for run in training_runs}
     histories = [history_of(model).assign(model=run) for run, model in models.items()]
     for run, history in zip(models, histories, strict=True):
         best = history.iloc[int(history["score"].fillna(-2.0).argmax())]
         log.info("%s: validation score %.3f in epoch %d of %d", run, best["score"], best["epoch"] + 1, len(history))
-    return models[MAIN], pd.concat(histories, ignore_index=True)
+    main = models.pop(MAIN)
+    return main, TrainedBaselines(weights_digest(main), models), pd.concat(histories, ignore_index=True)

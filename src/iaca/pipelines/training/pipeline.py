@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
     clips, embeddings, timelines -> [index steps] -> training_index
     embeddings, timelines, training_index, corpus_card -> [plan runs] -> training_runs
     timelines, training_index -> [collect labels] -> labels
-    training_runs -> [publish] -> model, history
+    training_runs -> [publish] -> model, baseline_models, history
 
     Run when a dataset is saved: `training_runs` trains the main model and each baseline, unless it is up to date.
     """
@@ -35,7 +35,7 @@ def create_pipeline() -> Pipeline:
                 "training_runs",
                 name="plan_runs-trained_on_save",
             ),
-            Node(publish_model, "training_runs", ["model", "history"], name="publish_model"),
+            Node(publish_model, "training_runs", ["model", "baseline_models", "history"], name="publish_model"),
         ],
         tags="model",
     )

@@ -11,7 +11,11 @@ const make = (tag, attributes, ...children) => {
   node.append(...children);
   return node;
 };
-const signed = (value) => (value === null ? "–" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2));
+const signed = (value) => {  // as in the tables: no sign on what rounds to 0
+  if (value === null) return "–";
+  const digits = Math.abs(value).toFixed(2);
+  return (+digits === 0 ? "" : value < 0 ? "−" : "+") + digits;
+};
 const percent = (value) => (value === null ? "–" : Math.round(100 * value) + " %");
 
 function choosePanels() {
@@ -218,6 +222,7 @@ function show() {
   if (!result) return part("overlay").removeAttribute("src");
   panels = choosePanels();
   part("name").textContent = result.name;
+  part("stamp").textContent = result.stamp;
   part("overlay").src = result.overlay;
   part("tiles").replaceChildren(...result.tiles.map(({ label, value }) => make("div", {}, make("dt", {}, label), make("dd", {}, value))));
   part("warnings").replaceChildren(...result.warnings.map((words) => make("li", {}, words)));
