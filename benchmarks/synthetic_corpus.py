@@ -25,11 +25,12 @@ from iaca.evaluation.metrics import ccc
 
 SMOOTHING_S = 0.5
 BOTH = ("audio", "visual")
+SHIFTS = ({}, {"shift": "reversed"}, {"shift_learnt": 0.7})
 
 
-def readable(config: SyntheticConfig, modalities: Sequence[str]) -> tuple[float, float]:
+def readable(config: SyntheticConfig, modalities: Sequence[str], partition: str = "validation") -> tuple[float, float]:
     """CCC of valence and arousal of a ridge regression on smoothed features, on people that it was not trained on."""
-    parts = [draw_annotated(config, partition) for partition in ("train", "validation")]
+    parts = [draw_annotated(config, name) for name in ("train", partition)]
     x = [_smoothed(clips, modalities, SMOOTHING_S * config.rate) for clips in parts]
     y = [np.concatenate([clip.labels for clip in clips.values()]) for clips in parts]
     predicted = Ridge(100.0).fit(x[0], y[0]).predict(x[1])
@@ -79,6 +80,11 @@ def main() -> None:
         for modalities in (BOTH, ("audio",), ("visual",)):
             valence, arousal = readable(config, modalities)
             print(f"{kind:3} {' + '.join(modalities):15} valence {valence:.2f} arousal {arousal:.2f}")
+    for shift in ({"kind": "s2"}, *({"kind": "s3"} | given for given in SHIFTS)):
+        configs = [SyntheticConfig(clips=24, seed=seed, **shift) for seed in range(3)]  # type: ignore[arg-type]
+        for modalities in (BOTH, ("audio",), ("visual",)):
+            valence = np.mean([readable(config, modalities, "test")[0] for config in configs])
+            print(f"{shift} {' + '.join(modalities):15} valence {valence:.2f}")
     for lip_sync in (0.0, 0.1, 0.2, 0.3, 0.5, 0.7):
         print(f"lip_sync {lip_sync}: AUROC of synchrony for a swapped modality {swap_auroc(lip_sync):.2f}")
 

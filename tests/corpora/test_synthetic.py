@@ -20,7 +20,9 @@ from iaca.corpora.synthetic import (
     draw_annotated,
     draw_clip,
     draw_corpus,
+    draw_views,
     main,
+    read_config,
     smooth,
     write_corpus,
 )
@@ -221,6 +223,91 @@ def test_the_table_of_events_tells_exactly_the_corrupted_steps(tmp_path: Path) -
     assert set(table["kind"]) == {"absent", "zeros", "noise", "other"}
 
 
+def files_of(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_s3_is_s2_but_for_one_modality_of_the_test_clips(tmp_path: Path, form: str) -> None:
+    for kind in ("s2", "s3"):
+        config = SyntheticConfig(kind=kind, clips=10, seconds=20.0, event_share=0.4)  # type: ignore[arg-type]
+        write_corpus(config, tmp_path / kind, form)  # type: ignore[arg-type]
+    before, after = files_of(tmp_path / "s2"), files_of(tmp_path / "s3")
+    test = [f"clip{i:05d}" for i in (4, 5)]
+    shifted = {f"features/audio/{clip}.{form}" for clip in test}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed - {"corpus.json", "synthetic.json"} == shifted
+    assert after.keys() - before.keys() == {"shift.csv"}
+
+
+@pytest.mark.parametrize("shift", ["gone", "reversed"])
+@pytest.mark.parametrize(("modality", "dimension"), [("audio", "valence"), ("visual", "arousal")])
+def test_what_training_teaches_of_the_shifted_modality_fails_in_the_test_partition(
+    modality: str, dimension: str, shift: str
+) -> None:
+    given = {"shift_modality": modality, "shift_dimension": dimension, "shift": shift}
+    config = SyntheticConfig(kind="s3", clips=80, noise=0.5, shift_learnt=0.85, **given)
+    parts = {name: draw_annotated(config, name) for name in ("train", "validation", "test")}
+    features, labels = (
+        {name: np.concatenate([take(clip) for clip in clips.values()]) for name, clips in parts.items()}
+        for take in (lambda clip: clip.embedding.features[modality], lambda clip: clip.labels)
+    )
+    ridge = Ridge(10.0).fit(features["train"], labels["train"])
+    column, other = (0, 1) if dimension == "valence" else (1, 0)
+
+    def agreement(partition: str, i: int) -> float:
+        return float(np.corrcoef(ridge.predict(features[partition])[:, i], labels[partition][:, i])[0, 1])
+
+    assert agreement("validation", column) > 0.7
+    assert agreement("test", column) == pytest.approx(-0.8 if shift == "reversed" else 0.0, abs=0.15)
+    assert agreement("test", other) == pytest.approx(agreement("validation", other), abs=0.15)
+
+
+def test_a_stretch_of_another_clip_is_shifted_as_its_own_clip_is() -> None:
+    sizes = {"clips": 40, "noise": 0.2, "nuisance": 0.0, "identity": 0.0, "event_share": 0.8, "event_kinds": ("other",)}
+    config = SyntheticConfig(kind="s3", shift="reversed", shift_learnt=1.0, shift_modality="visual", **sizes)
+    plain = SyntheticConfig(kind="s2", **sizes)
+    for index in (4, 5):
+        one, other = (draw_clip(c, index) for c in (config, plain))
+        assert one.events == other.events
+        inside = [slice(event.start, event.end) for event in one.events if event.modality == "visual"]
+        # A reversed face of full correlation shows -x, where x is what the donor felt; its arousal is that of s2.
+        mixing = draw_views(config)["visual"].straight
+        shown = [
+            np.concatenate([clip.annotated.embedding.visual[s] for s in inside]) @ np.linalg.pinv(mixing)
+            for clip in (one, other)
+        ]
+        assert np.corrcoef(shown[0][:, 0], shown[1][:, 0])[0, 1] < -0.7  # s2 shows 0.85 x
+        assert np.corrcoef(shown[0][:, 1], shown[1][:, 1])[0, 1] > 0.9
+
+
+def test_the_truth_of_the_shift_is_written_beside_the_corpus(tmp_path: Path) -> None:
+    config = SyntheticConfig(kind="s3", shift="reversed", shift_dimension="arousal", clips=24, seconds=2.0)
+    write_corpus(config, tmp_path)
+    table, members = (pd.read_csv(tmp_path / name) for name in ("shift.csv", "partition.csv"))
+    assert table["clip"].tolist() == members.loc[members["partition"] == "test", "clip"].tolist()
+    truth = ["audio", "arousal", "reversed", -0.85, 0.85]
+    assert table.drop(columns="clip").drop_duplicates().to_numpy().tolist() == [truth]
+    assert read_config(tmp_path) == config
+    assert "the voice shows the opposite of arousal" in read_card(tmp_path).caveat
+
+
+def test_a_small_s3_has_14_training_recordings_of_subjects_of_their_own(tmp_path: Path) -> None:
+    write_corpus(SyntheticConfig(kind="s3", clips=24, seconds=1.0), tmp_path)
+    index = index_features(tmp_path)
+    assert index.problems == []
+    assert index.clips["partition"].value_counts().to_dict() == {"train": 14, "validation": 6, "test": 4}
+    assert index.clips.groupby("subject")["partition"].nunique().max() == 1
+
+
+def test_parameters_that_are_not_those_of_a_synthetic_corpus_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"synthetic\.json"):
+        read_config(tmp_path)
+    (tmp_path / "synthetic.json").write_text('{"kind": "s9"}')
+    with pytest.raises(InputError, match="kind"):
+        read_config(tmp_path)
+
+
 def test_a_clean_corpus_has_a_card_with_a_caveat_and_no_table_of_events(tmp_path: Path) -> None:
     write_corpus(SMALL, tmp_path)
     assert not (tmp_path / "events.csv").exists()
@@ -261,7 +348,15 @@ def test_the_command_takes_every_parameter_and_refuses_a_wrong_one(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(["--kind", "s3"], "--kind"), (["--clips", "0"], "--clips"), (["--event-s", "3", "2"], "two lengths in order")],
+    [
+        (["--kind", "s4"], "--kind"),
+        (["--clips", "0"], "--clips"),
+        (["--event-s", "3", "2"], "two lengths in order"),
+        (["--shift", "reversed"], "shift: only a corpus of kind s3 has a shift, this one is s2"),
+        (["--kind", "s3", "--clips", "4"], "4 clips leave test empty"),
+        (["--kind", "s3", "--partitions", "train", "test"], "leave validation empty"),
+        (["--kind", "s3", "--shift-learnt", "0"], "--shift-learnt"),
+    ],
 )
 def test_a_wrong_parameter_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str

@@ -38,10 +38,23 @@ class AffWild2Config(Parameters):
     root: str | None = Field(default=None, min_length=1)
 
 
+class BahConfig(Parameters):
+    """Parameters of the importer `bah`.
+
+    Attributes:
+        importer: set by the environment.
+        root: folder of the release, as given on the command line; the catalog's `corpus` reads it.
+    """
+
+    importer: Literal["bah"] = "bah"
+    root: str | None = Field(default=None, min_length=1)
+
+
 IMPORTERS: dict[str, type[Parameters]] = {
     "demo": DemoImport,
     "affwild2": AffWild2Config,
     "folder": FolderConfig,
+    "bah": BahConfig,
     "features": FeaturesConfig,
 }
 
@@ -55,11 +68,12 @@ _Importer = Annotated[
     Annotated[DemoImport, Tag("demo")]
     | Annotated[AffWild2Config, Tag("affwild2")]
     | Annotated[FolderConfig, Tag("folder")]
+    | Annotated[BahConfig, Tag("bah")]
     | Annotated[FeaturesConfig, Tag("features")],
     Discriminator(
         _importer,
         custom_error_type="importer",
-        custom_error_message="importer: unknown name; choose demo, affwild2, folder or features",
+        custom_error_message="importer: unknown name; choose demo, affwild2, folder, bah or features",
     ),
 ]
 

@@ -2,7 +2,7 @@
 
 Two smooth random trajectories are felt (valence, arousal). Voice and face each show a mixture of them, with noise, and
 have quality cues as `iaca.encoders.cues` measures them on recordings. In events, one modality is absent, noisy or
-taken from another clip.
+taken from another clip. In the test partition of kind `s3`, one modality no longer shows what it showed in training.
 
 `python -m iaca.corpora.synthetic ROOT [--kind s2] [--clips 120] ...` writes a corpus.
 """
@@ -25,15 +25,23 @@ from pydantic import Field, ValidationError, model_validator
 from scipy.ndimage import gaussian_filter1d
 
 from iaca.corpora.features import FOLDERS, METADATA
-from iaca.corpora.index import CARD_FILE, EVENT_COLUMNS, NOT_ABOUT_PEOPLE, PARTITION_FILE, CorpusCard, card_text
+from iaca.corpora.index import (
+    CARD_FILE,
+    EVENT_COLUMNS,
+    NOT_ABOUT_PEOPLE,
+    PARTITION_FILE,
+    PARTITIONS,
+    CorpusCard,
+    card_text,
+)
 from iaca.encoders.cues import synchrony
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.engine.run import progress
 from iaca.errors import InputError
-from iaca.files import replacing, write_text
+from iaca.files import replacing, require_file, write_text
 from iaca.formats.labels import LABELS
 from iaca.formats.tables import write_table
-from iaca.parameters import MODALITIES, Parameters, Partition, Seed, add_options, faults
+from iaca.parameters import MODALITIES, Modality, Parameters, Partition, Seed, add_options, faults
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +50,15 @@ Cues = dict[str, Array]
 Rows = list[Sequence[str | float]]
 Format = Literal["csv", "parquet"]
 EventKind = Literal["absent", "zeros", "noise", "other"]
+Shift = Literal["gone", "reversed"]
+CONFIG_FILE, SHIFT_FILE = "synthetic.json", "shift.csv"
+SHIFT_COLUMNS = ("clip", "modality", "dimension", "shift", "correlation", "correlation_learnt")
 
 # Correlation of the signal that a modality shows with what is felt, (valence, arousal).
 SEES = {
     "s": {"audio": (0.25, 0.85), "visual": (0.85, 0.25)},
     "s2": {"audio": (0.5, 0.85), "visual": (0.85, 0.5)},
+    "s3": {"audio": (0.5, 0.85), "visual": (0.85, 0.5)},  # before the shift
 }
 STEEPNESS = 0.8  # a label is tanh(0.8 x), where x is what is felt, of variance 1
 PLACES = 4  # decimals of features and cues: halves the files, and is far below the noise
@@ -77,7 +89,8 @@ class SyntheticConfig(Parameters):
     """Parameters of a synthetic corpus. A clip is the same whatever `clips` is.
 
     Attributes:
-        kind: `s`: the face shows valence well and arousal badly, the voice the reverse; `s2`: more redundancy.
+        kind: `s`: the face shows valence well and arousal badly, the voice the reverse; `s2`: more redundancy; `s3`:
+            `s2` with a shift: in the test partition one modality no longer shows one dimension as in training.
         clips: number of clips.
         clips_per_subject: clips of one subject; a subject stays in one partition.
         partitions: assigned to the subjects in turn.
@@ -94,10 +107,15 @@ class SyntheticConfig(Parameters):
         event_kinds: drawn evenly. `absent` has no rows; `zeros` and `noise` replace the features; `other` is a stretch
             of another person's clip.
         event_s: bounds of an event's length (s).
+        shift_modality: of `s3`: `audio` or `visual`, the modality that shifts.
+        shift_dimension: of `s3`: `valence` or `arousal`, what it no longer shows as in training.
+        shift: of `s3`: `gone`: it shows nothing of the dimension; `reversed`: it shows the opposite.
+        shift_learnt: of `s3`: correlation of the shown signal with the dimension in training and validation; that of
+            `s2` if not given.
         seed: of all random draws.
     """
 
-    kind: Literal["s", "s2"] = "s2"
+    kind: Literal["s", "s2", "s3"] = "s2"
     clips: int = Field(default=60, ge=1)
     clips_per_subject: int = Field(default=2, ge=1)
     partitions: tuple[Partition, ...] = Field(default=("train", "validation", "test", "train", "train"), min_length=1)
@@ -114,6 +132,10 @@ class SyntheticConfig(Parameters):
     event_share: float = Field(default=0.0, ge=0, le=0.8)
     event_kinds: tuple[EventKind, ...] = Field(default=("absent", "zeros", "noise", "other"), min_length=1)
     event_s: tuple[float, float] = (2.0, 8.0)
+    shift_modality: Modality = "audio"
+    shift_dimension: Literal["valence", "arousal"] = "valence"
+    shift: Shift = "gone"
+    shift_learnt: float | None = Field(default=None, gt=0, le=1)
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -124,10 +146,37 @@ class SyntheticConfig(Parameters):
             raise ValueError(f"event_s={self.event_s} must be two lengths in order, above 0")
         return self
 
+    @model_validator(mode="after")
+    def _check_shift(self) -> Self:
+        if self.kind != "s3":
+            shift = [name for name in type(self).model_fields if name.startswith("shift")]
+            given = [name for name in shift if getattr(self, name) != type(self).model_fields[name].default]
+            if given:
+                raise ValueError(f"{', '.join(given)}: only a corpus of kind s3 has a shift, this one is {self.kind}")
+            return self
+        drawn = {partition_of(self, index) for index in range(0, self.clips, self.clips_per_subject)}
+        if missing := [name for name in PARTITIONS if name not in drawn]:
+            raise ValueError(
+                f"kind s3 needs clips in every partition, and {self.clips} clips leave {' and '.join(missing)} empty; "
+                "draw more clips, or give other partitions"
+            )
+        return self
+
     @property
     def steps(self) -> int:
         """Steps of every clip."""
         return round(self.seconds * self.rate)
+
+    def sees(self, partition: str) -> dict[str, Array]:
+        """Modality -> (2,) correlation of what it shows with valence and arousal, in the clips of a partition."""
+        sees = {modality: np.array(values) for modality, values in SEES[self.kind].items()}
+        if self.kind == "s3":
+            shown, dimension = sees[self.shift_modality], LABELS.index(self.shift_dimension)
+            if self.shift_learnt is not None:
+                shown[dimension] = self.shift_learnt
+            if partition == "test":
+                shown[dimension] = 0.0 if self.shift == "gone" else -shown[dimension]
+        return sees
 
 
 # The corpus on disk
@@ -153,20 +202,43 @@ def write_corpus(config: SyntheticConfig, root: Path, form: Format = "csv") -> N
         members.append((clip.name, clip.partition, clip.subject))
         events += event_rows(clip.name, clip.events, config.rate)
     write_text(root / CARD_FILE, card_text(card(config)))
+    write_text(root / CONFIG_FILE, config.model_dump_json(indent=2) + "\n")
     if config.event_share:
         _write_rows(root / "events.csv", events)
+    if config.kind == "s3":
+        _write_rows(root / SHIFT_FILE, [SHIFT_COLUMNS, *shift_rows(config)])
     _write_rows(root / PARTITION_FILE, members)
+
+
+def read_config(root: Path) -> SyntheticConfig:
+    """The parameters from which a corpus was drawn.
+
+    Raises:
+        InputError: the folder is not a synthetic corpus, or its parameters are not those of this version.
+    """
+    path = root / CONFIG_FILE
+    remedy = "give the folder of a corpus that python -m iaca.corpora.synthetic wrote"
+    require_file(path, remedy)
+    if not path.exists():
+        raise InputError("there is no such file", path, remedy=remedy)
+    try:
+        return SyntheticConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        what = faults(error) if isinstance(error, ValidationError) else error.reason
+        raise InputError(f"not the parameters of a synthetic corpus ({what})", path, remedy=remedy) from error
 
 
 def card(config: SyntheticConfig) -> CorpusCard:
     """The card, with the caveat that every result on this corpus repeats."""
-    return CorpusCard(
-        name=f"synthetic {config.kind.upper()}",
-        caveat=(
-            "Trained on synthetic features: random mixtures of two smooth random trajectories. It shows how models "
-            f"compare when the truth is known; {NOT_ABOUT_PEOPLE}."
-        ),
+    caveat = (
+        "Trained on synthetic features: random mixtures of two smooth random trajectories. It shows how models "
+        f"compare when the truth is known; {NOT_ABOUT_PEOPLE}."
     )
+    if config.kind == "s3":
+        stream = {"audio": "voice", "visual": "face"}[config.shift_modality]
+        now = {"gone": "nothing of", "reversed": "the opposite of"}[config.shift]
+        caveat += f" In the test partition the {stream} shows {now} {config.shift_dimension}, unlike in training."
+    return CorpusCard(name=f"synthetic {config.kind.upper()}", caveat=caveat)
 
 
 def _write_clip(clip: SyntheticClip, root: Path, form: Format) -> None:
@@ -195,6 +267,15 @@ def _write_rows(path: Path, rows: Rows) -> None:
 def event_rows(clip: str, events: Iterable[Event], rate: float) -> list[tuple[str, str, str, float, float]]:
     """Rows of the table of events: clip, modality, kind, start_s, end_s; an event covers start_s <= time_s < end_s."""
     return [(clip, event.modality, event.kind, event.start / rate, event.end / rate) for event in events]
+
+
+def shift_rows(config: SyntheticConfig) -> Rows:
+    """Rows of the table of the shift, one per clip of the test partition of an `s3` corpus: clip, modality, dimension,
+    kind of shift, and the correlations of what is shown with what is felt, in this clip and in training."""
+    modality, dimension = config.shift_modality, LABELS.index(config.shift_dimension)
+    now, learnt = (float(config.sees(partition)[modality][dimension]) for partition in ("test", "train"))
+    facts = (modality, config.shift_dimension, config.shift, now, learnt)
+    return [(clip_name(i), *facts) for i in range(config.clips) if partition_of(config, i) == "test"]
 
 
 # Clips
@@ -251,33 +332,39 @@ def partition_of(config: SyntheticConfig, index: int) -> str:
     return config.partitions[index // config.clips_per_subject % len(config.partitions)]
 
 
+def clip_name(index: int) -> str:
+    """Name of the clip of this number."""
+    return f"clip{index:05d}"
+
+
 def draw_clip(config: SyntheticConfig, index: int) -> SyntheticClip:
     """The clip of this number, the same in a corpus of any size."""
-    felt, tracks = _draw_tracks(config, index)
+    partition = partition_of(config, index)
+    felt, tracks = _draw_tracks(config, index, partition)
     rng = generator(config.seed, Stream.EVENTS, index)
     events = draw_events(config, rng)
     for number, event in enumerate(events):
         donor = DONORS * (number + 1) + index
 
         def other(donor: int = donor, modality: str = event.modality) -> Track:
-            return _draw_tracks(config, donor)[1][modality]
+            return _draw_tracks(config, donor, partition)[1][modality]
 
         tracks[event.modality] = corrupt(tracks[event.modality], event, other, rng)
     return SyntheticClip(
-        name=f"clip{index:05d}",
+        name=clip_name(index),
         subject=f"subject{index // config.clips_per_subject:05d}",
-        partition=partition_of(config, index),
+        partition=partition,
         annotated=AnnotatedClip(_embedding(config, tracks), _rounded(np.tanh(STEEPNESS * felt))),
         events=events,
     )
 
 
-def _draw_tracks(config: SyntheticConfig, index: int) -> tuple[Array, dict[str, Track]]:
-    """What is felt (t, 2), and the clean tracks of voice and face."""
+def _draw_tracks(config: SyntheticConfig, index: int, partition: str) -> tuple[Array, dict[str, Track]]:
+    """What is felt (t, 2), and the clean tracks of voice and face, as they are in the clips of a partition."""
     rng = generator(config.seed, Stream.CLIP, index)
     felt = smooth(rng, config.steps, config.correlation_s * config.rate, 2)
     identity = draw_identity(config, index // config.clips_per_subject, rng)
-    views = draw_views(config)
+    views = draw_views(config, partition)
     features = {m: view.features(felt, identity[m], config, rng) for m, view in views.items()}
     cues, present = draw_cues(config, rng), np.ones(config.steps, np.bool_)
     return felt, {m: Track(features[m], present, cues[m]) for m in views}
@@ -375,11 +462,12 @@ class View:
         return signal + slow + white
 
 
-def draw_views(config: SyntheticConfig) -> dict[str, View]:
-    """The views of voice (`audio`) and face (`visual`); each feature's signal has a variance of about 1."""
+def draw_views(config: SyntheticConfig, partition: str = "train") -> dict[str, View]:
+    """The views of voice (`audio`) and face (`visual`) in a partition; they differ between partitions only in `s3`.
+    Each feature's signal has a variance of about 1."""
     rng = generator(config.seed, Stream.WORLD)
-    dims = {"audio": config.audio_dim, "visual": config.visual_dim}
-    return {m: View(np.asarray(SEES[config.kind][m]), *_mixing(rng, dim)) for m, dim in dims.items()}
+    dims, sees = {"audio": config.audio_dim, "visual": config.visual_dim}, config.sees(partition)
+    return {m: View(sees[m], *_mixing(rng, dim)) for m, dim in dims.items()}
 
 
 def _mixing(rng: np.random.Generator, dim: int) -> tuple[Array, Array, Array, Array]:

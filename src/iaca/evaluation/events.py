@@ -1,7 +1,8 @@
 """How the gates and the models respond to corruption events with known ground truth.
 
 `gate_auroc` scores the gate weights against the events, `event_response` averages the weights around the start of an
-event, and `event_scores` compares every model within the frames of each kind of event.
+event, and `event_scores` compares every model within the frames of each kind of event. `detection_scores` scores any
+output against frames that people have labelled.
 """
 
 from __future__ import annotations
@@ -222,6 +223,68 @@ def event_scores(
                 | dict(zip(EVENT_SCORE_COLUMNS[-3:], astuple(difference), strict=True))
             )
     return pd.DataFrame(rows, columns=list(EVENT_SCORE_COLUMNS))
+
+
+def detection_scores(scores: pd.DataFrame, truth: pd.DataFrame, threshold: float = 0.5) -> dict[str, float]:
+    """How well a score per frame detects what people labelled, at the level of frames and of clips.
+
+    The score of a clip is the highest of its frames; a clip is positive if one of its frames is. Frames without a score
+    (NaN, or not predicted) are left out.
+
+    Args:
+        scores: clip, frame, score; higher where the label 1 is expected.
+        truth: clip, frame, ambivalent (0 or 1).
+        threshold: from which score on a frame or a clip counts as 1.
+
+    Returns:
+        `frame_macro_f1`, `frame_ap`, `clip_macro_f1`, `clip_ap` (`macro_f1`, `average_precision` of label 1), and the
+        numbers of `frames` and `clips` scored and of `unscored` frames.
+
+    Raises:
+        InputError: a table has a frame of a clip twice.
+    """
+    for name, table in (("scores", scores), ("truth", truth)):
+        if table.duplicated(["clip", "frame"]).any():
+            raise InputError(f"the {name} contain a frame of a clip more than once")
+    joined = truth.merge(scores, on=["clip", "frame"], how="left", validate="one_to_one")
+    scored = joined.dropna(subset=["score"])
+    clips = scored.groupby("clip")[["score", "ambivalent"]].max()
+    found: dict[str, float] = {}
+    for level, table in (("frame", scored), ("clip", clips)):
+        label = table["ambivalent"].to_numpy(np.float64) > 0
+        score = table["score"].to_numpy(np.float64)
+        found[f"{level}_macro_f1"] = macro_f1(label, score >= threshold)
+        found[f"{level}_ap"] = average_precision(label, score)
+    return found | {"frames": len(scored), "clips": len(clips), "unscored": len(joined) - len(scored)}
+
+
+def macro_f1(label: Mask, said: Mask) -> float:
+    """Mean over both classes of F1 = 2 TP / (2 TP + FP + FN), from (n,) labels and decisions; NaN for n = 0.
+
+    A class that neither occurs nor is said counts as 0, as in scikit-learn with `labels=[False, True]`.
+    """
+    if not len(label):
+        return float("nan")
+    values = []
+    for one, other in ((label, said), (~label, ~said)):
+        size = int(one.sum() + other.sum())
+        values.append(2 * int((one & other).sum()) / size if size else 0.0)
+    return float(np.mean(values))
+
+
+def average_precision(label: Mask, score: npt.NDArray[np.float64]) -> float:
+    """Sum over thresholds of precision times the gain in recall, from (n,) labels and scores; NaN without a positive.
+
+    Equal scores are one threshold. Nothing is interpolated: the area under the trapezoids, which some code reports as
+    AP, is another number.
+    """
+    if not label.any():
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.diff(score[order]) != 0, True)  # of those with an equal score
+    hits = np.cumsum(label[order])[last]
+    precision = hits / (np.flatnonzero(last) + 1)
+    return float((precision * np.diff(hits, prepend=0)).sum() / label.sum())
 
 
 def truth_masks(predictions: pd.DataFrame, events: pd.DataFrame) -> dict[tuple[str, str], Mask]:

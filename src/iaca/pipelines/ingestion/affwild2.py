@@ -1,4 +1,4 @@
-"""Read a corpus in Aff-Wild2's layout: the challenge's own files, or the demo corpus."""
+"""Read a corpus in Aff-Wild2's layout: the challenge's own files, or the demo corpus; and the videos of BAH."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from iaca.corpora.affwild2 import crop_problems, index_affwild2, inspect_annotation
+from iaca.corpora.bah import index_bah
 from iaca.corpora.check import check_corpus, clip_table, log_corpus, partition_summary
 from iaca.corpora.index import CLIP_COLUMNS, COUNT, OPEN, CorpusIndex, problem_table, require_usable
 from iaca.corpora.timeline import VERSION, build_timeline
@@ -18,6 +19,11 @@ from iaca.media.container import MediaLimits
 def index_corpus(root: Path, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The usable clips of the corpus, and the problems of all others and of its files."""
     return logged_tables(check_corpus(root, index_affwild2(root), inspect_annotation, limits))
+
+
+def index_bah_corpus(root: Path, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Clips of BAH that can be worked on, none of them annotated with valence and arousal."""
+    return logged_tables(check_corpus(root, index_bah(root), inspect_annotation, limits))
 
 
 def logged_tables(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:

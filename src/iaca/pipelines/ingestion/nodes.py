@@ -12,7 +12,7 @@ import pandas as pd
 
 from iaca.corpora.features import FeaturesConfig
 from iaca.corpora.folder import FolderConfig
-from iaca.corpora.importers import IngestionConfig
+from iaca.corpora.importers import BahConfig, IngestionConfig
 from iaca.corpora.index import EVENT_FILE, read_card, read_event_table
 from iaca.engine import ClipPaths, Task
 from iaca.media.container import MediaLimits
@@ -26,6 +26,8 @@ def index_corpus(root: Path, ingestion: IngestionConfig, limits: MediaLimits) ->
             return folder.index_corpus(root, config, limits)
         case FeaturesConfig() as config:
             return features.index_corpus(root, config)
+        case BahConfig():
+            return affwild2.index_bah_corpus(root, limits)
         case _:
             return affwild2.index_corpus(root, limits)
 
