@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from ceiling import contradiction_auroc, contradiction_ceiling
 
-from iaca.corpora.ceiling import contradiction_auroc, contradiction_ceiling
 from iaca.corpora.index import read_event_table
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
 from iaca.evaluation.events import event_mask

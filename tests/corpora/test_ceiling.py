@@ -5,12 +5,11 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import ceiling
 import numpy as np
 import pandas as pd
 import pytest
-
-from iaca.corpora import ceiling
-from iaca.corpora.ceiling import (
+from ceiling import (
     SMOOTH,
     Agreement,
     Streams,
@@ -19,6 +18,7 @@ from iaca.corpora.ceiling import (
     linear_view,
     posterior,
 )
+
 from iaca.corpora.index import read_event_table
 from iaca.corpora.synthetic import (
     SyntheticConfig,
