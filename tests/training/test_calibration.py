@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,12 +36,16 @@ from iaca.training.model_file import (
 )
 from iaca.training.predict import predict_clip, prediction_table
 from iaca.training.sample import Normalisation
-from iaca.training.train import calibrated, subject_folds
+from iaca.training.train import TrainingRun, calibrated, subject_folds, train
 
 TRAIN, HELD = annotated_clips(6, steps=80), annotated_clips(4, first=10, steps=80)
 SUBJECTS = {name: f"s{i // 2}" for i, name in enumerate([*TRAIN, *HELD])}
 MODEL = preset("iaca", AUDIO_DIM, VISUAL_DIM, width=8, heads=2)
 SHORT = TrainingConfig(length=40, hop=30, epochs=2, folds=3, threads=1)
+
+
+def run(checkpoints: Path) -> TrainingRun:
+    return TrainingRun(MODEL, SHORT, TRAIN, HELD, checkpoints)
 
 
 def test_one_frame_per_clip_is_split_conformal_prediction() -> None:
@@ -112,7 +117,7 @@ def test_circumstances_have_the_stated_number_and_are_finite() -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     folder = tmp_path_factory.mktemp("calibrated")
-    trained, _ = calibrated(MODEL, SHORT, TRAIN, HELD, SUBJECTS, folder / "checkpoints")
+    trained, _ = calibrated(run(folder / "checkpoints"), SUBJECTS)
     assert not (folder / "checkpoints").exists()
     return trained
 
@@ -131,9 +136,7 @@ def test_folds_are_of_whole_subjects() -> None:
 
 
 def test_calibration_does_not_touch_the_model(model: TrainedModel, tmp_path: Path) -> None:
-    from iaca.training.train import train
-
-    plain, _ = train(MODEL, SHORT, TRAIN, HELD, tmp_path / "checkpoints")
+    plain, _ = train(run(tmp_path / "checkpoints"))
     assert plain.calibration is None
     for name, tensor in plain.weights.items():
         np.testing.assert_array_equal(tensor, model.weights[name])
@@ -224,23 +227,23 @@ def test_a_unimodal_model_is_not_influenced_by_what_it_does_not_use() -> None:
 def test_an_interrupted_run_does_not_train_a_finished_network_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from iaca.training import train as module
+    module = sys.modules[train.__module__]
 
     trained: list[Path] = []
     real = module.train
 
-    def counted(*run: object) -> object:
-        trained.append(Path(str(run[4])))
+    def counted(one: TrainingRun) -> object:
+        trained.append(one.checkpoints)
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return real(*run)  # type: ignore[arg-type]
+        return real(one)
 
     monkeypatch.setattr(module, "train", counted)
     with pytest.raises(KeyboardInterrupt):
-        calibrated(MODEL, SHORT, TRAIN, HELD, SUBJECTS, tmp_path / "checkpoints")
-    again, _ = calibrated(MODEL, SHORT, TRAIN, HELD, SUBJECTS, tmp_path / "checkpoints")
+        calibrated(run(tmp_path / "checkpoints"), SUBJECTS)
+    again, _ = calibrated(run(tmp_path / "checkpoints"), SUBJECTS)
     assert [path.name for path in trained] == ["checkpoints", "fold0", "fold1", "fold1", "fold2"]
-    whole, _ = calibrated(MODEL, SHORT, TRAIN, HELD, SUBJECTS, tmp_path / "other")
+    whole, _ = calibrated(run(tmp_path / "other"), SUBJECTS)
     np.testing.assert_array_equal(
         calibration_of(again).arrays()["intervals.weights"], calibration_of(whole).arrays()["intervals.weights"]
     )

@@ -1,4 +1,4 @@
-"""Trained models: versioned by Kedro, and found again by their path."""
+"""Datasets of models: trained (versioned by Kedro), adapted, or given by path."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class ModelDataset(_ModelFile):
 
     def load(self) -> TrainedModel:
         """The model of the chosen version, by default the newest."""
-        from iaca.training.model_file import load_model  # brings torch: `kedro catalog` and kedro-viz do without
+        from iaca.training.model_file import load_model  # imports torch, which kedro-viz does not need
 
         return load_model(Path(self._get_load_path()))
 
     def save(self, data: TrainedModel) -> None:
-        """Write the model, completely or not at all."""
+        """Write the model atomically."""
         from iaca.training.model_file import save_model
 
         with replacing(Path(self._get_save_path()), version_root(self)) as partial:
@@ -85,7 +85,7 @@ class BaselinesDataset(_ModelFile):
 
 
 class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
-    """An adapted model as safetensors. `save` and `load` take and give an `iaca.inference.adaptation` model."""
+    """An adapted model as a safetensors file; the data is an `iaca.inference.adaptation.AdaptedModel`."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
         self._filepath = Path(filepath)
@@ -95,7 +95,7 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
         """The model.
 
         Raises:
-            DatasetError: there is none, or the file is another's.
+            DatasetError: the file is missing or contains another model.
         """
         from iaca.inference.adaptation import AdaptedModel
 
@@ -105,7 +105,7 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
         return model
 
     def save(self, data: AdaptedModel) -> None:
-        """Write the model, completely or not at all."""
+        """Write the model atomically."""
         data.save(self._filepath)
 
     def _exists(self) -> bool:
@@ -116,15 +116,15 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
 
 
 class ModelPath(AbstractDataset[NoReturn, list[Path]]):
-    """Where model files lie: a file, a Kedro-versioned folder, whose newest version is meant, the name of a model that
-    comes with the project, or several that answer together: a folder of files, a pattern, or a list of any of these."""
+    """Paths of model files, given as a file, a Kedro-versioned folder (its newest version), the name of a model that
+    comes with the project, or an ensemble: a folder of files, a pattern, or a list of any of these."""
 
     def __init__(self, *, filepath: str | list[str], metadata: dict[str, Any] | None = None):
         self._filepath = _named(filepath) if isinstance(filepath, str) else [_named(one) for one in filepath]
         self.metadata = metadata
 
     def load(self) -> list[Path]:
-        """The model files, one at least.
+        """The model files, at least one.
 
         Raises:
             DatasetError: there is none; the message says how to get one.
@@ -134,11 +134,11 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
         except InputError as error:
             raise DatasetError(
                 f"There is no model at {error.file}. Train one with `kedro run`, or name a model file: "
-                "--params inference.model=FILE. Without that parameter the zero-shot model is taken"
+                "--params inference.model=FILE. Without that parameter the zero-shot model is used"
             ) from error
 
     def save(self, data: NoReturn) -> None:
-        """Refused: the training pipeline writes models."""
+        """Always fails: the training pipeline writes models."""
         raise DatasetError("a model path is read, not written")
 
     def _exists(self) -> bool:
@@ -152,6 +152,6 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
 
 
 def _named(given: str) -> str:
-    """A model that comes with the project by its name; Kedro has laid a single path into the project, a name too."""
+    """Replace the name of a model that comes with the project by its path. Kedro has made a single name a path here."""
     path = Path(given)
     return str(NAMED[path.name]) if path.name in NAMED and not path.exists() else given

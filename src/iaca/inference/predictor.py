@@ -2,7 +2,7 @@
 
 video -> faces, sound -> embeddings of each person -> models -> table, one row per decoded frame
 
-Torch is imported by the functions that compute: planning a run whose videos are up to date does without it.
+Torch is imported by the functions that compute: planning a run whose videos are up to date does not need it.
 """
 
 from __future__ import annotations

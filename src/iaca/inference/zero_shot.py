@@ -49,7 +49,7 @@ CAVEAT = (
     "docs/guide/zero_shot.md"
 )
 UNCALIBRATED = "none: nothing was calibrated on annotated clips; adapt the model to clips of your own"
-INCONSISTENCY = "difference of the arousal of voice and face, in stated units: not calibrated on people"
+INCONSISTENCY = "of the arousal of voice and face, if they go together as stated: not calibrated on people"
 REMEDY = "give a file like the project's own zero_shot.json"
 LEAST_S = 0.03  # s of evidence that whatever is present at a step has at least in its share
 
@@ -133,6 +133,28 @@ class VoiceRules(Parameters):
         return self
 
 
+class Agreement(Parameters):
+    """How the arousal of voice and face go together where they belong together: as a pair of correlated Gaussians.
+
+    Attributes:
+        voice, face: mean and deviation of each reading.
+        correlation: of both.
+    """
+
+    voice: Scale
+    face: Scale
+    correlation: float = Field(gt=0, lt=1)
+
+    def surprise(self, voice: Array, face: Array) -> Array:
+        """Log-odds (t,) that the readings were drawn independently, not as a pair, up to a factor and a constant.
+
+        With standardised readings a and b of correlation r: (a - b)^2 / 4(1 - r) - (a + b)^2 / 4(1 + r). For a pair,
+        this is the product of two independent standard normal numbers.
+        """
+        a, b = ((x - scale.usual) / scale.unit for x, scale in ((voice, self.voice), (face, self.face)))
+        return np.asarray((a - b) ** 2 / (4 * (1 - self.correlation)) - (a + b) ** 2 / (4 * (1 + self.correlation)))
+
+
 class ZeroShotConfig(Parameters):
     """The numbers of the model.
 
@@ -142,7 +164,7 @@ class ZeroShotConfig(Parameters):
         smoothing_s: time constant of the two-sided exponential mean, s.
         step_s: the longest time one step may stand for, s: a step after a gap weighs no more.
         prior_s: s of fully trusted evidence that the resting point (0, 0) weighs.
-        disagreement: deviation of the difference between both readings of arousal where voice and face belong together.
+        agreement: of the readings of arousal, for `inconsistency`.
     """
 
     version: int = Field(ge=3, le=3)
@@ -152,7 +174,7 @@ class ZeroShotConfig(Parameters):
     smoothing_s: float = Field(gt=0)
     step_s: float = Field(gt=0)
     prior_s: float = Field(gt=0)
-    disagreement: float = Field(gt=0)
+    agreement: Agreement
 
 
 def read_config(path: Path) -> ZeroShotConfig:
@@ -208,8 +230,8 @@ class ZeroShot:
         Each modality's reading m_k with trust w_k, times the s that a step stands for, is averaged to
         r_k = (1 + p / 2T) S(w_k m_k) / (p + S(w_k)), where S is the sum weighted by exp(-|distance| / T),
         T = smoothing_s and p = prior_s. Lasting evidence has S(w_k) = 2T and is taken as it is; without any, r_k is 0.
-        Valence is that of the face. Both readings of arousal are joined by `joined`. With their difference d,
-        inconsistency is P(|Z| < |d| / `disagreement`) for a standard normal Z: stated, not calibrated on people.
+        Valence is that of the face. Both readings of arousal are joined by `joined`. Inconsistency is the share of
+        pairs with less `surprise` if readings go together as `agreement` states: stated, not calibrated on people.
         """
         heard, seen, mass = self.readings(clip)
         present = np.stack([clip.present[modality] for modality in MODALITIES], axis=1)
@@ -217,21 +239,21 @@ class ZeroShot:
             prediction=np.stack([seen[:, 0], joined(heard[:, 1], seen[:, 1])], axis=1).astype(np.float32),
             gates={"modalities": _shares(mass, present)},
             observed=clip.observed,
-            inconsistency=(2 * norm.cdf(self._disagreement(heard, seen, mass)) - 1).astype(np.float32),
+            inconsistency=product_share(self._surprise(heard, seen, mass)).astype(np.float32),
         )
 
     def cases(self, clip: ClipEmbedding) -> Array:
         """What an error of the model may depend on, (t, q): see `calibration.circumstances`."""
         heard, seen, mass = self.readings(clip)
         odds = np.zeros((len(clip), 3))
-        odds[:, 0] = self._disagreement(heard, seen, mass)
+        odds[:, 0] = self._surprise(heard, seen, mass)
         prediction = np.stack([seen[:, 0], joined(heard[:, 1], seen[:, 1])], axis=1).astype(np.float32)
         return circumstances(clip, prediction, np.stack([heard, seen], axis=1).astype(np.float32), odds)
 
-    def _disagreement(self, heard: Array, seen: Array, mass: Array) -> Array:
-        """|d| / `disagreement` (t,); NaN where there is hardly any evidence of one of them."""
-        difference = np.abs(heard[:, 1] - seen[:, 1]) / self.config.disagreement
-        return np.where((mass > LEAST_S).all(axis=1), difference, np.nan)
+    def _surprise(self, heard: Array, seen: Array, mass: Array) -> Array:
+        """`Agreement.surprise` (t,) of the readings; NaN where there is hardly any evidence of one of them."""
+        surprise = self.config.agreement.surprise(heard[:, 1], seen[:, 1])
+        return np.where((mass > LEAST_S).all(axis=1), surprise, np.nan)
 
     def readings(self, clip: ClipEmbedding) -> tuple[Array, Array, Array]:
         """What voice and face say, (t, 2) each, and the trusted evidence of each within reach, in s, (t, k)."""
@@ -255,6 +277,12 @@ def joined(one: Array, other: Array) -> Array:
     other as it is, agreement strengthens, contradiction cancels; +1 against -1 is 0.
     """
     return np.asarray((one + other) / np.maximum(1 + one * other, 1e-9))
+
+
+def product_share(x: Array) -> Array:
+    """P(Z1 Z2 < x) for independent standard normal Z1 and Z2, (t,): the mean of P(Z2 < x / |z|) over Z1."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(64)  # of the weight exp(-z^2 / 2); no node is 0
+    return np.asarray(norm.cdf(x[:, None] / np.abs(nodes)) @ (weights / weights.sum()))
 
 
 def _shares(mass: Array, present: NDArray[np.bool_]) -> NDArray[np.float32]:

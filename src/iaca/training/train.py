@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,46 +105,70 @@ def train_file(
     dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
     fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
     to_train, to_validate = ({name: clips[name] for name in names} for names in (train_clips, validation_clips))
-    model, history = calibrated(fusion, training, to_train, to_validate, subjects or {}, checkpoints, progress)
+    run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress)
+    model, history = calibrated(run, subjects or {})
     origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
     model = replace(model, metadata={**model.metadata, **origin})
     save_model(with_clips(with_history(model, history), train_clips, validation_clips), target)
 
 
-def calibrated(
-    fusion: FusionConfig,
-    config: TrainingConfig,
-    train_clips: Clips,
-    validation_clips: Clips,
-    subjects: Mapping[str, str],
-    checkpoints: Path,
-    progress: bool = False,
-) -> tuple[TrainedModel, pd.DataFrame]:
-    """Train a model, then `config.folds` networks each without some subjects, and calibrate the model on their errors.
+@dataclass(frozen=True)
+class TrainingRun:
+    """Everything that one training run depends on.
 
-    The weights are those of `train`. A finished network is kept in `checkpoints` until the calibration is complete. A
-    model of one dimension is not calibrated. Arguments, result and errors are otherwise those of `train`.
+    Attributes:
+        fusion: the model.
+        config: settings of the run.
+        train_clips, validation_clips: embeddings and annotation by clip name.
+        checkpoints: a folder for this run alone. An interrupted run resumes from it if it is the same run on the same
+            data; a finished run leaves nothing in it.
+        progress: show a bar of epochs.
+    """
+
+    fusion: FusionConfig
+    config: TrainingConfig
+    train_clips: Clips
+    validation_clips: Clips
+    checkpoints: Path
+    progress: bool = False
+
+    @cached_property
+    def data(self) -> str:
+        """Fingerprint of the training clips."""
+        return data_fingerprint(self.train_clips)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Fingerprint of everything that the result depends on."""
+        return run_fingerprint(self.fusion, self.config, self.data, data_fingerprint(self.validation_clips))
+
+
+def calibrated(run: TrainingRun, subjects: Mapping[str, str]) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train a model, then `folds` networks each without some subjects, and calibrate the model on their errors.
+
+    The weights are those of `train`. A finished network is kept in `run.checkpoints` until the calibration is complete.
+    A model of one dimension is not calibrated. Result and errors are otherwise those of `train`.
 
     Args:
+        run: of the model.
         subjects: of the clips; a clip that is not listed is a subject of its own.
     """
-    folds = {f"fold{i}": part for i, part in enumerate(subject_folds(train_clips, subjects, config.folds))}
-    networks = {}
-    for name, left_out in {"whole": frozenset[str](), **folds}.items():
-        clips = {clip: annotated for clip, annotated in train_clips.items() if clip not in left_out}
-        folder = checkpoints / name if left_out else checkpoints
-        run = (fusion, config, clips, validation_clips, folder, progress)
-        networks[name] = _train_once(train, run, checkpoints / f"{name}{FINISHED}") if folds else train(*run)
-    _remove_finished(checkpoints, networks)
+    folds = {f"fold{i}": part for i, part in enumerate(subject_folds(run.train_clips, subjects, run.config.folds))}
+    networks = {"whole": _train_once(train, run, "whole") if folds else train(run)}
+    for name, left_out in folds.items():
+        clips = {clip: annotated for clip, annotated in run.train_clips.items() if clip not in left_out}
+        part = replace(run, train_clips=clips, checkpoints=run.checkpoints / name)
+        networks[name] = _train_once(train, part, name, run.checkpoints)
+    _remove_finished(run.checkpoints, networks)
     model, history = networks["whole"]
     if model.targets != TARGETS:
         return model, history
     calibration = calibrate(
-        fusion.modalities,
+        run.fusion.modalities,
         model.normalisation,
         _predictor(model),
-        train_clips,
-        validation_clips,
+        run.train_clips,
+        run.validation_clips,
         subjects,
         [(left_out, _predictor(networks[name][0])) for name, left_out in folds.items()],
     )
@@ -162,85 +187,62 @@ def _predictor(model: TrainedModel) -> Predict:
     return lambda clip: predict_clip(built, clip).prediction
 
 
-def train(
-    fusion: FusionConfig,
-    config: TrainingConfig,
-    train_clips: Clips,
-    validation_clips: Clips,
-    checkpoints: Path,
-    progress: bool = False,
-) -> tuple[TrainedModel, pd.DataFrame]:
+def train(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one model.
 
     The weights kept are those of the epoch with the best score: the mean of clean and corrupted validation CCC, pooled
     over the partition. On a CPU the same seed gives the same bits, interrupted or not. With several devices the
     processes are started from here, and only the caller's process continues afterwards.
 
-    Args:
-        fusion: the model.
-        config: the run.
-        train_clips, validation_clips: embeddings and annotation by clip name.
-        checkpoints: a folder for this run alone. An interrupted run resumes from it if it is the same run on the same
-            data; a finished run leaves nothing in it.
-        progress: show a bar of epochs.
-
     Returns:
         The model, and its history: one row per epoch with epoch, train_loss (without any supervision of gates),
         learning_rate (of the last step), score, {clean,corrupted}_{valence,arousal} (validation CCC) and
         validation_ccc_{valence,arousal} (the mean of the two, which the score is made of); `supervision`, unweighted,
-        where there is any. With `config.per_dimension` the columns of both runs, see `merged_histories`.
+        where there is any. With `per_dimension` the columns of both runs, see `merged_histories`.
 
     Raises:
         InputError: no clips, none annotated, embeddings that do not fit the model, a clip without a cue that the model
             reads, or a strategy that cannot be started from here.
     """
-    run = (fusion, config, train_clips, validation_clips, checkpoints, progress)
-    model, history = train_pair(*run) if config.per_dimension else train_network(*run)
-    return with_training_settings(model, config), history
+    model, history = train_pair(run) if run.config.per_dimension else train_network(run)
+    return with_training_settings(model, run.config), history
 
 
-def train_network(
-    fusion: FusionConfig,
-    config: TrainingConfig,
-    train_clips: Clips,
-    validation_clips: Clips,
-    checkpoints: Path,
-    progress: bool = False,
-) -> tuple[TrainedModel, pd.DataFrame]:
-    """Train one network to predict `config.targets`. Arguments, result and errors are those of `train`."""
-    _check_clips(fusion, config, {"train": train_clips, "validation": validation_clips})
-    data = data_fingerprint(train_clips)
-    fingerprint = run_fingerprint(fusion, config, data, data_fingerprint(validation_clips))
-    normalisation = Normalisation.fit(embeddings_of(train_clips), fusion.cues)
-    spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
+def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train one network to predict `run.config.targets`. Result and errors are those of `train`."""
+    _check_clips(run)
+    config, cues = run.config, run.fusion.cues
+    normalisation = Normalisation.fit(embeddings_of(run.train_clips), cues)
+    spec = WindowSpec(config.length, normalisation, cues, config.targets)
     with silenced_lightning(), restored_torch_settings(config.threads):
-        module = FusionTraining(fusion, config, fingerprint)
-        trainer = _trainer(config, checkpoints, progress)
+        module = FusionTraining(run.fusion, config, run.fingerprint)
+        trainer = _trainer(run)
         trainer.fit(
             module,
-            training_loader(train_clips, config, spec),
-            validation_loaders(validation_clips, config, spec),
-            ckpt_path=resumable_checkpoint(checkpoints, fingerprint),
+            training_loader(run.train_clips, config, spec),
+            validation_loaders(run.validation_clips, config, spec),
+            ckpt_path=resumable_checkpoint(run.checkpoints, run.fingerprint),
             weights_only=True,
         )
         trainer.strategy.barrier()
-        best, history = read_checkpoint(checkpoints / BEST), read_checkpoint(checkpoints / LAST)["history"]
+        best, history = read_checkpoint(run.checkpoints / BEST), read_checkpoint(run.checkpoints / LAST)["history"]
         trainer.strategy.barrier()
     if trainer.is_global_zero:
-        remove_checkpoints(checkpoints)
+        remove_checkpoints(run.checkpoints)
     weights = {name.removeprefix("model."): tensor for name, tensor in best["state_dict"].items()}
-    metadata = _metadata(config, train_clips, data, best["history"][-1])
-    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
+    metadata = _metadata(run, best["history"][-1])
+    return TrainedModel(run.fusion, weights, normalisation, metadata, config.targets), history_table(history)
 
 
-def _check_clips(fusion: FusionConfig, config: TrainingConfig, partitions: Mapping[str, Clips]) -> None:
+def _check_clips(run: TrainingRun) -> None:
+    fusion, config = run.fusion, run.config
     if fusion.length not in (None, config.length):
         raise InputError(
             f"the model takes length={fusion.length} steps, but training windows have length={config.length}",
             remedy="set `training.length` to the model's length",
         )
     columns = [TARGETS.index(target) for target in config.targets]
-    for partition, clips in partitions.items():
+    for partition, clips in (("train", run.train_clips), ("validation", run.validation_clips)):
         for name, clip in clips.items():
             dims, cues = clip.embedding.dims, clip.embedding.quality_names
             if dims != fusion.dims:
@@ -260,7 +262,8 @@ def _check_clips(fusion: FusionConfig, config: TrainingConfig, partitions: Mappi
             )
 
 
-def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> lightning.Trainer:
+def _trainer(run: TrainingRun) -> lightning.Trainer:
+    config = run.config
     stop = ResumableEarlyStopping(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
     return lightning.Trainer(
         accelerator=config.accelerator,
@@ -271,7 +274,7 @@ def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> light
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip,
         plugins=[AtomicCheckpointIO()],
-        callbacks=[stop, *([EpochBar(config)] if progress else []), *checkpoint_callbacks(checkpoints)],
+        callbacks=[stop, *([EpochBar(config)] if run.progress else []), *checkpoint_callbacks(run.checkpoints)],
         deterministic=True,
         use_distributed_sampler=False,  # `EpochSampler` divides the windows among the processes
         num_sanity_val_steps=0,
@@ -281,21 +284,21 @@ def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> light
     )
 
 
-def _metadata(config: TrainingConfig, clips: Clips, data: str, best: Mapping[str, float]) -> dict[str, str]:
+def _metadata(run: TrainingRun, best: Mapping[str, float]) -> dict[str, str]:
     """The origin of the model: what the metadata of all clips agree on, the run, and the scores of the best epoch."""
-    common = set.intersection(*(set(clip.embedding.metadata.items()) for clip in clips.values()))
-    run = {
-        "seed": str(config.seed),
+    common = set.intersection(*(set(clip.embedding.metadata.items()) for clip in run.train_clips.values()))
+    origin = {
+        "seed": str(run.config.seed),
         "epoch": f"{best['epoch']:.0f}",
-        "data_fingerprint": data,
-        "clips": str(len(clips)),
+        "data_fingerprint": run.data,
+        "clips": str(len(run.train_clips)),
     }
     scores = {
         f"validation_{name}": f"{value:.6f}"
         for name, value in best.items()
         if name == "score" or name.startswith(("clean_", "corrupted_"))
     }
-    return {**dict(sorted(common)), **run, **scores}
+    return {**dict(sorted(common)), **origin, **scores}
 
 
 class FusionTraining(lightning.LightningModule):
@@ -466,26 +469,19 @@ class EpochBar(lightning.Callback):
 # --- one network per dimension ---
 
 
-def train_pair(
-    fusion: FusionConfig,
-    config: TrainingConfig,
-    train_clips: Clips,
-    validation_clips: Clips,
-    checkpoints: Path,
-    progress: bool = False,
-) -> tuple[TrainedModel, pd.DataFrame]:
+def train_pair(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one network per dimension on the same windows, and join them into one model.
 
-    A finished network is kept in `checkpoints` until the pair is complete, so an interrupted pair does not train it
-    twice. Arguments, result and errors are those of `train`.
+    A finished network is kept in `run.checkpoints` until the pair is complete, so an interrupted pair does not train it
+    twice. Result and errors are those of `train`.
     """
     models: dict[str, TrainedModel] = {}
     histories: dict[str, pd.DataFrame] = {}
     for target in TARGETS:
-        alone = config.model_copy(update={"targets": (target,), "per_dimension": False})
-        run = (fusion, alone, train_clips, validation_clips, checkpoints / target, progress)
-        models[target], histories[target] = _train_once(train_network, run, checkpoints / f"{target}{FINISHED}")
-    _remove_finished(checkpoints, TARGETS)
+        alone = run.config.model_copy(update={"targets": (target,), "per_dimension": False})
+        part = replace(run, config=alone, checkpoints=run.checkpoints / target)
+        models[target], histories[target] = _train_once(train_network, part, target, run.checkpoints)
+    _remove_finished(run.checkpoints, TARGETS)
     return _joined(models), merged_histories(histories)
 
 
@@ -503,20 +499,19 @@ def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
 
 # --- networks of one run: a finished one is kept until all are, so an interrupted run does not train it twice ---
 
-Run = tuple[FusionConfig, TrainingConfig, Clips, Clips, Path, bool]
-"""The arguments of `train`."""
-
 
 def _train_once(
-    network: Callable[..., tuple[TrainedModel, pd.DataFrame]], run: Run, file: Path
+    network: Callable[[TrainingRun], tuple[TrainedModel, pd.DataFrame]],
+    run: TrainingRun,
+    name: str,
+    kept: Path | None = None,
 ) -> tuple[TrainedModel, pd.DataFrame]:
-    """What `network(*run)` returns; from `file` if an interrupted run has finished it."""
-    fusion, config, train_clips, validation_clips, *_ = run
-    fingerprint = run_fingerprint(fusion, config, data_fingerprint(train_clips), data_fingerprint(validation_clips))
-    finished = _read_finished(file, fingerprint)
+    """What `network(run)` returns; if an interrupted run has finished it, from the file of that name in `kept`."""
+    file = (kept or run.checkpoints) / f"{name}{FINISHED}"
+    finished = _read_finished(file, run.fingerprint)
     if finished is None:
-        finished = network(*run)
-        _keep_finished(*finished, file, fingerprint)
+        finished = network(run)
+        _keep_finished(*finished, file, run.fingerprint)
     return finished
 
 

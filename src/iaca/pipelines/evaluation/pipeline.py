@@ -23,7 +23,7 @@ CONFIG = "params:evaluation"
 
 
 def create_pipeline() -> Pipeline:
-    """Models to the report.
+    """From models to the report.
 
     model, embeddings           -> [predict] -> predictions ----------\\
     baseline_models, embeddings -> [predict] -> baseline_predictions --> [score] -> comparison, per_video, metrics
@@ -33,7 +33,7 @@ def create_pipeline() -> Pipeline:
     those, comparison           -> [find failures] -> failures_found
     all of them                 -> [draw] -> *_figure -> [report] -> report, model_card
 
-    Nothing is run when a dataset is saved: each node does its own work.
+    No dataset runs tasks when it is saved: each node does its own work.
     """
     return Pipeline([*_predicting(), *_scoring(), *_drawing(), _report()], tags="report")
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def plan_inference(
     config: InferenceConfig, faces: FaceConfig, models: list[Path], limits: MediaLimits
 ) -> dict[str, Task]:
-    """One task per video of the input, with the models that the parameters name, or else the zero-shot model."""
+    """One task per video of the input, with the models that the parameters name, by default the zero-shot model."""
     output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
     if set(chosen) & set(NAMED.values()):
         log.warning("using the zero-shot heuristic (docs/guide/zero_shot.md); a trained model: inference.model=FILE")
@@ -50,19 +50,13 @@ def summarise_inference(results: ClipPaths) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     stamps: Counter[str] = Counter()
     for name, path in results.items():
-        if not path.is_file():  # an older one that its owner has removed
+        if not path.is_file():  # of an earlier run, deleted by the user
             continue
         try:
             summary = parse_json(path.read_text(encoding="utf-8"))
             rows += [_row(name, summary, person) for person in summary["people"]]
             stamps[stamp(summary.get("model", {}))] += 1
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-        ):  # of a video that was not asked for: no other is damaged
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # one damaged file stops no other
             rows.append(_failed(name, f"{path} was changed or damaged: analyse the video again"))
     for words, count in stamps.items():
         if words:

@@ -21,11 +21,11 @@ from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
 MAIN = "main"
-FEW_FACES = 0.5  # below this share something is likely to be wrong: the detector, the side, the videos
+FEW_FACES = 0.5  # a lower share suggests a fault: in the detector, the side, or the videos
 
 
 def index_steps(clips: pd.DataFrame, embeddings: ClipPaths, timelines: ClipPaths) -> pd.DataFrame:
-    """What each embedded clip gives to a model: steps, annotated ones, and the share of them with sound and a face."""
+    """Per embedded clip: its steps, its annotated steps, and the shares of steps with sound and with a face."""
     columns = ["valence", "arousal", "audio_present", "face_found"]
     rows = []
     for clip in clips[clips["clip"].isin(set(embeddings) & set(timelines))].to_dict("records"):
@@ -60,7 +60,7 @@ def few_annotated(clips: pd.DataFrame) -> str:
 
 def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.DataFrame:
     """The annotations of all clips in one table: clip, partition, frame, valence, arousal (NaN: not annotated)."""
-    columns = ["frame", "valence", "arousal"]  # not by pandas: a frame for each of thousands of short clips takes long
+    columns = ["frame", "valence", "arousal"]  # one DataFrame per clip would be slow for many short clips
     tables = [pq.read_table(timelines.whole(clip), columns=columns) for clip in training_index["clip"]]
     labels: pd.DataFrame = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
     for name in ("clip", "partition"):

@@ -2,11 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from iaca.pipelines import embedding, ingestion, preprocessing
 from iaca.pipelines.training.nodes import collect_labels, index_steps, plan_runs, publish_model
 
 
 def create_pipeline() -> Pipeline:
-    """Embeddings to models.
+    """From embeddings to models.
 
     clips, embeddings, timelines -> [index steps] -> training_index
     embeddings, timelines, training_index, corpus_card -> [plan runs] -> training_runs
@@ -38,3 +39,10 @@ def create_pipeline() -> Pipeline:
         ],
         tags="model",
     )
+
+
+def from_corpus(pipeline: Pipeline) -> Pipeline:
+    """Prepend the nodes from the corpus to the models that make inputs of `pipeline`. Up-to-date results are kept."""
+    parts = (part.create_pipeline() for part in (ingestion, preprocessing, embedding))
+    upstream = sum(parts, create_pipeline())
+    return upstream.to_outputs(*sorted(pipeline.inputs() & upstream.all_outputs())) + pipeline
