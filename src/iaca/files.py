@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, their versions, disk errors as one class, bounds on what a file may be."""
+"""Files that appear complete or not at all, work in progress, versions, disk errors as one class, bounds on files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,14 +20,18 @@ from pathlib import Path, PurePath
 
 from iaca.errors import InputError, StorageError
 
-LEFTOVER = ".tmp-"
-"""Prefix of temporary files."""
+LEFTOVER, WEB_WORK = ".tmp-", "iaca-web-"
+"""Prefix of temporary files and folders, and of the web page's folder: Gradio serves nothing from hidden folders."""
+WORK = "work"
+"""End of the names of folders for work in progress."""
 ALWAYS_ALLOWED = 2**28
 """Bytes in memory that any compressed file may unpack to."""
 MAX_RATIO = 200
 """Bytes in memory per byte of a compressed file that unpacks to more than `ALWAYS_ALLOWED`."""
 
-_OWNED = re.compile(rf"{re.escape(LEFTOVER)}(?P<process>\d+)-(?P<machine>[0-9a-f]{{6}})-[0-9a-f]{{8}}-")
+_OWNED = re.compile(
+    rf"({re.escape(LEFTOVER)}|{re.escape(WEB_WORK)})(?P<process>\d+)-(?P<machine>[0-9a-f]{{6}})-[0-9a-f]{{8}}-"
+)
 _PREFIX_LENGTH = len(f"{LEFTOVER}{2**22}-123456-12345678-")  # at most
 _ABANDONED_S = 86400.0
 """A temporary file that nobody has written to for this long (s) is abandoned, whichever machine wrote it."""
@@ -58,7 +64,7 @@ def replacing(target: str | Path, folder: str | Path | None = None) -> Iterator[
     folder = target.parent if folder is None else Path(folder)
     make_folder(folder)
     _remove_empty_folder(target)
-    partial = folder / f"{LEFTOVER}{os.getpid()}-{_machine()}-{secrets.token_hex(4)}-{target.name}"
+    partial = folder / _owned(LEFTOVER, target.name)
     try:
         with storage_errors(target):
             _remove_abandoned(folder.absolute())
@@ -68,6 +74,44 @@ def replacing(target: str | Path, folder: str | Path | None = None) -> Iterator[
     finally:
         if partial.exists():  # on a read-only disk, removing a missing file is an error too
             partial.unlink()
+
+
+@contextmanager
+def work_folder(parent: str | Path | None = None, prefix: str = LEFTOVER) -> Iterator[Path]:
+    """Yield an empty folder for work in progress, which is removed at the end.
+
+    Its name has the id of this process: what a killed process of this user left in `parent` is removed by the next one
+    that works there, or a day after it was written.
+
+    Args:
+        parent: an existing or new folder; None for the system's folder for temporary files.
+        prefix: of its name.
+
+    Raises:
+        StorageError: the disk of that folder is full or read-only.
+    """
+    parent = Path(tempfile.gettempdir()) if parent is None else Path(parent)
+    make_folder(parent)
+    _remove_abandoned(parent.absolute())
+    work = parent / _owned(prefix, WORK)
+    with storage_errors(work):
+        work.mkdir(mode=0o700)
+    try:
+        with storage_errors(work):
+            yield work
+    except StorageError as error:  # about a file in it: name the folder, for that file is gone
+        raise error.about(work) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what earlier processes left in a folder that no other process writes to now."""
+    for path in folder.glob(f"{LEFTOVER}*"):
+        if _is_work(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            remove(path)
 
 
 def versions(file: str | PurePath) -> list[str]:
@@ -89,6 +133,15 @@ def newest_version(file: str | Path) -> Path | None:
     """The file of the newest version, None where there is no version."""
     names = versions(file)
     return Path(file) / names[-1] / Path(file).name if names else None
+
+
+def current_files(path: Path, suffix: str) -> list[Path]:
+    """The file of a path; of a folder of versions the newest one; of any other folder, such as one version's, all files
+    directly in it with this suffix, sorted by name. Empty if there is nothing."""
+    if path.is_file():
+        return [path]
+    newest = newest_version(path)
+    return [newest] if newest else sorted(p for p in path.glob(f"[!.]*{suffix}") if p.is_file())
 
 
 def version_after(proposed: str, files: Iterable[str | PurePath]) -> str:
@@ -207,8 +260,11 @@ def storage_errors(target: str | Path) -> Iterator[None]:
 
 
 def _disk_error(target: Path, error: Exception) -> InputError | None:
-    """The error to raise instead of a library's; None if the disk is not the cause."""
-    code = _probe(target.parent) or _error_code(error)
+    """The error to raise instead of a library's; None if no disk is the cause."""
+    probed, raised = _probe(target.parent), _error_code(error)
+    code = probed or raised
+    if probed is None and raised in _FULL:
+        return _other_disk_error(target, error, os.strerror(raised))
     if code in _FULL:
         return StorageError(
             f"the disk is full ({os.strerror(code)})", target,
@@ -225,6 +281,17 @@ def _disk_error(target: Path, error: Exception) -> InputError | None:
             remedy="raise the limit (ulimit -f), or put the folder on another file system, and run again",
         )  # fmt: skip
     return None
+
+
+def _other_disk_error(target: Path, error: Exception, words: str) -> InputError:
+    """The error for a disk that is full, but is not that of the target: the fault of one item, so others go on."""
+    temporary = Path(tempfile.gettempdir())
+    named = getattr(error, "filename", None)
+    where = f"the folder for temporary files, {temporary}" if _probe(temporary) in _FULL else named or "another disk"
+    return InputError(
+        f"a disk is full ({words}), but not that of this file: {where}", target,
+        remedy="make room there, or set TMPDIR to a folder with room, and run again",
+    )  # fmt: skip
 
 
 def _probe(folder: Path) -> int | None:
@@ -273,15 +340,28 @@ def _remove_empty_folder(target: Path) -> None:
 
 @cache
 def _remove_abandoned(folder: Path) -> None:
-    """Remove temporary files of killed processes; once per process and folder, since listing takes time."""
-    for path in folder.glob(f"{LEFTOVER}*"):
+    """Remove temporary files and folders of killed processes; once per process and folder, since listing takes time."""
+    for path in (*folder.glob(f"{LEFTOVER}*"), *folder.glob(f"{WEB_WORK}*-{WORK}")):
         with suppress(FileNotFoundError):  # its owner has just finished it, or another process has removed it
             if path.is_file() and _abandoned(path):
                 path.unlink()
+            elif _is_work(path) and _abandoned(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _owned(prefix: str, name: str) -> str:
+    """A temporary name that tells which process of which machine it belongs to."""
+    return f"{prefix}{os.getpid()}-{_machine()}-{secrets.token_hex(4)}-{name}"
+
+
+def _is_work(path: Path) -> bool:
+    """Whether this is a folder of `work_folder`, of this user: in a shared folder, others have theirs."""
+    owned = _OWNED.fullmatch(path.name.removesuffix(WORK)) is not None and path.name.endswith(WORK)
+    return owned and path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid()
 
 
 def _abandoned(path: Path) -> bool:
-    """Whether a temporary file of ours has no living owner. Files from other machines are judged by age alone."""
+    """Whether a temporary file or folder of ours has no living owner; those of other machines are judged by age."""
     owner = _OWNED.match(path.name)
     if owner is None:
         return False

@@ -63,6 +63,23 @@ def test_what_belongs_to_nothing_and_names_that_collide_are_named(tmp_path: Path
         index_folder(tmp_path / "empty", CONFIG)
 
 
+def test_camcorder_files_are_clips_and_what_is_no_media_is_named(tmp_path: Path) -> None:
+    root = put(tmp_path, dict.fromkeys(["00001.MTS", "b.m2ts", "VTS_01_1.VOB", "d.ogv", "e.dv"], ""))
+    movie(root / "f.mp4", 2)
+    (root / "f.mp4").rename(root / "phone")
+    put(root, {"notes": "text", "page.ts": "const a = 1;", "p.png": "", "00001.csv": BY_TIME, "phone.csv": BY_TIME})
+    put(root, {"partition.csv": "clip,partition\n00001,train\nphone,test\nb,test\nVTS_01_1,test\nd,test\ne,test\n"})
+    (root / "odd.xyz").write_bytes(bytes(range(256)) * 8)
+    index = index_folder(root, CONFIG)
+    assert index.clips.set_index("clip")["media"].to_dict() == {
+        "00001": "00001.MTS", "b": "b.m2ts", "VTS_01_1": "VTS_01_1.VOB", "d": "d.ogv", "e": "e.dv", "phone": "phone",
+    }  # fmt: skip
+    assert index.clips.set_index("clip").loc["phone", "annotation"] == "phone.csv"
+    assert {str(row["file"]): str(row["problem"]) for row in index.problems} == {
+        "odd.xyz": "can't be opened as a media file (Invalid data found when processing input)"
+    }
+
+
 def test_a_table_of_partitions_decides_and_says_what_it_lacks(tmp_path: Path) -> None:
     rows = "clip,partition,subject\na,train,ann\nb,validation,bob\nc,test,ann\ngone,train,\n"
     root = put(tmp_path, dict.fromkeys(["a.mp4", "b.mp4", "c.mp4", "more/d.mp4"], "") | {"partition.csv": rows})

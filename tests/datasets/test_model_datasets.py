@@ -1,6 +1,7 @@
 """Models as data sets: what was saved comes back, and what is missing or another's says so."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +63,27 @@ def test_the_path_of_a_model_is_read_alone(tmp_path: Path) -> None:
     assert not ModelPath(filepath=str(tmp_path / "none")).exists()
     with pytest.raises(DatasetError, match="read, not written"):
         ModelPath(filepath=str(tmp_path / "none")).save([])  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_that_equals_the_newest_version_is_not_saved_again(tmp_path: Path) -> None:
+    config = FusionConfig(audio_dim=3, visual_dim=4, width=8)
+    normalisation = Normalisation(*(np.ones(n, np.float32) for n in (3, 3, 4, 4)))
+    model = TrainedModel(config, FusionModel(config).state_dict(), normalisation, {"seed": "0"})
+    other = replace(model, metadata={"seed": "1"})
+
+    def saved(number: int, model: TrainedModel, load: str | None = None) -> ModelDataset:
+        dataset = ModelDataset(filepath=str(tmp_path / "m.x"), version=Version(load, versions[number]))
+        dataset.save(model)
+        return dataset
+
+    versions = [f"2026-01-31T12.00.00.00{number}Z" for number in range(5)]
+    assert saved(0, model).load().metadata == {"seed": "0"}
+    again = saved(1, model)
+    assert again.load().metadata == {"seed": "0"}
+    assert again.exists()
+    assert again.resolve_load_version() == versions[1]
+    assert saved(2, other).load().metadata == {"seed": "1"}
+    assert saved(3, model).load().metadata == {"seed": "0"}  # as the first, but not as the newest
+    assert sorted(path.name for path in (tmp_path / "m.x").iterdir()) == [versions[0], versions[2], versions[3]]
+    assert ModelDataset(filepath=str(tmp_path / "m.x"), version=Version(None, None)).load().metadata == {"seed": "0"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from face_movies import FPS, Counting, background, face_at, save, with_face
+from face_movies import FPS, SIZE, Counting, background, face_at, save, with_face
 
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, decode_face, extract_faces, extract_faces_file, iter_faces, make_detector
@@ -101,7 +101,7 @@ def test_of_two_faces_the_one_on_the_side_asked_for_is_taken_or_else_the_larger(
 def summary(number, frames, area, centre):
     made = TrackSummary(number, frames[0] / FPS)
     for frame in frames:
-        made.add(frame, frame / FPS, face_at(centre, side=area**0.5))
+        made.add(frame, frame / FPS, face_at(centre, side=area**0.5), SIZE)
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from face_movies import FPS, face_at, save, with_face
+from face_movies import FPS, SIZE, face_at, save, with_face
 
 from iaca.faces import FaceConfig, PeopleRule, extract_faces, extract_people_files, read_faces
 from iaca.faces.track import TrackSummary, people
@@ -16,8 +16,8 @@ TIMES = np.arange(300) / FPS
 def track(number: int, frames: range, x: float, side: float = 60, look: int = 0) -> TrackSummary:
     made = TrackSummary(number, frames.start / FPS)
     for frame in frames:
-        made.add(frame, frame / FPS, face_at(x, side=side))
-        made.show(LOOKS[look])
+        made.add(frame, frame / FPS, face_at(x, side=side), SIZE)
+        made.show(LOOKS[look], np.ones((8, 8), bool))
     return made
 
 
@@ -64,7 +64,7 @@ def test_the_largest_over_time_is_first_and_the_tiny_are_left_out():
 def test_false_alarms_that_come_and_go_do_not_add_up_by_their_span():
     flicker = track(1, range(1), 200)
     for frame in (40, 80, 120):
-        flicker.add(frame, frame / FPS, face_at(200))
+        flicker.add(frame, frame / FPS, face_at(200), SIZE)
     assert found(FIRST, flicker) == [[0]]
 
 

@@ -73,10 +73,10 @@ def test_models_of_other_encoders_do_not_answer_together(tmp_path: Path) -> None
     model = model_on(CONFIG)
     for name in "ab":
         save_model(model, tmp_path / f"{name}.safetensors")
-    other = replace(model, metadata={**model.metadata, "visual_version": "0"})
-    save_model(other, tmp_path / "c.safetensors")
-    with pytest.raises(InputError, match=r"c\.safetensors.*same encoders.*a\.safetensors"):
-        Predictor.load(tmp_path)
+    for version in ("visual_version", "audio_version", "embedding_version"):
+        save_model(replace(model, metadata={**model.metadata, version: "0"}), tmp_path / "c.safetensors")
+        with pytest.raises(InputError, match=rf"c\.safetensors.*same encoders.*a\.safetensors.*{version}"):
+            Predictor.load(tmp_path)
     (tmp_path / "c.safetensors").unlink()
     predictor = Predictor.load(tmp_path, "cpu")
     assert len(predictor.members) == 2

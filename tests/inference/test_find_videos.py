@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from iaca.engine import ExecutorConfig, Task, run_tasks
 from iaca.engine.results import read_failures
 from iaca.errors import InputError
 from iaca.inference.config import find_videos
+from iaca.media import probe, write_movie
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -77,6 +79,37 @@ def test_links_are_read_and_never_written_to(tmp_path, caplog):
         "a": "a.mp4", "link": "link.mp4",
     }  # fmt: skip
     assert f"{tmp_path / 'videos/up'} is a link to a folder and was not searched" in caplog.text
+
+
+def test_of_a_folder_videos_are_taken_by_content_and_the_rest_is_counted(tmp_path, caplog):
+    """What a user has beside the videos makes no rows of failures; what looks like media and is none makes one."""
+    touch(
+        tmp_path,
+        "00001.MTS",
+        "disc/VTS_01_1.VOB",
+        "a.dv",
+        *(f"{k}.csv" for k in range(300)),
+        "p.png",
+        "README",
+        "v.wav",
+    )
+    write_movie(tmp_path / "x.mp4", [(0.0, np.zeros((16, 16, 3), np.uint8))], 25)
+    (tmp_path / "x.mp4").rename(tmp_path / "no ending")
+    (tmp_path / "odd.xyz").write_bytes(bytes(range(256)) * 8)
+    with caplog.at_level("INFO"):
+        found = find_videos(str(tmp_path))
+    assert set(found) == {"00001", "VTS_01_1", "a", "no ending", "odd"}
+    assert "left out 302 files (no videos): 300 .csv, 1 .png, 1 without ending" in caplog.text
+    assert "left out 1 file (sound without pictures): 1 .wav" in caplog.text
+    assert find_videos(str(tmp_path / "**/*")) == found
+    assert set(find_videos(str(tmp_path / "p.png"))) == {"p"}  # named alone, it is tried: its row says what it is
+    tasks = {name: Task("probe", probe_video, (video,)) for name, video in found.items()}
+    run_tasks(tasks, tmp_path / "out", ".json", ExecutorConfig(kind="serial", tolerated_failures=1.0))
+    assert "odd.xyz: can't be opened as a media file" in read_failures(tmp_path / "out")["odd"]
+
+
+def probe_video(video: Path, target: Path) -> None:
+    target.write_text(str(probe(video, decoding=False).has_video))
 
 
 def test_what_cannot_be_read_has_its_row_among_the_failures(tmp_path):
@@ -172,8 +205,9 @@ def render(plan: Path, target: Path) -> None:
 
 
 def test_names_of_the_folders_own_files_are_not_taken(tmp_path):
-    touch(tmp_path, "failures.mp4", "a.mp4", "a.person2.mp4", "b.person1.mp4")
-    assert set(find_videos(str(tmp_path))) == {"failures.mp4", "a", "a.person2.mp4", "b.person1"}
+    touch(tmp_path, "failures.mp4", "inference_summary.mp4", "a.mp4", "a.person2.mp4", "b.person1.mp4")
+    names = {"failures.mp4", "inference_summary.mp4", "a", "a.person2.mp4", "b.person1"}
+    assert set(find_videos(str(tmp_path))) == names
 
 
 def test_results_are_no_videos_and_videos_are_no_results(tmp_path):

@@ -238,3 +238,28 @@ def test_a_trail_is_broken_where_nothing_is_known():
     assert whole[58:63, 60:72].any()
     assert not broken[58:63, 60:72].any()
     assert (broken[:, 105:] == whole[:, 105:]).all()
+
+
+def box_edges(picture: np.ndarray) -> list[int]:
+    """Left, top, right and bottom of what is drawn on a grey picture; black bars are not drawn."""
+    rows, columns = np.nonzero((picture != 128).any(axis=2) & (picture != 0).any(axis=2))
+    return [columns.min(), rows.min(), columns.max(), rows.max()]
+
+
+def test_in_a_smaller_frame_the_box_is_on_the_face():
+    half = table()
+    half.loc[30:, ["x0", "y0", "x1", "y1"]] /= 2
+    painter = OverlayPainter(half, 640, 360)
+    whole, small = (painter(frame)[: painter.picture[1]] for frame in (grey(20), grey(30, 320, 180)))
+    assert box_edges(small) == pytest.approx(box_edges(whole), abs=1)
+    assert box_edges(small) == pytest.approx([200, 100, 300, 220], abs=4)
+
+
+def test_a_frame_of_another_shape_keeps_it_and_is_in_the_middle():
+    turned = table().assign(x0=50.0, y0=100.0, x1=90.0, y1=150.0)
+    painter = OverlayPainter(turned, 640, 360)
+    picture = painter(grey(30, 180, 360))[: painter.picture[1]]
+    assert box_edges(picture) == pytest.approx([280, 100, 320, 150], abs=4)
+    assert not picture[:, :230].any()
+    assert not picture[:, 410:].any()
+    assert (picture[300:, 230:410] == 128).all()

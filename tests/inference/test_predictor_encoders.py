@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tiny_models import model_on
 
 from iaca.encoders import read_embedding
-from iaca.encoders.config import EmbeddingConfig, EncoderChoice, describe
+from iaca.encoders.config import EMBEDDING_VERSION, EmbeddingConfig, EncoderChoice, describe
 from iaca.encoders.embed import embed_file
 from iaca.encoders.networks import build_network
 from iaca.errors import InputError
@@ -49,6 +49,8 @@ def test_a_model_of_another_version_or_of_bare_features_is_refused(tmp_path: Pat
     model = model_on(EmbeddingConfig())
     for metadata, message in (
         ({**model.metadata, "audio_version": "0"}, "audio_version '2', not '0'"),
+        ({**model.metadata, "visual_version": "0"}, "visual_version 'fer-25.10.3', not '0'"),
+        ({**model.metadata, "embedding_version": "1"}, f"embedding_version '{EMBEDDING_VERSION}', not '1'"),
         ({"visual_encoder": "features", "audio_encoder": "features"}, "can't be computed here"),
         ({}, "can't be computed here"),
     ):

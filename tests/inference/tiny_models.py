@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from iaca.encoders.config import EmbeddingConfig, describe
+from iaca.encoders.config import EmbeddingConfig, identity
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.fusion import FusionModel, preset
 from iaca.training.model_file import TrainedModel
@@ -17,4 +17,4 @@ def model_on(config: EmbeddingConfig, name: str = "concat", seed: int = 0) -> Tr
     there = np.ones(4, bool)
     rows = (np.ones((4, config.dim(modality)), np.float32) for modality in ("audio", "visual"))
     clip = ClipEmbedding(*rows, there, there, np.arange(4.0), np.zeros((4, 0), np.float32))
-    return TrainedModel(fusion, FusionModel(fusion).state_dict(), Normalisation.fit({"a": clip}), describe(config))
+    return TrainedModel(fusion, FusionModel(fusion).state_dict(), Normalisation.fit({"a": clip}), identity(config))

@@ -44,7 +44,8 @@ def make(
     options: dict[str, str] | None = None,
     pixel: Fraction = Fraction(1),
 ) -> Path:
-    """Write pictures at `times` (s), and stretches of sound (start s, samples (n,), the same in all channels).
+    """Write pictures at `times` (s), and stretches of sound (start s, samples (n,) the same in all channels, or
+    (channels, n)).
 
     `b_frames` pictures in a row may refer to later ones; `options` go to the video encoder;
     a pixel is `pixel` times as wide as high.
@@ -80,8 +81,9 @@ def make(
 
 def _put_sound(container, stream, start, samples, rate, layout):
     channels = len(av.AudioLayout(layout).channels)
-    for at in range(0, len(samples), 1024):
-        block = np.ascontiguousarray(np.tile(samples[at : at + 1024], (channels, 1)))
+    each = np.tile(samples, (channels, 1)) if samples.ndim == 1 else samples
+    for at in range(0, each.shape[1], 1024):
+        block = np.ascontiguousarray(each[:, at : at + 1024])
         frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, round(start * rate) + at, Fraction(1, rate)
         container.mux(stream.encode(frame))

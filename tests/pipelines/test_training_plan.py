@@ -31,6 +31,7 @@ def test_every_model_trains_on_the_train_partition_and_stops_by_the_validation_p
 ) -> None:
     planned = plan(tiny, tmp_path)
     assert list(planned) == ["main", "concat", "audio"]
+    assert all("training.batch_size" in task.low_memory for task in planned.values())
     check_what_is_trained_on(planned, *tiny)
 
 

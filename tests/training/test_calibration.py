@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
-from tests.training.synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips, clip
+from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips, clip
 
 from iaca.encoders.embedding import embeddings_of
 from iaca.errors import InputError

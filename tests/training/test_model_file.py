@@ -20,6 +20,7 @@ from iaca.training.model_file import (
     TrainedModel,
     load_baselines,
     load_model,
+    model_file,
     save_baselines,
     save_model,
     weights_digest,
@@ -194,8 +195,25 @@ def test_a_torn_file_is_refused(path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such model file"):
         load_model(tmp_path / "none.safetensors")
-    with pytest.raises(InputError, match="not a complete safetensors file"):
+    with pytest.raises(InputError, match="no such model file"):
         load_model(tmp_path)
+
+
+def test_a_version_and_a_folder_of_versions_are_models_and_several_models_are_not(
+    model: TrainedModel, path: Path, tmp_path: Path
+) -> None:
+    old, new = (tmp_path / f"runs/m.x/2026-01-31T12.00.00.00{n}Z/m.x" for n in (1, 2))
+    for version, epoch in ((old, "1"), (new, "2")):
+        version.parent.mkdir(parents=True)
+        save_model(replace(model, metadata={"epoch": epoch}), version)
+    for given, epoch in ((old, "1"), (new.parent.parent, "2")):
+        assert load_model(given).metadata == {"epoch": epoch}
+    (folder := tmp_path / "several").mkdir()
+    save_model(model, folder / "a.safetensors")
+    assert model_file(folder) == folder / "a.safetensors"
+    save_model(model, folder / "b.safetensors")
+    with pytest.raises(InputError, match=r"has 2 models, such as a\.safetensors and b\.safetensors Remedy: name one"):
+        load_model(folder)
 
 
 @pytest.mark.parametrize(

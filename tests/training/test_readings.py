@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.training.synthetic_clips import annotated_clips, blind, clip
+from synthetic_clips import annotated_clips, blind, clip
 
 from iaca.encoders.embedding import embeddings_of
 from iaca.evaluation.metrics import ccc

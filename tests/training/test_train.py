@@ -111,6 +111,20 @@ def test_progress_is_one_bar_of_epochs(tmp_path: Path, capfd: pytest.CaptureFixt
     assert err.count("\n") == 1
 
 
+def test_a_redirected_log_says_where_a_long_training_is_and_what_it_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("iaca.training.train.LINE_S", 0.0)
+    _, history = train(MODEL, SHORT.model_copy(update={"epochs": 2}), TRAIN, VALIDATION, tmp_path / "concat")
+    lines = [line.split(" ", 1)[1] for line in capfd.readouterr().err.splitlines()]
+    first, second = history["score"]
+    best = f"{max(first, second):.3f} (epoch {1 if first >= second else 2})"
+    assert lines == [
+        f"training concat: epoch 1 of at most 2, validation score {first:.3f}, best {first:.3f} (epoch 1)",
+        f"training concat: epoch 2 of at most 2, validation score {second:.3f}, best {best}",
+    ]
+
+
 def test_the_best_epoch_is_kept_and_its_scores_are_in_the_metadata(uninterrupted: tuple) -> None:
     model, history = uninterrupted
     assert list(history.columns) == ["epoch", "train_loss", "learning_rate", "score", "clean_valence", "clean_arousal",

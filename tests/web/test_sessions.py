@@ -104,6 +104,11 @@ def test_two_pages_that_drop_the_same_video_share_its_upload_until_both_are_done
         sessions.receive("c", given)
 
 
+@pytest.mark.parametrize("name", ["00001.MTS", "movie.m2ts", "VTS_01_1.VOB", "no ending"])
+def test_a_video_is_taken_whatever_its_ending(sessions, second, name):
+    assert sessions.receive("a", upload(sessions, second, name)).name == Path(name).stem
+
+
 def test_a_name_from_the_browser_never_leads_out_of_the_folder(sessions, second):
     job = sessions.receive("../../outside", upload(sessions, second, "n" * 200 + ".mp4"))
     assert job.folder.resolve().is_relative_to(sessions.results.resolve())
@@ -111,10 +116,12 @@ def test_a_name_from_the_browser_never_leads_out_of_the_folder(sessions, second)
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all"])
-def test_what_is_no_video_is_refused_by_its_own_name_and_not_kept(sessions, tmp_path, content):
+@pytest.mark.parametrize("name", ["notes.mp4", "00001.MTS", "README"])
+def test_what_is_no_video_is_refused_by_its_own_name_with_the_reason_and_not_kept(sessions, tmp_path, content, name):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(InputError, match=r"^notes\.mp4: this is not a readable video.*Remedy: drop a video file"):
-        sessions.receive("a", upload(sessions, tmp_path / "x", "notes.mp4"))
+    reason = r"this is not a readable video: (can't be opened as|is not in a supported).*Remedy: drop a video file"
+    with pytest.raises(InputError, match=rf"^{name}: {reason}"):
+        sessions.receive("a", upload(sessions, tmp_path / "x", name))
     assert list(sessions.results.iterdir()) == []
 
 

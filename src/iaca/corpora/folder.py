@@ -1,6 +1,6 @@
 """The importer of a folder of videos with annotations next to them: its parameters, its index, its timelines.
 
-ROOT/**/<clip>.{mp4,mov,...}     videos in any folder
+ROOT/**/<clip>.{mp4,mov,...}     videos in any folder (`iaca.media.kind_of` says what is one)
 ROOT/**/<clip>.csv               optional, next to its video: time_s or frame, valence, arousal
 ROOT/partition.csv               optional: clip,partition[,subject]; without it subjects are assigned at random
 ROOT/subjects.csv                optional: clip,subject
@@ -44,13 +44,12 @@ from iaca.corpora.timeline import (
 )
 from iaca.errors import InputError, counted
 from iaca.formats.labels import Annotation, Places, Values, read_labels
-from iaca.media import MediaLimits
+from iaca.media import MediaLimits, kind_of, left_out
+from iaca.media.probe import Kind
 from iaca.parameters import LONGEST_S, Parameters, Seed
 from iaca.text import clip_of
 
 VERSION = "3"
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
-SOUND_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac", ".wma")
 TABLES = (PARTITION_FILE, SUBJECT_FILE, EVENT_FILE)
 INSIDE = 0.5  # share of the annotated rows that must lie within the video
 
@@ -89,7 +88,7 @@ class FolderConfig(Parameters):
 
 
 def index_folder(root: Path, config: FolderConfig) -> CorpusIndex:
-    """List the clips of a folder without opening a video.
+    """List the clips of a folder; of files that no ending tells what they are, the header is read.
 
     Without partition.csv the annotated subjects are assigned at random (`assign_partitions`). Clips without annotation
     are test clips, unless another clip of their subject is annotated: then they join its partition.
@@ -99,10 +98,12 @@ def index_folder(root: Path, config: FolderConfig) -> CorpusIndex:
     """
     files = list(_files(root))
     problems: list[Problem] = []
-    videos = unique_files(root, (path for path in files if path.suffix.lower() in VIDEO_SUFFIXES), problems)
+    kinds = {path: _kind(root, path, problems) for path in files}
+    videos = unique_files(root, (path for path, kind in kinds.items() if kind == "video"), problems)
     if not videos and not problems:
-        raise InputError("there is no video below this folder", root, remedy=f"put {', '.join(VIDEO_SUFFIXES)} there")
-    _report_unused(root, files, videos, problems)
+        others = f"; it contains {left_out(files)}" if files else ""
+        raise InputError(f"there is no video below this folder{others}", root, remedy="put videos there")
+    _report_unused(root, kinds, videos, problems)
     tables = {_place(path): path for path in files if path.suffix.lower() == ".csv"}
     labels = {clip: tables[_place(path)] for clip, path in videos.items() if _place(path) in tables}
     if (root / PARTITION_FILE).exists():
@@ -139,17 +140,26 @@ def _assigned(root: Path, videos: dict[str, Path], labels: dict[str, Path], conf
     return pd.DataFrame(rows, columns=["clip", "subject", "partition"])
 
 
-def _report_unused(root: Path, files: list[Path], videos: dict[str, Path], problems: list[Problem]) -> None:
+def _kind(root: Path, path: Path, problems: list[Problem]) -> Kind:
+    """What a file is; one that is nothing known is reported."""
+    try:
+        return kind_of(path)
+    except InputError as error:
+        problems.append(problem(clip_of(path), path.relative_to(root), error.problem, error.remedy or ""))
+        return "other"
+
+
+def _report_unused(root: Path, kinds: dict[Path, Kind], videos: dict[str, Path], problems: list[Problem]) -> None:
     """Report annotations without a video next to them, and sound files, which are not clips."""
     reported = {row["clip"] for row in problems}
     with_video = {_place(path) for path in videos.values()}
-    for path in files:
+    for path, kind in kinds.items():
         clip = clip_of(path)
         known = _place(path) in with_video or clip in reported or (path.parent == root and path.name in TABLES)
         if path.suffix.lower() == ".csv" and not known:
             what = "no video of this name is next to the annotation"
             problems.append(problem(clip, path.relative_to(root), what, "put the video there, or remove the file"))
-        elif path.suffix.lower() in SOUND_SUFFIXES and _place(path) not in with_video:
+        elif kind == "sound" and _place(path) not in with_video:
             remedy = "extract features from it (docs/guide/features.md), or put it into a video file"
             problems.append(problem(clip, path.relative_to(root), "sound without a picture is not a clip", remedy))
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
-from kedro.io.core import AbstractDataset, DatasetError, Version
+from kedro.io.core import AbstractDataset, DatasetError, Version, VersionNotFoundError
 from kedro_datasets.json import JSONDataset as StockJSON
 from kedro_datasets.pandas import CSVDataset as StockCSV
 from kedro_datasets.pandas import ParquetDataset as StockParquet
@@ -66,12 +66,20 @@ class Versioned:
         return [str(self._filepath / name / self._filepath.name) for name in reversed(versions(self._filepath))]
 
     def resolve_load_version(self) -> str | None:
-        """The version that the user asked for, else the one that this run saved, else the newest."""
+        """The version that the user asked for, else the one that this run saved, else the newest.
+
+        Raises:
+            VersionNotFoundError: there is none.
+        """
         if self._version and not self._version.load:
             own: str = self.resolve_save_version()  # type: ignore[attr-defined]
             if Path(self._filepath / own / self._filepath.name).exists():
                 return own
-        return super().resolve_load_version()  # type: ignore[misc, no-any-return]
+        try:
+            return super().resolve_load_version()  # type: ignore[misc, no-any-return]
+        except VersionNotFoundError as error:
+            what = f"There is no version of {self._filepath} yet: run the pipeline that writes it first"
+            raise VersionNotFoundError(what) from error
 
     def _get_save_path(self) -> PurePosixPath:
         """Where to save.

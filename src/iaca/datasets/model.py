@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,8 +13,10 @@ from kedro_datasets._typing import JSONPreview
 
 from iaca.datasets.files import Versioned, version_root
 from iaca.errors import InputError
-from iaca.files import replacing
+from iaca.files import newest_version, replacing
 from iaca.inference.config import NAMED, find_models
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from iaca.inference.adaptation import AdaptedModel
@@ -21,7 +24,12 @@ if TYPE_CHECKING:
 
 
 class _ModelFile(Versioned, AbstractVersionedDataset[Any, Any]):
-    """A file of versioned models."""
+    """A versioned file of models.
+
+    Content that equals the newest version is not saved again: a run that has trained nothing adds no version.
+    """
+
+    _unchanged: PurePosixPath | None = None  # the version that equals what this run has saved
 
     def __init__(self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None):
         super().__init__(
@@ -31,6 +39,28 @@ class _ModelFile(Versioned, AbstractVersionedDataset[Any, Any]):
             glob_function=glob.glob,
         )
         self.metadata = metadata
+
+    def _write(self, content: bytes) -> None:
+        """Write the file atomically, unless it equals the newest version."""
+        target = Path(self._get_save_path())
+        newest = newest_version(str(self._filepath)) if self._version else None
+        self._unchanged = PurePosixPath(newest) if newest and newest.read_bytes() == content else None
+        if self._unchanged:
+            log.info("nothing has changed since the newest version, %s: no other is saved", newest)
+            return
+        with replacing(target, version_root(self)) as partial:
+            partial.write_bytes(content)
+
+    def resolve_load_version(self) -> str | None:
+        """As `Versioned`; the version of this run where it equals an earlier one, which is loaded in its place."""
+        if self._unchanged and not (self._version and self._version.load):
+            return self.resolve_save_version()
+        return super().resolve_load_version()
+
+    def _get_load_path(self) -> PurePosixPath:
+        if self._unchanged and not (self._version and self._version.load):
+            return self._unchanged
+        return super()._get_load_path()
 
     def _exists(self) -> bool:
         try:
@@ -43,23 +73,22 @@ class _ModelFile(Versioned, AbstractVersionedDataset[Any, Any]):
 
 
 class ModelDataset(_ModelFile):
-    """A trained model as safetensors. `save` and `load` take and give an `iaca.training.TrainedModel`."""
+    """A trained model as a safetensors file; the data is an `iaca.training.model_file.TrainedModel`."""
 
     def load(self) -> TrainedModel:
         """The model of the chosen version, by default the newest."""
-        from iaca.training.model_file import load_model  # imports torch, which kedro-viz does not need
+        from iaca.training.model_file import load_model  # imports torch, which `kedro catalog` and kedro-viz don't need
 
         return load_model(Path(self._get_load_path()))
 
     def save(self, data: TrainedModel) -> None:
-        """Write the model atomically."""
-        from iaca.training.model_file import save_model
+        """Write the model atomically, unless it equals the newest version."""
+        from iaca.training.model_file import model_bytes
 
-        with replacing(Path(self._get_save_path()), version_root(self)) as partial:
-            save_model(data, partial)
+        self._write(model_bytes(data))
 
     def preview(self) -> JSONPreview:
-        """What kedro-viz shows: architecture and origin, without the digests of its clips."""
+        """Preview for kedro-viz: architecture and origin, without the digests of its clips."""
         from iaca.training.model_file import CLIPS_KEY
 
         model = self.load()
@@ -72,16 +101,15 @@ class BaselinesDataset(_ModelFile):
 
     def load(self) -> TrainedBaselines | None:
         """The baselines of the chosen version, by default the newest; None if there are none of that version."""
-        from iaca.training.model_file import load_baselines  # brings torch
+        from iaca.training.model_file import load_baselines  # imports torch
 
         return load_baselines(Path(self._get_load_path())) if self.exists() else None
 
     def save(self, data: TrainedBaselines) -> None:
-        """Write the baselines, completely or not at all."""
-        from iaca.training.model_file import save_baselines
+        """Write the baselines atomically, unless they equal the newest version."""
+        from iaca.training.model_file import baselines_bytes
 
-        with replacing(Path(self._get_save_path()), version_root(self)) as partial:
-            save_baselines(data, partial)
+        self._write(baselines_bytes(data))
 
 
 class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):

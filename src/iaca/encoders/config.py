@@ -18,6 +18,8 @@ from iaca.encoders.weights import WEIGHTS, local, locate, sha256
 from iaca.parameters import Modality, Parameters
 from iaca.text import parse_json
 
+EMBEDDING_VERSION = "4"
+"""Raised by hand when the embedding of a clip changes by something else than its encoders: cues, times, alignment."""
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 
@@ -223,9 +225,9 @@ class EmbeddingConfig(Parameters):
 
 
 def describe(config: EmbeddingConfig) -> dict[str, str]:
-    """Names, versions and choices of the encoders of a configuration: the metadata of an embedding.
+    """Names, versions and choices of the encoders of a configuration.
 
-    They are written to embedding files and to models trained on them, and are part of the fingerprint of a task.
+    They are part of the fingerprint of a task, and of `identity`.
     `visual_encoder` and `audio_encoder` are names, joined by `+`. `visual_version` and `audio_version` change whenever
     the rows may: they contain the version of the code, the first 16 digits of the checksum of weights that `WEIGHTS`
     does not pin, and changed options. `visual_choice` and `audio_choice` are JSON from which the same encoders can be
@@ -241,6 +243,14 @@ def describe(config: EmbeddingConfig) -> dict[str, str]:
         facts[f"{modality}_version"] = "+".join(_version(choice, modality) for choice in choices)
         facts[f"{modality}_choice"] = json.dumps([choice.model_dump(mode="json") for choice in choices])
     return facts
+
+
+def identity(config: EmbeddingConfig) -> dict[str, str]:
+    """`describe`, with the version of what embeds besides the encoders: all that embeddings depend on.
+
+    It is written to embedding files, and from there to models, and compared by `mismatches`. Raises as `describe`.
+    """
+    return {**describe(config), "embedding_version": EMBEDDING_VERSION}
 
 
 def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
@@ -273,8 +283,8 @@ def config_of(metadata: Mapping[str, str], device: str = "auto") -> EmbeddingCon
 
 
 def mismatches(metadata: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:
-    """Where names or versions of encoders differ, in words. A key that only one of the two has is not a difference."""
-    keys = [f"{modality}_{what}" for modality in ENCODERS for what in ("encoder", "version")]
+    """Where names or versions of what embeds differ, in words. A key that only one of the two has is no difference."""
+    keys = [f"{modality}_{what}" for modality in ENCODERS for what in ("encoder", "version")] + ["embedding_version"]
     return [
         f"{key} {facts[key]!r}, not {metadata[key]!r}"
         for key in keys

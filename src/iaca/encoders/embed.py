@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.encoders.config import EmbeddingConfig, describe, mismatches
+from iaca.encoders.config import EmbeddingConfig, describe, identity, mismatches
 from iaca.encoders.cues import BOX, LANDMARKS, NAMES, FaceCues, sound_cues, stacked, synchrony
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.errors import InputError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from iaca.encoders.networks import FaceBatch, VisualEncoder
 
-VERSION = "4"
 NUMBERS = ["time_s", "face_found", "score", *BOX, *LANDMARKS]
 """Columns of a table of faces that an embedding is made of, besides the images."""
 THREADS = 2  # besides the computing one: decoding and the audio encoder
@@ -96,7 +95,7 @@ def embed(
         time_s=times,
         quality=stacked(cues),
         quality_names=NAMES,
-        metadata={**describe(config), "embedding_version": VERSION},
+        metadata=identity(config),
     )
 
 

@@ -18,7 +18,7 @@ from iaca.engine.lock import locked
 from iaca.engine.results import FAILURES, UNFINISHED, Entry, Manifest, check_result, write_failures
 from iaca.engine.task import Snapshot, Task, digest, unreadable
 from iaca.errors import InputError, StorageError, printable
-from iaca.files import LEFTOVER, fits, make_folder, remove, write_text
+from iaca.files import fits, make_folder, remove, remove_leftovers, write_text
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -90,8 +90,12 @@ def _bring_up_to_date(
         del waiting[item]
     manifest.compact()
     outcomes = Execution(tasks, tuple(waiting), folder, suffix, config, run).outcomes()
-    for outcome in progress(outcomes, folder.name, len(waiting)) if bar else outcomes:
-        _record(outcome, waiting.pop(outcome.item), tasks[outcome.item], folder, manifest, report)
+    try:
+        for outcome in progress(outcomes, folder.name, len(waiting)) if bar else outcomes:
+            _record(outcome, waiting.pop(outcome.item), tasks[outcome.item], folder, manifest, report)
+    except KeyboardInterrupt:
+        remove_leftovers(folder)
+        raise
     if report.halted is None:
         for item in report.failed:  # remove an older result: its inputs no longer exist
             older = manifest.items.pop(item, None)
@@ -137,8 +141,7 @@ def _clean_up(
     folder: Path, manifest: Manifest, tasks: Mapping[str, Task], suffix: str, prune: bool, report: Report
 ) -> None:
     """Remove partial files of a killed run and, with `prune`, files of items that are no longer in `tasks`."""
-    for leftover in folder.glob(f"{LEFTOVER}*"):
-        remove(leftover)
+    remove_leftovers(folder)
     for item in [item for item in manifest.items if prune and item not in tasks]:
         for name in manifest.items.pop(item).names() or [f"{item}{suffix}"]:
             if fits(folder, name):

@@ -225,8 +225,8 @@ def left_out(data: ReportData) -> list[str]:
         (data.event_scores.empty, "Models during events: no frame of a known event is annotated in this partition."),
         (
             data.benchmark.summary.empty,
-            "Robustness curves: no benchmark of this corpus was found. Run kedro run --pipelines "
-            "benchmark, then kedro run --pipelines evaluation again.",
+            "Robustness curves: there was no benchmark of this corpus when this page was written. Run kedro run "
+            "--pipelines benchmark, then kedro run --pipelines evaluation --tags report; dvc repro does both.",
         ),
     )
     return [sentence for missing, sentence in known if missing]

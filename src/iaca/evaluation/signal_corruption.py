@@ -23,9 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from iaca.encoders.config import EmbeddingConfig, describe, mismatches
+from iaca.encoders.config import EMBEDDING_VERSION, EmbeddingConfig, describe, mismatches
 from iaca.encoders.embed import NUMBERS, with_faces, with_sound
-from iaca.encoders.embed import VERSION as EMBEDDING_VERSION
 from iaca.encoders.embedding import ClipEmbedding, read_embedding, read_metadata, write_embedding
 from iaca.errors import InputError, counted
 from iaca.evaluation.config import SNR, Condition, RobustnessConfig

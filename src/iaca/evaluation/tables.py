@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.evaluation.config import FilterStep
 from iaca.evaluation.metrics import (
     DIMENSIONS,
@@ -161,6 +161,24 @@ def headline(table: pd.DataFrame, model: str | None = None) -> dict[str, str | f
             if name not in ("model", "partition", "main", "few") and not str(name).startswith("difference_"):
                 flat[f"{row['partition']}_{name}"] = _json_number(value)
     return flat
+
+
+def score_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """One line per partition of a `headline`: `test (9 clips): CCC 0.743 [0.701, 0.775], valence 0.740 [...], ...`.
+
+    The interval is the 95 % bootstrap interval over clips; a line says where there are too few for one.
+    """
+    lines = []
+    for partition in (name.removesuffix("_clips") for name in metrics if name.endswith("_clips")):
+        scores = []
+        for part, label in (("mean", "CCC"), ("valence", "valence"), ("arousal", "arousal")):
+            name = f"{partition}_ccc_{part}"
+            score, low, high = (metrics.get(name + end) for end in ("", "_low", "_high"))
+            interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+            scores.append(f"{label} undefined" if score is None else f"{label} {score:.3f}{interval}")
+        few = "; too few clips for an interval" if metrics.get(f"{partition}_ccc_mean_low") is None else ""
+        lines.append(f"{partition} ({counted(metrics[f'{partition}_clips'], 'clip')}): {', '.join(scores)}{few}")
+    return lines
 
 
 def _json_number(value: object) -> float | int | None:

@@ -25,13 +25,27 @@ def align(image: NDArray[np.uint8], landmarks: NDArray[np.floating], size: int =
     Returns:
         (size, size, 3) uint8; black outside the image. Faces much larger than `size` are averaged, not sampled.
     """
-    # pixel centres are at integers, so sizes scale around -0.5
-    target = (TEMPLATE + 0.5) * (size / TEMPLATE_SIDE) - 0.5
-    matrix = similarity(landmarks, target)
+    matrix = similarity(landmarks, _template(size))
     shrink = int(1.0 / max(float(np.hypot(*matrix[:, 0])), 1e-6))
     if shrink >= 2:
         image, matrix = _shrunk(image, matrix, size, shrink)
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def within(shape: tuple[int, ...], landmarks: NDArray[np.floating], cells: int) -> NDArray[np.bool_]:
+    """Which parts of an aligned face, cut into (cells, cells), are inside the image of this (height, width, ...)."""
+    size = int(TEMPLATE_SIDE)
+    edges = np.linspace(-0.5, size - 0.5, cells + 1)
+    corners = np.stack(np.meshgrid(edges, edges), -1).reshape(-1, 2)
+    back = similarity(_template(size), np.asarray(landmarks, np.float64))
+    x, y = apply(back, corners).T.reshape(2, cells + 1, cells + 1)
+    inside = (x >= -0.5) & (y >= -0.5) & (x <= shape[1] - 0.5) & (y <= shape[0] - 0.5)
+    return np.asarray(inside[1:, 1:] & inside[1:, :-1] & inside[:-1, 1:] & inside[:-1, :-1])
+
+
+def _template(size: int) -> NDArray[np.float64]:
+    """The template for a side of `size` px. Pixel centres are at integers, so sizes scale around -0.5."""
+    return np.asarray((TEMPLATE + 0.5) * (size / TEMPLATE_SIDE) - 0.5)
 
 
 def _shrunk(

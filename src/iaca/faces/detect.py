@@ -45,11 +45,6 @@ class Detection:
     landmarks: NDArray[np.float64]
     score: float
 
-    @property
-    def area(self) -> float:
-        """Area of the box (px^2)."""
-        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
-
 
 def iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Intersection over union (0..1) of two boxes x0, y0, x1, y1."""

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iaca.errors import plain_name
-from iaca.faces.alignment import align
+from iaca.faces.alignment import align, within
 from iaca.faces.config import FaceConfig, PeopleRule, Side
 from iaca.faces.detect import Detection, FaceDetector, make_detector
 from iaca.faces.store import NUMBERS, FaceRow, decode_face, encode_face, faces_frame, write_batches
 from iaca.faces.track import LOOK, FaceTracker, TrackSummary, choose, people
+from iaca.files import make_folder
 from iaca.media import MediaLimits, read_frames
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ def extract_faces_file(
     limits: MediaLimits | None = None,
 ) -> None:
     """Like `write_faces(target, extract_faces(...))`, in memory that does not grow with the length of the video."""
-    with _Spool() as spool:
+    make_folder(Path(target).parent)
+    with _Spool(Path(target).parent) as spool:
         spool.fill(media_path, config, detector, limits)
         write_batches(target, spool.rows(spool.main(config, side)))
 
@@ -96,7 +98,7 @@ def extract_people_files(
     Writes `person1.parquet`, `person2.parquet`, ... into `folder`, as `extract_faces_file` does; person 1 has the
     largest sum of box areas over time. A video without any face gets one file without faces. Raises the same errors.
     """
-    with _Spool() as spool:
+    with _Spool(folder) as spool:
         spool.fill(media_path, config, detector, limits)
         files = []
         for number, tracks in enumerate(spool.people(config, rule) or [[]], start=1):
@@ -108,11 +110,12 @@ def extract_people_files(
 class _Spool:
     """All faces of one pass over a video, in a temporary file until the person is chosen; only offsets are in memory.
 
-    A record is the length of the JPEG, the numbers of the face, and the JPEG.
+    The file has no name, so that nothing stays of a killed process. It is in `folder`, that of the result, or else in
+    the system's folder for temporary files. A record is the length of the JPEG, the numbers of the face, and the JPEG.
     """
 
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+    def __init__(self, folder: Path | None = None) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
         self._times: list[float] = []
         self._places: dict[int, dict[int, int]] = {}  # track -> frame -> offset of its record
         self._tracks: dict[int, TrackSummary] = {}
@@ -132,9 +135,10 @@ class _Spool:
             self._times.append(frame.time_s)
             for track, face in faces.items():
                 summary = self._tracks.setdefault(track, TrackSummary(track, frame.time_s))
-                summary.add(frame.index, frame.time_s, face)
+                summary.add(frame.index, frame.time_s, face, frame.image.shape[:2])
                 aligned = align(frame.image, face.landmarks, config.size)
-                summary.show(np.asarray(cv2.resize(aligned, LOOK, interpolation=cv2.INTER_AREA), np.uint8))
+                reduced = np.asarray(cv2.resize(aligned, (LOOK, LOOK), interpolation=cv2.INTER_AREA), np.uint8)
+                summary.show(reduced, within(frame.image.shape, face.landmarks, LOOK))
                 jpeg = encode_face(aligned, config.jpeg_quality)
                 self._places.setdefault(track, {})[frame.index] = self._file.tell()
                 self._file.write(_LENGTH.pack(len(jpeg)) + _numbers(face).tobytes() + jpeg)

@@ -34,6 +34,12 @@ class _Seen:
     face: Detection
     time_s: float
 
+    def resized(self, before: tuple[int, int], after: tuple[int, int]) -> _Seen:
+        """Where the face is in a frame of another (height, width) with the same picture."""
+        scale = np.divide(after, before)[::-1]
+        box, landmarks = self.face.box * np.tile(scale, 2), self.face.landmarks * scale
+        return _Seen(Detection(box, landmarks, self.face.score), self.time_s)
+
 
 class FaceTracker:
     """Turns a stream of frames into tracks of faces.
@@ -41,9 +47,9 @@ class FaceTracker:
     Frames are gathered in chunks. Faces are detected on the last frame of a chunk; the others are reached by optical
     flow from the chunk before. If flow and detector agree on the last frame, the flow is trusted and its small drift is
     spread over the chunk; if they do not (a face more, a face less, a face elsewhere), faces are detected on every
-    frame of the chunk. A chunk ends when it is as long as the interval, when the flow loses a face, and before a change
-    of scene, which also ends all tracks. The interval grows by one frame, up to `max_every`, when they agree, and falls
-    back to `every` when they do not.
+    frame of the chunk. A chunk ends when it is as long as the interval, when the flow loses a face, before frames of
+    another size, and before a change of scene, which also ends all tracks. The interval grows by one frame, up to
+    `max_every`, when they agree, and falls back to `every` when they do not.
     """
 
     def __init__(self, detector: FaceDetector, config: FaceConfig):
@@ -58,10 +64,14 @@ class FaceTracker:
 
     def run(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, Faces]]:
         """Each frame with its faces, in order. Up to `max_every` frames and those decoded ahead are in memory."""
+        size = (0, 0)
         for frame, image in prefetch((frame, FlowImage.of(frame.image)) for frame in frames):
-            if self._flow_image is not None and is_cut(self._flow_image, image):
+            before, size = size, frame.image.shape[:2]
+            cut = self._flow_image is not None and is_cut(self._flow_image, image)
+            if cut or size != before:
                 yield from self._close()
-                self._seen, self._last, self._flow_image = {}, None, None
+                self._seen = {} if cut else {t: seen.resized(before, size) for t, seen in self._seen.items()}
+                self._last, self._flow_image = None, None
             lost = self._follow_to(image)
             self._chunk.append(frame)
             self._flow_image = image
@@ -162,6 +172,8 @@ CUT_LEVELS = 20.0
 """A change of scene: the thumbnails of neighbouring frames differ by at least this mean grey level (of 255) ..."""
 CUT_CORRELATION = 0.5
 """... and correlate less than this."""
+SAME_SHAPE = 1.03
+"""Pictures whose ratios of width to height differ by less than this factor have one shape: sizes are even numbers."""
 
 _WINDOW, _LEVELS = (15, 15), 2
 _CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.03)
@@ -191,8 +203,12 @@ class FlowImage:
 
 
 def is_cut(before: FlowImage, after: FlowImage) -> bool:
-    """Whether the scene changes between two frames. A fade or a flash keeps the structure of the picture: no cut."""
-    if before.grey.shape != after.grey.shape:
+    """Whether the scene changes between two frames. A fade or a flash keeps the structure of the picture: no cut.
+
+    Nor is a picture that becomes larger or smaller; one of another shape is.
+    """
+    shapes = [image.grey.shape[1] / image.grey.shape[0] for image in (before, after)]
+    if max(shapes) > SAME_SHAPE * min(shapes):
         return True
     a, b = before.thumb, after.thumb
     if float(np.abs(a - b).mean()) < CUT_LEVELS:
@@ -263,8 +279,14 @@ MINOR = 0.1
 
 @dataclass
 class TrackSummary:
-    """A track in numbers: its frames, the sum of its box areas (px^2) and of its centres' x (px), first and last time
-    (s), first and last box (px), and the sum of its aligned faces, reduced to a few px (`look`)."""
+    """A track in numbers: its frames, the sum of its box areas and of its centres' x, first and last time (s), first
+    and last box, and the sum of its aligned faces, reduced to a few px (`look`), with the pixels that were always
+    inside the picture (`seen`).
+
+    Frames of one video may differ in size. Boxes are measured from the middle of their frame, in shorter sides of it,
+    so that they can be compared: a picture at half the size has the same boxes. `first_side` and `last_side` are those
+    sides (px).
+    """
 
     track: int
     first_s: float
@@ -274,20 +296,27 @@ class TrackSummary:
     frames: set[int] = field(default_factory=set)
     first_box: NDArray[np.float64] | None = None
     last_box: NDArray[np.float64] | None = None
+    first_side: int = 0
+    last_side: int = 0
     look: NDArray[np.float64] | None = None
+    seen: NDArray[np.bool_] | None = None
 
-    def add(self, frame: int, time_s: float, face: Detection) -> None:
-        """Add a frame of the track."""
+    def add(self, frame: int, time_s: float, face: Detection, size: tuple[int, int]) -> None:
+        """Add a frame of the track; `size` is its height and width (px)."""
+        height, width = size
+        box = (face.box - np.array([width, height, width, height]) / 2) / min(size)
         self.frames.add(frame)
         self.last_s = time_s
-        self.area += face.area
-        self.centre += float(face.box[0] + face.box[2]) / 2
-        self.first_box = face.box if self.first_box is None else self.first_box
-        self.last_box = face.box
+        self.area += float((box[2] - box[0]) * (box[3] - box[1]))
+        self.centre += float(box[0] + box[2]) / 2
+        if self.first_box is None:
+            self.first_box, self.first_side = box, min(size)
+        self.last_box, self.last_side = box, min(size)
 
-    def show(self, thumb: NDArray[np.uint8]) -> None:
-        """Add a reduced aligned face (k, k, 3) to the look."""
-        self.look = thumb.astype(np.float64) if self.look is None else self.look + thumb
+    def show(self, reduced: NDArray[np.uint8], seen: NDArray[np.bool_]) -> None:
+        """Add a reduced aligned face (k, k, 3) to the look; `seen` (k, k) is where it is inside the picture."""
+        self.look = reduced.astype(np.float64) if self.look is None else self.look + reduced
+        self.seen = seen if self.seen is None else self.seen & seen
 
     @property
     def mean_area(self) -> float:
@@ -337,8 +366,10 @@ def _beside(other: TrackSummary, main: TrackSummary, tracks: list[TrackSummary])
 
 # All people of a video
 
-LOOK = (8, 8)
-"""Width and height (px) to which aligned faces are reduced to compare them."""
+LOOK = 8
+"""Side (px) to which aligned faces are reduced to compare them."""
+LEAST_LOOK = 0.25
+"""Share of that square that has to be inside the picture in both tracks."""
 ALIKE = 0.85
 """Two tracks whose mean reduced faces correlate less than this are two people. Measured on the demo corpus: halves of a
 clip correlate at 0.96 or more, clips of others at 0.74 in the median; its people are one portrait in many variants."""
@@ -381,10 +412,14 @@ def people(
 
 
 def alike(a: TrackSummary, b: TrackSummary) -> float:
-    """Correlation (-1..1) of the mean reduced faces of two tracks, all pixels and colours; 0 if one is unknown."""
-    if a.look is None or b.look is None:
+    """Correlation (-1..1) of the mean reduced faces of two tracks, all colours of those pixels that are
+    inside the picture in both. 0 if these are too few, or unknown."""
+    if a.look is None or b.look is None or a.seen is None or b.seen is None:
         return 0.0
-    x, y = (track.look.ravel() - track.look.mean() for track in (a, b) if track.look is not None)
+    both = a.seen & b.seen
+    if both.mean() < LEAST_LOOK:
+        return 0.0
+    x, y = ((look - look.mean()).ravel() for look in (a.look[both], b.look[both]))
     norm = float(np.sqrt((x * x).sum() * (y * y).sum()))
     return float((x * y).sum()) / norm if norm > 0 else 0.0
 
@@ -393,11 +428,18 @@ def _continues(last: TrackSummary, track: TrackSummary, rule: PeopleRule) -> boo
     """Whether a track starts soon after another one ended, near it, at a similar size, and looks like it."""
     if not 0 < track.first_s - last.last_s <= rule.rejoin_s or last.last_box is None or track.first_box is None:
         return False
-    sides = np.stack([box[2:] - box[:2] for box in (last.last_box, track.first_box)])
-    middles = np.stack([(box[2:] + box[:2]) / 2 for box in (last.last_box, track.first_box)])
+    # a frame of another size shows the same picture smaller, or another part of it at the same scale
+    units = (1.0, track.first_side / last.last_side)
+    return any(_near(last.last_box, track.first_box * unit) for unit in units) and alike(last, track) >= ALIKE
+
+
+def _near(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
+    """Whether a box is within `AWAY` and `GROWN` of another one."""
+    sides = np.stack([box[2:] - box[:2] for box in (before, after)])
+    middles = np.stack([(box[2:] + box[:2]) / 2 for box in (before, after)])
     ratio = np.maximum(sides[0] / sides[1], sides[1] / sides[0])
     near = np.linalg.norm(middles[1] - middles[0]) <= AWAY * float(sides.mean())
-    return bool(near) and float(ratio.max()) <= GROWN and alike(last, track) >= ALIKE
+    return bool(near) and float(ratio.max()) <= GROWN
 
 
 def _counts(person: Sequence[TrackSummary], times: Sequence[float], rule: PeopleRule) -> bool:

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from iaca.encoders.config import EmbeddingConfig, describe, mismatches
+from iaca.corpora.check import require_subjects
+from iaca.encoders.config import EmbeddingConfig, identity, mismatches
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError, brief, counted
 from iaca.evaluation.metrics import DIMENSIONS
@@ -70,18 +71,13 @@ def adapt(
         InputError: fewer than two subjects are annotated, or clips are not embedded with the default encoders.
     """
     defaults = EmbeddingConfig()
-    encoders, groups = describe(defaults), dict[str, list[Rows]]()
+    encoders, groups = identity(defaults), dict[str, list[Rows]]()
     for subject, name, clip in clips:
         _check_encoders(name, clip.embedding, encoders)
         rows = annotated_rows(subject, name, model, clip, config.every_s)
         if rows is not None:
             groups.setdefault(subject, []).append(rows)
-    if len(groups) < 2:
-        raise InputError(
-            f"{counted(len(groups), 'annotated subject')}: an adapted model could not be scored on subjects it was not "
-            "fitted to",
-            remedy="annotate videos of at least two subjects; ten or more give a reliable estimate",
-        )
+    require_subjects(groups)
     fitter = Fitter(
         {name: groups[name] for name in sorted(groups)}, widths(defaults.dim("audio"), defaults.dim("visual")), config
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 import logging
+import math
 import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,8 +21,11 @@ from iaca.engine.results import result_digests
 from iaca.engine.task import digest
 from iaca.errors import InputError, counted, plain_name
 from iaca.faces.config import PeopleRule
-from iaca.files import newest_version
+from iaca.files import current_files
+from iaca.media import MediaLimits, kind_of, left_out, probe
+from iaca.media.probe import Kind
 from iaca.parameters import Parameters
+from iaca.training.config import MODEL_SUFFIX
 
 ModelName = Annotated[str, Field(min_length=1)]
 
@@ -55,16 +60,30 @@ class InferenceConfig(Drawing, People):
     """What to predict, with which model, and which files to write.
 
     Attributes:
-        input: a media file, a folder of them, or a glob pattern.
+        input: a media file, a folder of them, or a glob pattern. None is refused by `named_input`.
         output: folder for NAME.csv (NAME.person1.csv, ... with `people: all`), NAME.json and, if asked for, NAME.png
             and NAME.mp4.
         model: model file, the name of one that comes with the project, or several whose predictions are averaged: a
             list, a folder or a glob pattern; None is `zero_shot`.
     """
 
-    input: str = Field(min_length=1)
+    input: Annotated[str, Field(min_length=1)] | None = None
     output: str = Field(min_length=1)
     model: ModelName | Annotated[tuple[ModelName, ...], Field(min_length=1)] | None = None
+
+    def named_input(self) -> str:
+        """What to analyse.
+
+        Raises:
+            InputError: nothing is named.
+        """
+        if self.input is None:
+            raise InputError(
+                "no video is named to analyse",
+                remedy='name a file, a folder or a pattern, and a folder for the results: --params "inference.input='
+                'FILE_OR_FOLDER,inference.output=FOLDER"',
+            )
+        return self.input
 
     def drawing(self) -> Drawing:
         """The parameters that decide what is drawn."""
@@ -75,9 +94,7 @@ class InferenceConfig(Drawing, People):
         return People(**self.model_dump(include=set(People.model_fields)))
 
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 SUMMARY_SUFFIX = ".json"
-MODEL_SUFFIX = ".safetensors"
 ZERO_SHOT = "zero_shot"
 NAMED = {ZERO_SHOT: Path(__file__).parent / "zero_shot.json"}
 """Models that come with the project."""
@@ -93,24 +110,25 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
     """Name of the results -> video, for a file, a folder (searched recursively) or a glob pattern.
 
     The name is the file's stem, or its full name if another file has the same stem. Names are unique and never contain
-    a path. Overlays of earlier runs are left out, wherever they are, and so is everything in the output folder if that
-    is below the searched folder. What can't be read (a dangling link, a pipe, a folder without permission) is included:
-    its analysis fails with the reason.
+    a path. Of a folder or a pattern, what is no video (`iaca.media.kind_of`) is left out and counted in the log.
+    Overlays of earlier runs are left out, wherever they are, and so is everything in the output folder if that is below
+    the searched folder. What can't be read (a damaged video, a file of no known kind, a dangling link, a pipe, a folder
+    without permission) is included: its analysis fails with the reason.
 
     Raises:
         InputError: no video is found, or an overlay in `output` would replace a video.
     """
     path = Path(given)
     if path.is_dir():
-        found = [p for p in _walk(path) if not _is_inside(p, output, path)]
+        found = _videos(p for p in _walk(path) if not _is_inside(p, output, path))
     else:
-        found = [path] if os.path.lexists(path) else _matches(given)
+        found = [path] if os.path.lexists(path) else _videos(_matches(given))
     videos = found if found == [path] else _without_overlays(found)
     if not videos:
         raise InputError(
             "no video found",
             given,
-            remedy=f"give a file, a folder or a pattern; recognised endings: {' '.join(VIDEO_SUFFIXES)}",
+            remedy="give a file, a folder or a pattern; a file that is named alone is tried whatever its ending",
         )
     stems, names = Counter(p.stem for p in videos), Counter(p.name for p in videos)
     named: dict[str, Path] = {}
@@ -121,8 +139,35 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
     return named
 
 
+MANY_VIDEOS, MANY_HOURS = 200, 2.0
+"""More than this is announced before the work starts."""
+SPEED = {True: 3.0, False: 6.0}
+"""Times real time at 640x360 px, on one core, with and without an overlay (docs/engineering/performance.md)."""
+
+
+def announcement(videos: Collection[Path], overlay: bool, limits: MediaLimits | None = None) -> str:
+    """How many videos and hours will be analysed and how long that takes; "" for a few.
+
+    Lengths are those that the headers claim; what can't be read counts as nothing.
+    """
+    seconds = 0.0
+    for video in videos:
+        with suppress(InputError, OSError):
+            claimed = probe(video, decoding=False, limits=limits).duration_s
+            seconds += claimed if math.isfinite(claimed) else 0.0
+    hours = seconds / 3600
+    if len(videos) <= MANY_VIDEOS and hours <= MANY_HOURS:
+        return ""
+    without = " with the overlay, which inference.overlay=false leaves out" if overlay else ""
+    return (
+        f"{counted(len(videos), 'video')}, {hours:.1f} h in all: about {hours / SPEED[overlay]:.1f} h of computing on "
+        f"one core, less with several ({SPEED[overlay]:.0f} times real time at 640x360{without}). Results that are up "
+        "to date are kept, now and whenever the run is stopped with Ctrl-C"
+    )
+
+
 def _walk(folder: Path) -> list[Path]:
-    """Everything below a folder that has a video's ending and is not a folder, and every folder that can't be listed.
+    """Everything below a folder that is not a folder and not hidden, and every folder that can't be listed.
 
     Links to folders are not followed, since they may lead back; the log names them.
     """
@@ -133,7 +178,23 @@ def _walk(folder: Path) -> list[Path]:
         for link in (Path(place, name) for name in folders):
             if link.is_symlink():
                 log.warning("%s is a link to a folder and was not searched", plain_name(str(link)))
-    return sorted([*(p for p in found if p.suffix.lower() in VIDEO_SUFFIXES), *unreadable])
+    return sorted([*found, *unreadable])
+
+
+def _videos(found: Iterable[Path]) -> list[Path]:
+    """Videos, and what may be one: what can't be opened, and folders that can't be listed. The log counts others."""
+    kinds = [(path, _kind(path)) for path in found]
+    for kind, words in (("sound", "sound without pictures"), ("other", "no videos")):
+        if others := [path for path, its in kinds if its == kind]:
+            log.info("left out %s (%s): %s", counted(len(others), "file"), words, left_out(others))
+    return [path for path, kind in kinds if kind == "video"]
+
+
+def _kind(path: Path) -> Kind:
+    try:
+        return "video" if path.is_dir() else kind_of(path)
+    except InputError:  # its analysis will fail with the reason
+        return "video"
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -176,9 +237,9 @@ def _name(video: Path, root: Path, stems: Counter[str], names: Counter[str]) -> 
 
 def _is_reserved(stem: str, stems: Counter[str]) -> bool:
     """Whether results of this name would clash with the folder's own files or with a person of another video:
-    `failures`, `a.person2`."""
+    `failures`, `inference_summary`, `a.person2`."""
     person = re.fullmatch(r"(.+)\.person\d+", stem)
-    return stem == "failures" or (person is not None and person[1] in stems)
+    return stem in ("failures", "inference_summary") or (person is not None and person[1] in stems)
 
 
 def _unique(name: str, taken: Collection[str]) -> str:
@@ -216,12 +277,8 @@ def _model_files(given: str) -> list[Path]:
     path = Path(given)
     if not path.exists() and given in NAMED:
         return [NAMED[given]]
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        newest = newest_version(path)
-        found = [newest] if newest else sorted(p for p in path.glob(f"[!.]*{MODEL_SUFFIX}") if p.is_file())
-    else:
+    found = current_files(path, MODEL_SUFFIX)
+    if not found and not path.is_dir():
         found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
     if not found:
         raise InputError("there is no model", given, remedy=_MODEL_REMEDY)

@@ -52,10 +52,10 @@ class OverlayPainter:
 
     Args:
         table: predictions of ONE clip: frame, time_s, valence, arousal; optionally face_found, audio_present, x0, y0,
-            x1, y1 (px of the original frame, NaN where there is no face), {valence,arousal}_{low,high}, inconsistency,
+            x1, y1 (px of their own frame, NaN where there is no face), {valence,arousal}_{low,high}, inconsistency,
             gate_modalities_audio and gate_modalities_visual. For several people in the video, the table of each:
             their boxes and rows are then numbered.
-        width, height: of the frames, in px.
+        width, height: of the first frame, in px. Frames of another size are scaled to fit its place.
         min_width: smaller frames are enlarged to this width, so that the text is readable.
         trail_s: how much of the past the dial shows, in s.
         stamp: what every frame says about its model, on a line of its own below the rows; empty for none.
@@ -79,6 +79,7 @@ class OverlayPainter:
     ):
         self._tracks = [DrawnTrack.of(one) for one in ([table] if isinstance(table, pd.DataFrame) else table)]
         self._trail_s, self._numbered = trail_s, len(self._tracks) > 1
+        self._first = (width, height)
         self._scale = max(1.0, min(min_width / width, TALLEST * min_width / height))
         self.picture = (_even(width * self._scale), _even(height * self._scale))
         across = max(self.picture[0], min_width)
@@ -95,26 +96,43 @@ class OverlayPainter:
         """The frame (h, w, 3) uint8 RGB with all drawings, as a new (size[1], size[0], 3) uint8 RGB image."""
         image = np.zeros((self.size[1], self.size[0], 3), np.uint8)
         picture = image[: self.picture[1], : self.picture[0]]
-        if frame.image.shape[1::-1] == self.picture:
-            picture[:] = frame.image
-        else:
-            picture[:] = cv2.resize(frame.image, self.picture, interpolation=cv2.INTER_CUBIC)
+        scale, left, top = self._place(picture, frame.image)
         rows = [track.row_of.get(frame.index) for track in self._tracks]
         for number, person in enumerate(self._panels):
             panel = image[self.picture[1] + number * self._row_height :][: self._row_height]
             row = rows[number]
             person.clear(panel) if row is None else person.draw(panel, row, self._trail_s)
         image[self.size[1] - len(self._stamp) :] = self._stamp
-        self._boxes(picture, rows)
+        self._boxes(picture, rows, scale, np.array([left, top, left, top]))
         self._notices(picture, self._missing(rows))
         return image
 
-    def _boxes(self, picture: Image, rows: list[int | None]) -> None:
+    def _place(self, picture: Image, shown: Image) -> tuple[float, int, int]:
+        """Draw a frame into the picture, as large as fits and in its middle; return its scale, left and top (px).
+
+        Frames of a call may change their size and shape; the movie keeps that of the first.
+        """
+        height, width = shown.shape[:2]
+        if (width, height) == self._first:
+            scale, size = self._scale, self.picture
+        else:
+            scale = min(self.picture[0] / width, self.picture[1] / height)
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        left, top = ((whole - part) // 2 for whole, part in zip(self.picture, size, strict=True))
+        inside = picture[top : top + size[1], left : left + size[0]]
+        if (width, height) == size:
+            inside[:] = shown
+        else:
+            shrinks = scale < 1
+            inside[:] = cv2.resize(shown, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        return scale, left, top
+
+    def _boxes(self, picture: Image, rows: list[int | None], scale: float, corner: Array) -> None:
         """Draw the largest person last, on top of the others."""
         for number, (track, row) in reversed(list(enumerate(zip(self._tracks, rows, strict=True), start=1))):
             if row is None or track.boxes is None or not np.isfinite(track.boxes[row]).all():
                 continue
-            colour, box = PEOPLE[(number - 1) % len(PEOPLE)], track.boxes[row] * self._scale
+            colour, box = PEOPLE[(number - 1) % len(PEOPLE)], track.boxes[row] * scale + corner
             draw_frame_box(picture, box, colour, 2 * self._unit)
             if self._numbered:
                 x, y = (float(max(corner, 15 * self._unit)) for corner in box[:2])

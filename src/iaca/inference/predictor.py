@@ -7,7 +7,6 @@ Torch is imported by the functions that compute: planning a run whose videos are
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,11 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.corpora.index import NOT_ABOUT_PEOPLE
-from iaca.encoders.config import EmbeddingConfig, config_of, describe, mismatches
+from iaca.encoders.config import EmbeddingConfig, config_of, identity, mismatches
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError, brief, plain_name
 from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_people_files, read_faces
+from iaca.files import work_folder
 from iaca.inference.config import People, check_alike, find_models
 from iaca.media import AudioTrack, MediaInfo, MediaLimits, extract_audio, probe, read_audio_file
 from iaca.parameters import MODALITIES
@@ -133,16 +133,22 @@ class Predictor:
         """
         return self.analyse(video).table.drop(columns=BOX)
 
-    def analyse(self, video: str | Path, people: People | None = None) -> Analysis:
-        """As `predict`, with face boxes and facts about the file; of the main person unless `people` asks for all."""
+    def analyse(self, video: str | Path, people: People | None = None, folder: Path | None = None) -> Analysis:
+        """As `predict`, with face boxes and facts about the file; of the main person unless `people` asks for all.
+
+        Meanwhile faces and sound are in `folder`, or in the system's folder for temporary files (`work_folder`).
+
+        Raises:
+            InputError: as `predict`; StorageError if the disk of that folder is full.
+        """
         video = Path(video)
         media = probe(video, limits=self.limits)
         if not media.has_video:
             raise InputError("there is no video stream", video, remedy="give a file with pictures")
-        with tempfile.TemporaryDirectory(prefix="iaca-") as scratch:  # faces and sound of a long video exceed memory
-            faces = self._faces(video, Path(scratch), people or People())
-            extract_audio(video, Path(scratch) / "audio.flac", limits=self.limits)
-            audio = read_audio_file(Path(scratch) / "audio.flac")
+        with work_folder(folder) as work:  # faces and sound of a long video exceed memory
+            faces = self._faces(video, work, people or People())
+            extract_audio(video, work / "audio.flac", limits=self.limits)
+            audio = read_audio_file(work / "audio.flac")
             clips = list(self._embed(faces, audio))
             boxes = [read_faces(path, columns=BOX).to_numpy() for path in faces]
             facts = media_facts(media, audio)
@@ -194,7 +200,7 @@ def _embedding_config(path: Path, metadata: Mapping[str, str], device: str) -> E
             f"the model was trained on embeddings that can't be computed here: {brief(names)}", path,
             remedy="use a model trained on videos with the encoders of this version",
         ) from error  # fmt: skip
-    if differences := mismatches(metadata, describe(embedding)):
+    if differences := mismatches(metadata, identity(embedding)):
         raise InputError(
             f"the model was trained on other encoders than those installed here: {'; '.join(differences)}", path,
             remedy="restore the weights files it was trained with, or embed and train again",

@@ -43,7 +43,7 @@ def analyse_video(
     """
     people = whom or People()
     predictor = _predictor(models, faces, limits or MediaLimits())
-    analysis = predictor.analyse(video, people)
+    analysis = predictor.analyse(video, people, folder)
     tables = table_names(name, len(analysis.tables), people)
     for file, table in zip(tables, analysis.tables, strict=True):
         write_text(folder / file, _csv(table.assign(clip=name)))

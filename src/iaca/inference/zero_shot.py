@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 from scipy.stats import norm
 
 from iaca.audio.features import NAMES
-from iaca.encoders.config import EmbeddingConfig, describe
+from iaca.encoders.config import EmbeddingConfig, identity
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError, brief
 from iaca.parameters import MODALITIES, Parameters, faults
@@ -222,7 +222,7 @@ class ZeroShot:
         """The encoders it needs, and what it is."""
         own = {"preset": self.name, "kind": self.kind, "corpus": "none", "caveat": CAVEAT, "data_fingerprint": ""}
         own |= {"intervals": UNCALIBRATED, "inconsistency": INCONSISTENCY}
-        return {**describe(EmbeddingConfig()), **own}
+        return {**identity(EmbeddingConfig()), **own}
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """Predict every step of a clip that was embedded with the project's default encoders.

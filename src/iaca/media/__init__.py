@@ -11,7 +11,7 @@ from iaca.media.audio import (
     write_audio,
 )
 from iaca.media.container import LimitError, MediaLimits
-from iaca.media.probe import MediaInfo, probe, stored_length_s
+from iaca.media.probe import MediaInfo, kind_of, left_out, probe, stored_length_s
 from iaca.media.video import VideoFrame, frame_times, prefetch, read_frames
 from iaca.media.write import rewrite_movie, write_movie
 
@@ -25,6 +25,8 @@ __all__ = [
     "audio_blocks",
     "extract_audio",
     "frame_times",
+    "kind_of",
+    "left_out",
     "prefetch",
     "present_at",
     "probe",

@@ -152,6 +152,15 @@ class TrainingConfig(Parameters):
         return self
 
 
+MODEL_SUFFIX = ".safetensors"
+LOW_MEMORY = (
+    "train one model at a time (executor.workers=1), with smaller batches or windows (training.batch_size, "
+    "training.length), a narrower model (fusion.width) or encoders with fewer columns"
+)
+LOW_MEMORY_OF_ENCODERS = "train with smaller batches (encoder_training.batch), or a smaller encoder"
+"""What a user can do if there is not enough memory to train."""
+
+
 class EncoderTrainingConfig(Parameters):
     """Settings of the fine-tuning of one encoder.
 

@@ -21,14 +21,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from iaca.errors import InputError, brief
-from iaca.files import replacing
+from iaca.files import current_files, replacing
 from iaca.fusion.config import PRESETS, FusionConfig, preset
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.fusion.temporal import current_name
 from iaca.parameters import faults, flat, text_table
 from iaca.text import parse_json
 from iaca.training.calibration import Calibration
-from iaca.training.config import MACHINE, TARGETS, Target, TrainingConfig
+from iaca.training.config import MACHINE, MODEL_SUFFIX, TARGETS, Target, TrainingConfig
 from iaca.training.sample import Normalisation
 
 HEADER = "iaca_model"  # one header entry: safetensors keeps several in no fixed order, so the bytes would differ
@@ -72,8 +72,14 @@ class TrainedModel:
 
 
 def save_model(model: TrainedModel, path: Path) -> None:
-    """Write a model file, completely or not at all; the same model gives the same bytes."""
-    _write(path, HEADER, _header_of(model), _tensors_of(model))
+    """Write a model file, completely or not at all."""
+    with replacing(path) as partial:
+        partial.write_bytes(model_bytes(model))
+
+
+def model_bytes(model: TrainedModel) -> bytes:
+    """The content of a model file; the same model gives the same bytes."""
+    return _bytes(HEADER, _header_of(model), _tensors_of(model))
 
 
 def _header_of(model: TrainedModel) -> dict[str, Any]:
@@ -98,17 +104,36 @@ def _tensors_of(model: TrainedModel) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
 
 
-def _write(path: Path, entry: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    with replacing(path) as partial:
-        partial.write_bytes(save(dict(tensors), metadata={entry: json.dumps(header, sort_keys=True)}))
+def _bytes(entry: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
+    return save(dict(tensors), metadata={entry: json.dumps(header, sort_keys=True)})
+
+
+def model_file(path: Path) -> Path:
+    """The file of one model, given as that file, as the folder of a version, or as the folder of all versions, of which
+    the newest is taken.
+
+    Raises:
+        InputError: there is none, or several.
+    """
+    found = current_files(path, MODEL_SUFFIX)
+    if not found:
+        raise InputError("there is no such model file", path, remedy=REMEDY)
+    if len(found) > 1:
+        names = f"{found[0].name} and {found[1].name}"
+        raise InputError(f"this folder has {len(found)} models, such as {names}", path, remedy="name one of the files")
+    return found[0]
 
 
 def load_model(path: Path) -> TrainedModel:
-    """Read a model file and check its tensors against its configuration.
+    """Read a model and check its tensors against its configuration.
+
+    Args:
+        path: as for `model_file`.
 
     Raises:
         InputError: the file is missing, torn or not a model file, or its tensors do not match its header.
     """
+    path = model_file(path)
     text, tensors = _read(path, HEADER)
     return _model(_header(text, path), tensors, path)
 
@@ -291,13 +316,19 @@ def weights_digest(model: TrainedModel) -> str:
 
 def save_baselines(baselines: TrainedBaselines, path: Path) -> None:
     """Write all baselines to one file, completely or not at all."""
+    with replacing(path) as partial:
+        partial.write_bytes(baselines_bytes(baselines))
+
+
+def baselines_bytes(baselines: TrainedBaselines) -> bytes:
+    """The content of a file of baselines; the same models give the same bytes."""
     header = {"main": baselines.main, "models": {name: _header_of(one) for name, one in baselines.models.items()}}
     tensors = {
         f"{name}{SEPARATOR}{tensor}": values
         for name, one in baselines.models.items()
         for tensor, values in _tensors_of(one).items()
     }
-    _write(path, SEVERAL, header, tensors)
+    return _bytes(SEVERAL, header, tensors)
 
 
 def load_baselines(path: Path) -> TrainedBaselines:

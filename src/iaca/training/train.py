@@ -10,6 +10,8 @@ train_file                      the engine's task: embeddings and timelines in, 
 from __future__ import annotations
 
 import math
+import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from iaca.encoders.embedding import embeddings_of, read_annotated
+from iaca.engine.run import watched
 from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
@@ -217,13 +220,16 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     with silenced_lightning(), restored_torch_settings(config.threads):
         module = FusionTraining(run.fusion, config, run.fingerprint)
         trainer = _trainer(run)
-        trainer.fit(
-            module,
-            training_loader(run.train_clips, config, spec),
-            validation_loaders(run.validation_clips, config, spec),
-            ckpt_path=resumable_checkpoint(run.checkpoints, run.fingerprint),
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                training_loader(run.train_clips, config, spec),
+                validation_loaders(run.validation_clips, config, spec),
+                ckpt_path=resumable_checkpoint(run.checkpoints, run.fingerprint),
+                weights_only=True,
+            )
+        except SystemExit as ended:  # so Lightning ends the process after an interrupt
+            raise KeyboardInterrupt from ended
         trainer.strategy.barrier()
         best, history = read_checkpoint(run.checkpoints / BEST), read_checkpoint(run.checkpoints / LAST)["history"]
         trainer.strategy.barrier()
@@ -274,7 +280,11 @@ def _trainer(run: TrainingRun) -> lightning.Trainer:
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip,
         plugins=[AtomicCheckpointIO()],
-        callbacks=[stop, *([EpochBar(config)] if run.progress else []), *checkpoint_callbacks(run.checkpoints)],
+        callbacks=[
+            stop,
+            EpochBar(config) if run.progress else EpochLines(run.checkpoints.name),
+            *checkpoint_callbacks(run.checkpoints),
+        ],
         deterministic=True,
         use_distributed_sampler=False,  # `EpochSampler` divides the windows among the processes
         num_sanity_val_steps=0,
@@ -464,6 +474,34 @@ class EpochBar(lightning.Callback):
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+LINE_S = 10.0
+"""Least time (s) between two lines of `EpochLines`."""
+
+
+class EpochLines(lightning.Callback):
+    """Lines about a long training where nobody watches a bar, as in a redirected log: one at most every `LINE_S`.
+
+    They go to stderr, since worker processes have no log of their own.
+    """
+
+    def __init__(self, name: str):
+        self.name, self.last = name, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if watched() or time.monotonic() - self.last < LINE_S or not trainer.is_global_zero:
+            return
+        self.last = time.monotonic()
+        if isinstance(pl_module, FusionTraining):
+            scores = [row["score"] for row in pl_module.history]
+            best = max(scores)
+            sys.stderr.write(
+                f"{time.strftime('%H:%M:%S')} training {self.name}: epoch {len(scores)} of at most "
+                f"{trainer.max_epochs}, validation score {scores[-1]:.3f}, best {best:.3f} (epoch "
+                f"{scores.index(best) + 1})\n"
+            )
+            sys.stderr.flush()
 
 
 # --- one network per dimension ---

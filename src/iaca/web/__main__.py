@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +14,7 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from iaca.errors import InputError
+from iaca.files import WEB_WORK, work_folder
 from iaca.inference.config import find_models
 from iaca.web.sessions import Sessions, WebConfig, Worker
 
@@ -54,11 +53,8 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(config: WebConfig) -> None:
     _require_free(config.port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the folder is removed
-    root = Path(tempfile.mkdtemp(prefix="iaca-web-"))
-    try:
+    with work_folder(prefix=WEB_WORK) as root:
         _serve_from(root, config)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def _serve_from(root: Path, config: WebConfig) -> None:

@@ -42,7 +42,7 @@ def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) ->
     idle_s = 60 * config.idle_minutes
     with gr.Blocks(title="iaca", analytics_enabled=False, delete_cache=(idle_s, idle_s)) as page:
         gr.HTML(_head(origin, config))
-        drop = gr.File(label="Drop a video here", file_types=["video"], elem_id="drop", height=130)
+        drop = gr.File(label="Drop a video here", elem_id="drop", height=130)  # any file: `receive` says what is wrong
         message = gr.HTML(elem_id="said")
         result = gr.HTML(
             {}, html_template=_static("result.html"), js_on_load=_static("traces.js"), elem_id="result",

@@ -180,7 +180,7 @@ class Sessions:
             raise InputError(f"the video {error.problem}", name, remedy=error.remedy) from error
         except InputError as error:
             remedy = "drop a video file that plays on this machine, such as MP4 (H.264), MOV, MKV or WebM"
-            raise InputError("this is not a readable video", name, remedy=remedy) from error
+            raise InputError(f"this is not a readable video: {error.problem}", name, remedy=remedy) from error
         if not media.has_video:
             raise InputError("there is sound but no picture", name, remedy="drop a file with pictures")
         if length > self._max_seconds:

@@ -13,9 +13,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from iaca.corpora.check import require_annotated
 from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
+from iaca.engine.task import FEWER_WORKERS
 from iaca.errors import InputError, counted
 from iaca.evaluation.benchmark_page import PageData, difference_dots, render_page, robustness_curves
 from iaca.evaluation.benchmark_scores import VERSION as SCORE_VERSION
@@ -31,9 +33,10 @@ from iaca.evaluation.benchmark_summary import (
 from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
 from iaca.evaluation.partition import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
+from iaca.pipelines.embedding.nodes import BATCHES
 from iaca.pipelines.training.nodes import learned_from
+from iaca.training.config import LOW_MEMORY, TrainingConfig
 from iaca.training.config import VERSION as TRAINING_VERSION
-from iaca.training.config import TrainingConfig
 from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
@@ -67,6 +70,7 @@ def plan_runs(
             },
             settings={"checkpoints": folder / run},
             version=TRAINING_VERSION,
+            low_memory=LOW_MEMORY,
         )
         for run, (model, seed) in benchmark.runs().items()
     }
@@ -106,7 +110,7 @@ def plan_scores(
     clean = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
     files = (*clean, *(corrupted[condition.item(clip)] for condition, clip in changed))
     return {
-        run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION)
+        run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION, low_memory=FEWER_WORKERS)
         for run in benchmark.runs()
     }
 
@@ -164,17 +168,11 @@ def scored_clips(training_index: pd.DataFrame, benchmark: BenchmarkConfig) -> li
     """The annotated clips of the partition.
 
     Raises:
-        InputError: there is none; the partitions that could be scored are named.
+        InputError: there is none; the annotated partitions are named.
     """
+    require_annotated(training_index, {benchmark.partition: f"benchmark.partition={benchmark.partition}"})
     annotated = training_index[training_index["annotated"] > 0]
-    clips = sorted(annotated.loc[annotated["partition"] == benchmark.partition, "clip"])
-    if not clips:
-        others = ", ".join(sorted(set(annotated["partition"]) - {"train"})) or "none"
-        raise InputError(
-            f"no clip of the {benchmark.partition} partition is annotated: there is nothing to score against",
-            remedy=f"choose another one, as in benchmark.partition=validation; annotated are: {others}",
-        )
-    return clips
+    return sorted(annotated.loc[annotated["partition"] == benchmark.partition, "clip"])
 
 
 def _subjects(training_index: pd.DataFrame, clips: list[str]) -> int | None:
@@ -218,11 +216,10 @@ def plan_corrupted_embeddings(
             if condition.corruption in SNR:
                 talking = _voices(condition, clip, scored, media, benchmark)
                 files = (embeddings[clip], audio[clip], *(audio[other] for other in talking))
-                task = Task("corrupt_sound", corrupt_sound_file, files, parameters, version=VERSION)
+                task = Task("corrupt_sound", corrupt_sound_file, files, parameters, version=VERSION, low_memory=BATCHES)
             else:
-                task = Task(
-                    "corrupt_faces", corrupt_faces_file, (embeddings[clip], faces[clip]), parameters, version=VERSION
-                )
+                files = (embeddings[clip], faces[clip])
+                task = Task("corrupt_faces", corrupt_faces_file, files, parameters, version=VERSION, low_memory=BATCHES)
             tasks[condition.item(clip)] = task
     return tasks
 

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from iaca.corpora.demo.plan import DemoConfig, annotation_texts, event_table, plan_corpus, subject_table
-from iaca.corpora.demo.render import render_movie
+from iaca.corpora.demo.render import VERSION, render_movie
 from iaca.corpora.importers import DemoImport, IngestionConfig
 from iaca.corpora.index import CARD_FILE, NOT_ABOUT_PEOPLE, CorpusCard, card_text
 from iaca.engine import Task
@@ -27,7 +27,7 @@ def plan_videos(config: DemoConfig, ingestion: IngestionConfig) -> dict[str, Tas
         log.info("no demo corpus is rendered: this environment reads another corpus")
         return {}
     return {
-        plan.name: Task("render_movie", render_movie, (), {"plan": plan, "config": config})
+        plan.name: Task("render_movie", render_movie, (), {"plan": plan, "config": config}, version=VERSION)
         for plan in plan_corpus(config)
     }
 

@@ -9,10 +9,14 @@ import pandas as pd
 
 from iaca.corpora.features import FeaturesConfig
 from iaca.corpora.importers import IngestionConfig
-from iaca.encoders.config import EmbeddingConfig, describe
-from iaca.encoders.embed import VERSION, embed_file
+from iaca.encoders.config import EMBEDDING_VERSION, EmbeddingConfig, describe
+from iaca.encoders.embed import embed_file
 from iaca.engine import ClipPaths, OnDemand, Task
+from iaca.engine.task import FEWER_WORKERS
 from iaca.pipelines.ingestion import features
+
+BATCHES = f"{FEWER_WORKERS} and smaller batches (embedding.batch=4), or cut the video into parts"
+"""What a user can do if there is not enough memory to embed."""
 
 
 def plan_embeddings(
@@ -34,6 +38,7 @@ def plan_embeddings(
     parameters = {"config": config, "encoders": describe(config)}
 
     def embed(clip: str) -> Task:
-        return Task("embed", embed_file, (faces[clip], audio[clip]), parameters, version=VERSION)
+        files = (faces[clip], audio[clip])
+        return Task("embed", embed_file, files, parameters, version=EMBEDDING_VERSION, low_memory=BATCHES)
 
     return OnDemand(embed, timelines)

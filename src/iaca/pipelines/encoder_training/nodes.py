@@ -8,7 +8,7 @@ from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
-from iaca.training.config import EncoderTrainingConfig
+from iaca.training.config import LOW_MEMORY_OF_ENCODERS, EncoderTrainingConfig
 from iaca.training.encoders import VERSION, fine_tune_file
 
 
@@ -50,5 +50,6 @@ def plan_encoder(
                 **{f"{part}_clips": those for part, those in parts.items()},
             },
             version=VERSION,
+            low_memory=LOW_MEMORY_OF_ENCODERS,
         )
     }

@@ -33,9 +33,11 @@ def create_pipeline() -> Pipeline:
     those, comparison           -> [find failures] -> failures_found
     all of them                 -> [draw] -> *_figure -> [report] -> report, model_card
 
-    No dataset runs tasks when it is saved: each node does its own work.
+    No dataset runs tasks when it is saved: each node does its own work. `--tags report` writes the page again, as after
+    a benchmark, `--tags evaluation` does all the rest.
     """
-    return Pipeline([*_predicting(), *_scoring(), *_drawing(), _report()], tags="report")
+    numbers = Pipeline([*_predicting(), *_scoring(), *_drawing()], tags="evaluation")
+    return numbers + Pipeline([_report()], tags="report")
 
 
 def _predicting() -> list[Node]:

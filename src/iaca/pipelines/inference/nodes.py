@@ -12,7 +12,7 @@ import pandas as pd
 from iaca.engine import ClipPaths, Task
 from iaca.errors import counted
 from iaca.faces.config import FaceConfig
-from iaca.inference.config import NAMED, InferenceConfig, find_models, find_videos
+from iaca.inference.config import NAMED, InferenceConfig, announcement, find_models, find_videos
 from iaca.inference.predictor import stamp
 from iaca.inference.write import VERSION, analyse_video, listed_files
 from iaca.media.container import MediaLimits
@@ -28,6 +28,9 @@ def plan_inference(
     output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
     if set(chosen) & set(NAMED.values()):
         log.warning("using the zero-shot heuristic (docs/guide/zero_shot.md); a trained model: inference.model=FILE")
+    videos = find_videos(config.named_input(), output)
+    if many := announcement(videos.values(), config.overlay, limits):
+        log.warning("%s", many)
     return {
         name: Task(
             "analyse_video",
@@ -38,7 +41,7 @@ def plan_inference(
             version=VERSION,
             extra_files=listed_files,
         )
-        for name, video in find_videos(config.input, output).items()
+        for name, video in videos.items()
     }
 
 
@@ -56,7 +59,13 @@ def summarise_inference(results: ClipPaths) -> pd.DataFrame:
             summary = parse_json(path.read_text(encoding="utf-8"))
             rows += [_row(name, summary, person) for person in summary["people"]]
             stamps[stamp(summary.get("model", {}))] += 1
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # one damaged file stops no other
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ):  # one damaged file must not stop the others
             rows.append(_failed(name, f"{path} was changed or damaged: analyse the video again"))
     for words, count in stamps.items():
         if words:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from iaca.corpora.affwild2 import crop_problems, index_affwild2, inspect_annotation
 from iaca.corpora.check import check_corpus, clip_table, log_corpus, partition_summary
-from iaca.corpora.index import CLIP_COLUMNS, OPEN, CorpusIndex, problem_table, require_usable
+from iaca.corpora.index import CLIP_COLUMNS, COUNT, OPEN, CorpusIndex, problem_table, require_usable
 from iaca.corpora.timeline import VERSION, build_timeline
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.media.container import MediaLimits
@@ -24,7 +24,7 @@ def logged_tables(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Log a summary of what the corpus's files declare; return the clips and the problems as tables."""
     problems = problem_table(index.problems)
     log_corpus("the corpus, as its files declare it", index.clips, problems)
-    return index.clips[list(CLIP_COLUMNS)], problems
+    return index.clips[[*CLIP_COLUMNS, COUNT]], problems
 
 
 def plan_timelines(

@@ -21,6 +21,9 @@ from iaca.corpora.features import (
 )
 from iaca.corpora.index import STOPS, problem_table, require_usable
 from iaca.engine import ClipPaths, OnDemand, Task
+from iaca.engine.task import FEWER_WORKERS
+
+SHORTER_TABLES = f"{FEWER_WORKERS}, or cut the tables of the clip into parts"
 
 
 def index_corpus(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -68,6 +71,7 @@ def _per_clip(
 
     def task(_: str, *cells: str) -> Task:
         files = {kind: root / file for kind, file in zip(FOLDERS, cells, strict=True) if file}
-        return Task(name, function, tuple(files.values()), {"kinds": tuple(files), **settled}, version=VERSION)
+        parameters = {"kinds": tuple(files), **settled}
+        return Task(name, function, tuple(files.values()), parameters, version=VERSION, low_memory=SHORTER_TABLES)
 
     return OnDemand(task, clips["clip"], *(clips[kind].array for kind in FOLDERS))

@@ -16,6 +16,7 @@ from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.faces.config import FaceConfig
 from iaca.faces.extract import CROPS_VERSION, collect_crops, extract_faces_file
 from iaca.media import extract_audio
+from iaca.media.audio import AUDIO_VERSION
 from iaca.media.container import MediaLimits
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def plan_audio(
         return {}
     parameters, settings = {"rate": config.rate}, {"limits": limits}
     return OnDemand(
-        lambda _, media: Task("extract_audio", extract_audio, (root / media,), parameters, settings),
+        lambda _, media: Task("extract_audio", extract_audio, (root / media,), parameters, settings, AUDIO_VERSION),
         clips["clip"],
         clips["media"].array,
     )

@@ -15,7 +15,7 @@ from iaca.engine.run import watched
 from iaca.errors import counted
 from iaca.evaluation.metrics import are_few, few_sentence
 from iaca.training.choice import Baselines, ModelChoice
-from iaca.training.config import VERSION, TrainingConfig
+from iaca.training.config import LOW_MEMORY, VERSION, TrainingConfig
 from iaca.training.model_file import TrainedBaselines, TrainedModel, history_of, load_model, weights_digest
 from iaca.training.train import train_file
 
@@ -93,6 +93,7 @@ def plan_runs(
             {"choice": choice, "training": settings_of(run, training), "corpus": corpus_card, **clips},
             settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched()},
             version=VERSION,
+            low_memory=LOW_MEMORY,
         )
         for run, choice in choices.items()
     }
@@ -124,5 +125,8 @@ def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, TrainedBaseli
     """The main model and its baselines, both as a new version, and the history of every run."""
     models = {run: load_model(training_runs.whole(run)) for run in training_runs}
     histories = [history_of(model).assign(model=run) for run, model in models.items()]
+    for run, history in zip(models, histories, strict=True):
+        best = history.iloc[int(history["score"].fillna(-2.0).argmax())]
+        log.info("%s: validation score %.3f in epoch %d of %d", run, best["score"], best["epoch"] + 1, len(history))
     main = models.pop(MAIN)
     return main, TrainedBaselines(weights_digest(main), models), pd.concat(histories, ignore_index=True)
