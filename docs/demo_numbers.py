@@ -22,8 +22,7 @@ import pandas as pd
 import yaml
 
 from iaca.corpora import timeline
-from iaca.encoders import embed
-from iaca.encoders.config import ENCODERS, EmbeddingConfig
+from iaca.encoders.config import EMBEDDING_VERSION, ENCODERS, EmbeddingConfig
 from iaca.evaluation.style import signed
 from iaca.inference import write
 from iaca.inference.config import NAMED
@@ -55,7 +54,7 @@ def made_with() -> dict[str, str]:
     return {
         "timelines": timeline.VERSION,
         "encoders": ", ".join(encoders),
-        "embedding": embed.VERSION,
+        "embedding": EMBEDDING_VERSION,
         "training": training.VERSION,
         "inference": write.VERSION,
         "zero-shot model": _digest(NAMED["zero_shot"]),

@@ -190,7 +190,7 @@ ADVICE = {  # (module, part of the message) -> remedy of messages that have none
     ("evaluation/metrics.py", "must have the same length"): ONE_ROW,
     ("evaluation/metrics.py", "more than once"): ONE_ROW,
     ("evaluation/metrics.py", "not run on the same clips"): "predict the same clips with both models before comparing",
-    ("evaluation/score.py", "faults in the files"): "fix what each line names",
+    ("evaluation/score.py", "in the files; fix all of them"): "fix what each line names",
     ("evaluation/tables.py", "no predictions to compare"): EVALUATE,
     ("evaluation/tables.py", "no predictions of the main model"): EVALUATE,
     ("evaluation/tables.py", "no frame of the labels is annotated"): EVALUATE,

@@ -26,7 +26,14 @@ from iaca.training.calibration import (
     used,
 )
 from iaca.training.config import TrainingConfig
-from iaca.training.model_file import TrainedModel, load_model, save_model
+from iaca.training.model_file import (
+    TrainedBaselines,
+    TrainedModel,
+    load_baselines,
+    load_model,
+    save_baselines,
+    save_model,
+)
 from iaca.training.predict import predict_clip, prediction_table
 from iaca.training.sample import Normalisation
 from iaca.training.train import TrainingRun, calibrated, subject_folds, train
@@ -156,6 +163,11 @@ def test_the_file_carries_the_calibration(model: TrainedModel, tmp_path: Path) -
     save_model(model, tmp_path / "a.safetensors")
     loaded, one = load_model(tmp_path / "a.safetensors"), clip(30, 80)
     assert calibration_of(loaded).facts == calibration_of(model).facts
+    save_baselines(TrainedBaselines("main", {"a": model}), tmp_path / "baselines.safetensors")
+    bundled = load_baselines(tmp_path / "baselines.safetensors").models["a"]
+    assert calibration_of(bundled).facts == calibration_of(model).facts
+    for name, array in calibration_of(model).arrays().items():
+        np.testing.assert_array_equal(calibration_of(bundled).arrays()[name], array)
     before, after = (predict_clip(m, one) for m in (model, loaded))
     np.testing.assert_array_equal(before.bounds, after.bounds)
     np.testing.assert_array_equal(before.inconsistency, after.inconsistency)
