@@ -23,6 +23,7 @@ from iaca.pipelines.evaluation.nodes import (
     draw_figures,
     find_failures,
     model_facts,
+    score_models,
 )
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
@@ -50,6 +51,13 @@ def predictions(labels):
 def test_every_slot_of_the_report_is_an_output_of_the_pipeline():
     assert set(SCORE_FIGURES + ANALYSIS_FIGURES) == set(FIGURES)
     assert {f"{slot}_figure" for slot in FIGURES} <= create_pipeline().all_outputs()
+
+
+def test_the_headline_is_the_few_numbers_that_experiments_are_compared_by(predictions, labels):
+    index = pd.DataFrame({"clip": ["a"], "subject": ["s"]})
+    table, _, metrics, headline = score_models(predictions, {}, labels, index, ModelChoice(preset="audio"), CONFIG)
+    assert list(headline) == [f"validation_ccc_{name}" for name in ("mean", "valence", "arousal")]
+    assert headline["validation_ccc_mean"] == metrics["validation_ccc_mean"] == table["ccc_mean"].iloc[0]
 
 
 def test_one_clip_without_events_gates_or_baselines_is_analysed_and_drawn(predictions, labels):

@@ -63,14 +63,15 @@ def score_models(
     fusion: ModelChoice,
     config: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, Any]]:
-    """The comparison with intervals, every video by itself, the main model's metrics, and its headline."""
+    """The comparison with intervals, every video by itself, the main model's metrics, and its headline: the pooled CCC
+    of each partition, few enough for the columns of `dvc exp show`."""
     scored = labels[labels["partition"].isin(config.partitions)]
     tables = _by_name(predictions, baselines, fusion)
     subjects = _subjects(training_index)
     table = comparison(tables, scored, replicates=config.replicates, seed=config.seed, subjects=subjects)
     metrics = headline(table)
-    short = {k: v for k, v in metrics.items() if k.endswith(("_ccc_valence", "_ccc_arousal", "_ccc_mean"))}
-    return table, video_table(predictions, scored), metrics, short
+    names = (f"{part}_ccc_{d}" for part in table["partition"].unique() for d in ("mean", "valence", "arousal"))
+    return table, video_table(predictions, scored), metrics, {name: metrics[name] for name in names}
 
 
 def score_postprocessing(
