@@ -51,7 +51,7 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
         from iaca.training.model_file import model_bytes
 
         target, content = Path(self._get_save_path()), model_bytes(data)
-        newest = newest_version(self._filepath) if self._version else None
+        newest = newest_version(Path(self._filepath)) if self._version else None
         self._unchanged = PurePosixPath(newest) if newest and newest.read_bytes() == content else None
         if self._unchanged:
             log.info("the model equals its newest version, %s: no other is saved", newest)

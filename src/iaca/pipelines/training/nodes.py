@@ -105,8 +105,7 @@ def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, pd.DataFrame]
     models = {run: load_model(training_runs.whole(run)) for run in training_runs}
     histories = [history_of(model).assign(model=run) for run, model in models.items()]
     for run, history in zip(models, histories, strict=True):
-        best = history.loc[history["score"].idxmax()] if history["score"].notna().any() else history.iloc[-1]
-        log.info(
-            "%s: validation score %.3f in epoch %d of %d", run, best["score"], best["epoch"] + 1, len(history)
-        )  # fmt: skip
+        scores = history["score"].fillna(-1.0).to_numpy()  # unknown where only one dimension was still trained
+        best = int(scores.argmax())
+        log.info("%s: validation score %.3f in epoch %d of %d", run, scores[best], best + 1, len(scores))
     return models[MAIN], pd.concat(histories, ignore_index=True)
