@@ -33,7 +33,7 @@ _MAX_NAME = 255  # bytes of a file name; no file system allows more
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _PROBE = bytes(1 << 16)
-"""Written beside a file that could not be written, to find out whether the disk accepts anything."""
+"""Written next to a file that could not be written, to find out whether the disk accepts any data."""
 _VERSION = "%Y-%m-%dT%H.%M.%S.%fZ"
 
 
@@ -167,7 +167,7 @@ def require_file(path: Path, remedy: str) -> None:
     """Refuse pipes and devices: opening a pipe would wait for a writer, a device may do anything.
 
     Raises:
-        InputError: the path exists and is not a file. A missing file is reported by whoever opens it.
+        InputError: the path exists and is not a file. A missing file is left to the function that opens it.
     """
     if path.exists() and not path.is_file():
         raise InputError("is a folder, a pipe or a device, not a file", path, remedy=remedy)

@@ -1,5 +1,5 @@
-"""What the project adds to Kedro: versions that are newest, checks of `--params`, short errors, runs that are refused
-before any work, one run at a time, last lines that name the results."""
+"""Additions to Kedro: versions in order despite a wrong clock, checks of `--params`, bounded YAML, short errors, early
+refusals, run locks, last lines that name the results."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class ProjectContext(KedroContext):
         save_version: str | None = None,
         load_versions: dict[str, str] | None = None,
     ) -> CatalogProtocol[str, AbstractDataset[Any, Any]]:
-        """The catalog. What it saves is newer than every version that exists, whatever the clock says.
+        """The catalog, whose save version is newer than every existing one, even if the clock is wrong.
 
         Kedro proposes the time at which the session started; all versioned datasets share one version.
         """
@@ -116,15 +116,15 @@ INGESTION, IMPORTER = "ingestion", "importer"
 
 
 class RunParameters:
-    """Makes path parameters absolute, and refuses parameters that nothing would read, before anything runs."""
+    """Before anything runs, makes path parameters absolute and rejects parameters that no pipeline reads."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Make the paths of `--params` absolute, and check its groups.
 
         Raises:
-            InputError: there is no such group, a value of `executor` or `ingestion` does not fit, or `ingestion`
-                names another importer than the environment.
+            InputError: a group is unknown, a value of `executor` or `ingestion` is invalid, or `ingestion` names
+                another importer than the environment.
         """
         loader = context.config_loader
         given: dict[str, Any] = loader.runtime_params or {}
@@ -214,7 +214,7 @@ def _absolute(value: Any, base: Path) -> Any:
         return [_absolute(one, base) for one in value]
     if not isinstance(value, str) or not value or (value in NAMED and not (base / value).exists()):
         return value
-    if glob.has_magic(value) and not os.path.lexists(base / value):  # only what was given is a pattern
+    if glob.has_magic(value) and not os.path.lexists(base / value):  # the base folder is not a pattern
         return str(Path(glob.escape(str(base))) / value)
     return str(base / value)
 
@@ -225,12 +225,12 @@ def _check_groups(given: Mapping[str, Any], known: set[str]) -> None:
             near = get_close_matches(group, known, n=1)
             raise InputError(
                 f"no pipeline takes a parameter {group!r}",
-                remedy=f"{f'did you mean {near[0]}? ' if near else ''}choose of {', '.join(sorted(known))}",
+                remedy=f"{f'did you mean {near[0]}? ' if near else ''}choose one of {', '.join(sorted(known))}",
             )
 
 
 def _check_importer(given: object, usual: str) -> None:
-    """Refuse an importer other than the environment's: its results would be mixed with others."""
+    """Reject an importer other than the environment's, because results of both would be mixed."""
     if isinstance(given, Mapping) and given.get(IMPORTER, usual) != usual:
         raise InputError(
             f"ingestion.importer is {given[IMPORTER]!r}, but this environment reads with {usual!r}",
@@ -243,15 +243,15 @@ def _check(group: str, model: type[BaseModel], values: object) -> None:
         model.model_validate(values)
     except ValidationError as error:
         raise InputError(
-            f"the parameter does not fit: {faults(error, f'{group}.')}",
-            remedy="give it a value that fits, or leave it out",
+            f"invalid parameter: {faults(error, f'{group}.')}",
+            remedy="correct the value, or leave the parameter out",
         ) from error
 
 
 STACK = "IACA_TRACEBACK"
 """Environment variable: if set, every error is shown with its traceback."""
-FAILED = "Failed while "  # how Kedro begins, whatever error a dataset raised
-NO_PIPELINE = "Failed to find the pipeline"  # how Kedro's ValueError begins
+FAILED = "Failed while "  # how Kedro's message begins for any error of a dataset
+NO_PIPELINE = "Failed to find the pipeline"  # how the message of Kedro's ValueError begins
 
 
 def show(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
@@ -269,7 +269,7 @@ def message_of(error: BaseException) -> str | None:
     chain = list(_chain(error))
     mine = [one for one in chain if isinstance(one, InputError)]
     if mine:
-        wrapped = FAILED in str(error)  # Kedro names the dataset; anyone else who raises from an error says more
+        wrapped = FAILED in str(error)  # Kedro's wrapper only adds the dataset's name; other wrappers add more
         return str(mine[-1] if wrapped else error)
     of_kedro = isinstance(error, MissingConfigException | ParameterValidationError) or (
         all(isinstance(one, DatasetError) for one in chain) or str(error).startswith(NO_PIPELINE)
@@ -390,10 +390,9 @@ LOCKS = Path("data/.runs")
 
 
 class OneRunAtATime:
-    """Locks every dataset on disk that a run both writes and reads, so that a second run that would write it too is
-    refused before it begins.
+    """Locks every dataset on disk that a run both writes and reads, so that a second run of these fails at its start.
 
-    What a run only writes (a report, a picture) is not locked: each file is complete, and the last one stays. The
+    Datasets that a run only writes (a report, a picture) are not locked: writes are atomic, and the last one wins. The
     kernel releases all locks when the run ends, however it ends. The engine also locks folders of per-clip files.
     """
 
@@ -409,15 +408,15 @@ class OneRunAtATime:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Take every lock, in the order of names.
+        """Take all locks, sorted by path.
 
         Raises:
-            InputError: another run holds one of them; it is named by process and host.
+            InputError: another run holds one of them; the message names its process and host.
         """
         between = (pipeline.all_outputs() & pipeline.all_inputs()) & set(catalog.keys())
         paths = {path.absolute() for name in between if (path := _path(catalog[name])) is not None}
         make_folder(self._locks)
-        self._held.close()  # of a run in this notebook that was interrupted
+        self._held.close()  # locks of an interrupted run in the same notebook
         try:
             for path in sorted(paths):
                 name = f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""Kedro settings: where configuration lies and how it is read."""
+"""Kedro settings: hooks, and where the configuration is read from."""
 
 import sys
 from types import TracebackType
@@ -30,8 +30,8 @@ sys.excepthook = show
 
 CONTEXT_CLASS = ProjectContext
 HOOKS = (RunParameters(), WhereResultsLie(), OneRunAtATime(), RunsThatCanSucceed())  # Kedro calls the last one first
-# kedro-viz would note how each run ended and show it later, and what an error repeats of a file (a name, a cell) as
-# HTML: scripts in it would run. Its graph, previews and lineage need none of these notes.
+# The hook of kedro-viz records how each run ended, and kedro-viz later shows the error as HTML. A script in a file name
+# or a cell that the error quotes would run. Graph, previews and lineage do not need these records.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)
 CONFIG_LOADER_CLASS = BoundedConfigLoader
 CONFIG_LOADER_ARGS = {

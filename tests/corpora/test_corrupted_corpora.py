@@ -127,7 +127,7 @@ def test_a_folder_with_everything_wrong(tmp_path: Path, video: bytes, caplog: py
         ("nan.csv", 5): ("'nan' is not a time", LEFT_OUT),
         ("high.csv", 4): ("3.7 is outside [-1, 1]", LEFT_OUT),
         ("empty.csv", 1): ("the file is empty", LEFT_OUT),
-        ("gone.csv", None): ("no video of this name beside the annotation", LEFT_OUT),
+        ("gone.csv", None): ("no video of this name is next to the annotation", LEFT_OUT),
         ("torn.mkv", None): ("the file is empty", LEFT_OUT),
         ("unlabelled.mp4", None): ("no annotation: a train clip that is only predicted", NOTED),
     }

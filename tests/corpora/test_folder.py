@@ -55,7 +55,7 @@ def test_what_belongs_to_nothing_and_names_that_collide_are_named(tmp_path: Path
     problems = told(root)
     assert set(problems) == {"a/twice.mp4", "b/twice.avi", "alone.csv", "c/ok.csv", "voice.wav"}
     assert "another is b/twice.avi" in problems["a/twice.mp4"]
-    assert "no video of this name beside" in problems["c/ok.csv"]
+    assert "no video of this name is next to" in problems["c/ok.csv"]
     assert "sound without a picture is not a clip" in problems["voice.wav"]
     assert index_folder(root, CONFIG).clips["clip"].tolist() == ["ok"]
     (tmp_path / "empty").mkdir()

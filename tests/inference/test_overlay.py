@@ -190,15 +190,27 @@ def test_a_notice_tells_of_several_people_only_what_nobody_has():
         assert (image[:50] != 128).any() == noticed
 
 
-def test_the_confidence_bar_is_as_long_as_the_confidence():
+def test_the_bar_of_disagreement_is_as_long_as_the_inconsistency():
     lengths = []
     for value in (0.25, 0.75):
-        _, panel = painted(table().assign(confidence=value))
+        _, panel = painted(table().assign(inconsistency=value))
         shade = canvas.WHITE if value > 0.5 else canvas.DIM
         lengths.append((panel[108] == np.array(shade)).all(axis=1).sum())
     assert lengths == pytest.approx([0.25 * 216, 0.75 * 216], abs=1)
-    _, bare = painted(table())
-    assert not (bare[108, 412:628] == np.array(canvas.RAISED)).all(axis=1).any()
+    for without in (table(), table().assign(inconsistency=np.nan)):
+        _, bare = painted(without)
+        assert not (bare[108, 412:628] == np.array(canvas.RAISED)).all(axis=1).any()
+    _, unusual = painted(table().assign(inconsistency=0.97))
+    assert (unusual[108] == np.array(canvas.AROUSAL)).all(axis=1).any()
+
+
+def test_a_whisker_spans_the_interval():
+    ends = {"valence_low": -0.5, "valence_high": 0.5, "arousal_low": np.nan, "arousal_high": np.nan}
+    _, panel = painted(table().assign(**ends, inconsistency=0.5))
+    _, bare = painted(table().assign(inconsistency=0.5))
+    changed = np.flatnonzero((panel != bare).any(axis=(0, 2)))
+    middle, half = (136 + 376) / 2, (376 - 136) / 2
+    assert [changed[0], changed[-1]] == pytest.approx([middle - half / 2, middle + half / 2], abs=2)
 
 
 def test_a_trail_is_broken_where_nothing_is_known():

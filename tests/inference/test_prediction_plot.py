@@ -64,10 +64,22 @@ def test_a_single_frame_is_a_picture_and_none_is_an_error(table):
         prediction_plot(table.head(0), "a")
 
 
-def test_confidence_is_a_band_with_its_mean_and_how_often_it_is_low(table):
-    figure = prediction_plot(table.assign(confidence=np.where(table["face_found"], 0.9, 0.3)), "a")
+def test_inconsistency_is_a_band_and_says_how_often_it_is_unusual(table):
+    figure = prediction_plot(table.assign(inconsistency=np.where(table["face_found"], 0.4, 0.99)), "a")
     assert len(figure.axes) == len(prediction_plot(table, "a").axes) + 1
-    assert "mean 0.78; under 0.5 in 20 %" in words(figure)
+    assert "above 0.95 in 20 % of the time they are both known" in words(figure)
+    assert len(prediction_plot(table.assign(inconsistency=np.nan), "a").axes) == len(prediction_plot(table, "a").axes)
+
+
+def test_intervals_are_bands_around_the_traces(table):
+    ends = {f"{name}_{end}": table[name] + shift for name in ("valence", "arousal")
+            for end, shift in (("low", -0.2), ("high", 0.3))}  # fmt: skip
+    with_bands, without = (prediction_plot(one, "a").axes[0] for one in (table.assign(**ends), table))
+    bands = [band for band in with_bands.collections if band not in without.collections]
+    assert len(with_bands.collections) == len(without.collections) + 2
+    known = table["valence"].dropna()
+    drawn = bands[0].get_paths()[0].vertices[:, 1]
+    assert (drawn.min(), drawn.max()) == pytest.approx((known.min() - 0.2, known.max() + 0.3), abs=1e-6)
 
 
 def test_several_people_have_panels_of_their_own_and_a_crowd_is_cut(table):

@@ -111,9 +111,13 @@ def test_parameters_refuse_a_typo_and_a_missing_input():
         InferenceConfig.model_validate({"input": "", "output": "out"})
 
 
-def test_confidence_is_summed_up_and_people_have_an_entry_each(table):
-    table["confidence"] = np.where(table["time_s"] < 2, 0.2, 1.0)
-    assert summarise(table, {})["confidence"] == pytest.approx({"mean": 0.8, "share_below_half": 0.25})
+def test_intervals_and_inconsistency_are_summed_up_and_people_have_an_entry_each(table):
+    assert summarise(table, {})["mean_interval"] == {"valence": None, "arousal": None}
+    assert summarise(table, {})["inconsistency"] == {"mean": None, "share_above_0.95": None}
+    table["inconsistency"] = np.where(table["time_s"] < 2, 0.2, 1.0)
+    table["valence_low"], table["valence_high"] = -0.5, 0.25
+    assert summarise(table, {})["mean_interval"] == {"valence": 0.75, "arousal": None}
+    assert summarise(table, {})["inconsistency"] == pytest.approx({"mean": 0.8, "share_above_0.95": 0.75})
     later = table.assign(face_found=table["time_s"] >= 6)
     nobody = table.assign(face_found=False)
     people = json.loads(json.dumps(summarise_people([table, later, nobody], ["a", "b", "c"]), allow_nan=False))
@@ -121,4 +125,4 @@ def test_confidence_is_summed_up_and_people_have_an_entry_each(table):
     assert [p["share_in_view"] for p in people] == pytest.approx([1, 0.25, 0])
     assert [(p["first_s"], p["last_s"]) for p in people] == [(0, 7.96), (6, 7.96), (None, None)]
     assert people[1]["file"] == "b"
-    assert people[1]["confidence"]["mean"] == pytest.approx(0.8)
+    assert people[1]["inconsistency"]["mean"] == pytest.approx(0.8)

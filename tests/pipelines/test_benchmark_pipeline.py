@@ -150,7 +150,15 @@ def test_scores_are_asked_of_the_runs_that_are_planned(tmp_path):
                           columns=["clip", "modality", "kind", "start_s", "end_s"])  # fmt: skip
     runs = ClipPaths({name: tmp_path / name for name in [*RUNS, "an_older-seed9"]}, {})
     planned = nodes.plan_scores(
-        runs, embeddings, timelines, ClipPaths({}, {}), index, events, TRAINING, BENCHMARK, FEATURES
+        runs=runs,
+        corrupted=ClipPaths({}, {}),
+        embeddings=embeddings,
+        timelines=timelines,
+        training_index=index,
+        events=events,
+        training=TRAINING,
+        benchmark=BENCHMARK,
+        ingestion=FEATURES,
     )
     assert sorted(planned) == RUNS
     for name, task in planned.items():

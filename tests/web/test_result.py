@@ -59,10 +59,15 @@ def test_only_files_that_are_there_are_offered_and_the_table_comes_first(tmp_pat
     assert files[0]["address"].endswith("/clip.csv")
 
 
-def test_without_gates_and_with_confidence(tmp_path, table):
-    write(tmp_path, table.drop(columns=["gate_modalities_audio", "gate_modalities_visual"]).assign(confidence=0.8))
+def test_without_gates_and_with_intervals_and_inconsistency(tmp_path, table):
+    write(
+        tmp_path,
+        table.drop(columns=["gate_modalities_audio", "gate_modalities_visual"]).assign(
+            inconsistency=0.8, valence_low=-0.9, valence_high=0.1, arousal_low=np.nan, arousal_high=np.nan
+        ),
+    )
     result = read_result(tmp_path, "clip")
-    assert set(result["traces"]) == {"valence", "arousal", "confidence"}
+    assert set(result["traces"]) == {"valence", "arousal", "inconsistency", "valence_low", "valence_high"}
     assert [tile["label"] for tile in result["tiles"]] == ["mean valence", "mean arousal", "frames with a face"]
 
 

@@ -1,7 +1,7 @@
-"""The importer of a folder of videos with annotations beside them: its parameters, its index, its timelines.
+"""The importer of a folder of videos with annotations next to them: its parameters, its index, its timelines.
 
 ROOT/**/<clip>.{mp4,mov,...}     videos in any folder
-ROOT/**/<clip>.csv               optional, beside its video: time_s or frame, valence, arousal
+ROOT/**/<clip>.csv               optional, next to its video: time_s or frame, valence, arousal
 ROOT/partition.csv               optional: clip,partition[,subject]; without it subjects are assigned at random
 ROOT/subjects.csv                optional: clip,subject
 """
@@ -140,16 +140,16 @@ def _assigned(root: Path, videos: dict[str, Path], labels: dict[str, Path], conf
 
 
 def _report_unused(root: Path, files: list[Path], videos: dict[str, Path], problems: list[Problem]) -> None:
-    """Report annotations without a video beside them, and sound files, which are not clips."""
+    """Report annotations without a video next to them, and sound files, which are not clips."""
     reported = {row["clip"] for row in problems}
-    beside = {_place(path) for path in videos.values()}
+    with_video = {_place(path) for path in videos.values()}
     for path in files:
         clip = clip_of(path)
-        known = _place(path) in beside or clip in reported or (path.parent == root and path.name in TABLES)
+        known = _place(path) in with_video or clip in reported or (path.parent == root and path.name in TABLES)
         if path.suffix.lower() == ".csv" and not known:
-            what = "no video of this name beside the annotation"
+            what = "no video of this name is next to the annotation"
             problems.append(problem(clip, path.relative_to(root), what, "put the video there, or remove the file"))
-        elif path.suffix.lower() in SOUND_SUFFIXES and _place(path) not in beside:
+        elif path.suffix.lower() in SOUND_SUFFIXES and _place(path) not in with_video:
             remedy = "extract features from it (docs/guide/features.md), or put it into a video file"
             problems.append(problem(clip, path.relative_to(root), "sound without a picture is not a clip", remedy))
 

@@ -1,4 +1,4 @@
-"""What all corpora are read into: the clip index, the problems table, and the tables and card beside the clips.
+"""What all corpora are read into: the clip index, the problems table, and the tables and card next to the clips.
 
 ROOT/partition.csv    clip,partition[,subject]
 ROOT/subjects.csv     clip,subject

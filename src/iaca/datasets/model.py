@@ -1,4 +1,4 @@
-"""Trained models: versioned by Kedro, and found again by their path."""
+"""Datasets of models: trained (versioned by Kedro), adapted, or given by path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
-    """A trained model as safetensors. `save` and `load` take and give an `iaca.training.TrainedModel`.
+    """A trained model as a safetensors file; the data is an `iaca.training.model_file.TrainedModel`.
 
     A model that equals the newest version is not saved again: a run that has trained nothing adds no version.
     """
@@ -42,12 +42,12 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
 
     def load(self) -> TrainedModel:
         """The model of the chosen version, by default the newest."""
-        from iaca.training.model_file import load_model  # brings torch: `kedro catalog` and kedro-viz do without
+        from iaca.training.model_file import load_model  # imports torch, which kedro-viz does not need
 
         return load_model(Path(self._get_load_path()))
 
     def save(self, data: TrainedModel) -> None:
-        """Write the model, completely or not at all; not if it equals the newest version."""
+        """Write the model atomically, unless it equals the newest version."""
         from iaca.training.model_file import model_bytes
 
         target, content = Path(self._get_save_path()), model_bytes(data)
@@ -71,7 +71,7 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
         return super()._get_load_path()
 
     def preview(self) -> JSONPreview:
-        """What kedro-viz shows: architecture and origin."""
+        """Preview for kedro-viz: architecture and origin."""
         model = self.load()
         return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **model.metadata}))
 
@@ -83,7 +83,7 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
 
 
 class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
-    """An adapted model as safetensors. `save` and `load` take and give an `iaca.inference.adaptation` model."""
+    """An adapted model as a safetensors file; the data is an `iaca.inference.adaptation.AdaptedModel`."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
         self._filepath = Path(filepath)
@@ -93,7 +93,7 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
         """The model.
 
         Raises:
-            DatasetError: there is none, or the file is another's.
+            DatasetError: the file is missing or contains another model.
         """
         from iaca.inference.adaptation import AdaptedModel
 
@@ -103,7 +103,7 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
         return model
 
     def save(self, data: AdaptedModel) -> None:
-        """Write the model, completely or not at all."""
+        """Write the model atomically."""
         data.save(self._filepath)
 
     def _exists(self) -> bool:
@@ -114,15 +114,15 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
 
 
 class ModelPath(AbstractDataset[NoReturn, list[Path]]):
-    """Where model files lie: a file, a Kedro-versioned folder, whose newest version is meant, the name of a model that
-    comes with the project, or several that answer together: a folder of files, a pattern, or a list of any of these."""
+    """Paths of model files, given as a file, a Kedro-versioned folder (its newest version), the name of a model that
+    comes with the project, or an ensemble: a folder of files, a pattern, or a list of any of these."""
 
     def __init__(self, *, filepath: str | list[str], metadata: dict[str, Any] | None = None):
         self._filepath = _named(filepath) if isinstance(filepath, str) else [_named(one) for one in filepath]
         self.metadata = metadata
 
     def load(self) -> list[Path]:
-        """The model files, one at least.
+        """The model files, at least one.
 
         Raises:
             DatasetError: there is none; the message says how to get one.
@@ -132,11 +132,11 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
         except InputError as error:
             raise DatasetError(
                 f"There is no model at {error.file}. Train one with `kedro run`, or name a model file: "
-                "--params inference.model=FILE. Without that parameter the zero-shot model is taken"
+                "--params inference.model=FILE. Without that parameter the zero-shot model is used"
             ) from error
 
     def save(self, data: NoReturn) -> None:
-        """Refused: the training pipeline writes models."""
+        """Always fails: the training pipeline writes models."""
         raise DatasetError("a model path is read, not written")
 
     def _exists(self) -> bool:
@@ -150,6 +150,6 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
 
 
 def _named(given: str) -> str:
-    """A model that comes with the project by its name; Kedro has laid a single path into the project, a name too."""
+    """Replace the name of a model that comes with the project by its path. Kedro has made a single name a path here."""
     path = Path(given)
     return str(NAMED[path.name]) if path.name in NAMED and not path.exists() else given

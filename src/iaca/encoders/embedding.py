@@ -188,4 +188,4 @@ def _read(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, A
 
 def _torn(path: Path, why: object) -> InputError:
     what = f"not a whole embedding file ({brief(str(why))})"
-    return InputError(what, path, remedy="run the embedding pipeline again: it is made anew")
+    return InputError(what, path, remedy="run the embedding pipeline again to rebuild it")

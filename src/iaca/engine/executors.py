@@ -151,7 +151,7 @@ class Execution:
             executor.check_workers(self.folder, self.run)
         while waiting and not halted:
             halted = yield from self._run_waiting(waiting, suspects, self.config.in_flight(len(waiting)))
-        # Tasks that were running when a worker died, or that lacked memory beside others, are retried one at a time,
+        # Tasks that were running when a worker died, or that ran out of memory, are retried one at a time,
         # so only the culprit fails.
         for item in suspects:
             culprits = dict[str, InputError | None]()

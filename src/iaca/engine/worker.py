@@ -45,7 +45,7 @@ def prepare() -> None:
 
 
 def _exit_with(sentinel: int) -> None:
-    """Exit as soon as the parent has ended, even if it was killed: nobody would take the result.
+    """Exit as soon as the parent has ended, even if it was killed, because its result would be lost.
 
     The sentinel is the reading end of a pipe that only the parent holds open, so this thread sleeps until then. (A
     parent death signal would also come when only the *thread* that started the pool ends.)

@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from the same tables as its numbers: scores, training, traces, gates beside events.
+"""The figures of a report, drawn from the same tables as its numbers: scores, training, traces, gates next to events.
 
 The figures of the error analysis are in `error_figures`.
 """

@@ -83,7 +83,7 @@ class ReportData:
         event_response, event_scores: of `events`.
         postprocessing: partition, step, ccc_valence, ccc_arousal, ccc_mean, difference, low, high; one row per step.
         benchmark: results of the benchmark on the same corpus, if any.
-        analysis: settings of the error analysis, stated beside its tables.
+        analysis: settings of the error analysis, shown next to its tables.
         figures: slot of `FIGURES` -> PNG bytes; a slot may be missing.
         facts: about the model, name -> value (parameters, encoders, fingerprint, seed, ...).
         note: plain text, paragraphs separated by empty lines: what these numbers do not prove.
@@ -195,7 +195,7 @@ def left_out(data: ReportData) -> list[str]:
         (data.event_scores.empty, "Models during events: no frame of a known event is annotated in this partition."),
         (
             data.benchmark.summary.empty,
-            "Robustness curves: there was no benchmark of this corpus when this page was written. Run kedro run "
+            "Robustness curves: no benchmark of this corpus was found when this page was written. Run kedro run "
             "--pipelines benchmark, then kedro run --pipelines evaluation --tags report; dvc repro does both.",
         ),
     )

@@ -124,7 +124,7 @@ def event_strip(axes: Axes, spans: Sequence[tuple[str, float, float, str, str]],
 
 
 def _bar_label(axes: Axes, start: float, end: float, height: float, label: str) -> None:
-    """Write the label inside the bar if it fits, else beside it: a label must never be cut off."""
+    """Write the label inside the bar if it fits, else next to it: a label must never be cut off."""
     low, high = axes.get_xlim()
     per_inch = (high - low) / (axes.get_window_extent().width / DPI)
     needed = (len(label) * SMALL * 0.6 / 72 + 0.08) * per_inch

@@ -23,6 +23,7 @@ from iaca.corpora.check import require_subjects
 from iaca.encoders.config import EmbeddingConfig, describe, mismatches
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError, brief
+from iaca.evaluation.metrics import DIMENSIONS
 from iaca.files import replacing
 from iaca.inference.ridge import (
     FIRST,
@@ -37,12 +38,13 @@ from iaca.inference.ridge import (
     verdict,
     widths,
 )
-from iaca.inference.zero_shot import ZeroShot, ZeroShotConfig
+from iaca.inference.zero_shot import INCONSISTENCY, ZeroShot, ZeroShotConfig
 from iaca.parameters import MODALITIES, faults, text_table
 from iaca.text import parse_json
+from iaca.training.calibration import Calibration, Errors, Intervals, fit_intervals, origin_of_intervals
 from iaca.training.predict import ClipPrediction
 
-HEADER, VERSION, WEIGHTS = "iaca_adapted", 1, "weights"
+HEADER, VERSION, WEIGHTS, INTERVALS = "iaca_adapted", 2, "weights", "intervals."
 KIND = "adapted heuristic"
 REMEDY = "give a file written by the adaptation pipeline, or adapt again"
 
@@ -78,7 +80,9 @@ def adapt(
     fitter = Fitter(
         {name: groups[name] for name in sorted(groups)}, widths(defaults.dim("audio"), defaults.dim("visual")), config
     )
-    scores = score_table(leave_one_out(fitter), config)
+    held_out = leave_one_out(fitter)
+    scores = score_table(held_out, config)
+    intervals, sentence = _intervals(fitter, held_out)
     weights, choices = fitter.weights(list(fitter.groups))
     facts = {
         **encoders,
@@ -87,8 +91,19 @@ def adapt(
         "data_fingerprint": "",
         "choices": json.dumps(choices),
         "scores": scores.iloc[-1].to_json(),
+        "intervals": sentence,
     }
-    return AdaptedModel(model.config, weights, facts), scores
+    return AdaptedModel(model.config, weights, facts, intervals), scores
+
+
+def _intervals(fitter: Fitter, held_out: pd.DataFrame) -> tuple[Intervals | None, str]:
+    """Intervals from the errors on subjects left out, whose rows are in the order of the fitter, and their origin."""
+    errors = np.abs(held_out[list(DIMENSIONS)].to_numpy() - held_out[[f"{d}_gold" for d in DIMENSIONS]].to_numpy())
+    clips = [clip for group in fitter.groups.values() for clip in group]
+    ends = np.cumsum([len(clip.gold) for clip in clips])
+    cases = [Errors(c.group, c.cases, part) for c, part in zip(clips, np.split(errors, ends[:-1]), strict=True)]
+    intervals = fit_intervals(cases)
+    return intervals, origin_of_intervals(intervals, cases)
 
 
 def _check_encoders(name: str, clip: ClipEmbedding, encoders: Mapping[str, str]) -> None:
@@ -113,16 +128,18 @@ class AdaptedModel:
         zero_shot: rules of the model that is corrected.
         weights: (p, 2) float64, of the columns of `ridge.columns_of`.
         facts: encoders, corpus, chosen penalties and scores, as strings.
+        intervals: None with too few annotated clips.
     """
 
     zero_shot: ZeroShotConfig
     weights: NDArray[np.float64]
     facts: Mapping[str, str]
+    intervals: Intervals | None = None
 
     @cached_property
     def metadata(self) -> dict[str, str]:
         """Its kind, and the encoders it needs."""
-        return {"preset": "zero_shot, adapted", "kind": KIND, **self.facts}
+        return {"preset": "zero_shot, adapted", "kind": KIND, "inconsistency": INCONSISTENCY, **self.facts}
 
     @cached_property
     def base(self) -> ZeroShot:
@@ -134,23 +151,20 @@ class AdaptedModel:
         """Those of the zero-shot part."""
         return self.base.gate_labels
 
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Those of the zero-shot part."""
-        return self.base.modalities
-
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
-        """The zero-shot prediction with valence and arousal corrected; gates and evidence are unchanged."""
+        """The zero-shot prediction with valence and arousal corrected; gates and inconsistency are unchanged."""
         prediction = corrected(columns_of(self.base, clip), self.weights).astype(np.float32)
-        return replace(self.base.predict(clip), prediction=prediction)
+        bounds = None if self.intervals is None else self.intervals.of(prediction, self.base.cases(clip))
+        return replace(self.base.predict(clip), prediction=prediction, bounds=bounds)
 
     def save(self, path: Path) -> None:
         """Write the file atomically; the same model gives the same bytes."""
         header = {"version": VERSION, "zero_shot": self.zero_shot.model_dump(mode="json"), "facts": dict(self.facts)}
+        arrays = {WEIGHTS: np.ascontiguousarray(self.weights)}
+        if self.intervals is not None:
+            arrays |= {INTERVALS + name: np.ascontiguousarray(array) for name, array in vars(self.intervals).items()}
         with replacing(path) as partial:
-            partial.write_bytes(
-                save({WEIGHTS: np.ascontiguousarray(self.weights)}, {HEADER: json.dumps(header, sort_keys=True)})
-            )
+            partial.write_bytes(save(arrays, {HEADER: json.dumps(header, sort_keys=True)}))
 
     @classmethod
     def load(cls, path: Path) -> AdaptedModel | None:
@@ -165,11 +179,22 @@ class AdaptedModel:
                 if text is None:
                     return None
                 weights = file.get_tensor(WEIGHTS)
+                names = [name for name in file.keys() if name.startswith(INTERVALS)]  # noqa: SIM118, not a mapping
+                arrays = {name: file.get_tensor(name) for name in names}
         except (SafetensorError, OSError):
             return None
         except TypeError as error:  # numpy lacks some types of safetensors
             raise InputError(f"the weights are not finite float64 ({error})", path, remedy=REMEDY) from error
-        return cls(*_checked(text, weights, path))
+        return cls(*_checked(text, weights, path), _checked_intervals(arrays, path))
+
+
+def _checked_intervals(arrays: Mapping[str, NDArray[np.float32]], path: Path) -> Intervals | None:
+    try:
+        if any(array.dtype != np.float32 for array in arrays.values()):
+            raise ValueError("an array is not float32")
+        return Calibration.of_arrays(arrays, MODALITIES, {}, {}).intervals
+    except ValueError as error:
+        raise InputError(f"the intervals of the model are not valid: {error}", path, remedy=REMEDY) from error
 
 
 def _checked(

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.inference.adaptation import AdaptedModel
 from iaca.inference.zero_shot import ZeroShot
-from iaca.parameters import MODALITIES
 from iaca.training.model_file import load_model
 from iaca.training.predict import BuiltModel, ClipPrediction, predict_clip
 
@@ -32,10 +31,6 @@ class Member(Protocol):
     @property
     def gate_labels(self) -> Labels:
         """For each gate, the names of its weights."""
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Its inputs: "audio", "visual" or both."""
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """The prediction for a clip of t steps."""
@@ -62,19 +57,14 @@ class FusionMember:
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """The metadata of its file."""
-        return self.built.metadata
+        """The metadata of its file, and what its calibration rests on."""
+        calibration = self.built.calibration
+        return {**self.built.metadata, **(calibration.facts if calibration else {})}
 
     @property
     def gate_labels(self) -> Labels:
         """The labels of the network."""
         return self.built.model.gate_labels
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """The inputs of the network, the voice first."""
-        inputs = self.built.model.config.modalities
-        return tuple(modality for modality in MODALITIES if modality in inputs)
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """Predict in overlapping windows."""
@@ -86,40 +76,28 @@ class Joint:
     """The prediction of an ensemble for a clip of t steps.
 
     Attributes:
-        prediction: mean over the members; gates that not all of them have are left out.
+        prediction: mean over the members. Gates, intervals and inconsistency that not all of them have are left out.
         labels: of those gates.
-        spread: (t,) root mean square, over valence and arousal, of the standard deviation (n - 1) between the members
-            trained on that dimension; None if no dimension has two.
-        weights: (t, 2) of voice and face: mean of the gates across the modalities; None without such a gate.
-        modalities: inputs of at least one member.
-        evidence: (t,) in [0, 1]: mean over the members that estimate how much their prediction rests on; None if none
-            does.
     """
 
     prediction: ClipPrediction
     labels: Labels
-    spread: FloatArray | None
-    weights: FloatArray | None
-    modalities: tuple[str, ...]
-    evidence: FloatArray | None
 
 
 def join(members: Sequence[Member], predictions: Sequence[ClipPrediction]) -> Joint:
-    """Average the members' predictions of one clip."""
+    """Average the members' predictions of one clip, and their bounds: the interval of a mean is narrower than that."""
     labels = _common([member.gate_labels for member in members])
     gates = {name: np.asarray(np.mean([p.gates[name] for p in predictions], axis=0), np.float32) for name in labels}
     values = np.stack([p.prediction for p in predictions])  # (members, t, 2)
     prediction = predictions[0].prediction if len(predictions) == 1 else _mean(values)
-    across = [gates[name] for name, parts in labels.items() if parts == MODALITIES]
-    inputs = {modality for member in members for modality in member.modalities}
-    return Joint(
-        ClipPrediction(prediction, gates, predictions[0].observed),
-        labels,
-        _spread(values),
-        np.asarray(np.mean(across, axis=0), np.float32) if across else None,
-        tuple(modality for modality in MODALITIES if modality in inputs),
-        _evidence(predictions),
-    )
+    bounds = _mean_if_all([p.bounds for p in predictions])
+    inconsistency = _mean_if_all([p.inconsistency for p in predictions])
+    return Joint(ClipPrediction(prediction, gates, predictions[0].observed, bounds, inconsistency), labels)
+
+
+def _mean_if_all(parts: Sequence[FloatArray | None]) -> FloatArray | None:
+    known = [part for part in parts if part is not None]
+    return np.asarray(np.mean(known, axis=0, dtype=np.float64), np.float32) if len(known) == len(parts) else None
 
 
 def _common(labels: Sequence[Labels]) -> Labels:
@@ -135,18 +113,6 @@ def _mean(values: FloatArray) -> FloatArray:
     return np.stack(means, axis=1).astype(np.float32)
 
 
-def _spread(values: FloatArray) -> FloatArray | None:
-    trained = _trained(values)
-    columns = [values[trained[:, d], :, d].astype(np.float64) for d in range(2)]
-    variances = [column.var(axis=0, ddof=1) for column in columns if len(column) > 1]
-    return np.sqrt(np.mean(variances, axis=0)).astype(np.float32) if variances else None
-
-
 def _trained(values: FloatArray) -> NDArray[np.bool_]:
     """(members, 2) whether the member was trained on the dimension; otherwise it is NaN at every step."""
     return np.asarray(np.isfinite(values).any(axis=1))
-
-
-def _evidence(predictions: Sequence[ClipPrediction]) -> FloatArray | None:
-    known = [p.evidence for p in predictions if p.evidence is not None]
-    return np.asarray(np.mean(known, axis=0), np.float32) if known else None

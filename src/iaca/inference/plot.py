@@ -1,4 +1,4 @@
-"""The plot of a video: valence and arousal over time, confidence, and the weights of voice and face."""
+"""The plot of a video: valence and arousal with their intervals, inconsistency, and the weights of voice and face."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from iaca.errors import InputError
 from iaca.evaluation import style
 from iaca.evaluation.events import has_modality_gates, modality_gate, spans
-from iaca.inference.predictor import LOW
+from iaca.inference.summary import UNUSUAL
 from iaca.parameters import MODALITIES
 
 _ABSENT = (("face_found", "no face", "#b9a3b2"), ("audio_present", "no sound", "#93b3af"))
@@ -25,12 +25,12 @@ MAX_PEOPLE = 6
 def prediction_plot(
     table: pd.DataFrame | Sequence[pd.DataFrame], title: str, events: pd.DataFrame | None = None
 ) -> Figure:
-    """Valence and arousal over time; below, confidence, weights of voice and face, and where either was missing.
+    """Valence and arousal over time; below, how far voice and face disagree, their weights, and where one was missing.
 
     Args:
-        table: predictions of one clip: time_s, valence, arousal; optionally confidence, face_found, audio_present,
-            gate_modalities_audio, gate_modalities_visual. For several people in one video, the table of each; the
-            first `MAX_PEOPLE` are drawn, one below the other.
+        table: predictions of one clip: time_s, valence, arousal; optionally {valence,arousal}_{low,high},
+            inconsistency, face_found, audio_present, gate_modalities_audio, gate_modalities_visual. For several people
+            in one video, the table of each; the first `MAX_PEOPLE` are drawn, one below the other.
         title: name of the video; the main result is the subtitle.
         events: modality, kind, start_s, end_s of this clip if the truth is known; drawn as labelled bars.
 
@@ -75,10 +75,10 @@ def _person(number: int, table: pd.DataFrame) -> str:
 
 
 def _heights(table: pd.DataFrame, events: pd.DataFrame | None, people: int) -> list[float]:
-    """Heights in inches of a person's panels: values, confidence, gates, and the strip of missing inputs and events."""
+    """Heights in inches of a person's panels: values, inconsistency, gates, strip of events."""
     strip = 0.2 + 0.24 * (sum(column in table for column, *_ in _ABSENT) + 2 * (events is not None))
     values, gates = (3.1, 1.15) if people == 1 else (1.9, 0.8)
-    return [values] + [0.42] * ("confidence" in table) + [gates] * has_modality_gates(table) + [strip]
+    return [values] + [0.42] * _judges(table) + [gates] * has_modality_gates(table) + [strip]
 
 
 def _draw(
@@ -90,8 +90,8 @@ def _draw(
 ) -> None:
     """Draw one person into the first of `panels`, and remove those from the list."""
     _draw_values(panels.pop(0), table, heading, absent)
-    if "confidence" in table:
-        _draw_confidence(panels.pop(0), table)
+    if _judges(table):
+        _draw_inconsistency(panels.pop(0), table)
     if has_modality_gates(table):
         _draw_gates(panels.pop(0), table)
     _draw_strip(panels.pop(0), table, events, absent)
@@ -118,21 +118,33 @@ def _draw_values(axes: Axes, table: pd.DataFrame, heading: str, absent: tuple[tu
                     )
     axes.axhline(0, color=style.MUTED, linewidth=0.9)
     for dimension, colour in style.DIMENSION_COLOURS.items():
+        if f"{dimension}_low" in table:
+            bounds = (table[f"{dimension}_low"], table[f"{dimension}_high"])
+            axes.fill_between(table["time_s"], *bounds, color=colour, alpha=0.13, linewidth=0)
         axes.plot(table["time_s"], table[dimension], color=colour, linewidth=2.2, label=dimension)
     axes.set(ylim=(-1.03, 1.03), yticks=[-1, -0.5, 0, 0.5, 1])
     style.panel_title(axes, heading)
     style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
 
 
-def _draw_confidence(axes: Axes, table: pd.DataFrame) -> None:
-    """A band from 0 to 1, pale where it is low."""
+def _judges(table: pd.DataFrame) -> bool:
+    """Whether inconsistency is known anywhere."""
+    return "inconsistency" in table and bool(table["inconsistency"].notna().any())
+
+
+def _draw_inconsistency(axes: Axes, table: pd.DataFrame) -> None:
+    """A band from 0 to 1, dark where the disagreement is unusual."""
     style.dress(axes, grid="")
-    time_s, sure = table["time_s"], table["confidence"]
-    axes.fill_between(time_s, 0, sure, color=style.MUTED, alpha=0.35, linewidth=0)
-    axes.fill_between(time_s, 0, sure, where=(sure >= LOW).to_list(), color=style.MUTED, alpha=0.5, linewidth=0)
-    axes.axhline(LOW, color=style.PAPER, linewidth=0.9, linestyle=(0, (4, 3)))
+    time_s, apart = table["time_s"], table["inconsistency"]
+    unusual = apart > UNUSUAL
+    axes.fill_between(time_s, 0, apart, color=style.MUTED, alpha=0.35, linewidth=0)
+    axes.fill_between(time_s, 0, apart, where=unusual.to_list(), color=style.INK, alpha=0.75, linewidth=0)
+    axes.axhline(UNUSUAL, color=style.PAPER, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set(ylim=(0, 1), yticks=[0, 1])
-    style.panel_title(axes, "Confidence", f"mean {sure.mean():.2f}; under {LOW:g} in {100 * (sure < LOW).mean():.0f} %")
+    share = 100 * unusual.sum() / apart.notna().sum()
+    style.panel_title(
+        axes, "Voice and face disagree", f"above {UNUSUAL:g} in {share:.0f} % of the time they are both known"
+    )
 
 
 def _draw_gates(axes: Axes, table: pd.DataFrame) -> None:

@@ -63,12 +63,14 @@ class Rows:
         clip: its name.
         columns: (n, p) inputs of the correction.
         gold: (n, 2) annotated valence and arousal.
+        cases: (n, q) what the size of an error may depend on, see `ZeroShot.cases`.
     """
 
     group: str
     clip: str
     columns: Array
     gold: Array
+    cases: Array
 
     @property
     def zero_shot(self) -> Array:
@@ -100,7 +102,8 @@ def annotated_rows(group: str, name: str, model: ZeroShot, clip: AnnotatedClip, 
             last = embedding.time_s[i]
     if not chosen:
         return None
-    return Rows(group, name, columns_of(model, embedding)[chosen], clip.labels[chosen].astype(np.float64))
+    gold = clip.labels[chosen].astype(np.float64)
+    return Rows(group, name, columns_of(model, embedding)[chosen], gold, model.cases(embedding)[chosen])
 
 
 def widths(audio: int, visual: int) -> tuple[slice, slice]:

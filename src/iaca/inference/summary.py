@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from iaca.errors import InputError
-from iaca.inference.predictor import LOW
 
+UNUSUAL = 0.95
+"""Inconsistency above this is drawn as a mark: clips whose voice and face belong together reach it 5 % of the time."""
 QUIET_DBFS = -50.0
 """Below this root mean square (dB relative to full scale) a voice is close to the noise of most recordings."""
 SILENT_DBFS = -90.0
@@ -19,11 +20,12 @@ TOLERANCE_S = 0.5
 
 
 def summarise(table: pd.DataFrame, media_facts: Mapping[str, object], caveats: Sequence[str] = ()) -> dict[str, object]:
-    """The numbers of `NAME.json`: means, peaks with their times, coverage, confidence, mean gate weights and warnings.
+    """The numbers of `NAME.json`: means, peaks with their times, coverage, intervals, inconsistency, mean gate weights
+    and warnings.
 
     Args:
         table: predictions of one clip: frame, time_s (s), valence, arousal; optionally face_found, audio_present,
-            confidence, gate_<name>_<label>.
+            {valence,arousal}_{low,high}, inconsistency, gate_<name>_<label>.
         media_facts: facts about the file, copied into the result as JSON values. Warnings use duration_s, has_audio,
             audio_end_s (s; where the sound ends), loudness_dbfs (root mean square of the sound in dB relative to
             full scale; None for digital silence) and picture_warning.
@@ -76,7 +78,8 @@ def _numbers(table: pd.DataFrame) -> dict[str, object]:
     return {
         "valence": _extremes(table, "valence"),
         "arousal": _extremes(table, "arousal"),
-        "confidence": _confidence(table),
+        "mean_interval": {name: _mean_width(table, name) for name in ("valence", "arousal")},
+        "inconsistency": _inconsistency(table),
         "coverage": {
             "predicted": _share(table[["valence", "arousal"]].notna().all(axis=1)),
             "face": _share(table["face_found"]) if "face_found" in table else None,
@@ -86,11 +89,19 @@ def _numbers(table: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def _confidence(table: pd.DataFrame) -> dict[str, object]:
-    """Mean over all frames, and the share of them that is low; None for a table without confidence."""
-    if "confidence" not in table:
-        return {"mean": None, "share_below_half": None}
-    return {"mean": _plain(table["confidence"].mean()), "share_below_half": _share(table["confidence"] < LOW)}
+def _mean_width(table: pd.DataFrame, name: str) -> object:
+    """Mean distance from `low` to `high`; None without intervals."""
+    if f"{name}_low" not in table:
+        return None
+    return _plain((table[f"{name}_high"] - table[f"{name}_low"]).mean())
+
+
+def _inconsistency(table: pd.DataFrame) -> dict[str, object]:
+    """Mean over the frames where it is known, and the share of these above `UNUSUAL`; None if it is nowhere known."""
+    known = table["inconsistency"].dropna() if "inconsistency" in table else pd.Series(dtype=float)
+    if known.empty:
+        return {"mean": None, f"share_above_{UNUSUAL:g}": None}
+    return {"mean": _plain(known.mean()), f"share_above_{UNUSUAL:g}": _share(known > UNUSUAL)}
 
 
 def _warnings(table: pd.DataFrame, facts: Mapping[str, object]) -> Iterator[str]:

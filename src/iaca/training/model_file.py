@@ -26,13 +26,14 @@ from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.fusion.temporal import current_name
 from iaca.parameters import faults, flat, text_table
 from iaca.text import parse_json
+from iaca.training.calibration import Calibration
 from iaca.training.config import MACHINE, MODEL_SUFFIX, TARGETS, Target, TrainingConfig
 from iaca.training.sample import Normalisation
 
 HEADER = "iaca_model"  # one header entry: safetensors keeps several in no fixed order, so the bytes would differ
-VERSION, READ = 3, (1, 2, 3)  # 1 and 2 had no repair
+VERSION, READ = 4, (1, 2, 3, 4)  # 1 and 2 had no repair, 3 no calibration
 OLD_HEAD, HEAD = "head.", "head.regressors.0."  # in version 1, and since then
-WEIGHTS, NORMALISATION = "model.", "normalisation."
+WEIGHTS, NORMALISATION, CALIBRATION = "model.", "normalisation.", "calibration."
 SETTINGS_KEY, HISTORY_KEY = "training", "history"  # in the metadata
 FIRST_COLUMNS = ("epoch", "train_loss", "learning_rate", "score")  # of a history
 MEANS = ("train_loss", "score")  # columns that are averaged over the dimensions of a pair
@@ -50,6 +51,7 @@ class TrainedModel:
         metadata: its origin: encoders, seed, data fingerprint, validation scores, settings of the run.
         targets: the dimensions it was trained for.
         per_dimension: whether it is two networks of this architecture, see `PerDimension`.
+        calibration: how sure it is, and how far voice and face disagree; None in older files.
     """
 
     config: FusionConfig
@@ -58,6 +60,7 @@ class TrainedModel:
     metadata: dict[str, str]
     targets: tuple[Target, ...] = TARGETS
     per_dimension: bool = False
+    calibration: Calibration | None = None
 
     def build(self) -> FusionModel | PerDimension:
         """The model, ready to predict."""
@@ -85,6 +88,10 @@ def model_bytes(model: TrainedModel) -> bytes:
     arrays = {name: torch.from_numpy(a) for name, a in asdict(model.normalisation).items() if a.size}
     tensors = {WEIGHTS + name: tensor for name, tensor in model.weights.items()}
     tensors |= {NORMALISATION + name: tensor for name, tensor in arrays.items()}
+    if model.calibration is not None:
+        header["calibration"] = dict(model.calibration.facts)
+        calibration = model.calibration.arrays()
+        tensors |= {CALIBRATION + name: torch.from_numpy(array) for name, array in calibration.items()}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     return save(contiguous, metadata={HEADER: json.dumps(header, sort_keys=True)})
 
@@ -124,11 +131,13 @@ def load_model(path: Path) -> TrainedModel:
     config, (targets, per_dimension) = _config(header, path), _dimensions(header, path)
     if header["version"] == 1:
         tensors = {name.replace(WEIGHTS + OLD_HEAD, WEIGHTS + HEAD): tensor for name, tensor in tensors.items()}
+    calibration = _calibration(header, tensors, config, path)
     _check_tensors(tensors, _expected_shapes(config, per_dimension), path)
     weights = {name.removeprefix(WEIGHTS): tensor for name, tensor in tensors.items() if name.startswith(WEIGHTS)}
     names = [field.name for field in fields(Normalisation) if NORMALISATION + field.name in tensors]
     normalisation = Normalisation(**{name: tensors[NORMALISATION + name].numpy() for name in names})
-    return TrainedModel(config, weights, normalisation, dict(header["metadata"]), targets, per_dimension)
+    metadata = dict(header["metadata"])
+    return TrainedModel(config, weights, normalisation, metadata, targets, per_dimension, calibration)
 
 
 def _header(text: str | None, path: Path) -> dict[str, Any]:
@@ -155,6 +164,26 @@ def _config(header: dict[str, Any], path: Path) -> FusionConfig:
         return FusionConfig.model_validate(config)
     except ValidationError as error:
         raise InputError(f"the configuration is not valid ({faults(error)})", path, remedy=REMEDY) from error
+
+
+def _calibration(
+    header: dict[str, Any], tensors: dict[str, Tensor], config: FusionConfig, path: Path
+) -> Calibration | None:
+    """Take the tensors of the calibration out of `tensors`, and check them."""
+    if "calibration" not in header:
+        return None
+    facts = text_table(header["calibration"])
+    names = [name for name in tensors if name.startswith(CALIBRATION)]
+    found = {name.removeprefix(CALIBRATION): tensors.pop(name) for name in names}
+    try:
+        if facts is None:
+            raise ValueError("its facts are not a table of strings")
+        if differing := sorted(name for name, tensor in found.items() if tensor.dtype != torch.float32):
+            raise ValueError(f"{brief(differing[0])} is not float32")
+        arrays = {name: tensor.numpy() for name, tensor in found.items()}
+        return Calibration.of_arrays(arrays, config.modalities, config.dims, facts)
+    except ValueError as error:
+        raise InputError(f"the calibration in the model file is not valid: {error}", path, remedy=REMEDY) from error
 
 
 def _dimensions(header: dict[str, Any], path: Path) -> tuple[tuple[Target, ...], bool]:

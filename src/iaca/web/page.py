@@ -166,8 +166,9 @@ def read_result(folder: Path, name: str) -> dict[str, Any]:
     """Traces, summary and files of a video, as plain values.
 
     Returns:
-        name; overlay (address); files (label, name, address); time_s (s) and traces valence, arousal in [-1, 1],
-        audio, visual and confidence in [0, 1] where the table has them, one value per frame and None where undefined;
+        name; overlay (address); files (label, name, address); time_s (s) and traces valence and arousal with their
+        intervals <name>_low and <name>_high in [-1, 1], audio, visual and inconsistency in [0, 1] where the table has
+        them, one value per frame and None where undefined;
         absent (label, start_s, end_s); tiles (label, value); warnings.
 
     Raises:
@@ -208,7 +209,8 @@ def _columns(table: pd.DataFrame) -> dict[str, str]:
     columns = {"valence": "valence", "arousal": "arousal"}
     if has_modality_gates(table):
         columns |= {"audio": modality_gate("audio"), "visual": modality_gate("visual")}
-    return columns | ({"confidence": "confidence"} if "confidence" in table else {})
+    ends = [f"{name}_{end}" for name in ("valence", "arousal") for end in ("low", "high")]
+    return columns | {name: name for name in (*ends, "inconsistency") if name in table and table[name].notna().any()}
 
 
 def _plain(values: pd.Series, digits: int = 6) -> list[float | None]:

@@ -1,6 +1,6 @@
 """Train every model with every seed, score each run clean and corrupted, compare them in pairs.
 
-Embeddings of the scored clips after their sound or their faces were corrupted: one task per clip and condition.
+The scored clips are also embedded with corrupted sound or faces: one task per clip and condition.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def plan_runs(
     training: TrainingConfig,
     benchmark: BenchmarkConfig,
 ) -> dict[str, Task]:
-    """One training run per model and seed, each resumable by itself, all with the same settings and corruption."""
-    scored_clips(training_index, benchmark)  # refused now rather than after hours of training
+    """One resumable training run per model and seed, all with the same settings and corruption."""
+    scored_clips(training_index, benchmark)  # fail now rather than after hours of training
     files, clips = learned_from(embeddings, timelines, training_index)
     shared = {"corpus": corpus_card, **clips}
     folder = (checkpoints / "benchmark").absolute()
@@ -54,7 +54,11 @@ def plan_runs(
             "train",
             train_file,
             files,
-            {"choice": model.choice(), "training": run_settings(training, seed), **shared},
+            {
+                "choice": model.choice(),
+                "training": run_settings(training, seed, model.label in benchmark.main),
+                **shared,
+            },
             settings={"checkpoints": folder / run},
             version=TRAINING_VERSION,
             low_memory=LOW_MEMORY,
@@ -64,26 +68,27 @@ def plan_runs(
 
 
 def plan_scores(
+    *,
     runs: ClipPaths,
+    corrupted: ClipPaths,
     embeddings: ClipPaths,
     timelines: ClipPaths,
-    spoilt: ClipPaths,
     training_index: pd.DataFrame,
     events: pd.DataFrame,
     training: TrainingConfig,
     benchmark: BenchmarkConfig,
     ingestion: IngestionConfig,
 ) -> dict[str, Task]:
-    """One scoring per run: the partition clean, and under every corruption at every level that the corpus allows."""
+    """One scoring task per run: the partition clean, and under each corruption and level that the corpus allows."""
     if not ingestion.has_media:
         benchmark = benchmark.model_copy(update={"corruption": benchmark.corruption.of_features()})
     clips = scored_clips(training_index, benchmark)
     known = events[events["clip"].isin(clips)]
     changed = [(condition, clip) for condition in benchmark.corruption.signal_conditions() for clip in clips]
-    if missing := [condition.item(clip) for condition, clip in changed if condition.item(clip) not in spoilt]:
+    if missing := [condition.item(clip) for condition, clip in changed if condition.item(clip) not in corrupted]:
         raise InputError(
             f"{len(missing)} of {len(changed)} clips with a corrupted signal are missing, the first is {missing[0]}",
-            remedy="run the whole benchmark pipeline: it makes them first",
+            remedy="run the whole benchmark pipeline, which embeds them first",
         )
     parameters = {
         "corruption": benchmark.corruption,
@@ -93,7 +98,7 @@ def plan_scores(
         "spoilt": [(*condition, clip) for condition, clip in changed],
     }
     clean = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
-    files = (*clean, *(spoilt[condition.item(clip)] for condition, clip in changed))
+    files = (*clean, *(corrupted[condition.item(clip)] for condition, clip in changed))
     return {
         run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION, low_memory=FEWER_WORKERS)
         for run in benchmark.runs()
@@ -101,14 +106,14 @@ def plan_scores(
 
 
 def compare_models(scores: ClipPaths, benchmark: BenchmarkConfig) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Every score; its summary over seeds with paired differences; how well the gates knew."""
+    """All scores, their summary over seeds with paired differences, and how well the gates detected corruption."""
     runs = read_runs({run: scores.whole(run) for run in scores}, benchmark)
     summary = summarise(runs, benchmark.main, benchmark.replicates)
     return results_table(runs), summary, gate_summary(gates_of_runs(runs))
 
 
 def draw_benchmark(summary: pd.DataFrame, benchmark: BenchmarkConfig) -> tuple[Figure, Figure]:
-    """Curves of every model, and differences of the main ones."""
+    """Robustness curves of all models, and paired differences of the main ones."""
     return (
         robustness_curves(summary, benchmark.main, benchmark.partition),
         difference_dots(summary, benchmark.main, benchmark.partition),
@@ -122,9 +127,9 @@ def write_page(
     corpus_card: dict[str, str],
     training: TrainingConfig,
     benchmark: BenchmarkConfig,
-    spoilt: ClipPaths,
+    corrupted: ClipPaths,
 ) -> str:
-    """What was found, in Markdown."""
+    """The findings as a Markdown page."""
     names = scored_clips(training_index, benchmark)
     scored = training_index[training_index["clip"].isin(names)]
     asked, made = [name for name, levels in benchmark.corruption.levels.items() if levels], set(summary["corruption"])
@@ -140,7 +145,7 @@ def write_page(
             steps=int(scored["annotated"].sum()),
             facts=training.model_dump(mode="json", exclude={"seed", "threads"}),
             left_out=[name for name in asked if name not in made],
-            left_alone=left_alone(spoilt, benchmark.corruption.signal_conditions(), names) if spoilt else {},
+            left_alone=left_alone(corrupted, benchmark.corruption.signal_conditions(), names) if corrupted else {},
         )
     )
 
@@ -157,10 +162,11 @@ def scored_clips(training_index: pd.DataFrame, benchmark: BenchmarkConfig) -> li
 
 
 VOICES = 6
-"""Of other clips that make a babble, or as many as there are."""
+"""Largest number of other clips that are mixed into babble."""
 
 
-def plan_spoilt(
+def plan_corrupted_embeddings(
+    *,
     embeddings: ClipPaths,
     faces: ClipPaths,
     audio: ClipPaths,
@@ -170,12 +176,12 @@ def plan_spoilt(
     benchmark: BenchmarkConfig,
     ingestion: IngestionConfig,
 ) -> dict[str, Task]:
-    """The scored partition under every condition of the signal. Only what is changed is embedded again: noise leaves
-    the visual rows as they are, blur and blocks those of the sound."""
+    """Corrupt and embed the scored partition under each condition of the signal. Only the corrupted modality is
+    embedded again: noise keeps the visual rows, blur and occlusion keep the audio rows."""
     conditions = benchmark.corruption.signal_conditions()
     if not ingestion.has_media and conditions:
         left_out = dict.fromkeys(condition.corruption for condition in conditions)
-        log.warning("not scored, since this corpus has features alone, no sound and no faces: %s", ", ".join(left_out))
+        log.warning("not scored, because this corpus has only features, no sound and no faces: %s", ", ".join(left_out))
     if not ingestion.has_media or not conditions:
         return {}
 
@@ -200,7 +206,7 @@ def plan_spoilt(
 def _voices(
     condition: Condition, clip: str, scored: list[str], media: Mapping[str, str], benchmark: BenchmarkConfig
 ) -> list[str]:
-    """Clips of other videos of the partition, drawn for this one: two people of one video have the same sound."""
+    """Clips of other videos of the partition, drawn at random for this clip. People in one video share their sound."""
     if condition.corruption != "audio_babble":
         return []
     videos = {media[other]: other for other in scored if media[other] != media[clip]}

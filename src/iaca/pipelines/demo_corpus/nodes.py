@@ -22,7 +22,7 @@ CARD = CorpusCard(
 
 
 def plan_videos(config: DemoConfig, ingestion: IngestionConfig) -> dict[str, Task]:
-    """One rendering task per video; none where another corpus is read."""
+    """One rendering task per video; none if another corpus is read."""
     if not isinstance(ingestion.root, DemoImport):
         log.info("no demo corpus is rendered: this environment reads another corpus")
         return {}
@@ -33,11 +33,11 @@ def plan_videos(config: DemoConfig, ingestion: IngestionConfig) -> dict[str, Tas
 
 
 def write_corpus(config: DemoConfig, videos: dict[str, Path], ingestion: IngestionConfig) -> dict[str, str]:
-    """Annotations in the challenge's format, subjects, events with their truth, and the card, by relative file name;
-    nothing where another corpus is read.
+    """Annotations in the challenge's format, subjects, known events, and the card, by relative file name;
+    nothing if another corpus is read.
 
     Raises:
-        RuntimeError: a video was not rendered; a corpus with holes is not published.
+        RuntimeError: a video was not rendered. An incomplete corpus is never written.
     """
     if not isinstance(ingestion.root, DemoImport):
         return {}

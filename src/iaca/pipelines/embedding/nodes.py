@@ -28,10 +28,10 @@ def plan_embeddings(
     root: Path,
     clips: pd.DataFrame,
 ) -> Mapping[str, Task]:
-    """Embeddings of every clip that has a complete timeline, whatever its annotation says; of a corpus of features,
-    those of its own tables.
+    """One task per clip with a complete timeline, annotated or not. A corpus of features brings its embeddings.
 
-    Names, versions and weights of the encoders are part of each task's fingerprint: another checkpoint embeds anew.
+    Names, versions and weights of the encoders are part of each task's fingerprint, so another checkpoint rebuilds the
+    embeddings.
     """
     if isinstance(ingestion.root, FeaturesConfig):
         return features.plan_embeddings(root, clips, ingestion.root)

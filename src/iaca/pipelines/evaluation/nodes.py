@@ -1,7 +1,4 @@
-"""Predict the evaluated partitions, score them, and look for what fails.
-
-Draw the results, and put them into a page and a card.
-"""
+"""Predict the evaluated partitions, score them, find failures, draw figures, write the report and the model card."""
 
 from __future__ import annotations
 
@@ -63,8 +60,8 @@ def score_models(
     fusion: ModelChoice,
     config: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, Any]]:
-    """The comparison with intervals, every video by itself, the main model's metrics, and its headline: the pooled CCC
-    of each partition, few enough for the columns of `dvc exp show`."""
+    """The comparison with intervals, scores per video, the main model's metrics, and its headline: the pooled CCC of
+    each partition, few enough for the columns of `dvc exp show`."""
     scored = labels[labels["partition"].isin(config.partitions)]
     tables = _by_name(predictions, baselines, fusion)
     subjects = _subjects(training_index)
@@ -77,7 +74,7 @@ def score_models(
 def score_postprocessing(
     predictions: pd.DataFrame, labels: pd.DataFrame, training_index: pd.DataFrame, config: EvaluationConfig
 ) -> pd.DataFrame:
-    """What smoothing would change in the main model's scores."""
+    """How smoothing would change the main model's scores."""
     scored = labels[labels["partition"].isin(config.partitions)]
     subjects = _subjects(training_index)
     return postprocessing_table(predictions, scored, config.postprocessing, config.replicates, config.seed, subjects)
@@ -121,15 +118,15 @@ def analyse_events(
 
 
 def find_failures(
-    comparison: pd.DataFrame,
+    models: pd.DataFrame,
     videos: pd.DataFrame,
     regions: pd.DataFrame,
     quadrants: pd.DataFrame,
-    event_scores: pd.DataFrame,
+    within_events: pd.DataFrame,
     config: EvaluationConfig,
 ) -> pd.DataFrame:
-    """What fails, found by rules from the tables."""
-    return failures(Results(comparison, videos, regions, quadrants, event_scores, config.shown, config.analysis))
+    """Failures, found in the tables by stated rules."""
+    return failures(Results(models, videos, regions, quadrants, within_events, config.shown, config.analysis))
 
 
 def _by_name(main: pd.DataFrame, baselines: dict[str, Any], fusion: ModelChoice) -> dict[str, pd.DataFrame]:
@@ -148,7 +145,7 @@ ANALYSIS_FIGURES = ("calibration", "regions", "quadrants", "event_response")
 def draw_figures(
     predictions: pd.DataFrame,
     labels: pd.DataFrame,
-    comparison: pd.DataFrame,
+    models: pd.DataFrame,
     events: pd.DataFrame,
     history: pd.DataFrame,
     config: EvaluationConfig,
@@ -158,19 +155,19 @@ def draw_figures(
     listed = config.analysis.listed
     return _all_of(
         SCORE_FIGURES,
-        report_figures(predictions, labels, comparison, config.shown, events, history, shown_videos=listed),
+        report_figures(predictions, labels, models, config.shown, events, history, shown_videos=listed),
     )
 
 
 def draw_analysis(
-    calibration: pd.DataFrame,
+    bins: pd.DataFrame,
     regions: pd.DataFrame,
     quadrants: pd.DataFrame,
-    event_response: pd.DataFrame,
+    responses: pd.DataFrame,
     config: EvaluationConfig,
 ) -> dict[str, Figure]:
     """The figures of the analysis, by the names of the pipeline's outputs."""
-    drawn = analysis_figures(calibration, regions, quadrants, event_response, config.analysis)
+    drawn = analysis_figures(bins, regions, quadrants, responses, config.analysis)
     return _all_of(ANALYSIS_FIGURES, drawn)
 
 
@@ -181,13 +178,13 @@ def write_report(
     config: EvaluationConfig,
     **found: Any,
 ) -> tuple[str, str]:
-    """The self-contained HTML page and the model card, of the same tables.
+    """The self-contained HTML page and the model card, from the same tables.
 
     Args:
         model: the main model.
-        benchmark: what an earlier one left; shown where it is of the same corpus.
-        faces, config: of the run.
-        found: every other table of `ReportData` by its name, and pictures by `<slot>_figure`.
+        benchmark: results of an earlier benchmark, shown if it used the same corpus.
+        faces, config: parameters of this run.
+        found: every other table of `ReportData` by its name, and figures by `<slot>_figure`.
     """
     pictures = {name.removesuffix(FIGURE): picture for name, picture in found.items() if name.endswith(FIGURE)}
     tables = {name: table for name, table in found.items() if not name.endswith(FIGURE)}
@@ -215,8 +212,8 @@ def model_facts(model: TrainedModel) -> dict[str, object]:
 
 
 def _all_of(slots: Sequence[str], drawn: dict[str, Figure]) -> dict[str, Figure]:
-    """A picture for every slot: the catalog holds all of them, and what could not be drawn says so."""
-    missing = "Not drawn: the data or the model hold nothing to show here"
+    """A figure for every slot, because the catalog lists all of them; one that could not be drawn says so."""
+    missing = "Not drawn: the data or the model have nothing to show here"
     return {
         slot + FIGURE: drawn[slot] if slot in drawn else new_figure(8, 1, FIGURES[slot].title, missing)
         for slot in slots

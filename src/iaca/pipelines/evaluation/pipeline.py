@@ -23,7 +23,7 @@ CONFIG = "params:evaluation"
 
 
 def create_pipeline() -> Pipeline:
-    """Models to the report.
+    """From models to the report.
 
     model, embeddings           -> [predict] -> predictions ----------\\
     training_runs, embeddings   -> [predict] -> baseline_predictions --> [score] -> comparison, per_video, metrics
@@ -33,7 +33,7 @@ def create_pipeline() -> Pipeline:
     those, comparison           -> [find failures] -> failures_found
     all of them                 -> [draw] -> *_figure -> [report] -> report, model_card
 
-    Nothing is run when a dataset is saved: each node does its own work. `--tags report` writes the page again, as after
+    No dataset runs tasks when it is saved: each node does its own work. `--tags report` writes the page again, as after
     a benchmark, `--tags evaluation` does all the rest.
     """
     numbers = Pipeline([*_predicting(), *_scoring(), *_drawing()], tags="evaluation")

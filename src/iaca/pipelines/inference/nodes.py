@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 def plan_inference(
     config: InferenceConfig, faces: FaceConfig, models: list[Path], limits: MediaLimits
 ) -> dict[str, Task]:
-    """One task per video of the input, with the models that the parameters name, or else the zero-shot model."""
+    """One task per video of the input, with the models that the parameters name, by default the zero-shot model."""
     output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
     if set(chosen) & set(NAMED.values()):
         log.warning("using the zero-shot heuristic (docs/guide/zero_shot.md); a trained model: inference.model=FILE")
@@ -46,12 +46,12 @@ def summarise_inference(results: ClipPaths) -> pd.DataFrame:
     """One row per person of each video: frames, means, coverage and warnings; a failed video has its reason."""
     rows: list[dict[str, object]] = []
     for name, path in results.items():
-        if not path.is_file():  # an older one that its owner has removed
+        if not path.is_file():  # of an earlier run, deleted by the user
             continue
         try:
             summary = parse_json(path.read_text(encoding="utf-8"))
             rows += [_row(name, summary, person) for person in summary["people"]]
-        except (OSError, ValueError, LookupError, TypeError):  # of a video that was not asked for: no other is damaged
+        except (OSError, ValueError, LookupError, TypeError):  # one damaged file must not stop the others
             rows.append(_failed(name, f"{path} was changed or damaged: analyse the video again"))
     rows += [_failed(name, reason) for name, reason in results.failures.items()]
     return pd.DataFrame(rows)
@@ -69,7 +69,8 @@ def _row(name: str, summary: dict[str, Any], person: dict[str, Any]) -> dict[str
         "duration_s": summary["duration_s"],
         "valence_mean": person["valence"]["mean"],
         "arousal_mean": person["arousal"]["mean"],
-        "confidence_mean": person["confidence"]["mean"],
+        **{f"{name}_interval": width for name, width in person["mean_interval"].items()},
+        "inconsistency_mean": person["inconsistency"]["mean"],
         **{f"{key}_coverage": value for key, value in person["coverage"].items()},
         "warnings": "; ".join(summary["warnings"]),
     }

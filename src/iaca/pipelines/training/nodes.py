@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -18,11 +19,11 @@ from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
 MAIN = "main"
-FEW_FACES = 0.5  # below this share something is likely to be wrong: the detector, the side, the videos
+FEW_FACES = 0.5  # a lower share suggests a fault: in the detector, the side, or the videos
 
 
 def index_steps(clips: pd.DataFrame, embeddings: ClipPaths, timelines: ClipPaths) -> pd.DataFrame:
-    """What each embedded clip gives to a model: steps, annotated ones, and the share of them with sound and a face."""
+    """Per embedded clip: its steps, its annotated steps, and the shares of steps with sound and with a face."""
     columns = ["valence", "arousal", "audio_present", "face_found"]
     rows = []
     for clip in clips[clips["clip"].isin(set(embeddings) & set(timelines))].to_dict("records"):
@@ -48,7 +49,7 @@ def index_steps(clips: pd.DataFrame, embeddings: ClipPaths, timelines: ClipPaths
 
 def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.DataFrame:
     """The annotations of all clips in one table: clip, partition, frame, valence, arousal (NaN: not annotated)."""
-    columns = ["frame", "valence", "arousal"]  # not by pandas: a frame for each of thousands of short clips takes long
+    columns = ["frame", "valence", "arousal"]  # one DataFrame per clip would be slow for many short clips
     tables = [pq.read_table(timelines.whole(clip), columns=columns) for clip in training_index["clip"]]
     labels: pd.DataFrame = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
     for name in ("clip", "partition"):
@@ -78,7 +79,7 @@ def plan_runs(
             "train",
             train_file,
             files,
-            {"choice": choice, "training": training, "corpus": corpus_card, **clips},
+            {"choice": choice, "training": settings_of(run, training), "corpus": corpus_card, **clips},
             settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched()},
             version=VERSION,
             low_memory=LOW_MEMORY,
@@ -87,17 +88,26 @@ def plan_runs(
     }
 
 
+def settings_of(run: str, training: TrainingConfig) -> TrainingConfig:
+    """The settings of one run: baselines train no folds, so their intervals rest on the validation clips alone."""
+    return training if run == MAIN else training.model_copy(update={"folds": 0})
+
+
 def learned_from(
     embeddings: ClipPaths, timelines: ClipPaths, training_index: pd.DataFrame
-) -> tuple[tuple[Path, ...], dict[str, list[str]]]:
-    """The files a training run reads, and the names of its clips as `train_clips` and `validation_clips`.
+) -> tuple[tuple[Path, ...], dict[str, Any]]:
+    """The files a training run reads, the names of its clips as `train_clips` and `validation_clips`, and `subjects`.
 
     Clips of the test partition are in neither.
     """
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
     clips = sorted(parts["train"] + parts["validation"])
     files = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
-    return files, {f"{part}_clips": names for part, names in parts.items()}
+    subjects = dict(zip(training_index["clip"], training_index["subject"].astype(str), strict=True))
+    return files, {
+        **{f"{part}_clips": names for part, names in parts.items()},
+        "subjects": {clip: subjects[clip] for clip in clips},
+    }
 
 
 def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, pd.DataFrame]:

@@ -7,7 +7,7 @@ from iaca.pipelines.training.nodes import collect_labels, index_steps, plan_runs
 
 
 def create_pipeline() -> Pipeline:
-    """Embeddings to models.
+    """From embeddings to models.
 
     clips, embeddings, timelines -> [index steps] -> training_index
     embeddings, timelines, training_index, corpus_card -> [plan runs] -> training_runs
@@ -42,7 +42,7 @@ def create_pipeline() -> Pipeline:
 
 
 def from_corpus(pipeline: Pipeline) -> Pipeline:
-    """A pipeline and before it all that makes its inputs from the corpus: what is up to date is not made again."""
-    before = (ingestion.create_pipeline, preprocessing.create_pipeline, embedding.create_pipeline, create_pipeline)
-    upstream = sum((create() for create in before), Pipeline([]))
+    """Prepend the nodes from the corpus to the models that make inputs of `pipeline`. Up-to-date results are kept."""
+    parts = (part.create_pipeline() for part in (ingestion, preprocessing, embedding))
+    upstream = sum(parts, create_pipeline())
     return upstream.to_outputs(*sorted(pipeline.inputs() & upstream.all_outputs())) + pipeline
