@@ -57,6 +57,7 @@ def _with_paths(option: click.Parameter) -> click.Parameter:
     if option.name != "params" or option.callback is None:
         return option
     usual, changed = option.callback, copy(option)
+    changed.help = f"{getattr(option, 'help', '')} Paths are taken as they are, not as YAML."  # type: ignore[attr-defined]
     changed.callback = lambda context, own, value: split_params(usual, context, own, value)
     return changed
 

@@ -1,5 +1,5 @@
-"""Additions to Kedro: versions in order despite a wrong clock, checks of `--params`, short errors, early refusals, run
-locks, and the last lines of a run, which name its results."""
+"""Additions to Kedro: versions in order despite a wrong clock, checks of `--params`, bounded YAML, short errors, early
+refusals, run locks, last lines that name the results."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], proj
     for group, name in PATHS:
         own, default = located.get(group, {}), usual.get(group, {})
         if isinstance(own, dict) and name in own:
-            own[name] = _verbatim(_absolute(_text(own[name], f"{group}.{name}"), Path.cwd()))
+            own[name] = _verbatim(_absolute(_text(own[name], ".".join((group, name))), Path.cwd()))
         elif isinstance(own, dict) and default.get(name):
             located[group] = own | {name: _verbatim(_absolute(default[name], project))}
     for *groups, name in WEIGHTS:
@@ -178,7 +178,7 @@ def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], proj
         for group in groups:
             inner = inner.get(group) if isinstance(inner, dict) else None
         if isinstance(inner, dict) and name in inner:
-            inner[name] = _verbatim(_text(inner[name], ".".join([*groups, name])))
+            inner[name] = _verbatim(_text(inner[name], ".".join((*groups, name))))
     return located
 
 

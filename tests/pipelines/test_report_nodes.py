@@ -78,6 +78,13 @@ def test_every_slot_of_the_report_is_an_output_of_the_pipeline():
     assert {f"{slot}_figure" for slot in FIGURES} <= create_pipeline().all_outputs()
 
 
+def test_the_headline_is_the_few_numbers_that_experiments_are_compared_by(model, predictions, labels):
+    index = pd.DataFrame({"clip": ["a"], "subject": ["s"]})
+    table, _, metrics, headline = score_models(model, predictions, {}, labels, index, CONFIG)
+    assert list(headline) == [f"validation_ccc_{name}" for name in ("mean", "valence", "arousal")]
+    assert headline["validation_ccc_mean"] == metrics["validation_ccc_mean"] == table["ccc_mean"].iloc[0]
+
+
 def test_one_clip_without_events_gates_or_baselines_is_analysed_and_drawn(model, predictions, labels):
     regions_and_others = analyse_errors(predictions, labels, CONFIG)
     response, scores = analyse_events(predictions, {}, labels, EVENTS, INDEX, CONFIG)

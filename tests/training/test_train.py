@@ -115,7 +115,8 @@ def test_a_redirected_log_says_where_a_long_training_is_and_what_it_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr("iaca.training.train.LINE_S", 0.0)
-    _, history = train(MODEL, SHORT.model_copy(update={"epochs": 2}), TRAIN, VALIDATION, tmp_path / "concat")
+    run = TrainingRun(MODEL, SHORT.model_copy(update={"epochs": 2}), TRAIN, VALIDATION, tmp_path / "concat")
+    _, history = train(run)
     lines = [line.split(" ", 1)[1] for line in capfd.readouterr().err.splitlines()]
     first, second = history["score"]
     best = f"{max(first, second):.3f} (epoch {1 if first >= second else 2})"

@@ -69,7 +69,7 @@ class BenchmarkOutput(AbstractDataset[NoReturn, BenchmarkFound]):
         raise DatasetError(f"{self._path} is written by the pipeline `benchmark`")
 
     def _exists(self) -> bool:
-        return True
+        return self._path.is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path)}

@@ -225,7 +225,7 @@ def left_out(data: ReportData) -> list[str]:
         (data.event_scores.empty, "Models during events: no frame of a known event is annotated in this partition."),
         (
             data.benchmark.summary.empty,
-            "Robustness curves: there was no benchmark of this corpus when this page was written. Run kedro run "
+            "Robustness curves: no benchmark of this corpus was found when this page was written. Run kedro run "
             "--pipelines benchmark, then kedro run --pipelines evaluation --tags report; dvc repro does both.",
         ),
     )

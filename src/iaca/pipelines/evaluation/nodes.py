@@ -115,7 +115,8 @@ def score_models(
     training_index: pd.DataFrame,
     config: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, Any]]:
-    """The comparison with intervals, scores per video, the main model's metrics, and its headline numbers.
+    """The comparison with intervals, scores per video, the main model's metrics, and its headline: the pooled CCC of
+    each partition, few enough for the columns of `dvc exp show`.
 
     Raises:
         InputError: the predictions are another model's than `model`, or the baselines'.
@@ -126,8 +127,8 @@ def score_models(
     subjects = _subjects(training_index)
     table = comparison(tables, scored, replicates=config.replicates, seed=config.seed, subjects=subjects)
     metrics = headline(table)
-    short = {k: v for k, v in metrics.items() if k.endswith(("_ccc_valence", "_ccc_arousal", "_ccc_mean"))}
-    return table, video_table(predictions, scored), metrics, short
+    names = (f"{part}_ccc_{d}" for part in table["partition"].unique() for d in ("mean", "valence", "arousal"))
+    return table, video_table(predictions, scored), metrics, {name: metrics[name] for name in names}
 
 
 def score_postprocessing(

@@ -126,7 +126,8 @@ def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, TrainedBaseli
     models = {run: load_model(training_runs.whole(run)) for run in training_runs}
     histories = [history_of(model).assign(model=run) for run, model in models.items()]
     for run, history in zip(models, histories, strict=True):
-        best = history.iloc[int(history["score"].fillna(-2.0).argmax())]
-        log.info("%s: validation score %.3f in epoch %d of %d", run, best["score"], best["epoch"] + 1, len(history))
+        scores = history["score"].fillna(-1.0).to_numpy()  # unknown where only one dimension was still trained
+        best = int(scores.argmax())
+        log.info("%s: validation score %.3f in epoch %d of %d", run, scores[best], best + 1, len(scores))
     main = models.pop(MAIN)
     return main, TrainedBaselines(weights_digest(main), models), pd.concat(histories, ignore_index=True)

@@ -43,6 +43,6 @@ def create_pipeline() -> Pipeline:
 
 def from_corpus(pipeline: Pipeline) -> Pipeline:
     """Prepend the nodes from the corpus to the models that make inputs of `pipeline`. Up-to-date results are kept."""
-    before = (ingestion.create_pipeline, preprocessing.create_pipeline, embedding.create_pipeline, create_pipeline)
-    upstream = sum((create() for create in before), Pipeline([]))
+    parts = (part.create_pipeline() for part in (ingestion, preprocessing, embedding))
+    upstream = sum(parts, create_pipeline())
     return upstream.to_outputs(*sorted(pipeline.inputs() & upstream.all_outputs())) + pipeline
