@@ -186,7 +186,7 @@ def _decibel(power: Array) -> Array:
     return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-10)), FLOOR_DB))
 
 
-def _inside(present: tuple[tuple[float, float], ...], blocks: Array) -> NDArray[np.bool_]:
+def _inside(present: tuple[tuple[float, float], ...], blocks: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Which blocks (k,), by their centre (s), consist of nothing but sound that the file has."""
     inside = np.zeros(len(blocks), bool)
     for start, end in present:
