@@ -78,3 +78,23 @@ def test_a_long_sound_is_taken_in_pieces_without_a_seam() -> None:
     quiet = 0.1 * np.random.default_rng(2).standard_normal(RATE // 10 * 625)
     cues = sound_cues(np.concatenate([quiet, quiet]).astype(np.float32), RATE, np.array([59.9, 60.0, 60.1]))
     assert np.ptp(cues["loudness"]) < 1.0
+
+
+@pytest.mark.parametrize("missing", [(0.0, 0.06), (0.0, 1.0), (1.2, 1.5)], ids=["a little", "late start", "gap"])
+def test_where_the_file_has_no_sound_is_no_quiet_room(missing: tuple[float, float]) -> None:
+    """Zeros in place of what is missing would make a clear voice of the steady noise around them."""
+    noise, times = np.random.default_rng(0).normal(0, 0.001, 3 * RATE), np.arange(75) / 25
+    there = ~((times > missing[0] - 0.05) & (times < missing[1] + 0.05))
+    with_gap = noise.copy()
+    with_gap[round(missing[0] * RATE) : round(missing[1] * RATE)] = 0
+    present = tuple(span for span in ((0.0, missing[0]), (missing[1], 3.0)) if span[1] > span[0])
+    whole, cues = heard(noise, times.tolist()), sound_cues(with_gap.astype(np.float32), RATE, times, present)
+    for name, most in (("snr_estimate", 1.5), ("voice_activity", 0.05)):
+        assert np.abs(cues[name][there] - whole[name][there]).max() < most, name
+    assert sound_cues(with_gap.astype(np.float32), RATE, times)["snr_estimate"][there].max() > 20
+
+
+def test_sound_that_is_nowhere_present_has_cues_all_the_same() -> None:
+    cues = sound_cues(np.zeros(RATE, np.float32), RATE, np.array([0.2, 0.8]), ())
+    assert cues["voice_activity"].tolist() == [0, 0]
+    assert np.isfinite(cues["snr_estimate"]).all()

@@ -14,7 +14,7 @@ from PIL import Image
 
 from iaca.faces import FaceConfig, PeopleRule, extract_faces, extract_people_files, iou, make_detector, read_faces
 from iaca.faces.alignment import within
-from matroska import matroska, pictures
+from media.matroska import matroska, pictures
 
 BOX = ["x0", "y0", "x1", "y1"]
 

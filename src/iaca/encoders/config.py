@@ -18,7 +18,7 @@ from iaca.encoders.weights import WEIGHTS, local, locate, sha256
 from iaca.parameters import Modality, Parameters
 from iaca.text import parse_json
 
-EMBEDDING_VERSION = "4"
+EMBEDDING_VERSION = "5"
 """Raised by hand when the embedding of a clip changes by something else than its encoders: cues, times, alignment."""
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
 Precision = Literal["float32", "bfloat16", "float16", "auto"]

@@ -108,7 +108,9 @@ that ITU-R BS.1770-4 gives for 48 kHz."""
 MINUTE = 60
 
 
-def sound_cues(samples: Samples, rate: int, times: Array) -> dict[str, FloatArray]:
+def sound_cues(
+    samples: Samples, rate: int, times: Array, present: tuple[tuple[float, float], ...] | None = None
+) -> dict[str, FloatArray]:
     """All cues of the sound (t,) by name.
 
     The noise floor is the smoothed minimum of the level over 1 s, in which speech nearly always pauses; the
@@ -120,13 +122,16 @@ def sound_cues(samples: Samples, rate: int, times: Array) -> dict[str, FloatArra
         samples: (n,) in [-1, 1], read a minute at a time; a sound shorter than 5 ms counts as silence.
         rate: Hz.
         times: (t,) s; each cue is centred on its time, and outside the sound there is silence.
+        present: intervals (s) in which the file has sound; None for everywhere. The zeros elsewhere are no quiet room:
+            they do not lower the noise floor of what follows a late start or a gap.
     """
     frame = max(round(rate * FRAME_S), 1)
     power, weighted, full = _frame_powers(samples, rate, frame)
     frame_s = frame / rate
     level = _decibel(_mean_around(power, times / frame_s, LEVEL_S / frame_s))
     blocks = LEVEL_S * (0.5 + np.arange(max(int(len(power) * frame_s / LEVEL_S + 1e-6), 1)))  # complete blocks only
-    snr, active = _above_floor(_mean_around(power, blocks / frame_s, LEVEL_S / frame_s), times / LEVEL_S)
+    whole = np.ones(len(blocks), bool) if present is None else _inside(present, blocks)
+    snr, active = _above_floor(_mean_around(power, blocks / frame_s, LEVEL_S / frame_s), whole, times / LEVEL_S)
     loudness = _decibel(10**-0.0691 * _mean_around(weighted, times / frame_s, LOUDNESS_S / frame_s))
     clipping = _mean_around(full, times / frame_s, LOUDNESS_S / frame_s)
     cues = {
@@ -181,10 +186,23 @@ def _decibel(power: Array) -> Array:
     return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-10)), FLOOR_DB))
 
 
-def _above_floor(power: Array, places: Array) -> tuple[Array, Array]:
-    """Powers of blocks (k,) -> signal-to-noise estimate and voice activity at each place (t,), in blocks."""
+def _inside(present: tuple[tuple[float, float], ...], blocks: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which blocks (k,), by their centre (s), consist of nothing but sound that the file has."""
+    inside = np.zeros(len(blocks), bool)
+    for start, end in present:
+        inside |= (blocks - LEVEL_S / 2 >= start - 1e-6) & (blocks + LEVEL_S / 2 <= end + 1e-6)
+    return inside
+
+
+def _above_floor(power: Array, whole: NDArray[np.bool_], places: Array) -> tuple[Array, Array]:
+    """Powers of blocks (k,) -> signal-to-noise estimate and voice activity at each place (t,), in blocks.
+
+    The floor is that of the blocks that are `whole`, and where there is none nearby, that of the nearest.
+    """
     level = 10 * np.log10(np.maximum(power, max(power.max() * 10 ** (-RANGE_DB / 10), np.finfo(float).tiny)))
-    floor = minimum_filter1d(level, round(FLOOR_S / LEVEL_S), mode="nearest")
+    floor = minimum_filter1d(np.where(whole, level, np.inf), round(FLOOR_S / LEVEL_S), mode="nearest")
+    known = np.flatnonzero(np.isfinite(floor))
+    floor = np.interp(np.arange(len(level)), known, floor[known]) if len(known) else level
     floor = gaussian_filter1d(floor, 0.5 / LEVEL_S, mode="nearest")
     snr = percentile_filter(level, 90, size=round(LOUD_S / LEVEL_S), mode="nearest") - floor
     index = np.clip(places.astype(int), 0, len(level) - 1)

@@ -21,7 +21,7 @@ from iaca.encoders.cues import BOX, LANDMARKS, NAMES, FaceCues, sound_cues, stac
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.errors import InputError
 from iaca.faces.store import FaceImages, Jpegs, read_faces
-from iaca.media import AudioTrack, Samples, present_at, read_audio_file
+from iaca.media import AudioTrack, present_at, read_audio_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +104,7 @@ def embed_sound(audio: AudioTrack, times: NDArray[np.float64], config: Embedding
     from iaca.encoders.networks import build_encoders
 
     _, encoder = build_encoders(config)
-    return Sound(encoder.encode(audio.samples, times), sound_cues(audio.samples, audio.rate, times))
+    return Sound(encoder.encode(audio.samples, times), sound_cues(audio.samples, audio.rate, times, audio.present))
 
 
 def encode_faces(
@@ -144,20 +144,19 @@ def _measure_cues(batch: FaceBatch, cues: FaceCues) -> None:
         cues.add(int(step), batch.faces[place])
 
 
-def with_sound(clip: ClipEmbedding, samples: Samples, rate: int, config: EmbeddingConfig) -> ClipEmbedding:
+def with_sound(clip: ClipEmbedding, sound: AudioTrack, config: EmbeddingConfig) -> ClipEmbedding:
     """The clip as `iaca.encoders.embed.embed` would embed it with this sound; bit for bit the same on its own sound.
 
     Args:
         clip: embedded with `config`, cues included.
-        samples: (n,) 16 kHz, zero at the start of the container; presence is that of the clip's own sound.
-        rate: Hz.
+        sound: 16 kHz, zero at the start of the container, present where the clip's own sound is.
         config: which encoders.
     """
     from iaca.encoders.networks import build_encoders
 
     _, encoder = build_encoders(config)
-    cues = sound_cues(samples, rate, clip.time_s)
-    return replace(clip, audio=encoder.encode(samples, clip.time_s), quality=_with_cues(clip, cues))
+    cues = sound_cues(sound.samples, sound.rate, clip.time_s, sound.present)
+    return replace(clip, audio=encoder.encode(sound.samples, clip.time_s), quality=_with_cues(clip, cues))
 
 
 def with_faces(clip: ClipEmbedding, faces: pd.DataFrame, jpegs: Jpegs, config: EmbeddingConfig) -> ClipEmbedding:

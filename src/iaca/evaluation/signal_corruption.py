@@ -228,7 +228,7 @@ def corrupt_sound_file(
     steps = corrupted_steps(condition, clip, clean.time_s, corruption)
     where = samples_of_steps(steps, clean.time_s, len(samples), track.rate)
     noisy = add_noise(samples, noise, present, where, condition.level)
-    write_embedding(with_sound(clean, noisy, track.rate, config), target)
+    write_embedding(with_sound(clean, replace(track, samples=noisy), config), target)
 
 
 def corrupt_faces_file(
