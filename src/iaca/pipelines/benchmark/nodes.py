@@ -20,7 +20,14 @@ from iaca.errors import InputError
 from iaca.evaluation.benchmark_page import PageData, difference_dots, render_page, robustness_curves
 from iaca.evaluation.benchmark_scores import VERSION as SCORE_VERSION
 from iaca.evaluation.benchmark_scores import score_file
-from iaca.evaluation.benchmark_summary import gate_summary, gates_of_runs, read_runs, results_table, summarise
+from iaca.evaluation.benchmark_summary import (
+    certainty_summary,
+    gate_summary,
+    gates_of_runs,
+    read_runs,
+    results_table,
+    summarise,
+)
 from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
 from iaca.evaluation.partition import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
@@ -100,11 +107,14 @@ def plan_scores(
     }
 
 
-def compare_models(scores: ClipPaths, benchmark: BenchmarkConfig) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Every score; its summary over seeds with paired differences; how well the gates knew."""
+def compare_models(
+    scores: ClipPaths, benchmark: BenchmarkConfig
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Every score; its summary over seeds with paired differences; how well the gates knew; intervals and
+    inconsistency."""
     runs = read_runs({run: scores.whole(run) for run in scores}, benchmark)
     summary = summarise(runs, benchmark.main, benchmark.replicates)
-    return results_table(runs), summary, gate_summary(gates_of_runs(runs))
+    return results_table(runs), summary, gate_summary(gates_of_runs(runs)), certainty_summary(runs)
 
 
 def draw_benchmark(summary: pd.DataFrame, benchmark: BenchmarkConfig) -> tuple[Figure, Figure]:
@@ -118,6 +128,7 @@ def draw_benchmark(summary: pd.DataFrame, benchmark: BenchmarkConfig) -> tuple[F
 def write_page(
     summary: pd.DataFrame,
     gates: pd.DataFrame,
+    certainty: pd.DataFrame,
     training_index: pd.DataFrame,
     corpus_card: dict[str, str],
     training: TrainingConfig,
@@ -132,6 +143,7 @@ def write_page(
         PageData(
             summary=summary,
             gates=gates,
+            certainty=certainty,
             main=benchmark.main,
             corpus=corpus_card["name"],
             caveat=corpus_card["caveat"],
