@@ -275,7 +275,7 @@ def test_events_that_cannot_be_used_are_refused(judged: tuple[Path, Path], tmp_p
     pd.read_parquet(path).drop(columns=["time_s"]).to_parquet(bare)
     for file, table, message in (
         (path, events, "line 2: an event ends before it starts"),
-        (path, tmp_path / "none.csv", "there is no such file"),
+        (path, tmp_path / "none.csv", "there is no table of events"),
         (bare, events, "the predictions have no time_s"),
     ):
         with pytest.raises(SystemExit):
@@ -288,13 +288,13 @@ def test_every_faulty_bound_is_named(tmp_path: Path) -> None:
     header = "clip,frame,valence,arousal,valence_low,valence_high,arousal_low,arousal_high,inconsistency"
     (tmp_path / "given.csv").write_text("\n".join([header, *rows]) + "\n")
     clips, faults = parse_predictions(tmp_path / "given.csv", optional=True)
-    assert [(fault.row, fault.problem.split(",")[0]) for fault in faults] == [
-        (3, "inconsistency is 'x'"),
-        (3, "valence_low is .2"),
-        (4, "of valence_low and valence_high only one has a value"),
-        (5, "valence_low is 'inf'"),
-        (5, "arousal_low is 'a'"),
-        (5, "arousal_high is 'b'"),
+    assert [(fault.row, fault.problem) for fault in faults] == [
+        (3, "inconsistency is not a finite number: 'x'"),
+        (3, "valence_low=.2 is above valence_high=.1"),
+        (4, "valence_low and valence_high must come together"),
+        (5, "valence_low is not a finite number: 'inf'"),
+        (5, "arousal_low is not a finite number: 'a'"),
+        (5, "arousal_high is not a finite number: 'b'"),
     ]
     np.testing.assert_array_equal(clips["a"][0], [0, 0, np.nan, -0.1, 0.1, np.nan, np.nan, 0.5])
     assert parse_predictions(tmp_path / "given.csv")[1] == []

@@ -46,7 +46,9 @@ def corpus(folder: Path) -> tuple[ClipPaths, ClipPaths, pd.DataFrame]:
         timelines[clip.name] = folder / "timelines" / f"{clip.name}.parquet"
         write_embedding(clip.annotated.embedding, embeddings[clip.name])
         write_clip_timeline(clip.annotated, timelines[clip.name])
-        rows.append({"clip": clip.name, "partition": clip.partition, "annotated": len(clip.annotated)})
+        rows.append(
+            {"clip": clip.name, "partition": clip.partition, "subject": clip.subject, "annotated": len(clip.annotated)}
+        )
     return ClipPaths(embeddings, {}), ClipPaths(timelines, {}), pd.DataFrame(rows)
 
 
@@ -83,7 +85,7 @@ def catalog(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.Data
         "benchmark_scores": ClipFiles(path=str(folder / "scores"), suffix=".parquet", **here),
     }
     reports = {
-        **{f"benchmark_{name}": table(folder / f"{name}.csv") for name in ("results", "summary", "gates")},
+        **{f"benchmark_{name}": table(folder / f"{name}.csv") for name in ("results", "summary", "gates", "certainty")},
         **{f"benchmark_{name}_figure": FigureDataset(filepath=str(folder / f"{name}.png"))
            for name in ("summary", "differences")},
         "benchmark_page": TextDataset(filepath=str(folder / "summary.md")),

@@ -90,7 +90,7 @@ def known_events(path: Path, pairing: Pairing) -> pd.DataFrame:
     table = pairing.table
     missing = [name for name in (INCONSISTENCY, "time_s") if name not in table or table[name].isna().all()]
     if not path.exists():
-        raise InputError("there is no such file", path)
+        raise InputError("there is no table of events", path, remedy="give the path of a table that exists")
     if missing:
         what = f"the predictions have no {' and no '.join(missing)}, so the events can't be used"
         raise InputError(what, path, remedy="give a table of predictions with these columns, or leave out --events")

@@ -164,15 +164,16 @@ def _optional(table: pd.DataFrame, path: Path) -> tuple[Array, list[InputError]]
         for row in np.flatnonzero(wrong.any(axis=1) | unordered.any(axis=1) | alone.any(axis=1)):
             cells, line = text.iloc[row], int(table.index[int(row)]) + 2
             for column in np.flatnonzero(wrong[row]):
-                what = f"{OPTIONAL[column]} is {str(cells.iloc[column])[:40]!r}"
-                yield InputError(what, path, line, "write a finite number, or leave the cell empty")
+                name, cell = OPTIONAL[column], str(cells.iloc[column])[:40]
+                remedy = "write a finite number, or leave the cell empty"
+                yield InputError(f"{name} is not a finite number: {cell!r}", path, line, remedy)
             for (low, high), crossed, single in zip(ENDS, unordered[row], alone[row], strict=True):
                 if crossed:
-                    what = f"{low} is {cells[low]}, above {high}, {cells[high]}"
-                    yield InputError(what, path, line, "write the lower end of the interval into the first")
+                    remedy = "write the lower end of the interval into the first"
+                    yield InputError(f"{low}={cells[low]} is above {high}={cells[high]}", path, line, remedy)
                 elif single and not wrong[row].any():
-                    what = f"of {low} and {high} only one has a value"
-                    yield InputError(what, path, line, "write both, or leave both empty")
+                    remedy = "write both ends of the interval, or leave both empty"
+                    yield InputError(f"{low} and {high} must come together", path, line, remedy)
 
     return values, first_faults(faulty())
 
