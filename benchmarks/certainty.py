@@ -25,7 +25,7 @@ import pandas as pd
 from iaca.corpora.synthetic import SyntheticClip, SyntheticConfig, draw_corpus, event_rows
 from iaca.evaluation.benchmark_page import markdown
 from iaca.evaluation.benchmark_summary import over_seeds
-from iaca.evaluation.certainty import ALL, CLEAN, coverage, inconsistency_auroc
+from iaca.evaluation.certainty import ALL, CERTAINTY_COLUMNS, CLEAN, coverage, inconsistency_auroc
 from iaca.evaluation.style import plain
 from iaca.files import newest_version, replacing
 from iaca.formats.labels import EVENT_COLUMNS, read_event_table
@@ -125,6 +125,8 @@ def print_demo(data: Path) -> None:
     if file is None or not labels.is_file():
         raise SystemExit(f"there are no predictions in {data}: run `kedro run` first")
     predictions, gold = pd.read_parquet(file), pd.read_parquet(labels)
+    if not set(CERTAINTY_COLUMNS) <= set(predictions):
+        raise SystemExit(f"{file} is of an older version, without intervals: run `kedro run` again")
     gold = gold[gold["clip"].isin(predictions["clip"].unique())]
     index = pd.read_csv(data / "05_model_input" / "training_index.csv", dtype={"clip": str, "subject": str})
     subjects = dict(zip(index["clip"], index["subject"], strict=True))

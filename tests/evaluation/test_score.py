@@ -290,7 +290,7 @@ def test_every_faulty_bound_is_named(tmp_path: Path) -> None:
     clips, faults = parse_predictions(tmp_path / "given.csv", optional=True)
     assert [(fault.row, fault.problem) for fault in faults] == [
         (3, "inconsistency is not a finite number: 'x'"),
-        (3, "valence_low=.2 is above valence_high=.1"),
+        (3, "valence_low=0.2 is above valence_high=0.1"),
         (4, "valence_low and valence_high must come together"),
         (5, "valence_low is not a finite number: 'inf'"),
         (5, "arousal_low is not a finite number: 'a'"),

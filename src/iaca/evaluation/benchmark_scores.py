@@ -148,7 +148,7 @@ def _certainty(judged: Sequence[tuple[pd.DataFrame, pd.DataFrame]], events: pd.D
     predictions, labels = (pd.concat(tables, ignore_index=True) for tables in zip(*judged, strict=True))
     covered = coverage(predictions, labels, replicates=0)[[*COVERAGE_KEYS, *COVERAGE_VALUES]]
     scores = inconsistency_auroc(predictions, events, replicates=0)[[*INCONSISTENCY_KEYS, *INCONSISTENCY_VALUES]]
-    return {"coverage": covered.to_dict("records"), "inconsistency": scores.to_dict("records")}
+    return {"coverage": _records(covered), "inconsistency": _records(scores)}
 
 
 def write_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -332,7 +332,11 @@ def _event_scores(gate: str, tables: list[pd.DataFrame], events: pd.DataFrame) -
         events: clip, modality, kind, start_s, end_s.
     """
     scores = gate_auroc(pd.concat(tables, ignore_index=True), events).drop(columns="event_clips")
-    return [{"gate": gate, **{str(name): value for name, value in row.items()}} for row in scores.to_dict("records")]
+    return [{"gate": gate, **row} for row in _records(scores)]
+
+
+def _records(table: pd.DataFrame) -> list[ScoreRow]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _weight_table(name: str, clip: ClipEmbedding, weights: Weights) -> pd.DataFrame:

@@ -137,10 +137,10 @@ def _coverage_of(
     table, without = table[known], int((~known).sum())
     prediction, gold = (table[name].to_numpy(np.float64) for name in (dimension, f"{dimension}_gold"))
     low, high = (table[name].to_numpy(np.float64) for name in BOUNDS[dimension])
-    clips, row_clip = np.unique(table["clip"].to_numpy(str), return_inverse=True)
+    row_clip, clips = pd.factorize(table["clip"], sort=True)
     inside = np.bincount(row_clip, (low <= gold) & (gold <= high))
     frames = np.bincount(row_clip)
-    few = len({(subjects or {}).get(clip, clip) for clip in clips.tolist()}) < MIN_SUBJECTS
+    few = len({(subjects or {}).get(clip, clip) for clip in clips}) < MIN_SUBJECTS
     share = bootstrap(lambda counts: counts @ inside / (counts @ frames), len(clips), 0 if few else replicates, seed)
     constant = np.stack([prediction - half, prediction + half]).clip(-1, 1)
     return {
@@ -212,7 +212,7 @@ def inconsistency_auroc(
         return empty
     value, gate = predictions[INCONSISTENCY].to_numpy(np.float64), _gate_deviation(predictions)
     known, clean = np.isfinite(value), ~event_mask(predictions, events)
-    row_clip = np.unique(predictions["clip"].to_numpy(str), return_inverse=True)[1]
+    row_clip = pd.factorize(predictions["clip"], sort=True)[0]
     rows = []
     for modality, kind, event in _classes(predictions, events):
         inside, outside = event & known, clean & known

@@ -155,25 +155,25 @@ def _optional(table: pd.DataFrame, path: Path) -> tuple[Array, list[InputError]]
     numbers = text.apply(pd.to_numeric, errors="coerce")
     values = numbers.to_numpy(np.float64)
     wrong = ~np.isfinite(values) & ~_blank(text)
-
     numbers = numbers.where(np.isfinite(values))
 
     def faulty() -> Iterator[InputError]:
         unordered = np.column_stack([numbers[low] > numbers[high] for low, high in ENDS])
         alone = np.column_stack([numbers[low].isna() != numbers[high].isna() for low, high in ENDS])
         for row in np.flatnonzero(wrong.any(axis=1) | unordered.any(axis=1) | alone.any(axis=1)):
-            cells, line = text.iloc[row], int(table.index[int(row)]) + 2
+            found, cells, line = numbers.iloc[row], text.iloc[row], int(table.index[int(row)]) + 2
             for column in np.flatnonzero(wrong[row]):
-                name, cell = OPTIONAL[column], str(cells.iloc[column])[:40]
-                remedy = "write a finite number, or leave the cell empty"
-                yield InputError(f"{name} is not a finite number: {cell!r}", path, line, remedy)
+                what = f"{OPTIONAL[column]} is not a finite number: {str(cells.iloc[column])[:40]!r}"
+                yield InputError(what, path, line, "write a finite number, or leave the cell empty")
             for (low, high), crossed, single in zip(ENDS, unordered[row], alone[row], strict=True):
                 if crossed:
-                    remedy = "write the lower end of the interval into the first"
-                    yield InputError(f"{low}={cells[low]} is above {high}={cells[high]}", path, line, remedy)
+                    yield InputError(
+                        f"{low}={found[low]:g} is above {high}={found[high]:g}", path, line, "swap the two values"
+                    )
                 elif single and not wrong[row].any():
-                    remedy = "write both ends of the interval, or leave both empty"
-                    yield InputError(f"{low} and {high} must come together", path, line, remedy)
+                    yield InputError(
+                        f"{low} and {high} must come together", path, line, "write both, or leave both empty"
+                    )
 
     return values, first_faults(faulty())
 
