@@ -23,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 
 from iaca.corpora.synthetic import SyntheticClip, SyntheticConfig, draw_corpus, event_rows
+from iaca.errors import counted
 from iaca.evaluation.benchmark_page import markdown
 from iaca.evaluation.benchmark_summary import over_seeds
 from iaca.evaluation.certainty import ALL, CERTAINTY_COLUMNS, CLEAN, coverage, inconsistency_auroc
@@ -96,7 +97,8 @@ def print_synthetic(seeds: Sequence[int], clips: int, seconds: float, folder: Pa
         rows = found[-1][0][(found[-1][0]["kind"] == ALL)]
         print(f"seed {seed}: {_listed(rows)}", flush=True)
     covered, scores = (pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True))
-    print(f"\nS2, {clips} clips of {seconds:g} s, {len(seeds)} seeds, events in {EVENT_SHARE:.0%} of the time\n")
+    how = f"{counted(len(seeds), 'seed')}, events in {EVENT_SHARE:.0%} of the time"
+    print(f"\nS2, {clips} clips of {seconds:g} s, {how}\n")
     print(markdown(["frames of", "dimension", *map(_title, COVERAGE)], list(_over_seeds(covered, PLACE, COVERAGE))))
     print()
     print(markdown(["event", *map(_title, AUROC)], list(_over_seeds(scores, ["modality", "kind"], AUROC))))

@@ -89,7 +89,8 @@ def coverage(
           promises;
         * mean `width`; `width_error_correlation`, the rank correlation of width and |error|, NaN if either is constant;
         * `constant_coverage`, `constant_width`: of an interval of constant width, calibrated by the same rule on the
-          errors of the partition in `CALIBRATES`; NaN if that one has too few clips or there is none.
+          errors of the partition in `CALIBRATES`; NaN if that one has too few clips or there is none. With K clips the
+          rule takes the quantile .9 (K + 1) / K of their errors, so a dozen clips give a wider interval than needed.
 
         Parts without an annotated frame with an interval are left out: a model without intervals has no row.
     """
