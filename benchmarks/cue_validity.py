@@ -23,11 +23,11 @@ from sklearn.metrics import roc_auc_score
 
 from iaca.corpora.demo.plan import DemoConfig, VideoPlan, event_table, plan_corpus
 from iaca.corpora.demo.render import render_movie
-from iaca.corpora.index import read_event_table
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.cues import NAMES, FaceCues, Pair, sound_cues, synchrony
 from iaca.encoders.embed import embed
 from iaca.faces import FaceConfig, decode_face, extract_faces, read_faces
+from iaca.formats.labels import read_event_table
 from iaca.media import AudioTrack, present_at, read_audio, read_audio_file
 
 UNSIGNED = ("head_yaw", "head_pitch", "head_roll", "synchrony_lag")  # their distance from 0 is scored

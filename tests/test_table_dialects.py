@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iaca.corpora.index import Problem, read_event_table, read_partitions
+from iaca.corpora.index import Problem, read_partitions
 from iaca.errors import InputError
-from iaca.formats.labels import inspect_labels, read_labels
+from iaca.formats.labels import inspect_labels, read_event_table, read_labels
 from iaca.formats.predictions import parse_predictions
 from iaca.formats.tables import read_rows, read_table
 from table_readers import READERS, given

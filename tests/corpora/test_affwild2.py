@@ -9,20 +9,12 @@ import pytest
 
 from iaca.corpora.affwild2 import index_affwild2
 from iaca.corpora.check import clip_table, partition_summary
-from iaca.corpora.index import (
-    STOPS,
-    CorpusCard,
-    card_text,
-    problem_table,
-    read_card,
-    read_event_table,
-    require_usable,
-    subject_problems,
-)
+from iaca.corpora.index import STOPS, CorpusCard, card_text, problem_table, read_card, require_usable, subject_problems
 from iaca.corpora.timeline import build_timeline, length_problem
 from iaca.engine import ClipPaths, ExecutorConfig, Report, Task, run_tasks
 from iaca.errors import InputError
 from iaca.formats.affwild2 import read_annotation
+from iaca.formats.labels import read_event_table
 from iaca.media import write_movie
 
 

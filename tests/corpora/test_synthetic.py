@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
 from iaca.corpora.features import FOLDERS, feature_widths, index_features, read_clip
-from iaca.corpora.index import read_card, read_event_table
+from iaca.corpora.index import read_card
 from iaca.corpora.synthetic import (
     NAMES,
     SyntheticConfig,
@@ -28,6 +28,7 @@ from iaca.corpora.synthetic import (
 )
 from iaca.encoders.embedding import ARRAYS, AnnotatedClip
 from iaca.errors import InputError
+from iaca.formats.labels import read_event_table
 
 SMALL = SyntheticConfig(clips=6, seconds=8.0, audio_dim=5, visual_dim=7)
 EVENTFUL = SMALL.model_copy(update={"seconds": 40.0, "event_share": 0.4, "event_s": (2.0, 6.0)})

@@ -13,10 +13,11 @@ from iaca.corpora.affwild2 import find_crops, index_affwild2
 from iaca.corpora.convert import convert
 from iaca.corpora.features import index_features
 from iaca.corpora.folder import FolderConfig, index_folder
-from iaca.corpora.index import STOPS, read_event_table, read_subjects
+from iaca.corpora.index import STOPS, read_subjects
 from iaca.corpora.recordings import ConvertConfig
 from iaca.evaluation.score import pair_files
 from iaca.evaluation.submission import write_submission
+from iaca.formats.labels import read_event_table
 from iaca.formats.predictions import parse_predictions
 
 NAMES = ("Jos\u00e9", "Zo\u00eb", "M\u00fcller", "\ud55c\uae00", "\u1e9b\u0323")  # composed; the last one in two steps

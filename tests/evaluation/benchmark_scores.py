@@ -42,6 +42,14 @@ def save(model: TrainedModel, path: Path) -> Path:
     return path
 
 
+def certainty(skill: float, seed: int) -> dict[str, list[dict[str, object]]]:
+    """Intervals in both dimensions, and inconsistency in an event of the voice that has steps with a value."""
+    width = {"coverage": 0.9 + 0.01 * seed, "width": 1 - skill, "width_error_correlation": None, "frames": 400}
+    score = {"auroc": 0.6 + 0.01 * seed, "gate_auroc": 0.5, "event_frames": 10, "clean_frames": 300}
+    score |= {"modality": "audio", "kind": "noisy", "unknown_event": 3, "unknown_clean": 0}
+    return {"coverage": [{"dimension": name, **width} for name in ("valence", "arousal")], "inconsistency": [score]}
+
+
 CONDITIONS = [("clean", 0.0), ("conflict", 0.0), ("conflict", 0.5), ("conflict", 0.9), ("time_shift", -1.0),
               ("time_shift", 0.0), ("time_shift", 2.0)]  # fmt: skip
 
@@ -63,5 +71,6 @@ def made_up(skill: float, seed: int, clips: int = 4) -> list[dict[str, object]]:
         gate = {"gate": "modalities", "modality": "audio", "kind": corruption, "weight_event": 0.3, "weight_clean": 0.5}
         gate |= {"auroc": 0.5 + 0.4 * skill + 0.01 * seed, "event_frames": 100, "clean_frames": 300}
         gates = [gate | {"kind": "silent"}] if corruption == "clean" else [gate] if level else []
-        rows.append({"corruption": corruption, "level": level, **scores, "clips": sums, "gates": gates})
+        certain = certainty(skill, seed) if corruption == "clean" else {"coverage": None, "inconsistency": None}
+        rows.append({"corruption": corruption, "level": level, **scores, "clips": sums, "gates": gates, **certain})
     return rows

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from iaca.evaluation.benchmark_page import BenchmarkFound
+from iaca.evaluation.certainty import COVERAGE_COLUMNS, INCONSISTENCY_COLUMNS, coverage, inconsistency_auroc
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import (
     CALIBRATION_COLUMNS,
@@ -39,6 +41,8 @@ FILES = {
     "corpus": "summary.csv",
     "problems": "problems.csv",
     "gate_auroc": "gate_scores.csv",
+    "coverage": "coverage.csv",
+    "inconsistency": "inconsistency_scores.csv",
     "calibration": "calibration.csv",
     "regions": "regions.csv",
     "quadrants": "quadrants.csv",
@@ -55,6 +59,8 @@ EMPTY = {
     "event_response": pd.DataFrame(columns=list(RESPONSE_COLUMNS)),
     "event_scores": pd.DataFrame(columns=list(EVENT_SCORE_COLUMNS)),
     "gate_auroc": pd.DataFrame(columns=list(AUROC_COLUMNS)),
+    "coverage": pd.DataFrame(columns=list(COVERAGE_COLUMNS)),
+    "inconsistency": pd.DataFrame(columns=list(INCONSISTENCY_COLUMNS)),
     "postprocessing": pd.DataFrame(),
 }
 SUMMARY = pd.DataFrame(
@@ -77,6 +83,15 @@ POSTPROCESSING = pd.DataFrame(
 )  # fmt: skip
 
 
+def judged(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The predictions with intervals of two widths, and an inconsistency that is unknown at one step of each clip."""
+    half = np.where(predictions["frame"] % 3 == 0, 0.1, 0.3)
+    bounds = {f"{name}_{end}": predictions[name] + sign * half
+              for name in ("valence", "arousal") for end, sign in (("low", -1), ("high", 1))}  # fmt: skip
+    inconsistency = (predictions["frame"] % 7 / 7).where(predictions["frame"] != 150)
+    return predictions.assign(**bounds, inconsistency=inconsistency)
+
+
 def data_of(models: dict[str, pd.DataFrame], labels: pd.DataFrame, events: pd.DataFrame) -> ReportData:
     """Everything a report can show of these models, the first of them the main one."""
     main = next(iter(models.values()))
@@ -90,6 +105,8 @@ def data_of(models: dict[str, pd.DataFrame], labels: pd.DataFrame, events: pd.Da
         "event_response": event_response(inside, events, CONFIG),
         "event_scores": event_scores(models, gold, events, replicates=100),
         "gate_auroc": gate_auroc(inside, events),
+        "coverage": coverage(judged(main), labels, events, "validation", replicates=100),
+        "inconsistency": inconsistency_auroc(judged(inside), events, replicates=100),
     }
     videos = video_table(main, labels)
     results = Results(

@@ -18,7 +18,15 @@ from iaca.evaluation.benchmark_page import (
     render_page,
     robustness_curves,
 )
-from iaca.evaluation.benchmark_summary import AREA, findings, gate_summary, gates_of_runs, in_short, summarise
+from iaca.evaluation.benchmark_summary import (
+    AREA,
+    certainty_summary,
+    findings,
+    gate_summary,
+    gates_of_runs,
+    in_short,
+    summarise,
+)
 from iaca.evaluation.style import TITLES, level_text, listed, signed
 
 SKILLS = {"iaca": 0.8, "concat": 0.75, "audio": 0.2, "jca": 0.9}
@@ -41,6 +49,7 @@ def summary(scores, tmp_path_factory):
 def page_of(summary, scores, **changes):
     data = {
         "summary": summary, "gates": gate_summary(gates_of_runs(scores)), "main": ["iaca"], "corpus": "Made up",
+        "certainty": certainty_summary(scores),
         "caveat": "It proves nothing.", "partition": "test", "clips": 4, "steps": 1234,
         "facts": {"epochs": 3, "corruption": {"share": 0.6}},
     }  # fmt: skip
@@ -122,12 +131,26 @@ def test_the_page_states_its_limits(page):
 
 
 def test_gates_are_listed_by_kind_separately_for_known_events(page):
-    gates = page[page.index("## Gates") : page.index("## How to read")]
+    gates = page[page.index("## Gates") : page.index("## How sure")]
     protocol, events = gates.split("known events")
     assert "| iaca | modalities | audio | " in protocol
     assert f"{0.5 + 0.4 * 0.8 + 0.015:.2f}"[:3] in protocol
     assert "silent" in events
     assert "silent" not in protocol
+
+
+def test_intervals_and_inconsistency_of_the_main_models_are_listed(page, summary, scores):
+    section = page[page.index("## How sure, and do voice and face agree") : page.index("## How to read")]
+    covered, judged = section.split("AUROC of inconsistency")
+    mean, half = 0.915, 3.182446 * np.std([0.9, 0.91, 0.92, 0.93], ddof=1) / 2
+    assert f"| iaca | valence | {mean:.3f} [{mean - half:.3f}, {mean + half:.3f}] | 0.200 [" in covered
+    assert covered.count("| iaca |") == 2
+    assert "n/a |" in covered  # no correlation
+    assert "| iaca | audio | noisy | 0.615 [" in judged
+    assert "concat" not in section
+    assert "90 % of the time" in section
+    none = {key: [row | {"coverage": None, "inconsistency": []} for row in rows] for key, rows in scores.items()}
+    assert "## How sure" not in page_of(summary, scores, certainty=certainty_summary(none))
 
 
 def test_a_page_needs_neither_gates_nor_intervals(scores):

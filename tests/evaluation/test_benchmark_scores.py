@@ -1,5 +1,7 @@
 """Scores of a run: every condition on the same steps, and gates against where the corruption is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,11 +12,13 @@ from sklearn.metrics import roc_auc_score
 from iaca.encoders.embedding import embeddings_of
 from iaca.evaluation import benchmark_scores as scoring
 from iaca.evaluation.benchmark_scores import SCHEMA, read_scores, score_file
+from iaca.evaluation.certainty import coverage, inconsistency_auroc
 from iaca.evaluation.config import Condition, RobustnessConfig
 from iaca.evaluation.corruption import corrupted
 from iaca.evaluation.events import gate_auroc
 from iaca.evaluation.metrics import ccc, join_labels, pooled_metrics
 from iaca.evaluation.partition import Partition
+from iaca.training.calibration import Calibration, calibrate
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
 
 CONFIG = RobustnessConfig(
@@ -176,6 +180,56 @@ def test_a_corpus_without_events_is_scored(given):
     rows = run(given, config=RobustnessConfig(levels={"conflict": [0.5]}), events=[])
     assert rows["clean", 0.0]["gates"] == []
     assert rows["conflict", 0.5]["gates"]
+
+
+# Intervals and inconsistency
+
+
+@pytest.fixture(scope="module")
+def calibrated(given):
+    """The model, calibrated on other clips."""
+    model = given[2]
+    built = BuiltModel.of(model)
+    clips = annotated_clips([60] * 17)
+    train, validation = ({n: clips[n] for n in names} for names in (list(clips)[3:7], list(clips)[7:]))
+    parts = (model.config.modalities, model.normalisation, lambda clip: predict_clip(built, clip).prediction)
+    return replace(model, calibration=calibrate(*parts, train, validation, {}))
+
+
+def test_the_clean_partition_has_the_coverage_and_the_auroc_of_the_evaluation(given, calibrated):
+    clean = run(given, calibrated)["clean", 0.0]
+    tables, labels = [], []
+    for name, one in given[0].items():
+        prediction = predict_clip(calibrated, one.embedding, WINDOW, HOP)
+        tables.append(prediction_table(name, one.embedding, prediction, BuiltModel.of(calibrated).model.gate_labels))
+        gold = dict(zip(("valence", "arousal"), one.labels.T, strict=True))
+        labels.append(pd.DataFrame({"clip": name, "frame": np.arange(len(one)), "partition": "test", **gold}))
+    predictions = pd.concat(tables, ignore_index=True)
+    covered = coverage(predictions, pd.concat(labels, ignore_index=True), replicates=0)
+    names = ["dimension", "coverage", "width", "width_error_correlation", "frames"]
+    assert clean["coverage"] == covered[names].to_dict("records")
+    assert 0 < clean["coverage"][0]["coverage"] <= 1
+    judged = inconsistency_auroc(predictions, pd.DataFrame(EVENTS), replicates=0)
+    assert [(r["modality"], r["kind"]) for r in clean["inconsistency"]] == [
+        ("audio", "noisy"), ("visual", "absent"), ("either", "any"),
+    ]  # fmt: skip
+    for name in ("auroc", "gate_auroc", "event_frames", "unknown_event"):
+        assert [r[name] for r in clean["inconsistency"]] == pytest.approx(judged[name].tolist(), abs=1e-9)
+
+
+def test_intervals_are_computed_for_clean_clips_alone_and_change_no_score(given, rows, calibrated, monkeypatch):
+    judged, judge = [], Calibration.judge
+    monkeypatch.setattr(Calibration, "judge", lambda self, *given: judged.append(1) or judge(self, *given))
+    found = run(given, calibrated)
+    assert len(judged) == len(given[0])
+    for key, row in found.items():
+        assert row["clips"] == rows[key]["clips"]
+        assert row["gates"] == rows[key]["gates"]
+    assert all(row["coverage"] is None and row["inconsistency"] is None for key, row in found.items() if key[1])
+
+
+def test_a_model_without_calibration_has_neither(rows):
+    assert rows["clean", 0.0]["coverage"] == rows["clean", 0.0]["inconsistency"] == []
 
 
 def test_every_model_gets_the_same_corruption(given, monkeypatch):

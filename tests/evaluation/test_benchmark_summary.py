@@ -9,6 +9,7 @@ from scipy import stats
 from iaca.errors import InputError
 from iaca.evaluation.benchmark_scores import statistics, write_scores
 from iaca.evaluation.benchmark_summary import (
+    certainty_summary,
     clip_intervals,
     gate_summary,
     gates_of_runs,
@@ -184,6 +185,25 @@ def test_gates_are_averaged_over_seeds_by_kind_and_level(scores):
     assert set(zip(protocol["kind"], protocol["level"], strict=True)) == {c for c in CONDITIONS if c[1]}
     assert (protocol["seeds"] == 5).all()
     assert (protocol["event_frames"] == 100).all()
+
+
+def test_intervals_and_inconsistency_are_averaged_over_seeds(scores):
+    table = certainty_summary(scores)
+    seeds = len(SEEDS)
+    row = one(table, model="iaca", measure="coverage", dimension="arousal")
+    assert (row["seeds"], row["mean"]) == (seeds, pytest.approx(0.9 + 0.01 * np.mean(SEEDS)))
+    assert row["low"] < row["mean"] < row["high"]
+    row = one(table, model="iaca", measure="inconsistency_auroc", modality="audio", kind="noisy")
+    assert row["mean"] == pytest.approx(0.6 + 0.01 * np.mean(SEEDS))
+    assert set(table["measure"]) == {"coverage", "width", "inconsistency_auroc", "inconsistency_gate_auroc"}
+    assert set(table["model"]) == set(SKILLS)
+
+
+def test_models_without_intervals_have_an_empty_table_of_certainty(scores):
+    bare = {key: [row | {"coverage": [], "inconsistency": None} for row in rows] for key, rows in scores.items()}
+    table = certainty_summary(bare)
+    assert table.empty
+    assert list(table) == list(certainty_summary(scores))
 
 
 def test_a_benchmark_of_models_without_gates_has_an_empty_gate_table(scores):

@@ -12,7 +12,7 @@ from report_tables import data_of
 
 from iaca.evaluation import style
 from iaca.evaluation.benchmark_page import PageData, render_page
-from iaca.evaluation.benchmark_summary import gate_summary, gates_of_runs, summarise
+from iaca.evaluation.benchmark_summary import certainty_summary, gate_summary, gates_of_runs, summarise
 from iaca.evaluation.error_figures import response_plot
 from iaca.evaluation.figures import gates_beside_events, traces
 from iaca.evaluation.metrics import join_labels
@@ -98,7 +98,9 @@ def summary(scores):
 @pytest.mark.parametrize("name", NAMES)
 def test_on_the_benchmark_page_they_are_words(summary, scores, name):
     gates = gate_summary(gates_of_runs(scores)).replace({"silent": name, "iaca": name})
+    certainty = certainty_summary(scores).replace({"noisy": name, "iaca": name})
     data = PageData(
+        certainty=certainty,
         summary=summary.replace("iaca", name), gates=gates, main=[name], corpus=name, caveat=name, partition="test",
         clips=4, steps=10, facts={"training": {"note": name, "names": [name]}},
         left_alone={"audio_noise": {name: name}},

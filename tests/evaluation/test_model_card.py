@@ -57,6 +57,20 @@ def test_the_card_has_all_its_parts_in_order(text):
     assert "947,352 weights" in text
 
 
+def test_intervals_and_inconsistency_are_those_of_the_tables(text, card, report):
+    (covered,) = [table for table in _tables(text) if "inside" in table[0]]
+    rows = report.coverage[report.coverage["kind"] == "all"].to_dict("records")
+    assert [row[:3] for row in covered[2:]] == [[r["partition"], r["dimension"], str(r["clips"])] for r in rows]
+    assert [_read(row[3])[0] for row in covered[2:]] == pytest.approx([r["coverage"] for r in rows], abs=5.01e-4)
+    (scores,) = [table for table in _tables(text) if table[0][-1] == "unknown"]
+    assert [_read(row[1])[0] for row in scores[2:]] == pytest.approx(
+        report.inconsistency["auroc"].tolist(), abs=5.01e-4
+    )
+    assert scores[-1][0] == "voice or face any"
+    bare = replace(report, coverage=EMPTY["coverage"], inconsistency=EMPTY["inconsistency"])
+    assert "The model has no intervals" in render_card(replace(card, report=bare))
+
+
 def test_every_table_has_an_empty_line_above_it(text):
     """Else Markdown takes it for text."""
     assert re.findall(r"^(?!\|)(.+)\n\|", text, re.MULTILINE) == []

@@ -74,6 +74,44 @@ def test_models_during_events_are_those_of_the_file(page, folder):
         assert _numbers(row) == [*(known[name] for name in ("clips", "frames", "ccc_mean", "rmse")), *own]
 
 
+def test_intervals_on_the_page_are_those_of_the_file_with_both_dimensions_side_by_side(page, folder):
+    (shown,) = page.select('table[data-from="coverage.csv"]')
+    table = pd.read_csv(folder / "coverage.csv")
+    rows = shown.tbody.find_all("tr")
+    names = [row.th.text for row in rows]
+    assert names[:2] == ["train: all frames", "validation: all frames"]
+    assert {"validation: outside of all events", "voice noisy", "face occluded"} < set(names)
+    assert len(rows) == len(table) / 2
+    columns = ["coverage", "coverage_low", "coverage_high", "width", "width_error_correlation", "constant_coverage"]
+    first = table[(table["partition"] == "validation") & (table["kind"] == "all")].set_index("dimension")
+    expected = [first.loc[name, column] for name in ("valence", "arousal") for column in columns]
+    assert _numbers(rows[1]) == [value for value in expected if np.isfinite(value)]
+    assert "90 % of the time" in page.select_one("#certainty p").text
+
+
+def test_inconsistency_on_the_page_is_that_of_the_file(page, folder):
+    (shown,) = page.select('table[data-from="inconsistency_scores.csv"]')
+    rows = shown.tbody.find_all("tr")
+    table = pd.read_csv(folder / "inconsistency_scores.csv")
+    assert [row.th.text for row in rows] == [
+        "voice noisy", "voice silent", "voice any", "face occluded", "voice or face any",
+    ]  # fmt: skip
+    for row, known in zip(rows, table.to_dict("records"), strict=True):
+        names = ("auroc", "gate_auroc", "inconsistency_event", "inconsistency_clean")
+        ends = ("event_clips", "event_frames", "unknown_event")
+        intervals = [f"{name}{end}" for name in names[:2] for end in ("", "_low", "_high")]
+        expected = [known[name] for name in (*intervals, *names[2:], *ends)]
+        assert _numbers(row) == [value for value in expected if np.isfinite(value)]
+
+
+def test_a_model_without_intervals_says_so(data):
+    bare = replace(data, coverage=EMPTY["coverage"], inconsistency=EMPTY["inconsistency"])
+    page = BeautifulSoup(render_report(bare), "html.parser")
+    assert page.select_one("#certainty") is None
+    for sentence in ("Intervals: no annotated frame has one", "Inconsistency around events: this needs"):
+        assert sentence in page.select_one("#left_out").text
+
+
 def test_failures_on_the_page_are_the_sentences_of_the_file(page, folder):
     table = pd.read_csv(folder / "failures_found.csv")
     shown = [line.text for line in page.select('[data-text-from="failures_found.csv"] li')]

@@ -188,3 +188,113 @@ def test_lengths_follow_the_rule_of_the_challenge() -> None:
     np.testing.assert_array_equal(fit_length(values, 1)[0], values[:1])
     assert fit_length(values, 0)[1]["cut"] == 2
     assert np.isnan(fit_length(np.empty((0, 2)), 3)[0]).all()
+
+
+# Intervals and inconsistency
+
+ENDS = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> tuple[Path, Path]:
+    """Four clips of ten frames at 1 Hz, predicted 0 +- .3; the annotation of frame f is f / 20. Gold in a folder."""
+    annotation = {name: [f"{frame / 20},{-frame / 20}" for frame in range(10)] for name in "abcd"}
+    frames = pd.DataFrame([(clip, frame) for clip in "abcd" for frame in range(10)], columns=["clip", "frame"])
+    table = frames.assign(valence=0.0, arousal=0.0, time_s=frames["frame"].astype(float))
+    table = table.assign(valence_low=-0.3, valence_high=0.3, arousal_low=-0.2, arousal_high=0.2)
+    table = table.assign(inconsistency=np.where(frames["frame"] < 5, 0.9, 0.1))
+    table.to_parquet(tmp_path / "given.parquet")
+    return tmp_path / "given.parquet", folder(tmp_path / "gold", annotation)
+
+
+def line_of(lines: list[str], start: str) -> list[str]:
+    (line,) = (line for line in lines if line.startswith(start))
+    return line.removeprefix(start).split()
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_intervals_get_coverage_and_width(judged: tuple[Path, Path], suffix: str) -> None:
+    """Inside are 7 of 10 frames in valence and 5 of 10 in arousal, of every clip."""
+    path, gold = judged
+    pd.read_parquet(path).to_csv(path.with_suffix(".csv"), index=False)
+    lines = report_lines(pair_files(path.with_suffix(suffix), gold), replicates=100)
+    assert line_of(lines, "inside the interval") == ["0.7000", "0.5000"]
+    assert lines[lines.index(next(x for x in lines if x.startswith("inside"))) + 1].split()[3:] == [
+        "0.7000", "to", "0.7000", "0.5000", "to", "0.5000"
+    ]  # fmt: skip
+    assert line_of(lines, "mean width") == ["0.6000", "0.4000"]
+    assert line_of(lines, "rank corr. width, |error|") == ["nan", "nan"]  # one width
+    assert not [line for line in lines if "without an interval" in line or "inconsistency" in line]
+
+
+def test_frames_without_an_interval_are_counted(judged: tuple[Path, Path]) -> None:
+    path, gold = judged
+    table = pd.read_parquet(path)
+    table.loc[table["frame"] >= 7, ["valence_low", "valence_high"]] = np.nan
+    table.to_parquet(path)
+    lines = report_lines(pair_files(path, gold), replicates=100)
+    assert line_of(lines, "inside the interval") == ["1.0000", "0.5000"]
+    assert "valence: 12 predicted frames without an interval, not among those inside or outside" in lines
+
+
+def test_without_the_columns_nothing_changes(judged: tuple[Path, Path], tmp_path: Path) -> None:
+    path, gold = judged
+    bare = tmp_path / "bare.parquet"
+    table = pd.read_parquet(path)
+    table[["clip", "frame", "valence", "arousal"]].to_parquet(bare)
+    plain, full = (report_lines(pair_files(file, gold), replicates=100) for file in (bare, path))
+    assert [line for line in full if line in plain] == plain
+    assert len(full) == len(plain) + 4
+    assert not set(pair_files(bare, gold).table.columns) & {*ENDS, "inconsistency", "time_s"}
+    empty = tmp_path / "empty.parquet"
+    table.assign(**dict.fromkeys([*ENDS, "inconsistency"], np.nan)).to_parquet(empty)
+    assert report_lines(pair_files(empty, gold), replicates=100) == plain
+
+
+def test_inconsistency_is_scored_against_given_events(judged: tuple[Path, Path], tmp_path: Path, caplog) -> None:
+    """High in the first half of every clip: right in the events of a, b, c, and a false alarm in d."""
+    path, gold = judged
+    events = tmp_path / "events.csv"
+    events.write_text("clip,modality,kind,start_s,end_s\n" + "".join(f"{c},audio,noisy,0,5\n" for c in "abc"))
+    with caplog.at_level("INFO"):
+        main([str(path), str(gold), "--events", str(events)])
+    (line,) = (r.getMessage() for r in caplog.records if r.getMessage().startswith("inconsistency"))
+    assert line.startswith("inconsistency during audio noisy: AUROC 0.9000 (")  # ties with 5 of 25 clean steps
+    assert line.endswith("15 frames of 3 clips, 0 unknown")
+    events.write_text("clip,modality,kind,start_s,end_s\nother,audio,noisy,0,5\n")
+    assert "no predicted frame is in any of the events" in report_lines(
+        pair_files(path, gold), events=pd.read_csv(events), replicates=10
+    )
+
+
+def test_events_that_cannot_be_used_are_refused(judged: tuple[Path, Path], tmp_path: Path, capsys) -> None:
+    path, gold = judged
+    events = tmp_path / "events.csv"
+    events.write_text("clip,modality,kind,start_s,end_s\na,audio,noisy,5,0\n")
+    bare = tmp_path / "bare.parquet"
+    pd.read_parquet(path).drop(columns=["time_s"]).to_parquet(bare)
+    for file, table, message in (
+        (path, events, "line 2: an event ends before it starts"),
+        (path, tmp_path / "none.csv", "there is no table of events"),
+        (bare, events, "the predictions have no time_s"),
+    ):
+        with pytest.raises(SystemExit):
+            main([str(file), str(gold), "--events", str(table)])
+        assert message in capsys.readouterr().err
+
+
+def test_every_faulty_bound_is_named(tmp_path: Path) -> None:
+    rows = ["a,0,0,0,-.1,.1,,,.5", "a,1,0,0,.2,.1,,,x", "a,2,0,0,-.1,,,,", "a,3,0,0,inf,.1,a,b,"]
+    header = "clip,frame,valence,arousal,valence_low,valence_high,arousal_low,arousal_high,inconsistency"
+    (tmp_path / "given.csv").write_text("\n".join([header, *rows]) + "\n")
+    clips, faults = parse_predictions(tmp_path / "given.csv", optional=True)
+    assert [(fault.row, fault.problem) for fault in faults] == [
+        (3, "inconsistency is not a finite number: 'x'"),
+        (3, "valence_low=0.2 is above valence_high=0.1"),
+        (4, "valence_low and valence_high must come together"),
+        (5, "valence_low is not a finite number: 'inf'"),
+        (5, "arousal_low is not a finite number: 'a'"),
+        (5, "arousal_high is not a finite number: 'b'"),
+    ]
+    np.testing.assert_array_equal(clips["a"][0], [0, 0, np.nan, -0.1, 0.1, np.nan, np.nan, 0.5])
+    assert parse_predictions(tmp_path / "given.csv")[1] == []

@@ -85,7 +85,7 @@ def catalog(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.Data
         "benchmark_scores": ClipFiles(path=str(folder / "scores"), suffix=".parquet", **here),
     }
     reports = {
-        **{f"benchmark_{name}": table(folder / f"{name}.csv") for name in ("results", "summary", "gates")},
+        **{f"benchmark_{name}": table(folder / f"{name}.csv") for name in ("results", "summary", "gates", "certainty")},
         **{f"benchmark_{name}_figure": FigureDataset(filepath=str(folder / f"{name}.png"))
            for name in ("summary", "differences")},
         "benchmark_page": TextDataset(filepath=str(folder / "summary.md")),

@@ -96,6 +96,9 @@ def test_every_output_is_there(interrupted):
     assert set(zip(differences["model"], differences["minus"], strict=True)) == {("iaca", "concat")}
     gates = data["benchmark_gates"].load()
     assert set(gates["model"]) == {"iaca"}
+    certainty = data["benchmark_certainty"].load()  # no row: two validation clips calibrate nothing, and no events
+    assert list(certainty)[:3] == ["model", "measure", "dimension"]
+    assert certainty.empty
     assert "Against **concat**" in data["benchmark_page"].load()
     for name in ("benchmark_summary_figure", "benchmark_differences_figure"):
         assert data[name].load().startswith(b"\x89PNG")

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from iaca.datasets.reports import BenchmarkOutput
 from iaca.errors import InputError
 from iaca.evaluation.benchmark_page import NO_BENCHMARK
+from iaca.evaluation.certainty import COVERAGE_COLUMNS
 from iaca.evaluation.config import EvaluationConfig
 from iaca.evaluation.errors import CALIBRATION_COLUMNS, QUADRANT_COLUMNS, REGION_COLUMNS
 from iaca.evaluation.events import RESPONSE_COLUMNS
@@ -31,9 +32,11 @@ from iaca.pipelines.evaluation.nodes import (
     predict_baselines,
     predict_partitions,
     require_unseen,
+    score_certainty,
     score_models,
     write_report,
 )
+from iaca.training.calibration import Calibration
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import (
     TrainedBaselines,
@@ -48,6 +51,7 @@ from iaca.training.sample import Normalisation
 
 CONFIG = EvaluationConfig(replicates=100)
 EVENTS = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])
+NO_COVERAGE = pd.DataFrame(columns=list(COVERAGE_COLUMNS))
 INDEX = pd.DataFrame({"clip": ["a"], "subject": ["p"], "partition": ["validation"]})
 
 
@@ -80,7 +84,7 @@ def test_every_slot_of_the_report_is_an_output_of_the_pipeline():
 
 def test_the_headline_is_the_few_numbers_that_experiments_are_compared_by(model, predictions, labels):
     index = pd.DataFrame({"clip": ["a"], "subject": ["s"]})
-    table, _, metrics, headline = score_models(model, predictions, {}, labels, index, CONFIG)
+    table, _, metrics, headline = score_models(model, predictions, {}, labels, index, NO_COVERAGE, CONFIG)
     assert list(headline) == [f"validation_ccc_{name}" for name in ("mean", "valence", "arousal")]
     assert headline["validation_ccc_mean"] == metrics["validation_ccc_mean"] == table["ccc_mean"].iloc[0]
 
@@ -99,6 +103,40 @@ def test_one_clip_without_events_gates_or_baselines_is_analysed_and_drawn(model,
     assert all(isinstance(figure, Figure) for figure in drawn.values())
     assert "Not drawn" in drawn["gates_figure"].texts[1].get_text()
     assert "Not drawn" in drawn["worst_traces_figure"].texts[1].get_text()  # one clip is the best, and no other is left
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    """Labels, index and predictions of four clips of four people; 3 of 4 frames are in the interval."""
+    frames = pd.DataFrame([(clip, frame) for clip in "abcd" for frame in range(40)], columns=["clip", "frame"])
+    partition = frames["clip"].map(dict(zip("abcd", ["validation"] * 3 + ["test"], strict=True)))
+    swing = np.sin(frames["frame"] / 6)
+    labels = frames.assign(partition=partition, valence=0.8 * swing, arousal=-0.5 * swing)
+    table = frames.assign(time_s=frames["frame"] / 10.0, valence=labels["valence"], arousal=labels["arousal"])
+    high = np.where(frames["frame"] % 4 == 0, -0.1, 0.1)
+    bounds = {f"{name}_{end}": table[name] + shift for name in ("valence", "arousal")
+              for end, shift in (("low", -0.3), ("high", high))}  # fmt: skip
+    index = pd.DataFrame({"clip": list("abcd"), "subject": list("wxyz")})
+    inconsistency = (frames["frame"] < 20).astype(float)
+    return labels, index, table.assign(**bounds, inconsistency=inconsistency)
+
+
+def test_the_coverage_of_every_partition_is_among_the_metrics(corpus, model):
+    labels, index, predictions = corpus
+    events = pd.DataFrame([(clip, "audio", "noisy", 0.0, 2.0) for clip in "ad"], columns=EVENTS.columns)
+    covered, scores = score_certainty(predictions, labels, events, index, CONFIG)
+    assert set(covered.loc[covered["kind"] == "noisy", "partition"]) == {"validation"}
+    (row,) = scores.to_dict("records")  # of the shown partition: half of the 100 clean frames are as high as the event
+    assert (row["event_clips"], row["event_frames"], row["clean_frames"]) == (1, 20, 100)
+    assert row["auroc"] == pytest.approx((60 + 40 / 2) / 100)
+    own = predictions.copy()
+    own.attrs = {"name": "audio", "model": weights_digest(model)}
+    for table in (covered, covered.head(0)):
+        *_, metrics, headline = score_models(model, own, {}, labels, index, table, CONFIG)
+        expected = {f"{p}_coverage_{d}": 0.75 for p in ("validation", "test") for d in ("valence", "arousal")}
+        assert {k: v for k, v in metrics.items() if "coverage" in k} == (expected if len(table) else {})
+        assert not [name for name in headline if "coverage" in name]
+        assert "test_ccc_mean" in headline
 
 
 def test_empty_tables_give_pictures_that_say_so():
@@ -122,7 +160,9 @@ def test_the_facts_of_a_model_include_the_settings_of_its_training():
     )
     older, facts = model_facts(model), model_facts(with_training_settings(model, TrainingConfig(epochs=7)))
     assert (facts["seed"], facts["training.epochs"], facts["training.corruption.share"]) == ("3", 7, 0.6)
-    assert not {"history", "caveat", "training"} & facts.keys()
+    assert not {"history", "caveat", "training", "calibration.intervals"} & facts.keys()
+    judged = replace(model, calibration=Calibration(("audio",), None, None, None, {"intervals": "none: two clips"}))
+    assert model_facts(judged) == older | {"calibration.intervals": "none: two clips"}
     assert older == {name: value for name, value in facts.items() if not name.startswith("training.")}
 
 
@@ -138,7 +178,7 @@ def other(model: TrainedModel) -> TrainedModel:
 def test_predictions_of_another_model_are_refused(model, predictions, labels, node):
     table = comparison({"audio": predictions}, labels, replicates=100)
     calls = {
-        "score": lambda of: score_models(of, predictions, {}, labels, INDEX, CONFIG),
+        "score": lambda of: score_models(of, predictions, {}, labels, INDEX, NO_COVERAGE, CONFIG),
         "draw": lambda of: draw_figures(of, predictions, labels, table, EVENTS, CONFIG),
         "report": lambda of: write_report(of, predictions, NO_BENCHMARK, FaceConfig(), CONFIG),
     }
@@ -147,7 +187,7 @@ def test_predictions_of_another_model_are_refused(model, predictions, labels, no
     unmarked = predictions.copy()
     unmarked.attrs = {}
     with pytest.raises(InputError, match="not those of the model"):
-        score_models(model, unmarked, {}, labels, INDEX, CONFIG)
+        score_models(model, unmarked, {}, labels, INDEX, NO_COVERAGE, CONFIG)
 
 
 def test_baselines_of_another_run_are_refused(model, predictions, labels, caplog):
@@ -160,11 +200,11 @@ def test_baselines_of_another_run_are_refused(model, predictions, labels, caplog
     foreign = predictions.copy()
     foreign.attrs = {"name": "concat", "model": weights_digest(other(model))}
     with pytest.raises(InputError, match="predictions of concat and of audio are from different runs"):
-        score_models(model, predictions, {"concat": lambda: foreign}, labels, INDEX, CONFIG)
+        score_models(model, predictions, {"concat": lambda: foreign}, labels, INDEX, NO_COVERAGE, CONFIG)
 
 
 def test_the_main_model_is_named_by_what_it_is_not_by_the_parameters_of_the_day(model, predictions, labels):
-    table, *_ = score_models(model, predictions, {}, labels, INDEX, CONFIG)
+    table, *_ = score_models(model, predictions, {}, labels, INDEX, NO_COVERAGE, CONFIG)
     assert table["model"].tolist() == ["audio"]
     narrow = replace(model, config=preset("audio", 4, 4, width=16))
     assert (model_name(model), model_name(narrow)) == ("audio", "audio (changed)")

@@ -9,7 +9,6 @@ ROOT/corpus.json      the corpus card: name, and a caveat that belongs to every 
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,15 +20,14 @@ from pydantic import ValidationError
 
 from iaca.errors import InputError, brief, plain_name, printable
 from iaca.files import require_file
-from iaca.parameters import MODALITIES, Parameters, faults
-from iaca.text import clip_of, csv_table, dialect_of, number
+from iaca.parameters import Parameters, faults
+from iaca.text import clip_of, csv_table
 
 PARTITIONS = ("train", "validation", "test")
 PARTITION_FILE, SUBJECT_FILE, EVENT_FILE, CARD_FILE = "partition.csv", "subjects.csv", "events.csv", "corpus.json"
 CLIP_COLUMNS = ("clip", "subject", "partition", "media", "annotation", "side")
 COUNT = "annotated"  # in a clip index: annotated rows of the clip, as its files have them
 PROBLEM_COLUMNS = ("clip", "file", "row", "problem", "effect", "remedy")
-EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
 
 STOPS = "the run stops"
 LEFT_OUT = "left out"  # the clip, until it is fixed; the run continues with the others
@@ -199,38 +197,6 @@ def read_card(root: Path) -> CorpusCard:
 def card_text(card: CorpusCard) -> str:
     """The content of `corpus.json`."""
     return json.dumps(card.model_dump(), indent=2) + "\n"
-
-
-# Events
-
-
-def read_event_table(path: Path) -> pd.DataFrame:
-    """Ground truth of events: columns `EVENT_COLUMNS`, times in s. An event covers start_s <= time_s < end_s.
-
-    Without the file there are no rows.
-
-    Raises:
-        InputError: a column is missing, a time or modality is invalid, or an event ends before it starts.
-    """
-    if not path.exists():
-        return pd.DataFrame(
-            {name: pd.Series(dtype="float64" if name.endswith("_s") else "str") for name in EVENT_COLUMNS}
-        )
-    rows, decimal_comma = [], dialect_of(path).decimal_comma
-    for line, row in csv_table(path, EVENT_COLUMNS, f"give the table the columns {','.join(EVENT_COLUMNS)}"):
-        try:
-            start, end = (number(row[name], decimal_comma) for name in ("start_s", "end_s"))
-        except ValueError:
-            start = end = math.nan
-        if not math.isfinite(start) or not math.isfinite(end):
-            what = f"not two times: {brief(repr(row['start_s']))} and {brief(repr(row['end_s']))}"
-            raise InputError(what, path, line, "write the start and end of the event in seconds")
-        if end <= start:
-            raise InputError("an event ends before it starts", path, line, "swap start_s and end_s")
-        if row["modality"] not in MODALITIES:
-            raise InputError(f"{brief(repr(row['modality']))} is not a modality", path, line, "write audio or visual")
-        rows.append((row["clip"], row["modality"], row["kind"], start, end))
-    return pd.DataFrame(rows, columns=list(EVENT_COLUMNS)).astype({"start_s": "float64", "end_s": "float64"})
 
 
 # Partitions

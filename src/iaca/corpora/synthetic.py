@@ -25,21 +25,13 @@ from pydantic import Field, ValidationError, model_validator
 from scipy.ndimage import gaussian_filter1d
 
 from iaca.corpora.features import FOLDERS, METADATA
-from iaca.corpora.index import (
-    CARD_FILE,
-    EVENT_COLUMNS,
-    NOT_ABOUT_PEOPLE,
-    PARTITION_FILE,
-    PARTITIONS,
-    CorpusCard,
-    card_text,
-)
+from iaca.corpora.index import CARD_FILE, NOT_ABOUT_PEOPLE, PARTITION_FILE, PARTITIONS, CorpusCard, card_text
 from iaca.encoders.cues import synchrony
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.engine.run import progress
 from iaca.errors import InputError
 from iaca.files import replacing, require_file, write_text
-from iaca.formats.labels import LABELS
+from iaca.formats.labels import EVENT_COLUMNS, LABELS
 from iaca.formats.tables import write_table
 from iaca.parameters import MODALITIES, Modality, Parameters, Partition, Seed, add_options, faults
 

@@ -34,6 +34,7 @@ from iaca.evaluation.benchmark_summary import (
 from iaca.evaluation.config import BLUR, CLEAN, CLEAN_LEVELS, SIGNAL, SNR, clean_level, curve_levels
 from iaca.evaluation.style import TITLES, interval, level_text, plain, signed
 from iaca.parameters import flat
+from iaca.training.calibration import LEVEL
 
 # The page
 
@@ -50,6 +51,7 @@ class PageData:
     Attributes:
         summary: of `benchmark_summary.summarise`.
         gates: of `benchmark_summary.gate_summary`.
+        certainty: of `benchmark_summary.certainty_summary`.
         main: the models that the others are subtracted from.
         corpus, caveat: name of the corpus, and what its numbers do not prove.
         partition, clips, steps: what was scored; steps are annotated ones.
@@ -61,6 +63,7 @@ class PageData:
 
     summary: pd.DataFrame
     gates: pd.DataFrame
+    certainty: pd.DataFrame
     main: Sequence[str]
     corpus: str
     caveat: str
@@ -103,6 +106,9 @@ def render_page(data: PageData) -> str:
         area_differences={main: markdown(*area_differences(summary, main, corruptions)) for main in data.main},
         protocol_gates=markdown(*gate_table(data.gates, "protocol")),
         event_gates=markdown(*gate_table(data.gates, "event")),
+        level=f"{LEVEL:.0%}".replace("%", " %"),
+        coverage=markdown(*coverage_table(data.certainty, data.main)),
+        inconsistency=markdown(*inconsistency_table(data.certainty, data.main)),
     )
 
 
@@ -208,6 +214,36 @@ def gate_table(gates: pd.DataFrame, source: str) -> tuple[list[str], Cells]:
         cells = [f"{plain(means[k], 2)} ± {plain(spreads[k], 2)}" if k in means else "" for k in kinds]
         table.append([*map(escaped, names), *cells])
     return [*keys, *(escaped(TITLES.get(kind, kind).lower()) for kind in kinds)], table
+
+
+def coverage_table(certainty: pd.DataFrame, main: Sequence[str]) -> tuple[list[str], Cells]:
+    """Coverage, width and rank correlation of width and error of the main models, mean over seeds with interval."""
+    rows = certainty[certainty["dimension"].notna()]
+    table = []
+    for model in main:
+        for dimension in rows.loc[rows["model"] == model, "dimension"].unique():
+            of_one = rows[(rows["model"] == model) & (rows["dimension"] == dimension)]
+            cells = [_mean(of_one, measure=name) for name in ("coverage", "width", "width_error_correlation")]
+            table.append([escaped(model), escaped(dimension), *cells])
+    return ["model", "dimension", "inside", "mean width", "rank correlation of width and error"], table
+
+
+def inconsistency_table(certainty: pd.DataFrame, main: Sequence[str]) -> tuple[list[str], Cells]:
+    """AUROC of inconsistency of the main models by kind of event, mean over seeds with interval."""
+    rows = certainty[certainty["modality"].notna()]
+    table = []
+    for model in main:
+        of_model = rows[rows["model"] == model]
+        for modality, kind in dict.fromkeys(zip(of_model["modality"], of_model["kind"], strict=True)):
+            of_one = of_model[(of_model["modality"] == modality) & (of_model["kind"] == kind)]
+            cells = [_mean(of_one, measure=f"inconsistency_{name}") for name in ("auroc", "gate_auroc")]
+            table.append([escaped(model), escaped(modality), escaped(kind), *cells])
+    return ["model", "modality", "kind", "AUROC", "AUROC of the gate's deviation from 1/2"], table
+
+
+def _mean(rows: pd.DataFrame, **where: object) -> str:
+    row = _one(rows, **where)
+    return "n/a" if row is None else f"{plain(row['mean'])} [{plain(row['low'])}, {plain(row['high'])}]"
 
 
 def _spread(rows: pd.DataFrame, **where: object) -> str:

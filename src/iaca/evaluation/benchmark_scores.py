@@ -1,14 +1,15 @@
 """How does a trained model score under every corruption? One task per run writes a Parquet file of scores.
 
 A row per condition: its CCC, and nested in two columns the sums of each clip, from which any pooled CCC follows without
-the predictions, and the AUROC of the gates.
+the predictions, and the AUROC of the gates. The row of the clean partition also has the coverage of the intervals and
+the AUROC of inconsistency, for the runs that have them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,19 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, annotate
+from iaca.evaluation.certainty import coverage, inconsistency_auroc
 from iaca.evaluation.config import Condition, RobustnessConfig
 from iaca.evaluation.corruption import corrupted
-from iaca.evaluation.events import EVENT_COLUMNS, event_mask, gate_auroc, modality_gate
+from iaca.evaluation.events import event_mask, gate_auroc, modality_gate
 from iaca.evaluation.metrics import DIMENSIONS, SCORES, ClipStatistics, pooled_ccc
 from iaca.evaluation.partition import Mask, Partition
+from iaca.formats.labels import EVENT_COLUMNS
 from iaca.parameters import MODALITIES
 from iaca.training.model_file import load_model
-from iaca.training.predict import BuiltModel, ClipPrediction, predict_clip
+from iaca.training.predict import BuiltModel, ClipPrediction, predict_clip, prediction_table
 from iaca.training.sample import Normalisation
 
-VERSION = "1"
+VERSION = "2"
 Weights = NDArray[np.float32]
 ScoreRow = dict[str, Any]
 GateRow = dict[str, str | float | int]
@@ -40,8 +43,16 @@ SUMS = ("n", "x", "y", "xx", "yy", "xy")
 EXTREMES = ("x_min", "y_min", "x_max", "y_max")
 GATE_KEYS = ("gate", "modality", "kind")
 GATE_VALUES = ("auroc", "weight_event", "weight_clean", "event_frames", "clean_frames")
+COVERAGE_KEYS, COVERAGE_VALUES = ("dimension",), ("coverage", "width", "width_error_correlation", "frames")
+INCONSISTENCY_KEYS = ("modality", "kind")
+INCONSISTENCY_VALUES = ("auroc", "gate_auroc", "event_frames", "clean_frames", "unknown_event", "unknown_clean")
+
+
+def _struct(keys: Sequence[str], values: Sequence[str]) -> pa.StructType:
+    return pa.struct([*((name, pa.string()) for name in keys), *((name, pa.float64()) for name in values)])
+
+
 _CLIP = pa.struct([("clip", pa.string()), ("dimension", pa.string()), *((n, pa.float64()) for n in (*SUMS, *EXTREMES))])
-_GATE = pa.struct([*((name, pa.string()) for name in GATE_KEYS), *((name, pa.float64()) for name in GATE_VALUES)])
 SCHEMA = pa.schema(
     [
         ("corruption", pa.string()),
@@ -50,7 +61,9 @@ SCHEMA = pa.schema(
         ("corrupted_audio", pa.float64()),  # share of the timeline that was corrupted
         ("corrupted_visual", pa.float64()),
         ("clips", pa.list_(_CLIP)),
-        ("gates", pa.list_(_GATE)),
+        ("gates", pa.list_(_struct(GATE_KEYS, GATE_VALUES))),
+        ("coverage", pa.list_(_struct(COVERAGE_KEYS, COVERAGE_VALUES))),
+        ("inconsistency", pa.list_(_struct(INCONSISTENCY_KEYS, INCONSISTENCY_VALUES))),
     ]
 )
 
@@ -80,6 +93,7 @@ def score_file(
     """
     trained = load_model(model)
     built = BuiltModel.of(trained)
+    uncalibrated = replace(built, calibration=None)  # nobody asks for intervals under corruption, and they take time
     clips = (len(files) - len(spoilt)) // 2
     clean_files, timelines, corrupted_files = files[:clips], files[clips : 2 * clips], files[2 * clips :]
     signal = dict(zip(spoilt, corrupted_files, strict=True))
@@ -88,26 +102,53 @@ def score_file(
     known = pd.DataFrame(list(events), columns=list(EVENT_COLUMNS))
     tallies = {condition: Tally() for condition in corruption.conditions()}
     clean_weights: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    judged: list[tuple[pd.DataFrame, pd.DataFrame]] = []
     for name in partition.steps:
         clip = partition.read(name)
         annotated = annotate(clip, timeline_paths[name])
         clean = predict_clip(built, clip, window, hop)
+        if built.calibration is not None:
+            table = prediction_table(name, clip, clean, built.model.gate_labels)
+            judged.append((table, _label_table(name, annotated)))
         in_event = event_mask(pd.DataFrame({"clip": name, "time_s": clip.time_s}), known)
         for gate, weights in modality_weights(clean, built.model.gate_labels, clip).items():
             clean_weights[gate].append(_weight_table(name, clip, weights))
         for condition, tally in tallies.items():
             made = corrupted(condition, name, clip, partition, corruption)
-            prediction = clean if made.clip is clip else predict_clip(built, made.clip, window, hop)
+            prediction = clean if made.clip is clip else predict_clip(uncalibrated, made.clip, window, hop)
             gates = modality_weights(prediction, built.model.gate_labels, made.clip)
             tally.add(name, annotated, prediction, gates, corrupted=made.truth, in_event=in_event)
     rows = [tally.row(condition) for condition, tally in tallies.items()]
     rows[0]["gates"] = [row for gate, tables in clean_weights.items() for row in _event_scores(gate, tables, known)]
+    rows[0] |= _certainty(judged, known)
     write_scores(rows, target)
 
 
 def _scale(normalisation: Normalisation) -> dict[str, Any]:
     """Standard deviation of each feature over the train partition: the same for every model trained on it."""
     return {modality: getattr(normalisation, f"{modality}_std") for modality in MODALITIES}
+
+
+def _label_table(name: str, clip: AnnotatedClip) -> pd.DataFrame:
+    """The annotation of a clip, as `coverage` reads it."""
+    columns = dict(zip(DIMENSIONS, clip.labels.T, strict=True))
+    return pd.DataFrame({"clip": name, "frame": np.arange(len(clip)), "partition": "scored", **columns})
+
+
+def _certainty(judged: Sequence[tuple[pd.DataFrame, pd.DataFrame]], events: pd.DataFrame) -> dict[str, list[ScoreRow]]:
+    """The columns `coverage` and `inconsistency` of the clean partition; both are empty for a model without a
+    calibration. Intervals of these scores come from the seeds.
+
+    Args:
+        judged: of each clip its predictions and its annotation.
+        events: clip, modality, kind, start_s, end_s.
+    """
+    if not judged:
+        return {"coverage": [], "inconsistency": []}
+    predictions, labels = (pd.concat(tables, ignore_index=True) for tables in zip(*judged, strict=True))
+    covered = coverage(predictions, labels, replicates=0)[[*COVERAGE_KEYS, *COVERAGE_VALUES]]
+    scores = inconsistency_auroc(predictions, events, replicates=0)[[*INCONSISTENCY_KEYS, *INCONSISTENCY_VALUES]]
+    return {"coverage": _records(covered), "inconsistency": _records(scores)}
 
 
 def write_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -291,7 +332,11 @@ def _event_scores(gate: str, tables: list[pd.DataFrame], events: pd.DataFrame) -
         events: clip, modality, kind, start_s, end_s.
     """
     scores = gate_auroc(pd.concat(tables, ignore_index=True), events).drop(columns="event_clips")
-    return [{"gate": gate, **{str(name): value for name, value in row.items()}} for row in scores.to_dict("records")]
+    return [{"gate": gate, **row} for row in _records(scores)]
+
+
+def _records(table: pd.DataFrame) -> list[ScoreRow]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _weight_table(name: str, clip: ClipEmbedding, weights: Weights) -> pd.DataFrame:

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from iaca.errors import InputError, counted
-from iaca.evaluation.benchmark_scores import GATE_KEYS, GATE_VALUES, ScoreRow, read_scores, statistics
+from iaca.evaluation.benchmark_scores import (
+    COVERAGE_KEYS,
+    GATE_KEYS,
+    GATE_VALUES,
+    INCONSISTENCY_KEYS,
+    ScoreRow,
+    read_scores,
+    statistics,
+)
 from iaca.evaluation.config import CLEAN, BenchmarkConfig, clean_level, curve_levels, curve_position
 from iaca.evaluation.metrics import (
     DIMENSIONS,
@@ -282,6 +290,36 @@ def gate_summary(gates: pd.DataFrame) -> pd.DataFrame:
     rest = ["weight_event", "weight_clean", "event_frames", "clean_frames"]
     means = table.groupby(keys, sort=False, dropna=False)[rest].mean().reset_index()
     return over_seeds(table, keys, "auroc").merge(means, on=keys)
+
+
+CERTAINTY_KEYS = ["model", "measure", "dimension", "modality", "kind"]
+CERTAINTY_MEASURES = {
+    "coverage": ("coverage", "width", "width_error_correlation"),
+    "inconsistency": ("auroc", "gate_auroc"),
+}
+"""Column of the score rows -> the values of it that are summarised; the second's are called `inconsistency_<value>`."""
+
+
+def certainty_summary(scores: Scores) -> pd.DataFrame:
+    """`benchmark_certainty.csv`: intervals and inconsistency on the clean partition, for the models that have them.
+
+    Returns:
+        One row per model and quantity. `measure` is coverage, width or width_error_correlation (with `dimension`), or
+        inconsistency_auroc or inconsistency_gate_auroc (of the gate's deviation from 1/2 on the same steps; with
+        `modality` and `kind` of the corpus's own events); keys that do not apply are empty. Then `seeds`, `mean`, `sd`
+        and the 95 % t interval `low`, `high` over seeds. Quantities without a value have no row.
+    """
+    rows = []
+    for (model, seed), of_run in scores.items():
+        clean = next(row for row in of_run if row["corruption"] == CLEAN.corruption)
+        for column, measures in CERTAINTY_MEASURES.items():
+            keys = COVERAGE_KEYS if column == "coverage" else INCONSISTENCY_KEYS
+            prefix = "" if column == "coverage" else f"{column}_"
+            for found in clean[column] or []:
+                place = {"model": model, "seed": seed, **{key: found[key] for key in keys}}
+                rows += [place | {"measure": prefix + name, "value": found[name]} for name in measures]
+    values = pd.DataFrame(rows, columns=["seed", *CERTAINTY_KEYS, "value"]).astype({"value": np.float64})
+    return over_seeds(values, CERTAINTY_KEYS)
 
 
 # Findings

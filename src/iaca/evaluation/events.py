@@ -19,10 +19,10 @@ from iaca.errors import InputError
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import plane_rmse
 from iaca.evaluation.metrics import are_few, join_labels, paired_difference, pooled_metrics
+from iaca.formats.labels import EVENT_COLUMNS
 from iaca.parameters import MODALITIES
 
 Mask = npt.NDArray[np.bool_]
-EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
 ANY = "any"  # kind of the AUROC row that takes all kinds of a modality together
 
 AUROC_COLUMNS = (

@@ -19,13 +19,15 @@ from iaca.encoders.config import ENCODERS
 from iaca.encoders.weights import WEIGHTS
 from iaca.evaluation.benchmark_page import Cells, escaped, markdown
 from iaca.evaluation.benchmark_summary import AREA
+from iaca.evaluation.certainty import ALL
 from iaca.evaluation.errors import RULES
 from iaca.evaluation.metrics import MIN_CLIPS
-from iaca.evaluation.report import ReportData
+from iaca.evaluation.report import ReportData, event_name
 from iaca.evaluation.style import MODALITY_NAMES, TITLES, parameter_text, plain, signed
 from iaca.evaluation.tables import headline, too_few
 from iaca.faces.config import FaceConfig
 from iaca.parameters import Modality
+from iaca.training.calibration import LEVEL
 
 _SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal")
 OWN = "known to its owner"  # source and licence of a file that the project did not publish
@@ -103,6 +105,9 @@ def render_card(card: CardData) -> str:
         differences=markdown(*difference_table(report.comparison)),
         events=markdown(*event_table(report.event_scores)),
         gates=markdown(*gate_table(report.gate_auroc)),
+        level=LEVEL,
+        coverage=markdown(*coverage_table(report.coverage)),
+        inconsistency=markdown(*inconsistency_table(report.inconsistency)),
         robustness=markdown(*robustness_table(report.benchmark.summary, card.preset)),
         failures=[(RULES[rule], found) for rule, found in _sentences(report.failures).items()],
         origins=markdown(
@@ -161,6 +166,25 @@ def gate_table(auroc: pd.DataFrame) -> tuple[list[str], Cells]:
         [f"{MODALITY_NAMES[row['modality']]} {_text(row['kind'])}"]
         + [plain(row[name]) for name in ("auroc", "weight_event", "weight_clean")]
         for row in auroc.to_dict("records")
+    ]
+
+
+def coverage_table(coverage: pd.DataFrame) -> tuple[list[str], Cells]:
+    """How often the annotation is inside the interval, over all frames of each partition."""
+    rows = coverage[coverage["kind"] == ALL].to_dict("records") if len(coverage) else []
+    return ["partition", "dimension", "clips", "inside", "mean width", "rank correlation of width and error"], [
+        [_text(row["partition"]), row["dimension"], f"{row['clips']}", _bounded(row, "coverage")]
+        + [plain(row[name]) for name in ("width", "width_error_correlation")]
+        for row in rows
+    ]
+
+
+def inconsistency_table(scores: pd.DataFrame) -> tuple[list[str], Cells]:
+    """Whether inconsistency is higher during each kind of event."""
+    return ["event", "AUROC", "AUROC of the gate's deviation from 1/2", "clips", "frames", "unknown"], [
+        [_text(event_name(row)), *(_bounded(row, name) for name in ("auroc", "gate_auroc"))]
+        + [f"{row[name]}" for name in ("event_clips", "event_frames", "unknown_event")]
+        for row in scores.to_dict("records")
     ]
 
 

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader
@@ -16,11 +17,13 @@ from jinja2 import Environment, PackageLoader
 from iaca.evaluation.benchmark_page import NO_BENCHMARK, UNRANKED, BenchmarkFound
 from iaca.evaluation.benchmark_summary import AREA, findings, in_short
 from iaca.evaluation.benchmark_summary import is_ranked as ranked
+from iaca.evaluation.certainty import ALL, CLEAN, EITHER
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import RULES
-from iaca.evaluation.metrics import METRIC_NAMES, MIN_CLIPS
+from iaca.evaluation.metrics import DIMENSIONS, METRIC_NAMES, MIN_CLIPS
 from iaca.evaluation.style import MODALITY_NAMES, TITLES, cell, count, counted_data, difference, number, parameter
 from iaca.evaluation.tables import best_and_worst, headline, is_ranked, too_few
+from iaca.training.calibration import LEVEL
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class ReportData:
         partition: partition of the tables and figures; the headline has validation and test, too.
         problems: problems of the data, one per row; may be empty.
         gate_auroc: `events.gate_auroc`; this table and those below may be empty.
+        coverage, inconsistency: `certainty.coverage` and `certainty.inconsistency_auroc`.
         calibration, regions, quadrants, failures: of `errors`.
         event_response, event_scores: of `events`.
         postprocessing: partition, step, ccc_valence, ccc_arousal, ccc_mean, difference, low, high; one row per step.
@@ -97,6 +101,8 @@ class ReportData:
     partition: str = "validation"
     problems: pd.DataFrame = field(default_factory=_empty)
     gate_auroc: pd.DataFrame = field(default_factory=_empty)
+    coverage: pd.DataFrame = field(default_factory=_empty)
+    inconsistency: pd.DataFrame = field(default_factory=_empty)
     calibration: pd.DataFrame = field(default_factory=_empty)
     regions: pd.DataFrame = field(default_factory=_empty)
     quadrants: pd.DataFrame = field(default_factory=_empty)
@@ -143,6 +149,9 @@ def render_report(data: ReportData) -> str:
         metrics=METRIC_NAMES,
         tables={name: _records(getattr(data, name)) for name in TABLES},
         events=data.event_scores.to_dict("records"),
+        level=LEVEL,
+        coverage=coverage_lines(data.coverage),
+        inconsistency=[(event_name(row), row) for row in data.inconsistency.to_dict("records")],
         modality_names=MODALITY_NAMES,
         min_clips=MIN_CLIPS,
         failures=failure_groups(data.failures),
@@ -204,6 +213,7 @@ def sections(data: ReportData) -> list[Section]:
         ("quadrants", "Confusion of quadrants", len(data.quadrants) > 0),
         ("gates", "What the model trusted", len(data.gate_auroc) + len(data.event_response) > 0),
         ("events", "Models during events", len(data.event_scores) > 0),
+        ("certainty", "How sure, and do voice and face agree", len(data.coverage) + len(data.inconsistency) > 0),
         ("robustness", "Robustness", len(data.benchmark.summary) > 0),
         ("postprocessing", "Post-processing", len(data.postprocessing) > 0),
         ("training", "Training", "learning_curve" in data.figures),
@@ -224,12 +234,46 @@ def left_out(data: ReportData) -> list[str]:
         ),
         (data.event_scores.empty, "Models during events: no frame of a known event is annotated in this partition."),
         (
+            data.coverage.empty,
+            "Intervals: no annotated frame has one. What the model was calibrated on, or why it was not, is among its "
+            "parameters.",
+        ),
+        (
+            data.inconsistency.empty,
+            "Inconsistency around events: this needs a model that judges it (one of voice and face) and a corpus with "
+            "known events.",
+        ),
+        (
             data.benchmark.summary.empty,
             "Robustness curves: no benchmark of this corpus was found when this page was written. Run kedro run "
             "--pipelines benchmark, then kedro run --pipelines evaluation --tags report; dvc repro does both.",
         ),
     )
     return [sentence for missing, sentence in known if missing]
+
+
+def coverage_lines(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Lines of `certainty.coverage` with both dimensions side by side: `name`, and a row or None by dimension."""
+    if table.empty:
+        return []
+    lines = []
+    for _, rows in table.groupby(["partition", "modality", "kind"], sort=False):
+        own = {row["dimension"]: row for row in rows.to_dict("records")}
+        first = next(iter(own.values()))
+        lines.append({"name": event_name(first), **{name: own.get(name) for name in DIMENSIONS}})
+    return lines
+
+
+def event_name(row: Mapping[Hashable, Any]) -> str:
+    """`voice noisy`, `voice or face contradictory`; for frames of no event the partition, if the row has one."""
+    known = {
+        ALL: f"{row.get('partition')}: all frames",
+        CLEAN: f"{row.get('partition')}: outside of all events",
+    }
+    if row["modality"] == ALL:
+        return known[row["kind"]]
+    both = " or ".join(MODALITY_NAMES.values())
+    return f"{both if row['modality'] == EITHER else MODALITY_NAMES[row['modality']]} {row['kind']}"
 
 
 def failure_groups(failures: pd.DataFrame) -> list[tuple[str, str, list[str]]]:

@@ -1,11 +1,14 @@
 """Score predictions from any source against annotations in the format of Aff-Wild2, by the rules of the challenge.
 
-    python -m iaca.evaluation.score PREDICTIONS ANNOTATIONS [--out TABLE.csv] [--convention NAME ...]
+    python -m iaca.evaluation.score PREDICTIONS ANNOTATIONS [--out TABLE.csv] [--convention NAME ...] [--events FILE]
 
 PREDICTIONS is a folder with one file per clip, a table, or a submission (formats: `iaca.formats.predictions`).
 ANNOTATIONS is a folder of `<clip>.txt`, such as `VA_Estimation_Challenge/Validation_Set`. Lengths are matched as in the
 challenge: a short prediction repeats its last row, a long one is cut. All faults of all files are reported at once, and
 nothing is scored until they are fixed.
+
+Intervals in a table ({valence,arousal}_{low,high}) get their coverage and width, and `inconsistency` its AUROC if known
+events (clip,modality,kind,start_s,end_s) are given.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from iaca.errors import InputError, counted, printable
+from iaca.evaluation.certainty import INCONSISTENCY, coverage, has_intervals, inconsistency_auroc
 from iaca.evaluation.metrics import (
     CONVENTIONS,
     DIMENSIONS,
@@ -36,9 +40,12 @@ from iaca.evaluation.metrics import (
 )
 from iaca.files import replacing
 from iaca.formats.affwild2 import Array, parse_annotation
-from iaca.formats.predictions import Clips, parse_predictions
+from iaca.formats.labels import read_event_table
+from iaca.formats.predictions import OPTIONAL, Clips, parse_predictions
 from iaca.text import clip_of
 
+COLUMNS = (*DIMENSIONS, *OPTIONAL)
+SCORED = "scored"  # the only partition there is
 SHOWN = 20  # faults named per file; the rest are counted
 
 log = logging.getLogger(__name__)
@@ -57,22 +64,42 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--convention", nargs="+", default=[], choices=CONVENTIONS, help="also print the CCC by these conventions"
     )
+    parser.add_argument("--events", type=Path, help="a table of known events, to score `inconsistency` by `time_s`")
     parser.add_argument(
         "--allow-missing", action="store_true", help="score the predicted clips and name the missing ones"
     )
     given = parser.parse_args(words)
     try:
         pairing = pair_files(given.predictions, given.annotations, given.allow_missing)
+        events = None if given.events is None else known_events(given.events, pairing)
     except InputError as error:
         parser.exit(2, f"{error}\n")
-    for line in report_lines(pairing, given.convention):
+    for line in report_lines(pairing, given.convention, events=events):
         log.info("%s", printable(line))
     if given.out:
         with replacing(given.out) as partial:
             video_scores(pairing).to_csv(partial, index=False)
 
 
-def report_lines(pairing: Pairing, conventions: Iterable[str] = (), replicates: int = 2000) -> list[str]:
+def known_events(path: Path, pairing: Pairing) -> pd.DataFrame:
+    """The table of events, for predictions that can be compared with it.
+
+    Raises:
+        InputError: there is no such file, or it has a fault; the predictions lack `inconsistency` or `time_s`.
+    """
+    table = pairing.table
+    missing = [name for name in (INCONSISTENCY, "time_s") if name not in table or table[name].isna().all()]
+    if not path.exists():
+        raise InputError("there is no table of events", path, remedy="give the path of a table that exists")
+    if missing:
+        what = f"the predictions have no {' and no '.join(missing)}, so the events can't be used"
+        raise InputError(what, path, remedy="give a table of predictions with these columns, or leave out --events")
+    return read_event_table(path)
+
+
+def report_lines(
+    pairing: Pairing, conventions: Iterable[str] = (), replicates: int = 2000, events: pd.DataFrame | None = None
+) -> list[str]:
     """The headline, the other metrics and notes as lines of text, with columns for valence, arousal and their mean."""
     table = pairing.table
     predicted = table[~table["clip"].isin(pairing.unpredicted)]
@@ -86,6 +113,8 @@ def report_lines(pairing: Pairing, conventions: Iterable[str] = (), replicates: 
     lines.append(_line("CCC, mean over videos", (means[f"video_{name}"] for name in SCORES)))
     for name in conventions:
         lines.append(_line(f"convention {name}", (CONVENTIONS[name](table)[score] for score in SCORES)))
+    lines += _interval_lines(predicted, replicates)
+    lines += _inconsistency_lines(predicted, events, replicates)
     lines.append(
         f"{counted(table['clip'].nunique(), 'clip')}, "
         f"{counted(scores['frames_valence'], 'annotated and predicted frame')}, "
@@ -95,6 +124,47 @@ def report_lines(pairing: Pairing, conventions: Iterable[str] = (), replicates: 
     if predicted["clip"].nunique() < MIN_CLIPS:
         lines.append(f"no interval: it needs at least {MIN_CLIPS} clips")
     return lines + _notes(pairing)
+
+
+def _interval_lines(predicted: pd.DataFrame, replicates: int) -> list[str]:
+    """Coverage and width of the intervals in the predictions; no line without any."""
+    if not has_intervals(predicted):
+        return []
+    labels = predicted[["clip", "frame"]].assign(
+        partition=SCORED, **{name: predicted[f"{name}_gold"] for name in DIMENSIONS}
+    )
+    found = coverage(predicted.drop(columns=[f"{n}_gold" for n in DIMENSIONS]), labels, replicates=replicates)
+    rows = found.set_index("dimension").reindex(list(DIMENSIONS))
+    shares = [Interval(*row) for row in rows[["coverage", "coverage_low", "coverage_high"]].to_numpy(np.float64)]
+    lines = [
+        _line("inside the interval", rows["coverage"]),
+        _line("  95 % interval", shares),
+        _line("mean width", rows["width"]),
+        _line("rank corr. width, |error|", rows["width_error_correlation"]),
+    ]
+    without = [
+        f"{name}: {counted(int(count), 'predicted frame')} without an interval, not among those inside or outside"
+        for name, count in rows["without_interval"].dropna().items()
+        if count
+    ]
+    return lines + without
+
+
+def _inconsistency_lines(predicted: pd.DataFrame, events: pd.DataFrame | None, replicates: int) -> list[str]:
+    """AUROC of inconsistency by kind of event; no line unless events are given."""
+    if events is None:
+        return []
+    timed = predicted[predicted["time_s"].notna()]
+    rows = inconsistency_auroc(timed, events, replicates).to_dict("records")
+    if not rows:
+        return ["no predicted frame is in any of the events"]
+    return [
+        f"inconsistency during {row['modality']} {row['kind']}: AUROC {row['auroc']:z.4f} "
+        f"({_bounds(Interval(row['auroc'], row['auroc_low'], row['auroc_high']))}), "
+        f"{counted(row['event_frames'], 'frame')} of {counted(row['event_clips'], 'clip')}, "
+        f"{row['unknown_event']} unknown"
+        for row in rows
+    ]
 
 
 def _line(name: str, values: Iterable[float | Interval]) -> str:
@@ -120,7 +190,8 @@ class Pairing(NamedTuple):
     """Predictions joined to their annotation.
 
     Attributes:
-        table: clip, frame, valence, arousal, valence_gold, arousal_gold; one row per annotation row.
+        table: clip, frame, valence, arousal, valence_gold, arousal_gold, and the columns `formats.predictions.OPTIONAL`
+            if any of them was given; one row per annotation row.
         lengths: clip, annotation_rows, prediction_rows, repeated, cut; one row per annotated clip.
         unannotated: predicted clips without an annotation; they are not scored.
     """
@@ -148,7 +219,7 @@ def pair_files(predictions: Path, annotations: Path, allow_missing: bool = False
         InputError: if any file has a fault; the message names all of them, file by file.
     """
     gold, faults = _annotations(annotations)
-    given, wrong = parse_predictions(predictions)
+    given, wrong = parse_predictions(predictions, optional=True)
     faults += wrong
     if not allow_missing:
         remedy = "predict it, or score the other clips with --allow-missing"
@@ -164,8 +235,8 @@ def pair_files(predictions: Path, annotations: Path, allow_missing: bool = False
         raise InputError("no clip is both predicted and annotated", predictions, remedy=remedy)
     tables, lengths = [], []
     for clip, labels in sorted(gold.items()):
-        values, length = fit_length(given.get(clip, np.empty((0, 2))), len(labels))
-        columns = dict(zip(DIMENSIONS, values.T, strict=True)) | {
+        values, length = fit_length(given.get(clip, np.empty((0, len(DIMENSIONS)))), len(labels))
+        columns = dict(zip(COLUMNS[: values.shape[1]], values.T, strict=True)) | {
             f"{d}_gold": y for d, y in zip(DIMENSIONS, labels.T, strict=True)
         }
         tables.append(pd.DataFrame({"clip": clip, "frame": np.arange(len(labels)), **columns}))
@@ -187,13 +258,13 @@ def _annotations(folder: Path) -> tuple[Clips, list[InputError]]:
 
 
 def fit_length(values: Array, rows: int) -> tuple[Array, dict[str, int]]:
-    """Fit predictions (n, 2) to (rows, 2) by the rule of the challenge, and count the changes.
+    """Fit predictions (n, k) to (rows, k) by the rule of the challenge, and count the changes.
 
     Too few rows: the last one is repeated. Too many: the rest is cut. None at all: NaN, and no row counts as repeated.
     """
     given = len(values)
     if not given:
-        values = np.full((1, 2), np.nan)
+        values = np.full((1, values.shape[1]), np.nan)
     fitted = values[np.minimum(np.arange(rows), len(values) - 1)]
     repeated = max(rows - given, 0) if given else 0
     return fitted, {

@@ -1,4 +1,7 @@
-"""Valence and arousal by time or by frame, from the annotation file of one clip. Every faulty row is reported."""
+"""Valence and arousal by time or by frame, from the annotation file of one clip; and the table of known events.
+
+Every faulty row of annotation is reported, and the first one of events.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.errors import InputError, brief, counted, first_faults
-from iaca.text import EMPTY, Row, csv_rows, dialect_of, number
+from iaca.parameters import MODALITIES
+from iaca.text import EMPTY, Row, csv_rows, csv_table, dialect_of, number
 
 LABELS = ("valence", "arousal")
+EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
 Values = NDArray[np.float32]
 Places = NDArray[np.float64]
 
@@ -144,3 +150,35 @@ def _number(cell: str, decimal_comma: bool, path: Path, line: int) -> float:
     except ValueError:
         what = f"{cell[:40]!r} is not a number"
         raise InputError(what, path, line, "write a number, or leave the cell empty") from None
+
+
+# Known events
+
+
+def read_event_table(path: Path) -> pd.DataFrame:
+    """Ground truth of events: columns `EVENT_COLUMNS`, times in s. An event covers start_s <= time_s < end_s.
+
+    Without the file there are no rows.
+
+    Raises:
+        InputError: a column is missing, a time or modality is invalid, or an event ends before it starts.
+    """
+    if not path.exists():
+        return pd.DataFrame(
+            {name: pd.Series(dtype="float64" if name.endswith("_s") else "str") for name in EVENT_COLUMNS}
+        )
+    rows, decimal_comma = [], dialect_of(path).decimal_comma
+    for line, row in csv_table(path, EVENT_COLUMNS, f"give the table the columns {','.join(EVENT_COLUMNS)}"):
+        try:
+            start, end = (number(row[name], decimal_comma) for name in ("start_s", "end_s"))
+        except ValueError:
+            start = end = math.nan
+        if not math.isfinite(start) or not math.isfinite(end):
+            what = f"not two times: {brief(repr(row['start_s']))} and {brief(repr(row['end_s']))}"
+            raise InputError(what, path, line, "write the start and end of the event in seconds")
+        if end <= start:
+            raise InputError("an event ends before it starts", path, line, "swap start_s and end_s")
+        if row["modality"] not in MODALITIES:
+            raise InputError(f"{brief(repr(row['modality']))} is not a modality", path, line, "write audio or visual")
+        rows.append((row["clip"], row["modality"], row["kind"], start, end))
+    return pd.DataFrame(rows, columns=list(EVENT_COLUMNS)).astype({"start_s": "float64", "end_s": "float64"})

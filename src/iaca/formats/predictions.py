@@ -2,6 +2,7 @@
 
 * a folder with a file per clip, `<clip>.txt` or `<clip>.csv`: `valence,arousal`, a row per frame (`formats.affwild2`);
 * a table, Parquet or CSV: `clip,frame,valence,arousal`, frames counted from 0, as the evaluation pipeline writes it;
+  A table may also have `time_s`, intervals as `valence_low` and so on, and `inconsistency`;
 * a challenge submission: `image_location,valence,arousal`, rows `<clip>/00001.jpg,...`, images counted from 1.
 
 `check_submission` compares a submission with the sample file of the organisers, before they reject it.
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import compute, parquet
 
 from iaca.errors import InputError, brief, first_faults
@@ -27,7 +29,11 @@ from iaca.text import clip_of, csv_rows, dialect_of, number, read_text
 
 TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
 SUBMISSION_COLUMNS = ["image_location", "valence", "arousal"]
-COLUMNS = list(dict.fromkeys([*TABLE_COLUMNS, *SUBMISSION_COLUMNS]))
+VALUES = ["valence", "arousal"]
+ENDS = [(f"{name}_low", f"{name}_high") for name in VALUES]
+OPTIONAL = ["time_s", *(end for pair in ENDS for end in pair), "inconsistency"]
+"""Columns that a table may have as well."""
+COLUMNS = list(dict.fromkeys([*TABLE_COLUMNS, *SUBMISSION_COLUMNS, *OPTIONAL]))
 NAMES = ["clip", "image_location"]  # columns of text
 LOCATION = re.compile(r"([^/]+)/(\d{1,9})\.(?:jpg|png)")
 MOST_FRAMES = 10_000_000  # nearly four days at 30 Hz: a larger number is not a frame
@@ -35,11 +41,16 @@ SPARSE = 100  # frames allowed per listed one, in a file that exceeds `MOST_FRAM
 Clips = dict[str, Array]
 
 
-def parse_predictions(path: Path) -> tuple[Clips, list[InputError]]:
+def parse_predictions(path: Path, optional: bool = False) -> tuple[Clips, list[InputError]]:
     """Clip -> (frames, 2) valence and arousal; and all faults of the files.
 
     A frame is NaN, and the metrics count it as not predicted, if a table or submission does not list it or if a table
     leaves both columns empty (neither face nor sound). In a file per clip every row has values.
+
+    Args:
+        path: a file, or a folder with a file per clip.
+        optional: read the columns `OPTIONAL` as well. If a table has any, the arrays have a column for each of them
+            after valence and arousal, NaN for an empty cell or a column that is not there.
 
     Raises:
         InputError: there is nothing to read, or a table has none of the three forms.
@@ -54,7 +65,7 @@ def parse_predictions(path: Path) -> tuple[Clips, list[InputError]]:
         clips, others = _by_clip(table, file, empty=False)
         return clips, sorted(faults + others, key=lambda fault: fault.row or 0)
     _require_columns(file, table, TABLE_COLUMNS)
-    return _by_clip(table, file, empty=True)
+    return _by_clip(table, file, empty=True, optional=optional and bool({*table.columns} & {*OPTIONAL}))
 
 
 def prediction_file(path: Path) -> Path:
@@ -101,16 +112,18 @@ def _located(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[InputE
     return located, first_faults(faulty())
 
 
-def _by_clip(table: pd.DataFrame, path: Path, empty: bool) -> tuple[Clips, list[InputError]]:
-    """Rows (index + 2 is the line) as an array per clip; `empty` allows rows without a prediction."""
+def _by_clip(table: pd.DataFrame, path: Path, empty: bool, optional: bool = False) -> tuple[Clips, list[InputError]]:
+    """Rows (index + 2 is the line) as an array per clip.
+
+    `empty` allows rows without a prediction; `optional` adds the columns `OPTIONAL`.
+    """
     lines = table.index.to_numpy() + 2
     clip = table["clip"].astype(str).str.strip().str.normalize("NFC").to_numpy()
     frame = pd.to_numeric(table["frame"], errors="coerce").to_numpy(np.float64)
-    text = table[["valence", "arousal"]]
+    text = table[VALUES]
     values = text.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    blank = (
-        (text.isna() | text.isin(["", "nan", "NaN"])).all(axis=1).to_numpy() if empty else np.zeros(len(table), bool)
-    )
+    blank = _blank(text).all(axis=1) if empty else np.zeros(len(table), bool)
+    others, wrong = _optional(table, path) if optional else (np.empty((len(table), 0)), [])
     numbered = (frame >= 0) & (frame < MOST_FRAMES) & (frame == np.floor(frame))
     scored = blank | (np.abs(values) <= 1).all(1)
     repeated = pd.DataFrame({"clip": clip, "frame": frame}).duplicated().to_numpy() & numbered
@@ -126,9 +139,43 @@ def _by_clip(table: pd.DataFrame, path: Path, empty: bool) -> tuple[Clips, list[
     clips: Clips = {}
     for name, rows in pd.Series(np.flatnonzero(good)).groupby(clip[good]):
         places = frame[rows.to_numpy()].astype(int)
-        clips[str(name)] = np.full((places.max() + 1, 2), np.nan)
-        clips[str(name)][places] = values[rows.to_numpy()]
-    return clips, faults
+        clips[str(name)] = np.full((places.max() + 1, len(VALUES) + others.shape[1]), np.nan)
+        clips[str(name)][places] = np.column_stack([values, others])[rows.to_numpy()]
+    return clips, sorted(faults + wrong, key=lambda fault: fault.row or 0) if wrong else faults
+
+
+def _blank(text: pd.DataFrame) -> NDArray[np.bool_]:
+    """(n, k) bool, cells without a value."""
+    return np.asarray(text.isna() | text.isin(["", "nan", "NaN"]))
+
+
+def _optional(table: pd.DataFrame, path: Path) -> tuple[Array, list[InputError]]:
+    """The columns `OPTIONAL` (n, k), NaN where there is no value, and their faults."""
+    text = table.reindex(columns=OPTIONAL)
+    numbers = text.apply(pd.to_numeric, errors="coerce")
+    values = numbers.to_numpy(np.float64)
+    wrong = ~np.isfinite(values) & ~_blank(text)
+    numbers = numbers.where(np.isfinite(values))
+
+    def faulty() -> Iterator[InputError]:
+        unordered = np.column_stack([numbers[low] > numbers[high] for low, high in ENDS])
+        alone = np.column_stack([numbers[low].isna() != numbers[high].isna() for low, high in ENDS])
+        for row in np.flatnonzero(wrong.any(axis=1) | unordered.any(axis=1) | alone.any(axis=1)):
+            found, cells, line = numbers.iloc[row], text.iloc[row], int(table.index[int(row)]) + 2
+            for column in np.flatnonzero(wrong[row]):
+                what = f"{OPTIONAL[column]} is not a finite number: {str(cells.iloc[column])[:40]!r}"
+                yield InputError(what, path, line, "write a finite number, or leave the cell empty")
+            for (low, high), crossed, single in zip(ENDS, unordered[row], alone[row], strict=True):
+                if crossed:
+                    yield InputError(
+                        f"{low}={found[low]:g} is above {high}={found[high]:g}", path, line, "swap the two values"
+                    )
+                elif single and not wrong[row].any():
+                    yield InputError(
+                        f"{low} and {high} must come together", path, line, "write both, or leave both empty"
+                    )
+
+    return values, first_faults(faulty())
 
 
 def _require_near(path: Path, lines: Array, clip: Array, frame: Array) -> None:
@@ -181,7 +228,7 @@ def _read_cells(path: Path) -> pd.DataFrame:
     table = table.iloc[: filled[-1] + 1 if len(filled) else 0].rename(columns=str.strip)
     table.index += dialect.skipped  # index + 2 is the line
     if dialect.decimal_comma:
-        numbers = [name for name in ("valence", "arousal") if name in table]
+        numbers = [name for name in (*VALUES, *OPTIONAL) if name in table]
         table[numbers] = table[numbers].apply(lambda column: column.str.replace(",", ".", regex=False))
     return table.loc[:, ~table.columns.duplicated()]  # if a name occurs twice, the first counts
 

@@ -23,6 +23,7 @@ from iaca.evaluation.benchmark_page import PageData, difference_dots, render_pag
 from iaca.evaluation.benchmark_scores import VERSION as SCORE_VERSION
 from iaca.evaluation.benchmark_scores import score_file
 from iaca.evaluation.benchmark_summary import (
+    certainty_summary,
     gate_summary,
     gates_of_runs,
     read_runs,
@@ -117,12 +118,13 @@ def plan_scores(
 
 def compare_models(
     scores: ClipPaths, training_index: pd.DataFrame, benchmark: BenchmarkConfig
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """All scores, their summary over seeds with paired differences, and how well the gates detected corruption."""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """All scores, their summary over seeds with paired differences, how well the gates detected corruption, and how
+    well intervals cover and inconsistency finds contradictions."""
     runs = read_runs({run: scores.whole(run) for run in scores}, benchmark)
     subjects = _subjects(training_index, scored_clips(training_index, benchmark))
     summary = summarise(runs, benchmark.main, benchmark.replicates, subjects)
-    return results_table(runs), summary, gate_summary(gates_of_runs(runs))
+    return results_table(runs), summary, gate_summary(gates_of_runs(runs)), certainty_summary(runs)
 
 
 def draw_benchmark(summary: pd.DataFrame, benchmark: BenchmarkConfig) -> tuple[Figure, Figure]:
@@ -136,6 +138,7 @@ def draw_benchmark(summary: pd.DataFrame, benchmark: BenchmarkConfig) -> tuple[F
 def write_page(
     summary: pd.DataFrame,
     gates: pd.DataFrame,
+    certainty: pd.DataFrame,
     training_index: pd.DataFrame,
     corpus_card: dict[str, str],
     training: TrainingConfig,
@@ -150,6 +153,7 @@ def write_page(
         PageData(
             summary=summary,
             gates=gates,
+            certainty=certainty,
             main=benchmark.main,
             corpus=corpus_card["name"],
             caveat=corpus_card["caveat"],

@@ -23,8 +23,8 @@ def create_pipeline() -> Pipeline:
     embeddings, timelines, training_index -> [plan runs] -> benchmark_runs \\
     embeddings, faces, audio -> [plan corrupted] -> spoilt_embeddings ------> [plan scores] -> benchmark_scores
     embeddings, timelines, events ------------------------------------------/
-    benchmark_scores -> [compare] -> benchmark_results, benchmark_summary, benchmark_gates
-    benchmark_summary, benchmark_gates -> [draw], [write] -> benchmark_*_figure, benchmark_page
+    benchmark_scores -> [compare] -> benchmark_results, benchmark_summary, benchmark_gates, benchmark_certainty
+    benchmark_summary, benchmark_gates, benchmark_certainty -> [draw], [write] -> benchmark_*_figure, benchmark_page
 
     Run when a dataset is saved, unless it is up to date: `benchmark_runs` trains each model with each seed,
     `spoilt_embeddings` corrupts sound and faces and embeds them again, `benchmark_scores` scores each run.
@@ -75,12 +75,12 @@ def _named(*datasets: str) -> dict[str, str]:
 
 
 def _reporting() -> list[Node]:
-    tables = ["benchmark_summary", "benchmark_gates", "training_index", "corpus_card"]
+    tables = ["benchmark_summary", "benchmark_gates", "benchmark_certainty", "training_index", "corpus_card"]
     return [
         Node(
             compare_models,
             ["benchmark_scores", "training_index", BENCHMARK],
-            ["benchmark_results", "benchmark_summary", "benchmark_gates"],
+            ["benchmark_results", "benchmark_summary", "benchmark_gates", "benchmark_certainty"],
             name="compare_models",
         ),
         Node(

@@ -13,6 +13,7 @@ from iaca.encoders import read_embedding
 from iaca.engine import ClipPaths
 from iaca.errors import InputError, counted
 from iaca.evaluation.benchmark_page import BenchmarkFound
+from iaca.evaluation.certainty import coverage, coverage_metrics, inconsistency_auroc
 from iaca.evaluation.config import EvaluationConfig
 from iaca.evaluation.errors import Results, calibration, failures, quadrant_confusion, region_errors
 from iaca.evaluation.events import event_response, event_scores, gate_auroc
@@ -113,6 +114,7 @@ def score_models(
     baselines: dict[str, Any],
     labels: pd.DataFrame,
     training_index: pd.DataFrame,
+    coverage: pd.DataFrame,
     config: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, Any]]:
     """The comparison with intervals, scores per video, the main model's metrics, and its headline: the pooled CCC of
@@ -126,9 +128,10 @@ def score_models(
     tables = _by_name(predictions, baselines)
     subjects = _subjects(training_index)
     table = comparison(tables, scored, replicates=config.replicates, seed=config.seed, subjects=subjects)
-    metrics = headline(table)
+    metrics, covered = headline(table), coverage_metrics(coverage)
     names = (f"{part}_ccc_{d}" for part in table["partition"].unique() for d in ("mean", "valence", "arousal"))
-    return table, video_table(predictions, scored), metrics, {name: metrics[name] for name in names}
+    short = {name: metrics[name] for name in names}
+    return table, video_table(predictions, scored), metrics | covered, short
 
 
 def score_postprocessing(
@@ -150,6 +153,22 @@ def score_gates(
     """How well the gate across modalities detects the corrupted one, per kind of event, in the shown partition."""
     shown = labels.loc[labels["partition"] == config.shown, "clip"].unique()
     return gate_auroc(predictions[predictions["clip"].isin(shown)], events[events["clip"].isin(shown)])
+
+
+def score_certainty(
+    predictions: pd.DataFrame,
+    labels: pd.DataFrame,
+    events: pd.DataFrame,
+    training_index: pd.DataFrame,
+    config: EvaluationConfig,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Coverage of the intervals; and how well inconsistency detects events, in the shown partition."""
+    scored = labels[labels["partition"].isin(config.partitions)]
+    subjects = _subjects(training_index)
+    covered = coverage(predictions, scored, events, config.shown, subjects, config.replicates, config.seed)
+    shown = labels.loc[labels["partition"] == config.shown, "clip"].unique()
+    inside, known = predictions[predictions["clip"].isin(shown)], events[events["clip"].isin(shown)]
+    return covered, inconsistency_auroc(inside, known, config.replicates, config.seed)
 
 
 def analyse_errors(
@@ -298,13 +317,16 @@ def write_report(
 
 
 def model_facts(model: TrainedModel) -> dict[str, object]:
-    """The facts in a model file: architecture, origin, and the settings of its training as `training.NAME`."""
+    """The facts in a model file: architecture, origin, its calibration as `calibration.NAME`, and the settings of its
+    training as `training.NAME`."""
+    calibrated = {} if model.calibration is None else model.calibration.facts
     known = {
         name: value
         for name, value in model.metadata.items()
         if name not in ("history", "caveat", SETTINGS_KEY, CLIPS_KEY)
     }
     settings = {f"{SETTINGS_KEY}.{name}": value for name, value in training_settings_of(model).items()}
+    known |= {f"calibration.{name}": fact for name, fact in calibrated.items()}
     return {**model.config.model_dump(mode="json", exclude_none=True), **known, **settings}
 
 

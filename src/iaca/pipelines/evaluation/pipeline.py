@@ -13,6 +13,7 @@ from iaca.pipelines.evaluation.nodes import (
     find_failures,
     predict_baselines,
     predict_partitions,
+    score_certainty,
     score_gates,
     score_models,
     score_postprocessing,
@@ -29,6 +30,7 @@ def create_pipeline() -> Pipeline:
     baseline_models, embeddings -> [predict] -> baseline_predictions --> [score] -> comparison, per_video, metrics
     predictions, labels         -> [score postprocessing] -> postprocessing
     predictions, events         -> [score gates] -> gate_scores
+    predictions, labels, events -> [score certainty] -> coverage, inconsistency_scores
     predictions, labels, events -> [analyse] -> calibration, regions, quadrants, event_response, event_scores
     those, comparison           -> [find failures] -> failures_found
     all of them                 -> [draw] -> *_figure -> [report] -> report, model_card
@@ -58,7 +60,7 @@ def _scoring() -> list[Node]:
     return [
         Node(
             score_models,
-            ["model", "predictions", "baseline_predictions", "labels", "training_index", CONFIG],
+            ["model", "predictions", "baseline_predictions", "labels", "training_index", "coverage", CONFIG],
             ["comparison", "per_video", "metrics", "headline"],
             name="score_models",
         ),
@@ -69,6 +71,12 @@ def _scoring() -> list[Node]:
             name="score_postprocessing",
         ),
         Node(score_gates, ["predictions", "events", "labels", CONFIG], "gate_scores", name="score_gates"),
+        Node(
+            score_certainty,
+            ["predictions", "labels", "events", "training_index", CONFIG],
+            ["coverage", "inconsistency_scores"],
+            name="score_certainty",
+        ),
         Node(
             analyse_errors,
             ["predictions", "labels", CONFIG],
@@ -116,6 +124,8 @@ def _report() -> Node:
             "problems": "ingestion_problems",
             "videos": "per_video",
             "gate_auroc": "gate_scores",
+            "coverage": "coverage",
+            "inconsistency": "inconsistency_scores",
             "failures": "failures_found",
             **{name: name for name in tables},
             **_named((*SCORE_FIGURES, *ANALYSIS_FIGURES)),

@@ -13,8 +13,9 @@ import pandas as pd
 from iaca.corpora.features import FeaturesConfig
 from iaca.corpora.folder import FolderConfig
 from iaca.corpora.importers import BahConfig, IngestionConfig
-from iaca.corpora.index import EVENT_FILE, read_card, read_event_table
+from iaca.corpora.index import EVENT_FILE, read_card
 from iaca.engine import ClipPaths, Task
+from iaca.formats.labels import read_event_table
 from iaca.media.container import MediaLimits
 from iaca.pipelines.ingestion import affwild2, features, folder
 
