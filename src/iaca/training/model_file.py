@@ -6,7 +6,7 @@ The header has the model's configuration and its metadata, among them the settin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from iaca.errors import InputError, brief
 from iaca.files import replacing
 from iaca.fusion.config import FusionConfig
+from iaca.fusion.gates import Features
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.fusion.temporal import current_name
 from iaca.parameters import faults, flat, text_table
@@ -227,13 +228,20 @@ class PerDimension(nn.Module):
         visual_present: Tensor | None = None,
         padding: Tensor | None = None,
         quality: Tensor | None = None,
+        readings: Tensor | None = None,
     ) -> FusionOutput:
         """As `FusionModel.forward`."""
-        inputs = (audio, visual, audio_present, visual_present, padding, quality)
+        inputs = (audio, visual, audio_present, visual_present, padding, quality, readings)
         outputs: dict[str, FusionOutput] = {"valence": self.valence(*inputs), "arousal": self.arousal(*inputs)}
         prediction = torch.stack([outputs[target].prediction[..., i] for i, target in enumerate(TARGETS)], dim=-1)
         gates = {f"{target}_{name}": weights for target in TARGETS for name, weights in outputs[target].gates.items()}
         return FusionOutput(prediction, gates, outputs["valence"].observed)
+
+    def read(self, parts: Iterable[Features], present: Tensor, rate: Tensor) -> Tensor:
+        """As `FusionModel.read`."""
+        parts = list(parts)
+        each = {target: getattr(self, target).read(parts, present, rate) for target in TARGETS}
+        return torch.stack([each[target][..., i] for i, target in enumerate(TARGETS)], dim=-1)
 
 
 # --- metadata of the training run ---

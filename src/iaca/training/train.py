@@ -9,11 +9,14 @@ train_file                      the engine's task: embeddings and timelines in, 
 
 from __future__ import annotations
 
+import copy
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
@@ -22,12 +25,14 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from iaca.encoders.embedding import embeddings_of, read_annotated
 from iaca.errors import InputError
 from iaca.fusion.config import FusionConfig
+from iaca.fusion.gates import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.calibration import Predict, calibrate
 from iaca.training.checkpoints import (
@@ -45,8 +50,8 @@ from iaca.training.checkpoints import (
     strategy_of,
 )
 from iaca.training.choice import ModelChoice
-from iaca.training.config import TARGETS, TrainingConfig
-from iaca.training.data import Clips, training_loader, validation_loaders
+from iaca.training.config import TARGETS, Target, TrainingConfig
+from iaca.training.data import Clips, Loader, training_loader, validation_loaders
 from iaca.training.loss import concordance, gate_supervision, training_loss
 from iaca.training.model_file import (
     HISTORY_KEY,
@@ -60,10 +65,13 @@ from iaca.training.model_file import (
     with_training_settings,
 )
 from iaca.training.predict import BuiltModel, predict_clip
-from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
+from iaca.training.readings import fit_fusion_readings
+from iaca.training.sample import Normalisation, Stream, Window, WindowSpec, model_arguments, shared_cues, torch_seed
 
 Batch = dict[str, Tensor]
 CONDITIONS = ("clean", "corrupted")  # the validation loaders, in order
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHARE = "readings.share"  # the buffer in a model's weights
 FINISHED = ".safetensors"  # file of a network in `checkpoints` until its run is complete ...
 FINISHED_FINGERPRINT = "finished_fingerprint"  # ... and what its metadata say it belongs to
 
@@ -130,7 +138,7 @@ def calibrated(
     for name, left_out in {"whole": frozenset[str](), **folds}.items():
         clips = {clip: annotated for clip, annotated in train_clips.items() if clip not in left_out}
         folder = checkpoints / name if left_out else checkpoints
-        run = (fusion, config, clips, validation_clips, folder, progress)
+        run = (fusion, config, clips, validation_clips, folder, progress, subjects)
         networks[name] = _train_once(train, run, checkpoints / f"{name}{FINISHED}") if folds else train(*run)
     _remove_finished(checkpoints, networks)
     model, history = networks["whole"]
@@ -167,6 +175,7 @@ def train(
     validation_clips: Clips,
     checkpoints: Path,
     progress: bool = False,
+    subjects: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one model.
 
@@ -181,6 +190,7 @@ def train(
         checkpoints: a folder for this run alone. An interrupted run resumes from it if it is the same run on the same
             data; a finished run leaves nothing in it.
         progress: show a bar of epochs.
+        subjects: of the clips, for models that start from readings; a clip that is not listed is a subject of its own.
 
     Returns:
         The model, and its history: one row per epoch with epoch, train_loss (without any supervision of gates),
@@ -192,7 +202,7 @@ def train(
         InputError: no clips, none annotated, embeddings that do not fit the model, a clip without a cue that the model
             reads, or a strategy that cannot be started from here.
     """
-    run = (fusion, config, train_clips, validation_clips, checkpoints, progress)
+    run = (fusion, config, train_clips, validation_clips, checkpoints, progress, subjects)
     model, history = train_pair(*run) if config.per_dimension else train_network(*run)
     return with_training_settings(model, config), history
 
@@ -204,20 +214,30 @@ def train_network(
     validation_clips: Clips,
     checkpoints: Path,
     progress: bool = False,
+    subjects: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one network to predict `config.targets`. Arguments, result and errors are those of `train`."""
     _check_clips(fusion, config, {"train": train_clips, "validation": validation_clips})
     data = data_fingerprint(train_clips)
-    fingerprint = run_fingerprint(fusion, config, data, data_fingerprint(validation_clips))
+    people = _people(fusion, train_clips, subjects)
+    fingerprint = run_fingerprint(fusion, config, data, data_fingerprint(validation_clips), *people)
     normalisation = Normalisation.fit(embeddings_of(train_clips), fusion.cues)
     spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
     with silenced_lightning(), restored_torch_settings(config.threads):
         module = FusionTraining(fusion, config, fingerprint)
+        start = _start(module, train_clips, validation_clips, subjects, spec) if fusion.reads else Start()
+        loaders = validation_loaders(validation_clips, config, spec, start.whole)
+        if not fusion.has_network:
+            scores = validation_row(module.model, loaders, config.targets)
+            history = [{"epoch": 0.0, **scores, "train_loss": start.loss, "learning_rate": 0.0}]
+            metadata = _metadata(config, train_clips, data, history[0])
+            trained = TrainedModel(fusion, module.model.state_dict(), normalisation, metadata, config.targets)
+            return trained, history_table(history)
         trainer = _trainer(config, checkpoints, progress)
         trainer.fit(
             module,
-            training_loader(train_clips, config, spec),
-            validation_loaders(validation_clips, config, spec),
+            training_loader(train_clips, config, spec, start.of_clip),
+            loaders,
             ckpt_path=resumable_checkpoint(checkpoints, fingerprint),
             weights_only=True,
         )
@@ -227,8 +247,132 @@ def train_network(
     if trainer.is_global_zero:
         remove_checkpoints(checkpoints)
     weights = {name.removeprefix("model."): tensor for name, tensor in best["state_dict"].items()}
-    metadata = _metadata(config, train_clips, data, best["history"][-1])
+    chosen, facts = best["history"][-1], {}
+    if fusion.reads:
+        with restored_torch_settings(config.threads):
+            weights, scores = held_back(fusion, weights, loaders, config.targets, subjects)
+        chosen = {**chosen, **scores}
+        facts = {"correction": ", ".join(f"{s:.2f}" for s in weights[SHARE].tolist())}
+    metadata = {**_metadata(config, train_clips, data, chosen), **facts}
     return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
+
+
+def _people(fusion: FusionConfig, clips: Clips, subjects: Mapping[str, str]) -> list[str]:
+    """What the subjects of the clips add to a fingerprint: they decide the folds of the readings."""
+    return [json.dumps({name: subjects.get(name, name) for name in sorted(clips)})] if fusion.reads else []
+
+
+class Start(NamedTuple):
+    """What a model with readings starts from.
+
+    Attributes:
+        of_clip: of each train clip, readers that have not seen its subject.
+        whole: of each validation clip, those of the model.
+        loss: 1 - CCC of the readings alone, out of fold.
+    """
+
+    of_clip: Mapping[str, Readings] = MappingProxyType({})
+    whole: Mapping[str, Readings] = MappingProxyType({})
+    loss: float = math.nan
+
+
+def _start(
+    module: FusionTraining, train_clips: Clips, validation_clips: Clips, subjects: Mapping[str, str], spec: WindowSpec
+) -> Start:
+    """Fit the readings of the model, and put them into it."""
+    fusion, own = module.model.config, module.model.readings
+    assert own is not None
+    fitted = fit_fusion_readings(fusion, train_clips, subjects, spec.normalisation, spec.targets)
+    own.load_state_dict(fitted.whole, strict=False)
+    of_clip = {}
+    for name, buffers in fitted.of_clip.items():
+        of_clip[name] = Readings(fusion)
+        of_clip[name].load_state_dict(buffers, strict=False)
+    whole = copy.deepcopy(own)  # the one in the network moves to the device of the run
+    loss = 1.0 - float(np.mean([fitted.ccc[TARGETS.index(target)] for target in spec.targets]))
+    return Start(of_clip, dict.fromkeys(validation_clips, whole), loss)
+
+
+def held_back(
+    fusion: FusionConfig,
+    weights: dict[str, Tensor],
+    loaders: Sequence[Loader],
+    targets: Sequence[Target],
+    subjects: Mapping[str, str],
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Hold the network of `iaca_plus` back per dimension, as far as validation says; at 0 the model is `late`.
+
+    A share of `SHARES` is a candidate if it loses to `late` neither on clean nor on corrupted validation windows. Of
+    the candidates the smallest is taken whose mean CCC of both is within one standard error of the best (Breiman et
+    al., 1984), by the jackknife over subjects: what a few subjects alone speak for is not believed.
+
+    Returns:
+        The weights, and the scores of that model.
+    """
+    model = FusionModel(fusion)
+    model.load_state_dict(weights)
+    share = model.get_buffer(SHARE)
+    scored = []
+    for value in SHARES:
+        share.fill_(value)
+        scored.append(predicted_windows(model, loaders, targets))
+    windows: Sequence[Window] = loaders[0].dataset.windows  # type: ignore[attr-defined]
+    people = np.array([subjects.get(window.clip, window.clip) for window in windows])
+    everybody = np.ones(len(people), np.bool_)
+    rows = [
+        [_ccc_of(each, targets, keep) for each in scored]
+        for keep in (everybody, *(people != p for p in sorted(set(people))))
+    ]
+    for i, target in enumerate(targets):
+        each = np.array(rows)[..., i]  # (1 + subjects, shares, conditions)
+        sound = (each[0] >= each[0, 0]).all(axis=1)  # (shares,)
+        whole, left = each[0].mean(axis=1), each[1:].mean(axis=2)  # (shares,), (subjects, shares)
+        best = int(np.where(sound, whole, -np.inf).argmax())
+        behind = left[:, [best]] - left
+        error = np.sqrt((len(left) - 1) * behind.var(axis=0)) if len(left) > 1 else np.full(len(SHARES), np.inf)
+        share[TARGETS.index(target)] = SHARES[int((sound & (whole[best] - whole <= error)).argmax())]
+    return {**weights, SHARE: share.clone()}, validation_row(model, loaders, targets)
+
+
+Scored = dict[str, list[tuple[Tensor, Tensor, Tensor]]]
+"""By condition: prediction and gold (b, t, k) and valid steps (b, t), batch by batch."""
+
+
+def _ccc_of(scored: Scored, targets: Sequence[Target], keep: NDArray[np.bool_]) -> list[list[float]]:
+    """CCC on some of the windows, by condition and target."""
+    kept = {c: [tuple(torch.cat(x)[torch.from_numpy(keep)] for x in zip(*b, strict=True))] for c, b in scored.items()}
+    row = score_row(kept, targets)  # type: ignore[arg-type]  # tuples of three
+    return [[row[f"{condition}_{target}"] for target in targets] for condition in scored]
+
+
+def validation_row(model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target]) -> dict[str, float]:
+    """The scores of a model on the validation loaders."""
+    return score_row(predicted_windows(model, loaders, targets), targets)
+
+
+def predicted_windows(model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target]) -> Scored:
+    """What a model predicts for the windows of the validation loaders, in their order."""
+    columns, scored = [TARGETS.index(target) for target in targets], Scored()
+    model.eval()
+    with torch.inference_mode():
+        for condition, loader in zip(CONDITIONS, loaders, strict=True):
+            for batch in loader:
+                output = model(*model_arguments(batch, reads_cues=bool(model.config.cues)))
+                both = (x[..., columns].double() for x in (output.prediction, batch["labels"]))
+                scored.setdefault(condition, []).append((*both, batch["valid"]))  # type: ignore[arg-type]
+    return scored
+
+
+def score_row(scored: Scored, targets: Sequence[Target]) -> dict[str, float]:
+    """The scores of one epoch."""
+    cccs = {}
+    for condition, batches in scored.items():
+        prediction, gold, valid = (torch.cat(column) for column in zip(*batches, strict=True))
+        cccs[condition] = dict(zip(targets, concordance(prediction, gold, valid).tolist(), strict=True))
+    means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in targets}
+    row = {"score": sum(means.values()) / len(means)}
+    row |= {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
+    return row | {f"validation_ccc_{target}": mean for target, mean in means.items()}
 
 
 def _check_clips(fusion: FusionConfig, config: TrainingConfig, partitions: Mapping[str, Clips]) -> None:
@@ -312,7 +456,7 @@ class FusionTraining(lightning.LightningModule):
         self.model = FusionModel(fusion)
         self.history: list[dict[str, float]] = []
         self.losses: dict[str, list[Tensor]] = {}  # of the epoch
-        self.scored: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}  # prediction, gold, valid, by condition
+        self.scored: Scored = {}
 
     def setup(self, stage: str) -> None:
         if self.config.threads is not None:  # processes of `ddp_spawn` do not inherit the number of threads
@@ -356,17 +500,8 @@ class FusionTraining(lightning.LightningModule):
         self.scored[CONDITIONS[dataloader_idx]].append((prediction.double(), gold.double(), batch["valid"]))
 
     def on_validation_epoch_end(self) -> None:
-        targets = self.config.targets
-        cccs = {}
-        for condition, batches in self.scored.items():
-            prediction, gold, valid = (torch.cat(column) for column in zip(*batches, strict=True))
-            cccs[condition] = dict(zip(targets, concordance(prediction, gold, valid).tolist(), strict=True))
-        means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in targets}
-        score = sum(means.values()) / len(means)
-        self.log("score", score)
-        row = {"epoch": float(self.current_epoch), "score": score}
-        row |= {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
-        row |= {f"validation_ccc_{target}": mean for target, mean in means.items()}
+        row = {"epoch": float(self.current_epoch), **score_row(self.scored, self.config.targets)}
+        self.log("score", row["score"])
         self.history.append(row)
 
     def on_train_epoch_end(self) -> None:
@@ -471,6 +606,7 @@ def train_pair(
     validation_clips: Clips,
     checkpoints: Path,
     progress: bool = False,
+    subjects: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one network per dimension on the same windows, and join them into one model.
 
@@ -481,7 +617,7 @@ def train_pair(
     histories: dict[str, pd.DataFrame] = {}
     for target in TARGETS:
         alone = config.model_copy(update={"targets": (target,), "per_dimension": False})
-        run = (fusion, alone, train_clips, validation_clips, checkpoints / target, progress)
+        run = (fusion, alone, train_clips, validation_clips, checkpoints / target, progress, subjects)
         models[target], histories[target] = _train_once(train_network, run, checkpoints / f"{target}{FINISHED}")
     _remove_finished(checkpoints, TARGETS)
     return _joined(models), merged_histories(histories)
@@ -501,7 +637,7 @@ def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
 
 # --- networks of one run: a finished one is kept until all are, so an interrupted run does not train it twice ---
 
-Run = tuple[FusionConfig, TrainingConfig, Clips, Clips, Path, bool]
+Run = tuple[FusionConfig, TrainingConfig, Clips, Clips, Path, bool, Mapping[str, str]]
 """The arguments of `train`."""
 
 
@@ -509,8 +645,9 @@ def _train_once(
     network: Callable[..., tuple[TrainedModel, pd.DataFrame]], run: Run, file: Path
 ) -> tuple[TrainedModel, pd.DataFrame]:
     """What `network(*run)` returns; from `file` if an interrupted run has finished it."""
-    fusion, config, train_clips, validation_clips, *_ = run
-    fingerprint = run_fingerprint(fusion, config, data_fingerprint(train_clips), data_fingerprint(validation_clips))
+    fusion, config, train_clips, validation_clips, *_, subjects = run
+    data = (data_fingerprint(train_clips), data_fingerprint(validation_clips))
+    fingerprint = run_fingerprint(fusion, config, *data, *_people(fusion, train_clips, subjects))
     finished = _read_finished(file, fingerprint)
     if finished is None:
         finished = network(*run)
