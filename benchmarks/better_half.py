@@ -4,8 +4,9 @@
 
 Corpora: synthetic S2, clean and with events, with 36 or 14 train clips. A model that was trained on clean S2 is scored
 on three test partitions: as in training; `gone`, where the voice shows nothing of valence; and `reversed`, where it
-shows the opposite. With `--demo`, the embeddings of a finished run of the demo corpus. Corpus and training have the
-same seed, so models are compared in pairs. Every score is appended to OUT.csv; a run that is in it is not repeated.
+shows the opposite. With `--demo`, the embeddings of a finished run of the demo corpus. Scores are also given after
+recalibration of scale and offset on the validation clips (`training.recalibrate`). Corpus and training have the same
+seed, so models are compared in pairs. Every score is appended to OUT.csv; a run that is in it is not repeated.
 `--table` prints the table of what is there.
 """
 
@@ -25,6 +26,7 @@ import torch
 from iaca.corpora.synthetic import SEES, SyntheticConfig, draw_annotated
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of, read_annotated
 from iaca.evaluation.metrics import ccc
+from iaca.training.calibration import fit_recalibration
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.predict import BuiltModel, predict_clip
@@ -36,7 +38,8 @@ MODELS: dict[str, ModelChoice] = {
     "iaca_plus": ModelChoice(preset="iaca_plus"),
     "iaca_plus_alone": ModelChoice(preset="iaca_plus", readings="none"),
 }
-COLUMNS = ("corpus", "clips", "seed", "model", "test", "ccc_valence", "ccc_arousal", "epoch", "seconds")
+COLUMNS = ("corpus", "clips", "seed", "model", "test", "ccc_valence", "ccc_arousal", "recalibrated_valence",
+           "recalibrated_arousal", "epoch", "seconds")  # fmt: skip
 VOICE = {"as_trained": None, "gone": 0.0, "reversed": -SEES["s2"]["audio"][0]}
 """Correlation of the voice with valence in the test partition."""
 RATE, LENGTH, HOP, WIDTH = 5.0, 100, 80, 64  # small, so that a network takes about a minute
@@ -72,12 +75,17 @@ def demo(data: Path) -> tuple[Clips, Clips, dict[str, Clips], dict[str, str]]:
     return parts["train"], parts["validation"], {"as_trained": parts["test"]}, subjects
 
 
-def scores(built: BuiltModel, clips: Clips) -> list[float]:
-    """CCC of valence and arousal, pooled over the partition."""
+def pooled(built: BuiltModel, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+    """Prediction and annotation (n, 2) of the annotated steps of a partition."""
     predicted = np.concatenate([predict_clip(built, clip.embedding, LENGTH, HOP).prediction for clip in clips.values()])
     gold = np.concatenate([clip.labels for clip in clips.values()])
     seen = np.concatenate([clip.embedding.observed for clip in clips.values()]) & np.isfinite(gold).all(axis=1)
-    return [ccc(predicted[seen, i], gold[seen, i]) for i in range(len(TARGETS))]
+    return predicted[seen], gold[seen]
+
+
+def scores(predicted: np.ndarray, gold: np.ndarray) -> list[float]:
+    """CCC of valence and arousal."""
+    return [ccc(predicted[:, i], gold[:, i]) for i in range(len(TARGETS))]
 
 
 def run(out: Path, seeds: list[int], data: Path | None, models: list[str]) -> None:
@@ -104,9 +112,12 @@ def run(out: Path, seeds: list[int], data: Path | None, models: list[str]) -> No
                     trained, _ = train(fusion, config, train_clips, validation_clips, Path(folder), subjects=subjects)
                 seconds = time.monotonic() - start
                 built = BuiltModel.of(trained)
+                recalibration = fit_recalibration(*pooled(built, validation_clips))
                 with out.open("a") as file:
                     for name, clips in tests.items():
-                        values = [f"{value:.4f}" for value in scores(built, clips)]
+                        predicted, gold = pooled(built, clips)
+                        each = [*scores(predicted, gold), *scores(recalibration.of(predicted), gold)]
+                        values = [f"{value:.4f}" for value in each]
                         epoch = trained.metadata["epoch"]
                         file.write(",".join([corpus, str(size), str(seed), model, name, *values, epoch]))
                         file.write(f",{seconds:.0f}\n")

@@ -22,6 +22,7 @@ from iaca.training.calibration import (
     clips_needed,
     conformal_quantile,
     fit_intervals,
+    fit_recalibration,
     used,
 )
 from iaca.training.config import TrainingConfig
@@ -147,6 +148,34 @@ def test_predictions_carry_intervals_and_inconsistency(model: TrainedModel) -> N
         assert (table[f"{target}_high"] >= table[target]).all()
     assert table["inconsistency"].dropna().between(0, 1).all()
     assert table["inconsistency"].notna().any()
+
+
+def test_recalibration_gives_predictions_the_mean_and_the_spread_of_the_annotation() -> None:
+    gold = np.random.default_rng(0).uniform(-0.5, 0.5, (500, 2)).astype(np.float32)
+    found = fit_recalibration(gold * [0.8, 1.6] + [0.1, -0.2], gold)
+    np.testing.assert_allclose(found.scale, [1.25, 0.625], rtol=1e-4)
+    np.testing.assert_allclose(found.of((gold * [0.8, 1.6] + [0.1, -0.2]).astype(np.float32)), gold, atol=1e-5)
+    assert fit_recalibration(0.01 * gold, gold).scale.tolist() == [2.0, 2.0]  # no more than a factor of two
+    assert found.of(np.full((1, 2), 9.0, np.float32)).tolist() == [[1.0, 1.0]]
+
+
+def test_a_recalibrated_model_predicts_on_the_scale_of_the_annotation(model: TrainedModel, tmp_path: Path) -> None:
+    again = SHORT.model_copy(update={"recalibrate": True})
+    found, _ = calibrated(MODEL, again, TRAIN, HELD, SUBJECTS, tmp_path / "checkpoints")
+    recalibration = calibration_of(found).recalibration
+    assert recalibration is not None
+    assert calibration_of(model).recalibration is None
+    one = clip(30, 80)
+    raw, final = (predict_clip(m, one).prediction for m in (model, found))
+    np.testing.assert_allclose(final, (raw * recalibration.scale + recalibration.offset).clip(-1, 1), atol=1e-6)
+    assert np.abs(final - raw).max() > 0.01
+    assert "CCC on held-out clips" in calibration_of(found).facts["recalibration"]
+    save_model(found, tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(predict_clip(load_model(tmp_path / "a.safetensors"), one).prediction, final)
+    bounds = predict_clip(found, one).bounds
+    assert bounds is not None
+    assert (bounds[:, 0] <= final + 1e-6).all()
+    assert (bounds[:, 1] >= final - 1e-6).all()
 
 
 def test_the_file_carries_the_calibration(model: TrainedModel, tmp_path: Path) -> None:

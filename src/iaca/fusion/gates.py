@@ -369,7 +369,7 @@ class Readings(nn.Module):
         absent = (presence <= 0) & (presence > 0).any(dim=-1, keepdim=True)  # with neither, the prior is left
         logits = self.get_buffer("prior") + (0.0 if learned is None else self.get_buffer("share") * learned)
         weights = torch.softmax(logits.masked_fill(absent[..., None], -torch.inf), dim=2)  # (b, t, modality, 2)
-        both = weights.square().sum(2) + 2 * self.get_buffer("correlation") * weights.prod(2)  # S' C S
+        both: Tensor = weights.square().sum(2) + 2 * self.get_buffer("correlation") * weights.prod(2)  # S' C S
         fused = mean + (weights * (readings - mean)).sum(dim=2) * both.rsqrt()
         return fused, {f"readings_{name}": weights[..., i] for i, name in enumerate(("valence", "arousal"))}
 
@@ -386,8 +386,9 @@ def local_mean(x: Tensor, there: Tensor, half: Tensor) -> Tensor:
     steps = torch.arange(x.shape[1], device=x.device)[None]  # (1, t)
     start, end = (steps - half[:, None]).clamp(min=0), (steps + half[:, None] + 1).clamp(max=x.shape[1])
     first, last = (sums.gather(1, i[..., None].expand(-1, -1, sums.shape[-1])) for i in (start, end))
-    inside = (last - first).unflatten(-1, (*x.shape[2:-1], x.shape[-1] + 1))
-    return (inside[..., :-1] / inside[..., -1:].clamp(min=1.0)).to(x.dtype)
+    inside = (last - first).view(*x.shape[:-1], x.shape[-1] + 1)
+    mean: Tensor = inside[..., :-1] / inside[..., -1:].clamp(min=1.0)
+    return mean.to(x.dtype)
 
 
 class ReadingGate(nn.Module):
@@ -404,7 +405,7 @@ class ReadingGate(nn.Module):
 
     def forward(self, fused: Tensor, reliability: Tensor) -> Tensor:
         """Fused features (b, t, f), learned reliability (b, t, modality) in [0, 1] -> (b, t, modality, 2)."""
-        logits = self.logits(fused).unflatten(-1, (reliability.shape[-1], 2))
+        logits: Tensor = self.logits(fused).view(*reliability.shape, 2)
         trust = reliability.clamp(min=torch.finfo(torch.float32).tiny).log()  # absent ones are masked later
         return torch.where(reliability[..., None] > 0, logits + trust[..., None], 0.0)
 

@@ -131,6 +131,11 @@ class Exportable(nn.Module):
         self.model = trained.build().requires_grad_(False)
         self.partial = trained.targets != TARGETS
         self.register_buffer("unlearned", torch.tensor([target not in trained.targets for target in TARGETS]))
+        recalibration = None if trained.calibration is None else trained.calibration.recalibration
+        self.recalibrates = recalibration is not None
+        if recalibration is not None:
+            self.register_buffer("scale", torch.from_numpy(recalibration.scale))
+            self.register_buffer("offset", torch.from_numpy(recalibration.offset))
         for name, values in vars(trained.normalisation).items():
             if values.size:  # without cues the statistics are empty, and torch.export cannot save empty tensors
                 self.register_buffer(name, torch.from_numpy(values))
@@ -170,6 +175,8 @@ class Exportable(nn.Module):
         output = self.model(audio, visual, audio_present, visual_present, padding, quality, readings)
         gates = {f"gate_{name}": weights for name, weights in output.gates.items()}
         prediction = output.prediction
+        if self.recalibrates:
+            prediction = (prediction * self.get_buffer("scale") + self.get_buffer("offset")).clamp(-1.0, 1.0)
         if self.partial:
             prediction = prediction.masked_fill(self.get_buffer("unlearned"), torch.nan)
         return {"prediction": prediction, **gates, "observed": output.observed}

@@ -91,6 +91,8 @@ def predict_clip(
     if not all(np.isfinite(values).all() for values in averages.values()):
         raise InputError("the model's predictions are not finite: its weights are too large", remedy="train it again")
     prediction = averages.pop("prediction").clip(-1.0, 1.0)
+    if built.calibration is not None and built.calibration.recalibration is not None:
+        prediction = built.calibration.recalibration.of(prediction)
     prediction[:, [target not in built.targets for target in TARGETS]] = np.nan
     if built.calibration is None:
         return ClipPrediction(prediction, averages, clip.observed)

@@ -288,7 +288,9 @@ def read_steps(
         rate: steps per second.
         device: of the readers; None is the CPU.
     """
-    features = ({m: torch.from_numpy(getattr(part, m))[None].to(device) for m in MODALITIES} for part in parts)
+    features: Iterable[Features] = (
+        {str(m): torch.from_numpy(getattr(part, m))[None].to(device) for m in MODALITIES} for part in parts
+    )
     with torch.inference_mode():
         steps_per_second = torch.tensor([rate], dtype=torch.float64, device=device)
         readings = reads(features, torch.from_numpy(present)[None].to(device), steps_per_second)

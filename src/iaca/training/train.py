@@ -26,6 +26,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 from torch import Tensor
 from tqdm import tqdm
 
@@ -71,6 +72,7 @@ from iaca.training.sample import Normalisation, Stream, Window, WindowSpec, mode
 Batch = dict[str, Tensor]
 CONDITIONS = ("clean", "corrupted")  # the validation loaders, in order
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+DOUBT, FEWEST = 0.05, 5
 SHARE = "readings.share"  # the buffer in a model's weights
 FINISHED = ".safetensors"  # file of a network in `checkpoints` until its run is complete ...
 FINISHED_FINGERPRINT = "finished_fingerprint"  # ... and what its metadata say it belongs to
@@ -152,6 +154,7 @@ def calibrated(
         validation_clips,
         subjects,
         [(left_out, _predictor(networks[name][0])) for name, left_out in folds.items()],
+        config.recalibrate,
     )
     return replace(model, calibration=calibration), history
 
@@ -303,8 +306,9 @@ def held_back(
     """Hold the network of `iaca_plus` back per dimension, as far as validation says; at 0 the model is `late`.
 
     A share of `SHARES` is a candidate if it loses to `late` neither on clean nor on corrupted validation windows. Of
-    the candidates the smallest is taken whose mean CCC of both is within one standard error of the best (Breiman et
-    al., 1984), by the jackknife over subjects: what a few subjects alone speak for is not believed.
+    the candidates that is taken whose gain over `late`, the mean of both, has the largest lower bound, one-sided at
+    `DOUBT`, by the jackknife over subjects: what a few subjects alone speak for is not believed. With fewer than
+    `FEWEST` subjects no distribution-free test can reach `DOUBT` (the sign test: 2^-n), and the model is `late`.
 
     Returns:
         The weights, and the scores of that model.
@@ -326,11 +330,14 @@ def held_back(
     for i, target in enumerate(targets):
         each = np.array(rows)[..., i]  # (1 + subjects, shares, conditions)
         sound = (each[0] >= each[0, 0]).all(axis=1)  # (shares,)
-        whole, left = each[0].mean(axis=1), each[1:].mean(axis=2)  # (shares,), (subjects, shares)
-        best = int(np.where(sound, whole, -np.inf).argmax())
-        behind = left[:, [best]] - left
-        error = np.sqrt((len(left) - 1) * behind.var(axis=0)) if len(left) > 1 else np.full(len(SHARES), np.inf)
-        share[TARGETS.index(target)] = SHARES[int((sound & (whole[best] - whole <= error)).argmax())]
+        gain = each.mean(axis=2) - each[:, :1].mean(axis=2)  # (1 + subjects, shares)
+        others = len(gain) - 2  # degrees of freedom
+        if others + 1 >= FEWEST:
+            error = np.sqrt(others * gain[1:].var(axis=0))
+            sure = np.where(sound, gain[0] - student_t.ppf(1 - DOUBT, others) * error, -np.inf)
+            share[TARGETS.index(target)] = SHARES[int(sure.argmax())]
+        else:
+            share[TARGETS.index(target)] = 0.0
     return {**weights, SHARE: share.clone()}, validation_row(model, loaders, targets)
 
 
