@@ -168,7 +168,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"version": 5}, "version 5, this program reads 1, 2, 3, 4"),
+        ({"version": 6}, "version 6, this program reads 1, 2, 3, 4, 5"),
         ({"targets": ["arousal", "valence"]}, "are not those of a model"),
         ({"targets": []}, "are not those of a model"),
         ({"targets": "valence"}, "are not those of a model"),

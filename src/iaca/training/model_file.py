@@ -32,7 +32,7 @@ from iaca.training.config import MACHINE, TARGETS, Target, TrainingConfig
 from iaca.training.sample import Normalisation
 
 HEADER = "iaca_model"  # one header entry: safetensors keeps several in no fixed order, so the bytes would differ
-VERSION, READ = 4, (1, 2, 3, 4)  # 1 and 2 had no repair, 3 no calibration
+VERSION, READ = 5, (1, 2, 3, 4, 5)  # 1 and 2 had no repair, 3 no calibration, 4 no readings
 OLD_HEAD, HEAD = "head.", "head.regressors.0."  # in version 1, and since then
 WEIGHTS, NORMALISATION, CALIBRATION = "model.", "normalisation.", "calibration."
 SETTINGS_KEY, HISTORY_KEY = "training", "history"  # in the metadata
