@@ -442,14 +442,15 @@ def _fit(
     held = []
     for name, clip in clips.items():
         x = read(clip.embedding)[0][rows[name]]
-        held.append((np.einsum("tp,pad->tad", x, by_fold[fold_of[name]]), clip.labels[rows[name]]))
+        products = np.einsum("tp,pad->tad", x, by_fold[fold_of[name]])
+        held.append((products.astype(np.float32), clip.labels[rows[name]]))  # of all clips: half the memory
     predicted, gold = np.concatenate([p for p, _ in held]), np.concatenate([g for _, g in held]).astype(np.float64)
     if not len(gold):
         weights = nothing[:, 0]
         return _Fit(weights, dict.fromkeys(sums, weights), np.zeros(2))
-    spread = predicted.std(axis=0)  # (candidates, 2)
+    spread = predicted.std(axis=0, dtype=np.float64)  # (candidates, 2)
     scale = np.where(spread > 1e-6, np.minimum(gold.std(axis=0) / np.maximum(spread, 1e-6), LARGEST_SCALE), 1.0)
-    shift = gold.mean(axis=0) - scale * predicted.mean(axis=0)
+    shift = gold.mean(axis=0) - scale * predicted.mean(axis=0, dtype=np.float64)
     scores = np.array([_ccc(scale[a] * predicted[:, a] + shift[a], gold) for a in range(len(scale))])
     # of equal ones the last: the largest penalty
     best, dimension = len(scores) - 1 - np.nan_to_num(scores[::-1], nan=-1.0).argmax(axis=0), [0, 1]
