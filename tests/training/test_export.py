@@ -25,6 +25,7 @@ from iaca.encoders.embedding import write_embedding
 from iaca.errors import InputError
 from iaca.fusion import PRESETS, FusionConfig, FusionModel, preset
 from iaca.training import export
+from iaca.training.calibration import Calibration, Recalibration
 from iaca.training.export import (
     BATCH,
     STEPS,
@@ -195,6 +196,16 @@ def test_a_dimension_that_was_not_learned_is_nan() -> None:
     torch.testing.assert_close(found[..., 1], outputs_of_the_model(model, inputs)["prediction"][..., 1])
     assert check(model, lambda inputs: module(**inputs), 1e-6) <= 1e-6
     assert json.loads(facts_of(model)["targets"]) == ["arousal"]
+
+
+def test_a_recalibrated_model_is_exported_with_scale_and_offset() -> None:
+    scale, offset = np.array([1.5, 0.5], np.float32), np.array([0.1, -0.2], np.float32)
+    calibration = Calibration(("audio", "visual"), None, None, None, {}, Recalibration(scale, offset))
+    model = replace(trained("small"), calibration=calibration)
+    inputs = example(model, 1, 8)
+    found = trace(model).module()(**inputs)["prediction"]
+    raw = outputs_of_the_model(model, inputs)["prediction"]
+    torch.testing.assert_close(found, (raw * torch.from_numpy(scale) + torch.from_numpy(offset)).clamp(-1, 1))
 
 
 @needs_onnx
