@@ -34,7 +34,7 @@ from iaca.fusion.config import preset
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel, load_model, save_model
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
-from iaca.training.train import calibrated
+from iaca.training.train import TrainingRun, calibrated
 
 TRAINING = TrainingConfig(learning_rate=3e-3, epochs=15, folds=3, threads=1)
 WIDTH = 32
@@ -58,7 +58,8 @@ def trained(corpus: SyntheticConfig, clips: Sequence[SyntheticClip], seed: int, 
         fusion = preset("iaca", corpus.audio_dim, corpus.visual_dim, width=WIDTH)
         subjects = {clip.name: clip.subject for clip in clips}
         checkpoints = folder / f"{name}.checkpoints"
-        model, _ = calibrated(fusion, config, parts["train"], parts["validation"], subjects, checkpoints)
+        run = TrainingRun(fusion, config, parts["train"], parts["validation"], checkpoints, subjects=subjects)
+        model, _ = calibrated(run)
         with replacing(file) as partial:
             save_model(model, partial)
     return load_model(file)

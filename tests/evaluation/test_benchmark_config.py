@@ -10,7 +10,7 @@ from iaca.training.config import TrainingConfig
 def test_the_default_runs_every_kind_of_model_with_five_seeds():
     config = BenchmarkConfig()
     labels = {model.label for model in config.models}
-    assert {"iaca", "iaca_plus", "concat", "audio", "visual", "ca", "jca", "dca", "lfan"} == labels
+    assert {"iaca", "iaca_plus", "concat", "audio", "visual", "ca", "jca", "dca", "lfan", "late", "ridge"} == labels
     assert len(config.runs()) == 5 * len(labels)
     assert "iaca-seed0" in config.runs()
 

@@ -243,7 +243,7 @@ def test_a_curve_goes_through_the_means_of_its_levels(summary, figures):
 
 
 def test_every_model_has_its_own_look():
-    models = ["iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus"]
+    models = ["iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus", "late", "ridge"]
     drawn = looks(models, ["iaca", "iaca_plus"])
     assert set(drawn) == set(models)
     assert list(drawn)[:3] == ["iaca", "iaca_plus", "concat"]

@@ -81,7 +81,10 @@ def test_several_clashes_are_told_at_once() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_named_model_builds(name: str) -> None:
-    assert sum(p.numel() for p in FusionModel(preset(name, 3, 5, width=8)).parameters()) > 0
+    model = FusionModel(preset(name, 3, 5, width=8))
+    learned, fitted = (sum(x.numel() for x in some) for some in (model.parameters(), model.buffers()))
+    assert (learned > 0) == (name not in ("ridge", "late"))
+    assert (fitted > 0) == (name in ("ridge", "late", "iaca_plus"))
 
 
 def test_quality_cues_are_given_to_the_models_that_read_them_and_to_no_other() -> None:

@@ -23,6 +23,7 @@ from iaca.training.calibration import (
     clips_needed,
     conformal_quantile,
     fit_intervals,
+    fit_recalibration,
     used,
 )
 from iaca.training.config import TrainingConfig
@@ -44,8 +45,8 @@ MODEL = preset("iaca", AUDIO_DIM, VISUAL_DIM, width=8, heads=2)
 SHORT = TrainingConfig(length=40, hop=30, epochs=2, folds=3, threads=1)
 
 
-def run(checkpoints: Path) -> TrainingRun:
-    return TrainingRun(MODEL, SHORT, TRAIN, HELD, checkpoints)
+def run(checkpoints: Path, config: TrainingConfig = SHORT) -> TrainingRun:
+    return TrainingRun(MODEL, config, TRAIN, HELD, checkpoints, subjects=SUBJECTS)
 
 
 def test_one_frame_per_clip_is_split_conformal_prediction() -> None:
@@ -117,7 +118,7 @@ def test_circumstances_have_the_stated_number_and_are_finite() -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     folder = tmp_path_factory.mktemp("calibrated")
-    trained, _ = calibrated(run(folder / "checkpoints"), SUBJECTS)
+    trained, _ = calibrated(run(folder / "checkpoints"))
     assert not (folder / "checkpoints").exists()
     return trained
 
@@ -157,6 +158,34 @@ def test_predictions_carry_intervals_and_inconsistency(model: TrainedModel) -> N
         assert (table[f"{target}_high"] >= table[target]).all()
     assert table["inconsistency"].dropna().between(0, 1).all()
     assert table["inconsistency"].notna().any()
+
+
+def test_recalibration_gives_predictions_the_mean_and_the_spread_of_the_annotation() -> None:
+    gold = np.random.default_rng(0).uniform(-0.5, 0.5, (500, 2)).astype(np.float32)
+    found = fit_recalibration(gold * [0.8, 1.6] + [0.1, -0.2], gold)
+    np.testing.assert_allclose(found.scale, [1.25, 0.625], rtol=1e-4)
+    np.testing.assert_allclose(found.of((gold * [0.8, 1.6] + [0.1, -0.2]).astype(np.float32)), gold, atol=1e-5)
+    assert fit_recalibration(0.01 * gold, gold).scale.tolist() == [2.0, 2.0]  # no more than a factor of two
+    assert found.of(np.full((1, 2), 9.0, np.float32)).tolist() == [[1.0, 1.0]]
+
+
+def test_a_recalibrated_model_predicts_on_the_scale_of_the_annotation(model: TrainedModel, tmp_path: Path) -> None:
+    again = SHORT.model_copy(update={"recalibrate": True})
+    found, _ = calibrated(run(tmp_path / "checkpoints", again))
+    recalibration = calibration_of(found).recalibration
+    assert recalibration is not None
+    assert calibration_of(model).recalibration is None
+    one = clip(30, 80)
+    raw, final = (predict_clip(m, one).prediction for m in (model, found))
+    np.testing.assert_allclose(final, (raw * recalibration.scale + recalibration.offset).clip(-1, 1), atol=1e-6)
+    assert np.abs(final - raw).max() > 0.01
+    assert "CCC on held-out clips" in calibration_of(found).facts["recalibration"]
+    save_model(found, tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(predict_clip(load_model(tmp_path / "a.safetensors"), one).prediction, final)
+    bounds = predict_clip(found, one).bounds
+    assert bounds is not None
+    assert (bounds[:, 0] <= final + 1e-6).all()
+    assert (bounds[:, 1] >= final - 1e-6).all()
 
 
 def test_the_file_carries_the_calibration(model: TrainedModel, tmp_path: Path) -> None:
@@ -240,10 +269,10 @@ def test_an_interrupted_run_does_not_train_a_finished_network_again(
 
     monkeypatch.setattr(module, "train", counted)
     with pytest.raises(KeyboardInterrupt):
-        calibrated(run(tmp_path / "checkpoints"), SUBJECTS)
-    again, _ = calibrated(run(tmp_path / "checkpoints"), SUBJECTS)
+        calibrated(run(tmp_path / "checkpoints"))
+    again, _ = calibrated(run(tmp_path / "checkpoints"))
     assert [path.name for path in trained] == ["checkpoints", "fold0", "fold1", "fold1", "fold2"]
-    whole, _ = calibrated(run(tmp_path / "other"), SUBJECTS)
+    whole, _ = calibrated(run(tmp_path / "other"))
     np.testing.assert_array_equal(
         calibration_of(again).arrays()["intervals.weights"], calibration_of(whole).arrays()["intervals.weights"]
     )

@@ -25,6 +25,7 @@ from iaca.encoders.embedding import write_embedding
 from iaca.errors import InputError
 from iaca.fusion import PRESETS, FusionConfig, FusionModel, preset
 from iaca.training import export
+from iaca.training.calibration import Calibration, Recalibration
 from iaca.training.export import (
     BATCH,
     STEPS,
@@ -48,7 +49,7 @@ SMALL = {"audio_dim": AUDIO_DIM, "visual_dim": VISUAL_DIM, "width": 8, "heads": 
 CUES = ("mouth_motion", "sound_level", "synchrony", "not_ours")
 METADATA = {"caveat": "made up", "audio_encoder": "descriptors", "visual_encoder": "fer", "history": "long"}
 # Each part of each preset is in one of these; all of them would take minutes, and each export checks itself.
-COVERING = ("concat", "lfan", "mha", "iaca", "iaca_ca", "iaca_plus", "dca_paper", "grjca_paper")
+COVERING = ("concat", "lfan", "mha", "iaca", "iaca_ca", "iaca_plus", "dca_paper", "grjca_paper", "late", "ridge")
 NOT_PRESETS = {
     "lstm": FusionConfig(**SMALL | {"temporal_layers": 2}, temporal="lstm", context="lstm"),
     "small": FusionConfig(**SMALL, temporal="none", attention="ca", gate="dca"),
@@ -60,13 +61,15 @@ every_part = pytest.mark.parametrize("name", COVERING)
 
 @cache
 def trained(name: str) -> TrainedModel:
-    """A small model of that name, no parameter of which is at its initial value."""
+    """A small model of that name, none of whose parameters or readings are at their initial value."""
     config = NOT_PRESETS.get(name) or preset(name, cues=CUES, **SMALL)
     torch.manual_seed(0)
     model, rng = FusionModel(config), np.random.default_rng(0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
+        for readings in model.buffers():
+            readings.add_(0.1 * torch.rand_like(readings))
     widths = (AUDIO_DIM, AUDIO_DIM, VISUAL_DIM, VISUAL_DIM, len(config.cues), len(config.cues))
     moments = (0.5 + rng.random(width, dtype=np.float32) for width in widths)
     return TrainedModel(config, model.state_dict(), Normalisation(*moments), {**METADATA, "preset": name})
@@ -99,8 +102,12 @@ def outputs_of_the_model(model: TrainedModel, inputs: dict[str, Tensor]) -> dict
         known = [where_known(model.config.cues, {"audio": audio, "visual": visual}) for audio, visual in rows]
         cues = np.where(np.stack(known), inputs["quality"].numpy(), np.float32(np.nan))
         normalised["quality"] = torch.from_numpy(normalisation.apply_cues(cues))
+    built, given = model.build(), inputs | normalised
     with torch.inference_mode():
-        output = model.build()(**(inputs | normalised))
+        if "rate" in inputs:
+            there = torch.stack([torch.from_numpy(present[m]) for m in ("audio", "visual")], dim=-1)
+            given["readings"] = built.read([{m: given[m] for m in present}], there, given.pop("rate"))
+        output = built(**given)
     gates = {f"gate_{name}": weights for name, weights in output.gates.items()}
     return {"prediction": output.prediction, **gates, "observed": output.observed}
 
@@ -137,7 +144,17 @@ def test_every_part_becomes_an_onnx_file_that_predicts_what_the_model_predicts(n
 def test_the_exported_presets_have_every_part_of_all() -> None:
     def parts(names: Iterable[str]) -> set[tuple[str, object]]:
         configs = [preset(name, cues=CUES, **SMALL) for name in names]
-        fields = ("temporal", "attention", "gate", "stage1_source", "stage2", "context", "head", "input_norm")
+        fields = (
+            "temporal",
+            "attention",
+            "gate",
+            "stage1_source",
+            "stage2",
+            "context",
+            "head",
+            "input_norm",
+            "readings",
+        )
         same = {"rjca": "jca"}  # several of its layers
         return {(field, same.get(value := getattr(c, field), value)) for c in configs for field in fields}
 
@@ -179,6 +196,16 @@ def test_a_dimension_that_was_not_learned_is_nan() -> None:
     torch.testing.assert_close(found[..., 1], outputs_of_the_model(model, inputs)["prediction"][..., 1])
     assert check(model, lambda inputs: module(**inputs), 1e-6) <= 1e-6
     assert json.loads(facts_of(model)["targets"]) == ["arousal"]
+
+
+def test_a_recalibrated_model_is_exported_with_scale_and_offset() -> None:
+    scale, offset = np.array([1.5, 0.5], np.float32), np.array([0.1, -0.2], np.float32)
+    calibration = Calibration(("audio", "visual"), None, None, None, {}, Recalibration(scale, offset))
+    model = replace(trained("small"), calibration=calibration)
+    inputs = example(model, 1, 8)
+    found = trace(model).module()(**inputs)["prediction"]
+    raw = outputs_of_the_model(model, inputs)["prediction"]
+    torch.testing.assert_close(found, (raw * torch.from_numpy(scale) + torch.from_numpy(offset)).clamp(-1, 1))
 
 
 @needs_onnx
@@ -240,7 +267,8 @@ def test_raw_cues_give_the_predictions_of_the_pipeline() -> None:
     arrays = {"audio": some.audio, "visual": some.visual, "audio_present": some.audio_present,
               "visual_present": some.face_found, "padding": np.ones(40, np.bool_),
               "quality": np.column_stack([cues, np.full(40, np.nan, np.float32)])}  # fmt: skip
-    found = onnx_runner(onnx("iaca_plus"))({name: torch.from_numpy(array[None]) for name, array in arrays.items()})
+    given = {name: torch.from_numpy(array[None]) for name, array in arrays.items()}
+    found = onnx_runner(onnx("iaca_plus"))(given | {"rate": torch.tensor([25.0])})
     np.testing.assert_allclose(found["prediction"][0], expected.prediction, atol=1e-5)
     for gate, weights in expected.gates.items():
         np.testing.assert_allclose(found[f"gate_{gate}"][0], weights, atol=1e-5)

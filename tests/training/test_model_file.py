@@ -219,7 +219,7 @@ def test_a_version_and_a_folder_of_versions_are_models_and_several_models_are_no
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"version": 5}, "version 5, this program reads 1, 2, 3, 4"),
+        ({"version": 6}, "version 6, this program reads 1, 2, 3, 4, 5"),
         ({"targets": ["arousal", "valence"]}, "are not those of a model"),
         ({"targets": []}, "are not those of a model"),
         ({"targets": "valence"}, "are not those of a model"),

@@ -294,15 +294,17 @@ class Look:
 
 
 def looks(models: Sequence[str], main: Sequence[str]) -> dict[str, Look]:
-    """Line style by model, in the order of the legend: main models, baseline, one modality alone, all others.
+    """Line style by model, in the order of the legend: main models, baselines, all others.
 
-    Main models are in colour, the baseline in ink, one modality alone in its own colour, all others in grey dashes.
+    Main models are in colour, baselines in ink, one modality alone in its own colour, all others in grey dashes.
     """
     known = {
         **{name: Look(colour, 2.7, band=True) for name, colour in zip(main, MAIN_COLOURS, strict=False)},
         BASELINE: Look(style.INK, 2.0, band=True),
         "audio": Look(style.AUDIO, 1.7, DASHED, label="audio alone"),
         "visual": Look(style.VISUAL, 1.7, DASHED, label="visual alone"),
+        "late": Look(style.INK, 1.3, DASHED, label="late fusion of ridges"),
+        "ridge": Look(style.INK, 1.3, DASHES[1], label="ridge on both"),
     }
     others = [model for model in models if model not in known]
     known |= {model: Look(style.MUTED, 1.3, line) for model, line in zip(others, cycle(DASHES), strict=False)}

@@ -204,7 +204,7 @@ class BenchmarkConfig(Parameters):
     """
 
     models: tuple[BenchmarkModel, ...] = Field(
-        default=("iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus"),
+        default=("iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus", "late", "ridge"),
         min_length=2,
         validate_default=True,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -65,8 +65,13 @@ GATE_PARTS: dict[str, Part] = {
 }
 
 
+LINEAR = ("late", "joint")
+"""Values of `FusionConfig.readings` that need no network."""
+
+
 def _default_attention(given: dict[str, Any]) -> str:
-    return "jca" if len(given.get("modalities", MODALITIES)) == 2 else NONE
+    both, linear = len(given.get("modalities", MODALITIES)) == 2, given.get("readings") in LINEAR
+    return "jca" if both and not linear else NONE
 
 
 def _default_gate(given: dict[str, Any]) -> str:
@@ -91,6 +96,11 @@ class FusionConfig(Parameters):
     Attributes:
         audio_dim, visual_dim: width of the cached embeddings, D_a and D_v.
         modalities: what the model uses; one of them alone is a unimodal baseline.
+        readings: what the ridge regressions of voice and face are used for [ours]. `none`: nothing. `late`: the
+            prediction is their average, weighted per dimension by out-of-fold reliability. `joint`: it is that of one
+            regression on both modalities. Neither has a network. `residual`: a network weighs the two step by step and
+            adds a correction; untrained it is `late`.
+        averages_s: lengths (s) of the averages over time that the regressions read beside the step itself.
         width: model width d.
         input_norm: `l2` scales each embedding to unit length before anything else [sibling: DCA].
         temporal: per-modality encoder over time [paper: TCN]; `none` leaves each step by itself.
@@ -117,6 +127,8 @@ class FusionConfig(Parameters):
     audio_dim: int = Field(ge=1, le=65536)
     visual_dim: int = Field(ge=1, le=65536)
     modalities: tuple[Modality, ...] = MODALITIES
+    readings: Literal["none", "late", "joint", "residual"] = "none"
+    averages_s: tuple[Annotated[float, Field(gt=0, le=3600)], ...] = Field(default=(0.5, 3.0, 10.0), max_length=8)
     width: int = Field(default=128, ge=1, le=4096)
     input_norm: Literal["none", "l2"] = "none"
     temporal: str = "tcn"
@@ -165,7 +177,10 @@ class FusionConfig(Parameters):
         alone, attention, gate = len(self.modalities) == 1, f"attention={self.attention!r}", f"gate={self.gate!r}"
         part = GATE_PARTS[self.gate]
         raw, cues = self.stage1_source == "raw", f"cues={list(self.cues)}"
+        readings, linear = f"readings={self.readings!r}", self.readings in LINEAR
         return [
+            (alone and self.readings != NONE, f"{readings} needs both, but modalities={list(self.modalities)}"),
+            (linear and self.attention != NONE, f"{readings} has no network, but {attention}"),
             (alone and self.attention != NONE, f"{attention} needs both, but modalities={list(self.modalities)}"),
             (self.gate != NONE and self.attention == NONE, f"{gate} weighs attended features, but {attention}"),
             (self.stage2 != "none" and not part.stage2, f"stage2={self.stage2!r} is a part of iaca, but {gate}"),
@@ -186,6 +201,16 @@ class FusionConfig(Parameters):
             (temporal.odd_kernel and self.kernel % 2 == 0, f"{encoder} is centred, but kernel={self.kernel} is even"),
             (self.uses_heads and self.width % self.heads > 0, f"{heads} does not divide {width}"),
         ]
+
+    @property
+    def reads(self) -> bool:
+        """Whether the model starts from the readings of voice and face."""
+        return self.readings != NONE
+
+    @property
+    def has_network(self) -> bool:
+        """Whether anything is trained by gradients."""
+        return self.readings not in LINEAR
 
     @property
     def self_attends(self) -> bool:
@@ -227,6 +252,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "audio": {"modalities": ("audio",)},
         "visual": {"modalities": ("visual",)},
         "concat": {"attention": "none"},
+        "ridge": {"readings": "joint"},
+        "late": {"readings": "late"},
         "lfan": {"attention": "lfan", "gate": "none"},
         # attention without gates
         "ca": {"attention": "ca", "gate": "none"},
@@ -238,7 +265,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "iaca": {},
         "iaca_ca": {"attention": "ca"},
         "iaca_rjca": {"attention": "rjca"},
-        "iaca_plus": {"gate": "iaca_plus"},
+        "iaca_plus": {"gate": "iaca_plus", "readings": "residual"},
         # published settings
         "jca_paper": {**_SPANS, "gate": "none", "layers": 1},
         "rjca_paper": {**_SPANS, "gate": "none"},

@@ -1,7 +1,7 @@
 """The gates: which features to trust, step by step. Their weights are the model's explanation.
 
-First the gate and the two stages of `dca` and `iaca`, then what `iaca_plus` adds: learned reliability, and the repair
-of gaps. [paper], [sibling] and [ours] are explained in `model.py`.
+First the gate and the two stages of `dca` and `iaca`, then what `iaca_plus` adds: learned reliability, the repair of
+gaps, and the gate over the readings of voice and face. [paper], [sibling] and [ours] are explained in `model.py`.
 
 Letters: b batch, t steps, d width, e hidden width, m a modality, n the other one, k ways of a gate, T temperature,
 q cues, n (in the repair) reaches, p_m presence, r_m reliability: how far m counts.
@@ -10,7 +10,7 @@ q cues, n (in the repair) reaches, p_m presence, r_m reliability: how far m coun
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from iaca.fusion.attention import EncoderLayer, Masks
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.temporal import TemporalConvolution
+from iaca.parameters import MODALITIES
 
 Features = dict[str, Tensor]  # modality -> (b, t, d)
 PENALTY = 2.0  # at the start, before softplus: an absent modality weighs about a ninth of what it would
@@ -299,6 +300,114 @@ class Fill(nn.Module):
         steps = torch.arange(x.shape[1], device=x.device)
         distance = (steps[:, None] - steps[None]).abs().to(self.rate.dtype)  # (t, t)
         return torch.exp(-F.softplus(self.rate)[:, None, None] * distance).to(x.dtype)
+
+
+# --- readings of voice and face ---
+
+
+class Readings(nn.Module):
+    """What ridge regressions read in voice and in face, and late fusion of the two [ours].
+
+    r_m = A_0 x_m + sum_i A_i mean_i(x_m) + constant                        over the averages of `config.averages_s`
+    S_d = softmax over m of [prior_md + log p_m + share_d (log r_m / p_m + logits_md)]
+    y_d = mean_d + sum_m S_md (r_md - mean_d) / sqrt(S_d' C_d S_d) + share_d correction_d
+
+    An average of two readings that agree only in part varies less than either; C_d, their correlation, undoes that.
+    Every parameter is a buffer, fitted in `iaca.training.readings`: without a fit, readings and their prior are 0.
+    `joint` is the sum of the two parts of one regression, without any weights.
+
+    Axes of readings: (b, t, modality, dimension), in the order of `MODALITIES` and of valence and arousal.
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        self.averages_s, self.joint = config.averages_s, config.readings == "joint"
+        for m, dim in config.dims.items():
+            self.register_buffer(f"{m}_weights", torch.zeros(dim, 1 + len(self.averages_s), 2))
+        self.register_buffer("constant", torch.zeros(2, 2))
+        self.register_buffer("mean", torch.zeros(2))  # of the annotation
+        if not self.joint:
+            self.register_buffer("prior", torch.zeros(2, 2))  # log weights (modality, dimension)
+            self.register_buffer("correlation", torch.zeros(2))
+        if config.has_network:
+            self.register_buffer("share", torch.ones(2))
+
+    def forward(self, parts: Iterable[Features], present: Tensor, rate: Tensor) -> Tensor:
+        """Readings of whole sequences, (b, t, modality, 2).
+
+        Where a modality is absent the averages around the step are used, and far from any observation the constant.
+
+        Args:
+            parts: of the sequences, one after the other: normalised embeddings (b, s, D_m), 0 where absent.
+            present: (b, t, modality) bool.
+            rate: (b,) steps per second.
+        """
+        projected = torch.cat([self._project(part) for part in parts], dim=1)  # (b, t, modality, 1 + n, 2)
+        there = present[..., None].to(projected.dtype)  # (b, t, modality, 1)
+        readings = projected[..., 0, :] * there + self.get_buffer("constant")
+        for i, seconds in enumerate(self.averages_s, start=1):
+            half = torch.round(rate.double() * seconds).long() // 2
+            readings = readings + local_mean(projected[..., i, :], there, half)
+        return readings
+
+    def _project(self, features: Features) -> Tensor:
+        """(b, s, modality, 1 + n, 2): what is averaged are products with the weights, which are narrower."""
+        weights = {m: self.get_buffer(f"{m}_weights") for m in MODALITIES}
+        return torch.stack([torch.einsum("btd,dnk->btnk", features[m], weights[m]) for m in MODALITIES], dim=2)
+
+    def weigh(self, readings: Tensor, learned: Tensor | None, presence: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Late fusion: (b, t, 2), and the weights (b, t, modality) by name of the gate.
+
+        Args:
+            readings: (b, t, modality, 2).
+            learned: (b, t, modality, 2), what a network adds to the log weights; None adds nothing.
+            presence: (b, t, modality), above 0 where that modality was observed.
+        """
+        mean = self.get_buffer("mean")
+        if self.joint:
+            return readings.sum(dim=2), {}
+        absent = (presence <= 0) & (presence > 0).any(dim=-1, keepdim=True)  # with neither, the prior is left
+        logits = self.get_buffer("prior") + (0.0 if learned is None else self.get_buffer("share") * learned)
+        weights = torch.softmax(logits.masked_fill(absent[..., None], -torch.inf), dim=2)  # (b, t, modality, 2)
+        both: Tensor = weights.square().sum(2) + 2 * self.get_buffer("correlation") * weights.prod(2)  # S' C S
+        fused = mean + (weights * (readings - mean)).sum(dim=2) * both.rsqrt()
+        return fused, {f"readings_{name}": weights[..., i] for i, name in enumerate(("valence", "arousal"))}
+
+
+def local_mean(x: Tensor, there: Tensor, half: Tensor) -> Tensor:
+    """The mean over the observed steps of a centred window, cut at the ends of the sequence; 0 where there is none.
+
+    Args:
+        x: (b, t, ..., k).
+        there: (b, t, ..., 1), 1 where observed, else 0.
+        half: (b,) steps of the window before and after its centre.
+    """
+    sums = F.pad(torch.cat([x * there, there], dim=-1).flatten(2).double().cumsum(dim=1), (0, 0, 1, 0))  # (b, t + 1, n)
+    steps = torch.arange(x.shape[1], device=x.device)[None]  # (1, t)
+    start, end = (steps - half[:, None]).clamp(min=0), (steps + half[:, None] + 1).clamp(max=x.shape[1])
+    first, last = (sums.gather(1, i[..., None].expand(-1, -1, sums.shape[-1])) for i in (start, end))
+    inside = (last - first).view(*x.shape[:-1], x.shape[-1] + 1)
+    mean: Tensor = inside[..., :-1] / inside[..., -1:].clamp(min=1.0)
+    return mean.to(x.dtype)
+
+
+class ReadingGate(nn.Module):
+    """What the network of `iaca_plus` adds to late fusion: log weights and a correction, both 0 at the start [ours].
+
+    logits_md = Linear(f),  correction = tanh(regressor(f)), of the fused features f. Last layers start at zero.
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        self.logits = nn.Linear(len(config.modalities) * config.width, len(config.modalities) * 2)
+        nn.init.zeros_(self.logits.weight)
+        nn.init.zeros_(self.logits.bias)
+
+    def forward(self, fused: Tensor, reliability: Tensor) -> Tensor:
+        """Fused features (b, t, f), learned reliability (b, t, modality) in [0, 1] -> (b, t, modality, 2)."""
+        logits: Tensor = self.logits(fused).view(*reliability.shape, 2)
+        trust = reliability.clamp(min=torch.finfo(torch.float32).tiny).log()  # absent ones are masked later
+        return torch.where(reliability[..., None] > 0, logits + trust[..., None], 0.0)
 
 
 GATES: dict[str, type[nn.Module]] = {"dca": Gating, "iaca": Gating, "iaca_plus": Gating}

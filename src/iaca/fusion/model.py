@@ -11,6 +11,7 @@ k ways of a gate.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,9 @@ from torch import Tensor, nn
 from iaca.errors import InputError
 from iaca.fusion.attention import ATTENTION, ChannelDropout, Masks
 from iaca.fusion.config import NONE, FusionConfig
-from iaca.fusion.gates import GATES, LABELS, Reliability, Repair, gates_of
+from iaca.fusion.gates import GATES, LABELS, Features, ReadingGate, Readings, Reliability, Repair, gates_of
 from iaca.fusion.temporal import TEMPORAL, BidirectionalLSTM
-from iaca.parameters import Modality
+from iaca.parameters import MODALITIES, Modality
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class FusionOutput:
     """What the model predicts for a batch.
 
     Attributes:
-        prediction: (b, t, 2) valence, arousal in (-1, 1); finite everywhere, meaningful where `observed`.
+        prediction: (b, t, 2) valence, arousal in [-1, 1]; finite everywhere, meaningful where `observed`.
         gates: name -> (b, t, k) weights that sum to one over k; `FusionModel.gate_labels` names the k.
         observed: (b, t) bool, True where the step exists and at least one modality was observed.
     """
@@ -45,7 +46,8 @@ class FusionModel(nn.Module):
     """Valence and arousal per step from the embeddings of a face and a voice.
 
     x_m -> h_m (`Stream`) -> c_m (`ATTENTION`) -> f_m and gates (`GATES`) -> `Head`. In `iaca_plus`, between the two
-    halves of `Stream`, `Reliability` softens the masks and `Repair` fills the gaps.
+    halves of `Stream`, `Reliability` softens the masks and `Repair` fills the gaps, and `Head` corrects the late fusion
+    of two ridge regressions (`Readings`). `late` and `ridge` are such regressions alone.
 
     A sequence gives the same answer alone and inside a padded batch. The input where a modality was not observed has no
     influence. Any t will do, except for `jca_fixed`.
@@ -54,17 +56,27 @@ class FusionModel(nn.Module):
     def __init__(self, config: FusionConfig):
         super().__init__()
         self.config = config
+        self.readings = Readings(config) if config.reads else None
+        if not config.has_network:
+            return
         self.streams = nn.ModuleDict({m: Stream(config, m) for m in config.modalities})
         self.reliability = Reliability(config) if config.learns_reliability else None
         self.repair = Repair(config) if config.repair else None
         self.attention = None if config.attention == NONE else ATTENTION[config.attention](config)
         self.gating: Any = None if config.gate == NONE else GATES[config.gate](config)
         self.head = Head(config)
+        if self.readings is not None:
+            self.reading_gate = ReadingGate(config)
+            self.head.start_at_zero()
 
     @property
     def gate_labels(self) -> dict[str, tuple[str, ...]]:
         """What the k weights of each gate weigh, in order."""
         labels: dict[str, tuple[str, ...]] = {}
+        if self.readings is not None and not self.readings.joint:
+            labels |= dict.fromkeys(("readings_valence", "readings_arousal"), tuple(MODALITIES))
+        if not self.config.has_network:
+            return labels
         if self.reliability is not None:
             labels |= dict.fromkeys(("reliability_audio", "reliability_visual"), LABELS)
         return labels if self.gating is None else labels | self.gating.labels
@@ -77,6 +89,7 @@ class FusionModel(nn.Module):
         visual_present: Tensor | None = None,
         padding: Tensor | None = None,
         quality: Tensor | None = None,
+        readings: Tensor | None = None,
     ) -> FusionOutput:
         """Predict a batch.
 
@@ -87,26 +100,57 @@ class FusionModel(nn.Module):
             padding: (b, t) bool, True where the step exists; None is everywhere. Padding follows the sequence.
             quality: (b, t, q) the cues named by `config.cues`, normalised, 0 where unknown; None is all unknown. Only
                 members with a learned reliability read them.
+            readings: (b, t, modality, 2) of the whole sequence that this is a part of, see `Readings`; None is 0, the
+                middle of both scales. Only members with readings use them.
 
         Raises:
             InputError: shapes that do not fit each other or the configuration.
         """
         inputs = {"audio": audio, "visual": visual}
-        self._check(inputs, quality)
+        self._check(inputs, quality, readings)
         masks = Masks.build(audio, audio_present, visual_present, padding)
         observed = masks.either > 0
+        if self.readings is None:
+            fused, masks, _, gates = self._features(inputs, quality, masks)
+            return FusionOutput(self.head(fused, masks), gates, observed)
+        presence = torch.stack([masks.audio, masks.visual], dim=-1)  # (b, t, modality)
+        read = audio.new_zeros(*presence.shape, 2) if readings is None else readings
+        if not self.config.has_network:
+            prediction, gates = self.readings.weigh(read, None, presence)
+            return FusionOutput(prediction.clamp(-1.0, 1.0), gates, observed)
+        fused, masks, reliability, gates = self._features(inputs, quality, masks)
+        prediction, weights = self.readings.weigh(read, self.reading_gate(fused, reliability), presence)
+        prediction = prediction + self.readings.get_buffer("share") * self.head(fused, masks)
+        return FusionOutput(prediction.clamp(-1.0, 1.0), weights | gates, observed)
+
+    def read(self, parts: Iterable[Features], present: Tensor, rate: Tensor) -> Tensor:
+        """The argument `readings` of `forward`, of whole sequences: (b, t, modality, 2); zeros without readings.
+
+        Args:
+            parts: of the sequences, one after the other: normalised embeddings (b, s, D_m), 0 where absent.
+            present: (b, t, modality) bool.
+            rate: (b,) steps per second.
+        """
+        if self.readings is None:
+            return torch.zeros(*present.shape, 2, device=present.device)
+        return self.readings(parts, present, rate)  # type: ignore[no-any-return]  # nn.Module.__call__ has no types
+
+    def _features(
+        self, inputs: dict[str, Tensor], quality: Tensor | None, masks: Masks
+    ) -> tuple[Tensor, Masks, Tensor, dict[str, Tensor]]:
+        """Fused features (b, t, f), masks after reliability and repair, reliability (b, t, modality), gates."""
         streams: dict[str, Stream] = dict(self.streams.items())  # type: ignore[arg-type]  # a ModuleDict forgets its types
         embedded = {m: stream.embed(inputs[m], masks) for m, stream in streams.items()}  # (b, t, d) per modality
         gates: dict[str, Tensor] = {}
         if self.reliability is not None:
             masks, trusted = self.reliability(embedded, quality, masks)
             gates = gates_of(trusted)
+        reliability = torch.stack([masks.audio, masks.visual], dim=-1)  # (b, t, modality)
         if self.repair is not None:
             embedded, masks = self.repair(embedded, {m: stream.absent for m, stream in streams.items()}, masks)
         raw = {m: stream(embedded[m], masks) for m, stream in streams.items()}  # h_m (b, t, d)
         fused, weights = self._fuse(raw, masks)  # (b, t, d) per modality
-        prediction = self.head(torch.cat(list(fused.values()), dim=-1), masks)  # (b, t, 2)
-        return FusionOutput(prediction, gates | weights, observed)
+        return torch.cat(list(fused.values()), dim=-1), masks, reliability, gates | weights
 
     def _fuse(self, raw: dict[str, Tensor], masks: Masks) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         if self.attention is None:
@@ -115,7 +159,7 @@ class FusionModel(nn.Module):
         crossed = {"audio": c_a, "visual": c_v}
         return (crossed, {}) if self.gating is None else self.gating(raw, crossed, masks)
 
-    def _check(self, inputs: dict[str, Tensor], quality: Tensor | None) -> None:
+    def _check(self, inputs: dict[str, Tensor], quality: Tensor | None, readings: Tensor | None) -> None:
         for modality, dim in self.config.dims.items():
             x = inputs[modality]
             if x.ndim != 3 or x.shape[-1] != dim:
@@ -124,8 +168,13 @@ class FusionModel(nn.Module):
                 raise InputError(
                     f"audio has (b, t) = {tuple(inputs['audio'].shape[:2])}, but {modality} has {tuple(x.shape[:2])}"
                 )
-        cues = (*inputs["audio"].shape[:2], len(self.config.cues))
-        if self.reliability is not None and quality is not None and quality.shape != cues:
+        batch = inputs["audio"].shape[:2]
+        if self.readings is not None and readings is not None and readings.shape != (*batch, len(MODALITIES), 2):
+            raise InputError(
+                f"readings are {tuple(readings.shape)}, but the model takes {(*batch, len(MODALITIES), 2)}"
+            )
+        cues = (*batch, len(self.config.cues))
+        if self.config.learns_reliability and quality is not None and quality.shape != cues:
             raise InputError(f"quality is {tuple(quality.shape)}, but the model reads {list(self.config.cues)}: {cues}")
 
 
@@ -181,6 +230,13 @@ class Head(nn.Module):
         else:  # published: a quarter of d = 512
             regressors = [_regressor(fused, max(config.width // 4, 1), 1, config.dropout) for _ in range(2)]
         self.regressors = nn.ModuleList(regressors)
+
+    def start_at_zero(self) -> None:
+        """Make the prediction 0 until training says otherwise."""
+        for regressor in self.regressors:
+            last = regressor[-1]  # type: ignore[index]  # a ModuleList forgets its types
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, fused: Tensor, masks: Masks) -> Tensor:
         """(b, t, f) -> (b, t, 2) valence, arousal in (-1, 1)."""

@@ -27,12 +27,15 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.errors import brief
 from iaca.parameters import MODALITIES, Modality
+from iaca.training.config import TARGETS
 from iaca.training.inconsistency import Inconsistency, fit_inconsistency
+from iaca.training.loss import concordance
 from iaca.training.readings import WINDOWS_S, Reader, Readers, fit_readings, local_mean, rate_of
 from iaca.training.sample import FloatArray, Normalisation, read_cues
 
@@ -162,6 +165,38 @@ def _fit_scale(clips: Sequence[Errors]) -> Intervals:
     return Intervals(*(np.asarray(field, np.float32) for field in fields))
 
 
+# --- scale and offset ---
+
+LARGEST_SCALE = 2.0
+"""A spread is enlarged or reduced by this factor at most."""
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """Two numbers per dimension that give predictions the mean and the spread of the annotation.
+
+    For a given correlation that is where the CCC is largest. The order of predictions does not change.
+
+    Attributes:
+        scale, offset: (d,) float32.
+    """
+
+    scale: FloatArray
+    offset: FloatArray
+
+    def of(self, prediction: FloatArray) -> FloatArray:
+        """(t, d) -> (t, d) in [-1, 1]."""
+        return np.asarray((prediction * self.scale + self.offset).clip(-1.0, 1.0), np.float32)
+
+
+def fit_recalibration(prediction: FloatArray, gold: FloatArray) -> Recalibration:
+    """From predictions (n, d) of clips that the model was not fitted to, and their annotation."""
+    spread = np.maximum(prediction.std(axis=0, dtype=np.float64), 1e-6)
+    scale = np.clip(gold.std(axis=0, dtype=np.float64) / spread, 1 / LARGEST_SCALE, LARGEST_SCALE)
+    offset = gold.mean(axis=0, dtype=np.float64) - scale * prediction.mean(axis=0, dtype=np.float64)
+    return Recalibration(scale.astype(np.float32), offset.astype(np.float32))
+
+
 # --- everything together ---
 
 
@@ -186,7 +221,8 @@ class Calibration:
         readers: what voice and face say alone; None if they could not be fitted.
         inconsistency: None without readers.
         intervals: None with too few calibration clips.
-        facts: what was calibrated on what, or why not, by `intervals` and `inconsistency`.
+        facts: what was calibrated on what, or why not, by `intervals`, `inconsistency` and `recalibration`.
+        recalibration: of the predictions; None leaves them as they are.
     """
 
     modalities: tuple[Modality, ...]
@@ -194,6 +230,7 @@ class Calibration:
     inconsistency: Inconsistency | None
     intervals: Intervals | None
     facts: Mapping[str, str]
+    recalibration: Recalibration | None = None
 
     def judge(self, clip: ClipEmbedding, normalisation: Normalisation, prediction: FloatArray) -> Judgement:
         """Bounds and inconsistency of a clip's prediction (t, d)."""
@@ -226,7 +263,7 @@ class Calibration:
 
     def arrays(self) -> dict[str, FloatArray]:
         """Every array by a dotted name, for the model file."""
-        parts: dict[str, Any] = {"inconsistency": self.inconsistency, "intervals": self.intervals}
+        parts: dict[str, Any] = {name: getattr(self, name) for name in ("inconsistency", "intervals", "recalibration")}
         if self.readers is not None:
             parts |= {f"readers.{m}": self.readers.of(m) for m in MODALITIES}
         return {
@@ -258,7 +295,8 @@ class Calibration:
 
         audio, visual = (part(Reader, f"readers.{m}") for m in MODALITIES)
         readers = None if audio is None or visual is None else Readers(audio, visual)
-        return cls(modalities, readers, part(Inconsistency, "inconsistency"), part(Intervals, "intervals"), dict(facts))
+        fitted = (part(Inconsistency, "inconsistency"), part(Intervals, "intervals"))
+        return cls(modalities, readers, *fitted, dict(facts), part(Recalibration, "recalibration"))
 
 
 SHAPES = {
@@ -270,10 +308,11 @@ SHAPES = {
     "inconsistency.quantiles": ("quantiles",),
     "intervals.centre": ("cases",), "intervals.spread": ("cases",), "intervals.weights": ("cases + 1", "d"),
     "intervals.bounds": ("d", "d"), "intervals.quantile": ("d",),
+    "recalibration.scale": ("d",), "recalibration.offset": ("d",),
 }  # fmt: skip
 """Of every array: its axes by name. Axes of one name have one length."""
 PARTS = {"readers": {n for n in SHAPES if n.startswith(("readers", "inconsistency"))},
-         "intervals": {n for n in SHAPES if n.startswith("intervals")}}  # fmt: skip
+         **{part: {n for n in SHAPES if n.startswith(part)} for part in ("intervals", "recalibration")}}  # fmt: skip
 """Arrays that come together or not at all."""
 
 
@@ -297,7 +336,7 @@ def _check_arrays(arrays: Mapping[str, FloatArray], dims: Mapping[Modality, int]
             raise ValueError(f"{name} has values that are not finite")
         if axes[0].endswith("identity") and len(array) > arrays[f"readers.{axes[0].split()[0]}.components"].shape[1]:
             raise ValueError(f"{name} has more dimensions than there are components")
-        positive = array if name in ("intervals.spread", "intervals.quantile") else np.ones(1)
+        positive = array if name in ("intervals.spread", "intervals.quantile", "recalibration.scale") else np.ones(1)
         if not (positive > 0).all():
             raise ValueError(f"{name} has values that are not above 0")
         if name.endswith(("covariance", "_same", "_other")) and not _positive_definite(array):
@@ -332,6 +371,7 @@ def calibrate(
     validation_clips: Mapping[str, AnnotatedClip],
     subjects: Mapping[str, str],
     folds: Sequence[tuple[frozenset[str], Predict]] = (),
+    recalibrate: bool = False,
 ) -> Calibration:
     """Fit everything that a model needs to judge its predictions.
 
@@ -342,6 +382,7 @@ def calibrate(
         train_clips, validation_clips: by name.
         subjects: of the clips; a clip that is not listed is a subject of its own.
         folds: names of train clips, with the prediction of a model that has not seen their subjects.
+        recalibrate: fit scale and offset too; everything else then describes recalibrated predictions.
     """
     facts = {}
     readings = fit_readings(train_clips, subjects, normalisation) if len(modalities) == len(MODALITIES) else None
@@ -353,13 +394,19 @@ def calibrate(
             if len(modalities) < len(MODALITIES)
             else "none: voice and face were not observed together in two subjects of the train partition"
         )
-    draft = Calibration(modalities, readers, judge, None, facts)
+    held_out = [
+        (name, clip, prediction(clip.embedding))
+        for clips, prediction in ((validation_clips, predict), *(({n: train_clips[n] for n in f}, p) for f, p in folds))
+        for name, clip in sorted(clips.items())
+    ]
+    recalibration = _recalibrated(held_out, facts) if recalibrate else None
+    draft = Calibration(modalities, readers, judge, None, facts, recalibration)
     errors = []
-    for clips, prediction in ((validation_clips, predict), *(({n: train_clips[n] for n in f}, p) for f, p in folds)):
-        for name, clip in sorted(clips.items()):
-            found = draft.errors(clip, subjects.get(name, name), normalisation, prediction(clip.embedding))
-            if len(found.errors):
-                errors.append(found)
+    for name, clip, prediction in held_out:
+        final = prediction if recalibration is None else recalibration.of(prediction)
+        found = draft.errors(clip, subjects.get(name, name), normalisation, final)
+        if len(found.errors):
+            errors.append(found)
     intervals = fit_intervals(errors)
     facts["intervals"] = origin_of_intervals(intervals, errors)
     return replace(draft, intervals=intervals, facts=facts)
@@ -373,6 +420,28 @@ def origin_of_intervals(intervals: Intervals | None, clips: Sequence[Errors]) ->
     if intervals is None:
         return f"none: calibration needs {clips_needed(LEVEL)} clips of 2 subjects or more, there are {on}"
     return f"{LEVEL:.0%} of the time, calibrated on {on}"
+
+
+def _recalibrated(
+    held_out: Sequence[tuple[str, AnnotatedClip, FloatArray]], facts: dict[str, str]
+) -> Recalibration | None:
+    """Scale and offset from held-out predictions, and what they change, into `facts`."""
+    rows = [np.isfinite(clip.labels).all(axis=1) & clip.embedding.observed for _, clip, _ in held_out]
+    prediction = np.concatenate([p[r] for (_, _, p), r in zip(held_out, rows, strict=True)])
+    gold = np.concatenate([clip.labels[r] for (_, clip, _), r in zip(held_out, rows, strict=True)])
+    if not len(gold):
+        facts["recalibration"] = "none: no annotated step that the model was not fitted to"
+        return None
+    found = fit_recalibration(prediction, gold)
+    everywhere = torch.ones(len(gold), dtype=torch.bool)
+    before, after = (
+        concordance(torch.from_numpy(p), torch.from_numpy(gold), everywhere) for p in (prediction, found.of(prediction))
+    )
+    facts["recalibration"] = "; ".join(
+        f"{target} x {s:.2f} {o:+.3f}, CCC on held-out clips {b:.3f} before and {a:.3f} after"
+        for target, s, o, b, a in zip(TARGETS, found.scale, found.offset, before, after, strict=True)
+    )
+    return found
 
 
 def clips_needed(level: float) -> int:

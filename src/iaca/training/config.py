@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from iaca.encoders.config import DEVICE, ENCODERS, EncoderChoice
 from iaca.parameters import Modality, Parameters, Seed
 
-VERSION = "5"
+VERSION = "6"
 """Increase it when the code of a run computes something else: older models and checkpoints are then not reused."""
 MACHINE = {"accelerator", "devices", "strategy", "num_nodes", "threads"}
 """Fields of `TrainingConfig` that describe the machine of a run and do not affect its result."""
@@ -89,7 +89,10 @@ class TrainingConfig(Parameters):
         per_dimension: train two models, one per dimension, into one model file [sibling: one model per dimension].
         corruption: of training windows, and of the corrupted half of the validation score.
         folds: networks that are trained to calibrate the model, each without some of the subjects of the train
-            partition; 0 calibrates on the validation clips alone. No effect on the model's predictions.
+            partition; 0 calibrates on the validation clips alone. No effect on the model's predictions, except through
+            `recalibrate`.
+        recalibrate: give predictions the mean and spread of the annotation: scale and offset per dimension, from the
+            validation clips and the clips that networks of folds have not seen. Not for a model of one dimension.
         precision, accelerator, devices, strategy, num_nodes: as in `lightning.Trainer`.
         threads: of torch on the CPU while training; None keeps the present number.
     """
@@ -112,6 +115,7 @@ class TrainingConfig(Parameters):
     targets: tuple[Target, ...] = TARGETS
     per_dimension: bool = False
     folds: int = Field(default=0, ge=0, le=100)
+    recalibrate: bool = False
     corruption: CorruptionConfig = CorruptionConfig()
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Sized
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,27 +12,34 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from iaca.encoders.embedding import AnnotatedClip
+from iaca.fusion.gates import Readings
+from iaca.parameters import MODALITIES
 from iaca.training.config import CorruptionConfig, TrainingConfig
 from iaca.training.corruption import CueSimulation, corrupt
-from iaca.training.sample import Sample, Stream, Window, WindowSpec, collate, cut_sample, generator
+from iaca.training.readings import rate_of, read_steps
+from iaca.training.sample import Sample, Stream, Window, WindowSpec, collate, cut, cut_sample, generator, padded
 
 Clips = Mapping[str, AnnotatedClip]
 Loader = DataLoader[Any]
 
 
-def training_loader(clips: Clips, config: TrainingConfig, spec: WindowSpec) -> Loader:
+def training_loader(
+    clips: Clips, config: TrainingConfig, spec: WindowSpec, readers: Mapping[str, Readings] | None = None
+) -> Loader:
     """Overlapping windows, in another order in each epoch; some of them are corrupted."""
     windows = windows_of(clips, spec.length, config.hop)
-    dataset = WindowDataset(clips, windows, spec, config.corruption, seed=config.seed)
+    dataset = WindowDataset(clips, windows, spec, config.corruption, readers, seed=config.seed)
     return _loader(dataset, config, EpochSampler(len(windows), config.seed))
 
 
-def validation_loaders(clips: Clips, config: TrainingConfig, spec: WindowSpec) -> list[Loader]:
+def validation_loaders(
+    clips: Clips, config: TrainingConfig, spec: WindowSpec, readers: Mapping[str, Readings] | None = None
+) -> list[Loader]:
     """Clean windows, and the same ones all corrupted, alike in every epoch. Every step counts once."""
     windows = windows_of(clips, spec.length, spec.length, once=True)
     always = config.corruption.model_copy(update={"share": 1.0})
     datasets = [
-        WindowDataset(clips, windows, spec, corruption, seed=config.seed, stream=Stream.VALIDATION)
+        WindowDataset(clips, windows, spec, corruption, readers, seed=config.seed, stream=Stream.VALIDATION)
         for corruption in (None, always)
     ]
     return [_loader(dataset, config, EpochSampler(len(windows), config.seed, shuffle=False)) for dataset in datasets]
@@ -67,6 +76,9 @@ class WindowDataset(Dataset[Sample]):
         windows: of these clips.
         spec: how they are cut.
         corruption: of the windows; None leaves them clean.
+        readers: of each clip, for models that start from readings. They read the corrupted window, with what is around
+            it. In training they must not have seen the clip: readings of clips that the readers were fitted to are
+            better than any that the model will meet, and it would trust them too much.
         seed, stream: of the generators that draw the corruption.
     """
 
@@ -76,6 +88,7 @@ class WindowDataset(Dataset[Sample]):
         windows: Sequence[Window],
         spec: WindowSpec,
         corruption: CorruptionConfig | None = None,
+        readers: Mapping[str, Readings] | None = None,
         *,
         seed: int = 0,
         stream: Stream = Stream.CORRUPTION,
@@ -84,6 +97,8 @@ class WindowDataset(Dataset[Sample]):
         self.corruption, self.seed, self.stream = corruption, seed, stream
         self.simulation = CueSimulation.of(spec.cues, spec.normalisation) if spec.cues else None
         self.ranges = _ranges(windows)
+        self.readers = readers or {}
+        self.rates = {name: rate_of(clips[name].embedding) for name in self.readers}
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -91,10 +106,27 @@ class WindowDataset(Dataset[Sample]):
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, index = key
         sample = self._cut(index)
-        if self.corruption is None:
-            return sample
-        rng = generator(self.seed, self.stream, epoch, index)
-        return corrupt(sample, lambda: self._cut(self.other_window(index, rng)), self.corruption, rng, self.simulation)
+        if self.corruption is not None:
+            rng = generator(self.seed, self.stream, epoch, index)
+            other = partial(self._other, index, rng)
+            sample = corrupt(sample, other, self.corruption, rng, self.simulation)
+        return self._read(sample, self.windows[index]) if self.readers else sample
+
+    def _other(self, index: int, rng: np.random.Generator) -> Sample:
+        return self._cut(self.other_window(index, rng))
+
+    def _read(self, sample: Sample, window: Window) -> Sample:
+        """The window with its readings, made of its own content and of the clip around it."""
+        clip, rate, reader = self.clips[window.clip].embedding, self.rates[window.clip], self.readers[window.clip]
+        reach = round(rate * max(reader.averages_s, default=0.0)) // 2
+        steps = int(sample.padding.sum())
+        first, end = max(window.start - reach, 0), min(window.start + steps + reach, len(clip))
+        around = cut(clip, first, replace(self.spec, length=end - first))
+        own = slice(window.start - first, window.start - first + steps)
+        for name in (*MODALITIES, "present"):
+            getattr(around, name)[own] = getattr(sample, name)[:steps]
+        readings = read_steps(reader, [around], around.present, rate)
+        return replace(sample, readings=padded(readings[own], self.spec.length))
 
     def _cut(self, index: int) -> Sample:
         window = self.windows[index]

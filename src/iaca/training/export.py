@@ -132,6 +132,11 @@ class Exportable(nn.Module):
         self.model = trained.build().requires_grad_(False)
         self.partial = trained.targets != TARGETS
         self.register_buffer("unlearned", torch.tensor([target not in trained.targets for target in TARGETS]))
+        recalibration = None if trained.calibration is None else trained.calibration.recalibration
+        self.recalibrates = recalibration is not None
+        if recalibration is not None:
+            self.register_buffer("scale", torch.from_numpy(recalibration.scale))
+            self.register_buffer("offset", torch.from_numpy(recalibration.offset))
         for name, values in vars(trained.normalisation).items():
             if values.size:  # without cues the statistics are empty, and torch.export cannot save empty tensors
                 self.register_buffer(name, torch.from_numpy(values))
@@ -144,6 +149,7 @@ class Exportable(nn.Module):
         visual_present: Tensor,
         padding: Tensor,
         quality: Tensor | None = None,
+        rate: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Predict a batch.
 
@@ -152,6 +158,7 @@ class Exportable(nn.Module):
             audio_present, visual_present: (b, t) bool, True where that modality was observed.
             padding: (b, t) bool, True where the step exists.
             quality: (b, t, q) raw cues in the order of `config.cues`, NaN where unknown; for models that read cues.
+            rate: (b,) steps per second; for models that start from readings.
 
         Returns:
             prediction (b, t, 2) valence, arousal, NaN for a dimension that was not trained; gate_<name> (b, t, k) for
@@ -162,9 +169,15 @@ class Exportable(nn.Module):
         visual = self._normalised(visual, "visual", present["visual"][..., None])
         if quality is not None:
             quality = self._normalised(quality, "quality", self._known(present) & ~quality.isnan())
-        output = self.model(audio, visual, audio_present, visual_present, padding, quality)
+        readings = None
+        if rate is not None:
+            there = torch.stack([present["audio"], present["visual"]], dim=-1)
+            readings = self.model.read([{"audio": audio, "visual": visual}], there, rate)
+        output = self.model(audio, visual, audio_present, visual_present, padding, quality, readings)
         gates = {f"gate_{name}": weights for name, weights in output.gates.items()}
         prediction = output.prediction
+        if self.recalibrates:
+            prediction = (prediction * self.get_buffer("scale") + self.get_buffer("offset")).clamp(-1.0, 1.0)
         if self.partial:
             prediction = prediction.masked_fill(self.get_buffer("unlearned"), torch.nan)
         return {"prediction": prediction, **gates, "observed": output.observed}
@@ -227,13 +240,14 @@ def example(trained: TrainedModel, batch: int, steps: int, seed: int = 0) -> dic
     for x, present in zip(inputs.values(), masks.values(), strict=True):
         x[~(present & padding)] = torch.nan
     cues = {"quality": torch.randn(batch, steps, len(config.cues), generator=rng)} if config.cues else {}
-    return {**inputs, **masks, "padding": padding, **cues}
+    rates = {"rate": 1.0 + 9.0 * torch.rand(batch, generator=rng)} if config.reads else {}
+    return {**inputs, **masks, "padding": padding, **cues, **rates}
 
 
 def free_axes(trained: TrainedModel, inputs: Mapping[str, Tensor]) -> dict[str, dict[int, Dim]]:
     """Input name -> its axes that may have any size."""
     axes = {0: Dim("batch")} if trained.config.length else {0: Dim("batch"), 1: Dim("steps")}
-    return dict.fromkeys(inputs, axes)
+    return {name: {0: axes[0]} if name == "rate" else axes for name in inputs}
 
 
 def program_bytes(program: ExportedProgram, facts: Mapping[str, str]) -> bytes:

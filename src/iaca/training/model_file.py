@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from iaca.errors import InputError, brief
 from iaca.files import current_files, replacing
 from iaca.fusion.config import PRESETS, FusionConfig, preset
+from iaca.fusion.gates import Features
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.fusion.temporal import current_name
 from iaca.parameters import faults, flat, text_table
@@ -33,7 +34,7 @@ from iaca.training.sample import Normalisation
 
 HEADER = "iaca_model"  # one header entry: safetensors keeps several in no fixed order, so the bytes would differ
 SEVERAL, SEPARATOR = "iaca_baselines", "/"  # header entry of a file of several models; between a model and its tensors
-VERSION, READ = 4, (1, 2, 3, 4)  # 1 and 2 had no repair, 3 no calibration
+VERSION, READ = 5, (1, 2, 3, 4, 5)  # 1 and 2 had no repair, 3 no calibration, 4 no readings
 OLD_HEAD, HEAD = "head.", "head.regressors.0."  # in version 1, and since then
 WEIGHTS, NORMALISATION, CALIBRATION = "model.", "normalisation.", "calibration."
 SETTINGS_KEY, HISTORY_KEY = "training", "history"  # in the metadata
@@ -283,13 +284,20 @@ class PerDimension(nn.Module):
         visual_present: Tensor | None = None,
         padding: Tensor | None = None,
         quality: Tensor | None = None,
+        readings: Tensor | None = None,
     ) -> FusionOutput:
         """As `FusionModel.forward`."""
-        inputs = (audio, visual, audio_present, visual_present, padding, quality)
+        inputs = (audio, visual, audio_present, visual_present, padding, quality, readings)
         outputs: dict[str, FusionOutput] = {"valence": self.valence(*inputs), "arousal": self.arousal(*inputs)}
         prediction = torch.stack([outputs[target].prediction[..., i] for i, target in enumerate(TARGETS)], dim=-1)
         gates = {f"{target}_{name}": weights for target in TARGETS for name, weights in outputs[target].gates.items()}
         return FusionOutput(prediction, gates, outputs["valence"].observed)
+
+    def read(self, parts: Iterable[Features], present: Tensor, rate: Tensor) -> Tensor:
+        """As `FusionModel.read`."""
+        parts = list(parts)
+        each = {target: getattr(self, target).read(parts, present, rate) for target in TARGETS}
+        return torch.stack([each[target][..., i] for i, target in enumerate(TARGETS)], dim=-1)
 
 
 # --- the models that one run trained together ---

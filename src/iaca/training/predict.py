@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,17 @@ from iaca.encoders.config import mismatches
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
 from iaca.fusion.model import FusionModel
+from iaca.parameters import MODALITIES
 from iaca.training.calibration import Calibration
 from iaca.training.config import TARGETS, Target
 from iaca.training.data import window_starts
 from iaca.training.model_file import PerDimension, TrainedModel
-from iaca.training.sample import FloatArray, Normalisation, WindowSpec, collate, cut, model_arguments
+from iaca.training.readings import rate_of, read_steps
+from iaca.training.sample import FloatArray, Normalisation, WindowSpec, collate, cut, model_arguments, padded
 
 ENDS = ("low", "high")
 BATCH = 16  # windows; bounds the memory that a long clip takes
+PART = 4096  # steps; likewise
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ def predict_clip(
     if not all(np.isfinite(values).all() for values in averages.values()):
         raise InputError("the model's predictions are not finite: its weights are too large", remedy="train it again")
     prediction = averages.pop("prediction").clip(-1.0, 1.0)
+    if built.calibration is not None and built.calibration.recalibration is not None:
+        prediction = built.calibration.recalibration.of(prediction)
     prediction[:, [target not in built.targets for target in TARGETS]] = np.nan
     if built.calibration is None:
         return ClipPrediction(prediction, averages, clip.observed)
@@ -121,9 +126,14 @@ def _window_outputs(
     starts = window_starts(len(clip), window, hop)
     length = window if config.length else min(window, len(clip))
     spec = WindowSpec(length, built.normalisation, config.cues)
+    readings = _readings(built, clip) if config.reads else None
     for first in range(0, len(starts), BATCH):
         batch_starts = starts[first : first + BATCH]
-        batch = collate([cut(clip, start, spec) for start in batch_starts])
+        inputs = [cut(clip, start, spec) for start in batch_starts]
+        if readings is not None:
+            own = (readings[start : start + length] for start in batch_starts)
+            inputs = [replace(x, readings=padded(part, length)) for x, part in zip(inputs, own, strict=True)]
+        batch = collate(inputs)
         on_device = {name: tensor.to(built.device) for name, tensor in batch.items()}
         with torch.inference_mode():
             output = built.model(*model_arguments(on_device, reads_cues=bool(config.cues)))
@@ -131,6 +141,14 @@ def _window_outputs(
         arrays = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
         for i, start in enumerate(batch_starts):
             yield start, {name: array[i] for name, array in arrays.items()}
+
+
+def _readings(built: BuiltModel, clip: ClipEmbedding) -> FloatArray:
+    """What voice and face say alone in the clip, (t, modality, dimension); read in parts, to bound the memory."""
+    starts, cues = range(0, len(clip), PART), built.model.config.cues
+    parts = (cut(clip, i, WindowSpec(min(PART, len(clip) - i), built.normalisation, cues)) for i in starts)
+    present = np.stack([clip.present[m] for m in MODALITIES], axis=1)
+    return read_steps(built.model.read, parts, present, rate_of(clip), built.device)
 
 
 def _average(outputs: Iterator[tuple[int, dict[str, FloatArray]]], steps: int) -> dict[str, FloatArray]:

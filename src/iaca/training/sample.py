@@ -55,7 +55,7 @@ class WindowSpec:
     targets: tuple[Target, ...] = TARGETS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelInput:
     """What a model sees of a window of t steps.
 
@@ -64,6 +64,7 @@ class ModelInput:
         present: (t, 2) bool (audio, visual), where each was observed.
         padding: (t,) bool, True where the step exists.
         quality: (t, q) float32, the cues that the model reads, normalised; zero where unknown or padded.
+        readings: (t, 2, 2) float32, of the modalities and dimensions, for models that start from them; else zero.
     """
 
     audio: FloatArray
@@ -71,9 +72,10 @@ class ModelInput:
     present: BoolArray
     padding: BoolArray
     quality: FloatArray
+    readings: FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample(ModelInput):
     """A window to train on, or to score.
 
@@ -91,7 +93,7 @@ class Sample(ModelInput):
 def cut_sample(clip: AnnotatedClip, window: Window, spec: WindowSpec) -> Sample:
     """A window of an annotated clip, without corruption."""
     inputs = cut(clip.embedding, window.start, spec)
-    labels = _padded(clip.labels[window.start : window.start + spec.length], spec.length)
+    labels = padded(clip.labels[window.start : window.start + spec.length], spec.length)
     annotated = np.isfinite(labels[:, [TARGETS.index(target) for target in spec.targets]]).all(axis=1)
     fresh = np.arange(window.start, window.start + spec.length) >= window.fresh
     return Sample(
@@ -108,19 +110,20 @@ def cut(clip: ClipEmbedding, start: int, spec: WindowSpec) -> ModelInput:
     present = {modality: mask[steps] for modality, mask in clip.present.items()}
     audio, visual = (normalisation.apply(clip.features[m][steps], present[m], m) for m in MODALITIES)
     return ModelInput(
-        audio=_padded(audio, spec.length),
-        visual=_padded(visual, spec.length),
-        present=_padded(np.stack([present[m] for m in MODALITIES], axis=1), spec.length),
+        audio=padded(audio, spec.length),
+        visual=padded(visual, spec.length),
+        present=padded(np.stack([present[m] for m in MODALITIES], axis=1), spec.length),
         padding=np.arange(spec.length) < len(audio),
-        quality=_padded(normalisation.apply_cues(read_cues(clip, spec.cues, steps)), spec.length),
+        quality=padded(normalisation.apply_cues(read_cues(clip, spec.cues, steps)), spec.length),
+        readings=np.zeros((spec.length, len(MODALITIES), len(TARGETS)), np.float32),
     )
 
 
-def _padded(array: Array, length: int) -> Array:
+def padded(array: Array, length: int) -> Array:
     """(t, ...) -> (length, ...), zeros at the end."""
-    padded: Array = np.zeros((length, *array.shape[1:]), dtype=array.dtype)
-    padded[: len(array)] = array
-    return padded
+    filled: Array = np.zeros((length, *array.shape[1:]), dtype=array.dtype)
+    filled[: len(array)] = array
+    return filled
 
 
 def collate(samples: Sequence[ModelInput]) -> dict[str, Tensor]:
@@ -135,7 +138,7 @@ def model_arguments(batch: Mapping[str, Tensor], reads_cues: bool) -> tuple[Tens
     """A batch of `collate` as the arguments of `FusionModel.forward`, in their order."""
     audio_present, visual_present = batch["present"].unbind(-1)
     quality = batch["quality"] if reads_cues else None
-    return batch["audio"], batch["visual"], audio_present, visual_present, batch["padding"], quality
+    return batch["audio"], batch["visual"], audio_present, visual_present, batch["padding"], quality, batch["readings"]
 
 
 # --- normalisation ---

@@ -9,6 +9,8 @@ train_file                      the engine's task: embeddings and timelines in, 
 
 from __future__ import annotations
 
+import copy
+import json
 import math
 import sys
 import time
@@ -16,7 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
@@ -25,6 +28,8 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
+from scipy.stats import t as student_t
 from torch import Tensor
 from tqdm import tqdm
 
@@ -32,6 +37,7 @@ from iaca.encoders.embedding import embeddings_of, read_annotated
 from iaca.engine.run import watched
 from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig
+from iaca.fusion.gates import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.calibration import Predict, calibrate
 from iaca.training.checkpoints import (
@@ -49,8 +55,8 @@ from iaca.training.checkpoints import (
     strategy_of,
 )
 from iaca.training.choice import ModelChoice
-from iaca.training.config import TARGETS, TrainingConfig
-from iaca.training.data import Clips, training_loader, validation_loaders
+from iaca.training.config import TARGETS, Target, TrainingConfig
+from iaca.training.data import Clips, Loader, training_loader, validation_loaders
 from iaca.training.loss import concordance, gate_supervision, training_loss
 from iaca.training.model_file import (
     HISTORY_KEY,
@@ -65,10 +71,14 @@ from iaca.training.model_file import (
     with_training_settings,
 )
 from iaca.training.predict import BuiltModel, predict_clip
-from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
+from iaca.training.readings import fit_fusion_readings
+from iaca.training.sample import Normalisation, Stream, Window, WindowSpec, model_arguments, shared_cues, torch_seed
 
 Batch = dict[str, Tensor]
 CONDITIONS = ("clean", "corrupted")  # the validation loaders, in order
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+DOUBT, FEWEST = 0.05, 5
+SHARE = "readings.share"  # the buffer in a model's weights
 FINISHED = ".safetensors"  # file of a network in `checkpoints` until its run is complete ...
 FINISHED_FINGERPRINT = "finished_fingerprint"  # ... and what its metadata say it belongs to
 
@@ -108,8 +118,8 @@ def train_file(
     dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
     fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
     to_train, to_validate = ({name: clips[name] for name in names} for names in (train_clips, validation_clips))
-    run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress)
-    model, history = calibrated(run, subjects or {})
+    run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress, subjects or {})
+    model, history = calibrated(run)
     origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
     model = replace(model, metadata={**model.metadata, **origin})
     save_model(with_clips(with_history(model, history), train_clips, validation_clips), target)
@@ -126,6 +136,7 @@ class TrainingRun:
         checkpoints: a folder for this run alone. An interrupted run resumes from it if it is the same run on the same
             data; a finished run leaves nothing in it.
         progress: show a bar of epochs.
+        subjects: of the clips; a clip that is not listed is a subject of its own.
     """
 
     fusion: FusionConfig
@@ -134,6 +145,7 @@ class TrainingRun:
     validation_clips: Clips
     checkpoints: Path
     progress: bool = False
+    subjects: Mapping[str, str] = MappingProxyType({})
 
     @cached_property
     def data(self) -> str:
@@ -142,21 +154,23 @@ class TrainingRun:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Fingerprint of everything that the result depends on."""
-        return run_fingerprint(self.fusion, self.config, self.data, data_fingerprint(self.validation_clips))
+        """Fingerprint of everything that the result depends on; subjects decide the folds of readings."""
+        people = {name: self.subjects.get(name, name) for name in sorted(self.train_clips)}
+        parts = (
+            self.data,
+            data_fingerprint(self.validation_clips),
+            *([json.dumps(people)] if self.fusion.reads else []),
+        )
+        return run_fingerprint(self.fusion, self.config, *parts)
 
 
-def calibrated(run: TrainingRun, subjects: Mapping[str, str]) -> tuple[TrainedModel, pd.DataFrame]:
+def calibrated(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     """Train a model, then `folds` networks each without some subjects, and calibrate the model on their errors.
 
     The weights are those of `train`. A finished network is kept in `run.checkpoints` until the calibration is complete.
     A model of one dimension is not calibrated. Result and errors are otherwise those of `train`.
-
-    Args:
-        run: of the model.
-        subjects: of the clips; a clip that is not listed is a subject of its own.
     """
-    folds = {f"fold{i}": part for i, part in enumerate(subject_folds(run.train_clips, subjects, run.config.folds))}
+    folds = {f"fold{i}": part for i, part in enumerate(subject_folds(run.train_clips, run.subjects, run.config.folds))}
     networks = {"whole": _train_once(train, run, "whole") if folds else train(run)}
     for name, left_out in folds.items():
         clips = {clip: annotated for clip, annotated in run.train_clips.items() if clip not in left_out}
@@ -172,8 +186,9 @@ def calibrated(run: TrainingRun, subjects: Mapping[str, str]) -> tuple[TrainedMo
         _predictor(model),
         run.train_clips,
         run.validation_clips,
-        subjects,
+        run.subjects,
         [(left_out, _predictor(networks[name][0])) for name, left_out in folds.items()],
+        run.config.recalibrate,
     )
     return replace(model, calibration=calibration), history
 
@@ -214,17 +229,24 @@ def train(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
 def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one network to predict `run.config.targets`. Result and errors are those of `train`."""
     _check_clips(run)
-    config, cues = run.config, run.fusion.cues
-    normalisation = Normalisation.fit(embeddings_of(run.train_clips), cues)
-    spec = WindowSpec(config.length, normalisation, cues, config.targets)
+    fusion, config = run.fusion, run.config
+    normalisation = Normalisation.fit(embeddings_of(run.train_clips), fusion.cues)
+    spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
     with silenced_lightning(), restored_torch_settings(config.threads):
-        module = FusionTraining(run.fusion, config, run.fingerprint)
+        module = FusionTraining(fusion, config, run.fingerprint)
+        start = _start(module, run, spec) if fusion.reads else Start()
+        loaders = validation_loaders(run.validation_clips, config, spec, start.whole)
+        if not fusion.has_network:
+            scores = validation_row(module.model, loaders, config.targets)
+            only = {"epoch": 0.0, **scores, "train_loss": start.loss, "learning_rate": 0.0}
+            weights, metadata = module.model.state_dict(), _metadata(run, only)
+            return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table([only])
         trainer = _trainer(run)
         try:
             trainer.fit(
                 module,
-                training_loader(run.train_clips, config, spec),
-                validation_loaders(run.validation_clips, config, spec),
+                training_loader(run.train_clips, config, spec, start.of_clip),
+                loaders,
                 ckpt_path=resumable_checkpoint(run.checkpoints, run.fingerprint),
                 weights_only=True,
             )
@@ -236,8 +258,129 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     if trainer.is_global_zero:
         remove_checkpoints(run.checkpoints)
     weights = {name.removeprefix("model."): tensor for name, tensor in best["state_dict"].items()}
-    metadata = _metadata(run, best["history"][-1])
-    return TrainedModel(run.fusion, weights, normalisation, metadata, config.targets), history_table(history)
+    chosen, facts = best["history"][-1], {}
+    if fusion.reads:
+        with restored_torch_settings(config.threads):
+            weights, scores = held_back(fusion, weights, loaders, config.targets, run.subjects)
+        chosen = {**chosen, **scores}
+        facts = {"correction": ", ".join(f"{s:.2f}" for s in weights[SHARE].tolist())}
+    metadata = {**_metadata(run, chosen), **facts}
+    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
+
+
+class Start(NamedTuple):
+    """What a model with readings starts from.
+
+    Attributes:
+        of_clip: of each train clip, readers that have not seen its subject.
+        whole: of each validation clip, those of the model.
+        loss: 1 - CCC of the readings alone, out of fold.
+    """
+
+    of_clip: Mapping[str, Readings] = MappingProxyType({})
+    whole: Mapping[str, Readings] = MappingProxyType({})
+    loss: float = math.nan
+
+
+def _start(module: FusionTraining, run: TrainingRun, spec: WindowSpec) -> Start:
+    """Fit the readings of the model, and put them into it."""
+    fusion, own = module.model.config, module.model.readings
+    assert own is not None
+    fitted = fit_fusion_readings(fusion, run.train_clips, run.subjects, spec.normalisation, spec.targets)
+    own.load_state_dict(fitted.whole, strict=False)
+    of_clip = {}
+    for name, buffers in fitted.of_clip.items():
+        of_clip[name] = Readings(fusion)
+        of_clip[name].load_state_dict(buffers, strict=False)
+    whole = copy.deepcopy(own)  # the one in the network moves to the device of the run
+    loss = 1.0 - float(np.mean([fitted.ccc[TARGETS.index(target)] for target in spec.targets]))
+    return Start(of_clip, dict.fromkeys(run.validation_clips, whole), loss)
+
+
+def held_back(
+    fusion: FusionConfig,
+    weights: dict[str, Tensor],
+    loaders: Sequence[Loader],
+    targets: Sequence[Target],
+    subjects: Mapping[str, str],
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Hold the network of `iaca_plus` back per dimension, as far as validation says; at 0 the model is `late`.
+
+    A share of `SHARES` is a candidate if it loses to `late` neither on clean nor on corrupted validation windows. Of
+    the candidates that is taken whose gain over `late`, the mean of both, has the largest lower bound, one-sided at
+    `DOUBT`, by the jackknife over subjects: what a few subjects alone speak for is not believed. With fewer than
+    `FEWEST` subjects no distribution-free test can reach `DOUBT` (the sign test: 2^-n), and the model is `late`.
+
+    Returns:
+        The weights, and the scores of that model.
+    """
+    model = FusionModel(fusion)
+    model.load_state_dict(weights)
+    share = model.get_buffer(SHARE)
+    scored = []
+    for value in SHARES:
+        share.fill_(value)
+        scored.append(predicted_windows(model, loaders, targets))
+    windows: Sequence[Window] = loaders[0].dataset.windows  # type: ignore[attr-defined]
+    people = np.array([subjects.get(window.clip, window.clip) for window in windows])
+    everybody = np.ones(len(people), np.bool_)
+    rows = [
+        [_ccc_of(each, targets, keep) for each in scored]
+        for keep in (everybody, *(people != p for p in sorted(set(people))))
+    ]
+    for i, target in enumerate(targets):
+        each = np.array(rows)[..., i]  # (1 + subjects, shares, conditions)
+        sound = (each[0] >= each[0, 0]).all(axis=1)  # (shares,)
+        gain = each.mean(axis=2) - each[:, :1].mean(axis=2)  # (1 + subjects, shares)
+        others = len(gain) - 2  # degrees of freedom
+        if others + 1 >= FEWEST:
+            error = np.sqrt(others * gain[1:].var(axis=0))
+            sure = np.where(sound, gain[0] - student_t.ppf(1 - DOUBT, others) * error, -np.inf)
+            share[TARGETS.index(target)] = SHARES[int(sure.argmax())]
+        else:
+            share[TARGETS.index(target)] = 0.0
+    return {**weights, SHARE: share.clone()}, validation_row(model, loaders, targets)
+
+
+Scored = dict[str, list[tuple[Tensor, Tensor, Tensor]]]
+"""By condition: prediction and gold (b, t, k) and valid steps (b, t), batch by batch."""
+
+
+def _ccc_of(scored: Scored, targets: Sequence[Target], keep: NDArray[np.bool_]) -> list[list[float]]:
+    """CCC on some of the windows, by condition and target."""
+    kept = {c: [tuple(torch.cat(x)[torch.from_numpy(keep)] for x in zip(*b, strict=True))] for c, b in scored.items()}
+    row = score_row(kept, targets)  # type: ignore[arg-type]  # tuples of three
+    return [[row[f"{condition}_{target}"] for target in targets] for condition in scored]
+
+
+def validation_row(model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target]) -> dict[str, float]:
+    """The scores of a model on the validation loaders."""
+    return score_row(predicted_windows(model, loaders, targets), targets)
+
+
+def predicted_windows(model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target]) -> Scored:
+    """What a model predicts for the windows of the validation loaders, in their order."""
+    columns, scored = [TARGETS.index(target) for target in targets], Scored()
+    model.eval()
+    with torch.inference_mode():
+        for condition, loader in zip(CONDITIONS, loaders, strict=True):
+            for batch in loader:
+                output = model(*model_arguments(batch, reads_cues=bool(model.config.cues)))
+                both = (x[..., columns].double() for x in (output.prediction, batch["labels"]))
+                scored.setdefault(condition, []).append((*both, batch["valid"]))  # type: ignore[arg-type]
+    return scored
+
+
+def score_row(scored: Scored, targets: Sequence[Target]) -> dict[str, float]:
+    """The scores of one epoch."""
+    cccs = {}
+    for condition, batches in scored.items():
+        prediction, gold, valid = (torch.cat(column) for column in zip(*batches, strict=True))
+        cccs[condition] = dict(zip(targets, concordance(prediction, gold, valid).tolist(), strict=True))
+    means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in targets}
+    row = {"score": sum(means.values()) / len(means)}
+    row |= {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
+    return row | {f"validation_ccc_{target}": mean for target, mean in means.items()}
 
 
 def _check_clips(run: TrainingRun) -> None:
@@ -327,7 +470,7 @@ class FusionTraining(lightning.LightningModule):
         self.model = FusionModel(fusion)
         self.history: list[dict[str, float]] = []
         self.losses: dict[str, list[Tensor]] = {}  # of the epoch
-        self.scored: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}  # prediction, gold, valid, by condition
+        self.scored: Scored = {}
 
     def setup(self, stage: str) -> None:
         if self.config.threads is not None:  # processes of `ddp_spawn` do not inherit the number of threads
@@ -371,17 +514,8 @@ class FusionTraining(lightning.LightningModule):
         self.scored[CONDITIONS[dataloader_idx]].append((prediction.double(), gold.double(), batch["valid"]))
 
     def on_validation_epoch_end(self) -> None:
-        targets = self.config.targets
-        cccs = {}
-        for condition, batches in self.scored.items():
-            prediction, gold, valid = (torch.cat(column) for column in zip(*batches, strict=True))
-            cccs[condition] = dict(zip(targets, concordance(prediction, gold, valid).tolist(), strict=True))
-        means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in targets}
-        score = sum(means.values()) / len(means)
-        self.log("score", score)
-        row = {"epoch": float(self.current_epoch), "score": score}
-        row |= {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
-        row |= {f"validation_ccc_{target}": mean for target, mean in means.items()}
+        row = {"epoch": float(self.current_epoch), **score_row(self.scored, self.config.targets)}
+        self.log("score", row["score"])
         self.history.append(row)
 
     def on_train_epoch_end(self) -> None:
