@@ -15,7 +15,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -145,7 +145,7 @@ class TrainingRun:
     validation_clips: Clips
     checkpoints: Path
     progress: bool = False
-    subjects: Mapping[str, str] = MappingProxyType({})
+    subjects: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def data(self) -> str:
