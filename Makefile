@@ -35,7 +35,7 @@ run: $(READY)  ## from the demo corpus to the report (about 4 minutes)
 	  echo "== run done in $$((SECONDS - start)) s: open data/08_reporting/report.html"
 
 test: $(READY)  ## linters, types, and all tests
-	@echo "== check and tests, beside each other: the check takes one core for a minute"
+	@echo "== check and tests, in parallel: the check takes one core for a minute"
 	@start=$$SECONDS; $(MAKE) --no-print-directory check & checking=$$!; \
 	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup; tested=$$?; \
 	  wait $$checking || { echo "== check failed, see above"; exit 1; }; \

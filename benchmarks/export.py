@@ -16,12 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from iaca.encoders.config import EmbeddingConfig
 from iaca.fusion import FusionConfig, FusionModel
+from iaca.parameters import MODALITIES
 from iaca.training.export import Exportable, Run, example, export_model, onnx_runner, trace
 from iaca.training.model_file import TrainedModel
 from iaca.training.sample import Normalisation
 
-AUDIO_DIM, VISUAL_DIM, STEPS = 40, 135, 300  # of the default encoders; a window
+AUDIO_DIM, VISUAL_DIM = (EmbeddingConfig().dim(modality) for modality in MODALITIES)
+STEPS = 300  # of a window
 
 
 def untrained_model() -> TrainedModel:

@@ -1,4 +1,4 @@
-"""Time the members of the family beside their bare products, and one of them beside the published module.
+"""Time the members of the family against their bare products, and one of them against the published module.
 
     python benchmarks/fusion_speed.py [--widths 512 128] [--repeat 7] [--members iaca jca ...]
 
@@ -38,7 +38,7 @@ HEADER = "| member | parameters | forward | forward + backward | / bare | memory
 
 
 def members(width: int) -> dict[str, FusionConfig]:
-    """Every preset at this width, and the member that the targets are about, beside its length-free counterpart."""
+    """Every preset at this width, and the member that the targets are about, with its length-free counterpart."""
     configs = {}
     for name in PRESETS:
         length = {"length": STEPS} if "length" in PRESETS[name] else {}

@@ -79,20 +79,16 @@ def main() -> None:
     model = ZeroShot.read(NAMED["zero_shot"])
     files = sorted(Path(sys.argv[1]).glob("03-01-*.flac"))
     emotion = np.array([path.stem[6:8] for path in files])
-    print(f"{len(files)} utterances\n| channel | AUROC arousal | mean, high | mean, low | evidence | AUROC valence |")
-    print("|---|---|---|---|---|---|")
+    print(f"{len(files)} utterances\n| channel | AUROC arousal | mean, high | mean, low | AUROC valence |")
+    print("|---|---|---|---|---|")
     for name, channel in CHANNELS.items():
         said = [model.predict(embedded(channel(soundfile.read(path)[0]))) for path in files]
         arousal = np.array([one.prediction[:, 1].mean() for one in said])
-        evidence = np.mean([one.evidence.mean() for one in said])
         high, low = np.isin(emotion, list(HIGH)), np.isin(emotion, list(LOW))
         good, bad = np.isin(emotion, list(POSITIVE)), np.isin(emotion, list(NEGATIVE))
         ordered = roc_auc_score(high[high | low], arousal[high | low])
         valence = roc_auc_score(good[good | bad], arousal[good | bad])
-        print(
-            f"| {name} | {ordered:.2f} | {arousal[high].mean():.2f} | {arousal[low].mean():.2f} | {evidence:.2f} "
-            f"| {valence:.2f} |"
-        )
+        print(f"| {name} | {ordered:.2f} | {arousal[high].mean():.2f} | {arousal[low].mean():.2f} | {valence:.2f} |")
 
 
 if __name__ == "__main__":

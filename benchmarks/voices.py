@@ -4,7 +4,7 @@
 
 Run `kedro run` first. The face of one clip is combined with the face and the sound of another, so that the speaker is
 known; prints shares of the steps that have both faces and a voice and no known event. The same for two faces with the
-sound of a third clip, where nobody in view speaks.
+sound of a third clip, so that no person in view speaks.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
     print(f"{len(pairs)} pairs, {sum(pair.shape[1] for pair in pairs)} steps of a voice with both faces in view:")
     print(f"the speaker alone {100 * right:.1f} %, both {100 * both:.1f} %, the listener alone {100 * wrong:.1f} %")
     alone = np.concatenate(strangers)
-    print(f"nobody in view speaks: given to one of two {100 * alone.mean():.1f} % of {len(alone)} steps")
+    print(f"no person in view speaks: given to one of two {100 * alone.mean():.1f} % of {len(alone)} steps")
 
 
 if __name__ == "__main__":

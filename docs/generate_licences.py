@@ -58,7 +58,7 @@ def licences() -> list[Licence]:
     return [_licence(package, version, groups) for package, version in locked().items()]
 
 
-def told(distribution: metadata.Distribution) -> tuple[str, str]:
+def licence_of(distribution: metadata.Distribution) -> tuple[str, str]:
     """(SPDX expression, where it was found) of an installed package; ("", "") if unknown."""
     facts = distribution.metadata
     if expression := facts.get("License-Expression"):
@@ -110,7 +110,7 @@ def page() -> str:
 
 
 def _licence(package: str, version: str, groups: dict[str, set[str]]) -> Licence:
-    spdx, whence = told(metadata.distribution(package))
+    spdx, whence = licence_of(metadata.distribution(package))
     if package in names.BY_HAND:
         spdx, whence = names.BY_HAND[package]
     name = canonicalize_name(package)

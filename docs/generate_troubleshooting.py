@@ -24,7 +24,7 @@ TITLES = {
     "files.py": "Files and disks", "text.py": "Texts and tables", "errors.py": "Texts and tables",
     "inference": "Inference",
     "engine": "Per-video work and clusters", "datasets": "Data catalog", "web": "Web page",
-    "pipelines": "Pipelines", "run_parameters.py": "Environments",
+    "pipelines": "Pipelines", "hooks.py": "Environments", "formats": "Tables of other tools",
 }  # fmt: skip
 
 
@@ -76,8 +76,13 @@ def _of_module(tree: ast.Module, path: Path, source: Path, callers: Mapping[str,
 def _message(given: Mapping[str, ast.expr], names: Mapping[str, list[ast.expr]], module: str) -> Message:
     said = {field: _text(given[field], names) if field in given else "" for field in FIELDS}
     about = ", ".join(field for field in ("file", "row") if field in given)
-    remedy = said["remedy"] or next((a for m, a in ADVICE.items() if module.startswith(m)), "")
+    remedy = said["remedy"] or advice(module, said["problem"])
     return Message(said["problem"], about, remedy if remedy.strip(OPEN) else OPEN_REMEDY, module)
+
+
+def advice(module: str, problem: str) -> str:
+    """The remedy in `ADVICE` for a message that has none of its own, or ""."""
+    return next((text for (file, part), text in ADVICE.items() if module == file and part in problem), "")
 
 
 def _text(node: ast.expr, names: Mapping[str, list[ast.expr]], depth: int = 0) -> str:
@@ -168,16 +173,36 @@ accepts.
 | everything is rebuilt after an update | intended: the code of that step has a new `VERSION` |
 | results differ in the last digits on another machine | other processors sum floating-point numbers in another order |
 """
-ADVICE = {  # remedies of messages that have none of their own, by the beginning of the module's path
-    "encoders/weights.py": "delete the file and fetch it again: `python -m iaca.encoders.weights NAME`",
-    "evaluation/bootstrap.py": "predict the same clips with both models before comparing them",
-    "evaluation/events.py": "swap start_s and end_s of that row",
-    "evaluation/metrics.py": "give one row per frame of each clip, in predictions and annotations",
-    "evaluation/pairing.py": "fix what each line names",
-    "evaluation/tables.py": "run training and evaluation again, on a corpus with an annotated partition",
-    "evaluation/timelines.py": "name a clip that was predicted, and use a model with a second stage to draw gates",
-    "fusion/": "give tensors as `FusionConfig` says: (b, t, D) for modalities, (b, t) for masks, (b, t, q) for cues",
-    "inference/": "give the table of one clip, as `Predictor.predict` returns it or `NAME.csv` holds it",
+SHAPES = "give tensors as `FusionConfig` says: (b, t, D) for modalities, (b, t) for masks, (b, t, q) for cues"
+ONE_CLIP = "give the table of one clip, as `Predictor.predict` returns it or `NAME.csv` holds it"
+EVALUATE = "run training and evaluation again, on a corpus with an annotated partition"
+ONE_ROW = "give one row per frame of each clip, in predictions and annotations"
+ADVICE = {  # (module, part of the message) -> remedy of messages that have none of their own
+    ("corpora/convert.py", "no annotated recording can be converted"): "fix the named problem, then convert again",
+    ("encoders/weights.py", "are not on this machine"): "fetch them as the message says",
+    (
+        "encoders/weights.py",
+        "checksum of",
+    ): "delete it and fetch it again: `python -m iaca.encoders.weights NAME`",
+    ("evaluation/events.py", "an event of clip"): "swap start_s and end_s of that row",
+    ("evaluation/figures.py", "no gate across modalities"): "use a model with a second stage to draw gates",
+    ("evaluation/figures.py", "is not among the predictions"): "name a clip that was predicted",
+    ("evaluation/metrics.py", "must have the same length"): ONE_ROW,
+    ("evaluation/metrics.py", "more than once"): ONE_ROW,
+    ("evaluation/metrics.py", "not run on the same clips"): "predict the same clips with both models before comparing",
+    ("evaluation/score.py", "faults in the files"): "fix what each line names",
+    ("evaluation/tables.py", "no predictions to compare"): EVALUATE,
+    ("evaluation/tables.py", "no predictions of the main model"): EVALUATE,
+    ("evaluation/tables.py", "no frame of the labels is annotated"): EVALUATE,
+    ("evaluation/tables.py", "the comparison has no row"): EVALUATE,
+    ("files.py", "not a file"): "give a regular file",
+    ("fusion/attention.py", "but the batch has"): SHAPES,
+    ("fusion/model.py", "but the model reads"): SHAPES,
+    ("fusion/model.py", "but the model was built for"): SHAPES,
+    ("fusion/model.py", "audio has (b, t)"): SHAPES,
+    ("inference/overlay.py", "lack the columns"): ONE_CLIP,
+    ("inference/overlay.py", "an overlay shows one clip"): ONE_CLIP,
+    ("inference/plot.py", "no predictions to draw"): ONE_CLIP,
 }
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ kedro run
 kedro run --pipelines benchmark        (only for the two pictures of differences)
 python docs/pictures.py [NAME ...]     (all pictures, or those named, such as `overlay web`)
 
+It also writes the date and versions of each picture into docs/images/made.json, and from there into CONTRIBUTING.md.
 Needs a Chromium on the machine for `report`, `web` and `kedro-viz`. `s2-differences` is the file
 benchmark_differences.png of the first command of docs/engineering/experiments.md; copy it by hand.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import demo_numbers as numbers
 import pandas as pd
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -145,8 +148,12 @@ def main(names: list[str]) -> None:
         params = f"inference.input={video},inference.output={folder},inference.model={MODEL}"
         words = [tool("kedro"), "run", "--pipelines", "inference", "--params", params]
         subprocess.run(words, cwd=ROOT, check=True)
+        made = json.loads(numbers.PICTURES.read_text())
         for name in names or PICTURES:
             PICTURES[name](Path(folder))
+            made[name] = numbers.stamp()
+    numbers.PICTURES.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
+    numbers.write_pages()
     print("made", ", ".join(names or PICTURES))  # noqa: T201
 
 

@@ -1,15 +1,19 @@
 """What a user can mend is one message on one screen; what is a fault of the program keeps its stack."""
 
+import re
+import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from kedro.config import MissingConfigException
 from kedro.io import DatasetError
 from kedro.validation import ParameterValidationError
+from yaml.parser import ParserError
 
-from iaca.errors import InputError
-from iaca.hooks import STACK, message_of, show
+from iaca.errors import INTERRUPTED, InputError
+from iaca.hooks import STACK, BoundedConfigLoader, message_of, show
 
 
 def raised(*chain: Exception) -> Exception:
@@ -55,3 +59,64 @@ def test_the_stack_is_shown_where_it_is_asked_for_or_needed(
     monkeypatch.setenv(STACK, "1")
     show(InputError, BAD, None)
     assert capsys.readouterr().err == f"stack of {BAD}\n"
+
+
+def test_an_interrupt_is_one_line_and_names_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    show(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capsys.readouterr().err == f"{INTERRUPTED}\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        raised(OSError(12, "Cannot allocate memory"), ImportError("An error occurred while importing a pipeline")),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_a_machine_without_memory_is_one_sentence_with_what_there_is(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(type(error), error, None)
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"Error: there is not enough memory \(.+\): \d+\.\d of \d+\.\d GiB are free\. Remedy: raise the limit.*\n", said
+    )
+
+
+def test_the_imports_of_a_run_in_too_little_memory_end_in_that_sentence() -> None:
+    code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20)); import iaca.settings"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: there is not enough memory (")
+    assert done.stderr.count("\n") == 1
+
+
+def bomb(folder: Path, levels: int) -> Path:
+    """Lists of ten aliases of the one before: 10 ** levels values."""
+    lines = ["l0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, levels)]
+    file = folder / "local/parameters_bomb.yml"
+    file.write_text("\n".join(lines))
+    return file
+
+
+def loader(folder: Path) -> BoundedConfigLoader:
+    return BoundedConfigLoader(str(folder), base_env="base", default_run_env="local")
+
+
+def test_aliases_without_end_are_refused_in_a_moment_and_honest_ones_are_read(tmp_path: Path) -> None:
+    for name in ("base", "local"):
+        (tmp_path / name).mkdir()
+    bomb(tmp_path, 3)
+    assert len(loader(tmp_path)["parameters"]["l2"][0][0]) == 10
+    file = bomb(tmp_path, 30)
+    with pytest.raises(InputError, match=rf"{file}: aliases .* make more than 100,000 values .* Remedy: "):
+        loader(tmp_path)
+    file.write_text("a: &a [*a, *a]")
+    with pytest.raises(InputError, match="make more than 100,000 values"):
+        loader(tmp_path)
+    file.write_text("a: & b: *")  # Kedro names file and line
+    with pytest.raises(ParserError, match=r"parameters_bomb\.yml"):
+        loader(tmp_path)["parameters"]

@@ -1,3 +1,3 @@
-"""iaca: continuous valence-arousal recognition from video with sound, aware of when audio and face disagree."""
+"""iaca: continuous valence-arousal recognition from video with sound, with the weights of voice and face."""
 
 __version__ = "0.1.0"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
 from typing import Self
 
 MOST_FAULTS = 1000
@@ -58,6 +61,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8: a file name with other bytes has lone surrogates instead of them."""
+    return not re.search("[\ud800-\udfff]", text)
+
+
 def plain_name(name: str) -> str:
     """The name of a file or clip for one cell of a table: `printable`, with line ends and tabs escaped too."""
     return printable(name).replace("\n", "\\n").replace("\t", "\\t")
@@ -72,3 +80,66 @@ def brief(text: object, longest: int = _LONGEST_QUOTE) -> str:
 def counted(number: float, noun: str) -> str:
     """`1 clip`, `3 clips`, `3,241 frames`."""
     return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
+
+
+# What is no fault of the input or the program: an interrupt, a machine without memory.
+
+INTERRUPTED = "Interrupted. What is finished is kept: the same command continues from there."
+_NO_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc",
+    "annot allocate memory", "failed to map segment from shared object", "can't start new thread",
+)  # fmt: skip
+"""Messages of libraries that do not raise MemoryError: torch, CUDA, OpenCV, C++, the loader of modules, Python."""
+
+
+def message_of_machine(error: BaseException | None) -> str | None:
+    """The message for an interrupt, or for a lack of memory anywhere in the chain of an error; None for others."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    while error is not None:
+        if out_of_memory(error):
+            free, total = map(gib, free_memory())
+            what = f"there is not enough memory ({str(error) or type(error).__name__}): {free} of {total} GiB are free"
+            remedy = "raise the limit (ulimit -v, or that of the container or job), or give the machine more memory"
+            return f"Error: {what}. Remedy: {remedy}"
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a library lacked memory, in whatever words."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
+def free_memory() -> tuple[int, int]:
+    """Bytes that this process can still take, and those of the limit that is nearest: of the machine, of the control
+    group (a container, a job), or of the process (`ulimit -v`)."""
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if not Path("/proc/meminfo").exists():  # not Linux
+        return size, size
+    facts = dict(re.findall(r"(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text()))
+    limits = [(int(facts["MemAvailable"]) * 1024, size)]
+    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        for folder in _control_groups():
+            with suppress(OSError, ValueError):  # not of this version, or `max`
+                most = int((folder / limit).read_text())
+                limits.append((most - int((folder / used).read_text()), most))
+    most, _ = getrlimit(RLIMIT_AS)
+    if most != RLIM_INFINITY:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limits.append((most - pages * os.sysconf("SC_PAGE_SIZE"), most))
+    free, total = min(limits)
+    return max(free, 0), total
+
+
+def _control_groups() -> list[Path]:
+    """Folders that may hold the limits of this process's control group: its own, and the root that a container sees."""
+    root = Path("/sys/fs/cgroup")
+    lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    own = [root / name / path.lstrip("/") for _, name, path in lines if name in ("", "memory")]
+    return [*own, root, root / "memory"]
+
+
+def gib(count: int) -> str:
+    """Bytes in GiB."""
+    return f"{count / 2**30:.1f}"

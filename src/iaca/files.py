@@ -39,7 +39,7 @@ _MAX_NAME = 255  # bytes of a file name; no file system allows more
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _PROBE = bytes(1 << 16)
-"""Written beside a file that could not be written, to find out whether the disk accepts anything."""
+"""Written next to a file that could not be written, to find out whether the disk accepts any data."""
 _VERSION = "%Y-%m-%dT%H.%M.%S.%fZ"
 
 
@@ -135,6 +135,15 @@ def newest_version(file: str | Path) -> Path | None:
     return Path(file) / names[-1] / Path(file).name if names else None
 
 
+def current_files(path: Path, suffix: str) -> list[Path]:
+    """The file of a path; of a folder of versions the newest one; of any other folder, such as one version's, all files
+    directly in it with this suffix, sorted by name. Empty if there is nothing."""
+    if path.is_file():
+        return [path]
+    newest = newest_version(path)
+    return [newest] if newest else sorted(p for p in path.glob(f"[!.]*{suffix}") if p.is_file())
+
+
 def version_after(proposed: str, files: Iterable[str | PurePath]) -> str:
     """The proposed version name, or the next one after the newest version of any of the files if that is not older.
 
@@ -202,7 +211,7 @@ def require_file(path: Path, remedy: str) -> None:
     """Refuse pipes and devices: opening a pipe would wait for a writer, a device may do anything.
 
     Raises:
-        InputError: the path exists and is not a file. A missing file is reported by whoever opens it.
+        InputError: the path exists and is not a file. A missing file is left to the function that opens it.
     """
     if path.exists() and not path.is_file():
         raise InputError("is a folder, a pipe or a device, not a file", path, remedy=remedy)

@@ -1,20 +1,25 @@
-"""What the project adds to Kedro: versions that are newest, checks of `--params`, short errors, one run at a time."""
+"""Additions to Kedro: versions in order despite a wrong clock, checks of `--params`, short errors, early refusals, run
+locks, and the last lines of a run, which name its results."""
 
 from __future__ import annotations
 
+import atexit
 import glob
 import hashlib
 import logging
+import math
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from kedro.config import MissingConfigException
+import yaml
+from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset, CatalogProtocol, DataCatalog, DatasetError
@@ -23,15 +28,65 @@ from kedro.pipeline import Pipeline
 from kedro.validation import ParameterValidationError
 from pydantic import BaseModel, ValidationError
 
+from iaca.corpora.check import require_annotated, require_subjects
 from iaca.corpora.importers import IMPORTERS
+from iaca.corpora.index import COUNT
+from iaca.datasets.clip_files import ClipFiles
 from iaca.engine import ExecutorConfig
 from iaca.engine.lock import locked
-from iaca.errors import InputError, printable
+from iaca.errors import InputError, is_text, message_of_machine, printable
 from iaca.files import make_folder, newest_version, version_after
 from iaca.inference.config import NAMED
 from iaca.parameters import faults
 
 log = logging.getLogger(__name__)
+
+
+MOST_VALUES = 100_000
+"""Values in a file of configuration, counted as often as aliases repeat them."""
+
+
+class BoundedConfigLoader(OmegaConfigLoader):
+    """Refuses YAML whose aliases expand without end: nine lines can make a billion values, for which OmegaConf would
+    take hours and all memory."""
+
+    def __init__(self, conf_source: str | Path, env: str | None = None, **options: Any):
+        folders = {options.get("base_env"), env or options.get("default_run_env")} - {None}
+        for file in sorted(file for folder in folders for file in Path(conf_source, str(folder)).rglob("*")):
+            if file.suffix in (".yml", ".yaml", ".json") and file.is_file():
+                _check_size(file)
+        super().__init__(conf_source, env, **options)
+
+
+def _check_size(file: Path) -> None:
+    """Count the values of a YAML file without expanding it.
+
+    Raises:
+        InputError: there are more than `MOST_VALUES`, or it contains itself.
+    """
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if "&" not in text or "*" not in text:  # no aliases
+        return
+    sizes: dict[int, float] = {}
+
+    def size(node: yaml.Node) -> float:
+        if id(node) not in sizes:
+            sizes[id(node)] = math.inf  # while its parts are counted: a part that is the node itself has no end
+            parts = sum(node.value, ()) if isinstance(node, yaml.MappingNode) else node.value
+            sizes[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(map(size, parts)))
+        return sizes[id(node)]
+
+    try:
+        root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError:  # Kedro names file and line
+        return
+    if root is not None and size(root) > MOST_VALUES:
+        what = f"aliases (`*name`) make more than {MOST_VALUES:,} values of this file"
+        raise InputError(what, file, remedy="write the values themselves, or fewer aliases")
+
+
+MODEL, BASELINES = "model", "baseline_models"
+"""Datasets that one training run saves together."""
 
 
 class ProjectContext(KedroContext):
@@ -43,10 +98,13 @@ class ProjectContext(KedroContext):
         save_version: str | None = None,
         load_versions: dict[str, str] | None = None,
     ) -> CatalogProtocol[str, AbstractDataset[Any, Any]]:
-        """The catalog. What it saves is newer than every version that exists, whatever the clock says.
+        """The catalog, whose save version is newer than every existing one, even if the clock is wrong.
 
-        Kedro proposes the time at which the session started; all versioned datasets share one version.
+        Kedro proposes the time at which the session started; all versioned datasets share one version. A version of the
+        model that is asked for is that of its baselines, too, unless another one is asked for.
         """
+        if load_versions and MODEL in load_versions:
+            load_versions = {BASELINES: load_versions[MODEL], **load_versions}
         proposed = save_version or generate_timestamp()
         entries = [entry for entry in self.config_loader["catalog"].values() if isinstance(entry, Mapping)]
         files = [self.project_path / entry["filepath"] for entry in entries if entry.get("versioned")]
@@ -65,20 +123,18 @@ INGESTION, IMPORTER = "ingestion", "importer"
 
 
 class RunParameters:
-    """Makes path parameters absolute, and refuses parameters that nothing would read, before anything runs."""
+    """Before anything runs, makes path parameters absolute and rejects parameters that no pipeline reads."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Make the paths of `--params` absolute, and check its groups.
 
         Raises:
-            InputError: there is no such group, a value of `executor` or `ingestion` does not fit, or `ingestion`
-                names another importer than the environment.
+            InputError: a group is unknown, a value of `executor` or `ingestion` is invalid, or `ingestion` names
+                another importer than the environment.
         """
         loader = context.config_loader
         given: dict[str, Any] = loader.runtime_params or {}
-        if not given and Path.cwd() == context.project_path:
-            return
         loader.runtime_params = {}
         usual = loader["parameters"]
         loader.runtime_params = with_absolute_paths(given, usual, context.project_path)
@@ -92,22 +148,71 @@ class RunParameters:
 
 
 PATHS = (("inference", "input"), ("inference", "output"), ("inference", "model"), (INGESTION, "root"))
-"""Parameters that are paths, or patterns or lists of paths."""
+"""Parameters that are paths, or patterns or lists of paths. They are made absolute."""
+WEIGHTS = (
+    ("faces", "weights"),
+    ("embedding", "visual", "weights"),
+    ("embedding", "audio", "weights"),
+    ("encoder_training", "encoder", "weights"),
+)
+"""Parameters that are paths or names of published files. They are part of fingerprints, hence left as they are."""
 
 
 def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], project: Path) -> dict[str, Any]:
     """The given parameters, with every path absolute, so that nodes, datasets and workers agree on it.
 
     A relative path on the command line is relative to the current folder, one in the configuration to the project.
+
+    Raises:
+        InputError: a path is a number, a date or a mapping, which YAML made of it.
     """
-    located = {group: dict(values) if isinstance(values, Mapping) else values for group, values in given.items()}
+    located = {group: _copied(values) for group, values in given.items()}
     for group, name in PATHS:
         own, default = located.get(group, {}), usual.get(group, {})
         if isinstance(own, dict) and name in own:
-            own[name] = _absolute(own[name], Path.cwd())
+            own[name] = _verbatim(_absolute(_text(own[name], f"{group}.{name}"), Path.cwd()))
         elif isinstance(own, dict) and default.get(name):
-            located[group] = own | {name: _absolute(default[name], project)}
+            located[group] = own | {name: _verbatim(_absolute(default[name], project))}
+    for *groups, name in WEIGHTS:
+        inner: Any = located
+        for group in groups:
+            inner = inner.get(group) if isinstance(inner, dict) else None
+        if isinstance(inner, dict) and name in inner:
+            inner[name] = _verbatim(_text(inner[name], ".".join([*groups, name])))
     return located
+
+
+def _copied(values: Any) -> Any:
+    return {name: _copied(value) for name, value in values.items()} if isinstance(values, Mapping) else values
+
+
+def _text(value: Any, name: str) -> Any:
+    """A path or several, as given.
+
+    Raises:
+        InputError: it is empty or no text; YAML (of a file, or of a notebook's parameters) may have changed it.
+    """
+    for one in value if isinstance(value, list | tuple) else [value]:
+        if one is not None and not isinstance(one, str):
+            remedy = "write the path in quotes, or else YAML changes it"
+            raise InputError(f"{name} is {one!r}, which is not a path", remedy=remedy)
+        if one == "":
+            raise InputError(f"{name} is empty", remedy="give a path, or leave the parameter out")
+        if one and not is_text(one):
+            raise InputError(f"{name} is not valid UTF-8: {one}", remedy="rename it, or name its folder")
+    return value
+
+
+def _verbatim(value: Any) -> Any:
+    """A path that OmegaConf reads as it is: `${x}` would be a reference, and `???` a missing value."""
+    if isinstance(value, list | tuple):
+        return [_verbatim(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    return "./???" if value == "???" else _REFERENCE.sub(lambda found: 2 * found[1] + "\\${", value)
+
+
+_REFERENCE = re.compile(r"(\\*)\$\{")
 
 
 def _absolute(value: Any, base: Path) -> Any:
@@ -116,7 +221,7 @@ def _absolute(value: Any, base: Path) -> Any:
         return [_absolute(one, base) for one in value]
     if not isinstance(value, str) or not value or (value in NAMED and not (base / value).exists()):
         return value
-    if glob.has_magic(value) and not os.path.lexists(base / value):  # only what was given is a pattern
+    if glob.has_magic(value) and not os.path.lexists(base / value):  # the base folder is not a pattern
         return str(Path(glob.escape(str(base))) / value)
     return str(base / value)
 
@@ -127,12 +232,12 @@ def _check_groups(given: Mapping[str, Any], known: set[str]) -> None:
             near = get_close_matches(group, known, n=1)
             raise InputError(
                 f"no pipeline takes a parameter {group!r}",
-                remedy=f"{f'did you mean {near[0]}? ' if near else ''}choose of {', '.join(sorted(known))}",
+                remedy=f"{f'did you mean {near[0]}? ' if near else ''}choose one of {', '.join(sorted(known))}",
             )
 
 
 def _check_importer(given: object, usual: str) -> None:
-    """Refuse an importer other than the environment's: its results would be mixed with others."""
+    """Reject an importer other than the environment's, because results of both would be mixed."""
     if isinstance(given, Mapping) and given.get(IMPORTER, usual) != usual:
         raise InputError(
             f"ingestion.importer is {given[IMPORTER]!r}, but this environment reads with {usual!r}",
@@ -145,24 +250,25 @@ def _check(group: str, model: type[BaseModel], values: object) -> None:
         model.model_validate(values)
     except ValidationError as error:
         raise InputError(
-            f"the parameter does not fit: {faults(error, f'{group}.')}",
-            remedy="give it a value that fits, or leave it out",
+            f"invalid parameter: {faults(error, f'{group}.')}",
+            remedy="correct the value, or leave the parameter out",
         ) from error
 
 
 STACK = "IACA_TRACEBACK"
 """Environment variable: if set, every error is shown with its traceback."""
-FAILED = "Failed while "  # how Kedro begins, whatever error a dataset raised
-NO_PIPELINE = "Failed to find the pipeline"  # how Kedro's ValueError begins
+FAILED = "Failed while "  # how Kedro's message begins for any error of a dataset
+NO_PIPELINE = "Failed to find the pipeline"  # how the message of Kedro's ValueError begins
 
 
 def show(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
-    """A `sys.excepthook` that shows an error a user can fix as its message alone."""
+    """A `sys.excepthook` that shows an error a user can fix as its message alone, and an interrupt as one line."""
     message = message_of(error)
-    if message is None or os.environ.get(STACK):
+    told = message_of_machine(error) if message is None else f"Error: {message}"
+    if told is None or os.environ.get(STACK):
         sys.__excepthook__(kind, error, stack)
     else:
-        sys.stderr.write(f"Error: {printable(message)}\n")
+        sys.stderr.write(f"{printable(told)}\n")
 
 
 def message_of(error: BaseException) -> str | None:
@@ -170,7 +276,7 @@ def message_of(error: BaseException) -> str | None:
     chain = list(_chain(error))
     mine = [one for one in chain if isinstance(one, InputError)]
     if mine:
-        wrapped = FAILED in str(error)  # Kedro names the dataset; anyone else who raises from an error says more
+        wrapped = FAILED in str(error)  # Kedro's wrapper only adds the dataset's name; other wrappers add more
         return str(mine[-1] if wrapped else error)
     of_kedro = isinstance(error, MissingConfigException | ParameterValidationError) or (
         all(isinstance(one, DatasetError) for one in chain) or str(error).startswith(NO_PIPELINE)
@@ -184,19 +290,122 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
+TRAINED = ("training_runs", "benchmark_runs", "tuned_encoders")
+"""Results that need annotated clips to train on and to validate on."""
+LABELLED = ("clip_index", "clips", "training_index")
+"""Tables that know how many annotated rows a clip has: as its files have them, then as they were decoded."""
+
+
+class RunsThatCanSucceed:
+    """Refuses a run that lacks labels, a model or other results before anything is decoded or trained."""
+
+    def __init__(self) -> None:
+        self._needed = dict[str, str]()
+        self._subjects = False
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Find out which partitions have to be annotated, and load what the run reads but does not make.
+
+        Folders of per-clip files are loaded, which takes a moment and finds unfinished ones, as is everything missing:
+        its own error says how to get it.
+
+        Raises:
+            InputError, DatasetError: something is missing or unfinished.
+        """
+        self._needed, self._subjects = labels_needed(pipeline, catalog), "adapted_model" in pipeline.all_outputs()
+        if self._subjects and not catalog["params:ingestion"].load().has_media:
+            raise InputError(
+                "the zero-shot model needs faces and sound, but this environment reads features alone",
+                remedy="adapt it to videos, as in --env folder; a model of features is trained: leave adaptation out",
+            )
+        if "inference_results" in pipeline.all_outputs():
+            catalog["params:inference"].load().named_input()
+        for name in sorted(pipeline.inputs()):
+            dataset = catalog[name] if not name.startswith(("params:", "parameters")) else None
+            if dataset is not None and (isinstance(dataset, ClipFiles) or not dataset.exists()):
+                dataset.load()
+
+    @hook_impl
+    def before_node_run(self, inputs: dict[str, Any]) -> None:
+        """Check the labels as soon as a table of clips is there.
+
+        Raises:
+            InputError: a partition that has to be annotated is not.
+        """
+        for clips in (inputs[name] for name in LABELLED if name in inputs):
+            require_annotated(clips, self._needed)
+            if self._subjects:
+                require_subjects(clips.loc[clips[COUNT].astype(int) > 0, "subject"].unique())
+
+
+def labels_needed(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:
+    """Partition -> what needs annotated clips of it, for a run of this pipeline."""
+    made, needed = pipeline.all_outputs(), dict[str, str]()
+    if "comparison" in made:
+        shown = catalog["params:evaluation"].load().shown
+        needed[shown] = f"evaluation.shown={shown}"
+    if "benchmark_scores" in made:
+        scored = catalog["params:benchmark"].load().partition
+        needed[scored] = f"benchmark.partition={scored}"
+    if made & set(TRAINED):
+        needed |= {"train": "training", "validation": "training"}
+    return needed
+
+
+FIRST = (".html", ".md", ".json", ".safetensors", "", ".parquet", ".csv", ".png")
+"""Endings of results in the order in which they are named."""
+MOST_NAMES = 4
+
+
+class WhereResultsLie:
+    """Ends a run with the files that it has made, and with the scores if it has scored a model."""
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Log one line per folder, and one per scored partition."""
+        made = {name: path for name in sorted(pipeline.all_outputs()) if (path := _path(catalog[name])) is not None}
+        if lines := places({path for path in made.values() if path.exists()}):
+            log.info("results, by folder:\n%s", printable("\n".join(lines)))
+        if "metrics" in made:
+            from iaca.evaluation.tables import score_lines  # only a run that has scored needs its libraries
+
+            log.info("scores, with 95 %% intervals:\n%s", "\n".join(score_lines(catalog["metrics"].load())))
+
+
+def places(results: Collection[Path]) -> list[str]:
+    """`FOLDER: a.html, b.csv and 20 more`, one line per folder, relative to the current one where it is inside.
+
+    A folder of results that contains another result, as that of an inference, is shown with everything in it.
+    """
+    folders: dict[Path, list[str]] = {}
+    for path in sorted(results, key=lambda p: (FIRST.index(p.suffix) if p.suffix in FIRST else len(FIRST), p)):
+        beside = folders.setdefault(path.parent, [])
+        if any(other.parent == path for other in results):
+            folders.setdefault(path, []).extend(sorted(p.name for p in path.glob("[!.]*") if p not in results))
+        else:
+            beside.append(path.name + "/" * (path.is_dir() and path.suffix == ""))
+    lines = []
+    for folder, names in sorted((folder, names) for folder, names in folders.items() if names):
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        here = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        lines.append(f"  {here}: {', '.join(names[:MOST_NAMES])}{more}")
+    return lines
+
+
 LOCKS = Path("data/.runs")
 
 
 class OneRunAtATime:
-    """Locks every dataset on disk that a run both writes and reads, so that a second run that would write it too is
-    refused before it begins.
+    """Locks every dataset on disk that a run both writes and reads, so that a second run of these fails at its start.
 
-    What a run only writes (a report, a picture) is not locked: each file is complete, and the last one stays. The
+    Datasets that a run only writes (a report, a picture) are not locked: writes are atomic, and the last one wins. The
     kernel releases all locks when the run ends, however it ends. The engine also locks folders of per-clip files.
     """
 
     def __init__(self) -> None:
         self._held = ExitStack()
+        atexit.register(self._held.close)  # after an interrupt: Kedro calls no hook then
         self._locks = LOCKS
 
     @hook_impl
@@ -206,15 +415,15 @@ class OneRunAtATime:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Take every lock, in the order of names.
+        """Take all locks, sorted by path.
 
         Raises:
-            InputError: another run holds one of them; it is named by process and host.
+            InputError: another run holds one of them; the message names its process and host.
         """
         between = (pipeline.all_outputs() & pipeline.all_inputs()) & set(catalog.keys())
         paths = {path.absolute() for name in between if (path := _path(catalog[name])) is not None}
         make_folder(self._locks)
-        self._held.close()  # of a run in this notebook that was interrupted
+        self._held.close()  # locks of an interrupted run in the same notebook
         try:
             for path in sorted(paths):
                 name = f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"

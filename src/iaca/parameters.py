@@ -49,7 +49,7 @@ class Parameters(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _unknown_names_are_answered(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _suggest_known_names(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
             return handler(given)
         except ValidationError as error:

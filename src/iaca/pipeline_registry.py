@@ -8,7 +8,7 @@ CHAIN = ("demo_corpus", "ingestion", "preprocessing", "embedding", "training", "
 
 def register_pipelines() -> dict[str, Pipeline]:
     """The pipelines that were asked for, by name: the same in every environment."""
-    found = find_pipelines()
+    found = find_pipelines(raise_errors=True)
     if "__default__" in found:
         found["__default__"] = sum((found[name] for name in CHAIN), Pipeline([]))
     return found

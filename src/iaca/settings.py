@@ -1,19 +1,39 @@
-"""Kedro settings: where configuration lies and how it is read."""
+"""Kedro settings: hooks, and where the configuration is read from."""
 
 import sys
+from types import TracebackType
 
-from kedro.config import OmegaConfigLoader
+from iaca.errors import message_of_machine
 
-from iaca.hooks import OneRunAtATime, ProjectContext, RunParameters, show
+
+def show_early(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
+    """A `sys.excepthook` for an interrupt or a lack of memory while the imports below run."""
+    if (message := message_of_machine(error)) is None:
+        sys.__excepthook__(kind, error, stack)
+    else:
+        sys.stderr.write(f"{message}\n")
+
+
+sys.excepthook = show_early
+
+from iaca.hooks import (  # noqa: E402
+    BoundedConfigLoader,
+    OneRunAtATime,
+    ProjectContext,
+    RunParameters,
+    RunsThatCanSucceed,
+    WhereResultsLie,
+    show,
+)
 
 sys.excepthook = show
 
 CONTEXT_CLASS = ProjectContext
-HOOKS = (RunParameters(), OneRunAtATime())
-# kedro-viz would note how each run ended and show it later, and what an error repeats of a file (a name, a cell) as
-# HTML: scripts in it would run. Its graph, previews and lineage need none of these notes.
+HOOKS = (RunParameters(), WhereResultsLie(), OneRunAtATime(), RunsThatCanSucceed())  # Kedro calls the last one first
+# The hook of kedro-viz records how each run ended, and kedro-viz later shows the error as HTML. A script in a file name
+# or a cell that the error quotes would run. Graph, previews and lineage do not need these records.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)
-CONFIG_LOADER_CLASS = OmegaConfigLoader
+CONFIG_LOADER_CLASS = BoundedConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

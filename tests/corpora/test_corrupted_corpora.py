@@ -79,7 +79,9 @@ def test_an_affwild2_tree_with_everything_wrong(tmp_path: Path, video: bytes, ca
     assert sorted(clips["clip"]) == ["fine", "good", "long", "other", "unlabelled"]
     assert re.search(r"train +3 +3 +0\.\d +90 +127 +0 +0\n", caplog.text)  # 29 + 29 + 69 rows are annotated
     for file, row in told(problems):
-        assert file + (f", line {row}" if row else "") in caplog.text
+        shown = file + (f", line {row}" if row else "") in caplog.text
+        assert shown == ((file, row) not in ((f"{train}/high.txt", 12), (f"{train}/high.txt", 15)))  # one line per clip
+    assert "(and 2 other problems); the clip is left out" in caplog.text
     with pytest.raises(InputError, match=r"subjects\.csv, line 4: subject ann is in"):
         challenge.plan_timelines(root, clips, problems, MediaLimits())
 
@@ -125,7 +127,7 @@ def test_a_folder_with_everything_wrong(tmp_path: Path, video: bytes, caplog: py
         ("nan.csv", 5): ("'nan' is not a time", LEFT_OUT),
         ("high.csv", 4): ("3.7 is outside [-1, 1]", LEFT_OUT),
         ("empty.csv", 1): ("the file is empty", LEFT_OUT),
-        ("gone.csv", None): ("no video of this name beside the annotation", LEFT_OUT),
+        ("gone.csv", None): ("no video of this name is next to the annotation", LEFT_OUT),
         ("torn.mkv", None): ("the file is empty", LEFT_OUT),
         ("unlabelled.mp4", None): ("no annotation: a train clip that is only predicted", NOTED),
     }

@@ -55,7 +55,7 @@ def test_what_belongs_to_nothing_and_names_that_collide_are_named(tmp_path: Path
     problems = told(root)
     assert set(problems) == {"a/twice.mp4", "b/twice.avi", "alone.csv", "c/ok.csv", "voice.wav"}
     assert "another is b/twice.avi" in problems["a/twice.mp4"]
-    assert "no video of this name beside" in problems["c/ok.csv"]
+    assert "no video of this name is next to" in problems["c/ok.csv"]
     assert "sound without a picture is not a clip" in problems["voice.wav"]
     assert index_folder(root, CONFIG).clips["clip"].tolist() == ["ok"]
     (tmp_path / "empty").mkdir()
@@ -234,7 +234,7 @@ def test_frames_counted_from_1_are_recognised_and_noted(video: Path, tmp_path: P
     assert what == f"rows are numbered from 1 to {30 + longer}, for 30 frames: taken as counted from 1"
     assert remedy
     assert [note[0] for note in table.attrs["notes"][1:]] == (
-        ["1 rows lie after the last of 30 frames, and are not used"] if longer else []
+        ["1 row lies after the last of 30 frames, not used"] if longer else []
     )
 
 

@@ -10,7 +10,7 @@ from kedro.io.core import DatasetError, Version
 from matplotlib.figure import Figure
 
 from iaca.datasets.clip_files import ClipFiles, FaceFiles
-from iaca.datasets.files import CorpusFolder, CSVDataset, JSONDataset, WorkFolder
+from iaca.datasets.files import CorpusFolder, CSVDataset, FileFolder, JSONDataset, WorkFolder
 from iaca.datasets.model import ModelDataset, ModelPath
 from iaca.datasets.reports import FigureDataset
 from iaca.engine import Task
@@ -27,6 +27,20 @@ class Torn:
     def to_csv(self, path_or_buf: object, **_: object) -> None:
         path_or_buf.write("clip,fra")  # type: ignore[attr-defined]
         raise OSError("the disk is full")
+
+
+def test_a_folder_of_tables_may_be_empty_but_not_missing(tmp_path: Path) -> None:
+    kind = {"type": "iaca.datasets.files.ParquetDataset"}
+    dataset = FileFolder(path=str(tmp_path / "models"), dataset=kind, filename_suffix=".parquet", overwrite=True)
+    with pytest.raises(DatasetError, match="No partitions found"):
+        dataset.load()
+    table = pd.DataFrame({"clip": ["a"]})
+    table.attrs = {"model": "ab"}
+    dataset.save({"concat": table})
+    loaded = dataset.load()["concat"]()
+    assert (loaded["clip"].tolist(), loaded.attrs) == (["a"], {"model": "ab"})
+    dataset.save({})
+    assert dataset.load() == {}
 
 
 def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

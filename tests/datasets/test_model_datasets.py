@@ -1,20 +1,21 @@
 """Models as data sets: what was saved comes back, and what is missing or another's says so."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from kedro.io.core import DatasetError
+from kedro.io.core import DatasetError, Version
 
-from iaca.datasets.model import AdaptedModelDataset, ModelDataset, ModelPath
+from iaca.datasets.model import AdaptedModelDataset, BaselinesDataset, ModelDataset, ModelPath
 from iaca.encoders.config import EmbeddingConfig
 from iaca.fusion import FusionConfig, FusionModel
 from iaca.inference.adaptation import AdaptedModel
 from iaca.inference.config import NAMED
 from iaca.inference.ridge import FIRST
 from iaca.inference.zero_shot import ZeroShot
-from iaca.training.model_file import TrainedModel
+from iaca.training.model_file import TrainedBaselines, TrainedModel
 from iaca.training.sample import Normalisation
 
 
@@ -41,9 +42,48 @@ def test_a_trained_model_shows_what_it_is_and_where_it_comes_from(tmp_path: Path
     assert (shown["config"]["width"], shown["corpus"]) == (8, "<b>c</b>")
 
 
+def test_baselines_come_back_by_version_and_may_be_missing(tmp_path: Path) -> None:
+    file = str(tmp_path / "baselines.safetensors")
+    asked = "2026-01-31T12.00.00.000Z"
+    assert BaselinesDataset(filepath=file, version=Version(None, asked)).load() is None
+    config = FusionConfig(audio_dim=3, visual_dim=4, width=8)
+    normalisation = Normalisation(*(np.ones(n, np.float32) for n in (3, 3, 4, 4)))
+    model = TrainedModel(config, FusionModel(config).state_dict(), normalisation, {"seed": "1"})
+    BaselinesDataset(filepath=file, version=Version(None, asked)).save(TrainedBaselines("ab", {"x": model}))
+    for version in (None, asked):
+        found = BaselinesDataset(filepath=file, version=Version(version, None)).load()
+        assert found is not None
+        assert (found.main, list(found.models)) == ("ab", ["x"])
+    assert BaselinesDataset(filepath=file, version=Version("2025-01-31T12.00.00.000Z", None)).load() is None
+
+
 def test_the_path_of_a_model_is_read_alone(tmp_path: Path) -> None:
     assert ModelPath(filepath=str(tmp_path / "zero_shot")).load() == [NAMED["zero_shot"]]
     assert ModelPath(filepath=str(tmp_path / "zero_shot")).exists()
     assert not ModelPath(filepath=str(tmp_path / "none")).exists()
     with pytest.raises(DatasetError, match="read, not written"):
         ModelPath(filepath=str(tmp_path / "none")).save([])  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_that_equals_the_newest_version_is_not_saved_again(tmp_path: Path) -> None:
+    config = FusionConfig(audio_dim=3, visual_dim=4, width=8)
+    normalisation = Normalisation(*(np.ones(n, np.float32) for n in (3, 3, 4, 4)))
+    model = TrainedModel(config, FusionModel(config).state_dict(), normalisation, {"seed": "0"})
+    other = replace(model, metadata={"seed": "1"})
+
+    def saved(number: int, model: TrainedModel, load: str | None = None) -> ModelDataset:
+        dataset = ModelDataset(filepath=str(tmp_path / "m.x"), version=Version(load, versions[number]))
+        dataset.save(model)
+        return dataset
+
+    versions = [f"2026-01-31T12.00.00.00{number}Z" for number in range(5)]
+    assert saved(0, model).load().metadata == {"seed": "0"}
+    again = saved(1, model)
+    assert again.load().metadata == {"seed": "0"}
+    assert again.exists()
+    assert again.resolve_load_version() == versions[1]
+    assert saved(2, other).load().metadata == {"seed": "1"}
+    assert saved(3, model).load().metadata == {"seed": "0"}  # as the first, but not as the newest
+    assert sorted(path.name for path in (tmp_path / "m.x").iterdir()) == [versions[0], versions[2], versions[3]]
+    assert ModelDataset(filepath=str(tmp_path / "m.x"), version=Version(None, None)).load().metadata == {"seed": "0"}

@@ -72,7 +72,7 @@ def spans() -> Iterator[Typed]:
         prose = re.sub(r"^ *```.*?^ *```$", lambda m: "\n" * m[0].count("\n"), page.read_text(), flags=re.M | re.S)
         for number, line in enumerate(prose.splitlines(), 1):
             for words in re.findall(r"`([^`]+)`", line):
-                if words.startswith(("kedro run", "kedro viz", "dvc exp run")):
+                if words.startswith(("kedro run", "kedro viz", "dvc exp run", "python ", "make ")):
                     yield Typed(words, f"{page.relative_to(ROOT)}:{number}")
 
 

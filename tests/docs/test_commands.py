@@ -1,7 +1,11 @@
 """Every command of the documentation is run by a test or says what it needs; none has a typo."""
 
 import ast
+import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from covered import COVERED, RUN
@@ -12,7 +16,21 @@ from project import ROOT, Command
 
 TYPED = list(commands())
 FICTION = {'kedro run --pipelines training --params "fusion.attention=mean"'}  # of a part the page invents
-KEDRO = [t for t in [*TYPED, *spans()] if t.words.startswith("kedro run") and t.words not in FICTION]
+NAMED = [*TYPED, *spans()]
+KEDRO = [t for t in NAMED if t.words.startswith("kedro run") and t.words not in FICTION]
+PROGRAM = re.compile(r"python (?:-m (?P<module>iaca[\w.]*)|(?P<file>[\w/]+\.py))(?: .*)?")
+PROGRAMS = {typed.words: found for typed in NAMED if (found := PROGRAM.fullmatch(typed.words))}
+EXTRA = {"fuzz/run.py"}  # needs a package of an extra that is not installed
+ASK = """
+import contextlib, io, json, runpy, sys
+texts = {}
+for path in sys.argv[1:]:
+    text, sys.argv, sys.path[0] = io.StringIO(), [path, "--help"], path.rpartition("/")[0]
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        runpy.run_path(path, run_name="__main__")
+    texts[path] = text.getvalue()
+print(json.dumps(texts))
+"""
 
 
 def name(typed: Typed) -> str:
@@ -60,6 +78,40 @@ def test_environments_pipelines_and_parameters_of_a_run_are_real(words: str) -> 
 def test_a_typo_is_found(words: str, told: str) -> None:
     with pytest.raises((AssertionError, ValueError), match=told):
         check_run(words)
+
+
+def source(found: re.Match[str]) -> Path:
+    """The file of a program."""
+    if found["file"]:
+        return ROOT / found["file"]
+    package = ROOT / "src" / found["module"].replace(".", "/")
+    return package / "__main__.py" if package.is_dir() else package.with_suffix(".py")
+
+
+@pytest.mark.parametrize("words", sorted(PROGRAMS))
+def test_a_program_exists(words: str) -> None:
+    assert '__name__ == "__main__"' in source(PROGRAMS[words]).read_text()
+
+
+@pytest.mark.parametrize("words", sorted({t.words for t in NAMED if t.words.startswith("make ")}))
+def test_a_target_of_make_exists(words: str) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(words.split()[1:]) <= set(targets)
+
+
+@pytest.mark.slow
+def test_a_program_has_the_options_that_are_named() -> None:
+    typed: dict[str, set[str]] = {}
+    for words, found in PROGRAMS.items():
+        if found["file"] not in EXTRA:
+            typed.setdefault(str(source(found)), set()).update(re.findall(r"(?<=[ \[])--[a-z][a-z-]*", words))
+    with_options = [path for path in typed if "ArgumentParser" in Path(path).read_text()]
+    done = subprocess.run([sys.executable, "-c", ASK, *with_options], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    texts = json.loads(done.stdout)
+    for path, options in typed.items():
+        known = set(re.findall(r"--[a-z][a-z-]*", texts.get(path, "")))
+        assert options <= known, f"{path} has no {options - known}"
 
 
 @pytest.mark.slow

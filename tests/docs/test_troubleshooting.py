@@ -46,9 +46,23 @@ def test_every_message_says_something_and_has_a_remedy(script: ModuleType) -> No
         assert message.remedy.strip(), f"{said}: give the error a remedy, or the page one (ADVICE in {SCRIPT.name})"
 
 
+def test_every_advice_and_every_title_is_of_something_in_the_source(script: ModuleType) -> None:
+    """A key of a module that was renamed, or of a message that has a remedy by now, would stay unnoticed."""
+    given = dict(script.ADVICE)
+    script.ADVICE.clear()
+    try:
+        open_ones = [message for message in script.messages() if message.remedy == script.OPEN_REMEDY]
+    finally:
+        script.ADVICE.update(given)
+    for module, part in given:
+        assert any(m.module == module and part in m.problem for m in open_ones), f"ADVICE: {module}, {part}"
+    for name in script.TITLES:
+        assert (ROOT / "src/iaca" / name).exists(), f"TITLES: {name}"
+
+
 def test_a_message_is_put_together_from_constants_conditions_and_callers(script: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text(
-        "REMEDY = 'mend it'\n"
+        "REMEDY = 'fix it'\n"
         "def _wrong(problem, path):\n"
         "    return InputError(f'{path} is {problem}', path, remedy=REMEDY)\n"
         "def check(path, empty):\n"
@@ -58,4 +72,4 @@ def test_a_message_is_put_together_from_constants_conditions_and_callers(script:
         "    raise _wrong('not there', path)\n"
     )
     told = {(m.problem, m.file, m.remedy) for m in script.messages(tmp_path)}
-    assert told == {("… is not there", "file", "mend it"), ("empty / too long", "", "give …")}
+    assert told == {("… is not there", "file", "fix it"), ("empty / too long", "", "give …")}

@@ -23,7 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
             "corruption": {"levels": {"missing_audio": [0.5]}},
         }
     },
-    "inference": {"inference": {"input": "data/01_raw/demo/videos", "overlay": False}},
+    "inference": {"inference": {"overlay": False}},
 }
 PROTOCOLS = ("missing_audio", "missing_video", "frame_drop", "time_shift", "conflict", "feature_noise")
 

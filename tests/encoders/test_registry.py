@@ -157,6 +157,10 @@ def test_the_annotation_is_no_input_of_an_embedding(tmp_path: Path) -> None:
     assert planned(tmp_path).inputs == (tmp_path / "faces", tmp_path / "audio")
 
 
+def test_a_clip_that_is_too_long_to_embed_is_told_what_helps(tmp_path: Path) -> None:
+    assert "embedding.batch=4" in planned(tmp_path).low_memory
+
+
 def test_weights_versions_and_options_are_in_the_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_resnet18(tmp_path / "own.safetensors", 0)
     own = {"visual": {"name": "resnet18", "weights": str(path)}}

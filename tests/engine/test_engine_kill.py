@@ -20,7 +20,7 @@ from iaca.engine.worker import work
 from iaca.errors import InputError
 
 SERIAL = ExecutorConfig(kind="serial")
-DRIVER = "import driver; driver.main()"
+DRIVER = "import signal, driver; signal.signal(signal.SIGINT, signal.default_int_handler); driver.main()"
 
 
 def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -60,7 +60,8 @@ def start(words: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen
     def run() -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-c", DRIVER, str(words), str(tmp_path / "out"), json.dumps({"workers": 2})]
-        process = subprocess.Popen(command, env=environment, text=True)
+        with (tmp_path / "said").open("w") as said:
+            process = subprocess.Popen(command, env=environment, text=True, stderr=said, start_new_session=True)
         started.append(process)
         until(lambda: all(text(tmp_path / f"{name}.pid") for name in "cd"))
         until(lambda: text(tmp_path / "out/.manifest.jsonl").count("\n") == 2)
@@ -99,6 +100,20 @@ def test_a_killed_run_takes_its_workers_along_and_the_next_one_resumes_to_the_sa
     assert (report.kept, report.made) == (["a", "b"], ["c", "d"])
     run_tasks(slow_tasks(words), tmp_path / "undisturbed", ".txt", SERIAL)
     assert whole(out) == whole(tmp_path / "undisturbed")
+
+
+def test_an_interrupt_ends_run_and_workers_at_once_and_leaves_only_what_is_whole(
+    words: Path, tmp_path: Path, start: Callable[[], subprocess.Popen[str]]
+) -> None:
+    process, out = start(), tmp_path / "out"
+    workers = {int((tmp_path / f"{name}.pid").read_text()) for name in "cd"}
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the run and its workers
+    assert process.wait(30) != 0  # the tasks would take a minute
+    until(lambda: not any(alive(worker) for worker in workers))
+    said = (tmp_path / "said").read_text()
+    assert said.endswith("KeyboardInterrupt\n")
+    assert said.count("Traceback") == 1, said  # the driver's; a worker says nothing
+    assert sorted(path.name for path in out.iterdir()) == [".manifest.jsonl", ".unfinished", "a.txt", "b.txt"]
 
 
 def test_a_folder_is_held_by_one_run_and_free_after_it(tmp_path: Path) -> None:

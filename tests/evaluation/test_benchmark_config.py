@@ -33,7 +33,7 @@ def test_a_variant_has_a_name_of_its_own_that_decides_nothing():
 
 def test_runs_differ_in_their_seed_only():
     training = TrainingConfig(epochs=3, seed=9)
-    one, other = run_settings(training, 0), run_settings(training, 1)
+    one, other = run_settings(training, 0, True), run_settings(training, 1, False)
     assert one.seed == 0
     assert one == other.model_copy(update={"seed": 0})
     assert one == training.model_copy(update={"seed": 0, "threads": 1})

@@ -141,6 +141,24 @@ def test_a_page_needs_neither_gates_nor_intervals(scores):
         assert style.png(figure).startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("clips", "subjects", "seeds"), [(2, 2, 4), (4, 1, 4), (4, 4, 1)])
+def test_what_is_too_few_is_in_a_box_and_nothing_is_ranked(scores, clips, subjects, seeds):
+    few = {(model, seed): made_up(skill, seed, clips) for model, skill in SKILLS.items() for seed in range(seeds)}
+    summary = summarise(few, ["iaca"], 100, subjects)
+    page = page_of(summary, few, clips=clips, subjects=subjects)
+    told = f"{seeds} seed" if seeds == 1 else f"{clips} clips of {subjects} subject{'s' * (subjects > 1)}"
+    assert f"> **Too few: {told}" in page
+    assert "Not ranked" in page
+    assert not re.search(r"better than [a-z]|[+−]\d\.\d+ \[[+−]", page)
+    clean = page.split("## Clean")[1].split("##")[0]
+    rows = [line.split("|")[1].strip() for line in clean.splitlines() if line.startswith("|")]
+    assert [name for name in rows if name in SKILLS] == list(SKILLS)  # as given, not the best first
+    for figure in (robustness_curves(summary, ["iaca"], "test"), difference_dots(summary, ["iaca"], "test")):
+        assert figure.texts[0].get_text() == "Too few clips, subjects or seeds to rank the models"
+    assert f"4 models x {seeds} seed{'s' * (seeds > 1)}, all" in page
+    assert not re.search(r"\b1 (clips|seeds|subjects|corruptions|annotated steps)\b", page)
+
+
 def test_clips_that_could_not_be_corrupted_are_named(summary, scores, page):
     reasons = {"audio_noise": {"a": "no sound", "c": "no sound"}, "video_blur": {"b": "no face"}}
     with_reasons = page_of(summary, scores, left_alone=reasons)

@@ -12,10 +12,12 @@ from iaca.evaluation.benchmark_summary import (
     clip_intervals,
     gate_summary,
     gates_of_runs,
+    is_ranked,
     over_seeds,
     read_runs,
     results_table,
     summarise,
+    too_few,
     verdict,
 )
 from iaca.evaluation.config import BenchmarkConfig
@@ -119,10 +121,22 @@ def test_intervals_over_clips_resample_clips_and_hold_the_trained_models_fixed(s
     assert summary.loc[summary["measure"] == "area", ["clips_low", "clips_high"]].isna().all(axis=None)
 
 
-def test_a_single_clip_has_no_interval_over_clips():
-    scores = {(model, seed): made_up(skill, seed, clips=1) for model, skill in SKILLS.items() for seed in (0, 1)}
-    assert clip_intervals(scores, MAIN, 100).empty
-    assert summarise(scores, MAIN, 100)["clips_low"].isna().all()
+@pytest.mark.parametrize(("clips", "subjects"), [(1, 1), (2, 2), (4, 1)])
+def test_too_few_clips_or_subjects_have_no_interval_however_many_seeds(clips, subjects):
+    scores = {(model, seed): made_up(skill, seed, clips) for model, skill in SKILLS.items() for seed in SEEDS}
+    summary = summarise(scores, MAIN, 100, subjects)
+    assert summary[["low", "high", "clips_low", "clips_high"]].isna().all(axis=None)
+    assert summary["mean"].notna().all()
+    assert not is_ranked(summary)
+    assert clip_intervals(scores, MAIN, 100).empty == (clips < 3)
+
+
+def test_what_is_too_few_is_counted():
+    assert too_few(3, 2, subjects=2) == too_few(3, 2) == ""
+    assert too_few(1, 5).startswith("Too few: 1 clip of 1 subject. Intervals and rankings need at least 3 ")
+    assert too_few(3, 2, subjects=1).startswith("Too few: 3 clips of 1 subject.")
+    assert too_few(3, 1) == "Too few: 1 seed. Intervals and rankings need at least 2."
+    assert too_few(2, 0).count("Too few") == 2
 
 
 def test_a_single_seed_has_a_mean_and_no_interval():

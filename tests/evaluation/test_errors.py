@@ -132,6 +132,17 @@ def test_models_are_scored_within_the_events(models, labels, events, predictions
     assert table.loc[table["clips"] == 1, "difference_ccc_mean_low"].isna().all()
 
 
+def test_events_of_one_subject_have_no_interval(models, labels, events):
+    """Whatever their number: other people were not seen."""
+    own = pd.concat([events[events["clip"] == "a"].assign(clip=clip) for clip in "abc"])
+    bounds = ["difference_ccc_mean_low", "difference_ccc_mean_high"]
+    several = event_scores(models, labels, own, replicates=50)
+    assert several.loc[~several["main"], bounds].notna().all(axis=None)
+    alone = event_scores(models, labels, own, replicates=50, subjects=dict.fromkeys("abcd", "p"))
+    assert alone[bounds].isna().all(axis=None)
+    pd.testing.assert_series_equal(alone["ccc_mean"], several["ccc_mean"])
+
+
 def test_nothing_gives_tables_with_columns_and_no_rows(joined, predictions, models, labels, events):
     nothing = joined.head(0)
     assert list(calibration(nothing, CONFIG)) == list(CALIBRATION_COLUMNS)

@@ -1,5 +1,7 @@
 """Figures say their finding, keep their text readable, and are the same each time."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,13 @@ from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import calibration, quadrant_confusion, region_errors
 from iaca.evaluation.events import event_response
-from iaca.evaluation.figures import analysis_figures, gates_beside_events, learning_curve, report_figures
+from iaca.evaluation.figures import (
+    analysis_figures,
+    comparison_dots,
+    gates_beside_events,
+    learning_curve,
+    report_figures,
+)
 from iaca.evaluation.metrics import join_labels
 from iaca.evaluation.report import FIGURES
 from iaca.evaluation.tables import comparison
@@ -131,3 +139,40 @@ def test_stretches_are_the_runs_of_a_mask_in_seconds():
 def test_nothing_is_drawn_of_empty_tables(figures):
     nothing = [pd.DataFrame(columns=["few"])] * 4
     assert analysis_figures(*nothing, AnalysisConfig()) == {}
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ({"voice": 0.1, "face": 0.2}, r"The gates detect '\w+ \w+' best \(AUROC 1.00\), '\w+ \w+' worst \(1.00\)"),
+        (
+            {"voice": 0.1, "face": 0.5},
+            r"detect 'voice \w+' best \(AUROC 1.00\), but not 'face \w+' \(0.50; chance is 0.5",
+        ),
+        (
+            {"voice": 0.5, "face": 0.5},
+            r"The gates detect no kind of corruption: at best .* \(AUROC 0.50; chance is 0.5",
+        ),
+    ],
+)
+def test_gates_at_chance_are_not_said_to_detect(weights, said):
+    time_s = np.arange(200) / 10
+    events = pd.DataFrame(
+        [("a", "audio", "noisy", 2.0, 4.0), ("a", "visual", "occluded", 10.0, 12.0)],
+        columns=["clip", "modality", "kind", "start_s", "end_s"],
+    )
+    audio = np.full(200, 0.5)
+    audio[20:40] = weights["voice"]
+    audio[100:120] = 1 - weights["face"]
+    table = pd.DataFrame({"clip": "a", "frame": np.arange(200), "time_s": time_s, "gate_modalities_audio": audio})
+    figure = gates_beside_events(table.assign(gate_modalities_visual=1 - audio), events, ["a"])
+    assert re.search(said, figure.texts[0].get_text())
+
+
+def test_a_lead_within_its_interval_is_not_called_one(models, labels):
+    table = comparison(models, labels, replicates=100)
+    rows = table["partition"] == "validation"
+    for high, said in ((0.01, "; the interval of its lead over "), (-0.01, None)):
+        changed = table.assign(difference_ccc_mean_high=table["difference_ccc_mean_high"].where(table["main"], high))
+        title = comparison_dots(changed[rows]).texts[0].get_text()
+        assert (said in title) if said else title.startswith("iaca agrees best") and "lead" not in title

@@ -107,6 +107,28 @@ def test_the_headline_is_that_of_the_table(page, data):
     ]
 
 
+def test_the_headline_has_test_before_validation_and_says_what_each_is_worth(models, labels, events):
+    both = labels.assign(partition=labels["partition"].replace("train", "test"))
+    data = data_of(models, both, events)
+    page = BeautifulSoup(render_report(data), "html.parser")
+    heads = page.select("#headline .part")
+    assert [head.text for head in heads] == [
+        "Test nothing was fitted to these clips, and nothing chosen by them",
+        "Validation chose the epoch that was kept: too good an estimate for other clips",
+    ]
+    main = data.comparison[data.comparison["main"]].set_index("partition")
+    cards = page.select("#headline .cards")
+    for name, shown in zip(("test", "validation"), cards, strict=True):
+        scores = [s for s in _numbers(shown.select_one(".ccc_mean")) if np.isfinite(s)]
+        assert scores[0] == main.loc[name, "ccc_mean"]
+        assert scores[-1] == main.loc[name, "video_ccc_mean"]
+    assert len(page.select("#headline .few")) == 1  # one clip of test, three of validation
+    assert "on the test partition: 1 clip, " in page.select_one(".lead").text
+    assert "on the validation partition: 3 clips, " in page.select_one(".lead").text
+    tables = page.select("#comparison > .scroll > table")
+    assert [row.th.text for row in tables[1].tbody.find_all("tr")] == list(models)  # too few to be ranked
+
+
 def test_the_page_needs_nothing_from_elsewhere(page, data):
     html = render_report(data)
     assert not page.find_all(["script", "link", "iframe"])

@@ -24,7 +24,7 @@ from iaca.fusion import FusionConfig
 from iaca.media import AudioTrack, read_audio_file, rewrite_movie, write_audio, write_movie
 from iaca.training.checkpoints import AtomicCheckpointIO
 from iaca.training.config import TrainingConfig
-from iaca.training.train import train
+from iaca.training.train import TrainingRun, train
 
 SERIAL = ExecutorConfig(kind="serial")
 POOL = ExecutorConfig(workers=2)
@@ -159,10 +159,10 @@ def test_training_tells_of_a_full_disk_and_trains_with_room_again(disk: Path, fi
     ballast = filled(disk)
     run = (model, config, {"one": annotated()}, {"other": annotated(60)}, disk / "checkpoints")
     with pytest.raises(StorageError, match=r"best\.ckpt: the disk is full"):
-        train(*run)
+        train(TrainingRun(*run))
     assert not list((disk / "checkpoints").glob("*"))
     ballast.unlink()
-    trained, history = train(*run)
+    trained, history = train(TrainingRun(*run))
     assert len(history) == 2
     assert trained.weights
 

@@ -66,7 +66,7 @@ def people(label: Label, count: int = 5) -> list[tuple[str, str, AnnotatedClip]]
 
 def answer(model: Member, made: ClipEmbedding) -> np.ndarray:
     said = model.predict(made)
-    return np.column_stack([said.prediction, said.gates["modalities"], said.evidence])
+    return np.column_stack([said.prediction, said.gates["modalities"], said.inconsistency])
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,27 @@ def test_a_gain_for_too_few_subjects_is_called_too_few() -> None:
     _, scores = adapt(MODEL, people(smile, 3), CARD, CONFIG)
     assert scores.iloc[-1]["low_valence"] > 0
     assert "too few" in verdict(scores)[0]
+
+
+def test_two_subjects_have_no_interval_and_their_number_is_told() -> None:
+    model, scores = adapt(MODEL, people(smile, 2), CARD, CONFIG)
+    assert "no interval over 2 subjects" in verdict(scores)[0]
+    assert "2 annotated videos of 2 subjects" in model.metadata["caveat"]
+    assert "nan" not in model.metadata["caveat"]
+
+
+def test_an_adapted_model_reads_what_its_correction_has_weights_for() -> None:
+    nothing = np.zeros((width := len(adapt(MODEL, people(smile, 2), CARD, CONFIG)[0].weights), 2))
+    whole = ("audio", "visual")
+    assert AdaptedModel(MODEL.config, nothing, {}).sources == {"valence": ("visual",), "arousal": whole}
+    for row in (FIRST + 1, 2):  # a column of the voice, and the zero-shot arousal, which the voice has a part in
+        changed = nothing.copy()
+        changed[row, 0] = 0.1
+        assert AdaptedModel(MODEL.config, changed, {}).sources == {"valence": whole, "arousal": whole}
+    level = nothing.copy()
+    level[0] = 0.3
+    level[width - 1, 1] = 0.1  # of the face
+    assert AdaptedModel(MODEL.config, level, {}).sources == {"valence": ("visual",), "arousal": whole}
 
 
 def rows_of(subject: str, name: str, made: AnnotatedClip) -> Rows:
@@ -195,7 +216,7 @@ def test_the_file_gives_the_same_model_and_says_what_it_is(
     predictor = Predictor.load(tmp_path / "a.safetensors")
     assert predictor.origin()["kind"] == "adapted heuristic"
     assert "5 annotated videos of 5 subjects (mine)" in predictor.origin()["caveat"]
-    assert np.array_equal(answer(predictor.members[0], made), answer(model, made))
+    assert np.array_equal(answer(predictor.members[0], made), answer(model, made), equal_nan=True)
 
 
 def test_a_faulty_file_is_named(learned: tuple[AdaptedModel, pd.DataFrame], tmp_path: Path) -> None:
@@ -203,7 +224,8 @@ def test_a_faulty_file_is_named(learned: tuple[AdaptedModel, pd.DataFrame], tmp_
     for weights, header, problem in (
         (model.weights[:5], None, r"weights are float64 \(5, 2\)"),
         (model.weights, {"version": 9}, "version 9"),
-        (model.weights, {"version": 1}, "not the header"),
+        (model.weights, {"version": 1}, "version 1"),
+        (model.weights, {"version": 2}, "not the header"),
     ):
         replace(model, weights=weights).save(path)
         if header is not None:

@@ -1,4 +1,4 @@
-"""Several models answer as their mean, know how far apart they are, and must share their encoders."""
+"""Several models answer as their mean, and must share their encoders."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.config import find_models
-from iaca.inference.members import FusionMember, join
+from iaca.inference.members import FusionMember, join, observed_shares
 from iaca.training.model_file import save_model
 from iaca.training.predict import BuiltModel
 
@@ -34,18 +34,16 @@ def test_one_model_answers_as_it_does_alone():
     (model,), one = members("iaca"), clip()
     alone, joint = model.predict(one), join([model], [model.predict(one)])
     np.testing.assert_array_equal(joint.prediction.prediction, alone.prediction)
-    assert joint.spread is None
     for name, weights in alone.gates.items():
         np.testing.assert_array_equal(joint.prediction.gates[name], weights)
-    np.testing.assert_array_equal(joint.weights, alone.gates["modalities"])
+    assert joint.labels == model.gate_labels
 
 
-def test_several_answer_as_their_mean_and_tell_their_spread():
+def test_several_answer_as_their_mean():
     models, one = members("iaca", "iaca", "iaca"), clip()
     said = [model.predict(one) for model in models]
     joint, values = join(models, said), np.stack([s.prediction for s in said])
     np.testing.assert_allclose(joint.prediction.prediction, values.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(joint.spread, np.sqrt(values.var(axis=0, ddof=1).mean(axis=1)), atol=1e-6)
     assert joint.prediction.gates["modalities"].sum(axis=1) == pytest.approx(1)
 
 
@@ -55,9 +53,20 @@ def test_gates_that_not_all_have_are_left_out_and_dimensions_are_averaged_over_t
     half = replace(said[1], prediction=said[1].prediction * np.float32([1, np.nan]))
     joint = join(models, [said[0], half])
     assert joint.labels == {}
-    assert joint.weights is None
     np.testing.assert_array_equal(joint.prediction.prediction[:, 1], said[0].prediction[:, 1])
-    np.testing.assert_allclose(joint.spread, np.abs(said[0].prediction - said[1].prediction)[:, 0] / 2**0.5, atol=1e-6)
+    assert joint.prediction.bounds is None
+
+
+def test_bounds_and_inconsistency_are_averaged_if_all_members_have_them():
+    models, one = members("iaca", "iaca"), clip()
+    said = [
+        replace(model.predict(one), bounds=np.full((12, 2, 2), b, np.float32), inconsistency=np.full(12, i, np.float32))
+        for model, b, i in zip(models, (0.0, 0.5), (np.nan, 0.4), strict=True)
+    ]
+    joint = join(models, said).prediction
+    assert (joint.bounds == 0.25).all()
+    assert np.isnan(joint.inconsistency).all()
+    assert join(models, [said[0], replace(said[1], inconsistency=None)]).prediction.inconsistency is None
 
 
 def test_models_of_other_encoders_do_not_answer_together(tmp_path: Path) -> None:
@@ -93,3 +102,22 @@ def test_model_files_are_found_by_file_folder_pattern_list_and_newest_version(tm
     for nothing in (tmp_path / "empty", tmp_path / "none", []):
         with pytest.raises(InputError, match="no model"):
             find_models(nothing)
+
+
+def test_the_share_of_a_modality_falls_with_the_time_since_it_was_there():
+    """A network's gate gives some weight to a face that is absent; nothing is behind it."""
+    one = clip(60)
+    one = replace(one, time_s=np.arange(60) / 10, face_found=np.arange(60) < 20, audio_present=np.arange(60) < 50)
+    gates = {"modalities": np.full((60, 2), (0.25, 0.75), np.float32), "audio": np.full((60, 2), 0.5, np.float32)}
+    labels = {"modalities": ("audio", "visual"), "audio": ("self", "cross")}
+    shares = observed_shares(gates, labels, one)
+    np.testing.assert_array_equal(shares["audio"], gates["audio"])
+    voice, face = shares["modalities"].T
+    np.testing.assert_allclose(face[:20], 0.75)
+    np.testing.assert_allclose(face[29], 0.375 / (0.375 + 0.25), rtol=1e-6)  # a second after the last face
+    assert (np.diff(face[19:50]) < 0).all()
+    assert face[49] < 0.29
+    np.testing.assert_allclose((voice + face)[:50], 1)
+    assert np.isnan(shares["modalities"][50:]).all()
+    never = observed_shares(gates, labels, replace(one, face_found=np.zeros(60, bool)))["modalities"]
+    np.testing.assert_array_equal(never[:50], np.tile(np.float32([1, 0]), (50, 1)))

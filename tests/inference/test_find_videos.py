@@ -205,8 +205,9 @@ def render(plan: Path, target: Path) -> None:
 
 
 def test_names_of_the_folders_own_files_are_not_taken(tmp_path):
-    touch(tmp_path, "failures.mp4", "a.mp4", "a.person2.mp4", "b.person1.mp4")
-    assert set(find_videos(str(tmp_path))) == {"failures.mp4", "a", "a.person2.mp4", "b.person1"}
+    touch(tmp_path, "failures.mp4", "inference_summary.mp4", "a.mp4", "a.person2.mp4", "b.person1.mp4")
+    names = {"failures.mp4", "inference_summary.mp4", "a", "a.person2.mp4", "b.person1"}
+    assert set(find_videos(str(tmp_path))) == names
 
 
 def test_results_are_no_videos_and_videos_are_no_results(tmp_path):

@@ -155,11 +155,27 @@ def test_a_point_outside_the_circle_stays_on_its_rim():
     assert np.hypot(*dial.place(0.9, 0.9)) == pytest.approx(50)
 
 
-def test_the_kind_of_a_model_that_was_not_trained_is_written_on_every_frame():
-    plain, named = (OverlayPainter(table(), 640, 360, kind=kind)(grey(3)) for kind in ("", "zero-shot heuristic"))
-    changed = (plain != named).any(axis=2)
-    assert not changed[:360].any()
-    assert has_colour(named[464:, 240:376], canvas.AROUSAL)
+@pytest.mark.parametrize("stamp", ["zero-shot heuristic", "adapted heuristic, fitted to a corpus of long name, " * 3])
+@pytest.mark.parametrize(("width", "height"), [(640, 360), (160, 90), (404, 720), (1920, 1080)])
+def test_the_stamp_has_a_line_of_its_own_on_every_frame_and_is_not_cut_off(stamp, width, height):
+    for index in (3, 999):  # with a row of the table, and without
+        plain, named = (
+            OverlayPainter(table(), width, height, stamp=words)(grey(index, width, height)) for words in ("", stamp)
+        )
+        assert (named[: len(plain)] == plain).all()
+        line = named[len(plain) :].astype(int)
+        assert line.shape[0] % 2 == 0
+        assert len(line) >= 24
+        written = np.argwhere((np.abs(line - np.array(canvas.AROUSAL)) < 60).all(axis=2))
+        assert written.size
+        assert (written.min(axis=0) >= 2).all()
+        assert (written.max(axis=0) <= np.array(line.shape[:2]) - 3).all()
+
+
+@pytest.mark.parametrize("value", [0.001, -0.001, 0.0])
+def test_no_zero_is_negative(value):
+    shown, zero = (painted(table().assign(valence=v))[1][:40, 300:380] for v in (value, 0.0))
+    assert (shown == zero).all()
 
 
 def test_a_table_of_two_clips_is_refused():
@@ -190,15 +206,27 @@ def test_a_notice_tells_of_several_people_only_what_nobody_has():
         assert (image[:50] != 128).any() == noticed
 
 
-def test_the_confidence_bar_is_as_long_as_the_confidence():
+def test_the_bar_of_disagreement_is_as_long_as_the_inconsistency():
     lengths = []
     for value in (0.25, 0.75):
-        _, panel = painted(table().assign(confidence=value))
+        _, panel = painted(table().assign(inconsistency=value))
         shade = canvas.WHITE if value > 0.5 else canvas.DIM
         lengths.append((panel[108] == np.array(shade)).all(axis=1).sum())
     assert lengths == pytest.approx([0.25 * 216, 0.75 * 216], abs=1)
-    _, bare = painted(table())
-    assert not (bare[108, 412:628] == np.array(canvas.RAISED)).all(axis=1).any()
+    for without in (table(), table().assign(inconsistency=np.nan)):
+        _, bare = painted(without)
+        assert not (bare[108, 412:628] == np.array(canvas.RAISED)).all(axis=1).any()
+    _, unusual = painted(table().assign(inconsistency=0.97))
+    assert (unusual[108] == np.array(canvas.AROUSAL)).all(axis=1).any()
+
+
+def test_a_whisker_spans_the_interval():
+    ends = {"valence_low": -0.5, "valence_high": 0.5, "arousal_low": np.nan, "arousal_high": np.nan}
+    _, panel = painted(table().assign(**ends, inconsistency=0.5))
+    _, bare = painted(table().assign(inconsistency=0.5))
+    changed = np.flatnonzero((panel != bare).any(axis=(0, 2)))
+    middle, half = (136 + 376) / 2, (376 - 136) / 2
+    assert [changed[0], changed[-1]] == pytest.approx([middle - half / 2, middle + half / 2], abs=2)
 
 
 def test_a_trail_is_broken_where_nothing_is_known():

@@ -43,6 +43,23 @@ def test_the_stretch_without_a_face_is_a_bar_of_its_length(table):
     assert [(round(bar.get_x(), 2), round(bar.get_width(), 2)) for bar in bars] == [(3.0, 2.0)]
 
 
+def test_no_words_lie_over_the_traces(table):
+    figure = prediction_plot(table.assign(valence=0.99), "a")  # a trace at the top, where "no face" was written
+    style.png(figure)
+    assert [text.get_text() for text in figure.axes[0].texts] == []
+    assert "no face" in [label.get_text() for label in figure.axes[-1].get_yticklabels()]
+
+
+def test_the_means_are_those_of_the_summary_and_no_zero_is_negative(table):
+    table = table.assign(valence=np.where(table["face_found"], 0.5, -0.9), arousal=-0.001)
+    said = prediction_plot(table, "a").texts[1].get_text()
+    assert said.startswith("Mean valence +0.50 (in 80 % of frames), mean arousal 0.00 (in 80 % of frames); strongest")
+    unread = prediction_plot(table.assign(valence=np.nan), "a").texts[1].get_text()
+    assert unread.startswith("Valence not read, mean arousal 0.00")
+    flat = prediction_plot(table.assign(valence=np.nan, arousal=0.0), "a").texts[1].get_text()
+    assert "strongest" not in flat
+
+
 def test_one_modality_needs_one_panel_less(table):
     alone = table.drop(columns=["gate_modalities_audio", "gate_modalities_visual"])
     assert len(prediction_plot(alone, "a").axes) == len(prediction_plot(table, "a").axes) - 1
@@ -64,10 +81,22 @@ def test_a_single_frame_is_a_picture_and_none_is_an_error(table):
         prediction_plot(table.head(0), "a")
 
 
-def test_confidence_is_a_band_with_its_mean_and_how_often_it_is_low(table):
-    figure = prediction_plot(table.assign(confidence=np.where(table["face_found"], 0.9, 0.3)), "a")
+def test_inconsistency_is_a_band_and_says_how_often_it_is_unusual(table):
+    figure = prediction_plot(table.assign(inconsistency=np.where(table["face_found"], 0.4, 0.99)), "a")
     assert len(figure.axes) == len(prediction_plot(table, "a").axes) + 1
-    assert "mean 0.78; under 0.5 in 20 %" in words(figure)
+    assert "above 0.95 in 20 % of the time they are both known" in words(figure)
+    assert len(prediction_plot(table.assign(inconsistency=np.nan), "a").axes) == len(prediction_plot(table, "a").axes)
+
+
+def test_intervals_are_bands_around_the_traces(table):
+    ends = {f"{name}_{end}": table[name] + shift for name in ("valence", "arousal")
+            for end, shift in (("low", -0.2), ("high", 0.3))}  # fmt: skip
+    with_bands, without = (prediction_plot(one, "a").axes[0] for one in (table.assign(**ends), table))
+    bands = [band for band in with_bands.collections if band not in without.collections]
+    assert len(with_bands.collections) == len(without.collections) + 2
+    known = table["valence"].dropna()
+    drawn = bands[0].get_paths()[0].vertices[:, 1]
+    assert (drawn.min(), drawn.max()) == pytest.approx((known.min() - 0.2, known.max() + 0.3), abs=1e-6)
 
 
 def test_several_people_have_panels_of_their_own_and_a_crowd_is_cut(table):

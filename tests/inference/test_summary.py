@@ -8,7 +8,7 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.inference.config import InferenceConfig
-from iaca.inference.summary import summarise, summarise_people
+from iaca.inference.summary import as_drawn, summarise, summarise_people
 
 
 @pytest.fixture
@@ -42,6 +42,54 @@ def test_means_peaks_coverage_and_gates(table):
     assert summary["coverage"] == {"predicted": 1.0, "face": 0.75, "audio": 1.0}
     assert summary["mean_gates"] == {"modalities_audio": 0.25, "modalities_visual": 0.75}
     assert summary["media"]["codec"] == "h264"
+
+
+ZERO_SHOT = {"valence": ("visual",), "arousal": ("audio", "visual")}
+SOUND = "the values come from the sound alone, be it a voice, music or noise"
+
+
+def test_means_are_over_the_frames_with_a_face_and_their_share_is_told(table):
+    table = table.assign(face_found=table["time_s"] < 2)  # 50 of 200 frames
+    table["arousal"] = np.where(table["face_found"], 0.6, -0.2)
+    table["valence"] = np.where(table["face_found"], 0.4, 0.0)
+    for sources in (None, ZERO_SHOT):
+        summary = summarise(table, {"has_audio": True}, sources=sources)
+        assert summary["valence"]["mean"] == pytest.approx(0.4)
+        assert summary["arousal"]["mean"] == pytest.approx(0.6)
+        assert summary["valence"]["mean_all"] == pytest.approx(0.1)
+        assert summary["arousal"]["mean_all"] == pytest.approx(0.0)
+        assert summary["valence"]["observed"] == summary["arousal"]["observed"] == 0.25
+        assert summary["valence"]["minimum"]["value"] == pytest.approx(0.4)
+        (person,) = summarise_people([table], ["a.csv"], sources)
+        assert person["valence"] == summary["valence"]
+    assert "mean and peaks of valence are over 25 % of the frames: those with a face" in summary["warnings"]
+    alone = summarise(table, {}, sources=dict.fromkeys(ZERO_SHOT, ("audio",)))  # reads no face
+    assert alone["arousal"]["mean"] == pytest.approx(0.0)
+    assert alone["arousal"]["observed"] == 1.0
+
+
+def test_without_a_face_nothing_is_said_of_what_is_read_from_faces_alone(table):
+    table = table.assign(face_found=False, valence=0.0, arousal=np.linspace(-0.2, 0.2, 200))
+    summary = summarise(table, {"has_audio": True}, sources=ZERO_SHOT)
+    assert summary["valence"] == {
+        "mean": None, "std": None, "maximum": None, "minimum": None, "observed": 0.0, "mean_all": 0.0,
+    }  # fmt: skip
+    assert summary["arousal"]["observed"] == 1.0
+    unread = "valence was not read: this model reads it from the face, and there was none"
+    assert summary["warnings"] == ["no face in any frame", unread, SOUND]
+    music = summarise(table.assign(arousal=0.0), {"has_audio": True}, sources=ZERO_SHOT)
+    assert "arousal is exactly 0 throughout: the model found nothing to read it from" in music["warnings"]
+    network = summarise(table, {"has_audio": True}, sources=dict.fromkeys(ZERO_SHOT, ("audio", "visual")))
+    assert network["valence"]["mean"] == 0.0
+    assert SOUND in network["warnings"]
+
+
+def test_what_was_not_read_is_not_drawn(table):
+    table = table.assign(face_found=table["time_s"] < 2, audio_present=table["time_s"] < 6)
+    drawn = as_drawn(table, ZERO_SHOT)
+    assert drawn["valence"].notna().tolist() == (table["time_s"] < 2).tolist()
+    assert drawn["arousal"].notna().tolist() == (table["time_s"] < 6).tolist()
+    pd.testing.assert_frame_equal(as_drawn(table, {}), table)
 
 
 def test_a_sound_video_has_no_warning(table):
@@ -111,9 +159,13 @@ def test_parameters_refuse_a_typo_and_a_missing_input():
         InferenceConfig.model_validate({"input": "", "output": "out"})
 
 
-def test_confidence_is_summed_up_and_people_have_an_entry_each(table):
-    table["confidence"] = np.where(table["time_s"] < 2, 0.2, 1.0)
-    assert summarise(table, {})["confidence"] == pytest.approx({"mean": 0.8, "share_below_half": 0.25})
+def test_intervals_and_inconsistency_are_summed_up_and_people_have_an_entry_each(table):
+    assert summarise(table, {})["mean_interval"] == {"valence": None, "arousal": None}
+    assert summarise(table, {})["inconsistency"] == {"mean": None, "share_above_0.95": None}
+    table["inconsistency"] = np.where(table["time_s"] < 2, 0.2, 1.0)
+    table["valence_low"], table["valence_high"] = -0.5, 0.25
+    assert summarise(table, {})["mean_interval"] == {"valence": 0.75, "arousal": None}
+    assert summarise(table, {})["inconsistency"] == pytest.approx({"mean": 0.8, "share_above_0.95": 0.75})
     later = table.assign(face_found=table["time_s"] >= 6)
     nobody = table.assign(face_found=False)
     people = json.loads(json.dumps(summarise_people([table, later, nobody], ["a", "b", "c"]), allow_nan=False))
@@ -121,4 +173,4 @@ def test_confidence_is_summed_up_and_people_have_an_entry_each(table):
     assert [p["share_in_view"] for p in people] == pytest.approx([1, 0.25, 0])
     assert [(p["first_s"], p["last_s"]) for p in people] == [(0, 7.96), (6, 7.96), (None, None)]
     assert people[1]["file"] == "b"
-    assert people[1]["confidence"]["mean"] == pytest.approx(0.8)
+    assert people[1]["inconsistency"]["mean"] == pytest.approx(0.8)

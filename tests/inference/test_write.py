@@ -10,13 +10,15 @@ import pytest
 import skimage.data
 from tiny_models import model_on
 
+from iaca.corpora.index import NOT_ABOUT_PEOPLE
 from iaca.encoders.config import EmbeddingConfig
 from iaca.faces import FaceConfig
-from iaca.inference import Predictor
-from iaca.inference.config import Drawing, People
+from iaca.inference import Predictor, plot
+from iaca.inference.config import NAMED, Drawing, People
+from iaca.inference.predictor import stamp
 from iaca.inference.write import analyse_video
-from iaca.media import write_movie
-from iaca.training.model_file import save_model
+from iaca.media import probe, write_movie
+from iaca.training.model_file import load_model, save_model
 
 BARE = Drawing(overlay=False, plot=False)
 
@@ -55,10 +57,8 @@ def test_everyone_has_a_table_with_a_row_per_frame_and_an_entry_in_the_summary(m
     for file in files[:2]:
         table = pd.read_csv(tmp_path / file)
         assert table["frame"].tolist() == list(range(7))
-        assert table["confidence"].between(0, 1).all()
-    assert summary["confidence"]["mean"] == pytest.approx(
-        pd.read_csv(tmp_path / files[0])["confidence"].mean(), abs=1e-5
-    )
+        assert table[["valence_low", "arousal_high", "inconsistency"]].isna().all(axis=None)
+    assert summary["model"]["intervals"] == "none: the model file is older than this; train again"
 
 
 def test_the_main_person_is_the_first_of_all_and_old_tables_go(made: Path, tmp_path: Path) -> None:
@@ -90,14 +90,13 @@ def test_an_old_summary_of_anybody_names_nothing_but_files_of_that_video(
     assert (out / "two people.folder").is_dir()
 
 
-def test_two_models_give_their_mean_and_less_confidence(made: Path, tmp_path: Path) -> None:
+def test_two_models_give_their_mean(made: Path, tmp_path: Path) -> None:
     both = run(made, tmp_path, models=2)
     mean = pd.read_csv(tmp_path / "two people.csv")
     run(made, tmp_path)
     one = pd.read_csv(tmp_path / "two people.csv")
     assert both["model"]["members"] == "2"
     assert not np.allclose(mean["valence"], one["valence"], atol=1e-3)
-    assert (mean["confidence"] < one["confidence"]).all()
 
 
 def test_times_have_microseconds_however_late_a_video_starts(made: Path, tmp_path: Path) -> None:
@@ -122,3 +121,64 @@ def test_a_muted_track_is_warned_of(made: Path, tmp_path: Path, suffix: str) -> 
         video, made / "0.safetensors", target=target, folder=tmp_path, name="muted", drawing=BARE, faces=FaceConfig()
     )
     assert "the sound is silent: is the track muted?" in json.loads(target.read_text())["warnings"]
+
+
+DEMO = {
+    "corpus": "demo corpus",
+    "caveat": f"Trained on rendered clips: it shows that the workflow runs; {NOT_ABOUT_PEOPLE}.",
+}
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        ({"kind": "trained"}, ""),
+        ({"kind": "trained", "corpus": "Aff-Wild2"}, ""),
+        (DEMO, "trained on demo corpus, not on real people"),
+        ({"kind": "adapted heuristic", **DEMO}, "adapted heuristic, fitted to demo corpus, not to real people"),
+        ({"kind": "zero-shot heuristic", "corpus": "none", "caveat": "HEURISTIC"}, "zero-shot heuristic"),
+        ({"corpus": "acted", "caveat": "actors"}, "trained on acted: the summary has its caveat"),
+    ],
+)
+def test_a_model_is_stamped_as_what_it_is(origin: dict[str, str], words: str) -> None:
+    assert stamp(origin) == words
+    assert len(stamp({**DEMO, "corpus": "x" * 10**6})) < 200
+
+
+def test_a_model_of_the_demo_corpus_is_stamped_on_plot_and_overlay(made: Path, tmp_path: Path) -> None:
+    plain = load_model(made / "0.safetensors")
+    save_model(replace(plain, metadata={**plain.metadata, **DEMO}), tmp_path / "demo.safetensors")
+    titles: list[str] = []
+    heights = {}
+    with pytest.MonkeyPatch.context() as patch:
+        drawn = plot.prediction_plot
+        patch.setattr(plot, "prediction_plot", lambda *a, **k: titles.append(a[1]) or drawn(*a, **k))
+        for name, model in (("plain", made / "0.safetensors"), ("demo", tmp_path / "demo.safetensors")):
+            target = tmp_path / f"{name}.json"
+            analyse_video(
+                made / "two people.mp4", model, target=target, folder=tmp_path, name=name, drawing=Drawing(),
+                faces=FaceConfig(),
+            )  # fmt: skip
+            heights[name] = probe(tmp_path / f"{name}.mp4").height
+    assert titles == ["plain", "demo (trained on demo corpus, not on real people)"]
+    assert heights["demo"] > heights["plain"]
+    assert DEMO["caveat"] in json.loads((tmp_path / "demo.json").read_text())["warnings"]
+
+
+def test_a_video_without_a_face_has_no_mean_valence_from_the_heuristic(tmp_path: Path) -> None:
+    """Grey pictures over a steady chord: no face, and no voice."""
+    time_s = np.arange(48_000) / 16_000
+    chord = sum(0.1 * np.sin(2 * np.pi * pitch * time_s) for pitch in (220, 277, 330)).astype(np.float32)
+    grey = np.full((120, 160, 3), 128, np.uint8)
+    write_movie(tmp_path / "music.mp4", ((i / 10, grey) for i in range(30)), 10, chord, 16_000)
+    target = tmp_path / "music.json"
+    analyse_video(
+        tmp_path / "music.mp4", NAMED["zero_shot"], target=target, folder=tmp_path, name="music", drawing=BARE,
+        faces=FaceConfig(),
+    )  # fmt: skip
+    summary = json.loads(target.read_text())
+    assert summary["sources"] == {"valence": ["visual"], "arousal": ["audio", "visual"]}
+    assert summary["valence"]["mean"] is None
+    assert summary["mean_gates"] == {"modalities_audio": 1.0, "modalities_visual": 0.0}
+    assert "valence was not read: this model reads it from the face, and there was none" in summary["warnings"]
+    assert any(words.startswith("the values come from the sound alone") for words in summary["warnings"])

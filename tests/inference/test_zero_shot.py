@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import butter, sosfiltfilt
 from sklearn.metrics import roc_auc_score
-from zero_shot_clips import CUES, MODEL, RATE, clip, speech, spoken
+from zero_shot_clips import CUES, MODEL, RATE, clip, evidence, speech, spoken
 
 from iaca.encoders.mini_xception import EXPRESSIONS
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.config import NAMED
-from iaca.inference.zero_shot import CLASSES, ZeroShot, durations, joined, two_sided
+from iaca.inference.zero_shot import CLASSES, ZeroShot, durations, joined, product_share, two_sided
 from iaca.training.predict import prediction_table
 from shared import SHARED, needs_shared
 
@@ -92,10 +92,7 @@ def test_spectral_tilt_counts_as_far_as_the_channel_carries_it_and_pitch_does_th
     assert good > 0.6
     assert abs(middle(clip(face=False, voice=tilt | voice, cues=cues), 1)) < 0.05 * good
     assert middle(clip(face=False, voice=pitch | voice, cues=cues), 1) > 0.1
-    assert (
-        MODEL.predict(clip(face=False, voice=voice, cues=cues)).evidence[50]
-        < MODEL.predict(clip(face=False)).evidence[50]
-    )
+    assert evidence(clip(face=False, voice=voice, cues=cues))[50] < evidence(clip(face=False))[50]
 
 
 def test_readings_that_agree_strengthen_each_other_and_a_middling_one_changes_nothing() -> None:
@@ -113,24 +110,26 @@ def test_silence_is_no_calm_voice() -> None:
     low = {"alpha_ratio": np.where(talking > 0, -11.0, -40.0), "voiced_share": 0.6 * talking}
     paused = MODEL.predict(clip("fear", low, {"voice_activity": talking, "snr_estimate": 25.0 * talking}))
     np.testing.assert_allclose(paused.prediction[20:80, 1], middle(clip("fear"), 1), atol=0.02)
-    silent = MODEL.predict(clip(face=False, cues={"voice_activity": 0.0}))
-    assert (silent.prediction == 0).all()
-    assert (silent.evidence == 0).all()
+    silent = clip(face=False, cues={"voice_activity": 0.0})
+    assert (MODEL.predict(silent).prediction == 0).all()
+    assert (evidence(silent) == 0).all()
+    assert np.isnan(MODEL.predict(silent).inconsistency).all()
 
 
-def test_without_a_face_the_voice_speaks_alone_and_with_less_confidence() -> None:
+def test_without_a_face_the_voice_speaks_alone_and_with_less_evidence() -> None:
     voice = {"pitch_median": np.linspace(0.0, 1.8, 100)}
-    both, alone = (MODEL.predict(clip("happy", voice, face=face)) for face in (True, False))
+    clips = [clip("happy", voice, face=face) for face in (True, False)]
+    both, alone = (MODEL.predict(one) for one in clips)
     assert (alone.prediction[:, 0] == 0).all()
     assert alone.prediction[85, 1] > 0.1 > -0.1 > alone.prediction[15, 1]
-    assert (alone.evidence < both.evidence).all()
+    assert (evidence(clips[1]) < evidence(clips[0])).all()
     np.testing.assert_allclose(alone.gates["modalities"][50], (1, 0), atol=1e-6)
     assert 0.05 < both.gates["modalities"][50, 0] < 0.5
 
 
 def test_poor_cues_cost_trust_and_unknown_ones_do_not() -> None:
     good, poor = clip("happy"), clip("happy", cues={"face_sharpness": 1.5, "face_size": 20.0})
-    assert MODEL.predict(poor).evidence[50] < MODEL.predict(good).evidence[50]
+    assert evidence(poor)[50] < evidence(good)[50]
     assert MODEL.predict(poor).gates["modalities"][50, 0] > MODEL.predict(good).gates["modalities"][50, 0]
     unknown = clip("happy", cues=dict.fromkeys(["face_sharpness", "face_size", "face_contrast"], np.nan))
     np.testing.assert_array_equal(MODEL.predict(unknown).prediction, MODEL.predict(good).prediction)
@@ -177,8 +176,21 @@ def test_values_are_bounded_finite_and_the_same_again(seed: int) -> None:
     assert table.loc[~observed, ["valence", "arousal"]].isna().all(axis=None)
     gates = table.loc[observed, ["gate_modalities_audio", "gate_modalities_visual"]]
     np.testing.assert_allclose(gates.sum(axis=1), 1, atol=1e-5)
-    evidence = MODEL.predict(wild).evidence
-    assert ((evidence >= 0) & (evidence < 1)).all()
+    found = evidence(wild)
+    assert ((found >= 0) & (found < 1)).all()
+    known = table["inconsistency"].dropna()
+    assert known.between(0, 1).all()
+
+
+def test_inconsistency_is_the_share_of_pairs_that_agree_better() -> None:
+    agreement = MODEL.config.agreement
+    rng = np.random.default_rng(0)
+    a, b = rng.multivariate_normal([0, 0], [[1, agreement.correlation], [agreement.correlation, 1]], 40_000).T
+    pairs = agreement.surprise(
+        *(x * scale.unit + scale.usual for x, scale in ((a, agreement.voice), (b, agreement.face)))
+    )
+    for share in (0.05, 0.5, 0.95):
+        assert (product_share(pairs) < share).mean() == pytest.approx(share, abs=0.01)
 
 
 def test_the_kernel_is_the_sum_it_claims_to_be() -> None:
@@ -220,26 +232,38 @@ def mean_arousal(samples: np.ndarray) -> float:
 @given(st.floats(-0.9, 0.9), st.floats(90, 260), st.integers(0, 1000), st.sampled_from([-20.0, -6.0, 6.0]))
 def test_no_gain_changes_anything(arousal: float, pitch_hz: float, seed: int, gain_db: float) -> None:
     voice = speech(arousal, pitch_hz, 2.5, seed)
-    given_, changed = (MODEL.predict(spoken(voice * gain)) for gain in (1.0, 10 ** (gain_db / 20)))
-    np.testing.assert_allclose(changed.prediction, given_.prediction, atol=1e-3)
-    np.testing.assert_allclose(changed.evidence, given_.evidence, atol=1e-3)
+    given_, changed = (spoken(voice * gain) for gain in (1.0, 10 ** (gain_db / 20)))
+    np.testing.assert_allclose(MODEL.predict(changed).prediction, MODEL.predict(given_).prediction, atol=1e-3)
+    np.testing.assert_allclose(evidence(changed), evidence(given_), atol=1e-3)
 
 
 @pytest.mark.parametrize("pitch_hz", [110.0, 170.0, 210.0])
 def test_a_clip_that_is_shouted_from_beginning_to_end_is_high(pitch_hz: float) -> None:
-    shouted, murmured = (MODEL.predict(spoken(speech(*how, seconds=6.0))) for how in
-                         ((0.9, 1.5 * pitch_hz), (-0.9, pitch_hz)))  # fmt: skip
-    heard = shouted.evidence > 0.3
+    shouted, murmured = (spoken(speech(*how, seconds=6.0)) for how in ((0.9, 1.5 * pitch_hz), (-0.9, pitch_hz)))
+    heard = evidence(shouted) > 0.3
     assert heard.mean() > 0.4
-    assert shouted.prediction[heard, 1].mean() > 0.4
-    assert murmured.prediction[murmured.evidence > 0.3, 1].mean() < 0
+    assert MODEL.predict(shouted).prediction[heard, 1].mean() > 0.4
+    assert MODEL.predict(murmured).prediction[evidence(murmured) > 0.3, 1].mean() < 0
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-3, 0.1])
 def test_a_sound_without_a_voice_is_no_evidence(level: float) -> None:
-    said = MODEL.predict(spoken(np.random.default_rng(0).normal(0, level, 3 * RATE)))
-    assert said.evidence.max() < 0.02
-    assert np.abs(said.prediction).max() < 0.05
+    sound = spoken(np.random.default_rng(0).normal(0, level, 3 * RATE))
+    assert evidence(sound).max() < 0.02
+    assert np.abs(MODEL.predict(sound).prediction).max() < 0.05
+
+
+def test_voice_and_face_disagree_where_one_is_aroused_and_the_other_is_not() -> None:
+    aroused, calm = {"pitch_median": 1.8}, {"pitch_median": 0.0}
+    mean = {
+        (face, pitch): float(np.nanmean(MODEL.predict(clip(face, voice)).inconsistency[20:80]))
+        for face in ("fear", "sad")
+        for pitch, voice in (("high", aroused), ("low", calm))
+    }
+    assert min(mean["fear", "low"], mean["sad", "high"]) > 0.9
+    assert max(mean["fear", "high"], mean["sad", "low"]) < 0.4
+    for alone in (clip("fear", sound=False), clip(face=False, voice=aroused)):
+        assert np.isnan(MODEL.predict(alone).inconsistency).all()
 
 
 def telephone(samples: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Hand-made clips: posteriors of choice for the face, descriptors of choice for the voice; and clips of a sound."""
 
 import numpy as np
-from scipy.signal import lfilter
 
 from iaca.audio.features import NAMES
 from iaca.corpora.demo.plan import Trajectory, Voice
@@ -32,6 +31,13 @@ CLEAN = {
     "voice_activity": 1.0,
     "snr_estimate": 25.0,
 }
+
+
+def evidence(clip: ClipEmbedding) -> np.ndarray:
+    """(t,) in [0, 1): how much trusted evidence there is, of the face for valence, of both for arousal."""
+    mass = MODEL.readings(clip)[2]
+    both = np.stack([mass[:, 1], mass.sum(axis=1)], axis=1)
+    return (both / (0.2 + both)).mean(axis=1)
 
 
 def clip(
@@ -71,10 +77,7 @@ def spoken(samples: np.ndarray, rate: float = 25.0) -> ClipEmbedding:
 
 
 def speech(arousal: float, pitch_hz: float = 170.0, seconds: float = 4.0, seed: int = 0) -> np.ndarray:
-    """A synthetic voice that is equally aroused from beginning to end, with the noise of a quiet room.
-
-    The demo corpus's voice is darker than a person's: a first difference adds the brightness that lips do.
-    """
+    """A synthetic voice that is equally aroused from beginning to end, with the noise of a quiet room."""
     calm, steady = Trajectory(()), Trajectory(((0.0, np.arctanh(arousal / 0.95), np.pi / 2),))
-    voice = lfilter([1, -0.9], [1], synthesise(Voice(pitch_hz=pitch_hz), calm, steady, seconds, RATE, seed))
+    voice = synthesise(Voice(pitch_hz=pitch_hz), calm, steady, seconds, RATE, seed)
     return voice + np.random.default_rng(seed).normal(0, 10 ** (-66 / 20), len(voice)).astype(np.float32)

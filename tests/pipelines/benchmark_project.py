@@ -46,7 +46,9 @@ def corpus(folder: Path) -> tuple[ClipPaths, ClipPaths, pd.DataFrame]:
         timelines[clip.name] = folder / "timelines" / f"{clip.name}.parquet"
         write_embedding(clip.annotated.embedding, embeddings[clip.name])
         write_clip_timeline(clip.annotated, timelines[clip.name])
-        rows.append({"clip": clip.name, "partition": clip.partition, "annotated": len(clip.annotated)})
+        rows.append(
+            {"clip": clip.name, "subject": clip.subject, "partition": clip.partition, "annotated": len(clip.annotated)}
+        )
     return ClipPaths(embeddings, {}), ClipPaths(timelines, {}), pd.DataFrame(rows)
 
 

@@ -115,6 +115,7 @@ def test_all_models_train_on_the_same_with_the_same(tmp_path):
     card = {"name": "t", "caveat": ""}
     planned = nodes.plan_runs(embeddings, timelines, index, card, tmp_path, TRAINING, BENCHMARK)
     assert len({task.inputs for task in planned.values()}) == 1
+    assert all("training.batch_size" in task.low_memory for task in planned.values())
     settings = {name: task.parameters["training"] for name, task in planned.items()}
     assert settings["iaca-seed1"] == settings["concat-seed1"] != settings["concat-seed0"]
     check_what_is_trained_on(planned, embeddings, timelines, index)
@@ -149,7 +150,15 @@ def test_scores_are_asked_of_the_runs_that_are_planned(tmp_path):
                           columns=["clip", "modality", "kind", "start_s", "end_s"])  # fmt: skip
     runs = ClipPaths({name: tmp_path / name for name in [*RUNS, "an_older-seed9"]}, {})
     planned = nodes.plan_scores(
-        runs, embeddings, timelines, ClipPaths({}, {}), index, events, TRAINING, BENCHMARK, FEATURES
+        runs=runs,
+        corrupted=ClipPaths({}, {}),
+        embeddings=embeddings,
+        timelines=timelines,
+        training_index=index,
+        events=events,
+        training=TRAINING,
+        benchmark=BENCHMARK,
+        ingestion=FEATURES,
     )
     assert sorted(planned) == RUNS
     for name, task in planned.items():

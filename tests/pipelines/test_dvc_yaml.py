@@ -16,13 +16,25 @@ from project import ROOT
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 UNTRACKED = {"checkpoints", "benchmark_found"}  # work in progress; shown where it is there, never made for the report
 APART = {"encoder_training": "tuned_encoders"}  # makes files only for who asks for it: no stage, whatever it writes
-FROM_CORPUS = ("benchmark", "adaptation")  # they begin at the corpus: their stages run the nodes of their own
+PAGE = "report"  # a stage of the pipeline `evaluation`: its page, which shows the benchmark too
+TAGGED = (
+    "benchmark",
+    "adaptation",
+    "evaluation",
+    PAGE,
+)  # their stages run nodes by a tag of the name
+EXAMPLE = ' --params "inference.input=data/01_raw/demo/videos/video2?.mp4"'
+
+
+def pipeline_of(stage: str) -> str:
+    """The pipeline that a stage runs, or a part of it."""
+    return "evaluation" if stage == PAGE else stage
 
 
 def nodes_of(stage: str) -> Pipeline:
     """What a stage runs."""
-    pipeline = pipelines[stage]
-    return pipeline.only_nodes_with_tags(stage) if stage in FROM_CORPUS else pipeline
+    pipeline = pipelines[pipeline_of(stage)]
+    return pipeline.only_nodes_with_tags(stage) if stage in TAGGED else pipeline
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +58,18 @@ def stage_parameters(stage: dict[str, Any]) -> set[str]:
 
 def test_there_is_one_stage_per_pipeline_and_it_runs_that_pipeline() -> None:
     bootstrap_project(ROOT)
-    assert set(STAGES) == set(pipelines) - {"__default__", *APART}
+    assert set(STAGES) - {PAGE} == set(pipelines) - {"__default__", *APART}
     for name, stage in STAGES.items():
-        own = f" --tags {name}" if name in FROM_CORPUS else ""
-        assert stage["cmd"] == f"kedro run --pipelines {name}{own}"
+        own = f" --tags {name}" if name in TAGGED else EXAMPLE if name == "inference" else ""
+        assert stage["cmd"] == f"kedro run --pipelines {pipeline_of(name)}{own}"
+
+
+def test_evaluation_and_its_page_are_the_whole_pipeline_and_the_page_follows_the_benchmark() -> None:
+    parts = [{node.name for node in nodes_of(name).nodes} for name in ("evaluation", PAGE)]
+    assert parts[0] | parts[1] == {node.name for node in pipelines["evaluation"].nodes}
+    assert parts[1] == {"write_report"}
+    shown = {f"data/08_reporting/benchmark_summary.{ending}" for ending in ("csv", "md", "png")}
+    assert shown <= listed(STAGES[PAGE], "deps") & listed(STAGES["benchmark"], "outs", "plots")
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -60,7 +60,7 @@ def test_a_dataset_that_an_environment_does_without_takes_no_task(tmp_path: Path
     for dataset in (NoClipFiles(path="x", suffix=".y"), SharedClipFiles(path=str(tmp_path / "x"), suffix=".y")):
         dataset.save({})
         assert not (tmp_path / "x").exists()
-        with pytest.raises(DatasetError, match="not made here"):
+        with pytest.raises(DatasetError, match="never written here"):
             dataset.save({"clip": Task("print", print)})
     assert dict(NoClipFiles().load()) == {}
 

@@ -5,6 +5,9 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ from chaos import SERIAL, command
 from killed_run import Event, Kill, differences, file_hashes, leftovers, run
 from same_answer import OTHER_ORDER
 
-from project import copy_project
+from iaca.errors import INTERRUPTED
+from project import copy_project, environment
 
 pytestmark = pytest.mark.slow
 
@@ -65,3 +69,27 @@ def first_version(finished: Path, name: str) -> set[str]:
     folder = min((finished / "data" / name).iterdir())
     (found,) = file_hashes(folder).values()
     return found
+
+
+@pytest.mark.parametrize("kind", ["serial", "processes"])
+def test_an_interrupted_command_says_one_line_and_releases_its_locks(kind: str, tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    params = f"demo_corpus.seconds=100,executor.kind={kind}"
+    words = ["kedro", "run", "--env", "test", "--pipelines", "demo_corpus", "--params", params]
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(
+            words, cwd=project, env=environment(project), stdout=said, stderr=said, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
+    videos, end = project / "data/01_raw/demo/videos", time.monotonic() + 120
+    while not (videos / ".unfinished").exists():
+        assert process.poll() is None, (tmp_path / "said").read_text()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert list((project / "data/.runs").iterdir())
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    lines = (tmp_path / "said").read_text().splitlines()
+    assert [line for line in lines if line and " INFO " not in line] == [INTERRUPTED]
+    assert list((project / "data/.runs").iterdir()) == []
+    assert {path.name for path in videos.iterdir()} <= {".unfinished", ".manifest.jsonl"}

@@ -38,6 +38,7 @@ def test_paths_of_the_command_line_are_relative_to_the_current_folder_for_nodes_
         assert (inference.input, inference.output) == (expected, f"{here}/out")
         assert inference.model == f"{here}/m.safetensors"
         assert found.catalog["inference_results"]._path == here / "out"
+        assert Path(found.catalog["inference_summary"]._filepath) == here / "out/inference_summary.csv"
         assert found.catalog["inference_model"].load() == [here / "m.safetensors"]
 
 
@@ -62,8 +63,9 @@ def test_paths_of_the_configuration_are_relative_to_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = context(given)
+    found = context(given, "test")
     inference = found.params["inference"]
     assert inference.input.startswith(f"{ROOT}/data/")
+    assert Path(found.catalog["inference_summary"]._filepath) == ROOT / OUTPUT / "inference_summary.csv"
     assert Path(inference.output) == found.catalog["inference_results"]._path == ROOT / OUTPUT
     assert inference.model is None

@@ -1,5 +1,7 @@
 """The evaluation pipeline's pictures: one for every slot, whatever could be drawn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,11 +9,14 @@ from kedro.io.core import DatasetError
 from matplotlib.figure import Figure
 
 from iaca.datasets.reports import BenchmarkOutput
+from iaca.errors import InputError
+from iaca.evaluation.benchmark_page import NO_BENCHMARK
 from iaca.evaluation.config import EvaluationConfig
 from iaca.evaluation.errors import CALIBRATION_COLUMNS, QUADRANT_COLUMNS, REGION_COLUMNS
 from iaca.evaluation.events import RESPONSE_COLUMNS
 from iaca.evaluation.report import FIGURES
 from iaca.evaluation.tables import comparison
+from iaca.faces.config import FaceConfig
 from iaca.fusion import preset
 from iaca.pipelines.evaluation import create_pipeline
 from iaca.pipelines.evaluation.nodes import (
@@ -23,14 +28,27 @@ from iaca.pipelines.evaluation.nodes import (
     draw_figures,
     find_failures,
     model_facts,
+    predict_baselines,
+    predict_partitions,
+    require_unseen,
+    score_models,
+    write_report,
 )
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
-from iaca.training.model_file import TrainedModel, with_training_settings
+from iaca.training.model_file import (
+    TrainedBaselines,
+    TrainedModel,
+    model_name,
+    weights_digest,
+    with_clips,
+    with_history,
+    with_training_settings,
+)
 from iaca.training.sample import Normalisation
 
 CONFIG = EvaluationConfig(replicates=100)
 EVENTS = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])
+INDEX = pd.DataFrame({"clip": ["a"], "subject": ["p"], "partition": ["validation"]})
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +59,17 @@ def labels():
 
 
 @pytest.fixture(scope="module")
-def predictions(labels):
-    """Of a model of one modality: no gate."""
+def model():
+    """Of one modality: no gate."""
+    normalisation = Normalisation(*[np.zeros(4, np.float32)] * 4)
+    history = pd.DataFrame({"epoch": [1], "train_loss": [0.5]})
+    return with_history(TrainedModel(preset("audio", 4, 4), {}, normalisation, {"preset": "audio"}), history)
+
+
+@pytest.fixture(scope="module")
+def predictions(labels, model):
     table = labels.drop(columns="partition").assign(time_s=labels["frame"] / 25)
+    table.attrs = {"name": "audio", "model": weights_digest(model)}
     return table.assign(valence=0.5 * table["valence"], arousal=0.9 * table["arousal"])
 
 
@@ -52,17 +78,16 @@ def test_every_slot_of_the_report_is_an_output_of_the_pipeline():
     assert {f"{slot}_figure" for slot in FIGURES} <= create_pipeline().all_outputs()
 
 
-def test_one_clip_without_events_gates_or_baselines_is_analysed_and_drawn(predictions, labels):
+def test_one_clip_without_events_gates_or_baselines_is_analysed_and_drawn(model, predictions, labels):
     regions_and_others = analyse_errors(predictions, labels, CONFIG)
-    response, scores = analyse_events(predictions, {}, labels, EVENTS, ModelChoice(preset="audio"), CONFIG)
+    response, scores = analyse_events(predictions, {}, labels, EVENTS, INDEX, CONFIG)
     assert response.empty
     assert scores.empty
     table = comparison({"audio": predictions}, labels, replicates=100)
     videos = pd.DataFrame({"clip": ["a"], "partition": "validation", "ccc_mean": [0.8]})
     found = find_failures(table, videos, *regions_and_others[1:], scores, CONFIG)
     assert set(found["rule"]) <= {"regions", "quadrants"}
-    history = pd.DataFrame({"model": ["main"], "epoch": [1], "train_loss": [0.5]})
-    drawn = draw_figures(predictions, labels, table, EVENTS, history, CONFIG)
+    drawn = draw_figures(model, predictions, labels, table, EVENTS, CONFIG)
     assert set(drawn) == {f"{slot}_figure" for slot in SCORE_FIGURES}
     assert all(isinstance(figure, Figure) for figure in drawn.values())
     assert "Not drawn" in drawn["gates_figure"].texts[1].get_text()
@@ -92,3 +117,83 @@ def test_the_facts_of_a_model_include_the_settings_of_its_training():
     assert (facts["seed"], facts["training.epochs"], facts["training.corruption.share"]) == ("3", 7, 0.6)
     assert not {"history", "caveat", "training"} & facts.keys()
     assert older == {name: value for name, value in facts.items() if not name.startswith("training.")}
+
+
+# Model, baselines, history and predictions of one run belong together
+
+
+def other(model: TrainedModel) -> TrainedModel:
+    """The same architecture, trained to other weights."""
+    return replace(model, normalisation=Normalisation(*[np.ones(4, np.float32)] * 4))
+
+
+@pytest.mark.parametrize("node", ["score", "draw", "report"])
+def test_predictions_of_another_model_are_refused(model, predictions, labels, node):
+    table = comparison({"audio": predictions}, labels, replicates=100)
+    calls = {
+        "score": lambda of: score_models(of, predictions, {}, labels, INDEX, CONFIG),
+        "draw": lambda of: draw_figures(of, predictions, labels, table, EVENTS, CONFIG),
+        "report": lambda of: write_report(of, predictions, NO_BENCHMARK, FaceConfig(), CONFIG),
+    }
+    with pytest.raises(InputError, match=r"stored predictions are not those of the model .* run the whole evaluation"):
+        calls[node](other(model))
+    unmarked = predictions.copy()
+    unmarked.attrs = {}
+    with pytest.raises(InputError, match="not those of the model"):
+        score_models(model, unmarked, {}, labels, INDEX, CONFIG)
+
+
+def test_baselines_of_another_run_are_refused(model, predictions, labels, caplog):
+    assert predict_baselines(model, TrainedBaselines(weights_digest(model), {}), {}, INDEX, CONFIG) == {}
+    with pytest.raises(InputError, match="baselines were trained with another model"):
+        predict_baselines(other(model), TrainedBaselines(weights_digest(model), {}), {}, INDEX, CONFIG)
+    assert not caplog.records
+    assert predict_baselines(model, None, {}, INDEX, CONFIG) == {}
+    assert "audio is compared with nothing" in caplog.text
+    foreign = predictions.copy()
+    foreign.attrs = {"name": "concat", "model": weights_digest(other(model))}
+    with pytest.raises(InputError, match="predictions of concat and of audio are from different runs"):
+        score_models(model, predictions, {"concat": lambda: foreign}, labels, INDEX, CONFIG)
+
+
+def test_the_main_model_is_named_by_what_it_is_not_by_the_parameters_of_the_day(model, predictions, labels):
+    table, *_ = score_models(model, predictions, {}, labels, INDEX, CONFIG)
+    assert table["model"].tolist() == ["audio"]
+    narrow = replace(model, config=preset("audio", 4, 4, width=16))
+    assert (model_name(model), model_name(narrow)) == ("audio", "audio (changed)")
+    assert model_name(replace(model, metadata={})) == "model"
+
+
+def test_the_learning_curve_is_the_models_own(model, predictions, labels):
+    table = comparison({"audio": predictions}, labels, replicates=100)
+    longer = with_history(model, pd.DataFrame({"epoch": [0, 1, 2], "validation_ccc_mean": [0.1, 0.625, 0.2]}))
+    drawn = draw_figures(longer, predictions, labels, table, EVENTS, CONFIG)
+    assert "0.625 in epoch 1 of 2" in drawn["learning_curve_figure"].texts[0].get_text()
+    older = replace(model, metadata={"preset": "audio"})
+    missing = draw_figures(older, predictions, labels, table, EVENTS, CONFIG)["learning_curve_figure"]
+    assert "Not drawn" in missing.texts[1].get_text()
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "partition", "refused"),
+    [
+        (["a"], [], "validation", True),
+        (["a"], [], "test", True),
+        ([], ["a"], "test", True),
+        ([], ["a"], "validation", False),
+        (["b"], ["c"], "test", False),
+        (["a"], [], "train", False),
+    ],
+)
+def test_a_model_is_not_scored_on_what_it_learned_from(model, train, validation, partition, refused):
+    """As an older model would be after the corpus was divided anew."""
+    index, older = INDEX.assign(partition=partition), with_clips(model, train, validation)
+    assert '"a"' not in older.metadata["learned_from"]  # names may be personal
+    if not refused:
+        require_unseen(older, index, CONFIG)
+        return
+    message = rf"audio learned from 1 clip of the {partition} partition, the first is a: .* another division"
+    with pytest.raises(InputError, match=message):
+        predict_partitions(older, {}, index, CONFIG)
+    with pytest.raises(InputError, match=message):
+        predict_baselines(model, TrainedBaselines(weights_digest(model), {"b": older}), {}, index, CONFIG)

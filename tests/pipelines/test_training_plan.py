@@ -31,6 +31,7 @@ def test_every_model_trains_on_the_train_partition_and_stops_by_the_validation_p
 ) -> None:
     planned = plan(tiny, tmp_path)
     assert list(planned) == ["main", "concat", "audio"]
+    assert all("training.batch_size" in task.low_memory for task in planned.values())
     check_what_is_trained_on(planned, *tiny)
 
 
@@ -67,3 +68,30 @@ def test_the_index_counts_what_the_timelines_say_of_embedded_clips(tiny: Corpus)
     row = counted.loc[first]
     assert (row["steps"], row["annotated"]) == (len(table), len(table) - 10)
     assert (row["face_found"], row["audio_present"]) == (25 / len(table), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("clips", "subjects", "annotated", "warned"),
+    [
+        (1, 1, 1, "validation: Too few: 1 clip of 1 subject. Intervals and rankings need at least 3 annotated clips"),
+        (3, 1, 3, "validation: Too few: 3 clips of 1 subject."),
+        (3, 3, 2, "validation: Too few: 2 clips of 2 subjects."),
+        (3, 2, 3, ""),
+        (3, 3, 0, ""),
+    ],
+)
+def test_a_partition_of_few_annotated_clips_is_warned_of_before_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, clips: int, subjects: int, annotated: int, warned: str
+) -> None:
+    names = [f"c{i}" for i in range(clips)]
+    for i, name in enumerate(names):
+        value = 0.5 if i < annotated else np.nan
+        table = pd.DataFrame({"valence": value, "arousal": value, "audio_present": True, "face_found": [True] * 10})
+        table.to_parquet(tmp_path / f"{name}.parquet")
+    paths = ClipPaths({name: tmp_path / f"{name}.parquet" for name in names}, {})
+    people = [f"p{min(i, subjects - 1)}" for i in range(clips)]
+    with caplog.at_level("WARNING"):
+        index_steps(pd.DataFrame({"clip": names, "subject": people, "partition": "validation"}), paths, paths)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == bool(warned)
+    assert all(warned in message for message in told)

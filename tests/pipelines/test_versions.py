@@ -46,6 +46,7 @@ def test_all_datasets_of_a_run_save_one_version_that_is_newer_than_any(
     saved = {name: catalog[name].resolve_save_version() for name in FILES}
     assert saved == dict.fromkeys(FILES, save)
     assert catalog["model"].resolve_load_version() == "2020-01-01T12.00.00.000Z"
+    assert catalog["baseline_models"].resolve_load_version() == "2020-01-01T12.00.00.000Z"  # they belong together
     warned = [record.getMessage() for record in caplog.records if "from the future" in record.getMessage()]
     assert len(warned) == (save != "2026-01-31T12.00.00.000Z")
     assert all(str(file / existing) in message and save in message for message in warned)

@@ -157,6 +157,8 @@ def test_a_corrected_label_embeds_no_clip_again(finished: Path, kedro: Command) 
 
 def test_training_again_gives_the_same_bits_and_old_models_come_back(finished: Path, kedro: Command) -> None:
     first = versions(finished, "06_models/iaca.safetensors")[-1]
+    compared = (finished / "data/08_reporting/comparison.csv").read_bytes()
+    curve = (finished / "data/08_reporting/learning_curve.png").read_bytes()
     run = ("kedro", "run", "--env", "test")
     kedro(*run, "--pipeline", "training")
     again = versions(finished, "06_models/iaca.safetensors")[-1]
@@ -165,8 +167,13 @@ def test_training_again_gives_the_same_bits_and_old_models_come_back(finished: P
 
     kedro(*run, "--pipelines", "training,evaluation", "--params", "training.seed=1")
     other = versions(finished, "08_reporting/metrics.json")[-1]
+    assert (finished / "data/08_reporting/comparison.csv").read_bytes() != compared
     kedro(*run, "--pipelines", "evaluation", "--load-versions", f"model:{first.name}")
     back = versions(finished, "08_reporting/metrics.json")[-1]
+    assert (finished / "data/08_reporting/comparison.csv").read_bytes() == compared  # with the baselines of its run
+    assert (finished / "data/08_reporting/learning_curve.png").read_bytes() == curve
+    refused = kedro(*run, "--from-nodes", "score_models", fails=True)  # the newest model, and predictions of the first
+    assert "stored predictions are not those of the model" in refused.stdout + refused.stderr
     original = versions(finished, "08_reporting/metrics.json")[0]
     names = [name for name in metrics(finished, back) if "difference" not in name]
     assert [metrics(finished, back)[n] for n in names] == [metrics(finished, original)[n] for n in names]

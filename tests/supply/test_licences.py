@@ -79,7 +79,7 @@ BSD = "Redistribution and use in source and binary forms, with or without modifi
 def test_a_licence_is_taken_from_what_tells_it_best_and_never_guessed(
     tmp_path: Path, facts: str, text: str, told: tuple[str, str]
 ) -> None:
-    assert script("generate_licences").told(Told(tmp_path, facts, text)) == told
+    assert script("generate_licences").licence_of(Told(tmp_path, facts, text)) == told
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from synthetic_clips import AUDIO_DIM, CUES, VISUAL_DIM, annotated_clips
 from iaca.fusion import preset
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel
-from iaca.training.train import FusionTraining, train
+from iaca.training.train import FusionTraining, TrainingRun, train
 
 TRAIN, VALIDATION = annotated_clips(6), annotated_clips(3, first=100)
 SHORT = TrainingConfig(length=30, hop=20, batch_size=4, epochs=4, accelerator="cpu", threads=1)
@@ -33,7 +33,7 @@ def run_until(epoch: int, monkeypatch: pytest.MonkeyPatch, *run: object) -> None
     with monkeypatch.context() as patch:
         patch.setattr(FusionTraining, "training_step", stops)
         with pytest.raises(PowerCutError):
-            train(*run)
+            train(TrainingRun(*run))
 
 
 def equal(one: TrainedModel, other: TrainedModel) -> bool:

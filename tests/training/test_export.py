@@ -315,6 +315,15 @@ def test_the_command_writes_a_file_that_can_be_used(
     assert_same(found, outputs_of_the_model(model, inputs), 1e-4)
 
 
+def test_the_command_takes_a_folder_of_versions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    version = tmp_path / "mine.safetensors/2026-01-31T12.00.00.000Z"
+    version.mkdir(parents=True)
+    save_model(trained("concat"), version / "mine.safetensors")
+    for given in (version.parent, version, version / "mine.safetensors"):
+        main([str(given), str(tmp_path / "out"), "--format", "torch"])
+        assert capsys.readouterr().out.startswith(f"{tmp_path / 'out/mine.pt2'}: differs from the model by")
+
+
 def test_the_command_says_what_is_wrong_with_a_model_file(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: .*none\.safetensors: there is no such model file Remedy: "):
         main([str(tmp_path / "none.safetensors"), str(tmp_path)])

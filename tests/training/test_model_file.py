@@ -15,7 +15,16 @@ from safetensors.torch import load_file, save_file
 
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel, preset
-from iaca.training.model_file import TrainedModel, load_model, save_model
+from iaca.training.model_file import (
+    TrainedBaselines,
+    TrainedModel,
+    load_baselines,
+    load_model,
+    model_file,
+    save_baselines,
+    save_model,
+    weights_digest,
+)
 from iaca.training.sample import Normalisation
 
 CONFIG = FusionConfig(audio_dim=3, visual_dim=4, width=8, heads=2)
@@ -54,6 +63,31 @@ def test_what_was_saved_comes_back(model: TrainedModel, path: Path) -> None:
         np.testing.assert_array_equal(getattr(loaded.normalisation, name), values)
     inputs = torch.randn(1, 5, 3), torch.randn(1, 5, 4)
     assert torch.equal(loaded.build()(*inputs).prediction, model.build()(*inputs).prediction)
+
+
+def test_baselines_come_back_with_the_digest_of_their_main_model(model: TrainedModel, tmp_path: Path) -> None:
+    concat = preset("concat", 3, 4, width=8)
+    other = replace(model, config=concat, weights=FusionModel(concat).state_dict(), metadata={"preset": "concat"})
+    file = tmp_path / "baselines.safetensors"
+    save_baselines(TrainedBaselines(weights_digest(model), {"a": model, "ab": other}), file)
+    found = load_baselines(file)
+    assert found.main == weights_digest(model)
+    for name, saved in (("a", model), ("ab", other)):
+        assert (found.models[name].config, found.models[name].metadata) == (saved.config, saved.metadata)
+        assert weights_digest(found.models[name]) == weights_digest(saved)
+    save_baselines(TrainedBaselines("", {}), file)
+    assert load_baselines(file).models == {}
+
+
+def test_a_digest_is_of_the_weights_and_of_nothing_else(model: TrainedModel) -> None:
+    assert weights_digest(model) == weights_digest(replace(model, metadata={"seed": "7"}))
+    changed = {name: tensor + (name == min(model.weights)) for name, tensor in model.weights.items()}
+    assert weights_digest(model) != weights_digest(replace(model, weights=changed))
+
+
+def test_a_model_is_no_file_of_baselines(path: Path) -> None:
+    with pytest.raises(InputError, match="not a file of baselines"):
+        load_baselines(path)
 
 
 def test_files_of_version_1_still_predict_as_they_did(model: TrainedModel, path: Path) -> None:
@@ -161,14 +195,31 @@ def test_a_torn_file_is_refused(path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such model file"):
         load_model(tmp_path / "none.safetensors")
-    with pytest.raises(InputError, match="not a complete safetensors file"):
+    with pytest.raises(InputError, match="no such model file"):
         load_model(tmp_path)
+
+
+def test_a_version_and_a_folder_of_versions_are_models_and_several_models_are_not(
+    model: TrainedModel, path: Path, tmp_path: Path
+) -> None:
+    old, new = (tmp_path / f"runs/m.x/2026-01-31T12.00.00.00{n}Z/m.x" for n in (1, 2))
+    for version, epoch in ((old, "1"), (new, "2")):
+        version.parent.mkdir(parents=True)
+        save_model(replace(model, metadata={"epoch": epoch}), version)
+    for given, epoch in ((old, "1"), (new.parent.parent, "2")):
+        assert load_model(given).metadata == {"epoch": epoch}
+    (folder := tmp_path / "several").mkdir()
+    save_model(model, folder / "a.safetensors")
+    assert model_file(folder) == folder / "a.safetensors"
+    save_model(model, folder / "b.safetensors")
+    with pytest.raises(InputError, match=r"has 2 models, such as a\.safetensors and b\.safetensors Remedy: name one"):
+        load_model(folder)
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"version": 4}, "version 4, this program reads 1, 2, 3"),
+        ({"version": 5}, "version 5, this program reads 1, 2, 3, 4"),
         ({"targets": ["arousal", "valence"]}, "are not those of a model"),
         ({"targets": []}, "are not those of a model"),
         ({"targets": "valence"}, "are not those of a model"),

@@ -16,7 +16,7 @@ from iaca.fusion import preset
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel, load_model, save_model
 from iaca.training.predict import predict_clip, prediction_table
-from iaca.training.train import FusionTraining, train, train_network
+from iaca.training.train import FusionTraining, TrainingRun, train, train_network
 
 TRAIN, VALIDATION = annotated_clips(5), annotated_clips(2, first=100)
 PAIR = TrainingConfig(length=30, hop=20, batch_size=4, epochs=2, accelerator="cpu", threads=1, per_dimension=True)
@@ -30,7 +30,7 @@ def alone(target: str) -> TrainingConfig:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, pd.DataFrame]:
     folder = tmp_path_factory.mktemp("pair") / "checkpoints"
-    trained = train(MODEL, PAIR, TRAIN, VALIDATION, folder)
+    trained = train(TrainingRun(MODEL, PAIR, TRAIN, VALIDATION, folder))
     assert not folder.exists()
     return trained
 
@@ -38,7 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, pd.Dat
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[TrainedModel, pd.DataFrame]]:
     folder = tmp_path_factory.mktemp("single")
-    return {t: train(MODEL, alone(t), TRAIN, VALIDATION, folder) for t in ("valence", "arousal")}
+    return {t: train(TrainingRun(MODEL, alone(t), TRAIN, VALIDATION, folder)) for t in ("valence", "arousal")}
 
 
 def test_each_dimension_is_predicted_by_the_network_that_learned_it(pair: tuple, single: dict) -> None:
@@ -110,12 +110,12 @@ def test_a_pair_that_was_stopped_does_not_repeat_its_first_half(
     with monkeypatch.context() as patch:
         patch.setattr(FusionTraining, "training_step", stops)
         with pytest.raises(PowerCutError):
-            train(MODEL, PAIR, TRAIN, VALIDATION, tmp_path / "checkpoints")
+            train(TrainingRun(MODEL, PAIR, TRAIN, VALIDATION, tmp_path / "checkpoints"))
     started = []
     monkeypatch.setattr(
         FusionTraining, "on_train_start", lambda self: started.append((self.config.targets, self.current_epoch))
     )
-    model, history = train(MODEL, PAIR, TRAIN, VALIDATION, tmp_path / "checkpoints")
+    model, history = train(TrainingRun(MODEL, PAIR, TRAIN, VALIDATION, tmp_path / "checkpoints"))
     assert started == [(("arousal",), 1)]
     assert model.metadata == pair[0].metadata
     assert all(torch.equal(tensor, pair[0].weights[name]) for name, tensor in model.weights.items())
@@ -126,19 +126,20 @@ def test_a_pair_that_was_stopped_does_not_repeat_its_first_half(
 def test_the_half_of_another_pair_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, single: dict) -> None:
     runs = []
 
-    def run(_: object, config: TrainingConfig, *__: object) -> tuple[TrainedModel, pd.DataFrame]:
-        runs.append(config.targets)
-        if config.targets == ("arousal",) and len(runs) == 2:
+    def train_one(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
+        targets = run.config.targets
+        runs.append(targets)
+        if targets == ("arousal",) and len(runs) == 2:
             raise InputError("stopped")
-        return single[config.targets[0]]
+        return single[targets[0]]
 
-    monkeypatch.setattr("iaca.training.train.train_network", run)
+    monkeypatch.setattr("iaca.training.train.train_network", train_one)
     with pytest.raises(InputError, match="stopped"):
-        train(MODEL, PAIR, TRAIN, VALIDATION, tmp_path)
+        train(TrainingRun(MODEL, PAIR, TRAIN, VALIDATION, tmp_path))
     assert (tmp_path / "valence.safetensors").exists()
-    train(MODEL, PAIR.model_copy(update={"seed": 1}), TRAIN, VALIDATION, tmp_path)
+    train(TrainingRun(MODEL, PAIR.model_copy(update={"seed": 1}), TRAIN, VALIDATION, tmp_path))
     assert runs == [("valence",), ("arousal",)] * 2
 
 
 def test_one_run_trains_one_network(tmp_path: Path) -> None:
-    assert not train_network(MODEL, alone("valence"), TRAIN, VALIDATION, tmp_path)[0].per_dimension
+    assert not train_network(TrainingRun(MODEL, alone("valence"), TRAIN, VALIDATION, tmp_path))[0].per_dimension

@@ -129,7 +129,8 @@ def test_the_table_has_one_row_per_frame_and_nan_only_where_nothing_was_there() 
     hidden = replace(one, audio_present=one.audio_present & (np.arange(70) > 1), face_found=np.arange(70) > 0)
     table = prediction_table("a", hidden, predict_clip(model, hidden), model.build().gate_labels)
     assert list(table.columns) == [
-        "clip", "frame", "time_s", "valence", "arousal", "face_found", "audio_present",
+        "clip", "frame", "time_s", "valence", "arousal", "valence_low", "valence_high", "arousal_low", "arousal_high",
+        "inconsistency", "face_found", "audio_present",
         "gate_audio_self", "gate_audio_cross", "gate_visual_self", "gate_visual_cross",
         "gate_modalities_audio", "gate_modalities_visual",
     ]  # fmt: skip

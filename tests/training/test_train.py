@@ -21,12 +21,12 @@ from iaca.fusion import FusionConfig, preset
 from iaca.training.checkpoints import AtomicCheckpointIO, data_fingerprint, read_checkpoint, run_fingerprint
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel
-from iaca.training.train import FusionTraining, train
+from iaca.training.train import FusionTraining, TrainingRun, train
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, pd.DataFrame]:
-    return train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("run") / "checkpoints")
+    return train(TrainingRun(MODEL, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("run") / "checkpoints"))
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
@@ -37,7 +37,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
     assert (tmp_path / "checkpoints" / "last.ckpt").exists()
     epochs_run = []
     monkeypatch.setattr(FusionTraining, "on_train_epoch_start", counting(epochs_run))
-    model, history = train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "checkpoints")
+    model, history = train(TrainingRun(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "checkpoints"))
     assert epochs_run == list(range(epoch, 4))  # it resumed, and did not start from the beginning
     assert equal(model, uninterrupted[0])
     assert model.metadata == uninterrupted[0].metadata
@@ -64,7 +64,7 @@ def test_checkpoints_of_another_run_are_not_resumed(
         "model": (preset("concat", AUDIO_DIM, VISUAL_DIM, width=8), SHORT, TRAIN),
     }
     run_until(2, monkeypatch, *runs[other], VALIDATION, tmp_path)
-    model, _ = train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path)
+    model, _ = train(TrainingRun(MODEL, SHORT, TRAIN, VALIDATION, tmp_path))
     assert equal(model, uninterrupted[0])
 
 
@@ -83,7 +83,7 @@ def test_a_torn_or_hostile_checkpoint_is_neither_used_nor_executed(uninterrupted
         (tmp_path / "checkpoints").mkdir(exist_ok=True)
         (tmp_path / "checkpoints" / "last.ckpt").write_bytes(content)
         (tmp_path / "checkpoints" / "best.ckpt").write_bytes(content)
-        model, _ = train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "checkpoints")
+        model, _ = train(TrainingRun(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "checkpoints"))
         assert equal(model, uninterrupted[0])
     assert not (tmp_path / "executed").exists()
 
@@ -94,7 +94,7 @@ def test_a_run_leaves_nothing_behind_and_prints_nothing(
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO)
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    train(MODEL, SHORT.model_copy(update={"threads": 1}), TRAIN, VALIDATION, tmp_path / "checkpoints")
+    train(TrainingRun(MODEL, SHORT.model_copy(update={"threads": 1}), TRAIN, VALIDATION, tmp_path / "checkpoints"))
     assert list(tmp_path.iterdir()) == []
     assert caplog.records == []
     assert capfd.readouterr() == ("", "")
@@ -104,11 +104,25 @@ def test_a_run_leaves_nothing_behind_and_prints_nothing(
 
 
 def test_progress_is_one_bar_of_epochs(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    train(MODEL, SHORT.model_copy(update={"epochs": 2}), TRAIN, VALIDATION, tmp_path, progress=True)
+    train(TrainingRun(MODEL, SHORT.model_copy(update={"epochs": 2}), TRAIN, VALIDATION, tmp_path, progress=True))
     out, err = capfd.readouterr()
     assert out == ""
     assert "training: 100%" in err
     assert err.count("\n") == 1
+
+
+def test_a_redirected_log_says_where_a_long_training_is_and_what_it_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("iaca.training.train.LINE_S", 0.0)
+    _, history = train(MODEL, SHORT.model_copy(update={"epochs": 2}), TRAIN, VALIDATION, tmp_path / "concat")
+    lines = [line.split(" ", 1)[1] for line in capfd.readouterr().err.splitlines()]
+    first, second = history["score"]
+    best = f"{max(first, second):.3f} (epoch {1 if first >= second else 2})"
+    assert lines == [
+        f"training concat: epoch 1 of at most 2, validation score {first:.3f}, best {first:.3f} (epoch 1)",
+        f"training concat: epoch 2 of at most 2, validation score {second:.3f}, best {best}",
+    ]
 
 
 def test_the_best_epoch_is_kept_and_its_scores_are_in_the_metadata(uninterrupted: tuple) -> None:
@@ -132,7 +146,9 @@ def test_the_best_epoch_is_kept_and_its_scores_are_in_the_metadata(uninterrupted
 
 def test_training_stops_when_it_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iaca.training.train.concordance", lambda *_: torch.tensor([0.1, 0.1]))
-    _, history = train(MODEL, SHORT.model_copy(update={"epochs": 9, "patience": 2}), TRAIN, VALIDATION, tmp_path)
+    _, history = train(
+        TrainingRun(MODEL, SHORT.model_copy(update={"epochs": 9, "patience": 2}), TRAIN, VALIDATION, tmp_path)
+    )
     assert len(history) == 3
 
 
@@ -142,7 +158,9 @@ def test_rising_scores_never_stop_it_and_falling_ones_do_after_the_patience(
 ) -> None:
     scores = count(0.1, step)
     monkeypatch.setattr("iaca.training.train.concordance", lambda *_: torch.tensor([next(scores)] * 2))
-    model, history = train(MODEL, SHORT.model_copy(update={"epochs": 6, "patience": 2}), TRAIN, VALIDATION, tmp_path)
+    model, history = train(
+        TrainingRun(MODEL, SHORT.model_copy(update={"epochs": 6, "patience": 2}), TRAIN, VALIDATION, tmp_path)
+    )
     assert len(history) == epochs
     assert model.metadata["epoch"] == str(best)
 
@@ -175,7 +193,7 @@ def test_epochs_that_were_no_better_are_remembered_across_a_stop(
     patient, epochs_run = SHORT.model_copy(update={"epochs": 9, "patience": 3}), []
     run_until(3, monkeypatch, MODEL, patient, TRAIN, VALIDATION, tmp_path)
     monkeypatch.setattr(FusionTraining, "on_train_epoch_start", counting(epochs_run))
-    model, history = train(MODEL, patient, TRAIN, VALIDATION, tmp_path)
+    model, history = train(TrainingRun(MODEL, patient, TRAIN, VALIDATION, tmp_path))
     assert epochs_run == [3]
     assert history["epoch"].tolist() == [0, 1, 2, 3]
     assert model.metadata["epoch"] == "0"
@@ -186,7 +204,7 @@ def test_a_folder_that_was_moved_starts_from_the_beginning(
 ) -> None:
     run_until(2, monkeypatch, MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "here")
     (tmp_path / "here").rename(tmp_path / "there")
-    assert equal(train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "there")[0], uninterrupted[0])
+    assert equal(train(TrainingRun(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "there"))[0], uninterrupted[0])
 
 
 @pytest.mark.parametrize("name", ["iaca", "concat"])
@@ -194,7 +212,7 @@ def test_two_latent_trajectories_are_learned_in_a_few_epochs(name: str, tmp_path
     config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=8, learning_rate=3e-3, accelerator="cpu", threads=1)
     fusion = preset(name, AUDIO_DIM, VISUAL_DIM, width=16, heads=2)
     data, held_out = annotated_clips(16, steps=120), annotated_clips(6, first=100, steps=120)
-    _, history = train(fusion, config, data, held_out, tmp_path)
+    _, history = train(TrainingRun(fusion, config, data, held_out, tmp_path))
     best = history.loc[history["score"].idxmax()]
     assert best["clean_valence"] > 0.75
     assert best["clean_arousal"] > 0.75
@@ -207,7 +225,7 @@ def test_each_modality_alone_learns_what_it_sees(tmp_path: Path) -> None:
     gaps = {}
     for modality in ("audio", "visual"):
         fusion = preset(modality, AUDIO_DIM, VISUAL_DIM, width=16)
-        best = train(fusion, config, data, held_out, tmp_path)[1].max()
+        best = train(TrainingRun(fusion, config, data, held_out, tmp_path))[1].max()
         gaps[modality] = best["clean_valence"] - best["clean_arousal"]
     assert gaps["visual"] > 0.1
     assert gaps["audio"] < -0.1
@@ -216,18 +234,16 @@ def test_each_modality_alone_learns_what_it_sees(tmp_path: Path) -> None:
 def test_a_fixed_length_trains_on_windows_of_that_length(tmp_path: Path) -> None:
     fixed = FusionConfig(audio_dim=AUDIO_DIM, visual_dim=VISUAL_DIM, width=8, heads=2, attention="jca_fixed", length=30)
     once = SHORT.model_copy(update={"epochs": 1})
-    assert train(fixed, once, TRAIN, VALIDATION, tmp_path)[0].weights["attention.layers.0.mix.audio.weight"].shape == (
-        30,
-        30,
-    )
+    model, _ = train(TrainingRun(fixed, once, TRAIN, VALIDATION, tmp_path))
+    assert model.weights["attention.layers.0.mix.audio.weight"].shape == (30, 30)
     with pytest.raises(InputError, match="length=30 steps, but training windows have length=20"):
-        train(fixed, SHORT.model_copy(update={"length": 20}), TRAIN, VALIDATION, tmp_path)
+        train(TrainingRun(fixed, SHORT.model_copy(update={"length": 20}), TRAIN, VALIDATION, tmp_path))
 
 
 @pytest.mark.parametrize("fusion", [MODEL, PLUS], ids=["iaca", "iaca_plus"])
 def test_mixed_precision_trains(fusion: FusionConfig, tmp_path: Path) -> None:
     mixed = SHORT.model_copy(update={"precision": "bf16-mixed", "epochs": 2})
-    model, history = train(fusion, mixed, TRAIN, VALIDATION, tmp_path)
+    model, history = train(TrainingRun(fusion, mixed, TRAIN, VALIDATION, tmp_path))
     assert np.isfinite(history["train_loss"]).all()
     assert {tensor.dtype for tensor in model.weights.values()} == {torch.float32}
 
@@ -235,11 +251,11 @@ def test_mixed_precision_trains(fusion: FusionConfig, tmp_path: Path) -> None:
 def test_clips_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
     unlabelled = {n: replace(c, labels=np.full_like(c.labels, np.nan)) for n, c in VALIDATION.items()}
     with pytest.raises(InputError, match="no step of the validation partition is annotated"):
-        train(MODEL, SHORT, TRAIN, unlabelled, tmp_path)
+        train(TrainingRun(MODEL, SHORT, TRAIN, unlabelled, tmp_path))
     with pytest.raises(InputError, match=r"no step of the train partition is annotated \(0 clips\)"):
-        train(MODEL, SHORT, {}, VALIDATION, tmp_path)
+        train(TrainingRun(MODEL, SHORT, {}, VALIDATION, tmp_path))
     with pytest.raises(InputError, match="clip clip0 has embeddings of width"):
-        train(preset("iaca", 7, VISUAL_DIM, width=8), SHORT, TRAIN, VALIDATION, tmp_path)
+        train(TrainingRun(preset("iaca", 7, VISUAL_DIM, width=8), SHORT, TRAIN, VALIDATION, tmp_path))
 
 
 def test_a_run_that_is_killed_when_all_is_done_but_the_model_ends_the_same(
@@ -247,13 +263,13 @@ def test_a_run_that_is_killed_when_all_is_done_but_the_model_ends_the_same(
 ) -> None:
     monkeypatch.setattr("iaca.training.train.concordance", lambda *_: torch.tensor([0.1, 0.1]))
     stops_early = SHORT.model_copy(update={"epochs": 9, "patience": 2})
-    model, history = train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "uninterrupted")
+    model, history = train(TrainingRun(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "uninterrupted"))
     with monkeypatch.context() as patch:
         patch.setattr("iaca.training.train.remove_checkpoints", cut_power)
         patch.setattr("iaca.training.train.resumable_checkpoint", lambda *_: None)
         with pytest.raises(PowerCutError):
-            train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "killed")
-    again, table = train(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "killed")
+            train(TrainingRun(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "killed"))
+    again, table = train(TrainingRun(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "killed"))
     assert equal(again, model)
     assert again.metadata == model.metadata
     pd.testing.assert_frame_equal(table, history, check_exact=True)

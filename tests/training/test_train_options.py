@@ -15,39 +15,39 @@ from iaca.errors import InputError
 from iaca.evaluation.figures import learning_curve
 from iaca.training.config import LossConfig
 from iaca.training.model_file import TrainedModel
-from iaca.training.train import train
+from iaca.training.train import TrainingRun, train
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, pd.DataFrame]:
-    return train(MODEL, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("plain"))
+    return train(TrainingRun(MODEL, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("plain")))
 
 
 def test_a_plateau_survives_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     falls = SHORT.model_copy(
         update={"schedule": "plateau", "plateau_patience": 1, "epochs": 6, "learning_rate": 0.05, "warmup_epochs": 0.0}
     )
-    model, history = train(MODEL, falls, TRAIN, VALIDATION, tmp_path / "whole")
+    model, history = train(TrainingRun(MODEL, falls, TRAIN, VALIDATION, tmp_path / "whole"))
     rates = history["learning_rate"].round(9).tolist()
     assert len(set(rates)) > 1  # it fell
     assert set(rates) <= {0.05, 0.005, 0.0005, 0.00005, 0.000005}
     first = next(epoch for epoch, rate in enumerate(rates) if rate < 0.05)
     run_until(first, monkeypatch, MODEL, falls, TRAIN, VALIDATION, tmp_path / "stopped")
-    resumed, again = train(MODEL, falls, TRAIN, VALIDATION, tmp_path / "stopped")
+    resumed, again = train(TrainingRun(MODEL, falls, TRAIN, VALIDATION, tmp_path / "stopped"))
     pd.testing.assert_frame_equal(again, history, check_exact=True)
     assert equal(resumed, model)
 
 
 def test_one_dimension_is_learned_and_scored_by_itself(tmp_path: Path) -> None:
     alone = SHORT.model_copy(update={"targets": ("arousal",), "epochs": 2})
-    model, history = train(MODEL, alone, TRAIN, VALIDATION, tmp_path)
+    model, history = train(TrainingRun(MODEL, alone, TRAIN, VALIDATION, tmp_path))
     assert model.targets == ("arousal",)
     assert not [name for name in (*history.columns, *model.metadata) if "valence" in name]
     np.testing.assert_allclose(history["score"], history[["clean_arousal", "corrupted_arousal"]].mean(axis=1))
     anything = [{n: without_valence(c) for n, c in clips.items()} for clips in (TRAIN, VALIDATION)]
     for one in anything[0].values():
         assert np.isnan(one.labels[:, 0]).all()
-    assert equal(train(MODEL, alone, *anything, tmp_path)[0], model)
+    assert equal(train(TrainingRun(MODEL, alone, *anything, tmp_path))[0], model)
 
 
 def without_valence(one: AnnotatedClip) -> AnnotatedClip:
@@ -58,20 +58,22 @@ def without_valence(one: AnnotatedClip) -> AnnotatedClip:
 
 @pytest.fixture(scope="module")
 def supervised(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, pd.DataFrame]:
-    return train(PLUS, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("plus"))
+    return train(TrainingRun(PLUS, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("plus")))
 
 
 def test_corruption_supervises_the_gates_of_iaca_plus(supervised: tuple, tmp_path: Path) -> None:
     model, history = supervised
     assert list(history.columns[:4]) == ["epoch", "train_loss", "learning_rate", "score"]
     assert history["supervision"].iloc[-1] < history["supervision"].iloc[0]
-    unsupervised = train(PLUS, SHORT.model_copy(update={"supervision": 0.0}), TRAIN, VALIDATION, tmp_path)
+    unsupervised = train(TrainingRun(PLUS, SHORT.model_copy(update={"supervision": 0.0}), TRAIN, VALIDATION, tmp_path))
     assert "supervision" not in unsupervised[1]
     assert not equal(model, unsupervised[0])
 
 
 def test_no_other_model_is_supervised(plain: tuple, tmp_path: Path) -> None:
-    model, history = train(MODEL, SHORT.model_copy(update={"supervision": 9.0}), TRAIN, VALIDATION, tmp_path)
+    model, history = train(
+        TrainingRun(MODEL, SHORT.model_copy(update={"supervision": 9.0}), TRAIN, VALIDATION, tmp_path)
+    )
     assert "supervision" not in history
     assert equal(model, plain[0])
 
@@ -83,13 +85,13 @@ def with_reversed_cues(one: ClipEmbedding) -> ClipEmbedding:
 def test_cues_reach_the_model_that_reads_them(supervised: tuple, tmp_path: Path) -> None:
     shifted = {n: replace(c, embedding=with_reversed_cues(c.embedding)) for n, c in TRAIN.items()}
     assert supervised[0].normalisation.quality_mean.shape == (3,)
-    assert not equal(train(PLUS, SHORT, shifted, VALIDATION, tmp_path)[0], supervised[0])
+    assert not equal(train(TrainingRun(PLUS, SHORT, shifted, VALIDATION, tmp_path))[0], supervised[0])
 
 
 def test_a_cue_that_a_clip_lacks_is_refused_by_name(tmp_path: Path) -> None:
     reads = PLUS.model_copy(update={"cues": ("face_score", "blur")})
     with pytest.raises(InputError, match=r"reads the quality cue blur, but clip clip0 has \['face_score', "):
-        train(reads, SHORT, TRAIN, VALIDATION, tmp_path)
+        train(TrainingRun(reads, SHORT, TRAIN, VALIDATION, tmp_path))
 
 
 @pytest.mark.parametrize("fusion", ["MODEL", "PLUS"])
@@ -104,6 +106,6 @@ def test_the_learning_curve_shows_every_history(fusion: str, request: pytest.Fix
 
 def test_the_form_of_the_loss_is_minimised(plain: tuple, tmp_path: Path) -> None:
     by_window = SHORT.model_copy(update={"loss": LossConfig(form="window", mse=1.0)})
-    model, history = train(MODEL, by_window, TRAIN, VALIDATION, tmp_path)
+    model, history = train(TrainingRun(MODEL, by_window, TRAIN, VALIDATION, tmp_path))
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
     assert not equal(model, plain[0])

@@ -19,7 +19,7 @@ from iaca.training.model_file import (
     training_settings_of,
     with_training_settings,
 )
-from iaca.training.train import train
+from iaca.training.train import TrainingRun, train
 
 ONE_EPOCH = SHORT.model_copy(update={"epochs": 1, "threads": 1})
 
@@ -27,7 +27,9 @@ ONE_EPOCH = SHORT.model_copy(update={"epochs": 1, "threads": 1})
 @pytest.fixture(scope="module", params=[False, True], ids=["both dimensions", "per dimension"])
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple:
     config = ONE_EPOCH.model_copy(update={"per_dimension": request.param})
-    return config, train(MODEL, config, TRAIN, VALIDATION, tmp_path_factory.mktemp("run") / "checkpoints")[0]
+    return config, train(TrainingRun(MODEL, config, TRAIN, VALIDATION, tmp_path_factory.mktemp("run") / "checkpoints"))[
+        0
+    ]
 
 
 def test_a_file_holds_every_setting_that_decides_how_a_run_turns_out(trained: tuple, tmp_path: Path) -> None:

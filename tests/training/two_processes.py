@@ -18,7 +18,7 @@ from iaca.fusion import preset
 from iaca.training import train as single
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import save_model
-from iaca.training.train import FusionTraining, train
+from iaca.training.train import FusionTraining, TrainingRun, train
 
 CONFIG = TrainingConfig(
     length=60, hop=40, batch_size=2, epochs=5, learning_rate=3e-3, accelerator="cpu", devices=2, threads=1
@@ -45,7 +45,7 @@ def main(folder: Path, strategy: str) -> None:
     fusion = preset("iaca", AUDIO_DIM, VISUAL_DIM, width=16, heads=2)
     config = CONFIG.model_copy(update={"strategy": strategy})
     data, held_out = annotated_clips(12, steps=120), annotated_clips(4, first=100, steps=120)
-    model, history = train(fusion, config, data, held_out, folder / "checkpoints")
+    model, history = train(TrainingRun(fusion, config, data, held_out, folder / "checkpoints"))
     save_model(model, folder / "model.safetensors")
     history.to_csv(folder / "history.csv", index=False)
 

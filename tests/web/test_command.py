@@ -1,5 +1,6 @@
 """The command that starts the page says at once why it can't."""
 
+import re
 import socket
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from iaca.media import MediaLimits
 from iaca.web.__main__ import _parser, main
 from iaca.web.sessions import WebConfig
+from project import ROOT
 
 
 def test_a_missing_model_a_taken_port_and_a_wrong_number_are_told(tmp_path, capsys, monkeypatch):
@@ -35,3 +37,14 @@ def test_help_names_every_limit(capsys):
 def test_other_limits_are_named_one_by_one():
     limits = WebConfig(**vars(_parser().parse_args(["--limit", "max_pixels=99", "--limit", "max_streams=3"]))).limits
     assert limits == MediaLimits(max_pixels=99, max_streams=3)
+
+
+def test_the_guide_has_the_options_and_defaults_of_the_command():
+    table = re.findall(
+        r"^\| `(--[a-z-]+) [^`]*` \| `?([^`|,]*)", (ROOT / "docs/guide/web.md").read_text(), re.MULTILINE
+    )
+    defaults = {name: default.strip() for name, default in table}
+    options = {action.option_strings[0]: action.default for action in _parser()._actions if action.dest != "help"}
+    assert defaults == {
+        name: f"{default:g}" if isinstance(default, float) else str(default or "") for name, default in options.items()
+    }

@@ -114,6 +114,7 @@ def test_a_dropped_video_gets_an_overlay_traces_tied_to_it_and_a_table(
     page.wait_for_function(f"{VIDEO}.readyState >= 2")
     overlay = next(path for path in files(server.temporary) if path.suffix == ".mp4")
     assert probe(overlay).has_audio
+    assert page.inner_text(".iaca-result .stamp") == "trained on no corpus: the summary has its caveat"
     assert page.evaluate(CURSOR) == 0
     page.click("button.play")
     page.wait_for_function(f"{CURSOR} > 0.4")

@@ -8,8 +8,8 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.inference.summary import summarise
-from iaca.web.page import model_words, read_result
-from iaca.web.sessions import WebConfig
+from iaca.web.page import _analyse, model_words, read_result
+from iaca.web.sessions import Job, WebConfig
 
 
 def write(folder, table: pd.DataFrame, caveat: str = "a caveat"):
@@ -59,10 +59,15 @@ def test_only_files_that_are_there_are_offered_and_the_table_comes_first(tmp_pat
     assert files[0]["address"].endswith("/clip.csv")
 
 
-def test_without_gates_and_with_confidence(tmp_path, table):
-    write(tmp_path, table.drop(columns=["gate_modalities_audio", "gate_modalities_visual"]).assign(confidence=0.8))
+def test_without_gates_and_with_intervals_and_inconsistency(tmp_path, table):
+    write(
+        tmp_path,
+        table.drop(columns=["gate_modalities_audio", "gate_modalities_visual"]).assign(
+            inconsistency=0.8, valence_low=-0.9, valence_high=0.1, arousal_low=np.nan, arousal_high=np.nan
+        ),
+    )
     result = read_result(tmp_path, "clip")
-    assert set(result["traces"]) == {"valence", "arousal", "confidence"}
+    assert set(result["traces"]) == {"valence", "arousal", "inconsistency", "valence_low", "valence_high"}
     assert [tile["label"] for tile in result["tiles"]] == ["mean valence", "mean arousal", "frames with a face"]
 
 
@@ -96,3 +101,52 @@ def test_parameters_refuse_what_cannot_be_meant():
         WebConfig(max_mb=0)
     with pytest.raises(ValueError, match="port"):
         WebConfig(port=80)
+
+
+def test_the_result_carries_the_stamp_of_its_model(tmp_path, table):
+    write(tmp_path, table)
+    assert read_result(tmp_path, "clip")["stamp"] == "trained on a corpus: the summary has its caveat"
+    summary = json.loads((tmp_path / "clip.json").read_text())
+    (tmp_path / "clip.json").write_text(json.dumps(summary | {"model": {"kind": "zero-shot heuristic"}}))
+    assert read_result(tmp_path, "clip")["stamp"] == "zero-shot heuristic"
+
+
+def test_what_was_not_read_has_no_mean_and_no_trace(tmp_path, table):
+    sources = {"valence": ("visual",), "arousal": ("audio", "visual")}
+    table = table.assign(face_found=False).fillna(0.0)
+    write(tmp_path, table)
+    summary = summarise(table, {"has_audio": True}, ["a caveat"], sources)
+    (tmp_path / "clip.json").write_text(json.dumps({"model": {"caveat": "a caveat"}, "sources": sources, **summary}))
+    result = read_result(tmp_path, "clip")
+    assert result["tiles"][0] == {"label": "mean valence", "value": "not read"}
+    assert set(result["traces"]["valence"]) == {None}
+    assert None not in result["traces"]["arousal"]
+    assert len([words for words in result["warnings"] if "from the sound alone" in words]) == 1
+
+
+class Broken:
+    """Sessions whose analysis fails in a library."""
+
+    def analyse(self, session: str, job: Job) -> None:
+        raise OSError(95, "Operation not supported")
+
+    def ahead(self, job: Job) -> int:
+        return 0
+
+
+def test_an_unexpected_error_is_a_message_on_the_page(tmp_path, caplog):
+    *_, (message, result) = _analyse(Broken(), "one", Job(tmp_path / "v.mp4", tmp_path, "v"))
+    assert "unexpected error in this step, OSError: [Errno 95] Operation not supported" in message
+    assert 'role="alert"' in message
+    assert result == {}
+    assert "Traceback" in caplog.text
+
+
+def test_a_result_that_is_not_there_is_a_message_too(tmp_path):
+    class Silent(Broken):
+        def analyse(self, session: str, job: Job) -> None:
+            """Writes nothing."""
+
+    *_, (message, result) = _analyse(Silent(), "one", Job(tmp_path / "v.mp4", tmp_path, "v"))
+    assert "FileNotFoundError" in message
+    assert result == {}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from iaca.errors import InputError
-from iaca.media import write_movie
+from iaca.media import MediaLimits, write_movie
+from iaca.web import sessions as module
 from iaca.web.sessions import NAME_LENGTH, Job, Sessions
 
 
@@ -176,3 +177,43 @@ def test_closing_removes_everything(sessions, worker, second, tmp_path):
     sessions.close()
     assert not (tmp_path / "root").exists()
     assert worker.stops == 1
+
+
+@pytest.mark.parametrize("error", [OSError(95, "not supported"), RuntimeError("a bug"), MemoryError(), KeyError("x")])
+def test_an_unexpected_error_of_a_video_is_its_answer_and_ends_no_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module, "analyse_video", fail)
+    answer = module._run(Job(tmp_path / "v.mp4", tmp_path, "v"), (), MediaLimits())
+    assert isinstance(answer, InputError)
+    assert f"unexpected error in this step, {type(error).__name__}" in str(answer)
+    assert caplog.records[0].exc_info[1] is error
+
+
+def test_an_unexpected_error_of_an_upload_leaves_no_file(sessions, second, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug in a library")
+
+    monkeypatch.setattr(module, "probe", fail)
+    with pytest.raises(RuntimeError):
+        sessions.receive("one", upload(sessions, second, "clip.mp4"))
+    assert [path for path in sessions.results.rglob("*") if path.is_file()] == []
+
+
+def test_a_worker_that_can_not_load_its_model_says_why(tmp_path, monkeypatch):
+    said = []
+
+    class Pipe:
+        send = staticmethod(said.append)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug in a library")
+
+    monkeypatch.setattr(module.Predictor, "load", fail)
+    monkeypatch.setattr(module, "prepare", lambda: None)
+    monkeypatch.setattr(module.tempfile, "tempdir", None)
+    module._serve(Pipe, (), tmp_path, MediaLimits())
+    assert "RuntimeError: a bug in a library" in str(said[0])

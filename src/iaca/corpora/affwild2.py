@@ -32,7 +32,7 @@ from iaca.corpora.index import (
     subject_problems,
     unique_files,
 )
-from iaca.errors import InputError, plain_name
+from iaca.errors import InputError, counted, plain_name
 from iaca.faces.extract import crop_files
 from iaca.formats.affwild2 import parse_annotation
 from iaca.formats.labels import AnnotationFacts
@@ -157,7 +157,8 @@ def crop_problems(root: Path, clips: pd.DataFrame) -> list[dict[str, object]]:
             continue
         beyond = sorted(frame + 1 for frame in crop_files(crops[clip]) if not 0 <= frame < frames)
         if beyond:
-            what = f"{len(beyond)} crops beyond the {frames} decoded frames, numbers {beyond[0]} to {beyond[-1]}"
+            what = f"{counted(len(beyond), 'crop')} beyond the {frames} decoded frames"
+            what += f", numbers {beyond[0]} to {beyond[-1]}"
             remedy = "none for one or two, which are left out; for more, check that video and crops belong together"
             problems.append(problem(clip, crops[clip].relative_to(root), what, remedy, effect=NOTED))
     return problems

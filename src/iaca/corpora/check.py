@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from iaca.corpora.index import (
+    COUNT,
     EFFECTS,
     LEFT_OUT,
     NOTED,
@@ -32,7 +33,7 @@ from iaca.corpora.index import (
 from iaca.corpora.timeline import length_problem, read_timeline_facts
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
-from iaca.errors import InputError, printable
+from iaca.errors import InputError, counted, printable
 from iaca.formats.labels import AnnotationFacts, Inspect
 from iaca.media import MediaInfo, MediaLimits, probe
 
@@ -155,6 +156,44 @@ def untrainable(clips: pd.DataFrame) -> list[Problem]:
     ]
 
 
+def require_annotated(clips: pd.DataFrame, needed: Mapping[str, str]) -> None:
+    """Refuse work that needs annotated clips in partitions that have none.
+
+    Args:
+        clips: one row per clip: `partition`, `annotated` (rows or frames).
+        needed: partition -> what needs it: a word, or the parameter that chose it, as in "benchmark.partition=test".
+
+    Raises:
+        InputError: the first partition without any; the annotated ones are named.
+    """
+    annotated = set(clips.loc[clips["annotated"].astype(int) > 0, "partition"])
+    for partition, purpose in needed.items():
+        if partition not in annotated:
+            count = counted(int((clips["partition"] == partition).sum()), "clip")
+            have = [name for name in PARTITIONS if name in annotated] or ["none"]
+            parameter, given, _ = purpose.partition("=")
+            scored = next((name for name in have if name != "train"), "train")
+            other = f", or choose another one, as in {parameter}={scored}" if given and annotated else ""
+            raise InputError(
+                f"no clip of the {partition} partition is annotated ({count}), but {purpose} needs one",
+                remedy=f"annotate clips of that partition{other}; annotated are: {', '.join(have)}",
+            )
+
+
+def require_subjects(annotated: Collection[str]) -> None:
+    """Refuse to adapt a model to fewer than two annotated subjects.
+
+    Raises:
+        InputError: with their number.
+    """
+    if len(annotated) < 2:
+        raise InputError(
+            f"{counted(len(annotated), 'annotated subject')}: an adapted model could not be scored on subjects it was "
+            "not fitted to",
+            remedy="annotate videos of at least two subjects; ten or more give a reliable estimate",
+        )
+
+
 def _media_problems(clip: str, media: str, info: MediaInfo) -> list[Problem]:
     if not info.has_video:
         remedy = "remove the file; for sound alone see docs/guide/features.md"
@@ -200,7 +239,7 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
                 problems.append(problem(clip, annotation, wrong, remedy))
             yield None if wrong else found
 
-    return with_facts(clip_index, FACTS, facts()), problems
+    return with_facts(clip_index.drop(columns=COUNT, errors="ignore"), FACTS, facts()), problems
 
 
 def failure(clip: str, reason: str, root: Path, file: str = "") -> Problem:
@@ -224,12 +263,12 @@ def failure(clip: str, reason: str, root: Path, file: str = "") -> Problem:
 
 def partition_summary(clips: pd.DataFrame) -> pd.DataFrame:
     """Per partition: clips, subjects, minutes, frames, annotated frames, clips without labels and without sound."""
-    counted = clips.assign(
+    measured = clips.assign(
         minutes=(clips["last_s"].astype(float) - clips["first_s"].astype(float)) / 60,
         without_labels=clips["annotated"].astype(int) == 0,
         without_sound=~clips["has_audio"].astype(bool),
     )
-    summary = counted.groupby("partition", sort=False).agg(
+    summary = measured.groupby("partition", sort=False).agg(
         clips=("clip", "size"), subjects=("subject", "nunique"), minutes=("minutes", "sum"), frames=("frames", "sum"),
         annotated=("annotated", "sum"), without_labels=("without_labels", "sum"),
         without_sound=("without_sound", "sum"),
@@ -238,7 +277,8 @@ def partition_summary(clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def log_corpus(title: str, clips: pd.DataFrame, problems: pd.DataFrame) -> None:
-    """Log the summary and the problems: those that stop the run or leave a clip out one by one, notes grouped.
+    """Log the summary and the problems: a count of clips, then at most one line for each clip that is not used, and one
+    for each kind of note. Clips with the same problem share a line.
 
     Args:
         title: of the summary.
@@ -247,34 +287,69 @@ def log_corpus(title: str, clips: pd.DataFrame, problems: pd.DataFrame) -> None:
     """
     table = partition_summary(clips).to_string(index=False, formatters={"minutes": "{:.1f}".format})
     log.info("%s:\n%s", title, printable(table) if len(clips) else "no clip can be used")
-    counts = ", ".join(f"{n} {e}" for e in EFFECTS if (n := int((problems["effect"] == e).sum())))
-    log.log(logging.WARNING if _serious(problems).any() else logging.INFO, "problems: %s", counts or "none")
-    lines = [*map(_line, problems[_serious(problems)].to_dict("records")), *_groups(problems[~_serious(problems)])]
+    shown = _shown(problems)
+    serious = bool((shown["effect"] != NOTED).any())
+    log.log(logging.WARNING if serious else logging.INFO, "problems: %s", _counts(shown) or "none")
+    lines = [_line(group) for _, group in shown.groupby(["effect", "alike"], sort=False)]
     for level, line in lines[:SHOWN_PROBLEMS]:
         log.log(level, printable(line))
     if len(lines) > SHOWN_PROBLEMS:
         log.warning("and %d more, in the table of problems", len(lines) - SHOWN_PROBLEMS)
 
 
-def _serious(problems: pd.DataFrame) -> pd.Series[bool]:
-    return problems["effect"] != NOTED
+def _shown(problems: pd.DataFrame) -> pd.DataFrame:
+    """The problems by effect, the first one alone of a clip that is not used, with the number of its `others`; `alike`
+    is the same for problems that differ only in the name of the clip and in numbers."""
+    table = problems.assign(clip=problems["clip"].fillna("").astype(str))
+    table = table.sort_values("effect", key=lambda effects: effects.map(EFFECTS.index), kind="stable")
+    named = table["clip"] != ""
+    first = ~table.duplicated("clip") | ~named
+    unused = table["clip"].map(table[first & named].set_index("clip")["effect"] != NOTED).eq(True)
+    table["others"] = table.groupby("clip")["clip"].transform("size").where(named & unused, 1) - 1
+    cells = table[["clip", "problem", "remedy"]].astype(str).itertuples(index=False)
+    table["alike"] = [_alike(clip, f"{what} {how}") for clip, what, how in cells]
+    return table[first | ~unused]
 
 
-def _line(row: dict[Hashable, Any]) -> tuple[int, str]:
+def _alike(clip: str, text: str) -> str:
+    """The text without the name of the clip and without numbers."""
+    named = re.sub(rf"(?<!\w){re.escape(clip)}(?!\w)", "", text) if clip else text
+    return re.sub(r"\d+(\.\d+)?", "0", named)
+
+
+def _counts(shown: pd.DataFrame) -> str:
+    """`46 clips left out, 3 clips noted`."""
+    counts = []
+    for effect in EFFECTS:
+        names = shown.loc[shown["effect"] == effect, "clip"]
+        clips, others = names[names != ""].nunique(), int((names == "").sum())
+        if effect == STOPS and len(names):
+            counts.append(f"{counted(len(names), 'problem')} for which the run stops")
+            continue
+        counts += [f"{counted(clips, 'clip')} {effect}"] if clips else []
+        counts += [f"{counted(others, 'other problem')} {effect}"] if others else []
+    return ", ".join(counts)
+
+
+def _line(group: pd.DataFrame) -> tuple[int, str]:
+    """The line of clips with the same problem, and its level; the first few with file and row, unless it is a note."""
+    rows = group.drop_duplicates("clip") if (group["clip"] != "").all() else group
+    first, count = rows.iloc[0], len(rows)
+    named = [_place(row, count == 1 or first["effect"] != NOTED) for row in rows.head(5).to_dict("records")]
+    where = ", ".join(filter(None, named)) + (f" and {count - 5} more" if count > 5 else "")
+    others = int(group["others"].sum())
+    alike = "" if len(set(group["problem"])) == 1 else " (the first; the others are alike)"
+    more = f" (and {counted(others, 'other problem')})" if others else ""
+    effect = first["effect"]
+    if effect == LEFT_OUT and first["clip"]:
+        effect = "the clip is left out" if count == 1 else "these clips are left out"
+    level = {STOPS: logging.ERROR, NOTED: logging.INFO}.get(first["effect"], logging.WARNING)
+    lead = f"{where}: " if where else ""
+    return level, f"{lead}{first['problem']}{alike}{more}; {effect}. Remedy: {first['remedy']}"
+
+
+def _place(row: Mapping[Hashable, Any], full: bool) -> str:
+    """`clip (file, line 3)`, the clip alone, or the file alone of a problem without a clip."""
     line = "" if pd.isna(row["row"]) else f", line {row['row']}"
-    clip = "" if pd.isna(row["clip"]) or not row["clip"] else f"{row['clip']}: "
-    level = logging.ERROR if row["effect"] == STOPS else logging.WARNING
-    effect = "the clip is left out" if row["effect"] == LEFT_OUT else row["effect"]
-    return level, f"{clip}{row['file']}{line}: {row['problem']}; {effect}. Remedy: {row['remedy']}"
-
-
-def _groups(problems: pd.DataFrame) -> list[tuple[int, str]]:
-    """One line for all notes of the same problem."""
-    lines = []
-    for (what, remedy), group in problems.groupby(["problem", "remedy"], sort=False):
-        names = [str(c) for c in group["clip"].fillna("")]
-        few = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        file, row = group["file"].iloc[0], group["row"].iloc[0]
-        place = f" ({file}{'' if pd.isna(row) else f', line {row}'})" if len(group) == 1 else ""
-        lines.append((logging.INFO, f"{few}{place}: {what}; noted. Remedy: {remedy}"))
-    return lines
+    file = f"{row['file']}{line}" if row["file"] not in ("", ".") else ""
+    return f"{row['clip']} ({file})" if full and file and row["clip"] else row["clip"] or file

@@ -45,7 +45,7 @@ from iaca.corpora.timeline import (
     unit_problem,
 )
 from iaca.engine.run import progress
-from iaca.errors import InputError, printable
+from iaca.errors import InputError, counted, printable
 from iaca.files import LEFTOVER, write_text
 from iaca.formats.labels import LABELS
 from iaca.formats.tables import Table, read_rows, write_table
@@ -112,8 +112,8 @@ def _finish(root: Path, written: list[Recording], card: CorpusCard, problems: li
     table = problem_table(problems)
     table.to_csv(root / PROBLEM_FILE, index=False)
     left = int((table["effect"] == LEFT_OUT).sum())
-    log.log(logging.WARNING if left else logging.INFO, "%d recordings left out, %d notes: %s", left, len(table) - left,
-            PROBLEM_FILE)  # fmt: skip
+    log.log(logging.WARNING if left else logging.INFO, "%s left out, %s: %s", counted(left, "recording"),
+            counted(len(table) - left, "note"), PROBLEM_FILE)  # fmt: skip
     for row in table[table["effect"] == LEFT_OUT].head(SHOWN_PROBLEMS).to_dict("records"):
         log.warning("%s", printable(f"{row['clip']}: {row['file']}: {row['problem']}. Remedy: {row['remedy']}"))
 
@@ -246,7 +246,9 @@ def main(words: Sequence[str] | None = None) -> None:
         parser.error(faults(error, "--"))
     except InputError as error:
         parser.exit(2, f"{error}\n")
-    log.info('%d clips in %s. Next: kedro run --env features --params "ingestion.root=%s"', clips, root, root)
+    log.info(
+        '%s in %s. Next: kedro run --env features --params "ingestion.root=%s"', counted(clips, "clip"), root, root
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:

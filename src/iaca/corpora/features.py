@@ -20,6 +20,7 @@ from pydantic import Field
 
 from iaca.corpora.check import failure
 from iaca.corpora.index import (
+    COUNT,
     LEFT_OUT,
     NOTED,
     PARTITION_FILE,
@@ -41,7 +42,8 @@ from iaca.corpora.timeline import (
 )
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embedding
 from iaca.engine import ClipPaths
-from iaca.errors import InputError
+from iaca.engine.task import FileCache
+from iaca.errors import InputError, counted
 from iaca.formats.labels import LABELS
 from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
@@ -74,14 +76,14 @@ class FeaturesConfig(Parameters):
 
 
 def index_features(root: Path) -> CorpusIndex:
-    """List the clips of a corpus, reading only the heads of their files.
+    """List the clips of a corpus, reading only their labels and the heads of their other files.
 
     A clip that lacks one modality is kept, with that modality absent throughout. All clips must have the columns that
     most clips have; a clip with others is left out.
 
     Returns:
         The clips, with `audio`, `visual`, `labels` and `quality` (paths relative to the root; empty without such a
-        file), and the problems, including those that stop the run.
+        file) and `annotated` (rows), and the problems, including those that stop the run.
 
     Raises:
         InputError: partition.csv is missing or unreadable.
@@ -96,6 +98,7 @@ def index_features(root: Path) -> CorpusIndex:
     for kind in FOLDERS:
         clips = _alike(root, clips, kind, problems)
     _report_unlabelled(clips, problems)
+    clips[COUNT] = [_annotated(root / name) if name else 0 for name in clips["labels"]]
     if clips.empty:
         remedy = "put the features of each clip of partition.csv into features/audio and features/visual"
         problems.append(problem("", ".", "no clip can be used", remedy, effect=STOPS))
@@ -153,15 +156,29 @@ def _with_features(clips: pd.DataFrame, files: dict[str, dict[str, Path]], probl
         for kind in missing:
             what = f"no {kind} features: the {'modality' if used[-1] else 'clip'} {effect}"
             kept = NOTED if used[-1] else LEFT_OUT
-            problems.append(problem(clip, FOLDERS[kind], what, f"put {clip}.csv there", effect=kept))
+            problems.append(problem(clip, FOLDERS[kind], what, "put a table of the clip's name there", effect=kept))
     return clips[np.array(used, np.bool_)].reset_index(drop=True)
 
 
 def _report_unlabelled(clips: pd.DataFrame, problems: list[Problem]) -> None:
     for clip, partition in clips.loc[clips["labels"] == "", ["clip", "partition"]].itertuples(index=False):
         what = f"no labels: a {partition} clip that is only predicted"
-        remedy = f"none for a test clip; put {clip}.csv there to train on the clip"
+        remedy = "none for a test clip; to train on it, put a table of the clip's name there"
         problems.append(problem(clip, FOLDERS["labels"], what, remedy, effect=NOTED))
+
+
+def _annotated(path: Path) -> int:
+    """Rows of a table of labels with both values, cached while the file stays unchanged. A table that can't be read
+    counts as annotated here: what is wrong with it is reported when its clip is read."""
+    cache = FileCache(f"annotated rows, {VERSION}", path)
+    if (cached := cache.get()) is not None:
+        return int(cached)
+    try:
+        rows = int(np.isfinite(_annotation(read_table(path), 0)).all(axis=1).sum())
+    except InputError:
+        return 1
+    cache.set(str(rows))
+    return rows
 
 
 def _alike(root: Path, clips: pd.DataFrame, kind: str, problems: list[Problem]) -> pd.DataFrame:
@@ -200,12 +217,12 @@ def _difference(names: tuple[str, ...], expected: tuple[str, ...], kind: str) ->
     if not names:
         return "the clip has no cues, but others have" if kind == "quality" and expected else None
     if missing := [name for name in expected if name not in names]:
-        return f"{len(names)} columns instead of {len(expected)}: {missing[0]!r} is missing"
+        return f"{counted(len(names), 'column')} instead of {len(expected)}: {missing[0]!r} is missing"
     if kind == "labels":
         return None
     if len(names) > len(expected):
         extra = next(name for name in names if name not in expected)
-        return f"{len(names)} columns instead of {len(expected)}: {extra!r} is one too many"
+        return f"{counted(len(names), 'column')} instead of {len(expected)}: {extra!r} is one too many"
     return "the columns are in another order than in the other clips" if names != expected else None
 
 
@@ -378,7 +395,7 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
         root: of the corpus; problems name files relative to it.
     """
     rows, problems = [], []
-    for row in clip_index.to_dict("records"):
+    for row in clip_index.drop(columns=COUNT, errors="ignore").to_dict("records"):
         clip = str(row["clip"])
         if clip in timelines:
             facts = read_timeline_facts(timelines.whole(clip))
@@ -386,13 +403,13 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
             problems += _noted(row, facts)
         else:
             problems.append(failure(clip, timelines.failures.get(clip, "its timeline is missing"), root))
-    return pd.DataFrame(rows, columns=[*clip_index.columns, *FACTS]), problems
+    return pd.DataFrame(rows, columns=[*clip_index.columns.drop(COUNT, errors="ignore"), *FACTS]), problems
 
 
 def read_through(root: Path, clip_index: pd.DataFrame, tolerance_s: float | None) -> tuple[pd.DataFrame, list[Problem]]:
     """As `clip_table`, read directly from the tables: all problems of a corpus for which the run stops."""
     rows, problems = [], []
-    for row in clip_index.to_dict("records"):
+    for row in clip_index.drop(columns=COUNT, errors="ignore").to_dict("records"):
         files = {kind: root / row[kind] for kind in FOLDERS if row[kind]}
         try:
             widths = {str(kind): len(columns_of(files[kind])) if kind in files else 0 for kind in MODALITIES}
@@ -402,7 +419,7 @@ def read_through(root: Path, clip_index: pd.DataFrame, tolerance_s: float | None
             problems += _noted(row, facts)
         except InputError as error:
             problems.append(failure(str(row["clip"]), str(error), root))
-    return pd.DataFrame(rows, columns=[*clip_index.columns, *FACTS]), problems
+    return pd.DataFrame(rows, columns=[*clip_index.columns.drop(COUNT, errors="ignore"), *FACTS]), problems
 
 
 def _noted(row: Mapping[Hashable, Any], facts: Mapping[str, Any]) -> list[Problem]:

@@ -1,7 +1,7 @@
-"""The importer of a folder of videos with annotations beside them: its parameters, its index, its timelines.
+"""The importer of a folder of videos with annotations next to them: its parameters, its index, its timelines.
 
 ROOT/**/<clip>.{mp4,mov,...}     videos in any folder (`iaca.media.kind_of` says what is one)
-ROOT/**/<clip>.csv               optional, beside its video: time_s or frame, valence, arousal
+ROOT/**/<clip>.csv               optional, next to its video: time_s or frame, valence, arousal
 ROOT/partition.csv               optional: clip,partition[,subject]; without it subjects are assigned at random
 ROOT/subjects.csv                optional: clip,subject
 """
@@ -42,7 +42,7 @@ from iaca.corpora.timeline import (
     spans,
     write_timeline,
 )
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.formats.labels import Annotation, Places, Values, read_labels
 from iaca.media import MediaLimits, kind_of, left_out
 from iaca.media.probe import Kind
@@ -150,16 +150,16 @@ def _kind(root: Path, path: Path, problems: list[Problem]) -> Kind:
 
 
 def _report_unused(root: Path, kinds: dict[Path, Kind], videos: dict[str, Path], problems: list[Problem]) -> None:
-    """Report annotations without a video beside them, and sound files, which are not clips."""
+    """Report annotations without a video next to them, and sound files, which are not clips."""
     reported = {row["clip"] for row in problems}
-    beside = {_place(path) for path in videos.values()}
+    with_video = {_place(path) for path in videos.values()}
     for path, kind in kinds.items():
         clip = clip_of(path)
-        known = _place(path) in beside or clip in reported or (path.parent == root and path.name in TABLES)
+        known = _place(path) in with_video or clip in reported or (path.parent == root and path.name in TABLES)
         if path.suffix.lower() == ".csv" and not known:
-            what = "no video of this name beside the annotation"
+            what = "no video of this name is next to the annotation"
             problems.append(problem(clip, path.relative_to(root), what, "put the video there, or remove the file"))
-        elif kind == "sound" and _place(path) not in beside:
+        elif kind == "sound" and _place(path) not in with_video:
             remedy = "extract features from it (docs/guide/features.md), or put it into a video file"
             problems.append(problem(clip, path.relative_to(root), "sound without a picture is not a clip", remedy))
 
@@ -240,9 +240,9 @@ def _counted_from_0(given: Annotation, frames: int) -> tuple[Annotation, Notes]:
         return given, []
     last = int(given.places[-1])
     if last >= frames:
-        what = f"rows are numbered from 1 to {last}, for {frames} frames: taken as counted from 1"
+        what = f"rows are numbered from 1 to {last}, for {counted(frames, 'frame')}: taken as counted from 1"
         return replace(given, places=given.places - 1), [(what, "none, if row 1 belongs to the first frame")]
-    what = f"rows are numbered from 1 to {last}, for {frames} frames: taken as counted from 0"
+    what = f"rows are numbered from 1 to {last}, for {counted(frames, 'frame')}: taken as counted from 0"
     return given, [(what, "none, if the first frame is not annotated; otherwise count frames from 0")]
 
 
@@ -262,16 +262,20 @@ def _check_fit(given: Annotation, times: Places, path: Path) -> None:
         raise InputError(f"the times do not fit: {wrong}", path, remedy=remedy)
 
 
+def _rows_lie(count: int) -> str:
+    return f"{counted(count, 'row')} {'lies' if count == 1 else 'lie'}"
+
+
 def _labels(given: Annotation, times: Places, tolerance_s: float | None) -> tuple[Values, Notes]:
     """Labels (t, 2) of the frames, NaN where not annotated."""
     if given.key == "time_s":
         late = int((given.places > times[-1] + median_step(times)).sum())
-        what = f"{late} rows lie after the last frame at {times[-1]:.2f} s, and are not used"
+        what = f"{_rows_lie(late)} after the last frame at {times[-1]:.2f} s, not used"
         notes = [(what, "none, if the annotation is longer than the video")] if late else []
         return labels_at(given.places, given.values, times, tolerance_s), notes
     labels = np.full((len(times), 2), np.nan, np.float32)
     frames = given.places.astype(np.int64)
     kept = frames < len(times)
     labels[frames[kept]] = given.values[kept]
-    what = f"{(~kept).sum()} rows lie after the last of {len(times)} frames, and are not used"
+    what = f"{_rows_lie((~kept).sum())} after the last of {counted(len(times), 'frame')}, not used"
     return labels, [] if kept.all() else [(what, "none, if the annotation is longer; frames are counted from 0")]

@@ -1,4 +1,4 @@
-"""What all corpora are read into: the clip index, the problems table, and the tables and card beside the clips.
+"""What all corpora are read into: the clip index, the problems table, and the tables and card next to the clips.
 
 ROOT/partition.csv    clip,partition[,subject]
 ROOT/subjects.csv     clip,subject
@@ -27,6 +27,7 @@ from iaca.text import clip_of, csv_table, dialect_of, number
 PARTITIONS = ("train", "validation", "test")
 PARTITION_FILE, SUBJECT_FILE, EVENT_FILE, CARD_FILE = "partition.csv", "subjects.csv", "events.csv", "corpus.json"
 CLIP_COLUMNS = ("clip", "subject", "partition", "media", "annotation", "side")
+COUNT = "annotated"  # in a clip index: annotated rows of the clip, as its files have them
 PROBLEM_COLUMNS = ("clip", "file", "row", "problem", "effect", "remedy")
 EVENT_COLUMNS = ("clip", "modality", "kind", "start_s", "end_s")
 
@@ -159,6 +160,9 @@ def _few(clips: Sequence[str] | pd.Series[str], most: int = 5) -> str:
 
 
 # The card
+
+NOT_ABOUT_PEOPLE = "it says nothing about emotions of real people"
+"""In the caveat of every corpus that is made up. Models trained on it are stamped wherever they predict."""
 
 
 class CorpusCard(Parameters):

@@ -31,7 +31,7 @@ from typing import Literal
 from pydantic import Field
 
 from iaca.corpora.index import Problem, problem
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, brief, counted
 from iaca.parameters import Parameters
 from iaca.text import clip_of, composed, csv_rows
 
@@ -137,7 +137,12 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
     members = {}
     for line, cells in rows[1:]:
         if len(cells) != len(names):
-            raise InputError(f"{len(cells)} cells, but the header names {len(names)} columns", path, line, REMEDY)
+            raise InputError(
+                f"{counted(len(cells), 'cell')}, but the header names {counted(len(names), 'column')}",
+                path,
+                line,
+                REMEDY,
+            )
         clip, partition = (cells[i] for i in places if i is not None)
         members[clip] = partition_of(partition, path, line), cells[subject] if subject is not None else clip
     return members

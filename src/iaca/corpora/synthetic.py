@@ -25,7 +25,7 @@ from pydantic import Field, ValidationError, model_validator
 from scipy.ndimage import gaussian_filter1d
 
 from iaca.corpora.features import FOLDERS, METADATA
-from iaca.corpora.index import CARD_FILE, EVENT_COLUMNS, PARTITION_FILE, CorpusCard, card_text
+from iaca.corpora.index import CARD_FILE, EVENT_COLUMNS, NOT_ABOUT_PEOPLE, PARTITION_FILE, CorpusCard, card_text
 from iaca.encoders.cues import synchrony
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.engine.run import progress
@@ -164,7 +164,7 @@ def card(config: SyntheticConfig) -> CorpusCard:
         name=f"synthetic {config.kind.upper()}",
         caveat=(
             "Trained on synthetic features: random mixtures of two smooth random trajectories. It shows how models "
-            "compare when the truth is known; it says nothing about emotions of real people."
+            f"compare when the truth is known; {NOT_ABOUT_PEOPLE}."
         ),
     )
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.faces import read_faces
 from iaca.formats.affwild2 import read_annotation
 from iaca.media import MediaLimits, frame_times, present_at, probe, read_audio_file
@@ -120,7 +120,7 @@ def complete_timeline(labels: Path, faces: Path, audio: Path, *, target: Path) -
     timeline, found = pd.read_parquet(labels), read_faces(faces, columns=["frame", "face_found"])
     if len(timeline) != len(found):
         raise InputError(
-            f"{len(found)} frames of faces, but {len(timeline)} in the timeline", faces,
+            f"{counted(len(found), 'frame')} of faces, but {len(timeline)} in the timeline", faces,
             remedy="the video has changed in the meantime: run ingestion and preprocessing again",
         )  # fmt: skip
     timeline["face_found"] = found["face_found"].to_numpy()
@@ -211,7 +211,7 @@ def mismatch(rows: Times, steps: Times, tolerance_s: float | None = None) -> str
     count = len(np.unique(index[near]))
     if count >= HARDLY * min(len(rows), len(steps)):
         return None
-    return f"only {count} of {len(rows)} rows are used: {spans(rows, steps)}"
+    return f"only {count} of {counted(len(rows), 'row')} are used: {spans(rows, steps)}"
 
 
 def spans(rows: Times, steps: Times) -> str:

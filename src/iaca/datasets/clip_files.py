@@ -16,16 +16,16 @@ from iaca.engine.results import MANIFEST
 
 
 class ClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
-    """`save` brings the folder up to date for a mapping of clip -> task; `load` gives clip -> path of its file.
+    """`save` runs a mapping of clip -> task, skipping what is up to date; `load` returns clip -> path of its file.
 
     Args:
         path: the folder.
-        suffix: ending of the files, such as `.parquet`.
-        executor: where tasks run: an `ExecutorConfig` as a mapping; one process per core where it is not given.
-        tolerated_failures: share of the clips that may fail before the run as a whole is an error; None for that of the
-            executor, so that `executor.tolerated_failures` of a run holds wherever the catalog says nothing else.
-        prune: remove files of clips that left the mapping. False where a user's folder collects results.
-        bar: show a progress bar. False where the tasks show one of their own.
+        suffix: of the files, such as `.parquet`.
+        executor: where tasks run, an `ExecutorConfig` as a mapping; by default one process per core.
+        tolerated_failures: share of the clips that may fail before the run fails; by default that of the executor, so
+            `executor.tolerated_failures` applies unless the catalog overrides it.
+        prune: remove files of clips that left the mapping; False for a user's folder, which collects results.
+        bar: show a progress bar; False if the tasks show their own.
         metadata: for kedro-viz.
     """
 
@@ -46,17 +46,17 @@ class ClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
         self.metadata = metadata
 
     def load(self) -> ClipPaths:
-        """Clip -> file, in the order of names, for every clip that was finished; with the failures."""
+        """Clip -> file of every finished clip, sorted by name; and the failures."""
         if not self._exists():
             raise DatasetError(f"{self._path} has not been made yet: run the pipeline that writes it first")
         return results(self._path, self._suffix)
 
     def save(self, data: Mapping[str, Task]) -> None:
-        """Run what is not up to date."""
+        """Run the tasks that are not up to date."""
         run_tasks(data, self._path, self._suffix, self._executor, self._prune, self._bar)
 
     def preview(self, nrows: int = 20) -> TablePreview:
-        """What kedro-viz shows: how many files of what size, the first of them, and every failure before them."""
+        """Preview for kedro-viz: number and size of the files, all failures, then the first files."""
         paths = self.load()
         sizes = {item: path.stat().st_size for item, path in paths.items() if path.is_file()}
         whole = [(item, f"{size / 1024:.0f} KiB", "") for item, size in sizes.items()]
@@ -76,15 +76,15 @@ class FaceFiles(ClipFiles):
     """A folder of aligned faces, shown by kedro-viz as a contact sheet."""
 
     def preview(self, nrows: int = 12) -> ImagePreview:  # type: ignore[override]
-        """One row per clip, faces from its beginning to its end."""
-        from iaca.faces.store import contact_sheet  # brings OpenCV
+        """One row per clip, faces in order of time."""
+        from iaca.faces.store import contact_sheet  # imports OpenCV
 
         paths = [path for path in self.load().values() if path.is_file()]
         return ImagePreview(base64.b64encode(contact_sheet(paths[:nrows])).decode())
 
 
 class SharedClipFiles(ClipFiles):
-    """Files that another dataset of the same environment makes: read under this name too, never written."""
+    """Files that another dataset of the same environment writes, read under a second name."""
 
     def save(self, data: Mapping[str, Task]) -> None:
         """Take no task.
@@ -96,9 +96,9 @@ class SharedClipFiles(ClipFiles):
 
 
 class NoClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
-    """The files of a step that an environment does without: there are none, and nothing is written.
+    """An empty stand-in for the files of a step that an environment skips.
 
-    The settings of the dataset whose place it takes are accepted and have no effect.
+    It accepts the settings of the dataset that it replaces and ignores them.
     """
 
     def __init__(self, *, metadata: dict[str, Any] | None = None, **_: Any):
@@ -114,7 +114,7 @@ class NoClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
         Raises:
             DatasetError: there is one.
         """
-        _refuse(data, "a dataset that this environment does without")
+        _refuse(data, "a dataset that this environment skips")
 
     def _exists(self) -> bool:
         return True
@@ -125,4 +125,4 @@ class NoClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
 
 def _refuse(tasks: Mapping[str, Task], what: object) -> None:
     if tasks:
-        raise DatasetError(f"{what} is not made here, but {len(tasks)} tasks were to make it")
+        raise DatasetError(f"{what} is never written here, but {len(tasks)} tasks were given for it")

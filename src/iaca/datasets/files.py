@@ -1,21 +1,22 @@
-"""Kedro's file datasets, safer, and folders.
+"""Kedro's file datasets with atomic writes and clear errors, and datasets of folders.
 
-The stock classes write a complete file or none, never write through a link into a DVC cache, and name the file and the
-remedy if they cannot read it. `CorpusFolder` is a corpus, `WorkFolder` a place for checkpoints.
+They write a complete file or none, never write through a link into a DVC cache, and name the file and the remedy if
+they cannot read it. `CorpusFolder` is a corpus, `WorkFolder` a place for checkpoints.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
-from kedro.io.core import AbstractDataset, DatasetError, Version
+from kedro.io.core import AbstractDataset, DatasetError, Version, VersionNotFoundError
 from kedro_datasets.json import JSONDataset as StockJSON
 from kedro_datasets.pandas import CSVDataset as StockCSV
 from kedro_datasets.pandas import ParquetDataset as StockParquet
+from kedro_datasets.partitions import PartitionedDataset
 from kedro_datasets.text import TextDataset as StockText
 
 from iaca.corpora.index import CARD_FILE
@@ -27,7 +28,7 @@ from iaca.files import LEFTOVER, is_version, replacing, version_after, versions,
 def version_root(dataset: Any) -> Path | None:
     """Where a versioned dataset writes until its file is complete: next to its versions, which are all complete.
 
-    A half-written version of a killed run would otherwise stay for ever: no later run writes into its folder.
+    A half-written version of a killed run would otherwise stay, because no later run writes into its folder.
     """
     return Path(dataset._filepath) if dataset._version else None
 
@@ -51,10 +52,10 @@ def named(path: Path) -> Iterator[None]:
 
 
 class Versioned:
-    """Mixin before a versioned dataset: a run loads the version that it saved, and a version that later runs would not
-    load is not saved.
+    """Mixin for a versioned dataset: a run loads the version that it saved, and refuses to save a version that later
+    runs would not load.
 
-    Kedro alone takes the greatest folder name, whatever it is, for the newest version.
+    Kedro alone takes the last folder by name, whatever it is, for the newest version.
     """
 
     _filepath: PurePosixPath
@@ -65,12 +66,20 @@ class Versioned:
         return [str(self._filepath / name / self._filepath.name) for name in reversed(versions(self._filepath))]
 
     def resolve_load_version(self) -> str | None:
-        """The version that the user asked for, else the one that this run saved, else the newest."""
+        """The version that the user asked for, else the one that this run saved, else the newest.
+
+        Raises:
+            VersionNotFoundError: there is none.
+        """
         if self._version and not self._version.load:
             own: str = self.resolve_save_version()  # type: ignore[attr-defined]
             if Path(self._filepath / own / self._filepath.name).exists():
                 return own
-        return super().resolve_load_version()  # type: ignore[misc, no-any-return]
+        try:
+            return super().resolve_load_version()  # type: ignore[misc, no-any-return]
+        except VersionNotFoundError as error:
+            what = f"There is no version of {self._filepath} yet: run the pipeline that writes it first"
+            raise VersionNotFoundError(what) from error
 
     def _get_save_path(self) -> PurePosixPath:
         """Where to save.
@@ -93,7 +102,7 @@ class Versioned:
 
 
 class Atomic(Versioned):
-    """Mixin before a versioned file dataset: it writes to a temporary file, then renames it. Local paths only."""
+    """Mixin for a versioned file dataset: it writes to a temporary file, then renames it. Local paths only."""
 
     _redirect: PurePosixPath | None = None
 
@@ -114,8 +123,8 @@ class Atomic(Versioned):
     def save(self, data: Any) -> None:
         """Save through the stock class to a temporary name, then rename it into place."""
         final = Path(super()._get_save_path())  # type: ignore[misc]
-        # Kedro wraps every class's `save` with a check that the new version exists: the outer one has to see the
-        # renamed file, the stock class's own would look too early.
+        # Kedro wraps every class's `save` in a check that the new version exists. Ours runs after the rename; the
+        # stock class's own would run before it.
         stock_save = inspect.unwrap(super().save.__func__)  # type: ignore[misc]
         try:
             with replacing(final, version_root(self)) as partial:
@@ -141,8 +150,22 @@ class TextDataset(Atomic, StockText):  # type: ignore[misc]
     """text.TextDataset, written atomically."""
 
 
+class FileFolder(PartitionedDataset):  # type: ignore[misc]
+    """partitions.PartitionedDataset, except that a folder without a file is no error: there may be nothing to save."""
+
+    def load(self) -> dict[str, Callable[[], Any]]:
+        """Name -> function that loads the file."""
+        empty = Path(self._path).is_dir() and not self._exists()
+        return {} if empty else inspect.unwrap(super().load.__func__)(self)  # type: ignore[no-any-return]
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Write every file; the folder is there afterwards even if there is none."""
+        inspect.unwrap(super().save.__func__)(self, data)
+        Path(self._path).mkdir(parents=True, exist_ok=True)
+
+
 class CorpusFolder(AbstractDataset[dict[str, str], Path]):
-    """A corpus on disk. `load` gives its root; `save` writes the text files of a corpus made here, by relative name."""
+    """A corpus on disk. `load` returns its root; `save` writes the text files of the demo corpus, by relative name."""
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None):
         self._path = Path(path)
@@ -158,7 +181,7 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
         return self._path
 
     def save(self, data: dict[str, str]) -> None:
-        """Write relative name -> text, each file atomically, the card first, which identifies the corpus. An empty
+        """Write relative name -> text, each file atomically; the card first, because it identifies the corpus. An empty
         mapping writes nothing.
 
         Raises:
@@ -181,7 +204,7 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
         own = self._path / CARD_FILE
         if not self._path.is_dir() or (own.is_file() and own.read_text() == card):
             return []
-        ours = (LEFTOVER, ".gitkeep")  # all that a run killed while writing the card leaves
+        ours = (LEFTOVER, ".gitkeep")  # a run that was killed while writing the card leaves only these
         return sorted(
             p.name for p in self._path.iterdir() if not (p / MANIFEST).exists() and not p.name.startswith(ours)
         )
@@ -194,19 +217,19 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
 
 
 class WorkFolder(AbstractDataset[NoReturn, Path]):
-    """A folder for work in progress, such as checkpoints: created when it is loaded, never a result."""
+    """A folder for work in progress, such as checkpoints; created when it is loaded, not a result."""
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None):
         self._path = Path(path)
         self.metadata = metadata
 
     def load(self) -> Path:
-        """The folder, made if it is missing."""
+        """The folder, created if it is missing."""
         self._path.mkdir(parents=True, exist_ok=True)
         return self._path
 
     def save(self, data: NoReturn) -> None:
-        """Refused: nodes write into the folder themselves."""
+        """Always fails: nodes write into the folder themselves."""
         raise DatasetError("a work folder is not an output")
 
     def _exists(self) -> bool:

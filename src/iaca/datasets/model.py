@@ -1,27 +1,35 @@
-"""Trained models: versioned by Kedro, and found again by their path."""
+"""Datasets of models: trained (versioned by Kedro), adapted, or given by path."""
 
 from __future__ import annotations
 
 import glob
 import json
+import logging
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
+from kedro.io.core import AbstractDataset, AbstractVersionedDataset, DatasetError, Version, VersionNotFoundError
 from kedro_datasets._typing import JSONPreview
 
 from iaca.datasets.files import Versioned, version_root
 from iaca.errors import InputError
-from iaca.files import replacing
+from iaca.files import newest_version, replacing
 from iaca.inference.config import NAMED, find_models
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from iaca.inference.adaptation import AdaptedModel
-    from iaca.training.model_file import TrainedModel
+    from iaca.training.model_file import TrainedBaselines, TrainedModel
 
 
-class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
-    """A trained model as safetensors. `save` and `load` take and give an `iaca.training.TrainedModel`."""
+class _ModelFile(Versioned, AbstractVersionedDataset[Any, Any]):
+    """A versioned file of models.
+
+    Content that equals the newest version is not saved again: a run that has trained nothing adds no version.
+    """
+
+    _unchanged: PurePosixPath | None = None  # the version that equals what this run has saved
 
     def __init__(self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None):
         super().__init__(
@@ -32,30 +40,80 @@ class ModelDataset(Versioned, AbstractVersionedDataset["TrainedModel", "TrainedM
         )
         self.metadata = metadata
 
-    def load(self) -> TrainedModel:
-        """The model of the chosen version, by default the newest."""
-        from iaca.training.model_file import load_model  # brings torch: `kedro catalog` and kedro-viz do without
+    def _write(self, content: bytes) -> None:
+        """Write the file atomically, unless it equals the newest version."""
+        target = Path(self._get_save_path())
+        newest = newest_version(str(self._filepath)) if self._version else None
+        self._unchanged = PurePosixPath(newest) if newest and newest.read_bytes() == content else None
+        if self._unchanged:
+            log.info("nothing has changed since the newest version, %s: no other is saved", newest)
+            return
+        with replacing(target, version_root(self)) as partial:
+            partial.write_bytes(content)
 
-        return load_model(Path(self._get_load_path()))
+    def resolve_load_version(self) -> str | None:
+        """As `Versioned`; the version of this run where it equals an earlier one, which is loaded in its place."""
+        if self._unchanged and not (self._version and self._version.load):
+            return self.resolve_save_version()
+        return super().resolve_load_version()
 
-    def save(self, data: TrainedModel) -> None:
-        """Write the model, completely or not at all."""
-        from iaca.training.model_file import save_model
+    def _get_load_path(self) -> PurePosixPath:
+        if self._unchanged and not (self._version and self._version.load):
+            return self._unchanged
+        return super()._get_load_path()
 
-        with replacing(Path(self._get_save_path()), version_root(self)) as partial:
-            save_model(data, partial)
-
-    def preview(self) -> JSONPreview:
-        """What kedro-viz shows: architecture and origin."""
-        model = self.load()
-        return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **model.metadata}))
+    def _exists(self) -> bool:
+        try:
+            return Path(self._get_load_path()).exists()
+        except VersionNotFoundError:
+            return False
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "version": self._version}
 
 
+class ModelDataset(_ModelFile):
+    """A trained model as a safetensors file; the data is an `iaca.training.model_file.TrainedModel`."""
+
+    def load(self) -> TrainedModel:
+        """The model of the chosen version, by default the newest."""
+        from iaca.training.model_file import load_model  # imports torch, which `kedro catalog` and kedro-viz don't need
+
+        return load_model(Path(self._get_load_path()))
+
+    def save(self, data: TrainedModel) -> None:
+        """Write the model atomically, unless it equals the newest version."""
+        from iaca.training.model_file import model_bytes
+
+        self._write(model_bytes(data))
+
+    def preview(self) -> JSONPreview:
+        """Preview for kedro-viz: architecture and origin, without the digests of its clips."""
+        from iaca.training.model_file import CLIPS_KEY
+
+        model = self.load()
+        metadata = {name: text for name, text in model.metadata.items() if name != CLIPS_KEY}
+        return JSONPreview(json.dumps({"config": model.config.model_dump(mode="json"), **metadata}))
+
+
+class BaselinesDataset(_ModelFile):
+    """The baselines that were trained with a model, under the same version: a `TrainedBaselines` as safetensors."""
+
+    def load(self) -> TrainedBaselines | None:
+        """The baselines of the chosen version, by default the newest; None if there are none of that version."""
+        from iaca.training.model_file import load_baselines  # imports torch
+
+        return load_baselines(Path(self._get_load_path())) if self.exists() else None
+
+    def save(self, data: TrainedBaselines) -> None:
+        """Write the baselines atomically, unless they equal the newest version."""
+        from iaca.training.model_file import baselines_bytes
+
+        self._write(baselines_bytes(data))
+
+
 class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
-    """An adapted model as safetensors. `save` and `load` take and give an `iaca.inference.adaptation` model."""
+    """An adapted model as a safetensors file; the data is an `iaca.inference.adaptation.AdaptedModel`."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
         self._filepath = Path(filepath)
@@ -65,7 +123,7 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
         """The model.
 
         Raises:
-            DatasetError: there is none, or the file is another's.
+            DatasetError: the file is missing or contains another model.
         """
         from iaca.inference.adaptation import AdaptedModel
 
@@ -75,7 +133,7 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
         return model
 
     def save(self, data: AdaptedModel) -> None:
-        """Write the model, completely or not at all."""
+        """Write the model atomically."""
         data.save(self._filepath)
 
     def _exists(self) -> bool:
@@ -86,15 +144,15 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
 
 
 class ModelPath(AbstractDataset[NoReturn, list[Path]]):
-    """Where model files lie: a file, a Kedro-versioned folder, whose newest version is meant, the name of a model that
-    comes with the project, or several that answer together: a folder of files, a pattern, or a list of any of these."""
+    """Paths of model files, given as a file, a Kedro-versioned folder (its newest version), the name of a model that
+    comes with the project, or an ensemble: a folder of files, a pattern, or a list of any of these."""
 
     def __init__(self, *, filepath: str | list[str], metadata: dict[str, Any] | None = None):
         self._filepath = _named(filepath) if isinstance(filepath, str) else [_named(one) for one in filepath]
         self.metadata = metadata
 
     def load(self) -> list[Path]:
-        """The model files, one at least.
+        """The model files, at least one.
 
         Raises:
             DatasetError: there is none; the message says how to get one.
@@ -104,11 +162,11 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
         except InputError as error:
             raise DatasetError(
                 f"There is no model at {error.file}. Train one with `kedro run`, or name a model file: "
-                "--params inference.model=FILE. Without that parameter the zero-shot model is taken"
+                "--params inference.model=FILE. Without that parameter the zero-shot model is used"
             ) from error
 
     def save(self, data: NoReturn) -> None:
-        """Refused: the training pipeline writes models."""
+        """Always fails: the training pipeline writes models."""
         raise DatasetError("a model path is read, not written")
 
     def _exists(self) -> bool:
@@ -122,6 +180,6 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
 
 
 def _named(given: str) -> str:
-    """A model that comes with the project by its name; Kedro has laid a single path into the project, a name too."""
+    """Replace the name of a model that comes with the project by its path. Kedro has made a single name a path here."""
     path = Path(given)
     return str(NAMED[path.name]) if path.name in NAMED and not path.exists() else given

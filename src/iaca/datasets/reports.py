@@ -1,4 +1,4 @@
-"""Figures as PNG files, and what the benchmark wrote. Imports matplotlib and, with the benchmark's models, torch."""
+"""Datasets of figures (PNG) and of benchmark results. Imports matplotlib and, through the benchmark, torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIGNATURE, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 class FigureDataset(AbstractDataset[Figure, bytes]):
-    """`save` takes a matplotlib Figure, `load` gives the bytes of its PNG; the same figure gives the same bytes."""
+    """`save` takes a matplotlib Figure, `load` returns the bytes of its PNG; equal figures give equal bytes."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
         self._filepath = Path(filepath)
@@ -38,12 +38,12 @@ class FigureDataset(AbstractDataset[Figure, bytes]):
         return picture
 
     def save(self, data: Figure) -> None:
-        """Draw the figure and write it, completely or not at all."""
+        """Draw the figure and write it atomically."""
         with replacing(self._filepath) as partial:
             partial.write_bytes(png(data))
 
     def preview(self) -> ImagePreview:
-        """What kedro-viz shows."""
+        """Preview for kedro-viz."""
         return ImagePreview(base64.b64encode(self.load()).decode())
 
     def _exists(self) -> bool:
@@ -61,15 +61,15 @@ class BenchmarkOutput(AbstractDataset[NoReturn, BenchmarkFound]):
         self.metadata = metadata
 
     def load(self) -> BenchmarkFound:
-        """What the benchmark wrote; its corpus is "" if nothing complete is there."""
+        """The results; their corpus is "" if the folder has no complete benchmark."""
         return find_benchmark(self._path)
 
     def save(self, data: NoReturn) -> None:
-        """The pipeline `benchmark` writes it."""
+        """Always fails: the pipeline `benchmark` writes it."""
         raise DatasetError(f"{self._path} is written by the pipeline `benchmark`")
 
     def _exists(self) -> bool:
-        return self._path.is_dir()
+        return True
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path)}

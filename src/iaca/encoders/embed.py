@@ -1,7 +1,7 @@
 """From a clip's faces and sound to its embeddings; and one modality embedded again, from other sound or faces.
 
 The encoders' networks, and with them torch, are imported when a clip is embedded: a run whose clips are all up to date
-does without.
+does not need them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ["time_s", "face_found", "score", *BOX, *LANDMARKS]
 """Columns of a table of faces that an embedding is made of, besides the images."""
-THREADS = 2  # beside the one that computes: decoding and the audio encoder
+THREADS = 2  # besides the computing one: decoding and the audio encoder
 
 
 def embed_file(faces: Path, audio: Path, *, target: Path, config: EmbeddingConfig, encoders: Mapping[str, str]) -> None:
@@ -46,7 +46,7 @@ def embed_file(faces: Path, audio: Path, *, target: Path, config: EmbeddingConfi
         InputError: the encoders have changed since the task was planned.
     """
     if changed := mismatches(encoders, describe(config)):
-        raise InputError(f"encoders changed while the run was under way: {'; '.join(changed)}", remedy="run it again")
+        raise InputError(f"encoders changed during the run: {'; '.join(changed)}", remedy="run it again")
     with FaceImages(faces) as jpegs:
         embedding = embed(read_faces(faces, columns=NUMBERS), jpegs, read_audio_file(audio), config)
     write_embedding(embedding, target)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, brief, counted
 from iaca.parameters import Modality, text_table
 from iaca.text import parse_json
 
@@ -127,7 +127,7 @@ def annotate(clip: ClipEmbedding, timeline: Path) -> AnnotatedClip:
     labels = pd.read_parquet(timeline, columns=["valence", "arousal"]).to_numpy(np.float32)
     if len(labels) != len(clip):
         raise InputError(
-            f"the timeline has {len(labels)} steps, but {len(clip)} are embedded",
+            f"the timeline has {counted(len(labels), 'step')}, but {len(clip)} are embedded",
             timeline,
             remedy="the video changed in between: run ingestion, preprocessing and embedding again",
         )
@@ -188,4 +188,4 @@ def _read(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, A
 
 def _torn(path: Path, why: object) -> InputError:
     what = f"not a whole embedding file ({brief(str(why))})"
-    return InputError(what, path, remedy="run the embedding pipeline again: it is made anew")
+    return InputError(what, path, remedy="run the embedding pipeline again to rebuild it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cache
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple
@@ -76,13 +78,19 @@ class ExecutorConfig(Parameters):
         if self.address is not None:
             return ClusterExecutor(self.address)
         if self.count() not in _POOLS:
-            # Spawned, not forked: a forked child inherits locks of threads that torch and OpenCV have started.
-            context = multiprocessing.get_context("spawn")
-            _POOLS[self.count()] = ProcessPoolExecutor(self.count(), mp_context=context, initializer=prepare)
+            _POOLS[self.count()] = ProcessPoolExecutor(self.count(), mp_context=PoolContext(), initializer=prepare)
         return _POOLS[self.count()]
 
-    def discard(self) -> None:
-        """Drop a pool of which a worker has died; the next caller gets a new one."""
+    def discard(self, ending: bool = False) -> None:
+        """Drop a pool of which a worker has died; the next caller gets a new one.
+
+        Args:
+            ending: end its workers first, whatever they are doing: the user has interrupted the run.
+        """
+        if ending:
+            for worker in multiprocessing.active_children():
+                if isinstance(worker, PoolWorker):
+                    worker.terminate()
         if self.kind == "processes" and (pool := _POOLS.pop(self.count(), None)):
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -93,6 +101,24 @@ class ExecutorConfig(Parameters):
     def count(self) -> int:
         """Number of workers in the pool."""
         return 1 if self.kind == "serial" else self.workers or len(os.sched_getaffinity(0))
+
+
+class PoolWorker(SpawnProcess):
+    """A worker process without interrupts: on Ctrl-C the terminal sends one to each process, but only the run that
+    started the worker answers, and ends it. Blocked from the start, since a worker takes seconds to import."""
+
+    def start(self) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits the mask
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class PoolContext(SpawnContext):
+    """Spawned, not forked: a forked child inherits locks of threads that torch and OpenCV have started."""
+
+    Process = PoolWorker
 
 
 class Outcome(NamedTuple):
@@ -119,27 +145,27 @@ class Execution:
 
         A full or read-only disk stops the run: tasks that are running finish, the others have no outcome.
         """
-        waiting, suspects, halted = deque(self.items), dict[str, InputError](), False
+        waiting, suspects, halted = deque(self.items), dict[str, InputError | None](), False
         executor = self.config.executor() if waiting else None
         if isinstance(executor, ClusterExecutor):
             executor.check_workers(self.folder, self.run)
         while waiting and not halted:
             halted = yield from self._run_waiting(waiting, suspects, self.config.in_flight(len(waiting)))
-        # Tasks that were running when a worker died, or that lacked memory beside others, are retried one at a time,
+        # Tasks that were running when a worker died, or that ran out of memory, are retried one at a time,
         # so only the culprit fails.
         for item in suspects:
-            culprits = dict[str, InputError]()
+            culprits = dict[str, InputError | None]()
             halted = halted or (yield from self._run_waiting(deque([item]), culprits, 1))
             for error in culprits.values():
-                yield Outcome(item, None, error)
+                yield Outcome(item, None, error or worker_died(self.tasks[item], self.config.kind == "processes"))
 
     def _run_waiting(
-        self, waiting: deque[str], suspects: dict[str, InputError], in_flight: int
+        self, waiting: deque[str], suspects: dict[str, InputError | None], in_flight: int
     ) -> Generator[Outcome, None, bool]:
         """Run items of `waiting` until none is left, a worker dies, or the disk is full (then it returns True).
 
-        Items that were running when a worker died, or that lacked memory, go to `suspects`. At most `in_flight` are
-        submitted at a time, so that a dead worker makes few suspects.
+        Items that were running when a worker died go to `suspects` with None, those that lacked memory with the error.
+        At most `in_flight` are submitted at a time, so that a dead worker makes few suspects.
         """
         executor, running, died, halted = self.config.executor(), dict[Future[Digests], str](), False, False
         done = SimpleQueue[Future[Digests]]()  # `concurrent.futures.wait` would look at all running tasks each time
@@ -150,7 +176,7 @@ class Execution:
                     try:
                         future = executor.submit(work, self.tasks[item], self._file(item), self.run)
                     except BrokenProcessPool:
-                        died, suspects[item] = True, worker_died()
+                        died, suspects[item] = True, None
                         continue
                     running[future] = item
                     future.add_done_callback(done.put)
@@ -158,7 +184,7 @@ class Execution:
                     continue
                 item, error = running.pop(future), _error(executor, future)
                 if _worker_died(error):
-                    died, suspects[item] = True, worker_died()
+                    died, suspects[item] = True, None
                 elif isinstance(error, OutOfMemoryError):
                     suspects[item] = error
                 else:
@@ -168,6 +194,9 @@ class Execution:
                     )
                 if halted:
                     running = {future: item for future, item in running.items() if not future.cancel()}
+        except KeyboardInterrupt:
+            self.config.discard(ending=True)
+            raise
         finally:
             for future in running:  # the caller stopped iterating
                 future.cancel()

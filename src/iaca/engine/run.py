@@ -90,8 +90,12 @@ def _bring_up_to_date(
         del waiting[item]
     manifest.compact()
     outcomes = Execution(tasks, tuple(waiting), folder, suffix, config, run).outcomes()
-    for outcome in progress(outcomes, folder.name, len(waiting)) if bar else outcomes:
-        _record(outcome, waiting.pop(outcome.item), tasks[outcome.item], folder, manifest, report)
+    try:
+        for outcome in progress(outcomes, folder.name, len(waiting)) if bar else outcomes:
+            _record(outcome, waiting.pop(outcome.item), tasks[outcome.item], folder, manifest, report)
+    except KeyboardInterrupt:
+        remove_leftovers(folder)
+        raise
     if report.halted is None:
         for item in report.failed:  # remove an older result: its inputs no longer exist
             older = manifest.items.pop(item, None)

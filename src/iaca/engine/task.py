@@ -41,6 +41,7 @@ SMALL = 1 << 20
 DIGESTS_IN_MEMORY = 2048
 SETTLED_S = 2.0
 """A file that changed less than this (s) ago may change again with the same time stamp: it is not cached yet."""
+FEWER_WORKERS = "run again with fewer workers, as in executor.workers=1"
 _SIGNATURE_BYTES = 16  # of a hashed signature
 
 
@@ -59,6 +60,7 @@ class Task:
         version: raised by hand when the function computes something else.
         extra_files: for a function that writes more files than `target`: called with the path of that, it returns the
             names of the others, in the same folder. Also a module-level function.
+        low_memory: what a user can do if there is not enough memory for this kind of task.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Task:
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: str = "1"
     extra_files: Callable[[Path], Sequence[str]] | None = None
+    low_memory: str = f"{FEWER_WORKERS}, or cut the video into parts"
 
     def fingerprint(self) -> str:
         """SHA-256 over name, version, parameters and the content of the inputs."""

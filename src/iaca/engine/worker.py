@@ -12,12 +12,13 @@ from collections.abc import Callable
 from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
 import iaca
 from iaca.engine.lock import LOCK, still_ours
 from iaca.engine.task import Task, read_digest
-from iaca.errors import InputError
+from iaca.errors import InputError, free_memory, gib, out_of_memory
 from iaca.files import replacing
 
 # Set before a worker imports its numeric libraries: threads of several processes would compete for the cores.
@@ -27,9 +28,6 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
 }
-_NO_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc")
-"""Messages of libraries that do not raise MemoryError: torch, CUDA, OpenCV, C++."""
-
 Digests = dict[str, str]
 """Name -> SHA-256 of the files that a task has written."""
 
@@ -47,7 +45,7 @@ def prepare() -> None:
 
 
 def _exit_with(sentinel: int) -> None:
-    """Exit as soon as the parent has ended, even if it was killed: nobody would take the result.
+    """Exit as soon as the parent has ended, even if it was killed, because its result would be lost.
 
     The sentinel is the reading end of a pipe that only the parent holds open, so this thread sleeps until then. (A
     parent death signal would also come when only the *thread* that started the pool ends.)
@@ -94,12 +92,10 @@ def readable_error(task: Task, error: Exception) -> InputError:
     if missing is not None:
         remedy = "restore the file, or remove its clip from the corpus, and run again"
         return InputError("disappeared during the run", missing, remedy=remedy)
-    if not isinstance(error, InputError) and _out_of_memory(error):
+    if not isinstance(error, InputError) and out_of_memory(error):
         first = task.inputs[0] if task.inputs else None
-        return OutOfMemoryError(
-            f"there was not enough memory ({error or type(error).__name__})", first,
-            remedy="run again with fewer workers, as in executor.workers=1, or cut the video into parts",
-        )  # fmt: skip
+        what = f"there was not enough memory ({error or type(error).__name__})"
+        return OutOfMemoryError(f"{what}{memory_facts(task, RUSAGE_SELF)}", first, remedy=task.low_memory)
     return as_input_error(error)
 
 
@@ -111,16 +107,30 @@ def as_input_error(error: BaseException) -> InputError:
     return InputError(f"unexpected error in this step, {type(error).__name__}: {error}", remedy=remedy)
 
 
-def worker_died() -> InputError:
-    """The error of an item whose worker process dies even when nothing else is running."""
+def worker_died(task: Task, local: bool) -> InputError:
+    """The error of an item whose worker process dies even when nothing else is running.
+
+    Args:
+        task: of the item.
+        local: whether the worker was a child of this process, so that it is known how much memory it had taken.
+    """
+    facts = memory_facts(task, RUSAGE_CHILDREN) if local else ""
     return InputError(
-        "its worker process died (killed, out of memory, or a crash in a native library)",
-        remedy="run again with executor.workers=1, or cut the video into parts; if it fails then too, remove it",
+        f"its worker process died (killed, out of memory, or a crash in a native library){facts}",
+        remedy=f"{task.low_memory}; if it fails then too, leave it out",
     )
 
 
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+def memory_facts(task: Task, whose: int) -> str:
+    """`: it had taken 3.4 GiB for 8.2 GiB of input; 0.2 of 4.0 GiB are free`.
+
+    Args:
+        task: that lacked memory.
+        whose: `RUSAGE_SELF` for this process, `RUSAGE_CHILDREN` for the largest of its processes that have ended.
+    """
+    size = sum(path.stat().st_size for path in task.inputs if path.is_file())
+    taken, (free, total) = getrusage(whose).ru_maxrss * 1024, free_memory()
+    return f": it had taken {gib(taken)} GiB for {gib(size)} GiB of input; {gib(free)} of {gib(total)} GiB are free"
 
 
 def describe_worker(folder: str, run: str) -> dict[str, Any]:

@@ -19,8 +19,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from iaca.errors import counted
 from iaca.evaluation import style
-from iaca.evaluation.benchmark_summary import AREA, RELATIVE_AREA, corrupted_rows, findings, in_short, verdict
+from iaca.evaluation.benchmark_summary import (
+    AREA,
+    RELATIVE_AREA,
+    corrupted_rows,
+    findings,
+    in_short,
+    is_ranked,
+    too_few,
+    verdict,
+)
 from iaca.evaluation.config import BLUR, CLEAN, CLEAN_LEVELS, SIGNAL, SNR, clean_level, curve_levels
 from iaca.evaluation.style import TITLES, interval, level_text, plain, signed
 from iaca.parameters import flat
@@ -43,6 +53,7 @@ class PageData:
         main: the models that the others are subtracted from.
         corpus, caveat: name of the corpus, and what its numbers do not prove.
         partition, clips, steps: what was scored; steps are annotated ones.
+        subjects: of the scored clips; None if every clip is a subject of its own.
         facts: settings that all runs share, name -> value; nested names are joined by dots.
         left_out: requested protocols that need sound or pictures, if the corpus has none.
         left_alone: protocol -> clip -> why it could not be corrupted, of `signal_corruption.left_alone`.
@@ -59,21 +70,24 @@ class PageData:
     facts: Mapping[str, object]
     left_out: Sequence[str] = ()
     left_alone: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    subjects: int | None = None
 
 
 def render_page(data: PageData) -> str:
     """The page in Markdown."""
     summary = data.summary
     environment = Environment(loader=PackageLoader("iaca.evaluation", "templates"), trim_blocks=True)
-    environment.filters["text"] = escaped
+    environment.filters |= {"text": escaped, "counted": counted}
     corruptions = [name for name in summary["corruption"].unique() if name != CLEAN.corruption]
     own = summary[summary["minus"].isna()]
+    seeds = int(own["seeds"].max())
     return environment.get_template("benchmark.md.j2").render(
         data=data,
         facts=[escaped(f"{name} {_value_text(value)}") for name, value in flat(data.facts)],
         left_alone=[escaped(line) for line in _left_alone_lines(data.left_alone)],
         models=list(own["model"].unique()),
-        seeds=int(own["seeds"].max()),
+        seeds=seeds,
+        too_few=too_few(data.clips, seeds, data.subjects),
         titles=TITLES,
         corruptions=corruptions,
         signal=[name for name in corruptions if name in SIGNAL],
@@ -97,8 +111,7 @@ def _left_alone_lines(found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for protocol, clips in found.items():
         for reason in dict.fromkeys(clips.values()):
             named = [clip for clip, why in clips.items() if why == reason]
-            count = f"{len(named)} clip{'s' if len(named) > 1 else ''}"
-            yield f"{TITLES.get(protocol, protocol)}: {count} ({reason}): {', '.join(named)}"
+            yield f"{TITLES.get(protocol, protocol)}: {counted(len(named), 'clip')} ({reason}): {', '.join(named)}"
 
 
 def _value_text(value: object) -> str:
@@ -122,10 +135,11 @@ def escaped(value: object) -> str:
 
 
 def clean_table(summary: pd.DataFrame, main: Sequence[str]) -> tuple[list[str], Cells]:
-    """Every model on the clean partition, best first, and the main models minus it."""
+    """Every model on the clean partition, best first if they can be ranked, and the main models minus it."""
     clean = summary[summary["corruption"] == CLEAN.corruption]
     own = clean[clean["minus"].isna()]
-    order = own[own["measure"] == "ccc_mean"].sort_values("mean", ascending=False, kind="stable")["model"]
+    means = own[own["measure"] == "ccc_mean"]
+    order = (means.sort_values("mean", ascending=False, kind="stable") if is_ranked(summary) else means)["model"]
     header = ["model", "valence", "arousal", "mean of both", *(f"{escaped(name)} minus it" for name in main)]
     return header, [
         [escaped(model)]
@@ -218,6 +232,7 @@ def _one(rows: pd.DataFrame, **where: object) -> dict[str, float] | None:
 
 # Figures
 
+UNRANKED = "Too few clips, subjects or seeds to rank the models"
 CURVE_COLUMNS = 3
 BASELINE = "concat"
 SOLID, DASHED = "-", (0, (4, 1.6))
@@ -269,11 +284,12 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
     own = summary[summary["minus"].isna() & (summary["measure"] == "ccc_mean")]
     names = [name for name in own["corruption"].unique() if name != CLEAN.corruption]
     lines = max(1, -(-len(names) // CURVE_COLUMNS))
+    seeds = counted(own["seeds"].max(), "seed")
     figure = style.new_figure(
         12.8,
         1.55 + 2.75 * lines,
         curve_finding(summary, main),
-        f"Pooled CCC, mean of valence and arousal, {partition} partition. Lines: mean of {own['seeds'].max()} seeds; "
+        f"Pooled CCC, mean of valence and arousal, {partition} partition. Lines: mean of {seeds}; "
         "bands: 95 % interval. Ahead, behind: the paired interval excludes 0.",
     )
     grid = figure.subplots(lines, CURVE_COLUMNS, sharey=True, squeeze=False).ravel()
@@ -294,6 +310,8 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
 
 def curve_finding(summary: pd.DataFrame, main: Sequence[str]) -> str:
     """Title: in how many conditions each main model is ahead of the baseline, and in how many behind."""
+    if not is_ranked(summary):
+        return UNRANKED
     parts = []
     for name in main:
         against = {finding.other: finding for finding in findings(summary, name)}
@@ -373,9 +391,9 @@ def difference_dots(summary: pd.DataFrame, main: Sequence[str], partition: str) 
     figure = style.new_figure(
         12.8,
         1.9 + lines * (0.4 * len(others) + (0.5 if lines > 1 else 0.0)),
-        difference_finding(areas, main),
+        difference_finding(areas, main) if is_ranked(summary) else UNRANKED,
         f"Mean CCC over each curve, {partition} partition: model minus the one named on the left, paired over "
-        f"{paired['seeds'].max()} seeds. Bars: 95 % interval; hollow: it contains 0.",
+        f"{counted(paired['seeds'].max(), 'seed')}. Bars: 95 % interval; hollow: it contains 0.",
     )
     grid: list[Axes] = figure.subplots(lines, across, sharex=True, sharey=True, squeeze=False).ravel().tolist()
     drawn = looks(main, main)

@@ -16,10 +16,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.evaluation.benchmark_scores import GATE_KEYS, GATE_VALUES, ScoreRow, read_scores, statistics
 from iaca.evaluation.config import CLEAN, BenchmarkConfig, clean_level, curve_levels, curve_position
-from iaca.evaluation.metrics import DIMENSIONS, SCORES, Array, Counts, pooled_ccc, resamples
+from iaca.evaluation.metrics import (
+    DIMENSIONS,
+    MIN_CLIPS,
+    SCORES,
+    Array,
+    Counts,
+    are_few,
+    few_sentence,
+    pooled_ccc,
+    resamples,
+)
 from iaca.evaluation.style import TITLES, interval, level_text, listed, signed
 
 Scores = Mapping[tuple[str, int], list[ScoreRow]]
@@ -33,6 +43,8 @@ PLACE = ["corruption", "level", "measure"]
 SUMMARY_COLUMNS = [*PLACE[:2], "model", "minus", "measure", *OVER_SEEDS, "clips_low", "clips_high"]
 INTERVAL_COLUMNS = ["model", "minus", "corruption", "level", "measure", "clips_low", "clips_high"]
 VERDICTS = ("better", "worse", "undecided")
+MIN_SEEDS = 2
+"""Fewer give no interval over seeds and no ranking; see also `metrics.are_few`."""
 
 # Scores of all runs
 
@@ -46,7 +58,7 @@ def read_runs(paths: Mapping[str, Path], config: BenchmarkConfig) -> Scores:
     runs = config.runs()
     if missing := [run for run in runs if run not in paths]:
         raise InputError(
-            f"{len(missing)} of {len(runs)} runs have no scores, the first is {missing[0]}",
+            f"{len(missing)} of {counted(len(runs), 'run')} have no scores, the first is {missing[0]}",
             remedy="run the benchmark again: it resumes where it stopped",
         )
     return {(model.label, seed): read_scores(paths[run]) for run, (model, seed) in runs.items()}
@@ -79,13 +91,14 @@ def gates_of_runs(scores: Scores) -> pd.DataFrame:
 # Summary
 
 
-def summarise(scores: Scores, main: Sequence[str], replicates: int) -> pd.DataFrame:
+def summarise(scores: Scores, main: Sequence[str], replicates: int, subjects: int | None = None) -> pd.DataFrame:
     """`benchmark_summary.csv`.
 
     Args:
         scores: of every run.
         main: models that the others are subtracted from.
         replicates: bootstrap resamples of the clips.
+        subjects: of the scored clips; by default every clip is a subject of its own.
 
     Returns:
         One row per quantity. `minus` is empty for a model by itself; otherwise the row is the difference model - minus,
@@ -93,7 +106,8 @@ def summarise(scores: Scores, main: Sequence[str], replicates: int) -> pd.DataFr
         relative (ccc_mean divided by that of the same run on the clean partition); and per corruption, with an empty
         level, area (under ccc_mean, divided by the range of levels) and relative_area. Then `seeds`, `mean`, `sd`, the
         95 % t interval `low`, `high` over seeds, and for CCC the 95 % interval `clips_low`, `clips_high` over resamples
-        of the clips with the trained models held fixed.
+        of the clips with the trained models held fixed. There is no interval of either kind where clips or subjects are
+        too few (`metrics.are_few`): seeds that agree on one clip say nothing about another.
     """
     values = _values_of_runs(results_table(scores))
     absolute = over_seeds(values, ["model", *PLACE]).assign(minus=None)
@@ -102,7 +116,30 @@ def summarise(scores: Scores, main: Sequence[str], replicates: int) -> pd.DataFr
     paired = over_seeds(pd.concat(differences, ignore_index=True), ["model", "minus", *PLACE])
     table = pd.concat([absolute, paired], ignore_index=True)
     intervals = clip_intervals(scores, main, replicates)
-    return table.merge(intervals, on=["model", "minus", *PLACE], how="left")[SUMMARY_COLUMNS]
+    table = table.merge(intervals, on=["model", "minus", *PLACE], how="left")[SUMMARY_COLUMNS]
+    clips = _clip_count(scores)
+    if are_few(clips, clips if subjects is None else subjects):
+        table[["low", "high", "clips_low", "clips_high"]] = np.nan
+    return table
+
+
+def _clip_count(scores: Scores) -> int:
+    first = next(iter(scores.values()))
+    return len(first[0]["clips"]) // len(DIMENSIONS)
+
+
+def is_ranked(summary: pd.DataFrame) -> bool:
+    """Whether clips, subjects and seeds were enough for any interval, and so for a ranking of models."""
+    return bool(summary["low"].notna().any())
+
+
+def too_few(clips: int, seeds: int, subjects: int | None = None) -> str:
+    """Why a benchmark has no interval and no ranking; "" if it has. By default every clip is a subject of its own."""
+    subjects = clips if subjects is None else subjects
+    sentences = [few_sentence(clips, subjects)] if are_few(clips, subjects) else []
+    if seeds < MIN_SEEDS:
+        sentences.append(f"Too few: {counted(seeds, 'seed')}. Intervals and rankings need at least {MIN_SEEDS}.")
+    return " ".join(sentences)
 
 
 def _values_of_runs(results: pd.DataFrame) -> pd.DataFrame:
@@ -182,12 +219,12 @@ def clip_intervals(scores: Scores, main: Sequence[str], replicates: int, seed: i
         seed: of the resamples.
 
     Returns:
-        `INTERVAL_COLUMNS`, as in `summarise`; no rows if there is a single clip, since nothing can be resampled.
+        `INTERVAL_COLUMNS`, as in `summarise`; no rows for fewer than `MIN_CLIPS` clips.
     """
     first = next(iter(scores.values()))
-    clips = len(first[0]["clips"]) // len(DIMENSIONS)
+    clips = _clip_count(scores)
     rows: list[tuple[object, ...]] = []
-    if clips > 1:
+    if clips >= MIN_CLIPS:
         counts = resamples(clips, replicates, seed)
         for i, condition in enumerate(first):
             resampled = _resampled_ccc(scores, i, counts)

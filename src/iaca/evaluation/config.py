@@ -239,9 +239,12 @@ class BenchmarkConfig(Parameters):
         return {f"{model.label}-seed{seed}": (model, seed) for seed in self.seeds for model in self.models}
 
 
-def run_settings(training: TrainingConfig, seed: int) -> TrainingConfig:
-    """Training parameters of one run: with its seed, and on one thread, since runs are executed in parallel."""
-    return training.model_copy(update={"seed": seed, "threads": 1})
+def run_settings(training: TrainingConfig, seed: int, main: bool) -> TrainingConfig:
+    """Training parameters of one run: with its seed, and on one thread, since runs are executed in parallel.
+
+    Only main models train folds: the intervals of the others rest on the validation clips alone.
+    """
+    return training.model_copy(update={"seed": seed, "threads": 1, "folds": training.folds if main else 0})
 
 
 class FilterStep(Parameters):

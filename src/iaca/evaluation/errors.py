@@ -8,7 +8,7 @@ tables and to nothing else.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,6 @@ REGION_COLUMNS = (
 )
 
 QUADRANT_COLUMNS = ("annotated", "predicted", "frames", "share")
-FAILURE_COLUMNS = ("rule", "where", "value", "reference", "low", "high", "frames", "clips", "sentence")
 GOLD = tuple(f"{name}_gold" for name in DIMENSIONS)
 NEUTRAL = "neutral"
 QUADRANTS = ("positive active", "negative active", "negative passive", "positive passive", NEUTRAL)
@@ -243,19 +242,44 @@ class Results:
     config: AnalysisConfig = field(default_factory=AnalysisConfig)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A row of `failures`, whose columns are these fields.
+
+    Attributes:
+        rule: a name in `RULES`.
+        where: clip, cell, quadrant, kind of event or partition.
+        value, reference: the value, and what it is compared with.
+        low, high: 95 % interval of a difference, else NaN.
+        frames, clips: what it rests on.
+        sentence: the finding in words.
+    """
+
+    rule: str
+    where: str
+    value: float
+    reference: float
+    low: float = float("nan")
+    high: float = float("nan")
+    frames: float
+    clips: float
+    sentence: str
+
+
+FAILURE_COLUMNS = tuple(column.name for column in fields(Finding))
+
+
 def failures(results: Results) -> pd.DataFrame:
     """List what fails by each of `RULES`.
 
     Returns:
-        One row per finding: `rule`, `where` (clip, cell, quadrant, kind of event or partition), its `value` and the
-        `reference` it is compared with, the 95 % interval `low`, `high` of a difference (else NaN), the number of
-        `frames` and `clips`, and the finding as a `sentence`.
+        One row per `Finding`.
     """
     rows = [*_videos(results), *_regions(results), *_quadrants(results), *_events(results), *_baseline(results)]
-    return pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
+    return pd.DataFrame([asdict(row) for row in rows], columns=list(FAILURE_COLUMNS))
 
 
-def _videos(results: Results) -> Iterator[dict[str, object]]:
+def _videos(results: Results) -> Iterator[Finding]:
     table, shown = results.comparison, results.partition
     main = table[table["main"].astype(bool) & (table["partition"] == shown)]
     videos = results.videos[results.videos["partition"] == shown] if len(results.videos) else results.videos
@@ -264,15 +288,16 @@ def _videos(results: Results) -> Iterator[dict[str, object]]:
     reference = float(main["ccc_mean"].iloc[0])
     below = videos[videos["ccc_mean"] < reference].sort_values("ccc_mean")
     for row in below.head(results.config.listed).to_dict("records"):
-        yield _finding(
-            "videos", row["clip"], row["ccc_mean"], reference, row["frames_valence"], 1,
-            f"Clip {row['clip']}: mean CCC {plain(row['ccc_mean'])} (valence {plain(row['ccc_valence'])}, arousal "
-            f"{plain(row['ccc_arousal'])}) over {counted(row['frames_valence'], 'frame')}; all clips pooled reach "
-            f"{plain(reference)}.",
+        yield Finding(
+            rule="videos", where=str(row["clip"]), value=row["ccc_mean"], reference=reference,
+            frames=row["frames_valence"], clips=1,
+            sentence=f"Clip {row['clip']}: mean CCC {plain(row['ccc_mean'])} (valence {plain(row['ccc_valence'])}, "
+            f"arousal {plain(row['ccc_arousal'])}) over {counted(row['frames_valence'], 'frame')}; all clips pooled "
+            f"reach {plain(reference)}.",
         )  # fmt: skip
 
 
-def _regions(results: Results) -> Iterator[dict[str, object]]:
+def _regions(results: Results) -> Iterator[Finding]:
     regions = results.regions
     if regions.empty:
         return
@@ -281,14 +306,14 @@ def _regions(results: Results) -> Iterator[dict[str, object]]:
     for row in enough.sort_values("rmse", ascending=False).head(results.config.listed).to_dict("records"):
         where = region_name(row)
         biases = " and ".join(_bias(name, row[f"bias_{name}"]) for name in DIMENSIONS)
-        yield _finding(
-            "regions", where, row["rmse"], overall, row["frames"], row["clips"],
-            f"Annotated {where}: RMSE {plain(row['rmse'])} against {plain(overall)} over all frames; predicted "
-            f"{biases} on average ({_counted(row)}).",
+        yield Finding(
+            rule="regions", where=where, value=row["rmse"], reference=overall, frames=row["frames"], clips=row["clips"],
+            sentence=f"Annotated {where}: RMSE {plain(row['rmse'])} against {plain(overall)} over all frames; "
+            f"predicted {biases} on average ({_counted(row)}).",
         )  # fmt: skip
 
 
-def _quadrants(results: Results) -> Iterator[dict[str, object]]:
+def _quadrants(results: Results) -> Iterator[Finding]:
     table = results.quadrants
     wrong = table[(table["annotated"] != table["predicted"]) & (table["annotated"] != NEUTRAL)]
     wrong = wrong[(wrong["predicted"] != NEUTRAL) & (wrong["share"] >= MISTAKEN)]
@@ -297,55 +322,48 @@ def _quadrants(results: Results) -> Iterator[dict[str, object]]:
     for row in wrong.sort_values("share", ascending=False).head(results.config.listed).to_dict("records"):
         right = table[(table["annotated"] == row["annotated"]) & (table["predicted"] == row["annotated"])]
         reference = float(right["share"].iloc[0])
-        yield _finding(
-            "quadrants", f"{row['annotated']} as {row['predicted']}", row["share"], reference, row["frames"], np.nan,
-            f"Of the frames annotated {row['annotated']}, {100 * row['share']:.0f} % are predicted {row['predicted']} "
-            f"({counted(row['frames'], 'frame')}) and {100 * reference:.0f} % as annotated.",
+        yield Finding(
+            rule="quadrants", where=f"{row['annotated']} as {row['predicted']}", value=row["share"],
+            reference=reference, frames=row["frames"], clips=float("nan"),
+            sentence=f"Of the frames annotated {row['annotated']}, {100 * row['share']:.0f} % are predicted "
+            f"{row['predicted']} ({counted(row['frames'], 'frame')}) and {100 * reference:.0f} % as annotated.",
         )  # fmt: skip
 
 
-def _events(results: Results) -> Iterator[dict[str, object]]:
+def _events(results: Results) -> Iterator[Finding]:
     table = results.event_scores
     mains = table[table["main"].astype(bool)].set_index(["modality", "kind"])["ccc_mean"]
     ahead = table[table["model"].isin(MODALITIES) & (table["difference_ccc_mean"] > 0)]
     for row in ahead.sort_values("difference_ccc_mean", ascending=False).to_dict("records"):
         low, high = row["difference_ccc_mean_low"], row["difference_ccc_mean_high"]
         name = f"{MODALITY_NAMES[row['modality']]} {row['kind']}"
-        yield _finding(
-            "events", f"{name}: {row['model']}", row["ccc_mean"], float(mains[row["modality"], row["kind"]]),
-            row["frames"], row["clips"],
-            f"With {name}, {row['model']} alone is ahead by {signed(row['difference_ccc_mean'])} "
+        yield Finding(
+            rule="events", where=f"{name}: {row['model']}", value=row["ccc_mean"],
+            reference=float(mains[row["modality"], row["kind"]]), low=low, high=high,
+            frames=row["frames"], clips=row["clips"],
+            sentence=f"With {name}, {row['model']} alone is ahead by {signed(row['difference_ccc_mean'])} "
             f"{_interval(low, high)} in mean CCC: {_verdict(low, row['clips'])} ({_counted(row)}).",
-            low, high,
         )  # fmt: skip
 
 
-def _baseline(results: Results) -> Iterator[dict[str, object]]:
+def _baseline(results: Results) -> Iterator[Finding]:
     table = results.comparison
     for row in table[(table["model"] == BASELINE) & ~table["main"].astype(bool)].to_dict("records"):
         lead, low, high = (-row[f"difference_ccc_mean{end}"] for end in ("", "_high", "_low"))
         if low > 0:
             continue
         verdict = "too few clips or subjects" if row["few"] else "behind" if high < 0 else "not shown to differ"
-        yield _finding(
-            "baseline", row["partition"], lead, 0.0, row["frames_valence"], row["clips"],
-            f"On the {row['partition']} partition this model minus {BASELINE} is {signed(lead)} {_interval(low, high)} "
-            f"in mean CCC: {verdict} ({counted(row['clips'], 'clip')}).",
-            low, high,
+        yield Finding(
+            rule="baseline", where=row["partition"], value=lead, reference=0.0, low=low, high=high,
+            frames=row["frames_valence"], clips=row["clips"],
+            sentence=f"On the {row['partition']} partition this model minus {BASELINE} is {signed(lead)} "
+            f"{_interval(low, high)} in mean CCC: {verdict} ({counted(row['clips'], 'clip')}).",
         )  # fmt: skip
 
 
 def _bias(name: str, value: float) -> str:
     size = f"{abs(value):.2f}"
     return f"{name} {size} too {'high' if value > 0 else 'low'}" if float(size) else f"{name} without bias"
-
-
-def _finding(
-    rule: str, where: object, value: float, reference: float, frames: float, clips: float, sentence: str,
-    low: float = float("nan"), high: float = float("nan"),
-) -> dict[str, object]:  # fmt: skip
-    values = (rule, str(where), value, reference, low, high, frames, clips, sentence)
-    return dict(zip(FAILURE_COLUMNS, values, strict=True))
 
 
 def _interval(low: float, high: float) -> str:

@@ -7,7 +7,7 @@ event, and `event_scores` compares every model within the frames of each kind of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from iaca.errors import InputError
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import plane_rmse
-from iaca.evaluation.metrics import join_labels, paired_difference, pooled_metrics
+from iaca.evaluation.metrics import are_few, join_labels, paired_difference, pooled_metrics
 from iaca.parameters import MODALITIES
 
 Mask = npt.NDArray[np.bool_]
@@ -184,6 +184,7 @@ def event_scores(
     events: pd.DataFrame,
     replicates: int = 2000,
     seed: int = 0,
+    subjects: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Pooled CCC and RMSE of every model within the frames of each kind of event.
 
@@ -192,11 +193,12 @@ def event_scores(
         labels: clip, frame, valence, arousal of the clips to score.
         events: clip, modality, kind, start_s, end_s.
         replicates, seed: of the bootstrap over the clips with such an event.
+        subjects: clip -> subject; by default every clip is a subject of its own.
 
     Returns:
         One row per modality, kind and model: `clips`, annotated `frames`, `ccc_mean`, `rmse` over both dimensions, and
-        `difference_ccc_mean` to the main model with its paired 95 % interval (NaN for a single clip). Kinds without an
-        annotated frame are left out.
+        `difference_ccc_mean` to the main model with its paired 95 % interval (NaN where `metrics.are_few`). Kinds
+        without an annotated frame are left out.
     """
     joined = {name: join_labels(table, labels) for name, table in predictions_by_model.items()}
     main = next(iter(joined))
@@ -207,11 +209,15 @@ def event_scores(
         scores = {name: pooled_metrics(table) for name, table in inside.items()}
         if not scores[main]["frames_valence"]:
             continue
+        clips = chosen["clip"].unique()
+        few = are_few(len(clips), len({(subjects or {}).get(clip, clip) for clip in clips}))
         for name, table in inside.items():
             difference = paired_difference(table, inside[main], replicates, seed)["ccc_mean"]
+            if few:
+                difference = replace(difference, low=np.nan, high=np.nan)
             rows.append(
                 {"modality": modality, "kind": kind, "model": name, "main": name == main}
-                | {"clips": table["clip"].nunique(), "frames": scores[name]["frames_valence"]}
+                | {"clips": len(clips), "frames": scores[name]["frames_valence"]}
                 | {"ccc_mean": scores[name]["ccc_mean"], "rmse": plane_rmse(table)}
                 | dict(zip(EVENT_SCORE_COLUMNS[-3:], astuple(difference), strict=True))
             )

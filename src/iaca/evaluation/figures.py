@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from the same tables as its numbers: scores, training, traces, gates beside events.
+"""The figures of a report, drawn from the same tables as its numbers: scores, training, traces, gates next to events.
 
 The figures of the error analysis are in `error_figures`.
 """
@@ -22,6 +22,8 @@ from iaca.evaluation.metrics import DIMENSIONS, Array, ccc, join_labels, valid_p
 from iaca.evaluation.tables import best_and_worst, is_ranked, too_few, video_table
 from iaca.parameters import MODALITIES
 
+NOTICED = 0.6
+"""An AUROC below this is called no detection: chance is 0.5."""
 _CURVES = {"valence": style.VALENCE, "arousal": style.AROUSAL, "mean": style.INK}
 
 _COMPARISON_PANELS = (("ccc_valence", "Valence"), ("ccc_arousal", "Arousal"), ("ccc_mean", "Mean of both"))
@@ -216,7 +218,8 @@ def _comparison_method(rows: pd.DataFrame, partition: str) -> str:
         return f"Pooled CCC, {partition} partition."
     row = rows.iloc[0].to_dict()
     bars = f"Bars: 95 % bootstrap interval over {counted(row['clips'], 'clip')}."
-    return too_few(row) or f"Pooled CCC, {partition} partition. {bars}"
+    chosen = ", which chose the epoch" if partition == "validation" else ""
+    return too_few(row) or f"Pooled CCC, {partition} partition{chosen}. {bars}"
 
 
 def _comparison_finding(rows: pd.DataFrame) -> str:
@@ -227,7 +230,11 @@ def _comparison_finding(rows: pd.DataFrame) -> str:
         return "Too few clips or subjects to rank the models"
     best = scored.iloc[-1]
     if best["main"]:
-        return f"{best['model']} agrees best with the annotation: mean CCC {style.plain(best['ccc_mean'])}"
+        finding = f"{best['model']} agrees best with the annotation: mean CCC {style.plain(best['ccc_mean'])}"
+        second = scored.iloc[-2] if len(scored) > 1 else None
+        if second is None or not second["difference_ccc_mean_high"] >= 0:
+            return finding
+        return f"{finding}; the interval of its lead over {second['model']} includes 0"
     main = rows.loc[rows["main"], "model"].iloc[0]
     lead = f"{best['model']} is {best['difference_ccc_mean']:.3f} ahead of {main}"
     low = best["difference_ccc_mean_low"]
@@ -374,10 +381,13 @@ def _gate_finding(predictions: pd.DataFrame, events: pd.DataFrame) -> str:
     if scores.empty:
         return "How the model weighs voice against face over time"
     (worst, best) = scores.iloc[[0, -1]].to_dict("records")
-    return (
-        f"The gates detect '{style.MODALITY_NAMES[best['modality']]} {best['kind']}' best (AUROC {best['auroc']:.2f}), "
-        f"'{style.MODALITY_NAMES[worst['modality']]} {worst['kind']}' worst ({worst['auroc']:.2f})"
-    )
+    names = [f"'{style.MODALITY_NAMES[row['modality']]} {row['kind']}'" for row in (best, worst)]
+    if best["auroc"] < NOTICED:
+        return f"The gates detect no kind of corruption: at best {names[0]} (AUROC {best['auroc']:.2f}; chance is 0.5)"
+    end = f"{names[1]} worst ({worst['auroc']:.2f})"
+    if worst["auroc"] < NOTICED:
+        end = f"but not {names[1]} ({worst['auroc']:.2f}; chance is 0.5)"
+    return f"The gates detect {names[0]} best (AUROC {best['auroc']:.2f}), {end}"
 
 
 def _of_clip(table: pd.DataFrame, clip: str) -> pd.DataFrame:

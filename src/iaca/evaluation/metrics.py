@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -37,6 +37,20 @@ Scores = dict[str, float]
 DIMENSIONS = ("valence", "arousal")
 SCORES = ("ccc_valence", "ccc_arousal", "ccc_mean")
 MIN_CLIPS, MIN_SUBJECTS = 3, 2  # fewer give no interval and no ranking
+
+
+def are_few(clips: int, subjects: int) -> bool:
+    """Whether these annotated clips and subjects are too few for an interval or a ranking."""
+    return clips < MIN_CLIPS or subjects < MIN_SUBJECTS
+
+
+def few_sentence(clips: int, subjects: int) -> str:
+    """`Too few: 1 clip of 1 subject. Intervals and rankings need at least ...`."""
+    return (
+        f"Too few: {counted(clips, 'clip')} of {counted(subjects, 'subject')}. "
+        f"Intervals and rankings need at least {MIN_CLIPS} annotated clips of {MIN_SUBJECTS} subjects."
+    )
+
 
 # Metrics of two sequences
 

@@ -13,12 +13,13 @@ from types import MappingProxyType
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from iaca.evaluation.benchmark_page import NO_BENCHMARK, BenchmarkFound
+from iaca.evaluation.benchmark_page import NO_BENCHMARK, UNRANKED, BenchmarkFound
 from iaca.evaluation.benchmark_summary import AREA, findings, in_short
+from iaca.evaluation.benchmark_summary import is_ranked as ranked
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import RULES
 from iaca.evaluation.metrics import METRIC_NAMES, MIN_CLIPS
-from iaca.evaluation.style import MODALITY_NAMES, TITLES, cell, count, difference, number, parameter
+from iaca.evaluation.style import MODALITY_NAMES, TITLES, cell, count, counted_data, difference, number, parameter
 from iaca.evaluation.tables import best_and_worst, headline, is_ranked, too_few
 
 
@@ -76,14 +77,14 @@ class ReportData:
         comparison: `tables.comparison`; it should include audio only, visual only and concatenation.
         corpus: one row per partition with any columns: clips, subjects, frames, annotated frames, ...
         videos: `tables.video_table` of the main model.
-        partition: partition of the headline.
+        partition: partition of the tables and figures; the headline has validation and test, too.
         problems: problems of the data, one per row; may be empty.
         gate_auroc: `events.gate_auroc`; this table and those below may be empty.
         calibration, regions, quadrants, failures: of `errors`.
         event_response, event_scores: of `events`.
         postprocessing: partition, step, ccc_valence, ccc_arousal, ccc_mean, difference, low, high; one row per step.
         benchmark: results of the benchmark on the same corpus, if any.
-        analysis: settings of the error analysis, stated beside its tables.
+        analysis: settings of the error analysis, shown next to its tables.
         figures: slot of `FIGURES` -> PNG bytes; a slot may be missing.
         facts: about the model, name -> value (parameters, encoders, fingerprint, seed, ...).
         note: plain text, paragraphs separated by empty lines: what these numbers do not prove.
@@ -122,6 +123,7 @@ def render_report(data: ReportData) -> str:
         "count": count,
         "cell": cell,
         "parameter": parameter,
+        "counted": counted_data,
     }
     rows = data.comparison[data.comparison["partition"] == data.partition]
     ranked = is_ranked(data.comparison, data.partition)
@@ -129,13 +131,13 @@ def render_report(data: ReportData) -> str:
     models = rows.sort_values("ccc_mean", ascending=False, na_position="last") if ranked else rows
     return environment.get_template("page.html.j2").render(
         data=data,
-        at=f"{data.partition}_",
         sections=sections(data),
         left_out=left_out(data),
-        headline=headline(rows),
+        headline=headline(data.comparison),
+        headline_parts=headline_parts(data),
         models=models.to_dict("records"),
         too_few=too_few(rows.iloc[0].to_dict()),
-        other_partitions=data.comparison[data.comparison["partition"] != data.partition].to_dict("records"),
+        other_partitions=_other_partitions(data),
         best=best.to_dict("records"),
         worst=worst.to_dict("records"),
         metrics=METRIC_NAMES,
@@ -148,6 +150,34 @@ def render_report(data: ReportData) -> str:
         figures=_pictures(data),
         paragraphs=[text.strip() for text in data.note.split("\n\n") if text.strip()],
     )
+
+
+ROLES: Mapping[str, str] = MappingProxyType(
+    {
+        "train": "the model was fitted to these clips: no estimate for others",
+        "validation": "chose the epoch that was kept: too good an estimate for other clips",
+        "test": "nothing was fitted to these clips, and nothing chosen by them",
+    }
+)
+"""What the training did with each partition, for its score in the headline."""
+
+
+def headline_parts(data: ReportData) -> list[dict[str, str]]:
+    """Name, role and `too_few` of every partition of the headline: what nothing was fitted to comes first."""
+    mains = {row["partition"]: row for row in data.comparison[data.comparison["main"]].to_dict("records")}
+    names = [name for name in ("test", "validation") if name in mains]
+    names += [name for name in mains if name == data.partition and name not in names]
+    return [{"name": name, "role": ROLES.get(name, ""), "too_few": too_few(mains[name])} for name in names]
+
+
+def _other_partitions(data: ReportData) -> list[dict[str, object]]:
+    """Name and rows of the partitions that are not shown elsewhere; ranked ones have the best model first."""
+    others: list[dict[str, object]] = []
+    for name, rows in data.comparison[data.comparison["partition"] != data.partition].groupby("partition", sort=False):
+        if is_ranked(rows, str(name)):
+            rows = rows.sort_values("ccc_mean", ascending=False, na_position="last")
+        others.append({"name": name, "rows": rows.to_dict("records")})
+    return others
 
 
 @dataclass(frozen=True)
@@ -195,8 +225,8 @@ def left_out(data: ReportData) -> list[str]:
         (data.event_scores.empty, "Models during events: no frame of a known event is annotated in this partition."),
         (
             data.benchmark.summary.empty,
-            "Robustness curves: there is no benchmark of this corpus beside this page. Run kedro run --pipelines "
-            "benchmark, then kedro run --pipelines evaluation again.",
+            "Robustness curves: there was no benchmark of this corpus when this page was written. Run kedro run "
+            "--pipelines benchmark, then kedro run --pipelines evaluation --tags report; dvc repro does both.",
         ),
     )
     return [sentence for missing, sentence in known if missing]
@@ -227,7 +257,7 @@ def robustness(benchmark: BenchmarkFound) -> dict[str, object]:
     return {
         "corruptions": [TITLES.get(name, name) for name in names],
         "rows": rows,
-        "found": [(name, in_short(findings(summary, name))) for name in mains],
+        "found": [(name, in_short(findings(summary, name)) if ranked(summary) else f"{UNRANKED}.") for name in mains],
     }
 
 

@@ -214,7 +214,7 @@ def combined(faults: list[InputError]) -> InputError:
         lines += [str(fault) for fault in of_file[:SHOWN]]
         if len(of_file) > SHOWN:
             lines.append(f"{of_file[0].file}: {len(of_file) - SHOWN} more faults")
-    return InputError(f"{len(faults)} faults in the files; fix all of them:\n  " + "\n  ".join(lines))
+    return InputError(f"{counted(len(faults), 'fault')} in the files; fix all of them:\n  " + "\n  ".join(lines))
 
 
 def video_scores(pairing: Pairing) -> pd.DataFrame:

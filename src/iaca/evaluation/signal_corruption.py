@@ -26,7 +26,7 @@ from scipy.signal import lfilter
 from iaca.encoders.config import EMBEDDING_VERSION, EmbeddingConfig, describe, mismatches
 from iaca.encoders.embed import NUMBERS, with_faces, with_sound
 from iaca.encoders.embedding import ClipEmbedding, read_embedding, read_metadata, write_embedding
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.evaluation.config import SNR, Condition, RobustnessConfig
 from iaca.evaluation.partition import Corrupted, Partition, block_count, clip_generator, segments
 from iaca.faces import FaceImages, read_faces
@@ -255,7 +255,9 @@ def corrupt_faces_file(
     table = read_faces(faces, columns=NUMBERS)
     if len(table) != len(clean):
         raise InputError(
-            f"{len(table)} frames of faces, but {len(clean)} embedded", faces, remedy="run the embedding pipeline again"
+            f"{counted(len(table), 'frame')} of faces, but {len(clean)} embedded",
+            faces,
+            remedy="run the embedding pipeline again",
         )
     with FaceImages(faces) as jpegs:
         corrupted = CorruptedFaces(jpegs, steps, _face_corruption(condition))

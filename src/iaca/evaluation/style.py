@@ -21,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from iaca.errors import counted
 from iaca.evaluation.config import BLUR, CLEAN_LEVELS, SNR, clean_level
 
 INK, MUTED, GRID, SHADE, PAPER = "#1b2733", "#566472", "#e3e8ed", "#dfe3e8", "#ffffff"
@@ -124,7 +125,7 @@ def event_strip(axes: Axes, spans: Sequence[tuple[str, float, float, str, str]],
 
 
 def _bar_label(axes: Axes, start: float, end: float, height: float, label: str) -> None:
-    """Write the label inside the bar if it fits, else beside it: a label must never be cut off."""
+    """Write the label inside the bar if it fits, else next to it: a label must never be cut off."""
     low, high = axes.get_xlim()
     per_inch = (high - low) / (axes.get_window_extent().width / DPI)
     needed = (len(label) * SMALL * 0.6 / 72 + 0.08) * per_inch
@@ -228,6 +229,11 @@ def difference(value: object) -> Markup:
 def count(value: object) -> Markup:
     """A whole number with thousands separated."""
     return _data(value, lambda x: f"{x:,.0f}".replace(",", "\u202f"))
+
+
+def counted_data(value: int, noun: str) -> Markup:
+    """A whole number as `count` writes it, with its noun in the singular or plural: `1 clip`, `3 clips`."""
+    return count(value) + " " + counted(value, noun).split(" ", 1)[1]
 
 
 def cell(value: object) -> Markup | str:

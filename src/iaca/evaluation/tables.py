@@ -18,12 +18,12 @@ from iaca.errors import InputError, counted
 from iaca.evaluation.config import FilterStep
 from iaca.evaluation.metrics import (
     DIMENSIONS,
-    MIN_CLIPS,
-    MIN_SUBJECTS,
     SCORES,
     Array,
     Interval,
+    are_few,
     bootstrap_ccc,
+    few_sentence,
     join_labels,
     paired_difference,
     per_video,
@@ -36,18 +36,6 @@ POSTPROCESSING_COLUMNS = ("partition", "step", *SCORES, "difference", "low", "hi
 UNFILTERED = "none"
 BLOCK = 2048  # frames per step: bounds the memory of the (frames, window) arrays
 SIGMA_PER_WIDTH = 1 / np.sqrt(8 * np.log(2))  # sigma of a Gaussian whose full width at half maximum is 1
-SLACK_S = 1e-6  # times are rounded; a frame exactly at the edge of a window must be inside
-
-# Models and videos
-
-POSTPROCESSING_COLUMNS = ("partition", "step", *SCORES, "difference", "low", "high")
-
-UNFILTERED = "none"
-
-BLOCK = 2048  # frames per step: bounds the memory of the (frames, window) arrays
-
-SIGMA_PER_WIDTH = 1 / np.sqrt(8 * np.log(2))  # sigma of a Gaussian whose full width at half maximum is 1
-
 SLACK_S = 1e-6  # times are rounded; a frame exactly at the edge of a window must be inside
 
 # Models and videos
@@ -71,10 +59,10 @@ def comparison(
         subjects: clip -> subject; by default every clip is a subject of its own.
 
     Returns:
-        One row per model and partition: clips, subjects, `few` (fewer annotated clips or subjects than `MIN_CLIPS` or
-        `MIN_SUBJECTS`: no interval), the columns of `pooled_metrics`, `<ccc>_low` and `<ccc>_high` (95 %),
-        `video_<ccc>` (mean over videos, a different number), and `difference_<ccc>`, `_low`, `_high`: model minus main
-        model (exactly 0 for the main model). <ccc> is ccc_valence, ccc_arousal, ccc_mean.
+        One row per model and partition: clips, subjects, `few` (`metrics.are_few`: no interval), the columns of
+        `pooled_metrics`, `<ccc>_low` and `<ccc>_high` (95 %), `video_<ccc>` (mean over videos, a different number), and
+        `difference_<ccc>`, `_low`, `_high`: model minus main model (exactly 0 for the main model). <ccc> is
+        ccc_valence, ccc_arousal, ccc_mean.
 
     Raises:
         InputError: if there is no model, the main model is not among them, or nothing is annotated.
@@ -114,7 +102,7 @@ def _subjects_of(gold: pd.DataFrame, subjects: Mapping[str, str] | None) -> tupl
     """Number of subjects of the annotated clips, and whether clips or subjects are too few for an interval."""
     clips = gold.loc[gold[list(DIMENSIONS)].notna().any(axis=1), "clip"].unique()
     count = len({(subjects or {}).get(clip, clip) for clip in clips})
-    return count, len(clips) < MIN_CLIPS or count < MIN_SUBJECTS
+    return count, are_few(len(clips), count)
 
 
 def _without_intervals(row: dict[str, float], few: bool) -> dict[str, float]:
@@ -147,12 +135,7 @@ def is_ranked(table: pd.DataFrame, partition: str) -> bool:
 
 def too_few(row: Mapping[Hashable, Any]) -> str:
     """Why a row of a `comparison` has no interval and no rank; "" if it has."""
-    if not row["few"]:
-        return ""
-    return (
-        f"Too few: {counted(row['clips'], 'clip')} of {counted(row['subjects'], 'subject')}. "
-        f"Intervals and rankings need at least {MIN_CLIPS} annotated clips of {MIN_SUBJECTS} subjects."
-    )
+    return few_sentence(row["clips"], row["subjects"]) if row["few"] else ""
 
 
 def headline(table: pd.DataFrame, model: str | None = None) -> dict[str, str | float | int | None]:
@@ -178,6 +161,24 @@ def headline(table: pd.DataFrame, model: str | None = None) -> dict[str, str | f
             if name not in ("model", "partition", "main", "few") and not str(name).startswith("difference_"):
                 flat[f"{row['partition']}_{name}"] = _json_number(value)
     return flat
+
+
+def score_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """One line per partition of a `headline`: `test (9 clips): CCC 0.743 [0.701, 0.775], valence 0.740 [...], ...`.
+
+    The interval is the 95 % bootstrap interval over clips; a line says where there are too few for one.
+    """
+    lines = []
+    for partition in (name.removesuffix("_clips") for name in metrics if name.endswith("_clips")):
+        scores = []
+        for part, label in (("mean", "CCC"), ("valence", "valence"), ("arousal", "arousal")):
+            name = f"{partition}_ccc_{part}"
+            score, low, high = (metrics.get(name + end) for end in ("", "_low", "_high"))
+            interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+            scores.append(f"{label} undefined" if score is None else f"{label} {score:.3f}{interval}")
+        few = "; too few clips for an interval" if metrics.get(f"{partition}_ccc_mean_low") is None else ""
+        lines.append(f"{partition} ({counted(metrics[f'{partition}_clips'], 'clip')}): {', '.join(scores)}{few}")
+    return lines
 
 
 def _json_number(value: object) -> float | int | None:

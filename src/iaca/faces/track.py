@@ -334,7 +334,7 @@ def choose(tracks: list[TrackSummary], config: FaceConfig, side: Side | None = N
     * Without a side, the main track is the one with the largest sum of box areas over time.
     * With a side, it is the leftmost or rightmost, by mean centre, of the tracks that are not `MINOR`.
     * With `config.join`, other tracks are added, the largest first, if they share no frame with those chosen, are not
-      `SMALL`, and (with a side) are at least as near to the main track as to any other person beside it.
+      `SMALL`, and (with a side) are at least as near to the main track as to any other person near it.
     """
     lasting = [t for t in tracks if t.last_s - t.first_s >= config.min_track_s] or tracks
     if not lasting:

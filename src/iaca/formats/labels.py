@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.errors import InputError, brief, first_faults
+from iaca.errors import InputError, brief, counted, first_faults
 from iaca.text import EMPTY, Row, csv_rows, dialect_of, number
 
 LABELS = ("valence", "arousal")
@@ -118,7 +118,7 @@ def _annotation(
 
 def _require_width(cells: list[str], width: int, path: Path, line: int) -> None:
     if len(cells) != width:
-        what = f"{len(cells)} cells, but the header names {width} columns"
+        what = f"{counted(len(cells), 'cell')}, but the header names {counted(width, 'column')}"
         raise InputError(what, path, line, "give every row one cell per column")
 
 

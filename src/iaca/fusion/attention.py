@@ -20,7 +20,7 @@ from iaca.errors import InputError
 from iaca.fusion.config import FusionConfig
 
 TINY = torch.finfo(torch.float32).tiny
-PADDED = -1e9  # finite: a sequence without any real step stays finite; beside a real key exp() of it is exactly zero
+PADDED = -1e9  # finite: a sequence without any real step stays finite; next to a real key, exp() of it is exactly zero
 
 
 # --- masks ---
@@ -68,7 +68,7 @@ class Masks:
     def key_bias(self, presence: Tensor) -> Tensor:
         """What attention adds to the score of each key: log max(p, tiny), and -1e9 for padding [ours].
 
-        An absent key has no weight beside an observed one. Where every key is absent they share the weight.
+        An absent key gets no weight if any key is observed. If all are absent, they share the weight.
 
         Args:
             presence: (b, t) float in [0, 1].

@@ -19,9 +19,11 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from iaca.corpora.check import require_subjects
 from iaca.encoders.config import EmbeddingConfig, identity, mismatches
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, brief, counted
+from iaca.evaluation.metrics import DIMENSIONS
 from iaca.files import replacing
 from iaca.inference.ridge import (
     FIRST,
@@ -36,12 +38,14 @@ from iaca.inference.ridge import (
     verdict,
     widths,
 )
-from iaca.inference.zero_shot import ZeroShot, ZeroShotConfig
+from iaca.inference.zero_shot import INCONSISTENCY, ZeroShot, ZeroShotConfig
 from iaca.parameters import MODALITIES, faults, text_table
 from iaca.text import parse_json
+from iaca.training.calibration import Calibration, Errors, Intervals, fit_intervals, origin_of_intervals
+from iaca.training.config import TARGETS
 from iaca.training.predict import ClipPrediction
 
-HEADER, VERSION, WEIGHTS = "iaca_adapted", 1, "weights"
+HEADER, VERSION, WEIGHTS, INTERVALS = "iaca_adapted", 2, "weights", "intervals."
 KIND = "adapted heuristic"
 REMEDY = "give a file written by the adaptation pipeline, or adapt again"
 
@@ -73,15 +77,13 @@ def adapt(
         rows = annotated_rows(subject, name, model, clip, config.every_s)
         if rows is not None:
             groups.setdefault(subject, []).append(rows)
-    if len(groups) < 2:
-        raise InputError(
-            f"{len(groups)} annotated subject: an adapted model could not be scored on subjects it was not fitted to",
-            remedy="annotate videos of at least two subjects; ten or more give a reliable estimate",
-        )
+    require_subjects(groups)
     fitter = Fitter(
         {name: groups[name] for name in sorted(groups)}, widths(defaults.dim("audio"), defaults.dim("visual")), config
     )
-    scores = score_table(leave_one_out(fitter), config)
+    held_out = leave_one_out(fitter)
+    scores = score_table(held_out, config)
+    intervals, sentence = _intervals(fitter, held_out)
     weights, choices = fitter.weights(list(fitter.groups))
     facts = {
         **encoders,
@@ -90,8 +92,19 @@ def adapt(
         "data_fingerprint": "",
         "choices": json.dumps(choices),
         "scores": scores.iloc[-1].to_json(),
+        "intervals": sentence,
     }
-    return AdaptedModel(model.config, weights, facts), scores
+    return AdaptedModel(model.config, weights, facts, intervals), scores
+
+
+def _intervals(fitter: Fitter, held_out: pd.DataFrame) -> tuple[Intervals | None, str]:
+    """Intervals from the errors on subjects left out, whose rows are in the order of the fitter, and their origin."""
+    errors = np.abs(held_out[list(DIMENSIONS)].to_numpy() - held_out[[f"{d}_gold" for d in DIMENSIONS]].to_numpy())
+    clips = [clip for group in fitter.groups.values() for clip in group]
+    ends = np.cumsum([len(clip.gold) for clip in clips])
+    cases = [Errors(c.group, c.cases, part) for c, part in zip(clips, np.split(errors, ends[:-1]), strict=True)]
+    intervals = fit_intervals(cases)
+    return intervals, origin_of_intervals(intervals, cases)
 
 
 def _check_encoders(name: str, clip: ClipEmbedding, encoders: Mapping[str, str]) -> None:
@@ -103,8 +116,9 @@ def _check_encoders(name: str, clip: ClipEmbedding, encoders: Mapping[str, str])
 
 
 def _caveat(fitter: Fitter, scores: pd.DataFrame, card: Mapping[str, str]) -> str:
-    text = f"ADAPTED HEURISTIC: the zero-shot model, corrected by {int(scores.iloc[-1]['clips'])} annotated videos of "
-    text += f"{len(fitter.groups)} subjects ({card.get('name', '')}). {'; '.join(verdict(scores))}"
+    videos, subjects = counted(scores.iloc[-1]["clips"], "annotated video"), counted(len(fitter.groups), "subject")
+    text = f"ADAPTED HEURISTIC: the zero-shot model, corrected by {videos} of {subjects} ({card.get('name', '')}). "
+    text += "; ".join(verdict(scores))
     return f"{text}. {card['caveat']}" if card.get("caveat") else text
 
 
@@ -116,16 +130,18 @@ class AdaptedModel:
         zero_shot: rules of the model that is corrected.
         weights: (p, 2) float64, of the columns of `ridge.columns_of`.
         facts: encoders, corpus, chosen penalties and scores, as strings.
+        intervals: None with too few annotated clips.
     """
 
     zero_shot: ZeroShotConfig
     weights: NDArray[np.float64]
     facts: Mapping[str, str]
+    intervals: Intervals | None = None
 
     @cached_property
     def metadata(self) -> dict[str, str]:
         """Its kind, and the encoders it needs."""
-        return {"preset": "zero_shot, adapted", "kind": KIND, **self.facts}
+        return {"preset": "zero_shot, adapted", "kind": KIND, "inconsistency": INCONSISTENCY, **self.facts}
 
     @cached_property
     def base(self) -> ZeroShot:
@@ -138,22 +154,34 @@ class AdaptedModel:
         return self.base.gate_labels
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """Those of the zero-shot part."""
-        return self.base.modalities
+    def sources(self) -> Mapping[str, tuple[str, ...]]:
+        """The inputs whose columns have a weight, and those of the zero-shot readings that have one."""
+        config = EmbeddingConfig()
+        columns = dict(zip(MODALITIES, widths(config.dim("audio"), config.dim("visual")), strict=True))
+        effect = self.weights.copy()
+        effect[1:FIRST] += np.eye(len(TARGETS))  # the correction is added to the zero-shot prediction
+        read: dict[str, tuple[str, ...]] = {}
+        for d, name in enumerate(TARGETS):
+            used = {m for m, part in columns.items() if effect[part, d].any()}
+            for own, sources in enumerate(self.base.sources[target] for target in TARGETS):
+                used |= set(sources) if effect[1 + own, d] else set()
+            read[name] = tuple(modality for modality in MODALITIES if modality in used)
+        return read
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
-        """The zero-shot prediction with valence and arousal corrected; gates and evidence are unchanged."""
+        """The zero-shot prediction with valence and arousal corrected; gates and inconsistency are unchanged."""
         prediction = corrected(columns_of(self.base, clip), self.weights).astype(np.float32)
-        return replace(self.base.predict(clip), prediction=prediction)
+        bounds = None if self.intervals is None else self.intervals.of(prediction, self.base.cases(clip))
+        return replace(self.base.predict(clip), prediction=prediction, bounds=bounds)
 
     def save(self, path: Path) -> None:
         """Write the file atomically; the same model gives the same bytes."""
         header = {"version": VERSION, "zero_shot": self.zero_shot.model_dump(mode="json"), "facts": dict(self.facts)}
+        arrays = {WEIGHTS: np.ascontiguousarray(self.weights)}
+        if self.intervals is not None:
+            arrays |= {INTERVALS + name: np.ascontiguousarray(array) for name, array in vars(self.intervals).items()}
         with replacing(path) as partial:
-            partial.write_bytes(
-                save({WEIGHTS: np.ascontiguousarray(self.weights)}, {HEADER: json.dumps(header, sort_keys=True)})
-            )
+            partial.write_bytes(save(arrays, {HEADER: json.dumps(header, sort_keys=True)}))
 
     @classmethod
     def load(cls, path: Path) -> AdaptedModel | None:
@@ -168,11 +196,22 @@ class AdaptedModel:
                 if text is None:
                     return None
                 weights = file.get_tensor(WEIGHTS)
+                names = [name for name in file.keys() if name.startswith(INTERVALS)]  # noqa: SIM118, not a mapping
+                arrays = {name: file.get_tensor(name) for name in names}
         except (SafetensorError, OSError):
             return None
         except TypeError as error:  # numpy lacks some types of safetensors
             raise InputError(f"the weights are not finite float64 ({error})", path, remedy=REMEDY) from error
-        return cls(*_checked(text, weights, path))
+        return cls(*_checked(text, weights, path), _checked_intervals(arrays, path))
+
+
+def _checked_intervals(arrays: Mapping[str, NDArray[np.float32]], path: Path) -> Intervals | None:
+    try:
+        if any(array.dtype != np.float32 for array in arrays.values()):
+            raise ValueError("an array is not float32")
+        return Calibration.of_arrays(arrays, MODALITIES, {}, {}).intervals
+    except ValueError as error:
+        raise InputError(f"the intervals of the model are not valid: {error}", path, remedy=REMEDY) from error
 
 
 def _checked(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 import logging
+import math
 import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,10 +21,11 @@ from iaca.engine.results import result_digests
 from iaca.engine.task import digest
 from iaca.errors import InputError, counted, plain_name
 from iaca.faces.config import PeopleRule
-from iaca.files import newest_version
-from iaca.media import kind_of, left_out
+from iaca.files import current_files
+from iaca.media import MediaLimits, kind_of, left_out, probe
 from iaca.media.probe import Kind
 from iaca.parameters import Parameters
+from iaca.training.config import MODEL_SUFFIX
 
 ModelName = Annotated[str, Field(min_length=1)]
 
@@ -57,16 +60,30 @@ class InferenceConfig(Drawing, People):
     """What to predict, with which model, and which files to write.
 
     Attributes:
-        input: a media file, a folder of them, or a glob pattern.
+        input: a media file, a folder of them, or a glob pattern. None is refused by `named_input`.
         output: folder for NAME.csv (NAME.person1.csv, ... with `people: all`), NAME.json and, if asked for, NAME.png
             and NAME.mp4.
         model: model file, the name of one that comes with the project, or several whose predictions are averaged: a
             list, a folder or a glob pattern; None is `zero_shot`.
     """
 
-    input: str = Field(min_length=1)
+    input: Annotated[str, Field(min_length=1)] | None = None
     output: str = Field(min_length=1)
     model: ModelName | Annotated[tuple[ModelName, ...], Field(min_length=1)] | None = None
+
+    def named_input(self) -> str:
+        """What to analyse.
+
+        Raises:
+            InputError: nothing is named.
+        """
+        if self.input is None:
+            raise InputError(
+                "no video is named to analyse",
+                remedy='name a file, a folder or a pattern, and a folder for the results: --params "inference.input='
+                'FILE_OR_FOLDER,inference.output=FOLDER"',
+            )
+        return self.input
 
     def drawing(self) -> Drawing:
         """The parameters that decide what is drawn."""
@@ -78,7 +95,6 @@ class InferenceConfig(Drawing, People):
 
 
 SUMMARY_SUFFIX = ".json"
-MODEL_SUFFIX = ".safetensors"
 ZERO_SHOT = "zero_shot"
 NAMED = {ZERO_SHOT: Path(__file__).parent / "zero_shot.json"}
 """Models that come with the project."""
@@ -123,6 +139,33 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
     return named
 
 
+MANY_VIDEOS, MANY_HOURS = 200, 2.0
+"""More than this is announced before the work starts."""
+SPEED = {True: 3.0, False: 6.0}
+"""Times real time at 640x360 px, on one core, with and without an overlay (docs/engineering/performance.md)."""
+
+
+def announcement(videos: Collection[Path], overlay: bool, limits: MediaLimits | None = None) -> str:
+    """How many videos and hours will be analysed and how long that takes; "" for a few.
+
+    Lengths are those that the headers claim; what can't be read counts as nothing.
+    """
+    seconds = 0.0
+    for video in videos:
+        with suppress(InputError, OSError):
+            claimed = probe(video, decoding=False, limits=limits).duration_s
+            seconds += claimed if math.isfinite(claimed) else 0.0
+    hours = seconds / 3600
+    if len(videos) <= MANY_VIDEOS and hours <= MANY_HOURS:
+        return ""
+    without = " with the overlay, which inference.overlay=false leaves out" if overlay else ""
+    return (
+        f"{counted(len(videos), 'video')}, {hours:.1f} h in all: about {hours / SPEED[overlay]:.1f} h of computing on "
+        f"one core, less with several ({SPEED[overlay]:.0f} times real time at 640x360{without}). Results that are up "
+        "to date are kept, now and whenever the run is stopped with Ctrl-C"
+    )
+
+
 def _walk(folder: Path) -> list[Path]:
     """Everything below a folder that is not a folder and not hidden, and every folder that can't be listed.
 
@@ -163,7 +206,7 @@ def _without_overlays(found: list[Path]) -> list[Path]:
     written = {folder: result_digests(folder, SUMMARY_SUFFIX) for folder in {path.parent for path in found}}
     videos = [path for path in found if not _is_unchanged(path, written[path.parent].get(path.name))]
     if len(videos) < len(found):
-        log.info("left out %d results of earlier runs", len(found) - len(videos))
+        log.info("left out %s of earlier runs", counted(len(found) - len(videos), "result"))
     return videos
 
 
@@ -194,9 +237,9 @@ def _name(video: Path, root: Path, stems: Counter[str], names: Counter[str]) -> 
 
 def _is_reserved(stem: str, stems: Counter[str]) -> bool:
     """Whether results of this name would clash with the folder's own files or with a person of another video:
-    `failures`, `a.person2`."""
+    `failures`, `inference_summary`, `a.person2`."""
     person = re.fullmatch(r"(.+)\.person\d+", stem)
-    return stem == "failures" or (person is not None and person[1] in stems)
+    return stem in ("failures", "inference_summary") or (person is not None and person[1] in stems)
 
 
 def _unique(name: str, taken: Collection[str]) -> str:
@@ -234,12 +277,8 @@ def _model_files(given: str) -> list[Path]:
     path = Path(given)
     if not path.exists() and given in NAMED:
         return [NAMED[given]]
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        newest = newest_version(path)
-        found = [newest] if newest else sorted(p for p in path.glob(f"[!.]*{MODEL_SUFFIX}") if p.is_file())
-    else:
+    found = current_files(path, MODEL_SUFFIX)
+    if not found and not path.is_dir():
         found = sorted(Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file())  # noqa: PTH207 may be absolute
     if not found:
         raise InputError("there is no model", given, remedy=_MODEL_REMEDY)

@@ -15,6 +15,7 @@ from iaca.encoders.embedding import ClipEmbedding
 from iaca.inference.adaptation import AdaptedModel
 from iaca.inference.zero_shot import ZeroShot
 from iaca.parameters import MODALITIES
+from iaca.training.config import TARGETS
 from iaca.training.model_file import load_model
 from iaca.training.predict import BuiltModel, ClipPrediction, predict_clip
 
@@ -34,8 +35,8 @@ class Member(Protocol):
         """For each gate, the names of its weights."""
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """Its inputs: "audio", "visual" or both."""
+    def sources(self) -> Mapping[str, tuple[str, ...]]:
+        """The inputs that valence and that arousal are read from."""
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """The prediction for a clip of t steps."""
@@ -62,8 +63,9 @@ class FusionMember:
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """The metadata of its file."""
-        return self.built.metadata
+        """The metadata of its file, and what its calibration rests on."""
+        calibration = self.built.calibration
+        return {**self.built.metadata, **(calibration.facts if calibration else {})}
 
     @property
     def gate_labels(self) -> Labels:
@@ -71,10 +73,10 @@ class FusionMember:
         return self.built.model.gate_labels
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """The inputs of the network, the voice first."""
+    def sources(self) -> Mapping[str, tuple[str, ...]]:
+        """All inputs of the network for both, the voice first."""
         inputs = self.built.model.config.modalities
-        return tuple(modality for modality in MODALITIES if modality in inputs)
+        return dict.fromkeys(TARGETS, tuple(modality for modality in MODALITIES if modality in inputs))
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """Predict in overlapping windows."""
@@ -86,40 +88,28 @@ class Joint:
     """The prediction of an ensemble for a clip of t steps.
 
     Attributes:
-        prediction: mean over the members; gates that not all of them have are left out.
+        prediction: mean over the members. Gates, intervals and inconsistency that not all of them have are left out.
         labels: of those gates.
-        spread: (t,) root mean square, over valence and arousal, of the standard deviation (n - 1) between the members
-            trained on that dimension; None if no dimension has two.
-        weights: (t, 2) of voice and face: mean of the gates across the modalities; None without such a gate.
-        modalities: inputs of at least one member.
-        evidence: (t,) in [0, 1]: mean over the members that estimate how much their prediction rests on; None if none
-            does.
     """
 
     prediction: ClipPrediction
     labels: Labels
-    spread: FloatArray | None
-    weights: FloatArray | None
-    modalities: tuple[str, ...]
-    evidence: FloatArray | None
 
 
 def join(members: Sequence[Member], predictions: Sequence[ClipPrediction]) -> Joint:
-    """Average the members' predictions of one clip."""
+    """Average the members' predictions of one clip, and their bounds: the interval of a mean is narrower than that."""
     labels = _common([member.gate_labels for member in members])
     gates = {name: np.asarray(np.mean([p.gates[name] for p in predictions], axis=0), np.float32) for name in labels}
     values = np.stack([p.prediction for p in predictions])  # (members, t, 2)
     prediction = predictions[0].prediction if len(predictions) == 1 else _mean(values)
-    across = [gates[name] for name, parts in labels.items() if parts == MODALITIES]
-    inputs = {modality for member in members for modality in member.modalities}
-    return Joint(
-        ClipPrediction(prediction, gates, predictions[0].observed),
-        labels,
-        _spread(values),
-        np.asarray(np.mean(across, axis=0), np.float32) if across else None,
-        tuple(modality for modality in MODALITIES if modality in inputs),
-        _evidence(predictions),
-    )
+    bounds = _mean_if_all([p.bounds for p in predictions])
+    inconsistency = _mean_if_all([p.inconsistency for p in predictions])
+    return Joint(ClipPrediction(prediction, gates, predictions[0].observed, bounds, inconsistency), labels)
+
+
+def _mean_if_all(parts: Sequence[FloatArray | None]) -> FloatArray | None:
+    known = [part for part in parts if part is not None]
+    return np.asarray(np.mean(known, axis=0, dtype=np.float64), np.float32) if len(known) == len(parts) else None
 
 
 def _common(labels: Sequence[Labels]) -> Labels:
@@ -135,18 +125,36 @@ def _mean(values: FloatArray) -> FloatArray:
     return np.stack(means, axis=1).astype(np.float32)
 
 
-def _spread(values: FloatArray) -> FloatArray | None:
-    trained = _trained(values)
-    columns = [values[trained[:, d], :, d].astype(np.float64) for d in range(2)]
-    variances = [column.var(axis=0, ddof=1) for column in columns if len(column) > 1]
-    return np.sqrt(np.mean(variances, axis=0)).astype(np.float32) if variances else None
-
-
 def _trained(values: FloatArray) -> NDArray[np.bool_]:
     """(members, 2) whether the member was trained on the dimension; otherwise it is NaN at every step."""
     return np.asarray(np.isfinite(values).any(axis=1))
 
 
-def _evidence(predictions: Sequence[ClipPrediction]) -> FloatArray | None:
-    known = [p.evidence for p in predictions if p.evidence is not None]
-    return np.asarray(np.mean(known, axis=0), np.float32) if known else None
+HALVED_AFTER_S = 1.0
+"""A modality that was not observed for this long (s) has half of its share."""
+
+
+def observed_shares(gates: Mapping[str, FloatArray], labels: Labels, clip: ClipEmbedding) -> dict[str, FloatArray]:
+    """The gates of a clip of t steps; in those across voice and face, shares of what was observed.
+
+        share_m(t) = w_m(t) 2^(-d_m(t) / 1 s) / sum over the modalities;   NaN where neither was observed
+
+    w is the gate's weight and d_m the time (s) to the nearest step at which m was observed. A network gives some weight
+    to a modality that is absent: there is nothing behind it but its neighbours in time, and soon nothing at all.
+    """
+    near = np.stack([_nearness(clip.present[modality], clip.time_s) for modality in MODALITIES], axis=1)
+    shares = dict(gates)
+    for name, parts in labels.items():
+        if parts == MODALITIES:
+            weights = gates[name] * near
+            with np.errstate(invalid="ignore"):
+                weights = weights / weights.sum(axis=1, keepdims=True)
+            shares[name] = np.where(clip.observed[:, None], weights, np.nan).astype(np.float32)
+    return shares
+
+
+def _nearness(present: NDArray[np.bool_], time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """2^(-d / `HALVED_AFTER_S`) of each step, for the distance d (s) to the nearest one that is present."""
+    before = np.maximum.accumulate(np.where(present, time_s, -np.inf))
+    after = np.minimum.accumulate(np.where(present, time_s, np.inf)[::-1])[::-1]
+    return np.asarray(2.0 ** -(np.minimum(time_s - before, after - time_s) / HALVED_AFTER_S))

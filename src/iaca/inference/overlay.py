@@ -1,7 +1,7 @@
-"""The overlay: a video's own frames with face boxes and, on rows below the picture, dial, values, gates and confidence.
+"""The overlay: a video's own frames with face boxes and, below the picture, dial, values, gates and disagreement.
 
     OverlayPainter   the picture with boxes and notices, and a row for each of the first people
-    PersonPanel      one row: dial, valence, arousal, gates, confidence
+    PersonPanel      one row: dial, valence and arousal with intervals, gates, disagreement
     Dial             the valence-arousal circle with the recent past as a trail
     DrawnTrack       one person's predictions as arrays by row
     draw_*           anti-aliased drawing on RGB images, in fractions of a pixel
@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from iaca.errors import InputError
+from iaca.inference.summary import UNUSUAL
 from iaca.media import VideoFrame
 
 Image = npt.NDArray[np.uint8]
@@ -51,17 +52,17 @@ class OverlayPainter:
 
     Args:
         table: predictions of ONE clip: frame, time_s, valence, arousal; optionally face_found, audio_present, x0, y0,
-            x1, y1 (px of their own frame, NaN where there is no face), confidence, gate_modalities_audio and
-            gate_modalities_visual. For several people in the video, the table of each: their boxes and rows are then
-            numbered.
+            x1, y1 (px of their own frame, NaN where there is no face), {valence,arousal}_{low,high}, inconsistency,
+            gate_modalities_audio and gate_modalities_visual. For several people in the video, the table of each:
+            their boxes and rows are then numbered.
         width, height: of the first frame, in px. Frames of another size are scaled to fit its place.
         min_width: smaller frames are enlarged to this width, so that the text is readable.
         trail_s: how much of the past the dial shows, in s.
-        kind: kind of a model that was not trained, written on every frame; empty for a trained one.
+        stamp: what every frame says about its model, on a line of its own below the rows; empty for none.
 
     Attributes:
         size: (width, height) of the painted frames in px, both even as H.264 wants them.
-        picture: (width, height) in px of the part that shows the frame; the rows are below it.
+        picture: (width, height) in px of the part that shows the frame; the rows and the stamp are below it.
 
     Raises:
         InputError: a table lacks a column or has more than one clip.
@@ -74,7 +75,7 @@ class OverlayPainter:
         height: int,
         min_width: int = 640,
         trail_s: float = 2.0,
-        kind: str = "",
+        stamp: str = "",
     ):
         self._tracks = [DrawnTrack.of(one) for one in ([table] if isinstance(table, pd.DataFrame) else table)]
         self._trail_s, self._numbered = trail_s, len(self._tracks) > 1
@@ -85,10 +86,11 @@ class OverlayPainter:
         self._unit = across / PANEL_WIDTH
         self._row_height = _even(PANEL_HEIGHT * self._unit)
         self._panels = [
-            PersonPanel(track, across, self._row_height, number if self._numbered else None, kind)
+            PersonPanel(track, across, self._row_height, number if self._numbered else None)
             for number, track in enumerate(self._tracks[:ROWS], start=1)
         ]
-        self.size = (across, self.picture[1] + len(self._panels) * self._row_height)
+        self._stamp = stamp_line(stamp, across, self._unit)
+        self.size = (across, self.picture[1] + len(self._panels) * self._row_height + len(self._stamp))
 
     def __call__(self, frame: VideoFrame) -> Image:
         """The frame (h, w, 3) uint8 RGB with all drawings, as a new (size[1], size[0], 3) uint8 RGB image."""
@@ -100,6 +102,7 @@ class OverlayPainter:
             panel = image[self.picture[1] + number * self._row_height :][: self._row_height]
             row = rows[number]
             person.clear(panel) if row is None else person.draw(panel, row, self._trail_s)
+        image[self.size[1] - len(self._stamp) :] = self._stamp
         self._boxes(picture, rows, scale, np.array([left, top, left, top]))
         self._notices(picture, self._missing(rows))
         return image
@@ -152,6 +155,21 @@ class OverlayPainter:
             left = draw_pill(picture, notice, left, 12 * self._unit, 17 * self._unit) + 8 * self._unit
 
 
+STAMP_HEIGHT, STAMP_SIZE = 26, 15
+"""Of the line with the stamp, and of its text, in design units; long text is smaller."""
+
+
+def stamp_line(stamp: str, width: int, unit: float) -> Image:
+    """The line (h, width, 3) below the rows that says what the model is; without rows (h = 0) for an empty stamp."""
+    line = np.full((_even(STAMP_HEIGHT * unit) if stamp else 0, width, 3), PANEL, np.uint8)
+    if stamp:
+        size = STAMP_SIZE * unit
+        size *= min(1.0, (width - 24 * unit) / text_width(stamp, size))
+        line[: max(1, round(unit))] = RAISED
+        draw_text(line, stamp, 12 * unit, 18 * unit, size, AROUSAL)
+    return line
+
+
 def _even(length: float) -> int:
     return max(2, 2 * round(length / 2))
 
@@ -168,16 +186,15 @@ class PersonPanel:
         track: what to show.
         width, height: of the row in px.
         number: shown in the person's colour if there are several people; None for a single person.
-        kind: kind of the model, written on the row unless it is empty.
     """
 
-    def __init__(self, track: DrawnTrack, width: int, height: int, number: int | None = None, kind: str = ""):
+    def __init__(self, track: DrawnTrack, width: int, height: int, number: int | None = None):
         self._track, self._number, self._size = track, number, (width, height)
         self._unit = width / PANEL_WIDTH
         self._dial = Dial(66 * self._unit, 60 * self._unit, 50 * self._unit, self._unit)
-        alone = track.gates is None and track.confidence is None
+        alone = track.gates is None and track.inconsistency is None
         self._meter_right = _RIGHT if alone else _METER_RIGHT
-        self._empty = self._background(kind)
+        self._empty = self._background()
 
     def clear(self, panel: Image) -> None:
         """Draw the row without any values."""
@@ -191,12 +208,14 @@ class PersonPanel:
         self._dial.draw_point(panel, track.values[first : row + 1])
         if self._number is not None:
             self._badge(panel, in_view=bool(track.face[row]))
-        self._meter(panel, 34, float(track.values[row, 0]), VALENCE)
-        self._meter(panel, 84, float(track.values[row, 1]), AROUSAL)
+        for i, (baseline, colour) in enumerate(((34, VALENCE), (84, AROUSAL))):
+            self._meter(panel, baseline, float(track.values[row, i]), colour)
+            if track.bounds is not None and np.isfinite(track.bounds[row, i]).all():
+                self._whisker(panel, baseline, track.bounds[row, i])
         if track.gates is not None:
             self._gate_bar(panel, track.gates[row])
-        if track.confidence is not None:
-            self._confidence_bar(panel, float(track.confidence[row]))
+        if track.inconsistency is not None:
+            self._disagreement_bar(panel, float(track.inconsistency[row]))
 
     def _badge(self, panel: Image, in_view: bool) -> None:
         u, number = self._unit, self._number or 0
@@ -206,13 +225,22 @@ class PersonPanel:
         """Draw a value in [-1, 1] as a number and as a bar that grows from the middle."""
         u, right = self._unit, self._meter_right
         known = np.isfinite(value)
-        text = f"{value:+.2f}".replace("-", "−") if known else "–"
+        text = _signed(value) if known else "–"
         draw_text(panel, text, right * u, baseline * u, 22 * u, colour if known else DIM, bold=True, align="right")
         if known:
             middle = (_METER_LEFT + right) / 2
             end = middle + float(np.clip(value, -1, 1)) * (right - _METER_LEFT) / 2
             top = baseline + 9
             draw_bar(panel, min(middle, end) * u, top * u, max(middle, end) * u, (top + 9) * u, colour)
+
+    def _whisker(self, panel: Image, baseline: float, bounds: Array) -> None:
+        """Draw an interval (low, high) in [-1, 1] as a line with two ends below the bar."""
+        u, right, y = self._unit, self._meter_right, baseline + 24
+        middle, half = (_METER_LEFT + right) / 2, (right - _METER_LEFT) / 2
+        low, high = (middle + float(np.clip(bound, -1, 1)) * half for bound in bounds)
+        draw_line(panel, (low * u, y * u), (high * u, y * u), WHITE, 1.4 * u)
+        for x in (low, high):
+            draw_line(panel, (x * u, (y - 3) * u), (x * u, (y + 3) * u), WHITE, 1.4 * u)
 
     def _gate_bar(self, panel: Image, weights: Array) -> None:
         """Draw the shares of voice and face as one divided bar with both numbers above it."""
@@ -229,13 +257,17 @@ class PersonPanel:
         draw_bar(panel, left * u, 56 * u, split * u, 74 * u, AUDIO)
         draw_bar(panel, split * u, 56 * u, right * u, 74 * u, VISUAL)
 
-    def _confidence_bar(self, panel: Image, value: float) -> None:
-        """Draw a value in [0, 1] as a number and as a bar from the left."""
-        u, shade = self._unit, WHITE if value >= 0.5 else DIM
+    def _disagreement_bar(self, panel: Image, value: float) -> None:
+        """Draw inconsistency in [0, 1] as a number and as a bar from the left, bright where it is unusual."""
+        u = self._unit
+        if not np.isfinite(value):
+            draw_text(panel, "–", _RIGHT * u, 98 * u, 18 * u, DIM, bold=True, align="right")
+            return
+        shade = AROUSAL if value > UNUSUAL else WHITE if value >= 0.5 else DIM
         draw_text(panel, f"{value:.2f}", _RIGHT * u, 98 * u, 18 * u, shade, bold=True, align="right")
         draw_bar(panel, _COLUMN * u, 104 * u, (_COLUMN + value * (_RIGHT - _COLUMN)) * u, 111 * u, shade)
 
-    def _background(self, kind: str) -> Image:
+    def _background(self) -> Image:
         u, right = self._unit, self._meter_right
         panel = np.full((self._size[1], self._size[0], 3), PANEL, np.uint8)
         self._dial.draw_face(panel)
@@ -246,13 +278,18 @@ class PersonPanel:
             draw_bar(panel, (middle - 0.6) * u, (baseline + 6) * u, (middle + 0.6) * u, (baseline + 21) * u, DIM)
         if self._track.gates is not None:
             draw_text(panel, "relies on", _COLUMN * u, 25 * u, 17 * u, WHITE)
-        if self._track.confidence is not None:
-            draw_text(panel, "confidence", _COLUMN * u, 98 * u, 17 * u, WHITE)
+        if self._track.inconsistency is not None:
+            draw_text(panel, "disagreement", _COLUMN * u, 98 * u, 17 * u, WHITE)
             draw_bar(panel, _COLUMN * u, 104 * u, _RIGHT * u, 111 * u, RAISED)
         if self._number is not None:
             self._badge(panel, in_view=False)
-        draw_text(panel, kind, right * u, 117 * u, 13 * u, AROUSAL, align="right")
         return panel
+
+
+def _signed(value: float) -> str:
+    """`+0.12`, `−0.03`; no sign if it rounds to 0."""
+    text = f"{value:+.2f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 SHADES = 8
@@ -318,6 +355,7 @@ def _blend(low: Colour, high: Colour, share: float) -> Colour:
 
 _NEEDED = ("frame", "time_s", "valence", "arousal")
 _BOX = ("x0", "y0", "x1", "y1")
+_BOUNDS = ("valence_low", "valence_high", "arousal_low", "arousal_high")
 _GATES = ("gate_modalities_audio", "gate_modalities_visual")
 
 
@@ -332,7 +370,8 @@ class DrawnTrack:
         face, sound: (n,) bool, whether it was present; True if the table lacks the column.
         boxes: (n, 4) x0, y0, x1, y1 in px; NaN without a face.
         gates: (n, 2) weights of voice and face.
-        confidence: (n,) in [0, 1].
+        bounds: (n, 2, 2) low and high of valence and of arousal; NaN without an interval.
+        inconsistency: (n,) in [0, 1]; NaN where unknown.
     """
 
     row_of: dict[int, int]
@@ -342,7 +381,8 @@ class DrawnTrack:
     sound: npt.NDArray[np.bool_]
     boxes: Array | None
     gates: Array | None
-    confidence: Array | None
+    bounds: Array | None
+    inconsistency: Array | None
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> Self:
@@ -353,7 +393,8 @@ class DrawnTrack:
         """
         _check(table)
         table = table.sort_values("frame", ignore_index=True)
-        confidence = _columns(table, ("confidence",))
+        bounds, inconsistency = _columns(table, _BOUNDS), _columns(table, ("inconsistency",))
+        known = inconsistency is not None and np.isfinite(inconsistency).any()
         return cls(
             {int(frame): row for row, frame in enumerate(table["frame"])},
             table["time_s"].to_numpy(np.float64),
@@ -362,7 +403,8 @@ class DrawnTrack:
             _mask(table, "audio_present"),
             _columns(table, _BOX),
             _columns(table, _GATES),
-            None if confidence is None else confidence[:, 0],
+            None if bounds is None else bounds.reshape(-1, 2, 2),
+            inconsistency[:, 0] if inconsistency is not None and known else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""The plot of a video: valence and arousal over time, confidence, and the weights of voice and face."""
+"""The plot of a video: valence and arousal with their intervals, inconsistency, and the weights of voice and face."""
 
 from __future__ import annotations
 
@@ -12,27 +12,33 @@ from matplotlib.figure import Figure
 from iaca.errors import InputError
 from iaca.evaluation import style
 from iaca.evaluation.events import has_modality_gates, modality_gate, spans
-from iaca.inference.predictor import LOW
+from iaca.evaluation.metrics import DIMENSIONS
+from iaca.inference.summary import UNUSUAL, Sources, observed
 from iaca.parameters import MODALITIES
 
 _ABSENT = (("face_found", "no face", "#b9a3b2"), ("audio_present", "no sound", "#93b3af"))
 _ABSENT_OF_SEVERAL = (("face_found", "not in view", "#b9a3b2"), ("audio_present", "voice not theirs", "#93b3af"))
-_PLATE = {"facecolor": style.PAPER, "alpha": 0.75, "linewidth": 0, "pad": 1.5}
+MOST = 0.95
+"""A mean over fewer frames than this share says over how many it is."""
 MAX_PEOPLE = 6
 """People drawn at most; the first ones have the largest faces."""
 
 
 def prediction_plot(
-    table: pd.DataFrame | Sequence[pd.DataFrame], title: str, events: pd.DataFrame | None = None
+    table: pd.DataFrame | Sequence[pd.DataFrame],
+    title: str,
+    events: pd.DataFrame | None = None,
+    sources: Sources | None = None,
 ) -> Figure:
-    """Valence and arousal over time; below, confidence, weights of voice and face, and where either was missing.
+    """Valence and arousal over time; below, how far voice and face disagree, their weights, and where one was missing.
 
     Args:
-        table: predictions of one clip: time_s, valence, arousal; optionally confidence, face_found, audio_present,
-            gate_modalities_audio, gate_modalities_visual. For several people in one video, the table of each; the
-            first `MAX_PEOPLE` are drawn, one below the other.
+        table: predictions of one clip: time_s, valence, arousal; optionally {valence,arousal}_{low,high},
+            inconsistency, face_found, audio_present, gate_modalities_audio, gate_modalities_visual. For several people
+            in one video, the table of each; the first `MAX_PEOPLE` are drawn, one below the other.
         title: name of the video; the main result is the subtitle.
         events: modality, kind, start_s, end_s of this clip if the truth is known; drawn as labelled bars.
+        sources: of the model (`Predictor.sources`), for the means in the subtitle.
 
     Raises:
         InputError: if a table is empty.
@@ -43,7 +49,7 @@ def prediction_plot(
     tables = [one.sort_values("time_s") for one in given[:MAX_PEOPLE]]
     shown = events if events is not None and len(events) else None
     heights = [height for one in tables for height in _heights(one, shown, len(tables))]
-    finding = _finding(tables[0]) if len(tables) == 1 else _people_subtitle(len(tables), len(given))
+    finding = _finding(tables[0], sources) if len(tables) == 1 else _people_subtitle(len(tables), len(given))
     figure = style.new_figure(10, 1.3 + sum(heights) + 0.55 * (len(tables) - 1), title, finding)
     panels = list(figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0])
     panels[0].set_xlim(float(tables[0]["time_s"].min()), max(float(tables[0]["time_s"].max()), 1e-3))
@@ -52,7 +58,7 @@ def prediction_plot(
         if len(tables) == 1:
             _draw(panels, one, "Valence and arousal", shown, _ABSENT)
         else:
-            _draw(panels, one, _person(number, one), shown, _ABSENT_OF_SEVERAL)
+            _draw(panels, one, _person(number, one, sources), shown, _ABSENT_OF_SEVERAL)
     return figure
 
 
@@ -62,23 +68,25 @@ def _people_subtitle(drawn: int, people: int) -> str:
     return f"{people} people{left_out}. {voice}"
 
 
-def _person(number: int, table: pd.DataFrame) -> str:
+def _person(number: int, table: pd.DataFrame, sources: Sources | None) -> str:
     """Heading: when the person was in view, and the means."""
     seen = table["time_s"][table["face_found"].to_numpy(bool)]
     when = ""
     if len(seen):
         when = f", {seen.iloc[0]:.1f} to {seen.iloc[-1]:.1f} s, {100 * len(seen) / len(table):.0f} % of frames"
-    means = "; ".join(
-        f"{name} {table[name].mean():+.2f}" for name in style.DIMENSION_COLOURS if table[name].notna().any()
-    )
-    return f"Person {number}{when}: {means}".replace("-", "−")
+    means = [
+        f"{name} {style.signed(table.loc[there, name].mean(), 2)}"
+        for name in DIMENSIONS
+        if (there := observed(table, name, sources)).any()
+    ]
+    return f"Person {number}{when}: {'; '.join(means) or 'nothing was read'}"
 
 
 def _heights(table: pd.DataFrame, events: pd.DataFrame | None, people: int) -> list[float]:
-    """Heights in inches of a person's panels: values, confidence, gates, and the strip of missing inputs and events."""
+    """Heights in inches of a person's panels: values, inconsistency, gates, strip of events."""
     strip = 0.2 + 0.24 * (sum(column in table for column, *_ in _ABSENT) + 2 * (events is not None))
     values, gates = (3.1, 1.15) if people == 1 else (1.9, 0.8)
-    return [values] + [0.42] * ("confidence" in table) + [gates] * has_modality_gates(table) + [strip]
+    return [values] + [0.42] * _judges(table) + [gates] * has_modality_gates(table) + [strip]
 
 
 def _draw(
@@ -90,8 +98,8 @@ def _draw(
 ) -> None:
     """Draw one person into the first of `panels`, and remove those from the list."""
     _draw_values(panels.pop(0), table, heading, absent)
-    if "confidence" in table:
-        _draw_confidence(panels.pop(0), table)
+    if _judges(table):
+        _draw_inconsistency(panels.pop(0), table)
     if has_modality_gates(table):
         _draw_gates(panels.pop(0), table)
     _draw_strip(panels.pop(0), table, events, absent)
@@ -99,40 +107,39 @@ def _draw(
 
 def _draw_values(axes: Axes, table: pd.DataFrame, heading: str, absent: tuple[tuple[str, ...], ...]) -> None:
     style.dress(axes)
-    span = float(np.ptp(table["time_s"]))
-    for (column, words, colour), (height, side) in zip(absent, ((0.985, "top"), (-0.985, "bottom")), strict=True):
+    for column, _, colour in absent:  # named in the strip below: words here would lie over the traces
         if column in table:
             for start, end in style.stretches(~table[column].to_numpy(bool), table["time_s"].to_numpy(float)):
                 axes.axvspan(start, end, color=colour, alpha=0.28, linewidth=0)
-                if end - start > 0.08 * span:  # a shorter one is labelled in the strip below
-                    axes.text(
-                        start,
-                        height,
-                        f" {words}",
-                        size=style.SMALL,
-                        color=style.INK,
-                        va=side,
-                        clip_on=True,
-                        zorder=4,
-                        bbox=_PLATE,
-                    )
     axes.axhline(0, color=style.MUTED, linewidth=0.9)
     for dimension, colour in style.DIMENSION_COLOURS.items():
+        if f"{dimension}_low" in table:
+            bounds = (table[f"{dimension}_low"], table[f"{dimension}_high"])
+            axes.fill_between(table["time_s"], *bounds, color=colour, alpha=0.13, linewidth=0)
         axes.plot(table["time_s"], table[dimension], color=colour, linewidth=2.2, label=dimension)
     axes.set(ylim=(-1.03, 1.03), yticks=[-1, -0.5, 0, 0.5, 1])
     style.panel_title(axes, heading)
     style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
 
 
-def _draw_confidence(axes: Axes, table: pd.DataFrame) -> None:
-    """A band from 0 to 1, pale where it is low."""
+def _judges(table: pd.DataFrame) -> bool:
+    """Whether inconsistency is known anywhere."""
+    return "inconsistency" in table and bool(table["inconsistency"].notna().any())
+
+
+def _draw_inconsistency(axes: Axes, table: pd.DataFrame) -> None:
+    """A band from 0 to 1, dark where the disagreement is unusual."""
     style.dress(axes, grid="")
-    time_s, sure = table["time_s"], table["confidence"]
-    axes.fill_between(time_s, 0, sure, color=style.MUTED, alpha=0.35, linewidth=0)
-    axes.fill_between(time_s, 0, sure, where=(sure >= LOW).to_list(), color=style.MUTED, alpha=0.5, linewidth=0)
-    axes.axhline(LOW, color=style.PAPER, linewidth=0.9, linestyle=(0, (4, 3)))
+    time_s, apart = table["time_s"], table["inconsistency"]
+    unusual = apart > UNUSUAL
+    axes.fill_between(time_s, 0, apart, color=style.MUTED, alpha=0.35, linewidth=0)
+    axes.fill_between(time_s, 0, apart, where=unusual.to_list(), color=style.INK, alpha=0.75, linewidth=0)
+    axes.axhline(UNUSUAL, color=style.PAPER, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set(ylim=(0, 1), yticks=[0, 1])
-    style.panel_title(axes, "Confidence", f"mean {sure.mean():.2f}; under {LOW:g} in {100 * (sure < LOW).mean():.0f} %")
+    share = 100 * unusual.sum() / apart.notna().sum()
+    style.panel_title(
+        axes, "Voice and face disagree", f"above {UNUSUAL:g} in {share:.0f} % of the time they are both known"
+    )
 
 
 def _draw_gates(axes: Axes, table: pd.DataFrame) -> None:
@@ -163,15 +170,24 @@ def _draw_strip(
     style.event_strip(axes, bars, rows)
 
 
-def _finding(table: pd.DataFrame) -> str:
-    """Means, and the time at which valence and arousal were furthest from neutral."""
-    values = table[["valence", "arousal"]].to_numpy(np.float64)
-    if not np.isfinite(values).all(axis=1).any():
+def _finding(table: pd.DataFrame, sources: Sources | None) -> str:
+    """Means over the observed frames, as in the summary, and when both together were furthest from neutral."""
+    known = table[list(DIMENSIONS)].notna()
+    if not known.any(axis=None):
         return "Neither face nor sound was found, so nothing could be predicted."
-    valence, arousal = np.nanmean(values, axis=0)
-    strength = np.nan_to_num(np.hypot(values[:, 0], values[:, 1]), nan=-1.0)
-    peak = int(strength.argmax())
-    text = f"Mean valence {valence:+.2f}, mean arousal {arousal:+.2f}; strongest at {table['time_s'].iloc[peak]:.1f} s"
+    text = ", ".join(_mean(table, name, sources) for name in DIMENSIONS)
+    strength = np.hypot(*(table[name].fillna(0).to_numpy(np.float64) for name in DIMENSIONS))
+    if strength.max() > 0:
+        text += f"; strongest at {table['time_s'].iloc[int(strength.argmax())]:.1f} s"
     if has_modality_gates(table) and table[modality_gate("audio")].notna().any():
         text += f"; relies on the voice for {100 * table[modality_gate('audio')].mean():.0f} %"
-    return text.replace("-", "−") + "."
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _mean(table: pd.DataFrame, name: str, sources: Sources | None) -> str:
+    """`mean valence +0.59 (in 44 % of frames)`, or `valence not read`."""
+    seen = observed(table, name, sources)
+    if not seen.any():
+        return f"{name} not read"
+    part = f" (in {100 * seen.mean():.0f} % of frames)" if seen.mean() < MOST else ""
+    return f"mean {name} {style.signed(table.loc[seen, name].mean(), 2)}{part}"

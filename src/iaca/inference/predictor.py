@@ -1,8 +1,8 @@
 """From any video to its valence and arousal: the one code path of the pipeline and of scripts.
 
-video -> faces, sound -> embeddings of each person -> models -> table with a confidence, one row per decoded frame
+video -> faces, sound -> embeddings of each person -> models -> table, one row per decoded frame
 
-Torch is imported by the functions that compute: planning a run whose videos are up to date does without it.
+Torch is imported by the functions that compute: planning a run whose videos are up to date does not need it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from iaca.corpora.index import NOT_ABOUT_PEOPLE
 from iaca.encoders.config import EmbeddingConfig, config_of, identity, mismatches
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
@@ -24,6 +25,8 @@ from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_peopl
 from iaca.files import work_folder
 from iaca.inference.config import People, check_alike, find_models
 from iaca.media import AudioTrack, MediaInfo, MediaLimits, extract_audio, probe, read_audio_file
+from iaca.parameters import MODALITIES
+from iaca.training.config import TARGETS
 
 if TYPE_CHECKING:
     from iaca.inference.members import Member
@@ -35,8 +38,32 @@ BOX = ["x0", "y0", "x1", "y1"]
 """Columns of an analysis's tables that hold the face's box, px."""
 TRAINED = "trained"
 """The kind of a model that was fitted to valence and arousal. Results of any other kind are labelled with it."""
-ORIGIN = {"kind": TRAINED, "preset": "", "corpus": "", "caveat": "", "data_fingerprint": ""}
+OLDER = "none: the model file is older than this; train again"
+ORIGIN = {
+    "kind": TRAINED, "preset": "", "corpus": "", "caveat": "", "data_fingerprint": "", "intervals": OLDER,
+    "inconsistency": "share of the time in which voice and face of one clip disagree less",
+}  # fmt: skip
 """What every summary reports about a model, with the values for a model file that lacks them."""
+
+
+NAME_LENGTH = 60
+"""Longest name of a corpus on a stamp."""
+
+
+def stamp(origin: Mapping[str, str]) -> str:
+    """What plot, overlay and log say about a model that is no trained one, or was trained on a corpus with a caveat:
+    `trained on demo corpus, not on real people`. "" for any other.
+
+    Args:
+        origin: of `Predictor.origin`.
+    """
+    kind, corpus, caveat = (origin.get(key, ORIGIN[key]) for key in ("kind", "corpus", "caveat"))
+    made_up, corpus = NOT_ABOUT_PEOPLE in caveat, plain_name(brief(corpus, NAME_LENGTH))
+    if kind != TRAINED:
+        return f"{kind}, fitted to {corpus}, not to real people" if made_up else kind
+    if made_up:
+        return f"trained on {corpus}, not on real people"
+    return f"trained on {corpus or 'a corpus'}: the summary has its caveat" if caveat else ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +90,7 @@ class Predictor:
 
         Args:
             model_path: a file, a list of files, a folder, a glob pattern, or the name of a model that comes with the
-                project. Predictions of several models are averaged, and their spread lowers the confidence.
+                project. Predictions of several models are averaged, and so are their intervals.
             device: for the networks; "auto" takes a GPU if there is one.
             faces: how faces are found.
             limits: on what a video may contain; None for the defaults.
@@ -92,6 +119,11 @@ class Predictor:
         }
         facts = {key: "; ".join(filter(None, distinct)) for key, distinct in values.items()}
         return facts if len(self.members) == 1 else {**facts, "members": str(len(self.members))}
+
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """For valence and arousal, the modalities that at least one of the models reads it from."""
+        read = [member.sources for member in self.members]
+        return {name: tuple(m for m in MODALITIES if any(m in of[name] for of in read)) for name in TARGETS}
 
     def predict(self, video: str | Path) -> pd.DataFrame:
         """Valence and arousal in [-1, 1] for every decoded frame, with the columns of a predictions table.
@@ -144,14 +176,12 @@ class Predictor:
                 yield embed(table, jpegs, audio, self.embedding, shared)
 
     def _table(self, name: str, clip: ClipEmbedding, box: np.ndarray) -> pd.DataFrame:
-        from iaca.inference.members import join  # torch
+        from iaca.inference.members import join, observed_shares  # torch
         from iaca.training.predict import prediction_table
 
         joint = join(self.members, [member.predict(clip) for member in self.members])
-        table = prediction_table(name, clip, joint.prediction, joint.labels)
-        values = confidence(clip, joint.modalities, joint.weights, joint.spread, joint.evidence)
-        values[table[["valence", "arousal"]].isna().all(axis=1)] = 0.0
-        table.insert(list(table).index("arousal") + 1, "confidence", values)
+        shares = observed_shares(joint.prediction.gates, joint.labels, clip)
+        table = prediction_table(name, clip, replace(joint.prediction, gates=shares), joint.labels)
         table[BOX] = box
         return table
 
@@ -253,88 +283,8 @@ def _synchrony(person: ClipEmbedding) -> Array:
     return np.where(person.face_found, np.nan_to_num(_cue(person, "synchrony")), 0.0)
 
 
-# How much a prediction rests on: an index in [0, 1] for each step, not a probability.
-
-SHARPNESS = (2.0, 4.5)
-"""`face_sharpness` of a face too blurred to read, and of one in focus (the default corpus's 5 % quantile is 4.9)."""
-SNR_DB = (3.0, 20.0)
-"""`snr_estimate` of sound without an audible voice, and of a clear voice."""
-HALF_LIFE_S = 1.0
-"""An observation is worth half as much to a step this far (s) away."""
-SPREAD = 0.2
-"""Disagreement between models, on the scale of valence and arousal, that halves the confidence."""
-LOW = 0.5
-"""Below this, summaries and plots call the confidence low."""
-
-
-def confidence(
-    clip: ClipEmbedding,
-    modalities: Sequence[str],
-    weights: NDArray[np.floating] | None,
-    spread: NDArray[np.floating] | None,
-    own: NDArray[np.floating] | None = None,
-) -> NDArray[np.float32]:
-    """The confidence (t,) of a clip's predictions, in [0, 1].
-
-        q_m(t)        = quality of modality m where it was observed, 0 elsewhere
-                        face:  face_score * ramp(face_sharpness; 2, 4.5)
-                        voice: ramp(snr_estimate; 3 dB, 20 dB)
-        e_m(t)        = max over s of q_m(s) * 2^(-|t - s| / 1 s)
-        u_m(t)        = (1 / M + gate weight of m) / 2        (1 / M without a gate across the M modalities)
-        evidence(t)   = sum over m of u_m e_m
-        confidence(t) = own(t) evidence(t) / (1 + (spread(t) / 0.2)^2); 0 where nothing is predicted
-
-    ramp(x; a, b) is 0 up to a, 1 from b, linear in between; an unknown cue counts as good. For fixed gate weights, the
-    confidence never rises when a modality goes missing, a quality falls or models move apart, and never falls when the
-    nearest observed step comes closer. The formula is our own; `benchmarks/confidence.py` measures how it relates to
-    errors.
-
-    Args:
-        clip: masks and cues; cues that it lacks are unknown.
-        modalities: "audio", "visual" or both: the inputs of the model.
-        weights: (t, 2) of voice and face in the gate across them; None for a model without such a gate.
-        spread: (t,) between models, on the scale of valence and arousal: the root mean square, over the dimensions, of
-            the standard deviation; None for a single model.
-        own: (t,) in [0, 1] the models' own estimate of how much their answer rests on (`zero_shot`); None for models
-            without one, which counts as 1.
-    """
-    observed = [quality(clip, modality) for modality in modalities]
-    worth = np.stack([decayed_maximum(q, clip.time_s) for q in observed], axis=1)
-    shares = np.full_like(worth, 1 / len(modalities))
-    if weights is not None and len(modalities) == 2:
-        shares = (shares + np.nan_to_num(weights, nan=0.5)) / 2
-    value = (shares * worth).sum(axis=1)
-    if spread is not None:
-        value = value / (1 + (np.asarray(spread, np.float64) / SPREAD) ** 2)
-    if own is not None:
-        value = value * own
-    return np.where(clip.observed, value.clip(0, 1), 0.0).astype(np.float32)
-
-
-def quality(clip: ClipEmbedding, modality: str) -> Array:
-    """q (t,) in [0, 1] of "audio" or "visual": 0 where it was not observed."""
-    if modality == "audio":
-        return np.where(clip.audio_present, _ramp(_cue(clip, "snr_estimate"), *SNR_DB), 0.0)
-    score = np.nan_to_num(_cue(clip, "face_score"), nan=1.0).clip(0, 1)
-    return np.where(clip.face_found, score * _ramp(_cue(clip, "face_sharpness"), *SHARPNESS), 0.0)
-
-
-def decayed_maximum(values: Array, time_s: Array) -> Array:
-    """max over s of values(s) 2^(-|t - s| / `HALF_LIFE_S`), (t,) for increasing times (s)."""
-    with np.errstate(divide="ignore"):
-        level = np.log2(values)  # -inf for 0
-    age = (time_s - time_s[:1]) / HALF_LIFE_S
-    before = np.maximum.accumulate(level + age) - age
-    after = np.maximum.accumulate((level - age)[::-1])[::-1] + age
-    return np.asarray(2.0 ** np.maximum(before, after))
-
-
 def _cue(clip: ClipEmbedding, name: str) -> Array:
     """(t,) a quality cue; NaN if the clip lacks it."""
     if name not in clip.quality_names:
         return np.full(len(clip), np.nan)
     return clip.quality[:, clip.quality_names.index(name)].astype(np.float64)
-
-
-def _ramp(x: Array, low: float, high: float) -> Array:
-    return np.nan_to_num((x - low) / (high - low), nan=1.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
+from iaca.errors import counted
 from iaca.evaluation.metrics import DIMENSIONS, ccc, paired_difference
 from iaca.inference.zero_shot import ZeroShot, durations, two_sided
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters, Seed
@@ -63,12 +64,14 @@ class Rows:
         clip: its name.
         columns: (n, p) inputs of the correction.
         gold: (n, 2) annotated valence and arousal.
+        cases: (n, q) what the size of an error may depend on, see `ZeroShot.cases`.
     """
 
     group: str
     clip: str
     columns: Array
     gold: Array
+    cases: Array
 
     @property
     def zero_shot(self) -> Array:
@@ -100,7 +103,8 @@ def annotated_rows(group: str, name: str, model: ZeroShot, clip: AnnotatedClip, 
             last = embedding.time_s[i]
     if not chosen:
         return None
-    return Rows(group, name, columns_of(model, embedding)[chosen], clip.labels[chosen].astype(np.float64))
+    gold = clip.labels[chosen].astype(np.float64)
+    return Rows(group, name, columns_of(model, embedding)[chosen], gold, model.cases(embedding)[chosen])
 
 
 def widths(audio: int, visual: int) -> tuple[slice, slice]:
@@ -302,6 +306,8 @@ def verdict(scores: pd.DataFrame) -> list[str]:
     sentences = []
     for d in DIMENSIONS:
         low, high = pooled[f"low_{d}"], pooled[f"high_{d}"]
+        known = np.isfinite([low, high]).all()
+        interval = f"95 % {low:+.3f} to {high:+.3f}" if known else f"no interval over {counted(subjects, 'subject')}"
         judged = "it does not beat the zero-shot model; the difference is inconclusive"
         if low > 0 and pooled[f"chance_{d}"] <= SIGNIFICANT:
             judged = "it beats the zero-shot model"
@@ -314,7 +320,7 @@ def verdict(scores: pd.DataFrame) -> list[str]:
         sentences.append(
             f"{d}: CCC {pooled[f'ccc_adapted_{d}']:.3f} on subjects left out, zero-shot "
             f"{pooled[f'ccc_zero_shot_{d}']:.3f}, difference {pooled[f'difference_{d}']:+.3f} "
-            f"(95 % {low:+.3f} to {high:+.3f}, better for {pooled[f'better_{d}']:.0f} of {subjects}): {judged}"
+            f"({interval}, better for {pooled[f'better_{d}']:.0f} of {subjects}): {judged}"
         )
     return sentences
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from iaca.errors import InputError
-from iaca.inference.predictor import LOW
 
+UNUSUAL = 0.95
+"""Inconsistency above this is drawn as a mark: clips whose voice and face belong together reach it 5 % of the time."""
 QUIET_DBFS = -50.0
 """Below this root mean square (dB relative to full scale) a voice is close to the noise of most recordings."""
 SILENT_DBFS = -90.0
@@ -18,16 +19,34 @@ TOLERANCE_S = 0.5
 """Sound and picture of most containers start and end up to this far (s) apart: no reason to warn."""
 
 
-def summarise(table: pd.DataFrame, media_facts: Mapping[str, object], caveats: Sequence[str] = ()) -> dict[str, object]:
-    """The numbers of `NAME.json`: means, peaks with their times, coverage, confidence, mean gate weights and warnings.
+PRESENT = {"audio": "audio_present", "visual": "face_found"}
+"""Column that says whether a modality was there."""
+Sources = Mapping[str, tuple[str, ...]]
+"""For valence and arousal, the modalities that the model reads it from, as `Predictor.sources` gives them."""
+NAMES = {"audio": "voice", "visual": "face"}
+SOUND_ALONE = "the values come from the sound alone"
+
+
+def summarise(
+    table: pd.DataFrame,
+    media_facts: Mapping[str, object],
+    caveats: Sequence[str] = (),
+    sources: Sources | None = None,
+) -> dict[str, object]:
+    """The numbers of `NAME.json`: means, peaks with their times, coverage, intervals, inconsistency, mean gate weights
+    and warnings.
 
     Args:
         table: predictions of one clip: frame, time_s (s), valence, arousal; optionally face_found, audio_present,
-            confidence, gate_<name>_<label>.
+            {valence,arousal}_{low,high}, inconsistency, gate_<name>_<label>.
         media_facts: facts about the file, copied into the result as JSON values. Warnings use duration_s, has_audio,
             audio_end_s (s; where the sound ends), loudness_dbfs (root mean square of the sound in dB relative to
             full scale; None for digital silence) and picture_warning.
         caveats: further warnings, such as the limits of the model; they come first.
+        sources: of the model; None if it reads both dimensions from whatever is there.
+
+    Means, deviations and peaks of a dimension are over the frames in which the person was observed (`observed`); the
+    entry `observed` is their share of all frames, and `mean_all` the mean over every predicted frame.
 
     Returns:
         A dictionary of plain numbers, strings, lists and None (undefined), ready for `json.dumps`.
@@ -41,13 +60,15 @@ def summarise(table: pd.DataFrame, media_facts: Mapping[str, object], caveats: S
     return {
         "frames": len(table),
         "duration_s": _plain(media_facts.get("duration_s", table["time_s"].iloc[-1])),
-        **_numbers(table),
+        **_numbers(table, sources),
         "media": {str(name): _plain(value) for name, value in media_facts.items()},
-        "warnings": [*caveats, *_warnings(table, media_facts)],
+        "warnings": [*caveats, *_warnings(table, media_facts), *_source_warnings(table, sources or {})],
     }
 
 
-def summarise_people(tables: Sequence[pd.DataFrame], files: Sequence[str]) -> list[dict[str, object]]:
+def summarise_people(
+    tables: Sequence[pd.DataFrame], files: Sequence[str], sources: Sources | None = None
+) -> list[dict[str, object]]:
     """One entry per person: number, file of the table, when the face was in view (first and last time in s, frames,
     share of all frames), and the numbers of `summarise`.
 
@@ -65,18 +86,40 @@ def summarise_people(tables: Sequence[pd.DataFrame], files: Sequence[str]) -> li
                 "last_s": float(seen.iloc[-1]) if len(seen) else None,
                 "frames_in_view": len(seen),
                 "share_in_view": _share(table["face_found"]),
-                **_numbers(table),
+                **_numbers(table, sources),
             }
         )
     return entries
 
 
-def _numbers(table: pd.DataFrame) -> dict[str, object]:
+def observed(table: pd.DataFrame, name: str, sources: Sources | None = None) -> pd.Series:
+    """Where (t,) a dimension is predicted and the person was observed: with a face, or, if a face is never found or
+    the model does not read it, with sound."""
+    columns = _presence(table, name, sources)
+    face = PRESENT["visual"]
+    if face in columns and table[face].any():
+        columns = [face]
+    return table[name].notna() & table[columns].any(axis=1) if columns else table[name].notna()
+
+
+def readable(table: pd.DataFrame, name: str, sources: Sources | None = None) -> pd.Series:
+    """Where (t,) a dimension is predicted and one of its sources was there."""
+    columns = _presence(table, name, sources)
+    return table[name].notna() & table[columns].any(axis=1) if columns else table[name].notna()
+
+
+def _presence(table: pd.DataFrame, name: str, sources: Sources | None) -> list[str]:
+    modalities = tuple(PRESENT) if sources is None else sources[name]
+    return [PRESENT[modality] for modality in modalities if PRESENT[modality] in table]
+
+
+def _numbers(table: pd.DataFrame, sources: Sources | None) -> dict[str, object]:
     gates = [str(name) for name in table if str(name).startswith("gate_")]
     return {
-        "valence": _extremes(table, "valence"),
-        "arousal": _extremes(table, "arousal"),
-        "confidence": _confidence(table),
+        "valence": _extremes(table, "valence", sources),
+        "arousal": _extremes(table, "arousal", sources),
+        "mean_interval": {name: _mean_width(table, name) for name in ("valence", "arousal")},
+        "inconsistency": _inconsistency(table),
         "coverage": {
             "predicted": _share(table[["valence", "arousal"]].notna().all(axis=1)),
             "face": _share(table["face_found"]) if "face_found" in table else None,
@@ -86,11 +129,29 @@ def _numbers(table: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def _confidence(table: pd.DataFrame) -> dict[str, object]:
-    """Mean over all frames, and the share of them that is low; None for a table without confidence."""
-    if "confidence" not in table:
-        return {"mean": None, "share_below_half": None}
-    return {"mean": _plain(table["confidence"].mean()), "share_below_half": _share(table["confidence"] < LOW)}
+def _mean_width(table: pd.DataFrame, name: str) -> object:
+    """Mean distance from `low` to `high`; None without intervals."""
+    if f"{name}_low" not in table:
+        return None
+    return _plain((table[f"{name}_high"] - table[f"{name}_low"]).mean())
+
+
+def _inconsistency(table: pd.DataFrame) -> dict[str, object]:
+    """Mean over the frames where it is known, and the share of these above `UNUSUAL`; None if it is nowhere known."""
+    known = table["inconsistency"].dropna() if "inconsistency" in table else pd.Series(dtype=float)
+    if known.empty:
+        return {"mean": None, f"share_above_{UNUSUAL:g}": None}
+    return {"mean": _plain(known.mean()), f"share_above_{UNUSUAL:g}": _share(known > UNUSUAL)}
+
+
+def as_drawn(table: pd.DataFrame, sources: Sources) -> pd.DataFrame:
+    """The table without values (NaN) of a dimension, and without its interval, where it has nothing to be read from:
+    drawn, they would look found."""
+    drawn = table.copy()
+    for name in sources:
+        columns = [column for column in (name, f"{name}_low", f"{name}_high") if column in table]
+        drawn[columns] = table[columns].where(readable(table, name, sources), axis=0)
+    return drawn
 
 
 def _warnings(table: pd.DataFrame, facts: Mapping[str, object]) -> Iterator[str]:
@@ -103,6 +164,24 @@ def _warnings(table: pd.DataFrame, facts: Mapping[str, object]) -> Iterator[str]
         yield "neither face nor sound: nothing could be predicted"
     elif unpredicted.any():
         yield f"{int(unpredicted.sum())} of {len(table)} frames have neither face nor sound and no prediction"
+
+
+def _source_warnings(table: pd.DataFrame, sources: Sources) -> Iterator[str]:
+    """What the values say where the model had nothing to read them from."""
+    for name, modalities in sources.items():
+        predicted, read = table[name].notna(), readable(table, name, sources)
+        if predicted.any() and not read.any():
+            missing = " or ".join(NAMES[modality] for modality in modalities)
+            yield f"{name} was not read: this model reads it from the {missing}, and there was none"
+        elif predicted.any() and (table.loc[read, name] == 0).all():
+            yield f"{name} is exactly 0 throughout: the model found nothing to read it from"
+        elif predicted.any() and (share := _share(observed(table, name, sources))) < 0.5:
+            what = "a face" if "visual" in modalities and table.get("face_found", read).any() else "sound"
+            yield f"mean and peaks of {name} are over {100 * share:.0f} % of the frames: those with {what}"
+    faceless = "face_found" in table and not table["face_found"].any()
+    heard = "audio_present" in table and table["audio_present"].any()
+    if faceless and heard and any("audio" in modalities for modalities in sources.values()):
+        yield f"{SOUND_ALONE}, be it a voice, music or noise"
 
 
 def _face_warnings(table: pd.DataFrame) -> Iterator[str]:
@@ -152,11 +231,12 @@ def _audio_bounds(table: pd.DataFrame, facts: Mapping[str, object]) -> tuple[flo
     return start, end
 
 
-def _extremes(table: pd.DataFrame, name: str) -> dict[str, object]:
+def _extremes(table: pd.DataFrame, name: str, sources: Sources | None) -> dict[str, object]:
     values, time_s = table[name].to_numpy(np.float64), table["time_s"].to_numpy(np.float64)
-    known = np.isfinite(values)
+    known = observed(table, name, sources).to_numpy(bool)
+    shares: dict[str, object] = {"observed": float(known.mean()), "mean_all": _plain(np.float64(table[name].mean()))}
     if not known.any():
-        return {"mean": None, "std": None, "maximum": None, "minimum": None}
+        return {"mean": None, "std": None, "maximum": None, "minimum": None, **shares}
     values, time_s = values[known], time_s[known]
     high, low = int(values.argmax()), int(values.argmin())
     return {
@@ -164,6 +244,7 @@ def _extremes(table: pd.DataFrame, name: str) -> dict[str, object]:
         "std": float(values.std()),
         "maximum": {"value": float(values[high]), "time_s": float(time_s[high])},
         "minimum": {"value": float(values[low]), "time_s": float(time_s[low])},
+        **shares,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from iaca.faces import FaceConfig
 from iaca.files import is_name, remove, replacing, write_text
 from iaca.inference.config import Drawing, People
 from iaca.inference.overlay import OverlayPainter
-from iaca.inference.predictor import BOX, TRAINED, Analysis, Predictor
-from iaca.inference.summary import summarise, summarise_people
-from iaca.media import MediaLimits, rewrite_movie
+from iaca.inference.predictor import BOX, Predictor, stamp
+from iaca.inference.summary import Sources, as_drawn, summarise, summarise_people
+from iaca.media import MediaInfo, MediaLimits, rewrite_movie
 from iaca.text import parse_json
 
-VERSION = "3"
+VERSION = "4"
 FILES = "files"
 """Key of the summary: names of the other files."""
 
@@ -47,8 +48,9 @@ def analyse_video(
     for file, table in zip(tables, analysis.tables, strict=True):
         write_text(folder / file, _csv(table.assign(clip=name)))
     origin = predictor.origin()
-    kind = "" if origin["kind"] == TRAINED else origin["kind"]
-    drawn = _draw(video, analysis, folder, name, drawing, kind, predictor.limits)
+    sources = predictor.sources()
+    shown = [as_drawn(table, sources) for table in analysis.tables]
+    drawn = _draw(video, analysis.media, shown, sources, folder, name, drawing, stamp(origin), predictor.limits)
     _remove_outdated(folder, name, {*tables, *drawn})
     caveats = [origin["caveat"]] if origin["caveat"] else []
     summary = {
@@ -56,8 +58,9 @@ def analyse_video(
         "file": plain_name(video.name),
         FILES: [*tables, *drawn],
         "model": origin,
-        **summarise(analysis.summary_table, analysis.facts, caveats),
-        "people": summarise_people(analysis.tables, tables),
+        "sources": sources,
+        **summarise(analysis.summary_table, analysis.facts, caveats, sources),
+        "people": summarise_people(analysis.tables, tables, sources),
     }
     target.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -88,21 +91,29 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def _draw(
-    video: Path, analysis: Analysis, folder: Path, name: str, drawing: Drawing, kind: str, limits: MediaLimits
+    video: Path,
+    media: MediaInfo,
+    tables: Sequence[pd.DataFrame],
+    sources: Sources,
+    folder: Path,
+    name: str,
+    drawing: Drawing,
+    mark: str,
+    limits: MediaLimits,
 ) -> list[str]:
-    """Draw the plot and the overlay if asked for, labelled with `kind` unless it is empty; return the file names."""
+    """Draw the plot and the overlay if asked for, with the stamp `mark` unless it is empty; return the file names."""
     drawn = []
     if drawing.plot:
         from iaca.evaluation.style import png  # torch, by way of the models' names
         from iaca.inference.plot import prediction_plot
 
         drawn.append(f"{name}.png")
+        figure = prediction_plot(tables, f"{name} ({mark})" if mark else name, sources=sources)
         with replacing(folder / drawn[-1]) as partial:
-            partial.write_bytes(png(prediction_plot(analysis.tables, f"{name} ({kind})" if kind else name)))
+            partial.write_bytes(png(figure))
     if drawing.overlay:
         drawn.append(f"{name}.mp4")
-        size = (analysis.media.width, analysis.media.height)
-        painter = OverlayPainter(analysis.tables, *size, drawing.overlay_width, drawing.trail_s, kind)
+        painter = OverlayPainter(tables, media.width, media.height, drawing.overlay_width, drawing.trail_s, mark)
         rewrite_movie(video, folder / drawn[-1], painter, limits)
     return drawn
 

@@ -19,6 +19,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
+from scipy.stats import norm
 
 from iaca.audio.features import NAMES
 from iaca.encoders.config import EmbeddingConfig, identity
@@ -26,6 +27,7 @@ from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError, brief
 from iaca.parameters import MODALITIES, Parameters, faults
 from iaca.text import parse_json
+from iaca.training.calibration import circumstances
 from iaca.training.predict import ClipPrediction
 
 Array = NDArray[np.float64]
@@ -40,11 +42,14 @@ EFFORT = (*TILT, PITCH)
 
 NAME = "zero_shot"
 GATES: Mapping[str, tuple[str, ...]] = {"modalities": ("audio", "visual")}
+SOURCES: Mapping[str, tuple[str, ...]] = {"valence": ("visual",), "arousal": GATES["modalities"]}
 CAVEAT = (
     "HEURISTIC, not a trained model: an expression classifier's posteriors placed on the circumplex, with arousal "
     "supported by the effort and pitch of the voice. Never fitted to valence or arousal; its limits: "
     "docs/guide/zero_shot.md"
 )
+UNCALIBRATED = "none: nothing was calibrated on annotated clips; adapt the model to clips of your own"
+INCONSISTENCY = "of the arousal of voice and face, if they go together as stated: not calibrated on people"
 REMEDY = "give a file like the project's own zero_shot.json"
 LEAST_S = 0.03  # s of evidence that whatever is present at a step has at least in its share
 
@@ -128,6 +133,28 @@ class VoiceRules(Parameters):
         return self
 
 
+class Agreement(Parameters):
+    """How the arousal of voice and face go together where they belong together: as a pair of correlated Gaussians.
+
+    Attributes:
+        voice, face: mean and deviation of each reading.
+        correlation: of both.
+    """
+
+    voice: Scale
+    face: Scale
+    correlation: float = Field(gt=0, lt=1)
+
+    def surprise(self, voice: Array, face: Array) -> Array:
+        """Log-odds (t,) that the readings were drawn independently, not as a pair, up to a factor and a constant.
+
+        With standardised readings a and b of correlation r: (a - b)^2 / 4(1 - r) - (a + b)^2 / 4(1 + r). For a pair,
+        this is the product of two independent standard normal numbers.
+        """
+        a, b = ((x - scale.usual) / scale.unit for x, scale in ((voice, self.voice), (face, self.face)))
+        return np.asarray((a - b) ** 2 / (4 * (1 - self.correlation)) - (a + b) ** 2 / (4 * (1 + self.correlation)))
+
+
 class ZeroShotConfig(Parameters):
     """The numbers of the model.
 
@@ -137,17 +164,17 @@ class ZeroShotConfig(Parameters):
         smoothing_s: time constant of the two-sided exponential mean, s.
         step_s: the longest time one step may stand for, s: a step after a gap weighs no more.
         prior_s: s of fully trusted evidence that the resting point (0, 0) weighs.
-        confidence_s: s of fully trusted evidence at which `evidence` is one half.
+        agreement: of the readings of arousal, for `inconsistency`.
     """
 
-    version: int = Field(ge=2, le=2)
+    version: int = Field(ge=3, le=3)
     sources: dict[str, str]
     face: FaceRules
     voice: VoiceRules
     smoothing_s: float = Field(gt=0)
     step_s: float = Field(gt=0)
     prior_s: float = Field(gt=0)
-    confidence_s: float = Field(gt=0)
+    agreement: Agreement
 
 
 def read_config(path: Path) -> ZeroShotConfig:
@@ -179,7 +206,7 @@ class ZeroShot:
     name: str = NAME
     kind: str = field(default="zero-shot heuristic", init=False)
     gate_labels: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: GATES, init=False)
-    modalities: tuple[str, ...] = field(default=GATES["modalities"], init=False)
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: SOURCES, init=False)
 
     @classmethod
     def read(cls, path: Path) -> ZeroShot:
@@ -194,6 +221,7 @@ class ZeroShot:
     def metadata(self) -> dict[str, str]:
         """The encoders it needs, and what it is."""
         own = {"preset": self.name, "kind": self.kind, "corpus": "none", "caveat": CAVEAT, "data_fingerprint": ""}
+        own |= {"intervals": UNCALIBRATED, "inconsistency": INCONSISTENCY}
         return {**identity(EmbeddingConfig()), **own}
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
@@ -202,9 +230,33 @@ class ZeroShot:
         Each modality's reading m_k with trust w_k, times the s that a step stands for, is averaged to
         r_k = (1 + p / 2T) S(w_k m_k) / (p + S(w_k)), where S is the sum weighted by exp(-|distance| / T),
         T = smoothing_s and p = prior_s. Lasting evidence has S(w_k) = 2T and is taken as it is; without any, r_k is 0.
-        Valence is that of the face. Both readings of arousal are joined by `joined`. `evidence` is
-        E / (E + confidence_s) for E = S(w_k), of the face alone for valence, mean of both dimensions.
+        Valence is that of the face. Both readings of arousal are joined by `joined`. Inconsistency is the share of
+        pairs with less `surprise` if readings go together as `agreement` states: stated, not calibrated on people.
         """
+        heard, seen, mass = self.readings(clip)
+        present = np.stack([clip.present[modality] for modality in MODALITIES], axis=1)
+        return ClipPrediction(
+            prediction=np.stack([seen[:, 0], joined(heard[:, 1], seen[:, 1])], axis=1).astype(np.float32),
+            gates={"modalities": _shares(mass, present)},
+            observed=clip.observed,
+            inconsistency=product_share(self._surprise(heard, seen, mass)).astype(np.float32),
+        )
+
+    def cases(self, clip: ClipEmbedding) -> Array:
+        """What an error of the model may depend on, (t, q): see `calibration.circumstances`."""
+        heard, seen, mass = self.readings(clip)
+        odds = np.zeros((len(clip), 3))
+        odds[:, 0] = self._surprise(heard, seen, mass)
+        prediction = np.stack([seen[:, 0], joined(heard[:, 1], seen[:, 1])], axis=1).astype(np.float32)
+        return circumstances(clip, prediction, np.stack([heard, seen], axis=1).astype(np.float32), odds)
+
+    def _surprise(self, heard: Array, seen: Array, mass: Array) -> Array:
+        """`Agreement.surprise` (t,) of the readings; NaN where there is hardly any evidence of one of them."""
+        surprise = self.config.agreement.surprise(heard[:, 1], seen[:, 1])
+        return np.where((mass > LEAST_S).all(axis=1), surprise, np.nan)
+
+    def readings(self, clip: ClipEmbedding) -> tuple[Array, Array, Array]:
+        """What voice and face say, (t, 2) each, and the trusted evidence of each within reach, in s, (t, k)."""
         config, times = self.config, clip.time_s
         seconds = durations(times, config.step_s)
         readings = (voice_evidence(clip, config.voice, seconds), face_evidence(clip, config.face, seconds))
@@ -215,14 +267,7 @@ class ZeroShot:
         mass, sums = smooth[:, :2], smooth[:, 2:].reshape(len(clip), 2, 2)  # (t, k), (t, k, 2)
         lasting = 1 + config.prior_s / (2 * config.smoothing_s)
         voice, face = np.moveaxis((lasting * sums / (config.prior_s + mass[..., None])).clip(-1, 1), 1, 0)
-        evidence = np.stack([mass[:, 1], mass.sum(axis=1)], axis=1)  # (t, 2): the voice has none for valence
-        present = np.stack([clip.present[modality] for modality in MODALITIES], axis=1)
-        return ClipPrediction(
-            prediction=np.stack([face[:, 0], joined(voice[:, 1], face[:, 1])], axis=1).astype(np.float32),
-            gates={"modalities": _shares(mass, present)},
-            observed=clip.observed,
-            evidence=(evidence / (config.confidence_s + evidence)).mean(axis=1).astype(np.float32),
-        )
+        return voice, face, mass
 
 
 def joined(one: Array, other: Array) -> Array:
@@ -232,6 +277,12 @@ def joined(one: Array, other: Array) -> Array:
     other as it is, agreement strengthens, contradiction cancels; +1 against -1 is 0.
     """
     return np.asarray((one + other) / np.maximum(1 + one * other, 1e-9))
+
+
+def product_share(x: Array) -> Array:
+    """P(Z1 Z2 < x) for independent standard normal Z1 and Z2, (t,): the mean of P(Z2 < x / |z|) over Z1."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(64)  # of the weight exp(-z^2 / 2); no node is 0
+    return np.asarray(norm.cdf(x[:, None] / np.abs(nodes)) @ (weights / weights.sum()))
 
 
 def _shares(mass: Array, present: NDArray[np.bool_]) -> NDArray[np.float32]:

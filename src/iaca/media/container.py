@@ -20,7 +20,7 @@ import av
 from av.stream import Disposition
 from pydantic import Field
 
-from iaca.errors import InputError, plain_name
+from iaca.errors import InputError, counted, plain_name
 from iaca.files import require_file
 from iaca.parameters import Parameters
 
@@ -204,7 +204,7 @@ def decode(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any, l
                 slots.assign(packet, frames)
         yield stream, packet, frames
     if lost:
-        _log.warning("%s: %d packets could not be decoded and were skipped", plain_name(source.path.name), lost)
+        _log.warning("%s: skipped %s that could not be decoded", plain_name(source.path.name), counted(lost, "packet"))
 
 
 def packets(source: Source, streams: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

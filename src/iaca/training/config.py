@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from iaca.encoders.config import DEVICE, ENCODERS, EncoderChoice
 from iaca.parameters import Modality, Parameters, Seed
 
-VERSION = "4"
+VERSION = "5"
 """Increase it when the code of a run computes something else: older models and checkpoints are then not reused."""
 MACHINE = {"accelerator", "devices", "strategy", "num_nodes", "threads"}
 """Fields of `TrainingConfig` that describe the machine of a run and do not affect its result."""
@@ -88,6 +88,8 @@ class TrainingConfig(Parameters):
         targets: the dimensions that are learned and scored; predictions of the other one are meaningless.
         per_dimension: train two models, one per dimension, into one model file [sibling: one model per dimension].
         corruption: of training windows, and of the corrupted half of the validation score.
+        folds: networks that are trained to calibrate the model, each without some of the subjects of the train
+            partition; 0 calibrates on the validation clips alone. No effect on the model's predictions.
         precision, accelerator, devices, strategy, num_nodes: as in `lightning.Trainer`.
         threads: of torch on the CPU while training; None keeps the present number.
     """
@@ -109,6 +111,7 @@ class TrainingConfig(Parameters):
     supervision: float = Field(default=0.3, ge=0, le=1e6)
     targets: tuple[Target, ...] = TARGETS
     per_dimension: bool = False
+    folds: int = Field(default=0, ge=0, le=100)
     corruption: CorruptionConfig = CorruptionConfig()
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -135,11 +138,27 @@ class TrainingConfig(Parameters):
             )
         return self
 
+    @field_validator("folds")
+    @classmethod
+    def _two_folds(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("folds=1 would leave everybody out; give 0, or 2 or more")
+        return folds
+
     @model_validator(mode="after")
     def _windows_leave_no_gap(self) -> Self:
         if self.hop > self.length:
             raise ValueError(f"hop={self.hop} is above length={self.length}: steps between windows would be skipped")
         return self
+
+
+MODEL_SUFFIX = ".safetensors"
+LOW_MEMORY = (
+    "train one model at a time (executor.workers=1), with smaller batches or windows (training.batch_size, "
+    "training.length), a narrower model (fusion.width) or encoders with fewer columns"
+)
+LOW_MEMORY_OF_ENCODERS = "train with smaller batches (encoder_training.batch), or a smaller encoder"
+"""What a user can do if there is not enough memory to train."""
 
 
 class EncoderTrainingConfig(Parameters):

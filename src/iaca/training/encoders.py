@@ -27,7 +27,7 @@ from iaca.audio.features import Stretches
 from iaca.encoders.audio import Windows
 from iaca.encoders.config import ClipOptions, weights_of
 from iaca.encoders.networks import ahead, build_network, nearest_faces, pick_device
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.faces import decode_face, read_faces
 from iaca.media import present_at, read_audio_file
 from iaca.parameters import Modality
@@ -73,7 +73,7 @@ def fine_tune_file(
     """
     if not train_clips or not validation_clips:
         raise InputError(
-            f"{len(train_clips)} clips to train on, {len(validation_clips)} to validate on",
+            f"{counted(len(train_clips), 'clip')} to train on, {len(validation_clips)} to validate on",
             remedy="assign clips to both partitions of the corpus",
         )
     pairs = list(zip(files[: len(files) // 2], files[len(files) // 2 :], strict=True))
@@ -257,7 +257,7 @@ class FaceSamples:
             gold = pd.read_parquet(timeline, columns=LABELS).to_numpy(np.float32)
             if len(gold) != len(table):
                 raise InputError(
-                    f"{len(table)} frames of faces, but {len(gold)} in the timeline",
+                    f"{counted(len(table), 'frame')} of faces, but {len(gold)} in the timeline",
                     faces,
                     remedy="the video has changed: run ingestion and preprocessing again",
                 )

@@ -30,7 +30,7 @@ from torch.export import Dim, ExportedProgram
 from iaca.errors import InputError
 from iaca.files import replacing
 from iaca.training.config import TARGETS
-from iaca.training.model_file import TrainedModel, load_model
+from iaca.training.model_file import TrainedModel, load_model, model_file
 from iaca.training.sample import BOTH, modalities_of
 
 Format = Literal["onnx", "torch"]
@@ -50,13 +50,14 @@ ONEDNN_LSTM = 2  # oneDNN's number of the LSTM among its recurrent cells
 def main(arguments: Sequence[str] | None = None) -> None:
     """Export a model file, and print the path of the result."""
     parser = argparse.ArgumentParser("python -m iaca.training.export", description="Export a trained model.")
-    parser.add_argument("model", type=Path, help="a model file of this project, MODEL.safetensors")
+    parser.add_argument("model", type=Path, help="a model file of this project, or a folder of versions")
     parser.add_argument("folder", type=Path, help="folder for the exported model")
     parser.add_argument("--format", choices=sorted(SUFFIX), default="onnx", help="ONNX, or a program of torch.export")
     given = parser.parse_args(arguments)
-    target = given.folder / f"{given.model.stem}{SUFFIX[given.format]}"
     try:
-        difference = export_model(load_model(given.model), target, given.format)
+        model = model_file(given.model)
+        target = given.folder / f"{model.stem}{SUFFIX[given.format]}"
+        difference = export_model(load_model(model), target, given.format)
     except InputError as error:
         sys.exit(f"error: {error}")
     sys.stdout.write(f"{target}: differs from the model by {difference:.0e} at most\n")

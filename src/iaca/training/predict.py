@@ -14,11 +14,13 @@ from iaca.encoders.config import mismatches
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
 from iaca.fusion.model import FusionModel
+from iaca.training.calibration import Calibration
 from iaca.training.config import TARGETS, Target
 from iaca.training.data import window_starts
 from iaca.training.model_file import PerDimension, TrainedModel
 from iaca.training.sample import FloatArray, Normalisation, WindowSpec, collate, cut, model_arguments
 
+ENDS = ("low", "high")
 BATCH = 16  # windows; bounds the memory that a long clip takes
 
 
@@ -31,13 +33,16 @@ class ClipPrediction:
             trained for is NaN.
         gates: name -> (t, k) float32 weights that sum to one.
         observed: (t,) bool, at least one modality was present.
-        evidence: (t,) float32 in [0, 1], how much evidence the prediction has; None unless the model reports it.
+        bounds: (t, 2, 2) float32, low and high of valence and arousal: calibrated intervals; None without any.
+        inconsistency: (t,) float32 in [0, 1], how unusual the disagreement of voice and face is; NaN where they were
+            not both observed nearby; None for a model that does not judge it.
     """
 
     prediction: FloatArray
     gates: dict[str, FloatArray]
     observed: NDArray[np.bool_]
-    evidence: FloatArray | None = None
+    bounds: FloatArray | None = None
+    inconsistency: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,13 @@ class BuiltModel:
     device: torch.device
     targets: tuple[Target, ...] = TARGETS
     metadata: Mapping[str, str] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     @classmethod
     def of(cls, trained: TrainedModel, device: str | torch.device = "cpu") -> BuiltModel:
         """Build a trained model on a device."""
         network, where = trained.build().to(device), torch.device(device)
-        return cls(network, trained.normalisation, where, trained.targets, trained.metadata)
+        return cls(network, trained.normalisation, where, trained.targets, trained.metadata, trained.calibration)
 
 
 def predict_clip(
@@ -83,7 +89,10 @@ def predict_clip(
         raise InputError("the model's predictions are not finite: its weights are too large", remedy="train it again")
     prediction = averages.pop("prediction").clip(-1.0, 1.0)
     prediction[:, [target not in built.targets for target in TARGETS]] = np.nan
-    return ClipPrediction(prediction, averages, clip.observed)
+    if built.calibration is None:
+        return ClipPrediction(prediction, averages, clip.observed)
+    judged = built.calibration.judge(clip, built.normalisation, prediction)
+    return ClipPrediction(prediction, averages, clip.observed, judged.bounds, judged.inconsistency)
 
 
 def _check(built: BuiltModel, clip: ClipEmbedding, window: int, hop: int) -> None:
@@ -142,15 +151,21 @@ def prediction_table(
     """The predictions of a clip, one row per decoded frame.
 
     Columns: clip, frame (0-based), time_s, valence, arousal (float32, NaN where neither modality was present),
-    face_found, audio_present, and gate_<name>_<label> (float32) for every gate weight.
+    {valence,arousal}_{low,high} (float32, NaN without an interval), inconsistency (float32 in [0, 1], NaN where
+    unknown), face_found, audio_present, and gate_<name>_<label> (float32) for every gate weight.
     """
-    values = np.where(prediction.observed[:, None], prediction.prediction, np.float32(np.nan))
+    seen, unknown = prediction.observed[:, None], np.full(len(clip), np.nan, np.float32)
+    values = np.where(seen, prediction.prediction, np.float32(np.nan))
+    bounds = np.full((len(clip), 2, 2), np.nan, np.float32) if prediction.bounds is None else prediction.bounds
+    bounds = np.where(seen[..., None], bounds, np.float32(np.nan))
     columns: dict[str, object] = {
         "clip": clip_name,
         "frame": np.arange(len(clip), dtype=np.int32),
         "time_s": clip.time_s,
         "valence": values[:, 0],
         "arousal": values[:, 1],
+        **{f"{target}_{end}": bounds[:, j, i] for i, target in enumerate(TARGETS) for j, end in enumerate(ENDS)},
+        "inconsistency": unknown if prediction.inconsistency is None else prediction.inconsistency,
         "face_found": clip.face_found,
         "audio_present": clip.audio_present,
     }

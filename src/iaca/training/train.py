@@ -1,6 +1,7 @@
 """How a fusion model is trained. Read from the top:
 
 train_file                      the engine's task: embeddings and timelines in, a model file out
+  calibrated                    adds how sure the model is: networks of folds, errors on clips they have not seen
   train                         one network for both dimensions, or one network per dimension
     train_network               fits one network: stops early, and resumes after an interruption
       FusionTraining            the LightningModule: training step, validation score, learning rate, history
@@ -9,8 +10,11 @@ train_file                      the engine's task: embeddings and timelines in, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +29,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from iaca.encoders.embedding import embeddings_of, read_annotated
-from iaca.errors import InputError
+from iaca.engine.run import watched
+from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
+from iaca.training.calibration import Predict, calibrate
 from iaca.training.checkpoints import (
     BEST,
     LAST,
@@ -54,14 +60,17 @@ from iaca.training.model_file import (
     load_model,
     merged_histories,
     save_model,
+    with_clips,
     with_history,
     with_training_settings,
 )
+from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
 
 Batch = dict[str, Tensor]
 CONDITIONS = ("clean", "corrupted")  # the validation loaders, in order
-PAIR_FINGERPRINT = "pair_fingerprint"  # in the metadata of a network whose pair is not yet complete
+FINISHED = ".safetensors"  # file of a network in `checkpoints` until its run is complete ...
+FINISHED_FINGERPRINT = "finished_fingerprint"  # ... and what its metadata say it belongs to
 
 
 def train_file(
@@ -73,6 +82,7 @@ def train_file(
     validation_clips: Sequence[str],
     corpus: Mapping[str, str],
     checkpoints: Path,
+    subjects: Mapping[str, str] | None = None,
     progress: bool = False,
 ) -> None:
     """Train on the named clips and write the model file, with the origin of the model in its metadata.
@@ -86,6 +96,7 @@ def train_file(
         train_clips, validation_clips: names of the clips.
         corpus: its name and caveat.
         checkpoints: a folder for this run alone.
+        subjects: of the clips; a clip that is not listed is a subject of its own.
         progress: show a bar of epochs.
 
     Raises:
@@ -97,90 +108,147 @@ def train_file(
     dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
     fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
     to_train, to_validate = ({name: clips[name] for name in names} for names in (train_clips, validation_clips))
-    model, history = train(fusion, training, to_train, to_validate, checkpoints, progress)
+    run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress)
+    model, history = calibrated(run, subjects or {})
     origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
-    save_model(with_history(replace(model, metadata={**model.metadata, **origin}), history), target)
+    model = replace(model, metadata={**model.metadata, **origin})
+    save_model(with_clips(with_history(model, history), train_clips, validation_clips), target)
 
 
-def train(
-    fusion: FusionConfig,
-    config: TrainingConfig,
-    train_clips: Clips,
-    validation_clips: Clips,
-    checkpoints: Path,
-    progress: bool = False,
-) -> tuple[TrainedModel, pd.DataFrame]:
+@dataclass(frozen=True)
+class TrainingRun:
+    """Everything that one training run depends on.
+
+    Attributes:
+        fusion: the model.
+        config: settings of the run.
+        train_clips, validation_clips: embeddings and annotation by clip name.
+        checkpoints: a folder for this run alone. An interrupted run resumes from it if it is the same run on the same
+            data; a finished run leaves nothing in it.
+        progress: show a bar of epochs.
+    """
+
+    fusion: FusionConfig
+    config: TrainingConfig
+    train_clips: Clips
+    validation_clips: Clips
+    checkpoints: Path
+    progress: bool = False
+
+    @cached_property
+    def data(self) -> str:
+        """Fingerprint of the training clips."""
+        return data_fingerprint(self.train_clips)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Fingerprint of everything that the result depends on."""
+        return run_fingerprint(self.fusion, self.config, self.data, data_fingerprint(self.validation_clips))
+
+
+def calibrated(run: TrainingRun, subjects: Mapping[str, str]) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train a model, then `folds` networks each without some subjects, and calibrate the model on their errors.
+
+    The weights are those of `train`. A finished network is kept in `run.checkpoints` until the calibration is complete.
+    A model of one dimension is not calibrated. Result and errors are otherwise those of `train`.
+
+    Args:
+        run: of the model.
+        subjects: of the clips; a clip that is not listed is a subject of its own.
+    """
+    folds = {f"fold{i}": part for i, part in enumerate(subject_folds(run.train_clips, subjects, run.config.folds))}
+    networks = {"whole": _train_once(train, run, "whole") if folds else train(run)}
+    for name, left_out in folds.items():
+        clips = {clip: annotated for clip, annotated in run.train_clips.items() if clip not in left_out}
+        part = replace(run, train_clips=clips, checkpoints=run.checkpoints / name)
+        networks[name] = _train_once(train, part, name, run.checkpoints)
+    _remove_finished(run.checkpoints, networks)
+    model, history = networks["whole"]
+    if model.targets != TARGETS:
+        return model, history
+    calibration = calibrate(
+        run.fusion.modalities,
+        model.normalisation,
+        _predictor(model),
+        run.train_clips,
+        run.validation_clips,
+        subjects,
+        [(left_out, _predictor(networks[name][0])) for name, left_out in folds.items()],
+    )
+    return replace(model, calibration=calibration), history
+
+
+def subject_folds(clips: Clips, subjects: Mapping[str, str], folds: int) -> list[frozenset[str]]:
+    """The clips in `folds` parts (as many as there are subjects, at most), each subject in one; none below two."""
+    names = sorted({subjects.get(clip, clip) for clip in clips})
+    parts = [set(names[i::folds]) for i in range(min(folds, len(names)))] if folds else []
+    return [frozenset(c for c in clips if subjects.get(c, c) in part) for part in parts] if len(parts) > 1 else []
+
+
+def _predictor(model: TrainedModel) -> Predict:
+    built = BuiltModel.of(model)
+    return lambda clip: predict_clip(built, clip).prediction
+
+
+def train(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one model.
 
     The weights kept are those of the epoch with the best score: the mean of clean and corrupted validation CCC, pooled
     over the partition. On a CPU the same seed gives the same bits, interrupted or not. With several devices the
     processes are started from here, and only the caller's process continues afterwards.
 
-    Args:
-        fusion: the model.
-        config: the run.
-        train_clips, validation_clips: embeddings and annotation by clip name.
-        checkpoints: a folder for this run alone. An interrupted run resumes from it if it is the same run on the same
-            data; a finished run leaves nothing in it.
-        progress: show a bar of epochs.
-
     Returns:
         The model, and its history: one row per epoch with epoch, train_loss (without any supervision of gates),
         learning_rate (of the last step), score, {clean,corrupted}_{valence,arousal} (validation CCC) and
         validation_ccc_{valence,arousal} (the mean of the two, which the score is made of); `supervision`, unweighted,
-        where there is any. With `config.per_dimension` the columns of both runs, see `merged_histories`.
+        where there is any. With `per_dimension` the columns of both runs, see `merged_histories`.
 
     Raises:
         InputError: no clips, none annotated, embeddings that do not fit the model, a clip without a cue that the model
             reads, or a strategy that cannot be started from here.
     """
-    run = (fusion, config, train_clips, validation_clips, checkpoints, progress)
-    model, history = train_pair(*run) if config.per_dimension else train_network(*run)
-    return with_training_settings(model, config), history
+    model, history = train_pair(run) if run.config.per_dimension else train_network(run)
+    return with_training_settings(model, run.config), history
 
 
-def train_network(
-    fusion: FusionConfig,
-    config: TrainingConfig,
-    train_clips: Clips,
-    validation_clips: Clips,
-    checkpoints: Path,
-    progress: bool = False,
-) -> tuple[TrainedModel, pd.DataFrame]:
-    """Train one network to predict `config.targets`. Arguments, result and errors are those of `train`."""
-    _check_clips(fusion, config, {"train": train_clips, "validation": validation_clips})
-    data = data_fingerprint(train_clips)
-    fingerprint = run_fingerprint(fusion, config, data, data_fingerprint(validation_clips))
-    normalisation = Normalisation.fit(embeddings_of(train_clips), fusion.cues)
-    spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
+def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train one network to predict `run.config.targets`. Result and errors are those of `train`."""
+    _check_clips(run)
+    config, cues = run.config, run.fusion.cues
+    normalisation = Normalisation.fit(embeddings_of(run.train_clips), cues)
+    spec = WindowSpec(config.length, normalisation, cues, config.targets)
     with silenced_lightning(), restored_torch_settings(config.threads):
-        module = FusionTraining(fusion, config, fingerprint)
-        trainer = _trainer(config, checkpoints, progress)
-        trainer.fit(
-            module,
-            training_loader(train_clips, config, spec),
-            validation_loaders(validation_clips, config, spec),
-            ckpt_path=resumable_checkpoint(checkpoints, fingerprint),
-            weights_only=True,
-        )
+        module = FusionTraining(run.fusion, config, run.fingerprint)
+        trainer = _trainer(run)
+        try:
+            trainer.fit(
+                module,
+                training_loader(run.train_clips, config, spec),
+                validation_loaders(run.validation_clips, config, spec),
+                ckpt_path=resumable_checkpoint(run.checkpoints, run.fingerprint),
+                weights_only=True,
+            )
+        except SystemExit as ended:  # so Lightning ends the process after an interrupt
+            raise KeyboardInterrupt from ended
         trainer.strategy.barrier()
-        best, history = read_checkpoint(checkpoints / BEST), read_checkpoint(checkpoints / LAST)["history"]
+        best, history = read_checkpoint(run.checkpoints / BEST), read_checkpoint(run.checkpoints / LAST)["history"]
         trainer.strategy.barrier()
     if trainer.is_global_zero:
-        remove_checkpoints(checkpoints)
+        remove_checkpoints(run.checkpoints)
     weights = {name.removeprefix("model."): tensor for name, tensor in best["state_dict"].items()}
-    metadata = _metadata(config, train_clips, data, best["history"][-1])
-    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
+    metadata = _metadata(run, best["history"][-1])
+    return TrainedModel(run.fusion, weights, normalisation, metadata, config.targets), history_table(history)
 
 
-def _check_clips(fusion: FusionConfig, config: TrainingConfig, partitions: Mapping[str, Clips]) -> None:
+def _check_clips(run: TrainingRun) -> None:
+    fusion, config = run.fusion, run.config
     if fusion.length not in (None, config.length):
         raise InputError(
             f"the model takes length={fusion.length} steps, but training windows have length={config.length}",
             remedy="set `training.length` to the model's length",
         )
     columns = [TARGETS.index(target) for target in config.targets]
-    for partition, clips in partitions.items():
+    for partition, clips in (("train", run.train_clips), ("validation", run.validation_clips)):
         for name, clip in clips.items():
             dims, cues = clip.embedding.dims, clip.embedding.quality_names
             if dims != fusion.dims:
@@ -195,12 +263,13 @@ def _check_clips(fusion: FusionConfig, config: TrainingConfig, partitions: Mappi
                 )
         if not any(np.isfinite(clip.labels[:, columns]).all(axis=1).any() for clip in clips.values()):
             raise InputError(
-                f"no step of the {partition} partition is annotated ({len(clips)} clips)",
+                f"no step of the {partition} partition is annotated ({counted(len(clips), 'clip')})",
                 remedy="check the annotation files and the partition of the corpus",
             )
 
 
-def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> lightning.Trainer:
+def _trainer(run: TrainingRun) -> lightning.Trainer:
+    config = run.config
     stop = ResumableEarlyStopping(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
     return lightning.Trainer(
         accelerator=config.accelerator,
@@ -211,7 +280,11 @@ def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> light
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip,
         plugins=[AtomicCheckpointIO()],
-        callbacks=[stop, *([EpochBar(config)] if progress else []), *checkpoint_callbacks(checkpoints)],
+        callbacks=[
+            stop,
+            EpochBar(config) if run.progress else EpochLines(run.checkpoints.name),
+            *checkpoint_callbacks(run.checkpoints),
+        ],
         deterministic=True,
         use_distributed_sampler=False,  # `EpochSampler` divides the windows among the processes
         num_sanity_val_steps=0,
@@ -221,21 +294,21 @@ def _trainer(config: TrainingConfig, checkpoints: Path, progress: bool) -> light
     )
 
 
-def _metadata(config: TrainingConfig, clips: Clips, data: str, best: Mapping[str, float]) -> dict[str, str]:
+def _metadata(run: TrainingRun, best: Mapping[str, float]) -> dict[str, str]:
     """The origin of the model: what the metadata of all clips agree on, the run, and the scores of the best epoch."""
-    common = set.intersection(*(set(clip.embedding.metadata.items()) for clip in clips.values()))
-    run = {
-        "seed": str(config.seed),
+    common = set.intersection(*(set(clip.embedding.metadata.items()) for clip in run.train_clips.values()))
+    origin = {
+        "seed": str(run.config.seed),
         "epoch": f"{best['epoch']:.0f}",
-        "data_fingerprint": data,
-        "clips": str(len(clips)),
+        "data_fingerprint": run.data,
+        "clips": str(len(run.train_clips)),
     }
     scores = {
         f"validation_{name}": f"{value:.6f}"
         for name, value in best.items()
         if name == "score" or name.startswith(("clean_", "corrupted_"))
     }
-    return {**dict(sorted(common)), **run, **scores}
+    return {**dict(sorted(common)), **origin, **scores}
 
 
 class FusionTraining(lightning.LightningModule):
@@ -403,62 +476,51 @@ class EpochBar(lightning.Callback):
             self.bar.close()
 
 
+LINE_S = 10.0
+"""Least time (s) between two lines of `EpochLines`."""
+
+
+class EpochLines(lightning.Callback):
+    """Lines about a long training where nobody watches a bar, as in a redirected log: one at most every `LINE_S`.
+
+    They go to stderr, since worker processes have no log of their own.
+    """
+
+    def __init__(self, name: str):
+        self.name, self.last = name, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if watched() or time.monotonic() - self.last < LINE_S or not trainer.is_global_zero:
+            return
+        self.last = time.monotonic()
+        if isinstance(pl_module, FusionTraining):
+            scores = [row["score"] for row in pl_module.history]
+            best = max(scores)
+            sys.stderr.write(
+                f"{time.strftime('%H:%M:%S')} training {self.name}: epoch {len(scores)} of at most "
+                f"{trainer.max_epochs}, validation score {scores[-1]:.3f}, best {best:.3f} (epoch "
+                f"{scores.index(best) + 1})\n"
+            )
+            sys.stderr.flush()
+
+
 # --- one network per dimension ---
 
 
-def train_pair(
-    fusion: FusionConfig,
-    config: TrainingConfig,
-    train_clips: Clips,
-    validation_clips: Clips,
-    checkpoints: Path,
-    progress: bool = False,
-) -> tuple[TrainedModel, pd.DataFrame]:
+def train_pair(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one network per dimension on the same windows, and join them into one model.
 
-    A finished network is kept in `checkpoints` until the pair is complete, so an interrupted pair does not train it
-    twice. Arguments, result and errors are those of `train`.
+    A finished network is kept in `run.checkpoints` until the pair is complete, so an interrupted pair does not train it
+    twice. Result and errors are those of `train`.
     """
-    data = (data_fingerprint(clips) for clips in (train_clips, validation_clips))
-    fingerprint = run_fingerprint(fusion, config, *data)
     models: dict[str, TrainedModel] = {}
     histories: dict[str, pd.DataFrame] = {}
     for target in TARGETS:
-        file = checkpoints / f"{target}.safetensors"
-        finished = _read_finished(file, fingerprint)
-        if finished is None:
-            alone = config.model_copy(update={"targets": (target,), "per_dimension": False})
-            finished = train_network(fusion, alone, train_clips, validation_clips, checkpoints / target, progress)
-            _keep_finished(*finished, file, fingerprint)
-        models[target], histories[target] = finished
-    _remove_finished(checkpoints)
+        alone = run.config.model_copy(update={"targets": (target,), "per_dimension": False})
+        part = replace(run, config=alone, checkpoints=run.checkpoints / target)
+        models[target], histories[target] = _train_once(train_network, part, target, run.checkpoints)
+    _remove_finished(run.checkpoints, TARGETS)
     return _joined(models), merged_histories(histories)
-
-
-def _read_finished(file: Path, fingerprint: str) -> tuple[TrainedModel, pd.DataFrame] | None:
-    """A network that this pair finished before it was interrupted."""
-    try:
-        model = load_model(file)
-    except InputError:  # missing or torn
-        return None
-    if model.metadata.get(PAIR_FINGERPRINT) != fingerprint:
-        return None
-    metadata = {name: text for name, text in model.metadata.items() if name not in {HISTORY_KEY, PAIR_FINGERPRINT}}
-    return replace(model, metadata=metadata), history_of(model)
-
-
-@rank_zero_only
-def _keep_finished(model: TrainedModel, history: pd.DataFrame, file: Path, fingerprint: str) -> None:
-    metadata = {**model.metadata, PAIR_FINGERPRINT: fingerprint}
-    save_model(with_history(replace(model, metadata=metadata), history), file)
-
-
-@rank_zero_only
-def _remove_finished(checkpoints: Path) -> None:
-    for target in TARGETS:
-        (checkpoints / f"{target}.safetensors").unlink(missing_ok=True)
-    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
-        checkpoints.rmdir()
 
 
 def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
@@ -471,3 +533,47 @@ def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
             metadata[f"{name}_{target}" if name in in_both else name] = model.metadata[name]
     weights = {f"{t}.{name}": tensor for t in TARGETS for name, tensor in models[t].weights.items()}
     return TrainedModel(first.config, weights, first.normalisation, metadata, TARGETS, per_dimension=True)
+
+
+# --- networks of one run: a finished one is kept until all are, so an interrupted run does not train it twice ---
+
+
+def _train_once(
+    network: Callable[[TrainingRun], tuple[TrainedModel, pd.DataFrame]],
+    run: TrainingRun,
+    name: str,
+    kept: Path | None = None,
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """What `network(run)` returns; if an interrupted run has finished it, from the file of that name in `kept`."""
+    file = (kept or run.checkpoints) / f"{name}{FINISHED}"
+    finished = _read_finished(file, run.fingerprint)
+    if finished is None:
+        finished = network(run)
+        _keep_finished(*finished, file, run.fingerprint)
+    return finished
+
+
+def _read_finished(file: Path, fingerprint: str) -> tuple[TrainedModel, pd.DataFrame] | None:
+    """A network that this run finished before it was interrupted."""
+    try:
+        model = load_model(file)
+    except InputError:  # missing or torn
+        return None
+    if model.metadata.get(FINISHED_FINGERPRINT) != fingerprint:
+        return None
+    metadata = {n: text for n, text in model.metadata.items() if n not in {HISTORY_KEY, FINISHED_FINGERPRINT}}
+    return replace(model, metadata=metadata), history_of(model)
+
+
+@rank_zero_only
+def _keep_finished(model: TrainedModel, history: pd.DataFrame, file: Path, fingerprint: str) -> None:
+    metadata = {**model.metadata, FINISHED_FINGERPRINT: fingerprint}
+    save_model(with_history(replace(model, metadata=metadata), history), file)
+
+
+@rank_zero_only
+def _remove_finished(checkpoints: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (checkpoints / f"{name}{FINISHED}").unlink(missing_ok=True)
+    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()

@@ -19,11 +19,13 @@ import numpy as np
 import pandas as pd
 from gradio.routes import App, ORJSONResponse
 
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.evaluation.events import has_modality_gates, modality_gate
-from iaca.evaluation.style import stretches
+from iaca.evaluation.style import signed, stretches
+from iaca.inference.predictor import stamp
+from iaca.inference.summary import SOUND_ALONE, as_drawn
 from iaca.web.access import FILE, guarded
-from iaca.web.sessions import Job, Sessions, WebConfig
+from iaca.web.sessions import Job, Sessions, WebConfig, told
 
 FILES = {".csv": "CSV, a row per frame", ".mp4": "Overlay video", ".png": "Picture", ".json": "Summary"}
 ABSENT = {"face_found": "no face", "audio_present": "no sound"}
@@ -51,8 +53,8 @@ def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) ->
         def receive(upload: str, request: gr.Request) -> tuple[None, str, dict[str, Any], Job | None]:
             try:
                 return None, _busy("Waiting"), {}, sessions.receive(_session(request), Path(upload))
-            except InputError as error:
-                return None, _error(error), {}, None
+            except Exception as error:  # noqa: BLE001  a message for this file, whatever library raised it
+                return None, _error(told(error)), {}, None
 
         def analyse(received: Job | None, request: gr.Request) -> Iterator[Shown]:
             if received is None:  # keep the error message; a generator that yields nothing would clear it
@@ -117,13 +119,13 @@ def _analyse(sessions: Sessions, session: str, job: Job) -> Iterator[Shown]:
         if failure:
             raise failure[0]
         yield "", read_result(job.folder, job.name)
-    except InputError as error:
-        yield _error(error), {}
+    except Exception as error:  # noqa: BLE001
+        yield _error(told(error)), {}
 
 
 def _stage(sessions: Sessions, job: Job) -> str:
     if ahead := sessions.ahead(job):
-        return f"Waiting for {ahead} other video{'s' if ahead > 1 else ''}"
+        return f"Waiting for {counted(ahead, 'other video')}"
     if (job.folder / f"{job.name}.csv").exists():
         return "Step 2 of 2: drawing the overlay"
     return "Step 1 of 2: analysing face and sound"
@@ -166,20 +168,22 @@ def read_result(folder: Path, name: str) -> dict[str, Any]:
     """Traces, summary and files of a video, as plain values.
 
     Returns:
-        name; overlay (address); files (label, name, address); time_s (s) and traces valence, arousal in [-1, 1],
-        audio, visual and confidence in [0, 1] where the table has them, one value per frame and None where undefined;
-        absent (label, start_s, end_s); tiles (label, value); warnings.
+        name; stamp (of the model, "" for an ordinary one); overlay (address); files (label, name, address); time_s (s);
+        traces valence and arousal with their intervals <name>_low and <name>_high in [-1, 1], audio, visual and
+        inconsistency in [0, 1] where the table has them, one value per frame and None where undefined; absent (label,
+        start_s, end_s); tiles (label, value); warnings.
 
     Raises:
         InputError: neither a face nor sound was found in the video.
     """
-    table = pd.read_csv(folder / f"{name}.csv")
     summary = json.loads((folder / f"{name}.json").read_text())
+    table = as_drawn(pd.read_csv(folder / f"{name}.csv"), summary.get("sources", {}))
     if not summary["coverage"]["predicted"]:
         remedy = "drop a video with a visible face or an audible voice"
         raise InputError("neither a face nor sound was found", name, remedy=remedy)
     return {
         "name": name,
+        "stamp": stamp(summary["model"]),
         "overlay": _address(folder / f"{name}.mp4"),
         "files": [
             {"label": label, "name": name + suffix, "address": _address(folder / f"{name}{suffix}")}
@@ -208,7 +212,8 @@ def _columns(table: pd.DataFrame) -> dict[str, str]:
     columns = {"valence": "valence", "arousal": "arousal"}
     if has_modality_gates(table):
         columns |= {"audio": modality_gate("audio"), "visual": modality_gate("visual")}
-    return columns | ({"confidence": "confidence"} if "confidence" in table else {})
+    ends = [f"{name}_{end}" for name in ("valence", "arousal") for end in ("low", "high")]
+    return columns | {name: name for name in (*ends, "inconsistency") if name in table and table[name].notna().any()}
 
 
 def _plain(values: pd.Series, digits: int = 6) -> list[float | None]:
@@ -227,10 +232,14 @@ def _absent(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _tiles(summary: dict[str, Any]) -> list[dict[str, str]]:
     voice, face = summary["mean_gates"].get("modalities_audio"), summary["coverage"].get("face")
-    tiles = [(f"mean {name}", f"{summary[name]['mean']:+.2f}".replace("-", "−")) for name in ("valence", "arousal")]
+    tiles = [(f"mean {name}", _mean(summary[name]["mean"])) for name in ("valence", "arousal")]
     shares = {"relies on voice": voice, "frames with a face": face}
     tiles += [(label, _percent(share)) for label, share in shares.items() if share is not None]
     return [{"label": label, "value": value} for label, value in tiles]
+
+
+def _mean(value: float | None) -> str:
+    return "not read" if value is None else signed(value, 2)
 
 
 def _percent(share: float) -> str:
@@ -239,10 +248,11 @@ def _percent(share: float) -> str:
 
 def _warnings(summary: dict[str, Any]) -> list[str]:
     """Warnings about this video; the model's caveat is at the top of the page."""
-    warnings = [warning for warning in summary["warnings"] if warning != summary["model"].get("caveat")]
+    said = [warning for warning in summary["warnings"] if warning != summary["model"].get("caveat")]
+    warnings = [warning for warning in said if not warning.startswith(SOUND_ALONE)]
     if summary["coverage"].get("face") == 0:
         hint = "a face is found if it is lit and at least a tenth of the picture's shorter side in size"
-        warnings.append(f"the values come from the sound alone: {hint}")
+        warnings.append(f"{SOUND_ALONE}, be it a voice, music or noise: {hint}")
     return [warning[:1].upper() + warning[1:] + "." for warning in warnings]
 
 

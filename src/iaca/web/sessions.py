@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import multiprocessing
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from iaca.engine.worker import prepare
+from iaca.engine.worker import as_input_error, prepare
 from iaca.errors import InputError
 from iaca.faces.config import FaceConfig
 from iaca.inference import Predictor
@@ -26,6 +27,8 @@ from iaca.inference.config import ZERO_SHOT, Drawing
 from iaca.inference.write import analyse_video
 from iaca.media import LimitError, MediaLimits, probe, stored_length_s
 from iaca.parameters import Parameters
+
+log = logging.getLogger(__name__)
 
 
 class WebConfig(Parameters):
@@ -96,7 +99,7 @@ class Sessions:
             self._take(upload, video)
             self._clear(session, keep=folder)  # afterwards: the same upload may belong to the old job
             self._check(video, upload.name)
-        except InputError:
+        except Exception:
             self.end(session)
             raise
         return Job(video, folder, upload.stem[:NAME_LENGTH])
@@ -250,18 +253,26 @@ def _serve(pipe: Connection, models: tuple[Path, ...], scratch: Path, limits: Me
         pipe.send(Predictor.load(models).origin())
         while True:
             pipe.send(_run(pipe.recv(), models, limits))
-    except InputError as error:
-        pipe.send(error)
     except (EOFError, KeyboardInterrupt):
         return  # the page was closed
+    except Exception as error:  # noqa: BLE001  the page has to tell whoever started it
+        pipe.send(told(error))
 
 
 def _run(job: Job, models: tuple[Path, ...], limits: MediaLimits) -> InputError | None:
+    """Analyse a video; return its error, whatever library raised it, so that the next video finds a living process."""
     try:
         analyse_video(
             job.video, *models, target=job.folder / f"{job.name}.json", folder=job.folder, name=job.name,
             drawing=Drawing(), faces=FaceConfig(), limits=limits,
         )  # fmt: skip
-    except InputError as error:
-        return error
+    except Exception as error:  # noqa: BLE001
+        return told(error)
     return None
+
+
+def told(error: Exception) -> InputError:
+    """The error as the page shows it; the terminal gets the traceback of one that nobody expected."""
+    if not isinstance(error, InputError):
+        log.error("unexpected error", exc_info=error)
+    return as_input_error(error)

@@ -19,6 +19,8 @@ from iaca.media import write_movie
 Track = NDArray[np.float64]
 Draw = Callable[[Floats, np.random.Generator], None]
 
+VERSION = "2"
+"""Increase it when pictures or sound change: older videos are then rendered again."""
 ALONE = ((0.5, 0.385, 0.165),)
 TOGETHER = ((0.265, 0.42, 0.14), (0.735, 0.42, 0.14))
 """Places of faces: x of the point between the eyes / width, its y / height, distance of the eyes / height."""

@@ -39,6 +39,9 @@ LEVEL_DB = -27.0
 LOUDNESS_DB, PITCH_SEMITONES, TILT_OCTAVES = (8.0, 1.2), (5.0, 1.0), (1.2, 0.25)
 """Change from zero to full arousal, and from zero to full valence."""
 TILT_HZ = 1700.0
+RADIATION_HZ = 270.0
+"""Radiation at the lips raises the voice by 6 dB per octave from here on. With it, alpha ratio and Hammarberg index of
+a neutral voice (-8 and 20 dB) are near those of people (-11 and 22.5 dB); without, -16 and 31 dB."""
 BANDWIDTHS = np.array([80.0, 100.0, 140.0, 200.0])
 BLOCK_S = 0.01
 ROOM_DB = -66.0
@@ -155,7 +158,8 @@ def synthesise(
     pitch = voice.pitch_hz * 2 ** ((PITCH_SEMITONES @ felt + controls.intonation) / 12)
     source = _glottis(at_rate(pitch), voice.breath, rate, rng) * at_rate(controls.voicing)
     tilt_hz = np.clip(TILT_HZ * 2 ** (np.array(TILT_OCTAVES) @ felt), 500, 0.4 * rate)
-    voiced = _vocal_tract(source, controls.formants / voice.tract, tilt_hz, rate)
+    inside = _vocal_tract(source, controls.formants / voice.tract, tilt_hz, rate)
+    voiced = lfilter([1, -np.exp(-2 * np.pi * RADIATION_HZ / rate)], [1], inside)
     sound = _normalise(voiced, at_rate(controls.voicing)) + 0.25 * _hiss(len(times), rate, rng) * at_rate(controls.hiss)
     gain_db = LEVEL_DB + np.array(LOUDNESS_DB) @ felt
     return (sound * at_rate(10 ** (gain_db / 20))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Fit the correction of the zero-shot model, and score it on subjects left out."""
+"""Fit the correction of the zero-shot model, and score it on held-out subjects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def adapt_model(
     corpus_card: dict[str, str],
     config: AdaptationConfig,
 ) -> tuple[AdaptedModel, pd.DataFrame]:
-    """The zero-shot model corrected by the annotated clips, and its scores on subjects left out, which are printed."""
+    """The zero-shot model corrected by the annotated clips, and its scores on held-out subjects, which are logged."""
     known = clips[clips["clip"].isin(set(embeddings) & set(timelines))]
     read = (
         (str(subject), clip, read_annotated(embeddings.whole(clip), timelines.whole(clip)))

@@ -3,16 +3,16 @@
 from kedro.pipeline import Node, Pipeline
 
 from iaca.pipelines.adaptation.nodes import adapt_model
-from iaca.pipelines.upstream import from_corpus
+from iaca.pipelines.training.pipeline import from_corpus
 
 
 def create_pipeline() -> Pipeline:
-    """A corpus with annotations to an adapted model and its scores on subjects left out.
+    """From an annotated corpus to an adapted model and its scores on held-out subjects.
 
     corpus -> ingestion, preprocessing, embedding -> clips, embeddings, timelines, corpus_card
     clips, embeddings, timelines, corpus_card -> [adapt] -> adapted_model, adaptation_scores
 
-    The last node alone, on embeddings that are there: `--tags adaptation`.
+    `--tags adaptation` runs only the last node, on existing embeddings.
     """
     return from_corpus(
         Pipeline(

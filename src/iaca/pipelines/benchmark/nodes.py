@@ -1,6 +1,6 @@
 """Train every model with every seed, score each run clean and corrupted, compare them in pairs.
 
-Embeddings of the scored clips after their sound or their faces were corrupted: one task per clip and condition.
+The scored clips are also embedded with corrupted sound or faces: one task per clip and condition.
 """
 
 from __future__ import annotations
@@ -13,20 +13,30 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from iaca.corpora.check import require_annotated
 from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
-from iaca.errors import InputError
+from iaca.engine.task import FEWER_WORKERS
+from iaca.errors import InputError, counted
 from iaca.evaluation.benchmark_page import PageData, difference_dots, render_page, robustness_curves
 from iaca.evaluation.benchmark_scores import VERSION as SCORE_VERSION
 from iaca.evaluation.benchmark_scores import score_file
-from iaca.evaluation.benchmark_summary import gate_summary, gates_of_runs, read_runs, results_table, summarise
+from iaca.evaluation.benchmark_summary import (
+    gate_summary,
+    gates_of_runs,
+    read_runs,
+    results_table,
+    summarise,
+    too_few,
+)
 from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
 from iaca.evaluation.partition import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
+from iaca.pipelines.embedding.nodes import BATCHES
 from iaca.pipelines.training.nodes import learned_from
+from iaca.training.config import LOW_MEMORY, TrainingConfig
 from iaca.training.config import VERSION as TRAINING_VERSION
-from iaca.training.config import TrainingConfig
 from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
@@ -41,45 +51,54 @@ def plan_runs(
     training: TrainingConfig,
     benchmark: BenchmarkConfig,
 ) -> dict[str, Task]:
-    """One training run per model and seed, each resumable by itself, all with the same settings and corruption."""
-    scored_clips(training_index, benchmark)  # refused now rather than after hours of training
-    files, clips = learned_from(embeddings, timelines, training_index)
-    shared = {"corpus": corpus_card, **clips}
+    """One resumable training run per model and seed, all with the same settings and corruption."""
+    clips = scored_clips(training_index, benchmark)  # fail now rather than after hours of training
+    if few := too_few(len(clips), len(benchmark.seeds), _subjects(training_index, clips)):
+        log.warning("the benchmark will rank no model. %s", few)
+    files, parts = learned_from(embeddings, timelines, training_index)
+    shared = {"corpus": corpus_card, **parts}
     folder = (checkpoints / "benchmark").absolute()
     return {
         run: Task(
             "train",
             train_file,
             files,
-            {"choice": model.choice(), "training": run_settings(training, seed), **shared},
+            {
+                "choice": model.choice(),
+                "training": run_settings(training, seed, model.label in benchmark.main),
+                **shared,
+            },
             settings={"checkpoints": folder / run},
             version=TRAINING_VERSION,
+            low_memory=LOW_MEMORY,
         )
         for run, (model, seed) in benchmark.runs().items()
     }
 
 
 def plan_scores(
+    *,
     runs: ClipPaths,
+    corrupted: ClipPaths,
     embeddings: ClipPaths,
     timelines: ClipPaths,
-    spoilt: ClipPaths,
     training_index: pd.DataFrame,
     events: pd.DataFrame,
     training: TrainingConfig,
     benchmark: BenchmarkConfig,
     ingestion: IngestionConfig,
 ) -> dict[str, Task]:
-    """One scoring per run: the partition clean, and under every corruption at every level that the corpus allows."""
+    """One scoring task per run: the partition clean, and under each corruption and level that the corpus allows."""
     if not ingestion.has_media:
         benchmark = benchmark.model_copy(update={"corruption": benchmark.corruption.of_features()})
     clips = scored_clips(training_index, benchmark)
     known = events[events["clip"].isin(clips)]
     changed = [(condition, clip) for condition in benchmark.corruption.signal_conditions() for clip in clips]
-    if missing := [condition.item(clip) for condition, clip in changed if condition.item(clip) not in spoilt]:
+    if missing := [condition.item(clip) for condition, clip in changed if condition.item(clip) not in corrupted]:
         raise InputError(
-            f"{len(missing)} of {len(changed)} clips with a corrupted signal are missing, the first is {missing[0]}",
-            remedy="run the whole benchmark pipeline: it makes them first",
+            f"{counted(len(missing), 'clip')} of {len(changed)} with a corrupted signal missing, the first is "
+            f"{missing[0]}",
+            remedy="run the whole benchmark pipeline, which embeds them first",
         )
     parameters = {
         "corruption": benchmark.corruption,
@@ -89,22 +108,25 @@ def plan_scores(
         "spoilt": [(*condition, clip) for condition, clip in changed],
     }
     clean = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
-    files = (*clean, *(spoilt[condition.item(clip)] for condition, clip in changed))
+    files = (*clean, *(corrupted[condition.item(clip)] for condition, clip in changed))
     return {
-        run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION)
+        run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION, low_memory=FEWER_WORKERS)
         for run in benchmark.runs()
     }
 
 
-def compare_models(scores: ClipPaths, benchmark: BenchmarkConfig) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Every score; its summary over seeds with paired differences; how well the gates knew."""
+def compare_models(
+    scores: ClipPaths, training_index: pd.DataFrame, benchmark: BenchmarkConfig
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """All scores, their summary over seeds with paired differences, and how well the gates detected corruption."""
     runs = read_runs({run: scores.whole(run) for run in scores}, benchmark)
-    summary = summarise(runs, benchmark.main, benchmark.replicates)
+    subjects = _subjects(training_index, scored_clips(training_index, benchmark))
+    summary = summarise(runs, benchmark.main, benchmark.replicates, subjects)
     return results_table(runs), summary, gate_summary(gates_of_runs(runs))
 
 
 def draw_benchmark(summary: pd.DataFrame, benchmark: BenchmarkConfig) -> tuple[Figure, Figure]:
-    """Curves of every model, and differences of the main ones."""
+    """Robustness curves of all models, and paired differences of the main ones."""
     return (
         robustness_curves(summary, benchmark.main, benchmark.partition),
         difference_dots(summary, benchmark.main, benchmark.partition),
@@ -118,9 +140,9 @@ def write_page(
     corpus_card: dict[str, str],
     training: TrainingConfig,
     benchmark: BenchmarkConfig,
-    spoilt: ClipPaths,
+    corrupted: ClipPaths,
 ) -> str:
-    """What was found, in Markdown."""
+    """The findings as a Markdown page."""
     names = scored_clips(training_index, benchmark)
     scored = training_index[training_index["clip"].isin(names)]
     asked, made = [name for name, levels in benchmark.corruption.levels.items() if levels], set(summary["corruption"])
@@ -133,10 +155,11 @@ def write_page(
             caveat=corpus_card["caveat"],
             partition=benchmark.partition,
             clips=len(scored),
+            subjects=_subjects(training_index, names),
             steps=int(scored["annotated"].sum()),
             facts=training.model_dump(mode="json", exclude={"seed", "threads"}),
             left_out=[name for name in asked if name not in made],
-            left_alone=left_alone(spoilt, benchmark.corruption.signal_conditions(), names) if spoilt else {},
+            left_alone=left_alone(corrupted, benchmark.corruption.signal_conditions(), names) if corrupted else {},
         )
     )
 
@@ -145,24 +168,26 @@ def scored_clips(training_index: pd.DataFrame, benchmark: BenchmarkConfig) -> li
     """The annotated clips of the partition.
 
     Raises:
-        InputError: there is none; the partitions that could be scored are named.
+        InputError: there is none; the annotated partitions are named.
     """
+    require_annotated(training_index, {benchmark.partition: f"benchmark.partition={benchmark.partition}"})
     annotated = training_index[training_index["annotated"] > 0]
-    clips = sorted(annotated.loc[annotated["partition"] == benchmark.partition, "clip"])
-    if not clips:
-        others = ", ".join(sorted(set(annotated["partition"]) - {"train"})) or "none"
-        raise InputError(
-            f"no clip of the {benchmark.partition} partition is annotated: there is nothing to score against",
-            remedy=f"choose another one, as in benchmark.partition=validation; annotated are: {others}",
-        )
-    return clips
+    return sorted(annotated.loc[annotated["partition"] == benchmark.partition, "clip"])
+
+
+def _subjects(training_index: pd.DataFrame, clips: list[str]) -> int | None:
+    """Number of subjects of the clips; None if the index names none."""
+    if "subject" not in training_index:
+        return None
+    return int(training_index.loc[training_index["clip"].isin(clips), "subject"].nunique())
 
 
 VOICES = 6
-"""Of other clips that make a babble, or as many as there are."""
+"""Largest number of other clips that are mixed into babble."""
 
 
-def plan_spoilt(
+def plan_corrupted_embeddings(
+    *,
     embeddings: ClipPaths,
     faces: ClipPaths,
     audio: ClipPaths,
@@ -172,12 +197,12 @@ def plan_spoilt(
     benchmark: BenchmarkConfig,
     ingestion: IngestionConfig,
 ) -> dict[str, Task]:
-    """The scored partition under every condition of the signal. Only what is changed is embedded again: noise leaves
-    the visual rows as they are, blur and blocks those of the sound."""
+    """Corrupt and embed the scored partition under each condition of the signal. Only the corrupted modality is
+    embedded again: noise keeps the visual rows, blur and occlusion keep the audio rows."""
     conditions = benchmark.corruption.signal_conditions()
     if not ingestion.has_media and conditions:
         left_out = dict.fromkeys(condition.corruption for condition in conditions)
-        log.warning("not scored, since this corpus has features alone, no sound and no faces: %s", ", ".join(left_out))
+        log.warning("not scored, because this corpus has only features, no sound and no faces: %s", ", ".join(left_out))
     if not ingestion.has_media or not conditions:
         return {}
 
@@ -191,11 +216,10 @@ def plan_spoilt(
             if condition.corruption in SNR:
                 talking = _voices(condition, clip, scored, media, benchmark)
                 files = (embeddings[clip], audio[clip], *(audio[other] for other in talking))
-                task = Task("corrupt_sound", corrupt_sound_file, files, parameters, version=VERSION)
+                task = Task("corrupt_sound", corrupt_sound_file, files, parameters, version=VERSION, low_memory=BATCHES)
             else:
-                task = Task(
-                    "corrupt_faces", corrupt_faces_file, (embeddings[clip], faces[clip]), parameters, version=VERSION
-                )
+                files = (embeddings[clip], faces[clip])
+                task = Task("corrupt_faces", corrupt_faces_file, files, parameters, version=VERSION, low_memory=BATCHES)
             tasks[condition.item(clip)] = task
     return tasks
 
@@ -203,7 +227,7 @@ def plan_spoilt(
 def _voices(
     condition: Condition, clip: str, scored: list[str], media: Mapping[str, str], benchmark: BenchmarkConfig
 ) -> list[str]:
-    """Clips of other videos of the partition, drawn for this one: two people of one video have the same sound."""
+    """Clips of other videos of the partition, drawn at random for this clip. People in one video share their sound."""
     if condition.corruption != "audio_babble":
         return []
     videos = {media[other]: other for other in scored if media[other] != media[clip]}

@@ -5,37 +5,36 @@ from kedro.pipeline import Node, Pipeline
 from iaca.pipelines.benchmark.nodes import (
     compare_models,
     draw_benchmark,
+    plan_corrupted_embeddings,
     plan_runs,
     plan_scores,
-    plan_spoilt,
     write_page,
 )
-from iaca.pipelines.upstream import from_corpus
+from iaca.pipelines.training.pipeline import from_corpus
 
 TRAINING, BENCHMARK, INGESTION = "params:training", "params:benchmark", "params:ingestion"
 
 
 def create_pipeline() -> Pipeline:
-    """A corpus to a table of models x seeds x corruptions. What is done when it is stopped is not done again.
+    """From a corpus to a table of models x seeds x corruptions. An interrupted run continues where it stopped.
 
     corpus -> ingestion, preprocessing, embedding -> embeddings, timelines, faces, audio, clips, events
     embeddings, timelines, clips -> [index steps] -> training_index
     embeddings, timelines, training_index -> [plan runs] -> benchmark_runs \\
-    embeddings, faces, audio -> [plan spoilt] -> spoilt_embeddings ---------> [plan scores] -> benchmark_scores
+    embeddings, faces, audio -> [plan corrupted] -> spoilt_embeddings ------> [plan scores] -> benchmark_scores
     embeddings, timelines, events ------------------------------------------/
     benchmark_scores -> [compare] -> benchmark_results, benchmark_summary, benchmark_gates
     benchmark_summary, benchmark_gates -> [draw], [write] -> benchmark_*_figure, benchmark_page
 
-    Run when a dataset is saved, where it is not up to date: `benchmark_runs` trains each model with each seed,
+    Run when a dataset is saved, unless it is up to date: `benchmark_runs` trains each model with each seed,
     `spoilt_embeddings` corrupts sound and faces and embeds them again, `benchmark_scores` scores each run.
 
-    The nodes of the benchmark alone, on embeddings that are there: `--tags benchmark`.
+    `--tags benchmark` runs only the nodes of the benchmark, on existing embeddings.
     """
-    return from_corpus(Pipeline([*_making(), *_telling()], tags="benchmark"))
+    return from_corpus(Pipeline([*_computing(), *_reporting()], tags="benchmark"))
 
 
-def _making() -> list[Node]:
-    media = ["faces", "audio", "clips", "training_index", "params:embedding", BENCHMARK, INGESTION]
+def _computing() -> list[Node]:
     return [
         Node(
             plan_runs,
@@ -43,25 +42,44 @@ def _making() -> list[Node]:
             "benchmark_runs",
             name="plan_benchmark_runs-trained_on_save",
         ),
-        Node(plan_spoilt, ["embeddings", *media], "spoilt_embeddings", name="plan_spoilt-embedded_on_save"),
+        Node(
+            plan_corrupted_embeddings,
+            {
+                **_named("embeddings", "faces", "audio", "clips", "training_index"),
+                "embedding": "params:embedding",
+                "benchmark": BENCHMARK,
+                "ingestion": INGESTION,
+            },
+            "spoilt_embeddings",
+            name="plan_corrupted-embedded_on_save",
+        ),
         Node(
             plan_scores,
-            [
-                "benchmark_runs", "embeddings", "timelines", "spoilt_embeddings", "training_index", "events",
-                TRAINING, BENCHMARK, INGESTION,
-            ],
+            {
+                "runs": "benchmark_runs",
+                "corrupted": "spoilt_embeddings",
+                **_named("embeddings", "timelines", "training_index", "events"),
+                "training": TRAINING,
+                "benchmark": BENCHMARK,
+                "ingestion": INGESTION,
+            },
             "benchmark_scores",
             name="plan_benchmark_scores-scored_on_save",
         ),
-    ]  # fmt: skip
+    ]
 
 
-def _telling() -> list[Node]:
+def _named(*datasets: str) -> dict[str, str]:
+    """Datasets whose names are those of the function's arguments."""
+    return {dataset: dataset for dataset in datasets}
+
+
+def _reporting() -> list[Node]:
     tables = ["benchmark_summary", "benchmark_gates", "training_index", "corpus_card"]
     return [
         Node(
             compare_models,
-            ["benchmark_scores", BENCHMARK],
+            ["benchmark_scores", "training_index", BENCHMARK],
             ["benchmark_results", "benchmark_summary", "benchmark_gates"],
             name="compare_models",
         ),

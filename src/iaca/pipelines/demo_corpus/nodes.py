@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 
 from iaca.corpora.demo.plan import DemoConfig, annotation_texts, event_table, plan_corpus, subject_table
-from iaca.corpora.demo.render import render_movie
+from iaca.corpora.demo.render import VERSION, render_movie
 from iaca.corpora.importers import DemoImport, IngestionConfig
-from iaca.corpora.index import CARD_FILE, CorpusCard, card_text
+from iaca.corpora.index import CARD_FILE, NOT_ABOUT_PEOPLE, CorpusCard, card_text
 from iaca.engine import Task
 
 log = logging.getLogger(__name__)
@@ -16,28 +16,28 @@ CARD = CorpusCard(
     name="demo corpus",
     caveat=(
         "Trained on rendered clips: one portrait, warped into different people, with a synthesised voice. It shows "
-        "that the workflow runs and that the model learns; it says nothing about emotions of real people."
+        f"that the workflow runs and that the model learns; {NOT_ABOUT_PEOPLE}."
     ),
 )
 
 
 def plan_videos(config: DemoConfig, ingestion: IngestionConfig) -> dict[str, Task]:
-    """One rendering task per video; none where another corpus is read."""
+    """One rendering task per video; none if another corpus is read."""
     if not isinstance(ingestion.root, DemoImport):
         log.info("no demo corpus is rendered: this environment reads another corpus")
         return {}
     return {
-        plan.name: Task("render_movie", render_movie, (), {"plan": plan, "config": config})
+        plan.name: Task("render_movie", render_movie, (), {"plan": plan, "config": config}, version=VERSION)
         for plan in plan_corpus(config)
     }
 
 
 def write_corpus(config: DemoConfig, videos: dict[str, Path], ingestion: IngestionConfig) -> dict[str, str]:
-    """Annotations in the challenge's format, subjects, events with their truth, and the card, by relative file name;
-    nothing where another corpus is read.
+    """Annotations in the challenge's format, subjects, known events, and the card, by relative file name;
+    nothing if another corpus is read.
 
     Raises:
-        RuntimeError: a video was not rendered; a corpus with holes is not published.
+        RuntimeError: a video was not rendered. An incomplete corpus is never written.
     """
     if not isinstance(ingestion.root, DemoImport):
         return {}

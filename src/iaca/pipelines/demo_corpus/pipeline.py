@@ -6,7 +6,7 @@ from iaca.pipelines.demo_corpus.nodes import plan_videos, write_corpus
 
 
 def create_pipeline() -> Pipeline:
-    """Parameters to a corpus on disk. Where another corpus is read, nothing is rendered and nothing written.
+    """From parameters to a corpus on disk. An environment that reads another corpus renders and writes nothing.
 
     parameters -> [plan videos] -> demo_videos -> [annotate] -> corpus
 

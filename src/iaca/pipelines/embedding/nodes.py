@@ -12,7 +12,11 @@ from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EMBEDDING_VERSION, EmbeddingConfig, describe
 from iaca.encoders.embed import embed_file
 from iaca.engine import ClipPaths, OnDemand, Task
+from iaca.engine.task import FEWER_WORKERS
 from iaca.pipelines.ingestion import features
+
+BATCHES = f"{FEWER_WORKERS} and smaller batches (embedding.batch=4), or cut the video into parts"
+"""What a user can do if there is not enough memory to embed."""
 
 
 def plan_embeddings(
@@ -24,16 +28,17 @@ def plan_embeddings(
     root: Path,
     clips: pd.DataFrame,
 ) -> Mapping[str, Task]:
-    """Embeddings of every clip that has a complete timeline, whatever its annotation says; of a corpus of features,
-    those of its own tables.
+    """One task per clip with a complete timeline, annotated or not. A corpus of features brings its embeddings.
 
-    Names, versions and weights of the encoders are part of each task's fingerprint: another checkpoint embeds anew.
+    Names, versions and weights of the encoders are part of each task's fingerprint, so another checkpoint rebuilds the
+    embeddings.
     """
     if isinstance(ingestion.root, FeaturesConfig):
         return features.plan_embeddings(root, clips, ingestion.root)
     parameters = {"config": config, "encoders": describe(config)}
 
     def embed(clip: str) -> Task:
-        return Task("embed", embed_file, (faces[clip], audio[clip]), parameters, version=EMBEDDING_VERSION)
+        files = (faces[clip], audio[clip])
+        return Task("embed", embed_file, files, parameters, version=EMBEDDING_VERSION, low_memory=BATCHES)
 
     return OnDemand(embed, timelines)

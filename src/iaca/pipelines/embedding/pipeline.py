@@ -6,7 +6,7 @@ from iaca.pipelines.embedding.nodes import plan_embeddings
 
 
 def create_pipeline() -> Pipeline:
-    """Faces, sound and timelines to one safetensors file per clip. A corpus of features gives its own tables instead.
+    """From faces, sound and timelines to one safetensors file per clip. A corpus of features supplies its own tables.
 
     faces, audio, timelines, or corpus, clips -> [plan embeddings] -> embeddings
 

@@ -1,4 +1,4 @@
-"""One task: the encoder that the parameters name."""
+"""One task: fine-tune the encoder that the parameters name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
-from iaca.training.config import EncoderTrainingConfig
+from iaca.training.config import LOW_MEMORY_OF_ENCODERS, EncoderTrainingConfig
 from iaca.training.encoders import VERSION, fine_tune_file
 
 
@@ -21,18 +21,18 @@ def plan_encoder(
     config: EncoderTrainingConfig,
     ingestion: IngestionConfig,
 ) -> dict[str, Task]:
-    """Fine-tuning on the train partition, scored on the validation partition; on what the encoder sees or hears.
+    """Fine-tune on the train partition and score on the validation partition, on the encoder's modality.
 
     Raises:
         InputError: the corpus has no faces and no sound.
     """
     if not ingestion.has_media:
         raise InputError(
-            "this corpus holds features alone: there are no faces and no sound to train an encoder on",
+            "this corpus has only features, no faces and no sound to train an encoder on",
             remedy="choose an environment whose corpus has videos: --env folder or --env affwild2",
         )
-    whole = clips[clips["clip"].isin(list(timelines))]
-    parts = {p: sorted(whole.loc[whole["partition"] == p, "clip"]) for p in ("train", "validation")}
+    complete = clips[clips["clip"].isin(list(timelines))]
+    parts = {p: sorted(complete.loc[complete["partition"] == p, "clip"]) for p in ("train", "validation")}
     names = parts["train"] + parts["validation"]
     before = "random"
     if config.start == "weights":
@@ -50,5 +50,6 @@ def plan_encoder(
                 **{f"{part}_clips": those for part, those in parts.items()},
             },
             version=VERSION,
+            low_memory=LOW_MEMORY_OF_ENCODERS,
         )
     }

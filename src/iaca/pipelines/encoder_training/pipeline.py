@@ -6,7 +6,7 @@ from iaca.pipelines.encoder_training.nodes import plan_encoder
 
 
 def create_pipeline() -> Pipeline:
-    """Faces or sound, and annotations, to a checkpoint of an encoder.
+    """From faces or sound, and annotations, to a checkpoint of an encoder.
 
     clips, faces, audio, timelines, corpus_card -> [plan encoder] -> tuned_encoders
 

@@ -1,10 +1,8 @@
-"""Predict the evaluated partitions, score them, and look for what fails.
-
-Draw the results, and put them into a page and a card.
-"""
+"""Predict the evaluated partitions, score them, find failures, draw figures, write the report and the model card."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +11,7 @@ from matplotlib.figure import Figure
 
 from iaca.encoders import read_embedding
 from iaca.engine import ClipPaths
+from iaca.errors import InputError, counted
 from iaca.evaluation.benchmark_page import BenchmarkFound
 from iaca.evaluation.config import EvaluationConfig
 from iaca.evaluation.errors import Results, calibration, failures, quadrant_confusion, region_errors
@@ -24,16 +23,33 @@ from iaca.evaluation.report import FIGURES, ReportData, render_report
 from iaca.evaluation.style import new_figure
 from iaca.evaluation.tables import comparison, headline, postprocessing_table, video_table
 from iaca.faces.config import FaceConfig
-from iaca.pipelines.training.nodes import MAIN
-from iaca.training.choice import ModelChoice
-from iaca.training.model_file import SETTINGS_KEY, TrainedModel, load_model, training_settings_of
+from iaca.training.model_file import (
+    CLIPS_KEY,
+    SETTINGS_KEY,
+    TrainedBaselines,
+    TrainedModel,
+    clips_learned_from,
+    history_of,
+    model_name,
+    training_settings_of,
+    weights_digest,
+)
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
+
+log = logging.getLogger(__name__)
 
 
 def predict_partitions(
     model: TrainedModel, embeddings: ClipPaths, training_index: pd.DataFrame, config: EvaluationConfig
 ) -> pd.DataFrame:
-    """Predictions of one model for every clip of the evaluated partitions, one row per decoded frame."""
+    """Predictions of one model for every clip of the evaluated partitions, one row per decoded frame.
+
+    The table's attributes, which are stored with it, name the model: `NAME`, and `MODEL`, its `weights_digest`.
+
+    Raises:
+        InputError: the model learned from a clip that it would be scored on.
+    """
+    require_unseen(model, training_index, config)
     built = BuiltModel.of(model)
     clips = training_index.loc[training_index["partition"].isin(config.partitions), "clip"]
     tables = []
@@ -41,31 +57,72 @@ def predict_partitions(
         embedding = read_embedding(embeddings.whole(clip))
         prediction = predict_clip(built, embedding)
         tables.append(prediction_table(clip, embedding, prediction, built.model.gate_labels))
-    return pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs = {NAME: model_name(model), MODEL: weights_digest(model)}
+    return table
+
+
+def require_unseen(model: TrainedModel, training_index: pd.DataFrame, config: EvaluationConfig) -> None:
+    """Refuse a model of another division of the corpus: an older one, loaded by its version."""
+    for partition, parts in (("validation", ("train",)), ("test", ("train", "validation"))):
+        if partition not in config.partitions:
+            continue
+        clips = training_index.loc[training_index["partition"] == partition, "clip"]
+        if seen := clips_learned_from(model, clips, parts):
+            what = f"{model_name(model)} learned from {counted(len(seen), 'clip')} of the {partition} partition"
+            raise InputError(
+                f"{what}, the first is {seen[0]}: it was trained on another division of the corpus",
+                remedy="train again, or divide the corpus as it was then",
+            )
 
 
 def predict_baselines(
-    training_runs: ClipPaths, embeddings: ClipPaths, training_index: pd.DataFrame, config: EvaluationConfig
+    model: TrainedModel,
+    baselines: TrainedBaselines | None,
+    embeddings: ClipPaths,
+    training_index: pd.DataFrame,
+    config: EvaluationConfig,
 ) -> dict[str, pd.DataFrame]:
-    """The predictions of each baseline, by name."""
-    return {
-        run: predict_partitions(load_model(training_runs.whole(run)), embeddings, training_index, config)
-        for run in training_runs
-        if run != MAIN
+    """The predictions of each baseline, by name; the attribute `MODEL` of each is that of the main model.
+
+    Raises:
+        InputError: the baselines were trained in another run than the model.
+    """
+    if baselines is None:
+        log.warning("%s is compared with nothing: no baselines were stored with this version", model_name(model))
+        return {}
+    main = weights_digest(model)
+    if baselines.main != main:
+        raise InputError(
+            "the baselines were trained with another model than the one that is evaluated",
+            remedy="load both of one version (--load-versions model:VERSION chooses its baselines, too), or run the "
+            "training pipeline again",
+        )
+    tables = {
+        name: predict_partitions(baseline, embeddings, training_index, config)
+        for name, baseline in baselines.models.items()
     }
+    for table in tables.values():
+        table.attrs[MODEL] = main
+    return tables
 
 
 def score_models(
+    model: TrainedModel,
     predictions: pd.DataFrame,
     baselines: dict[str, Any],
     labels: pd.DataFrame,
     training_index: pd.DataFrame,
-    fusion: ModelChoice,
     config: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, Any]]:
-    """The comparison with intervals, every video by itself, the main model's metrics, and its headline."""
+    """The comparison with intervals, scores per video, the main model's metrics, and its headline numbers.
+
+    Raises:
+        InputError: the predictions are another model's than `model`, or the baselines'.
+    """
+    _require_predictions_of(model, predictions)
     scored = labels[labels["partition"].isin(config.partitions)]
-    tables = _by_name(predictions, baselines, fusion)
+    tables = _by_name(predictions, baselines)
     subjects = _subjects(training_index)
     table = comparison(tables, scored, replicates=config.replicates, seed=config.seed, subjects=subjects)
     metrics = headline(table)
@@ -76,7 +133,7 @@ def score_models(
 def score_postprocessing(
     predictions: pd.DataFrame, labels: pd.DataFrame, training_index: pd.DataFrame, config: EvaluationConfig
 ) -> pd.DataFrame:
-    """What smoothing would change in the main model's scores."""
+    """How smoothing would change the main model's scores."""
     scored = labels[labels["partition"].isin(config.partitions)]
     subjects = _subjects(training_index)
     return postprocessing_table(predictions, scored, config.postprocessing, config.replicates, config.seed, subjects)
@@ -108,33 +165,56 @@ def analyse_events(
     baselines: dict[str, Any],
     labels: pd.DataFrame,
     events: pd.DataFrame,
-    fusion: ModelChoice,
+    training_index: pd.DataFrame,
     config: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How the gates respond to events, and how every model scores within them, in the shown partition."""
     gold = labels[labels["partition"] == config.shown]
     shown = gold["clip"].unique()
     inside, known = predictions[predictions["clip"].isin(shown)], events[events["clip"].isin(shown)]
-    scores = event_scores(_by_name(predictions, baselines, fusion), gold, known, config.replicates, config.seed)
+    subjects = _subjects(training_index)
+    scores = event_scores(_by_name(predictions, baselines), gold, known, config.replicates, config.seed, subjects)
     return event_response(inside, known, config.analysis), scores
 
 
 def find_failures(
-    comparison: pd.DataFrame,
+    models: pd.DataFrame,
     videos: pd.DataFrame,
     regions: pd.DataFrame,
     quadrants: pd.DataFrame,
-    event_scores: pd.DataFrame,
+    within_events: pd.DataFrame,
     config: EvaluationConfig,
 ) -> pd.DataFrame:
-    """What fails, found by rules from the tables."""
-    return failures(Results(comparison, videos, regions, quadrants, event_scores, config.shown, config.analysis))
+    """Failures, found in the tables by stated rules."""
+    return failures(Results(models, videos, regions, quadrants, within_events, config.shown, config.analysis))
 
 
-def _by_name(main: pd.DataFrame, baselines: dict[str, Any], fusion: ModelChoice) -> dict[str, pd.DataFrame]:
-    """Predictions of every model, the main one first."""
-    name = fusion.preset if not fusion.changes else f"{fusion.preset} (changed)"
-    return {name: main, **{other: load() for other, load in sorted(baselines.items()) if other != name}}
+NAME, MODEL = "name", "model"
+"""Attributes of a table of predictions: the model's name, and the `weights_digest` of the run's main model."""
+AGAIN = "run the whole evaluation pipeline (kedro run --pipelines evaluation)"
+
+
+def _by_name(main: pd.DataFrame, baselines: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """Predictions of every model, the main one first.
+
+    Raises:
+        InputError: those of a baseline belong to another run.
+    """
+    name = main.attrs.get(NAME, "model")
+    others = {other: load() for other, load in sorted(baselines.items()) if other != name}
+    for other, table in others.items():
+        if table.attrs.get(MODEL) != main.attrs.get(MODEL):
+            raise InputError(f"the predictions of {other} and of {name} are from different runs", remedy=AGAIN)
+    return {name: main, **others}
+
+
+def _require_predictions_of(model: TrainedModel, predictions: pd.DataFrame) -> None:
+    if predictions.attrs.get(MODEL) != weights_digest(model):
+        raise InputError(
+            f"the stored predictions are not those of the model that is evaluated ({model_name(model)}, seed "
+            f"{model.metadata.get('seed', 'unknown')})",
+            remedy=f"{AGAIN}, or load the model that they are from (--load-versions model:VERSION)",
+        )
 
 
 FIGURE = "_figure"
@@ -145,49 +225,59 @@ ANALYSIS_FIGURES = ("calibration", "regions", "quadrants", "event_response")
 
 
 def draw_figures(
+    model: TrainedModel,
     predictions: pd.DataFrame,
     labels: pd.DataFrame,
-    comparison: pd.DataFrame,
+    models: pd.DataFrame,
     events: pd.DataFrame,
-    history: pd.DataFrame,
     config: EvaluationConfig,
 ) -> dict[str, Figure]:
-    """The figures of scores, traces and gates, by the names of the pipeline's outputs."""
-    history = history[history["model"] == MAIN]
-    listed = config.analysis.listed
+    """The figures of scores, traces and gates, by the names of the pipeline's outputs.
+
+    Raises:
+        InputError: the predictions are another model's.
+    """
+    _require_predictions_of(model, predictions)
+    history, listed = history_of(model), config.analysis.listed
     return _all_of(
         SCORE_FIGURES,
-        report_figures(predictions, labels, comparison, config.shown, events, history, shown_videos=listed),
+        report_figures(predictions, labels, models, config.shown, events, history, shown_videos=listed),
     )
 
 
 def draw_analysis(
-    calibration: pd.DataFrame,
+    bins: pd.DataFrame,
     regions: pd.DataFrame,
     quadrants: pd.DataFrame,
-    event_response: pd.DataFrame,
+    responses: pd.DataFrame,
     config: EvaluationConfig,
 ) -> dict[str, Figure]:
     """The figures of the analysis, by the names of the pipeline's outputs."""
-    drawn = analysis_figures(calibration, regions, quadrants, event_response, config.analysis)
+    drawn = analysis_figures(bins, regions, quadrants, responses, config.analysis)
     return _all_of(ANALYSIS_FIGURES, drawn)
 
 
 def write_report(
     model: TrainedModel,
+    predictions: pd.DataFrame,
     benchmark: BenchmarkFound,
     faces: FaceConfig,
     config: EvaluationConfig,
     **found: Any,
 ) -> tuple[str, str]:
-    """The self-contained HTML page and the model card, of the same tables.
+    """The self-contained HTML page and the model card, from the same tables.
 
     Args:
         model: the main model.
-        benchmark: what an earlier one left; shown where it is of the same corpus.
-        faces, config: of the run.
-        found: every other table of `ReportData` by its name, and pictures by `<slot>_figure`.
+        predictions: of that model; the tables were computed from them.
+        benchmark: results of an earlier benchmark, shown if it used the same corpus.
+        faces, config: parameters of this run.
+        found: every other table of `ReportData` by its name, and figures by `<slot>_figure`.
+
+    Raises:
+        InputError: the predictions are another model's.
     """
+    _require_predictions_of(model, predictions)
     pictures = {name.removesuffix(FIGURE): picture for name, picture in found.items() if name.endswith(FIGURE)}
     tables = {name: table for name, table in found.items() if not name.endswith(FIGURE)}
     metadata = model.metadata
@@ -208,14 +298,18 @@ def write_report(
 
 def model_facts(model: TrainedModel) -> dict[str, object]:
     """The facts in a model file: architecture, origin, and the settings of its training as `training.NAME`."""
-    known = {name: value for name, value in model.metadata.items() if name not in ("history", "caveat", SETTINGS_KEY)}
+    known = {
+        name: value
+        for name, value in model.metadata.items()
+        if name not in ("history", "caveat", SETTINGS_KEY, CLIPS_KEY)
+    }
     settings = {f"{SETTINGS_KEY}.{name}": value for name, value in training_settings_of(model).items()}
     return {**model.config.model_dump(mode="json", exclude_none=True), **known, **settings}
 
 
 def _all_of(slots: Sequence[str], drawn: dict[str, Figure]) -> dict[str, Figure]:
-    """A picture for every slot: the catalog holds all of them, and what could not be drawn says so."""
-    missing = "Not drawn: the data or the model hold nothing to show here"
+    """A figure for every slot, because the catalog lists all of them; one that could not be drawn says so."""
+    missing = "Not drawn: the data or the model have nothing to show here"
     return {
         slot + FIGURE: drawn[slot] if slot in drawn else new_figure(8, 1, FIGURES[slot].title, missing)
         for slot in slots

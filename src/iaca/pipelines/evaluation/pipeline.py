@@ -23,26 +23,33 @@ CONFIG = "params:evaluation"
 
 
 def create_pipeline() -> Pipeline:
-    """Models to the report.
+    """From models to the report.
 
     model, embeddings           -> [predict] -> predictions ----------\\
-    training_runs, embeddings   -> [predict] -> baseline_predictions --> [score] -> comparison, per_video, metrics
+    baseline_models, embeddings -> [predict] -> baseline_predictions --> [score] -> comparison, per_video, metrics
     predictions, labels         -> [score postprocessing] -> postprocessing
     predictions, events         -> [score gates] -> gate_scores
     predictions, labels, events -> [analyse] -> calibration, regions, quadrants, event_response, event_scores
     those, comparison           -> [find failures] -> failures_found
     all of them                 -> [draw] -> *_figure -> [report] -> report, model_card
 
-    Nothing is run when a dataset is saved: each node does its own work.
+    No dataset runs tasks when it is saved: each node does its own work. `--tags report` writes the page again, as after
+    a benchmark, `--tags evaluation` does all the rest.
     """
-    return Pipeline([*_predicting(), *_scoring(), *_drawing(), _report()], tags="report")
+    numbers = Pipeline([*_predicting(), *_scoring(), *_drawing()], tags="evaluation")
+    return numbers + Pipeline([_report()], tags="report")
 
 
 def _predicting() -> list[Node]:
     inputs = ["embeddings", "training_index", CONFIG]
     return [
         Node(predict_partitions, ["model", *inputs], "predictions", name="predict_partitions"),
-        Node(predict_baselines, ["training_runs", *inputs], "baseline_predictions", name="predict_baselines"),
+        Node(
+            predict_baselines,
+            ["model", "baseline_models", *inputs],
+            "baseline_predictions",
+            name="predict_baselines",
+        ),
     ]
 
 
@@ -51,7 +58,7 @@ def _scoring() -> list[Node]:
     return [
         Node(
             score_models,
-            ["predictions", "baseline_predictions", "labels", "training_index", "params:fusion", CONFIG],
+            ["model", "predictions", "baseline_predictions", "labels", "training_index", CONFIG],
             ["comparison", "per_video", "metrics", "headline"],
             name="score_models",
         ),
@@ -70,7 +77,7 @@ def _scoring() -> list[Node]:
         ),
         Node(
             analyse_events,
-            ["predictions", "baseline_predictions", "labels", "events", "params:fusion", CONFIG],
+            ["predictions", "baseline_predictions", "labels", "events", "training_index", CONFIG],
             ["event_response", "event_scores"],
             name="analyse_events",
         ),
@@ -82,7 +89,7 @@ def _drawing() -> list[Node]:
     return [
         Node(
             draw_figures,
-            ["predictions", "labels", "comparison", "events", "history", CONFIG],
+            ["model", "predictions", "labels", "comparison", "events", CONFIG],
             _named(SCORE_FIGURES),
             name="draw_figures",
         ),
@@ -101,6 +108,7 @@ def _report() -> Node:
         write_report,
         {
             "model": "model",
+            "predictions": "predictions",
             "benchmark": "benchmark_found",
             "faces": "params:faces",
             "config": CONFIG,

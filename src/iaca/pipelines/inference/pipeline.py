@@ -6,7 +6,7 @@ from iaca.pipelines.inference.nodes import plan_inference, summarise_inference
 
 
 def create_pipeline() -> Pipeline:
-    """Videos and a model to tables, plots and overlay videos.
+    """From videos and a model to tables, plots and overlay videos.
 
     inference_model, parameters -> [plan inference] -> inference_results -> [summarise] -> inference_summary
 

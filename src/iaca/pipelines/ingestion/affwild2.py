@@ -9,28 +9,28 @@ import pandas as pd
 
 from iaca.corpora.affwild2 import crop_problems, index_affwild2, inspect_annotation
 from iaca.corpora.check import check_corpus, clip_table, log_corpus, partition_summary
-from iaca.corpora.index import CLIP_COLUMNS, OPEN, CorpusIndex, problem_table, require_usable
+from iaca.corpora.index import CLIP_COLUMNS, COUNT, OPEN, CorpusIndex, problem_table, require_usable
 from iaca.corpora.timeline import VERSION, build_timeline
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.media.container import MediaLimits
 
 
 def index_corpus(root: Path, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clips of the corpus that can be worked on, and what is wrong with the others and with its files."""
+    """The usable clips of the corpus, and the problems of all others and of its files."""
     return logged_tables(check_corpus(root, index_affwild2(root), inspect_annotation, limits))
 
 
 def logged_tables(index: CorpusIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Print what a corpus holds, as its files declare it; the clips and the problems as tables."""
+    """Log a summary of what the corpus's files declare; return the clips and the problems as tables."""
     problems = problem_table(index.problems)
     log_corpus("the corpus, as its files declare it", index.clips, problems)
-    return index.clips[list(CLIP_COLUMNS)], problems
+    return index.clips[[*CLIP_COLUMNS, COUNT]], problems
 
 
 def plan_timelines(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, limits: MediaLimits
 ) -> Mapping[str, Task]:
-    """One task per clip: decode its video, align its annotation. A corpus without a usable clip stops here."""
+    """One task per clip: decode its video, align its annotation. Fails here if no clip is usable."""
     require_usable(index_problems, root)
     settings = {"limits": limits}
 
@@ -50,10 +50,10 @@ def plan_timelines(
 def describe_corpus(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, frame_labels: ClipPaths
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The clips that can be used with the facts of their media, everything that is wrong, and counts per partition."""
+    """The usable clips with facts about their media, all problems, and counts per partition."""
     clips, found = clip_table(clip_index.fillna(""), frame_labels, root)
     found += crop_problems(root, clips)
-    settled = index_problems[index_problems["effect"] != OPEN]  # decoding has decided
+    settled = index_problems[index_problems["effect"] != OPEN]  # decoding has settled the open ones
     problems = pd.concat([settled, problem_table(found)], ignore_index=True)
-    log_corpus("the corpus, as it decodes", clips, problems)
+    log_corpus("the corpus, as decoded", clips, problems)
     return clips, problems, partition_summary(clips)

@@ -1,4 +1,4 @@
-"""Read a corpus of precomputed features: they are checked, brought onto one clock, and are the embeddings."""
+"""Read a corpus of precomputed features: check them, align them to one clock, use them as the embeddings."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ from iaca.corpora.features import (
 )
 from iaca.corpora.index import STOPS, problem_table, require_usable
 from iaca.engine import ClipPaths, OnDemand, Task
+from iaca.engine.task import FEWER_WORKERS
+
+SHORTER_TABLES = f"{FEWER_WORKERS}, or cut the tables of the clip into parts"
 
 
 def index_corpus(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clips of the corpus, and what is wrong with its files.
+    """Clips of the corpus, and the problems of its files.
 
-    Where something stops the run, tables are read at once for what else is wrong: nothing else would read them.
+    If a problem stops the run, all tables are read now for further problems, because no later step would read them.
     """
     index = index_features(root)
     if not any(problem["effect"] == STOPS for problem in index.problems):
@@ -40,7 +43,7 @@ def index_corpus(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.D
 def plan_timelines(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, config: FeaturesConfig
 ) -> Mapping[str, Task]:
-    """One task per clip: read its tables, bring them onto one clock. A corpus without a usable clip stops here."""
+    """One task per clip: read its tables, align them to one clock. Fails here if no clip is usable."""
     require_usable(index_problems, root)
     return _per_clip("build_features_timeline", build_timeline, root, clip_index, config)
 
@@ -48,7 +51,7 @@ def plan_timelines(
 def describe_corpus(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, frame_labels: ClipPaths
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The clips that can be used, everything that is wrong, and counts per partition."""
+    """The usable clips, all problems, and counts per partition."""
     clips, found = clip_table(clip_index, frame_labels, root)
     problems = pd.concat([index_problems, problem_table(found + untrainable(clips))], ignore_index=True)
     log_corpus("the corpus of features", clips, problems)
@@ -56,18 +59,19 @@ def describe_corpus(
 
 
 def plan_embeddings(root: Path, clips: pd.DataFrame, config: FeaturesConfig) -> Mapping[str, Task]:
-    """One task per clip: its features, on its clock."""
+    """One task per clip: align its features to its clock."""
     return _per_clip("align_features", align_file, root, clips[["clip", *FOLDERS]].fillna(""), config)
 
 
 def _per_clip(
     name: str, function: Callable[..., None], root: Path, clips: pd.DataFrame, config: FeaturesConfig
 ) -> Mapping[str, Task]:
-    """A function of the engine over the tables of each clip."""
+    """One task per clip that calls `function` on the clip's tables."""
     settled = {"widths": feature_widths(root, clips), "tolerance_s": config.tolerance_s}
 
     def task(_: str, *cells: str) -> Task:
         files = {kind: root / file for kind, file in zip(FOLDERS, cells, strict=True) if file}
-        return Task(name, function, tuple(files.values()), {"kinds": tuple(files), **settled}, version=VERSION)
+        parameters = {"kinds": tuple(files), **settled}
+        return Task(name, function, tuple(files.values()), parameters, version=VERSION, low_memory=SHORTER_TABLES)
 
     return OnDemand(task, clips["clip"], *(clips[kind].array for kind in FOLDERS))

@@ -17,14 +17,14 @@ from iaca.pipelines.ingestion.affwild2 import logged_tables
 
 
 def index_corpus(root: Path, config: FolderConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clips of the folder that can be worked on, and what is wrong with the others and with its files."""
+    """The usable clips of the folder, and the problems of all others and of its files."""
     return logged_tables(check_corpus(root, index_folder(root, config), inspect_labels, limits))
 
 
 def plan_timelines(
     root: Path, clip_index: pd.DataFrame, index_problems: pd.DataFrame, config: FolderConfig, limits: MediaLimits
 ) -> Mapping[str, Task]:
-    """One task per clip: decode its video, align its annotation. A folder without a usable clip stops here."""
+    """One task per clip: decode its video, align its annotation. Fails here if no clip is usable."""
     require_usable(index_problems, root)
     settled, settings = {"tolerance_s": config.tolerance_s}, {"limits": limits}
 

@@ -1,4 +1,4 @@
-"""Look through a corpus, read each clip's clock and annotation once, and report what does not fit.
+"""Index a corpus, read each clip's timestamps and annotation once, and report problems.
 
 `params:ingestion` names the importer; the module of that name does the work.
 """
@@ -20,7 +20,7 @@ from iaca.pipelines.ingestion import affwild2, features, folder
 
 
 def index_corpus(root: Path, ingestion: IngestionConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clips of the corpus that can be worked on, and what is wrong with the others and with its files."""
+    """The usable clips of the corpus, and the problems of all others and of its files."""
     match ingestion.root:
         case FolderConfig() as config:
             return folder.index_corpus(root, config, limits)
@@ -37,7 +37,7 @@ def plan_timelines(
     ingestion: IngestionConfig,
     limits: MediaLimits,
 ) -> Mapping[str, Task]:
-    """One task per clip: read its clock, align its annotation with it. A corpus without a usable clip stops here."""
+    """One task per clip: read its timestamps, align its annotation. Fails here if no clip is usable."""
     match ingestion.root:
         case FolderConfig() as config:
             return folder.plan_timelines(root, clip_index, index_problems, config, limits)
@@ -54,11 +54,11 @@ def describe_corpus(
     frame_labels: ClipPaths,
     ingestion: IngestionConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The clips that can be used with the facts of their files, everything that is wrong, and counts per partition."""
+    """The usable clips with facts about their files, all problems, and counts per partition."""
     describe = affwild2.describe_corpus if ingestion.has_media else features.describe_corpus
     return describe(root, clip_index, index_problems, frame_labels)
 
 
 def read_facts(root: Path) -> tuple[dict[str, str], pd.DataFrame]:
-    """The corpus's card, and the ground truth of what happens to sound and face where it knows that."""
+    """The corpus's card, and its table of known events in sound and face, empty if it has none."""
     return read_card(root).model_dump(), read_event_table(root / EVENT_FILE)

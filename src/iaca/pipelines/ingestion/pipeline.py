@@ -1,4 +1,4 @@
-"""Read a corpus: which clips there are, when each frame is shown, and what is wrong."""
+"""Read a corpus: its clips, the time of each frame, and all problems."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from iaca.pipelines.ingestion.nodes import describe_corpus, index_corpus, plan_t
 
 
 def create_pipeline() -> Pipeline:
-    """A corpus to its index; `params:ingestion` names the importer that reads it.
+    """From a corpus to its index; `params:ingestion` names the importer that reads it.
 
     corpus -> [index] -> clip_index -> [plan timelines] -> frame_labels -> [describe] -> clips, problems, summary
            -> [read facts] -> corpus_card, events

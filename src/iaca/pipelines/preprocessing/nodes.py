@@ -32,14 +32,14 @@ def plan_faces(
 ) -> Mapping[str, Task]:
     """Faces of the clip's person in every decoded frame: the corpus's own crops, or found in the video."""
     if not ingestion.has_media:
-        log.info("no faces and no sound to extract: this corpus holds features alone")
+        log.info("no faces and no sound to extract: this corpus has only features")
         return {}
     crops = {} if config.source == "detect" else find_crops(root)
     detecting = {"config": config.model_copy(update={"source": "detect"})}
     collecting = {"size": config.size, "jpeg_quality": config.jpeg_quality}
 
     def task(clip: str, media: str, side: str) -> Task:
-        if clip in crops or config.source == "crops":  # without a folder the clip fails by its name
+        if clip in crops or config.source == "crops":  # a clip without a folder fails, naming that folder
             folder = crops.get(clip, root / PATTERN / clip)
             return Task("collect_crops", collect_crops, (frame_labels[clip], folder), collecting, version=CROPS_VERSION)
         return Task(
@@ -52,7 +52,7 @@ def plan_faces(
 def plan_audio(
     root: Path, clips: pd.DataFrame, config: AudioConfig, limits: MediaLimits, ingestion: IngestionConfig
 ) -> Mapping[str, Task]:
-    """Mono sound that starts at the container's start."""
+    """Mono sound; sample 0 is the start of the container."""
     if not ingestion.has_media:
         return {}
     parameters, settings = {"rate": config.rate}, {"limits": limits}
@@ -64,7 +64,7 @@ def plan_audio(
 
 
 def plan_timelines(frame_labels: ClipPaths, faces: ClipPaths, audio: ClipPaths) -> Mapping[str, Task]:
-    """Timelines that say where a face was found and sound was present."""
+    """Timelines with `face_found` and `audio_present`."""
     return OnDemand(
         lambda clip: Task("complete_timeline", complete_timeline, (frame_labels[clip], faces[clip], audio[clip])),
         (clip for clip in frame_labels if clip in faces and clip in audio),

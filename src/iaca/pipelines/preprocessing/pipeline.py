@@ -1,4 +1,4 @@
-"""Find, follow and align the faces; bring the sound onto the video's clock."""
+"""Detect, track and align faces; align the sound to the video's clock."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from iaca.pipelines.preprocessing.nodes import plan_audio, plan_faces, plan_time
 
 
 def create_pipeline() -> Pipeline:
-    """Clips to faces, sound and complete timelines, one file each per clip.
+    """From clips to faces, sound and complete timelines, one file each per clip.
 
     clips -> [plan faces] -> faces --\\
           -> [plan audio] -> audio ----> [plan timelines] -> timelines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -11,18 +12,20 @@ import pyarrow.parquet as pq
 
 from iaca.engine import ClipPaths, Task
 from iaca.engine.run import watched
+from iaca.errors import counted
+from iaca.evaluation.metrics import are_few, few_sentence
 from iaca.training.choice import Baselines, ModelChoice
-from iaca.training.config import VERSION, TrainingConfig
-from iaca.training.model_file import TrainedModel, history_of, load_model
+from iaca.training.config import LOW_MEMORY, VERSION, TrainingConfig
+from iaca.training.model_file import TrainedBaselines, TrainedModel, history_of, load_model, weights_digest
 from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
 MAIN = "main"
-FEW_FACES = 0.5  # below this share something is likely to be wrong: the detector, the side, the videos
+FEW_FACES = 0.5  # a lower share suggests a fault: in the detector, the side, or the videos
 
 
 def index_steps(clips: pd.DataFrame, embeddings: ClipPaths, timelines: ClipPaths) -> pd.DataFrame:
-    """What each embedded clip gives to a model: steps, annotated ones, and the share of them with sound and a face."""
+    """Per embedded clip: its steps, its annotated steps, and the shares of steps with sound and with a face."""
     columns = ["valence", "arousal", "audio_present", "face_found"]
     rows = []
     for clip in clips[clips["clip"].isin(set(embeddings) & set(timelines))].to_dict("records"):
@@ -40,15 +43,24 @@ def index_steps(clips: pd.DataFrame, embeddings: ClipPaths, timelines: ClipPaths
     for partition, part in index.groupby("partition"):
         found = float((part["face_found"] * part["steps"]).sum() / part["steps"].sum())
         level = logging.WARNING if found < FEW_FACES else logging.INFO
-        log.log(
-            level, "%s: %d clips, a face in %.0f %% of %d steps", partition, len(part), 100 * found, part["steps"].sum()
-        )
+        steps = counted(part["steps"].sum(), "step")
+        log.log(level, "%s: %s, a face in %.0f %% of %s", partition, counted(len(part), "clip"), 100 * found, steps)
+        if few := few_annotated(part):
+            log.warning("%s: %s", partition, few)
     return index
+
+
+def few_annotated(clips: pd.DataFrame) -> str:
+    """Why the annotated clips of a partition are too few to be relied on; "" if they are enough, or if there is none:
+    a partition without annotation, such as the test partition of a challenge, is not scored."""
+    annotated = clips[clips["annotated"] > 0]
+    subjects = int(annotated["subject"].nunique())
+    return few_sentence(len(annotated), subjects) if len(annotated) and are_few(len(annotated), subjects) else ""
 
 
 def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.DataFrame:
     """The annotations of all clips in one table: clip, partition, frame, valence, arousal (NaN: not annotated)."""
-    columns = ["frame", "valence", "arousal"]  # not by pandas: a frame for each of thousands of short clips takes long
+    columns = ["frame", "valence", "arousal"]  # one DataFrame per clip would be slow for many short clips
     tables = [pq.read_table(timelines.whole(clip), columns=columns) for clip in training_index["clip"]]
     labels: pd.DataFrame = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
     for name in ("clip", "partition"):
@@ -78,29 +90,43 @@ def plan_runs(
             "train",
             train_file,
             files,
-            {"choice": choice, "training": training, "corpus": corpus_card, **clips},
+            {"choice": choice, "training": settings_of(run, training), "corpus": corpus_card, **clips},
             settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched()},
             version=VERSION,
+            low_memory=LOW_MEMORY,
         )
         for run, choice in choices.items()
     }
 
 
+def settings_of(run: str, training: TrainingConfig) -> TrainingConfig:
+    """The settings of one run: baselines train no folds, so their intervals rest on the validation clips alone."""
+    return training if run == MAIN else training.model_copy(update={"folds": 0})
+
+
 def learned_from(
     embeddings: ClipPaths, timelines: ClipPaths, training_index: pd.DataFrame
-) -> tuple[tuple[Path, ...], dict[str, list[str]]]:
-    """The files a training run reads, and the names of its clips as `train_clips` and `validation_clips`.
+) -> tuple[tuple[Path, ...], dict[str, Any]]:
+    """The files a training run reads, the names of its clips as `train_clips` and `validation_clips`, and `subjects`.
 
     Clips of the test partition are in neither.
     """
     parts = {p: sorted(training_index.loc[training_index["partition"] == p, "clip"]) for p in ("train", "validation")}
     clips = sorted(parts["train"] + parts["validation"])
     files = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
-    return files, {f"{part}_clips": names for part, names in parts.items()}
+    subjects = dict(zip(training_index["clip"], training_index["subject"].astype(str), strict=True))
+    return files, {
+        **{f"{part}_clips": names for part, names in parts.items()},
+        "subjects": {clip: subjects[clip] for clip in clips},
+    }
 
 
-def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, pd.DataFrame]:
-    """The main model as a new version, and the history of every run."""
+def publish_model(training_runs: ClipPaths) -> tuple[TrainedModel, TrainedBaselines, pd.DataFrame]:
+    """The main model and its baselines, both as a new version, and the history of every run."""
     models = {run: load_model(training_runs.whole(run)) for run in training_runs}
     histories = [history_of(model).assign(model=run) for run, model in models.items()]
-    return models[MAIN], pd.concat(histories, ignore_index=True)
+    for run, history in zip(models, histories, strict=True):
+        best = history.iloc[int(history["score"].fillna(-2.0).argmax())]
+        log.info("%s: validation score %.3f in epoch %d of %d", run, best["score"], best["epoch"] + 1, len(history))
+    main = models.pop(MAIN)
+    return main, TrainedBaselines(weights_digest(main), models), pd.concat(histories, ignore_index=True)

@@ -1,7 +1,7 @@
 // The result of a video: its overlay, and traces whose cursor follows the playing video and moves it.
 // Gradio runs this once with `element`, `props` and `watch`; listeners sit on `element`, whose content may be replaced.
-const COLOURS = { valence: "#2f7fc4", arousal: "#e07a1f", audio: "#3aa396", visual: "#a3447c", confidence: "#8292a2" };
-const NAMES = { valence: "valence", arousal: "arousal", audio: "voice", visual: "face", confidence: "confidence" };
+const COLOURS = { valence: "#2f7fc4", arousal: "#e07a1f", audio: "#3aa396", visual: "#a3447c", inconsistency: "#8292a2" };
+const NAMES = { valence: "valence", arousal: "arousal", audio: "voice", visual: "face", inconsistency: "disagreement" };
 const LEFT = 46, RIGHT = 12, AXIS = 24, HEAD = 26;
 let result = null, panels = [];
 
@@ -11,14 +11,18 @@ const make = (tag, attributes, ...children) => {
   node.append(...children);
   return node;
 };
-const signed = (value) => (value === null ? "–" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2));
+const signed = (value) => {  // as in the tables: no sign on what rounds to 0
+  if (value === null) return "–";
+  const digits = Math.abs(value).toFixed(2);
+  return (+digits === 0 ? "" : value < 0 ? "−" : "+") + digits;
+};
 const percent = (value) => (value === null ? "–" : Math.round(100 * value) + " %");
 
 function choosePanels() {
   const traces = result.traces;
   const chosen = [{ title: "Valence and arousal", height: 190, low: -1, high: 1, lines: ["valence", "arousal"] }];
   if (traces.audio) chosen.push({ title: "What the model relied on", height: 84, low: 0, high: 1, bands: ["audio", "visual"] });
-  if (traces.confidence) chosen.push({ title: "Confidence", height: 54, low: 0, high: 1, lines: ["confidence"] });
+  if (traces.inconsistency) chosen.push({ title: "Voice and face disagree", height: 54, low: 0, high: 1, lines: ["inconsistency"] });
   let top = 0;
   for (const panel of chosen) {
     panel.top = top + HEAD;
@@ -72,6 +76,7 @@ function drawPanel(pen, panel, ink) {
   }
   pen.globalAlpha = 1;
   if (panel.bands) drawBands(pen, panel, y);
+  for (const name of panel.lines || []) if (result.traces[name + "_low"]) drawInterval(pen, name, y);
   for (const name of panel.lines || []) drawLine(pen, name, y);
   drawHead(pen, panel, ink);
 }
@@ -117,6 +122,18 @@ function drawLine(pen, name, y) {
   pen.stroke();
 }
 
+function drawInterval(pen, name, y) {  // a column per frame
+  const low = result.traces[name + "_low"], high = result.traces[name + "_high"];
+  pen.fillStyle = COLOURS[name]; pen.globalAlpha = 0.14;
+  result.time_s.forEach((time, i) => {
+    if (low[i] === null) return;
+    const left = Math.floor(xOf(time));
+    const right = Math.ceil(i + 1 < result.time_s.length ? xOf(result.time_s[i + 1]) : LEFT + inner());
+    pen.fillRect(left, y(high[i]), right - left, y(low[i]) - y(high[i]));
+  });
+  pen.globalAlpha = 1;
+}
+
 function drawBands(pen, panel, y) {  // a column per frame: a frame without a weight leaves a gap
   result.time_s.forEach((time, i) => {
     const audio = result.traces.audio[i], left = Math.floor(xOf(time));  // whole pixels: no seams
@@ -146,9 +163,12 @@ function moveCursor(time) {
   part("cursor").dataset.time = time.toFixed(3);
   box.setAttribute("aria-valuemax", last().toFixed(2));
   box.setAttribute("aria-valuenow", time.toFixed(2));
-  part("now").replaceChildren(make("b", {}, result.time_s[i].toFixed(2) + " s"), ...Object.keys(traces).map((name) => {
+  part("now").replaceChildren(make("b", {}, result.time_s[i].toFixed(2) + " s"), ...Object.keys(traces).filter((name) => NAMES[name]).map((name) => {
     const dot = make("i", {}); dot.style.background = COLOURS[name];
-    return make("span", {}, dot, NAMES[name] + " ", make("b", {}, (name in { valence: 0, arousal: 0 } ? signed : percent)(traces[name][i])));
+    const ends = traces[name + "_low"] && traces[name][i] !== null
+      ? ` (${signed(traces[name + "_low"][i])} to ${signed(traces[name + "_high"][i])})` : "";
+    const value = (name in { valence: 0, arousal: 0 } ? signed : percent)(traces[name][i]);
+    return make("span", {}, dot, NAMES[name] + " ", make("b", {}, value), ends);
   }));
 }
 
@@ -202,6 +222,7 @@ function show() {
   if (!result) return part("overlay").removeAttribute("src");
   panels = choosePanels();
   part("name").textContent = result.name;
+  part("stamp").textContent = result.stamp;
   part("overlay").src = result.overlay;
   part("tiles").replaceChildren(...result.tiles.map(({ label, value }) => make("div", {}, make("dt", {}, label), make("dd", {}, value))));
   part("warnings").replaceChildren(...result.warnings.map((words) => make("li", {}, words)));

@@ -1,0 +1,159 @@
+"""A run that can't succeed is refused before anything is decoded: labels, models and earlier results are looked at."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+
+from affwild2_tree import annotate, movie
+from iaca.corpora.features import index_features
+from iaca.corpora.importers import IngestionConfig
+from iaca.corpora.synthetic import SyntheticConfig, write_corpus
+from iaca.datasets.clip_files import ClipFiles
+from iaca.datasets.files import CSVDataset
+from iaca.datasets.model import ModelDataset
+from iaca.datasets.reports import BenchmarkOutput
+from iaca.engine import ExecutorConfig, Task, run_tasks
+from iaca.engine.results import UNFINISHED
+from iaca.errors import InputError
+from iaca.evaluation.config import BenchmarkConfig, EvaluationConfig
+from iaca.hooks import RunsThatCanSucceed
+from iaca.media.container import MediaLimits
+from iaca.pipelines.ingestion.nodes import index_corpus
+from project import copy_project, runner
+
+
+def clips(**annotated: int) -> pd.DataFrame:
+    """Two clips of two subjects in each partition, with so many annotated rows each."""
+    rows = [(f"{p}{i}", f"s{p}{i}", p, n) for p, n in annotated.items() for i in range(2)]
+    return pd.DataFrame(rows, columns=["clip", "subject", "partition", "annotated"])
+
+
+def checked(made: str, table: pd.DataFrame, name: str = "clips", importer: str = "demo") -> None:
+    """What the hook does in a run that makes `made`, at the first node that takes the table."""
+    catalog = DataCatalog(
+        {
+            "params:evaluation": MemoryDataset(EvaluationConfig()),
+            "params:benchmark": MemoryDataset(BenchmarkConfig(models=("iaca", "concat"), main=("iaca",), seeds=(0,))),
+            "params:ingestion": MemoryDataset(IngestionConfig.model_validate({"importer": importer})),
+        }
+    )
+    hook = RunsThatCanSucceed()
+    hook.before_pipeline_run(Pipeline([Node(lambda: None, None, made, name="n")]), catalog)
+    hook.before_node_run({name: table})
+
+
+ALL = clips(train=3, validation=1, test=2)
+
+
+@pytest.mark.parametrize("made", ["training_runs", "benchmark_runs", "tuned_encoders", "adapted_model", "embeddings"])
+@pytest.mark.parametrize("name", ["clip_index", "clips", "training_index"])
+def test_annotated_partitions_pass(made: str, name: str) -> None:
+    checked(made, ALL, name)
+    checked(made, ALL.astype({"annotated": str}), name)  # as the index is read back
+
+
+@pytest.mark.parametrize(
+    ("made", "table", "said"),
+    [
+        ("training_runs", clips(train=0, validation=1), r"no clip of the train partition is annotated \(2 clips\)"),
+        ("training_runs", clips(train=9), r"validation partition is annotated \(0 clips\), but training needs one"),
+        ("benchmark_runs", clips(train=9, validation=0, test=1), "annotated are: train, test"),
+        ("tuned_encoders", clips(train=0, validation=0), "annotated are: none"),
+        (
+            "comparison",
+            clips(train=9, validation=0),
+            r"shown=validation needs one .* evaluation.shown=train;",
+        ),
+        ("benchmark_scores", clips(train=9, validation=2, test=0), "as in benchmark.partition=validation; annotated"),
+        ("adapted_model", clips(train=0, validation=0).head(1), "0 annotated subjects"),
+        ("adapted_model", clips(train=2).head(1), "1 annotated subject:"),
+    ],
+)
+def test_a_partition_without_labels_is_named_before_anything_is_decoded(
+    made: str, table: pd.DataFrame, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        checked(made, table, "clip_index")
+
+
+def test_a_run_that_needs_no_labels_is_not_refused() -> None:
+    checked("embeddings", clips(train=0))
+
+
+def test_features_are_not_adapted() -> None:
+    with pytest.raises(InputError, match="this environment reads features alone"):
+        checked("adapted_model", ALL, importer="features")
+
+
+def test_the_index_of_features_counts_annotated_rows(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    write_corpus(SyntheticConfig(clips=6, seconds=4.0, audio_dim=2, visual_dim=2), root)
+    names = index_features(root).clips["clip"].tolist()
+    for clip, cells in ((names[0], 0.5), (names[1], None)):
+        table = pd.read_csv(root / f"labels/{clip}.csv")
+        table[["valence", "arousal"]] = None
+        table.loc[:6, ["valence", "arousal"]] = cells
+        table.to_csv(root / f"labels/{clip}.csv", index=False)
+    (root / f"labels/{names[2]}.csv").unlink()
+    (root / f"labels/{names[3]}.csv").write_text("time_s,valence,arousal\n0,x,y\n")  # reported when it is read
+    assert index_features(root).clips["annotated"].tolist()[:4] == [7, 0, 0, 1]
+
+
+def test_the_index_of_videos_counts_annotated_rows(tmp_path: Path) -> None:
+    for video in ("a", "b"):
+        movie(tmp_path / f"{video}.mp4", 20)
+    annotate(tmp_path / "VA_Estimation_Challenge/Train_Set/a.txt", 20)
+    config = IngestionConfig.model_validate({"importer": "affwild2"})
+    index, _ = index_corpus(tmp_path, config, MediaLimits())
+    assert dict(zip(index["clip"], index["annotated"], strict=True)) == {"a": 19, "b": 0}
+
+
+def write(target: Path) -> None:
+    target.write_text("x")
+
+
+def test_results_that_are_missing_or_unfinished_are_named_before_the_first_node(tmp_path: Path) -> None:
+    done, folder = tmp_path / "done", tmp_path / "unfinished"
+    for place in (done, folder):
+        run_tasks({"a": Task("write", write)}, place, ".txt", ExecutorConfig(kind="serial"), bar=False)
+    (folder / UNFINISHED).touch()
+    catalog = DataCatalog(
+        {
+            "faces": ClipFiles(path=str(done), suffix=".txt"),
+            "benchmark_found": BenchmarkOutput(path=str(tmp_path / "nowhere")),  # optional
+            "audio": ClipFiles(path=str(folder), suffix=".txt"),
+            "clips": CSVDataset(filepath=str(tmp_path / "clips.csv")),
+            "model": ModelDataset(filepath=str(tmp_path / "m"), version=None),
+        }
+    )
+
+    def refused(*names: str) -> str:
+        pipeline = Pipeline([Node(lambda *_: 1, list(names), "out", name="n")])
+        try:
+            RunsThatCanSucceed().before_pipeline_run(pipeline, catalog)
+        except (InputError, DatasetError) as error:
+            return str(error)
+        return ""
+
+    assert refused("faces", "benchmark_found") == ""
+    assert "has not finished" in refused("faces", "audio")
+    assert "clips.csv: has not been made yet" in refused("faces", "clips")
+    assert "no such model file" in refused("faces", "model")
+
+
+@pytest.mark.slow
+def test_nothing_was_decoded_when_the_command_is_refused(tmp_path: Path) -> None:
+    root, project = tmp_path / "videos", copy_project(tmp_path / "project")
+    for name in ("a", "b"):
+        movie(root / f"{name}.mp4", 20)
+        (root / f"{name}.csv").write_text("frame,valence,arousal\n0,0.1,0.2\n19,0.3,0.4\n")
+    (root / "partition.csv").write_text("clip,partition,subject\na,train,a\nb,test,b\n")
+    done = runner(project)("kedro", "run", "--env", "folder", "--params", f"ingestion.root={root}", fails=True)
+    told = done.stdout + done.stderr
+    assert "no clip of the validation partition is annotated" in told
+    assert "Traceback" not in told
+    assert (project / "data/02_intermediate/folder/index_problems.csv").exists()
+    assert not (project / "data/02_intermediate/folder/frame_labels").exists()

@@ -1,0 +1,102 @@
+"""Disagreement of voice and face: found where a clip is mixed of two, calibrated where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from iaca.corpora.synthetic import SyntheticConfig, draw_annotated
+from iaca.encoders.embedding import AnnotatedClip, embeddings_of
+from iaca.training.inconsistency import Inconsistency, clip_quantiles, fit_inconsistency, partners
+from iaca.training.readings import Readings, fit_readings
+from iaca.training.sample import Normalisation
+
+CONFIG = SyntheticConfig(kind="s2", clips=30, seconds=40.0, rate=10.0, seed=3)
+TRAIN, HELD, TEST = (draw_annotated(CONFIG, partition) for partition in ("train", "validation", "test"))
+SUBJECTS = {f"clip{i:05d}": f"subject{i // 2}" for i in range(CONFIG.clips)}
+NORMALISATION = Normalisation.fit(embeddings_of(TRAIN))
+Fitted = tuple[Readings, Inconsistency]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    readings = fit_readings(TRAIN, SUBJECTS, NORMALISATION)
+    assert readings is not None
+    judge = fit_inconsistency(TRAIN, SUBJECTS, readings, HELD, NORMALISATION)
+    assert judge is not None
+    return readings, judge
+
+
+def shares(fitted: Fitted, clip: AnnotatedClip) -> np.ndarray:
+    readings, judge = fitted
+    read = readings.readers.read(clip.embedding, NORMALISATION)
+    return judge.share(judge.log_odds(clip.embedding, NORMALISATION, readings.readers, read))
+
+
+def mixed(one: AnnotatedClip, other: AnnotatedClip, modality: str, stretch: slice) -> AnnotatedClip:
+    """The clip with a stretch of another person's voice or face."""
+    features = one.embedding.features[modality].copy()
+    features[stretch] = other.embedding.features[modality][stretch]
+    return replace(one, embedding=one.embedding.with_modalities({modality: features}))
+
+
+@pytest.mark.parametrize("modality", ["audio", "visual"])
+def test_another_persons_voice_or_face_stands_out(fitted: Fitted, modality: str) -> None:
+    names, stretch, scores, truth = sorted(TEST), slice(150, 210), [], []
+    for name, other in zip(names, names[2:] + names[:2], strict=True):
+        scores.append(shares(fitted, mixed(TEST[name], TEST[other], modality, stretch)))
+        truth.append((np.arange(400) >= 150) & (np.arange(400) < 210))
+    assert roc_auc_score(np.concatenate(truth), np.concatenate(scores)) > 0.85
+
+
+def test_it_says_nothing_of_who_is_wrong_and_is_calibrated_on_clips_that_belong_together(fitted: Fitted) -> None:
+    together = np.concatenate([shares(fitted, clip) for clip in TEST.values()])
+    assert together.min() >= 0
+    assert together.max() <= 1
+    assert 0.35 < together.mean() < 0.65
+    assert (together > 0.95).mean() < 0.15
+
+
+def test_readings_that_disagree_count_without_any_change_of_person(fitted: Fitted) -> None:
+    readings, judge = fitted
+    clip = next(iter(TEST.values())).embedding
+    read = readings.readers.read(clip, NORMALISATION)
+    opposite = read.copy()
+    opposite[:, 0] = -3 * read[:, 1] + 0.5
+    agreeing = read.copy()
+    agreeing[:, 0] = read[:, 1]
+    odds = [judge.log_odds(clip, NORMALISATION, readings.readers, r)[:, 0].mean() for r in (opposite, agreeing)]
+    assert odds[0] > odds[1] + 0.5
+
+
+def test_unknown_where_voice_and_face_were_not_both_observed_nearby(fitted: Fitted) -> None:
+    clip = next(iter(TEST.values()))
+    silent = np.arange(400) >= 200
+    hidden = replace(clip, embedding=replace(clip.embedding, audio_present=~silent))
+    found = shares(fitted, hidden)
+    assert np.isfinite(found[:200]).all()
+    assert np.isnan(found[210:]).all()
+
+
+def test_evidence_that_points_the_wrong_way_has_no_weight(fitted: Fitted) -> None:
+    _, judge = fitted
+    weight_of_readings, weight_of_synchrony, _ = judge.evidence
+    assert weight_of_readings >= 0 >= weight_of_synchrony
+
+
+def test_one_subject_alone_shows_nothing(fitted: Fitted) -> None:
+    assert fit_inconsistency(TRAIN, dict.fromkeys(TRAIN, "one"), fitted[0], HELD, NORMALISATION) is None
+
+
+def test_partners_are_of_other_subjects() -> None:
+    pairs = list(partners(["a", "b", "c", "d"], {"a": "x", "b": "x", "c": "y"}))
+    assert {voice for voice, _ in pairs} == {"a", "b", "c", "d"}
+    assert all(voice != face and {voice, face} != {"a", "b"} for voice, face in pairs)
+
+
+def test_every_clip_weighs_the_same_in_quantiles() -> None:
+    long, short = np.zeros(1000), np.full(10, 1.0)
+    assert clip_quantiles([long, short], np.array([0.25, 0.75])).tolist() == [0.0, 1.0]
