@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matroska import jpeg, matroska, pictures, sound
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 from iaca.media import AudioTrack, read_audio
-from matroska import jpeg, matroska, pictures, sound
 
 RATE, PACKET = 16000, 320
 PACKETS = 600
