@@ -11,7 +11,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
 from pathlib import Path
@@ -297,10 +297,14 @@ LABELLED = ("clip_index", "clips", "training_index")
 
 
 class RunsThatCanSucceed:
-    """Refuses a run that lacks labels, a model or other results before anything is decoded or trained."""
+    """Refuses a run that lacks labels, a model or other results before anything is decoded or trained.
 
-    def __init__(self) -> None:
-        self._needed = dict[str, str]()
+    Args:
+        release: called when a run is refused before its first node: Kedro tells no hook of that.
+    """
+
+    def __init__(self, release: Callable[[], None] = lambda: None) -> None:
+        self._release, self._needed = release, dict[str, str]()
         self._subjects = False
 
     @hook_impl
@@ -313,6 +317,13 @@ class RunsThatCanSucceed:
         Raises:
             InputError, DatasetError: something is missing or unfinished.
         """
+        try:
+            self._look_ahead(pipeline, catalog)
+        except Exception:
+            self._release()
+            raise
+
+    def _look_ahead(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         self._needed, self._subjects = labels_needed(pipeline, catalog), "adapted_model" in pipeline.all_outputs()
         if self._subjects and not catalog["params:ingestion"].load().has_media:
             raise InputError(

@@ -29,7 +29,13 @@ from iaca.hooks import (  # noqa: E402
 sys.excepthook = show
 
 CONTEXT_CLASS = ProjectContext
-HOOKS = (RunParameters(), WhereResultsLie(), OneRunAtATime(), RunsThatCanSucceed())  # Kedro calls the last one first
+run_locks = OneRunAtATime()
+HOOKS = (  # Kedro calls the last one first
+    RunParameters(),
+    WhereResultsLie(),
+    RunsThatCanSucceed(run_locks.on_pipeline_error),
+    run_locks,
+)
 # The hook of kedro-viz records how each run ended, and kedro-viz later shows the error as HTML. A script in a file name
 # or a cell that the error quotes would run. Graph, previews and lineage do not need these records.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)

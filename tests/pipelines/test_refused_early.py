@@ -130,18 +130,22 @@ def test_results_that_are_missing_or_unfinished_are_named_before_the_first_node(
         }
     )
 
+    released: list[bool] = []
+
     def refused(*names: str) -> str:
         pipeline = Pipeline([Node(lambda *_: 1, list(names), "out", name="n")])
         try:
-            RunsThatCanSucceed().before_pipeline_run(pipeline, catalog)
+            RunsThatCanSucceed(lambda: released.append(True)).before_pipeline_run(pipeline, catalog)
         except (InputError, DatasetError) as error:
             return str(error)
         return ""
 
     assert refused("faces", "benchmark_found") == ""
+    assert released == []
     assert "has not finished" in refused("faces", "audio")
     assert "clips.csv: has not been made yet" in refused("faces", "clips")
     assert "no such model file" in refused("faces", "model")
+    assert released == [True] * 3
 
 
 @pytest.mark.slow
