@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from ceiling import contradiction_auroc, contradiction_ceiling
 
-from iaca.corpora.index import read_event_table
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
 from iaca.evaluation.events import event_mask
+from iaca.formats.labels import read_event_table
 
 SMOOTHING_S = (0.0, 1.0, 2.0)
 BINS = (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1.01)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from iaca.corpora.index import SUBJECT_FILE, Problem, read_event_table, read_partitions, read_subjects
+from iaca.corpora.index import SUBJECT_FILE, Problem, read_partitions, read_subjects
 from iaca.corpora.recordings import partition_table
 from iaca.encoders.checkpoint import read_tensors
 from iaca.encoders.config import EmbeddingConfig, config_of
@@ -24,7 +24,7 @@ from iaca.encoders.embedding import read_embedding
 from iaca.engine.results import Manifest, check_result, read_failures
 from iaca.errors import InputError, printable
 from iaca.formats.affwild2 import parse_annotation
-from iaca.formats.labels import inspect_labels
+from iaca.formats.labels import inspect_labels, read_event_table
 from iaca.formats.predictions import check_submission, parse_predictions
 from iaca.formats.tables import read_rows, read_table
 from iaca.fusion.config import FusionConfig

@@ -1,5 +1,6 @@
 """What a user can mend is one message on one screen; what is a fault of the program keeps its stack."""
 
+import os
 import re
 import subprocess
 import sys
@@ -87,7 +88,11 @@ def test_a_machine_without_memory_is_one_sentence_with_what_there_is(
 
 def test_the_imports_of_a_run_in_too_little_memory_end_in_that_sentence() -> None:
     code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20)); import iaca.settings"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    one = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }  # threads need stacks
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=one)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: there is not enough memory (")
     assert done.stderr.count("\n") == 1

@@ -19,7 +19,6 @@ from ceiling import (
     posterior,
 )
 
-from iaca.corpora.index import read_event_table
 from iaca.corpora.synthetic import (
     SyntheticConfig,
     View,
@@ -30,6 +29,7 @@ from iaca.corpora.synthetic import (
     write_corpus,
 )
 from iaca.errors import InputError
+from iaca.formats.labels import read_event_table
 
 # 8 steps, of which an event takes 2 or 3: every sequence of runs can be enumerated.
 TINY = SyntheticConfig(

@@ -81,7 +81,7 @@ def test_damaged_packets_are_skipped_and_counted(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         times = frame_times(path)
     assert times == pytest.approx([t for k, t in enumerate(steady(20)) if k + 1 not in (6, 7, 12)], abs=1e-3)
-    assert "clip.mov: 3 packets" in caplog.text
+    assert "clip.mov: skipped 3 packets" in caplog.text
 
 
 def test_unreadable_files_are_named_with_a_remedy(tmp_path):

@@ -83,7 +83,7 @@ def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for small in ("training", "benchmark"):
         shutil.copy(project / f"conf/test/parameters_{small}.yml", project / "conf/features")
     done = runner(project)("kedro", "run", "--env", "features", "--params", f"ingestion.root={corpus}")
-    assert f"{BROKEN}: features/audio/{BROKEN}.csv, line 5: 'oops" in done.stdout + done.stderr
+    assert f"{BROKEN} (features/audio/{BROKEN}.csv, line 5): 'oops" in done.stdout + done.stderr
     return project
 
 

@@ -162,8 +162,7 @@ def test_training_again_gives_the_same_bits_and_old_models_come_back(finished: P
     run = ("kedro", "run", "--env", "test")
     kedro(*run, "--pipeline", "training")
     again = versions(finished, "06_models/iaca.safetensors")[-1]
-    assert again != first
-    assert (first / "iaca.safetensors").read_bytes() == (again / "iaca.safetensors").read_bytes()
+    assert again == first  # nothing was trained: no version of the same bytes is added
 
     kedro(*run, "--pipelines", "training,evaluation", "--params", "training.seed=1")
     other = versions(finished, "08_reporting/metrics.json")[-1]

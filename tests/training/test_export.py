@@ -240,10 +240,10 @@ def test_the_program_in_the_docs_gives_the_predictions_of_the_pipeline(
     namespace: dict = {}
     exec(compile(snippet, str(DOCS), "exec"), namespace)
     expected = predict_clip(trained("iaca"), clip(seed=3, steps=50))
-    np.testing.assert_allclose(namespace["said"]["prediction"][0], expected.prediction, atol=1e-5)
-    np.testing.assert_array_equal(namespace["said"]["observed"][0], expected.observed)
+    np.testing.assert_allclose(namespace["outputs"]["prediction"][0], expected.prediction, atol=1e-5)
+    np.testing.assert_array_equal(namespace["outputs"]["observed"][0], expected.observed)
     for gate, weights in expected.gates.items():
-        np.testing.assert_allclose(namespace["said"][f"gate_{gate}"][0], weights, atol=1e-5)
+        np.testing.assert_allclose(namespace["outputs"][f"gate_{gate}"][0], weights, atol=1e-5)
     assert "made up" in capsys.readouterr().out
 
 

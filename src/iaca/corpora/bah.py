@@ -39,7 +39,6 @@ from iaca.corpora.index import (
 )
 from iaca.corpora.timeline import TOLERANCE
 from iaca.errors import InputError, brief, plain_name
-from iaca.evaluation.events import detection_scores
 from iaca.text import clip_of, composed, open_text
 
 log = logging.getLogger(__name__)
@@ -301,6 +300,8 @@ def _answers(given: argparse.Namespace) -> Iterator[str]:
         truth.to_csv(given.truth, index=False)
         yield f"{len(truth)} frames of {truth['clip'].nunique()} clips in {given.truth}"
     if given.predictions is not None:
+        from iaca.evaluation.events import detection_scores  # brings torch, which ingestion does without
+
         scores = read_scores(given.predictions, truth, given.column)
         for name, value in detection_scores(scores, truth, given.threshold).items():
             yield f"{name}: {value:.4g}"
