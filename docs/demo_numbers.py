@@ -35,6 +35,7 @@ PARAMETERS = ("demo_corpus", "preprocessing", "embedding", "training", "evaluati
 BLOCK = re.compile(r"(<!-- numbers: (\w+) -->)\n.*?(<!-- end -->)", re.DOTALL)
 MODELS = {
     "iaca": "`iaca`",
+    "late": "`late` (two ridges)",
     "concat": "`concat` (plain concatenation)",
     "visual": "`visual` (face alone)",
     "audio": "`audio` (voice alone)",
