@@ -115,6 +115,7 @@ def test_nothing_is_written_where_the_demo_writes_and_nothing_into_the_corpus(ma
         "features",
         "labels",
         "partition.csv",
+        "synthetic.json",
     }
     for path in (p for p in (made / "data").rglob("*") if p.is_file() and p.name not in (".gitkeep", ".gitignore")):
         assert path.relative_to(made / "data").parts[1] == "features", path
