@@ -27,7 +27,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
@@ -35,8 +34,7 @@ from iaca.errors import brief
 from iaca.parameters import MODALITIES, Modality
 from iaca.training.config import TARGETS
 from iaca.training.inconsistency import Inconsistency, fit_inconsistency
-from iaca.training.loss import concordance
-from iaca.training.readings import WINDOWS_S, Reader, Readers, fit_readings, local_mean, rate_of
+from iaca.training.readings import WINDOWS_S, Reader, Readers, ccc_of, fit_readings, local_mean, rate_of
 from iaca.training.sample import FloatArray, Normalisation, read_cues
 
 Array = NDArray[np.float64]
@@ -433,10 +431,7 @@ def _recalibrated(
         facts["recalibration"] = "none: no annotated step that the model was not fitted to"
         return None
     found = fit_recalibration(prediction, gold)
-    everywhere = torch.ones(len(gold), dtype=torch.bool)
-    before, after = (
-        concordance(torch.from_numpy(p), torch.from_numpy(gold), everywhere) for p in (prediction, found.of(prediction))
-    )
+    before, after = (ccc_of(p, gold) for p in (prediction, found.of(prediction)))
     facts["recalibration"] = "; ".join(
         f"{target} x {s:.2f} {o:+.3f}, CCC on held-out clips {b:.3f} before and {a:.3f} after"
         for target, s, o, b, a in zip(TARGETS, found.scale, found.offset, before, after, strict=True)

@@ -110,7 +110,7 @@ class Inconsistency:
             readers: of voice and face.
             readings: (t, 2, 2), what they say of the clip.
         """
-        both, rate = clip.audio_present & clip.face_found, rate_of(clip)
+        both, rate = _both(clip), rate_of(clip)
         disagreement = self._disagreement(readings, read_cues(clip, [SYNCHRONY])[:, 0], both, rate)
         persons = np.zeros((len(clip), 3))
         for i, modality in enumerate(MODALITIES, start=1):
@@ -177,7 +177,7 @@ def fit_inconsistency(
         None if voice and face are observed together in fewer than two subjects.
     """
     embeddings = {name: clip.embedding for name, clip in clips.items()}
-    usable = {n: c for n, c in embeddings.items() if (c.audio_present & c.face_found).any()}
+    usable = {n: c for n, c in embeddings.items() if _both(c).any()}
     if len({subjects.get(name, name) for name in usable}) < 2:
         return None
     pairs = {name: _pair(usable[name], readings.out_of_fold[name]) for name in usable}

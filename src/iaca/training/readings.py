@@ -31,7 +31,7 @@ from iaca.training.sample import BoolArray, FloatArray, ModelInput, Normalisatio
 Array = NDArray[np.float64]
 
 WINDOWS_S = (0.5, 2.0)
-"""Lengths (s) of the centred averages that are columns beside the step itself."""
+"""Lengths (s) of the centred averages that are columns, in addition to the step itself."""
 COMPONENTS = 128
 """At most this many principal components of a modality are used: it bounds the fit, whatever the encoder."""
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -206,7 +206,7 @@ def _choose(
     scale = np.minimum(gold.std(axis=0) / spread, LARGEST_SCALE)  # (penalties, 2)
     shift = gold.mean(axis=0) - scale * predicted.mean(axis=0)
     matched = scale * predicted + shift
-    scores = np.array([_ccc(matched[:, a], gold) for a in range(len(PENALTIES))])  # (penalties, 2)
+    scores = np.array([ccc_of(matched[:, a], gold) for a in range(len(PENALTIES))])  # (penalties, 2)
     best = np.nan_to_num(scores, nan=-1.0).argmax(axis=0)  # (2,)
     weights, dimension = whole.solve()[:, best, [0, 1]], [0, 1]
     chosen_scale, chosen_shift = scale[best, dimension], shift[best, dimension]
@@ -220,7 +220,8 @@ def _choose(
     return Reader(components, weights.astype(np.float32), reliability.astype(np.float32)), readings
 
 
-def _ccc(prediction: Array, gold: Array) -> Array:
+def ccc_of(prediction: NDArray[np.floating], gold: NDArray[np.floating]) -> Array:
+    """CCC (d,) of n predictions (n, d) with as many gold values."""
     everywhere = torch.ones(len(gold), dtype=torch.bool)
     return concordance(torch.from_numpy(prediction), torch.from_numpy(gold), everywhere).numpy()
 
@@ -451,7 +452,7 @@ def _fit(
     spread = predicted.std(axis=0, dtype=np.float64)  # (candidates, 2)
     scale = np.where(spread > 1e-6, np.minimum(gold.std(axis=0) / np.maximum(spread, 1e-6), LARGEST_SCALE), 1.0)
     shift = gold.mean(axis=0) - scale * predicted.mean(axis=0, dtype=np.float64)
-    scores = np.array([_ccc(scale[a] * predicted[:, a] + shift[a], gold) for a in range(len(scale))])
+    scores = np.array([ccc_of(scale[a] * predicted[:, a] + shift[a], gold) for a in range(len(scale))])
     # of equal ones the last: the largest penalty
     best, dimension = len(scores) - 1 - np.nan_to_num(scores[::-1], nan=-1.0).argmax(axis=0), [0, 1]
 
@@ -494,7 +495,7 @@ def _fit_weights(
         buffers = {"prior": _tensor(power * reliability), "correlation": _tensor(correlation), "mean": _tensor(mean)}
         module.load_state_dict(buffers, strict=False)
         fused, _ = module.weigh(_tensor(read)[None], None, torch.from_numpy(there)[None])
-        scores.append(np.nan_to_num(_ccc(fused[0].double().numpy(), truth.astype(np.float64))))
+        scores.append(np.nan_to_num(ccc_of(fused[0].double().numpy(), truth.astype(np.float64))))
         candidates.append(power * reliability)
     worthy = np.array(scores) >= np.max(scores, axis=0) - WORTH  # (powers, 2)
     first = worthy.argmax(axis=0)
