@@ -122,13 +122,13 @@ function drawLine(pen, name, y) {
   pen.stroke();
 }
 
-function drawInterval(pen, name, y) {  // a column per frame
+function drawInterval(pen, name, y) {  // a column per frame, none over its neighbour: both would show through
   const low = result.traces[name + "_low"], high = result.traces[name + "_high"];
   pen.fillStyle = COLOURS[name]; pen.globalAlpha = 0.14;
   result.time_s.forEach((time, i) => {
     if (low[i] === null) return;
     const left = Math.floor(xOf(time));
-    const right = Math.ceil(i + 1 < result.time_s.length ? xOf(result.time_s[i + 1]) : LEFT + inner());
+    const right = Math.floor(i + 1 < result.time_s.length ? xOf(result.time_s[i + 1]) : LEFT + inner());
     pen.fillRect(left, y(high[i]), right - left, y(low[i]) - y(high[i]));
   });
   pen.globalAlpha = 1;
