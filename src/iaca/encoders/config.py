@@ -131,6 +131,7 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         ),
         "efficientnet_b0": EncoderFacts(1280, _IMAGENET, "1 face", FaceOptions, 32),
         "enet_b0_8_va_mtl": EncoderFacts(1290, f"{_IMAGENET}, 224 px", "1 face", batch=32),
+        "enet_b0_8_best_vgaf": EncoderFacts(1288, f"{_IMAGENET}, 224 px", "1 face", batch=32),
     },
     "audio": {
         "prosody": EncoderFacts(44, "log-mel 64, pitch, spectrum, 10 ms", "3 s", version="2", learned=False),
@@ -266,7 +267,7 @@ def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
 
 def _version(choice: EncoderChoice, modality: Modality) -> str:
     entry, path, published = choice.entry(modality), weights_of(choice, modality), WEIGHTS.get(choice.name)
-    pinned = choice.weights is None and published is not None and published.sha256
+    pinned = choice.weights is None and published is not None and published.pinned
     checksum = f"#{sha256(path)[:16]}" if path is not None and not pinned else ""
     changes = ",".join(f"{name}={value}" for name, value in sorted(choice.changes.items()))
     return f"{entry.version}{checksum}" + (f"({changes})" if changes else "")
