@@ -194,3 +194,25 @@ def test_readings_of_another_shape_are_refused() -> None:
 def test_readings_that_do_not_fit_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         preset("iaca", 3, 5, **changes)
+
+
+def test_the_gates_that_are_named_are_those_that_the_prediction_follows() -> None:
+    assert model_of("late").weighing_gates == {"valence": "readings_valence", "arousal": "readings_arousal"}
+    assert not model_of("ridge").weighing_gates
+    held_back, inputs, readings = moved(model_of("iaca_plus")), some_inputs(), some_readings()
+    held_back.readings.get_buffer("share").zero_()
+    output = through(held_back, inputs, readings)
+    assert "modalities" in output.gates
+    mean, correlation = (held_back.readings.get_buffer(name) for name in ("mean", "correlation"))
+    for i, name in enumerate(("valence", "arousal")):
+        weights = output.gates[held_back.weighing_gates[name]]
+        scale = (weights.square().sum(-1) + 2 * correlation[i] * weights.prod(-1)).rsqrt()
+        expected = mean[i] + (weights * (readings[..., i] - mean[i])).sum(-1) * scale
+        assert_close(output.prediction[..., i], expected.clamp(-1, 1))
+
+
+def test_a_model_without_readings_weighs_by_its_gate_across_modalities() -> None:
+    presets = {"iaca": {"prediction": "modalities"}, "iaca_plus": {"prediction": "modalities"}, "concat": {}, "dca": {}}
+    for name, gates in presets.items():
+        changes = {"readings": "none"} if name == "iaca_plus" else {}
+        assert FusionModel(preset(name, 4, 6, width=8, **changes)).weighing_gates == gates
