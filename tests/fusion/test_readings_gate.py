@@ -74,6 +74,25 @@ def test_late_fusion_is_the_formula_and_what_is_absent_gives_its_weight_to_the_o
                 assert_close(output.gates[f"readings_{name}"][row, step], torch.tensor([a, v]))
 
 
+def contradicting(steps: int, apart: float) -> tuple[Tensor, Tensor]:
+    """Weights of the voice (valence, arousal), less reliable for valence, whose valence is `apart` times the face's."""
+    face = torch.sin(torch.arange(steps) / 5.0)
+    voice = apart * face
+    readings = torch.stack([torch.stack([voice, face]), torch.stack([face, face])], dim=-1).permute(1, 0, 2)[None]
+    inputs = {m: torch.zeros(1, steps, SIZES[f"{m}_dim"]) for m in ("audio", "visual")}
+    output = model_of("late")(**inputs, readings=0.5 * readings)
+    return tuple(output.gates[f"readings_{name}"][0, :, 0] for name in ("valence", "arousal"))
+
+
+def test_the_less_reliable_modality_loses_weight_where_it_contradicts_throughout() -> None:
+    (agreeing, beside), (opposed, beside_opposed) = contradicting(60, 1.0), contradicting(60, -1.0)
+    odds = [weight / (1 - weight) for weight in (agreeing, opposed)]
+    assert_close(odds[0], torch.full((60,), (0.2 / 0.8) ** 2))
+    assert_close(odds[1], odds[0] * float(np.exp(-2.0)))
+    assert_close(beside, beside_opposed)
+    assert_close(contradicting(49, -1.0)[0], contradicting(49, 1.0)[0])  # too few steps to say so
+
+
 def test_of_one_modality_alone_late_fusion_is_its_reading() -> None:
     inputs, readings = some_inputs(), some_readings()
     everywhere, nowhere = torch.ones_like(inputs.padding), torch.zeros_like(inputs.padding)
