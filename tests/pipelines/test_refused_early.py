@@ -15,6 +15,7 @@ from iaca.datasets.clip_files import ClipFiles
 from iaca.datasets.files import CSVDataset
 from iaca.datasets.model import ModelDataset
 from iaca.datasets.reports import BenchmarkOutput
+from iaca.encoders.config import EmbeddingConfig
 from iaca.engine import ExecutorConfig, Task, run_tasks
 from iaca.engine.results import UNFINISHED
 from iaca.errors import InputError
@@ -86,6 +87,44 @@ def test_a_run_that_needs_no_labels_is_not_refused() -> None:
 def test_features_are_not_adapted() -> None:
     with pytest.raises(InputError, match="this environment reads features alone"):
         checked("adapted_model", ALL, importer="features")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({}, ""), ({"precision": "bfloat16"}, ""), ({"visual": "mini_xception+resnet18"}, "visual_encoder"),
+     ({"audio": "logmel_resnet18"}, "audio_encoder 'logmel_resnet18', not 'prosody'")],
+)  # fmt: skip
+def test_other_encoders_than_those_of_the_zero_shot_model_are_refused_before_anything_is_embedded(
+    given: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("resnet18", "logmel_resnet18"):
+        (tmp_path / f"{name}.safetensors").touch()
+    chosen = {
+        kind: [{"name": n, **own(n, tmp_path)} for n in names.split("+")] if kind != "precision" else names
+        for kind, names in given.items()
+    }
+    catalog = DataCatalog(
+        {
+            "params:ingestion": MemoryDataset(IngestionConfig.model_validate({"importer": "demo"})),
+            "params:embedding": MemoryDataset(EmbeddingConfig.model_validate(chosen)),
+        }
+    )
+    embeds = Node(lambda _: None, "params:embedding", "embeddings", name="embed")
+    adapts = Node(lambda _: None, "embeddings", "adapted_model", name="adapt")
+    hook = RunsThatCanSucceed()
+    hook.before_pipeline_run(Pipeline([embeds]), catalog)
+    if not said:
+        hook.before_pipeline_run(Pipeline([embeds, adapts]), catalog)
+        return
+    with pytest.raises(InputError, match="the zero-shot model reads the embeddings of its own encoders") as error:
+        hook.before_pipeline_run(Pipeline([embeds, adapts]), catalog)
+    assert said in str(error.value)
+
+
+def own(encoder: str, folder: Path) -> dict[str, str]:
+    """A checkpoint of one's own for an encoder that needs one."""
+    file = folder / f"{encoder}.safetensors"
+    return {"weights": str(file)} if file.exists() else {}
 
 
 def test_the_index_of_features_counts_annotated_rows(tmp_path: Path) -> None:

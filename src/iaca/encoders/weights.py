@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from iaca.errors import InputError, brief
+from iaca.files import in_project
 
 log = logging.getLogger(__name__)
 FETCH = "python -m iaca.encoders.weights"
@@ -150,12 +151,12 @@ def locate(encoder: str) -> Path:
 
 
 def local(path: str) -> Path:
-    """A user's own checkpoint: at the path itself, else under its file name in the weights folder.
+    """A user's own checkpoint: at the path (`iaca.files.in_project`), else under its file name in the weights folder.
 
     Raises:
         InputError: it is in neither place.
     """
-    for candidate in (Path(path), weights_folder() / Path(path).name):
+    for candidate in (in_project(path), weights_folder() / Path(path).name):
         try:
             if candidate.is_file():
                 return candidate
