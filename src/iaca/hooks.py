@@ -274,6 +274,21 @@ FAILED = "Failed while "  # how Kedro's message begins for any error of a datase
 NO_PIPELINE = "Failed to find the pipeline"  # how the message of Kedro's ValueError begins
 
 
+def keep_to_one_message() -> None:
+    """Leave out what Kedro logs of a run that fails: the error, which `show` shows at the end, and the advice to repeat
+    the command with other options, where the same command continues."""
+    logging.getLogger("kedro.pipeline.node").addFilter(_is_no_failure)
+    logging.getLogger("kedro.runner.sequential_runner").addFilter(_is_no_failure)
+
+
+def _is_no_failure(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.WARNING or not record.msg.startswith(OF_FAILURES)
+
+
+OF_FAILURES = ("Node %s failed with error", "No nodes ran. Repeat the previous command", "There are ")
+"""How these messages begin."""
+
+
 def show(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
     """A `sys.excepthook` that shows an error a user can fix as its message alone, and an interrupt as one line."""
     message = message_of(error)

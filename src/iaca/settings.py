@@ -14,11 +14,13 @@ from iaca.hooks import (  # noqa: E402
     RunParameters,
     RunsThatCanSucceed,
     WhereResultsLie,
+    keep_to_one_message,
     show,
 )
 
 sys.excepthook = show
 read_alike()
+keep_to_one_message()
 
 CONTEXT_CLASS = ProjectContext
 run_locks = OneRunAtATime()

@@ -196,7 +196,13 @@ def test_nothing_was_decoded_when_the_command_is_refused(tmp_path: Path) -> None
     (root / "partition.csv").write_text("clip,partition,subject\na,train,a\nb,test,b\n")
     done = runner(project)("kedro", "run", "--env", "folder", "--params", f"ingestion.root={root}", fails=True)
     told = done.stdout + done.stderr
-    assert "no clip of the validation partition is annotated" in told
-    assert "Traceback" not in told
+    assert told.count("no clip of the validation partition is annotated") == 1
+    for words in ("Traceback", "previous command", "failed with error"):
+        assert words not in told
     assert (project / "data/02_intermediate/folder/index_problems.csv").exists()
     assert not (project / "data/02_intermediate/folder/frame_labels").exists()
+    typed = runner(project)("kedro", "run", "--pipelines", "ingestion,trainnig", fails=True)
+    assert typed.stderr.splitlines()[-1].startswith(
+        "Error: there is no pipeline named 'trainnig' Remedy: did you mean training? choose one of adaptation, "
+    )
+    assert "Traceback" not in typed.stderr
