@@ -11,7 +11,8 @@ import torch
 
 from iaca.encoders import ClipEmbedding
 from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.embed import embed
+from iaca.encoders.cues import synchrony
+from iaca.encoders.embed import embed, with_faces, with_sound
 from iaca.encoders.mini_xception import EXPRESSIONS, load_mini_xception
 from iaca.encoders.networks import build_encoders, pick_device
 from iaca.encoders.weights import WEIGHTS, get, locate
@@ -69,6 +70,22 @@ def test_steps_without_a_face_are_marked_and_empty(face: np.ndarray) -> None:
     cues = dict(zip(clip.quality_names, clip.quality.T, strict=True))
     assert np.isfinite(cues["mouth_opening"]).tolist() == clip.face_found.tolist()
     assert np.isfinite(cues["sound_level"]).all()
+
+
+def test_mouth_and_sound_are_compared_where_both_are_known(face: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[list[bool]] = []
+
+    def compared(opening: np.ndarray, level: np.ndarray, times: np.ndarray, both: np.ndarray) -> dict[str, np.ndarray]:
+        known.append(both.tolist())
+        return synchrony(opening, level, times, both)
+
+    monkeypatch.setattr("iaca.encoders.embed.synchrony", compared)
+    audio = AudioTrack(np.zeros(16_000, np.float32), 16_000, ((0.08, 1.0),))  # from the third step on
+    table = faces_table(face, 6, missing=(3,))
+    clip = embedded(table, audio, EmbeddingConfig())
+    with_sound(clip, audio, EmbeddingConfig())
+    with_faces(clip, table, table["jpeg"].to_list(), EmbeddingConfig())
+    assert known == 3 * [[False, False, True, False, True, True]]
 
 
 def test_a_clip_without_sound_embeds(face: np.ndarray) -> None:

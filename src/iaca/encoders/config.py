@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from iaca.encoders.weights import WEIGHTS, local, locate, sha256
+from iaca.errors import InputError
 from iaca.parameters import Modality, Parameters
 from iaca.text import parse_json
 
@@ -149,8 +150,8 @@ class EncoderChoice(Parameters):
 
     Attributes:
         name: a key of `ENCODERS`.
-        weights: a checkpoint of your own instead of the published file. If the path does not exist, its file name is
-            looked for in the weights folder.
+        weights: a checkpoint of your own instead of the published file (`iaca.files.in_project`). If the path does not
+            exist, its file name is looked for in the weights folder.
         changes: options of the encoder that differ from its defaults.
     """
 
@@ -252,6 +253,19 @@ def identity(config: EmbeddingConfig) -> dict[str, str]:
     It is written to embedding files, and from there to models, and compared by `mismatches`. Raises as `describe`.
     """
     return {**describe(config), "embedding_version": EMBEDDING_VERSION}
+
+
+def require_zero_shot(config: EmbeddingConfig) -> None:
+    """Refuse encoders whose embeddings the zero-shot model does not read: it reads those of the default ones.
+
+    Raises:
+        InputError: with the differences; or as `describe`.
+    """
+    if differences := mismatches(identity(EmbeddingConfig()), identity(config)):
+        raise InputError(
+            f"the zero-shot model reads the embeddings of its own encoders: {'; '.join(differences)}",
+            remedy="set embedding.visual and embedding.audio back to their defaults; for other encoders train a model",
+        )
 
 
 def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from iaca.engine.results import locked
 from iaca.errors import InputError, brief
-from iaca.files import make_folder, storage_errors
+from iaca.files import in_project, make_folder, storage_errors
 
 GET = "python -m iaca.encoders get"
 PART = ".part"
@@ -204,12 +204,12 @@ def locate(encoder: str) -> Path:
 
 
 def local(path: str) -> Path:
-    """A user's own checkpoint: at the path itself, else under its file name in the weights folder.
+    """A user's own checkpoint: at the path (`iaca.files.in_project`), else under its file name in the weights folder.
 
     Raises:
         InputError: it is in neither place.
     """
-    for candidate in (Path(path), weights_folder() / Path(path).name):
+    for candidate in (in_project(path), weights_folder() / Path(path).name):
         try:
             if candidate.is_file():
                 return candidate

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from iaca.errors import InputError
 from iaca.faces.config import DetectorName, FaceConfig
+from iaca.files import in_project
 
 WORKING_FACE_PX = 20
 """Images are reduced until the smallest face to look for has this side (px): the cost grows with the pixels."""
@@ -147,10 +147,11 @@ class YunetDetector:
         remedy = "set the face parameter `weights` to the file face_detection_yunet_2023mar.onnx, or detector to mtcnn"
         if config.weights is None:
             raise InputError("YuNet needs a weights file, and none is set", remedy=remedy)
-        if not Path(config.weights).is_file():
-            raise InputError("YuNet weights file not found", file=config.weights, remedy=remedy)
+        weights = in_project(config.weights)
+        if not weights.is_file():
+            raise InputError("YuNet weights file not found", file=weights, remedy=remedy)
         try:
-            self._network = cv2.FaceDetectorYN.create(config.weights, "", (320, 320), config.min_score)
+            self._network = cv2.FaceDetectorYN.create(str(weights), "", (320, 320), config.min_score)
         except cv2.error as error:
             raise InputError("OpenCV can't read this as YuNet weights", file=config.weights, remedy=remedy) from error
 
