@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from iaca.corpora.features import (
     read_through,
 )
 from iaca.corpora.index import STOPS, problem_table, require_usable
+from iaca.encoders.embedding import Dtype
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.engine.task import FEWER_WORKERS
 
@@ -58,16 +60,22 @@ def describe_corpus(
     return clips, problems, partition_summary(clips)
 
 
-def plan_embeddings(root: Path, clips: pd.DataFrame, config: FeaturesConfig) -> Mapping[str, Task]:
+def plan_embeddings(root: Path, clips: pd.DataFrame, config: FeaturesConfig, dtype: Dtype) -> Mapping[str, Task]:
     """One task per clip: align its features to its clock."""
-    return _per_clip("align_features", align_file, root, clips[["clip", *FOLDERS]].fillna(""), config)
+    rows = {} if dtype == "float32" else {"dtype": dtype}  # as in fingerprints from before there was a choice
+    return _per_clip("align_features", align_file, root, clips[["clip", *FOLDERS]].fillna(""), config, rows)
 
 
 def _per_clip(
-    name: str, function: Callable[..., None], root: Path, clips: pd.DataFrame, config: FeaturesConfig
+    name: str,
+    function: Callable[..., None],
+    root: Path,
+    clips: pd.DataFrame,
+    config: FeaturesConfig,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Mapping[str, Task]:
-    """One task per clip that calls `function` on the clip's tables."""
-    settled = {"widths": feature_widths(root, clips), "tolerance_s": config.tolerance_s}
+    """One task per clip that calls `function` on the clip's tables, with `more` parameters."""
+    settled = {"widths": feature_widths(root, clips), "tolerance_s": config.tolerance_s, **more}
 
     def task(_: str, *cells: str) -> Task:
         files = {kind: root / file for kind, file in zip(FOLDERS, cells, strict=True) if file}
