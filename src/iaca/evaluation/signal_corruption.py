@@ -228,7 +228,7 @@ def corrupt_sound_file(
     steps = corrupted_steps(condition, clip, clean.time_s, corruption)
     where = samples_of_steps(steps, clean.time_s, len(samples), track.rate)
     noisy = add_noise(samples, noise, present, where, condition.level)
-    write_embedding(with_sound(clean, replace(track, samples=noisy), config), target)
+    write_embedding(with_sound(clean, replace(track, samples=noisy), config), target, config.dtype)
 
 
 def corrupt_faces_file(
@@ -261,7 +261,7 @@ def corrupt_faces_file(
         )
     with FaceImages(faces) as jpegs:
         corrupted = CorruptedFaces(jpegs, steps, _face_corruption(condition))
-        write_embedding(with_faces(clean, table, corrupted, config), target)
+        write_embedding(with_faces(clean, table, corrupted, config), target, config.dtype)
 
 
 def _face_corruption(condition: Condition) -> Corruption:

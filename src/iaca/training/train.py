@@ -10,6 +10,7 @@ train_file                      the engine's task: embeddings and timelines in, 
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import math
 import sys
@@ -223,6 +224,9 @@ def train(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
 
 def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one network to predict `run.config.targets`. Result and errors are those of `train`."""
+    # Lightning's trainer, module and loaders refer to each other, and their arrays don't count for Python's collector:
+    # without this a worker would keep the clips and the optimiser of every network that it has trained.
+    gc.collect()
     _check_clips(run)
     fusion, config = run.fusion, run.config
     normalisation = Normalisation.fit(embeddings_of(run.train_clips), fusion.cues)
@@ -283,10 +287,12 @@ def _start(module: FusionTraining, run: TrainingRun, spec: WindowSpec) -> Start:
     assert own is not None
     fitted = fit_fusion_readings(fusion, run.train_clips, run.subjects, spec.normalisation, spec.targets)
     own.load_state_dict(fitted.whole, strict=False)
-    of_clip = {}
-    for name, buffers in fitted.of_clip.items():
-        of_clip[name] = Readings(fusion)
-        of_clip[name].load_state_dict(buffers, strict=False)
+    readers: dict[int, Readings] = {}  # one for all clips of a fold
+    for buffers in fitted.of_clip.values():
+        if id(buffers) not in readers:
+            readers[id(buffers)] = Readings(fusion)
+            readers[id(buffers)].load_state_dict(buffers, strict=False)
+    of_clip = {name: readers[id(buffers)] for name, buffers in fitted.of_clip.items()}
     whole = copy.deepcopy(own)  # the one in the network moves to the device of the run
     loss = 1.0 - float(np.mean([fitted.ccc[TARGETS.index(target)] for target in spec.targets]))
     return Start(of_clip, dict.fromkeys(run.validation_clips, whole), loss)

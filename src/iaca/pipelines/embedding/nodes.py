@@ -34,7 +34,7 @@ def plan_embeddings(
     embeddings.
     """
     if isinstance(ingestion.root, FeaturesConfig):
-        return plan_feature_embeddings(root, clips, ingestion.root)
+        return plan_feature_embeddings(root, clips, ingestion.root, config.dtype)
     parameters = {"config": config, "encoders": describe(config)}
 
     def embed(clip: str) -> Task:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -25,6 +26,7 @@ from iaca.corpora.index import (
     read_card,
     require_usable,
 )
+from iaca.encoders.embedding import Dtype
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.engine.task import FEWER_WORKERS
 from iaca.formats.labels import inspect_labels, read_event_table
@@ -86,17 +88,25 @@ def plan_timelines(
     return OnDemand(build, table["clip"], table["media"].array, table["annotation"].array)
 
 
-def plan_feature_embeddings(root: Path, clips: pd.DataFrame, config: FeaturesConfig) -> Mapping[str, Task]:
+def plan_feature_embeddings(
+    root: Path, clips: pd.DataFrame, config: FeaturesConfig, dtype: Dtype
+) -> Mapping[str, Task]:
     """One task per clip of a corpus of features: align them to the clip's clock."""
     table = clips[["clip", *FOLDERS]].fillna("")
-    return _feature_tasks("align_features", features.align_file, root, table, config)
+    rows = {} if dtype == "float32" else {"dtype": dtype}  # as in fingerprints from before there was a choice
+    return _feature_tasks("align_features", features.align_file, root, table, config, rows)
 
 
 def _feature_tasks(
-    name: str, function: Callable[..., None], root: Path, clips: pd.DataFrame, config: FeaturesConfig
+    name: str,
+    function: Callable[..., None],
+    root: Path,
+    clips: pd.DataFrame,
+    config: FeaturesConfig,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Mapping[str, Task]:
-    """One task per clip that calls `function` on the clip's tables."""
-    settled = {"widths": features.feature_widths(root, clips), "tolerance_s": config.tolerance_s}
+    """One task per clip that calls `function` on the clip's tables, with `more` parameters."""
+    settled = {"widths": features.feature_widths(root, clips), "tolerance_s": config.tolerance_s, **more}
 
     def task(_: str, *cells: str) -> Task:
         files = {kind: root / file for kind, file in zip(FOLDERS, cells, strict=True) if file}
