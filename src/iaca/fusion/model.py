@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from iaca.errors import InputError
 from iaca.fusion.attention import ATTENTION, ChannelDropout, Masks
 from iaca.fusion.config import NONE, FusionConfig
-from iaca.fusion.gates import GATES, LABELS, Features, ReadingGate, Readings, Reliability, Repair, gates_of
+from iaca.fusion.gates import GATES, Features
+from iaca.fusion.iaca_plus import LABELS, ReadingGate, Readings, Reliability, Repair, gates_of
 from iaca.fusion.temporal import TEMPORAL, BidirectionalLSTM
 from iaca.parameters import MODALITIES, Modality
 

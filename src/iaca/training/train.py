@@ -37,7 +37,7 @@ from iaca.encoders.embedding import embeddings_of, read_annotated
 from iaca.engine.run import watched
 from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig
-from iaca.fusion.gates import Readings
+from iaca.fusion.iaca_plus import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.calibration import Predict, calibrate
 from iaca.training.checkpoints import (
