@@ -49,7 +49,8 @@ SMALL = {"audio_dim": AUDIO_DIM, "visual_dim": VISUAL_DIM, "width": 8, "heads": 
 CUES = ("mouth_motion", "sound_level", "synchrony", "not_ours")
 METADATA = {"caveat": "made up", "audio_encoder": "descriptors", "visual_encoder": "fer", "history": "long"}
 # Each part of each preset is in one of these; all of them would take minutes, and each export checks itself.
-COVERING = ("concat", "lfan", "mha", "iaca", "iaca_ca", "iaca_plus", "dca_paper", "grjca_paper", "late", "ridge")
+COVERING = ("concat", "lfan", "mha", "iaca", "iaca_ca", "iaca_plus", "dca_paper", "grjca_paper", "tagf", "cold", "raav",
+            "late", "ridge")  # fmt: skip
 NOT_PRESETS = {
     "lstm": FusionConfig(**SMALL | {"temporal_layers": 2}, temporal="lstm", context="lstm"),
     "small": FusionConfig(**SMALL, temporal="none", attention="ca", gate="dca"),

@@ -339,7 +339,7 @@ class BottleneckFusion(nn.Module):
         presence = torch.stack([log_presence(masks.of(m)) for m in raw], dim=-1)  # (b, t, 2)
         weights = torch.softmax(scores.to(presence.dtype) + presence, dim=-1)
         x = (weights[..., None] * torch.stack(list(raw.values()), dim=2)).sum(dim=2)  # (b, t, d)
-        latents = self.latents.expand(len(x), -1, -1)  # (b, K, d)
+        latents = self.latents.expand(x.shape[0], -1, -1)  # (b, K, d)
         heard = self.hear(latents, raw["audio"], masks.key_bias(masks.audio))  # (b, K, d)
         x = self.read(x, heard, heard.new_zeros(1, 1, 1, LATENTS))  # (b, t, d)
         return {"both": self.over_time(x, masks.either, masks)}, {"modalities": weights}

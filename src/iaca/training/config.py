@@ -83,8 +83,8 @@ class TrainingConfig(Parameters):
         patience: epochs without a better validation score before training stops.
         gradient_clip: largest norm of the gradient.
         loss: what is minimised.
-        supervision: weight of the loss that compares the reliability gates of `iaca_plus` with the injected corruption;
-            no effect on other models.
+        supervision: weight of the loss that compares the reliability gates of `iaca_plus` with the injected corruption,
+            and of the one that trains the variances of `cold` (`loss.latent_loss`); no effect on other models.
         targets: the dimensions that are learned and scored; predictions of the other one are meaningless.
         per_dimension: train two models, one per dimension, into one model file [sibling: one model per dimension].
         corruption: of training windows, and of the corrupted half of the validation score.

@@ -57,7 +57,7 @@ from iaca.training.checkpoints import (
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TARGETS, Target, TrainingConfig
 from iaca.training.data import Clips, Loader, training_loader, validation_loaders
-from iaca.training.loss import concordance, gate_supervision, training_loss
+from iaca.training.loss import concordance, gate_supervision, latent_loss, training_loss
 from iaca.training.model_file import (
     HISTORY_KEY,
     TrainedModel,
@@ -502,6 +502,12 @@ class FusionTraining(lightning.LightningModule):
             supervision = gate_supervision(output.gates, batch["corrupted"], batch["present"], batch["padding"])
             losses["supervision"] = supervision
             loss = loss + self.config.supervision * supervision
+        if output.alone and self.config.supervision > 0:
+            kept = [*self.columns, -1]  # of the dimensions that are learned, and the log variance
+            alone = {m: x[..., kept] for m, x in output.alone.items()}
+            gold = batch["labels"][..., self.columns]
+            losses["supervision"] = latent_loss(alone, gold, batch["valid"], batch["present"], self.config.loss)
+            loss = loss + self.config.supervision * losses["supervision"]
         for name, value in losses.items():
             self.losses.setdefault(name, []).append(value.detach())
         return loss
