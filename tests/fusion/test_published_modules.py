@@ -13,6 +13,7 @@ choose and is its linear layer.
 
 from __future__ import annotations
 
+import json
 import zlib
 from pathlib import Path
 
@@ -23,9 +24,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from iaca.fusion import FusionModel, preset
+from iaca.fusion import FusionConfig, FusionModel, preset
 
-GOLDEN = pd.read_csv(Path(__file__).with_name("golden") / "published.csv", dtype={"what": str})
+FOLDER = Path(__file__).with_name("golden")
+GOLDEN = pd.read_csv(FOLDER / "published.csv", dtype={"what": str})
 SPANS = {"audio_dim": 12, "visual_dim": 512, "width": 12}
 FRAMES = {"audio_dim": 8, "visual_dim": 12, "width": 12, "audio_width": 8, "temporal": "none"}
 SIZES = {
@@ -40,13 +42,18 @@ def number(name: str, *shape: int) -> Tensor:
     return torch.from_numpy(2 * (wave - np.floor(wave)) - 1).view(shape)
 
 
+def fill(model: FusionModel) -> None:
+    """Make every tensor `number` times sqrt(3 / inputs), 4 for a vector."""
+    for tensor, parameter in model.named_parameters():
+        inputs = parameter.shape[-1] if parameter.ndim > 1 else 4
+        parameter.copy_(number(tensor, *parameter.shape) * (3 / inputs) ** 0.5)
+
+
 def published(name: str) -> FusionModel:
-    """The preset without dropout, in training mode, every tensor `number` times sqrt(3 / inputs), 4 for a vector."""
+    """The preset without dropout, in training mode, with the weights of `fill`."""
     model = FusionModel(preset(name, **SIZES[name], dropout=0.0, temporal_dropout=0.0)).double()
     with torch.no_grad():
-        for tensor, parameter in model.named_parameters():
-            inputs = parameter.shape[-1] if parameter.ndim > 1 else 4
-            parameter.copy_(number(tensor, *parameter.shape) * (3 / inputs) ** 0.5)
+        fill(model)
         for stream in model.streams.values():
             if stream.project.in_features == stream.project.out_features:  # the public modules have none
                 torch.nn.init.eye_(stream.project.weight)
@@ -133,3 +140,15 @@ def test_published_models_take_masks_of_absence() -> None:
     kept = model(audio, visual, there, there)
     spoilt = model(audio.masked_fill(~there[..., None], 1e9), visual.masked_fill(~there[..., None], -1e9), there, there)
     assert_close(kept.prediction, spoilt.prediction, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["jca_paper", "rjca_paper", "dca_paper", "iaca_paper", "grjca_paper"])
+def test_a_model_of_an_older_version_of_the_preset_loads_and_predicts_the_same(name: str) -> None:
+    """`golden/older_presets.json`: written by the version whose presets had other forms, with the weights of `fill`."""
+    older = json.loads((FOLDER / "older_presets.json").read_text())[name]
+    model = FusionModel(FusionConfig.model_validate(older["config"])).double().eval()
+    assert {tensor: list(x.shape) for tensor, x in sorted(model.state_dict().items())} == older["tensors"]
+    with torch.no_grad():
+        fill(model)
+    prediction = model(number("audio", 1, 12, 3), number("visual", 1, 12, 5)).prediction
+    np.testing.assert_allclose(prediction.detach().flatten(), older["prediction"], rtol=0, atol=1e-9)

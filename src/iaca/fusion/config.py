@@ -1,7 +1,7 @@
 """What a fusion model is made of, and the named members of the family. Imports no torch.
 
 `TEMPORAL_PARTS`, `ATTENTION_PARTS` and `GATE_PARTS` name the parts and hold what the configuration must check about
-them; the classes are in `temporal.TEMPORAL`, `attention.ATTENTION` and `gates.GATES`. `docs/extending.md` adds one.
+them; the classes are in `temporal.TEMPORAL`, `attention.ATTENTION` and `gates.GATES`. `docs/guide/extending.md` adds one.
 """
 
 from __future__ import annotations
