@@ -1,12 +1,13 @@
 """What a fusion model is made of, and the named members of the family. Imports no torch.
 
 `TEMPORAL_PARTS`, `ATTENTION_PARTS` and `GATE_PARTS` name the parts and hold what the configuration must check about
-them; the classes are in `temporal.TEMPORAL`, `attention.ATTENTION` and `gates.GATES`. `docs/guide/extending.md` adds one.
+them; the classes are in `temporal.TEMPORAL`, `attention.ATTENTION` and `gates.GATES`. `docs/guide/extending.md` adds
+one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
@@ -79,8 +80,21 @@ GATE_PARTS: dict[str, Part] = {
 }
 
 
-INNER = ("dca", "grjca", "hgrjca", "tagf")
-"""Gates whose output `iaca` can take for the cross-attended features."""
+WEIGHING: tuple[Mapping[str, str], ...] = (
+    {"valence": "readings_valence", "arousal": "readings_arousal"},
+    {"valence": "valence_readings_valence", "arousal": "arousal_readings_arousal"},  # a network per dimension
+    {"prediction": "modalities"},
+    {"valence": "valence_modalities", "arousal": "arousal_modalities"},
+)
+"""What is predicted -> the gate whose weights say how far voice and face are believed for it. The first entry that a
+model has all gates of holds: a model with readings weighs those, and `modalities` only acts within its correction."""
+
+
+def weighing_gates(names: Collection[str]) -> Mapping[str, str]:
+    """The entry of `WEIGHING` for a model with gates of these names; empty if it weighs no voice against a face."""
+    return next((gates for gates in WEIGHING if set(gates.values()) <= set(names)), {})
+
+
 LINEAR = ("late", "joint")
 """Values of `FusionConfig.readings` that need no network."""
 

@@ -11,7 +11,7 @@ k ways of a gate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from iaca.errors import InputError
 from iaca.fusion.attention import ATTENTION, ChannelDropout, Masks
-from iaca.fusion.config import GATE_PARTS, NONE, FusionConfig
+from iaca.fusion.config import GATE_PARTS, NONE, FusionConfig, weighing_gates
 from iaca.fusion.gates import GATES, Features, Gate, LatentFusion
 from iaca.fusion.iaca_plus import LABELS, ReadingGate, Readings, Reliability, Repair, gates_of
 from iaca.fusion.temporal import TEMPORAL, BidirectionalLSTM, UnitBiLSTM
@@ -107,6 +107,11 @@ class FusionModel(nn.Module):
         if self.inner is not None:
             labels |= {f"inner_{name}": options for name, options in self.inner.labels.items()}
         return labels if self.gating is None else labels | self.gating.labels
+
+    @property
+    def weighing_gates(self) -> Mapping[str, str]:
+        """What is predicted -> the gate that says how far voice and face are believed for it; empty without one."""
+        return weighing_gates(self.gate_labels)
 
     def forward(
         self,

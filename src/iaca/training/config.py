@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from iaca.encoders.config import DEVICE, ENCODERS, EncoderChoice
 from iaca.parameters import Modality, Parameters, Seed
 
-VERSION = "6"
+VERSION = "8"
 """Increase it when the code of a run computes something else: older models and checkpoints are then not reused."""
 MACHINE = {"accelerator", "devices", "strategy", "num_nodes", "threads"}
 """Fields of `TrainingConfig` that describe the machine of a run and do not affect its result."""
