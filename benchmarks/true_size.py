@@ -231,7 +231,7 @@ def table(done: Results, shares: Sequence[float], steps: Sequence[str]) -> str:
     """A row per pipeline and share, and the slope between neighbours: 1 is linear, 0 is constant."""
     rows = [
         "| pipeline | steps | clock, s | processor, s | slope | all anonymous, MiB | slope | largest: anonymous |"
-        "| mapped | read, MiB | written, MiB |",
+        " mapped | read, MiB | written, MiB |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for step in steps:

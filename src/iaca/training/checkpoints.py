@@ -23,6 +23,7 @@ from lightning.fabric.plugins import TorchCheckpointIO, environments
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from iaca.encoders.embedding import AnnotatedClip
+from iaca.encoders.networks import set_tf32
 from iaca.errors import InputError
 from iaca.files import LEFTOVER, replacing
 from iaca.fusion.config import FusionConfig
@@ -134,7 +135,26 @@ def data_fingerprint(clips: Mapping[str, AnnotatedClip]) -> str:
     return digest.hexdigest()
 
 
-# --- processes ---
+# --- devices and processes ---
+
+
+def placement(config: TrainingConfig) -> dict[str, Any]:
+    """`accelerator` and `devices` of the Trainer."""
+    name, _, index = config.device.partition(":")
+    accelerator = {"auto": config.accelerator, "cuda": "gpu"}.get(name, name)
+    return {"accelerator": accelerator, "devices": [int(index)] if index else config.devices}
+
+
+def on_gpu(config: TrainingConfig) -> bool:
+    """Whether the run computes on a GPU of the kind that reads pinned memory."""
+    accelerator = placement(config)["accelerator"]
+    return accelerator in ("auto", "gpu") and torch.cuda.is_available()
+
+
+def torch_device(config: TrainingConfig) -> torch.device:
+    """Where what is not trained is computed in the caller's process: readings, validation of the final model."""
+    index = placement(config)["devices"]
+    return torch.device("cuda", index[0] if isinstance(index, list) else 0) if on_gpu(config) else torch.device("cpu")
 
 
 def strategy_of(config: TrainingConfig) -> str:
@@ -164,7 +184,8 @@ def strategy_of(config: TrainingConfig) -> str:
 def _devices(config: TrainingConfig) -> int:
     if config.devices != "auto":
         return config.devices
-    return 1 if config.accelerator == "cpu" else max(1, torch.cuda.device_count())
+    alone = ":" in config.device or placement(config)["accelerator"] in ("cpu", "mps")
+    return 1 if alone else max(1, torch.cuda.device_count())
 
 
 def _launched() -> bool:
@@ -175,9 +196,11 @@ def _launched() -> bool:
 
 
 @contextmanager
-def restored_torch_settings(threads: int | None) -> Iterator[None]:
-    """Set torch's threads for a run; restore threads, random state and other global settings afterwards."""
+def restored_torch_settings(threads: int | None, tf32: bool = False) -> Iterator[None]:
+    """Set torch's threads and precision for a run; restore them, random state and other global settings afterwards."""
     before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    set_tf32(tf32)
     sharing = torch.multiprocessing.get_sharing_strategy()  # type: ignore[no-untyped-call]
     # file descriptors, the default, fail on Python 3.11 when tensors are sent to the processes of `ddp_spawn`
     torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
@@ -188,6 +211,8 @@ def restored_torch_settings(threads: int | None) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
         torch.multiprocessing.set_sharing_strategy(sharing)  # type: ignore[no-untyped-call]
         torch.use_deterministic_algorithms(deterministic)
 

@@ -37,7 +37,7 @@ def plan_inference(
             analyse_video,
             (video.absolute(), *(model.absolute() for model in chosen)),
             {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},
-            settings={"folder": output, "limits": limits},
+            settings={"folder": output, "limits": limits, "device": config.device},
             version=VERSION,
             extra_files=listed_files,
         )
