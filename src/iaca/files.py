@@ -42,6 +42,14 @@ _PROBE = bytes(1 << 16)
 """Written next to a file that could not be written, to find out whether the disk accepts any data."""
 _VERSION = "%Y-%m-%dT%H.%M.%S.%fZ"
 
+PROJECT = "IACA_PROJECT"
+"""Environment variable: folder of the project whose command is running. Worker processes inherit it."""
+
+
+def in_project(path: str | Path) -> Path:
+    """A path of the parameters: relative to the project whose command is running, in a script to the current folder."""
+    return Path(os.environ.get(PROJECT, ""), path)
+
 
 @contextmanager
 def replacing(target: str | Path, folder: str | Path | None = None) -> Iterator[Path]:

@@ -31,11 +31,12 @@ from pydantic import BaseModel, ValidationError
 from iaca.corpora.check import require_annotated, require_subjects
 from iaca.corpora.importers import IMPORTERS
 from iaca.corpora.index import COUNT
-from iaca.datasets.clip_files import ClipFiles
+from iaca.datasets.files import ClipFiles
+from iaca.encoders.config import require_zero_shot
 from iaca.engine import ExecutorConfig
-from iaca.engine.lock import locked
+from iaca.engine.results import locked
 from iaca.errors import InputError, is_text, message_of_machine, printable
-from iaca.files import make_folder, newest_version, version_after
+from iaca.files import PROJECT, make_folder, newest_version, version_after
 from iaca.inference.config import NAMED
 from iaca.parameters import faults
 
@@ -137,6 +138,7 @@ class RunParameters:
         given: dict[str, Any] = loader.runtime_params or {}
         loader.runtime_params = {}
         usual = loader["parameters"]
+        os.environ[PROJECT] = str(context.project_path)  # worker processes inherit it
         _check_groups(given, {*usual, "executor", DEVICE})
         if "executor" in given:
             _check("executor", ExecutorConfig, given["executor"])
@@ -176,7 +178,8 @@ WEIGHTS = (
     ("embedding", "audio", "weights"),
     ("encoder_training", "encoder", "weights"),
 )
-"""Parameters that are paths or names of published files. They are part of fingerprints, hence left as they are."""
+"""Parameters that are paths or names of published files. They are part of fingerprints, hence relative to the project
+(`iaca.files.in_project`), from wherever the command is run."""
 
 
 def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], project: Path) -> dict[str, Any]:
@@ -187,7 +190,7 @@ def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], proj
     Raises:
         InputError: a path is a number, a date or a mapping, which YAML made of it.
     """
-    located = {group: _copied(values) for group, values in given.items()}
+    located = {group: _copied(values, project) for group, values in given.items()}
     for group, name in PATHS:
         own, default = located.get(group, {}), usual.get(group, {})
         if isinstance(own, dict) and name in own:
@@ -203,8 +206,18 @@ def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], proj
     return located
 
 
-def _copied(values: Any) -> Any:
-    return {name: _copied(value) for name, value in values.items()} if isinstance(values, Mapping) else values
+def _copied(values: Any, project: Path) -> Any:
+    """A copy, in which files of weights that are relative to the current folder are relative to the project."""
+    if isinstance(values, list | tuple):
+        return [_copied(value, project) for value in values]
+    if not isinstance(values, Mapping):
+        return values
+    copied = {name: _copied(value, project) for name, value in values.items()}
+    weights = copied.get("weights")
+    # unlike Path, os.path takes a name that is too long for a file system
+    if isinstance(weights, str) and not Path(weights).is_absolute() and os.path.isfile(weights):  # noqa: PTH113
+        copied["weights"] = os.path.relpath(weights, project)
+    return copied
 
 
 def _text(value: Any, name: str) -> Any:
@@ -282,6 +295,21 @@ FAILED = "Failed while "  # how Kedro's message begins for any error of a datase
 NO_PIPELINE = "Failed to find the pipeline"  # how the message of Kedro's ValueError begins
 
 
+def keep_to_one_message() -> None:
+    """Leave out what Kedro logs of a run that fails: the error, which `show` shows at the end, and the advice to repeat
+    the command with other options, where the same command continues."""
+    logging.getLogger("kedro.pipeline.node").addFilter(_is_no_failure)
+    logging.getLogger("kedro.runner.sequential_runner").addFilter(_is_no_failure)
+
+
+def _is_no_failure(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.WARNING or not record.msg.startswith(OF_FAILURES)
+
+
+OF_FAILURES = ("Node %s failed with error", "No nodes ran. Repeat the previous command", "There are ")
+"""How these messages begin."""
+
+
 def show(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
     """A `sys.excepthook` that shows an error a user can fix as its message alone, and an interrupt as one line."""
     message = message_of(error)
@@ -351,6 +379,8 @@ class RunsThatCanSucceed:
                 "the zero-shot model needs faces and sound, but this environment reads features alone",
                 remedy="adapt it to videos, as in --env folder; a model of features is trained: leave adaptation out",
             )
+        if self._subjects and "params:embedding" in pipeline.inputs():
+            require_zero_shot(catalog["params:embedding"].load())
         if "inference_results" in pipeline.all_outputs():
             catalog["params:inference"].load().named_input()
         for name in sorted(pipeline.inputs()):

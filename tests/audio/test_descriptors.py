@@ -41,6 +41,9 @@ def test_louder_higher_and_livelier_show_in_their_columns() -> None:
         6.02, abs=0.01
     )
     assert column("pitch_mean", voice(240)) - column("pitch_mean", voice(120)) == pytest.approx(1.0, abs=0.02)
+    half = torch.cat([voice(120, 0.5), torch.zeros(RATE // 2)])  # the frames without a voice have no pitch
+    assert column("pitch_mean", half) == pytest.approx(np.log2(1.2), abs=0.03)
+    assert column("pitch_std", half) < 0.1
     syllables = voice(120) * (torch.sin(2 * torch.pi * 4 * torch.arange(RATE) / RATE) > 0)
     assert column("level_motion", syllables) > 5 * column("level_motion", voice(120))
     assert column("voiced_share", syllables) < column("voiced_share", voice(120))

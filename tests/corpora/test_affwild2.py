@@ -47,6 +47,12 @@ def test_clips_find_their_videos_partitions_and_sides(tmp_path: Path, top: str) 
     }  # fmt: skip
     assert clips.loc["video2_left", ["media", "side"]].tolist() == ["b/video2.avi", "left"]
     assert clips.loc["test1", "annotation"] == ""
+    assert clips["subject"].to_dict() == {  # both people of a video count as one: they are in one partition
+        "1": "1", "video2": "video2", "video2_left": "video2", "3-30-640x360": "3-30-640x360", "test1": "test1",
+    }  # fmt: skip
+    (root / "subjects.csv").write_text("clip,subject\nvideo2_left,ann\n")
+    named = index_affwild2(root).clips.set_index("clip")["subject"]
+    assert named[["video2", "video2_left"]].tolist() == ["video2", "ann"]
 
 
 def test_a_hidden_file_is_no_annotation(tmp_path: Path) -> None:

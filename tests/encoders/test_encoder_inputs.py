@@ -110,6 +110,15 @@ def test_vggish_gives_what_its_plain_forward_gives() -> None:
     torch.testing.assert_close(row, expected, atol=1e-5, rtol=1e-4)
 
 
+def test_ge2e_is_the_last_output_of_its_last_layer() -> None:
+    network = build_network(EncoderChoice(name="ge2e"), "audio", None)
+    windows = torch.rand(3, 160, 40, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        outputs, _ = network.lstm(windows)  # of the last layer
+        expected = nn.functional.normalize(network.linear(outputs[:, -1]).relu(), dim=1)
+        torch.testing.assert_close(network(windows), expected)
+
+
 def test_the_window_of_the_log_mel_network_is_bands_by_time_with_mean_0_and_deviation_1() -> None:
     network = build_network(EncoderChoice(name="logmel_resnet18"), "audio", None)
     inputs = seen_by(network.backbone)

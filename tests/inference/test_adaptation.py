@@ -190,6 +190,8 @@ def test_steps_are_taken_apart_and_only_where_annotated() -> None:
     made.labels[:100] = np.nan
     assert len(rows_of("a", "a", made).gold) == pytest.approx(150 / 5, abs=1)
     assert annotated_rows("a", "a", MODEL, unannotated(), 0.2) is None
+    hidden = replace(made, embedding=clip(steps=250, face=np.arange(250) < 200, sound=np.arange(250) < 150))
+    assert len(rows_of("a", "a", hidden).gold) == pytest.approx(100 / 5, abs=1)  # with neither, nothing is learned
 
 
 def unannotated() -> AnnotatedClip:

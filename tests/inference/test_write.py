@@ -13,7 +13,7 @@ from tiny_models import model_on
 from iaca.corpora.index import NOT_ABOUT_PEOPLE
 from iaca.encoders.config import EmbeddingConfig
 from iaca.faces import FaceConfig
-from iaca.inference import Predictor, plot
+from iaca.inference import Predictor, plot, write
 from iaca.inference.config import NAMED, Drawing, People
 from iaca.inference.predictor import stamp
 from iaca.inference.write import analyse_video
@@ -59,6 +59,7 @@ def test_everyone_has_a_table_with_a_row_per_frame_and_an_entry_in_the_summary(m
         assert table["frame"].tolist() == list(range(7))
         assert table[["valence_low", "arousal_high", "inconsistency"]].isna().all(axis=None)
     assert summary["model"]["intervals"] == "none: the model file is older than this; train again"
+    assert summary["media"]["loudness_dbfs"] == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.3)
 
 
 def test_the_main_person_is_the_first_of_all_and_old_tables_go(made: Path, tmp_path: Path) -> None:
@@ -172,10 +173,17 @@ def test_a_video_without_a_face_has_no_mean_valence_from_the_heuristic(tmp_path:
     grey = np.full((120, 160, 3), 128, np.uint8)
     write_movie(tmp_path / "music.mp4", ((i / 10, grey) for i in range(30)), 10, chord, 16_000)
     target = tmp_path / "music.json"
-    analyse_video(
-        tmp_path / "music.mp4", NAMED["zero_shot"], target=target, folder=tmp_path, name="music", drawing=BARE,
-        faces=FaceConfig(),
-    )  # fmt: skip
+    drawn: list[pd.DataFrame] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for place, name in ((plot, "prediction_plot"), (write, "OverlayPainter")):
+            usual = getattr(place, name)
+            patch.setattr(place, name, lambda tables, *a, f=usual, **k: drawn.extend(tables) or f(tables, *a, **k))
+        analyse_video(
+            tmp_path / "music.mp4", NAMED["zero_shot"], target=target, folder=tmp_path, name="music",
+            drawing=Drawing(), faces=FaceConfig(),
+        )  # fmt: skip
+    assert [table["valence"].isna().all() for table in drawn] == [True, True]  # neither in the plot nor in the overlay
+    assert not any(table["arousal"].isna().any() for table in drawn)
     summary = json.loads(target.read_text())
     assert summary["sources"] == {"valence": ["visual"], "arousal": ["audio", "visual"]}
     assert summary["valence"]["mean"] is None

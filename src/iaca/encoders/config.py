@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from iaca.encoders.embedding import Dtype
 from iaca.encoders.weights import WEIGHTS, local, locate, sha256
+from iaca.errors import InputError
 from iaca.parameters import DEVICE, Modality, Parameters
 from iaca.text import parse_json
 
@@ -131,6 +132,7 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         ),
         "efficientnet_b0": EncoderFacts(1280, _IMAGENET, "1 face", FaceOptions, 32),
         "enet_b0_8_va_mtl": EncoderFacts(1290, f"{_IMAGENET}, 224 px", "1 face", batch=32),
+        "enet_b0_8_best_vgaf": EncoderFacts(1288, f"{_IMAGENET}, 224 px", "1 face", batch=32),
     },
     "audio": {
         "prosody": EncoderFacts(44, "log-mel 64, pitch, spectrum, 10 ms", "3 s", version="2", learned=False),
@@ -148,8 +150,8 @@ class EncoderChoice(Parameters):
 
     Attributes:
         name: a key of `ENCODERS`.
-        weights: a checkpoint of your own instead of the published file. If the path does not exist, its file name is
-            looked for in the weights folder.
+        weights: a checkpoint of your own instead of the published file (`iaca.files.in_project`). If the path does not
+            exist, its file name is looked for in the weights folder.
         changes: options of the encoder that differ from its defaults.
     """
 
@@ -258,6 +260,19 @@ def identity(config: EmbeddingConfig) -> dict[str, str]:
     return {**describe(config), "embedding_version": EMBEDDING_VERSION}
 
 
+def require_zero_shot(config: EmbeddingConfig) -> None:
+    """Refuse encoders whose embeddings the zero-shot model does not read: it reads those of the default ones.
+
+    Raises:
+        InputError: with the differences; or as `describe`.
+    """
+    if differences := mismatches(identity(EmbeddingConfig()), identity(config)):
+        raise InputError(
+            f"the zero-shot model reads the embeddings of its own encoders: {'; '.join(differences)}",
+            remedy="set embedding.visual and embedding.audio back to their defaults; for other encoders train a model",
+        )
+
+
 def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
     """The weights file of a choice; None for an encoder without weights.
 
@@ -271,7 +286,7 @@ def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
 
 def _version(choice: EncoderChoice, modality: Modality) -> str:
     entry, path, published = choice.entry(modality), weights_of(choice, modality), WEIGHTS.get(choice.name)
-    pinned = choice.weights is None and published is not None and published.sha256
+    pinned = choice.weights is None and published is not None and published.pinned
     checksum = f"#{sha256(path)[:16]}" if path is not None and not pinned else ""
     changes = ",".join(f"{name}={value}" for name, value in sorted(choice.changes.items()))
     return f"{entry.version}{checksum}" + (f"({changes})" if changes else "")

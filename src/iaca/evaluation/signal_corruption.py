@@ -30,7 +30,7 @@ from iaca.errors import InputError, counted
 from iaca.evaluation.config import SNR, Condition, RobustnessConfig
 from iaca.evaluation.partition import Corrupted, Partition, block_count, clip_generator, segments
 from iaca.faces import FaceImages, read_faces
-from iaca.faces.alignment import TEMPLATE, TEMPLATE_SIDE
+from iaca.faces.detect import TEMPLATE, TEMPLATE_SIDE
 from iaca.faces.store import Jpegs, decode_face
 from iaca.media import AudioTrack, read_audio_file
 from iaca.parameters import MODALITIES

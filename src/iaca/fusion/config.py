@@ -6,7 +6,7 @@ them; the classes are in `temporal.TEMPORAL`, `attention.ATTENTION` and `gates.G
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
@@ -63,6 +63,21 @@ GATE_PARTS: dict[str, Part] = {
     "iaca": Part(stage2=True, own_features=True),
     "iaca_plus": Part(stage2=True, own_features=True, reliability=True),
 }
+
+
+WEIGHING: tuple[Mapping[str, str], ...] = (
+    {"valence": "readings_valence", "arousal": "readings_arousal"},
+    {"valence": "valence_readings_valence", "arousal": "arousal_readings_arousal"},  # a network per dimension
+    {"prediction": "modalities"},
+    {"valence": "valence_modalities", "arousal": "arousal_modalities"},
+)
+"""What is predicted -> the gate whose weights say how far voice and face are believed for it. The first entry that a
+model has all gates of holds: a model with readings weighs those, and `modalities` only acts within its correction."""
+
+
+def weighing_gates(names: Collection[str]) -> Mapping[str, str]:
+    """The entry of `WEIGHING` for a model with gates of these names; empty if it weighs no voice against a face."""
+    return next((gates for gates in WEIGHING if set(gates.values()) <= set(names)), {})
 
 
 LINEAR = ("late", "joint")

@@ -309,7 +309,7 @@ class Readings(nn.Module):
     """What ridge regressions read in voice and in face, and late fusion of the two [ours].
 
     r_m = A_0 x_m + sum_i A_i mean_i(x_m) + constant                        over the averages of `config.averages_s`
-    S_d = softmax over m of [prior_md + log p_m + share_d (log r_m / p_m + logits_md)]
+    S_d = softmax over m of [prior_md - contradiction_md + log p_m + share_d (log r_m / p_m + logits_md)]
     y_d = mean_d + sum_m S_md (r_md - mean_d) / sqrt(S_d' C_d S_d) + share_d correction_d
 
     An average of two readings that agree only in part varies less than either; C_d, their correlation, undoes that.
@@ -368,10 +368,36 @@ class Readings(nn.Module):
             return readings.sum(dim=2), {}
         absent = (presence <= 0) & (presence > 0).any(dim=-1, keepdim=True)  # with neither, the prior is left
         logits = self.get_buffer("prior") + (0.0 if learned is None else self.get_buffer("share") * learned)
+        logits = logits - self._contradicted(readings, presence)[:, None]
         weights = torch.softmax(logits.masked_fill(absent[..., None], -torch.inf), dim=2)  # (b, t, modality, 2)
         both: Tensor = weights.square().sum(2) + 2 * self.get_buffer("correlation") * weights.prod(2)  # S' C S
         fused = mean + (weights * (readings - mean)).sum(dim=2) * both.rsqrt()
         return fused, {f"readings_{name}": weights[..., i] for i, name in enumerate(("valence", "arousal"))}
+
+    def _contradicted(self, readings: Tensor, presence: Tensor) -> Tensor:
+        """What the less reliable modality loses of its log weight where it contradicts the other throughout.
+
+        (b, modality, 2): `CONTRADICTION` times the negative part of the correlation of both readings over the sequence,
+        of each dimension; 0 where they agree, and with few steps that have both.
+        """
+        both = (presence > 0).all(dim=-1)[..., None].to(readings.dtype)  # (b, t, 1)
+        steps = both.sum(dim=1)  # (b, 1)
+        centred = [readings[:, :, m] * both for m in range(2)]  # (b, t, 2)
+        centred = [x - both * (x.sum(dim=1) / steps.clamp(min=1.0))[:, None] for x in centred]
+        voice, face = centred
+        spread = (voice.square().sum(dim=1) * face.square().sum(dim=1)).sqrt()
+        correlation = (voice * face).sum(dim=1) / spread.clamp(min=1e-9)
+        says_something = (steps >= CONTRADICTION_STEPS) & (spread > 1e-6 * steps)  # a reading may be constant
+        loss = CONTRADICTION * torch.where(says_something, (-correlation).clamp(min=0.0), 0.0)  # (b, 2)
+        prior = self.get_buffer("prior")
+        weaker = (prior < prior.flip(0)).to(readings.dtype)  # (modality, 2)
+        return loss[:, None] * weaker
+
+
+CONTRADICTION = 2.0
+"""Log weight that a modality loses whose readings are the opposite of the more reliable one's."""
+CONTRADICTION_STEPS = 50
+"""A correlation over fewer steps says nothing."""
 
 
 def local_mean(x: Tensor, there: Tensor, half: Tensor) -> Tensor:

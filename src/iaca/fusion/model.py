@@ -11,7 +11,7 @@ k ways of a gate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from iaca.errors import InputError
 from iaca.fusion.attention import ATTENTION, ChannelDropout, Masks
-from iaca.fusion.config import NONE, FusionConfig
+from iaca.fusion.config import NONE, FusionConfig, weighing_gates
 from iaca.fusion.gates import GATES, LABELS, Features, ReadingGate, Readings, Reliability, Repair, gates_of
 from iaca.fusion.temporal import TEMPORAL, BidirectionalLSTM
 from iaca.parameters import MODALITIES, Modality
@@ -80,6 +80,11 @@ class FusionModel(nn.Module):
         if self.reliability is not None:
             labels |= dict.fromkeys(("reliability_audio", "reliability_visual"), LABELS)
         return labels if self.gating is None else labels | self.gating.labels
+
+    @property
+    def weighing_gates(self) -> Mapping[str, str]:
+        """What is predicted -> the gate that says how far voice and face are believed for it; empty without one."""
+        return weighing_gates(self.gate_labels)
 
     def forward(
         self,
