@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,17 +21,19 @@ from zipfile import is_zipfile
 import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO, environments
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from iaca.encoders.embedding import AnnotatedClip
 from iaca.encoders.networks import set_tf32
-from iaca.errors import InputError
+from iaca.errors import InputError, counted
 from iaca.files import LEFTOVER, replacing
 from iaca.fusion.config import FusionConfig
 from iaca.training.config import MACHINE, VERSION, TrainingConfig
 
 LAST, BEST = "last.ckpt", "best.ckpt"
-LAUNCHERS = ("TorchElasticEnvironment", "SLURMEnvironment", "LSFEnvironment", "MPIEnvironment")
+LAUNCHERS = ("TorchElasticEnvironment", "LSFEnvironment", "MPIEnvironment")
 IN_PROCESS = ("spawn", "fork", "notebook")  # strategies that start their processes from the caller's
 SILENCED = (
     "lightning",
@@ -165,11 +168,17 @@ def strategy_of(config: TrainingConfig) -> str:
     (torchrun, srun, jsrun, mpirun) has already started a process per device.
 
     Raises:
-        InputError: several devices, and a strategy that only such a launcher can start.
+        InputError: more devices than this process sees; several, and a strategy that only such a launcher can start;
+            or srun has started another number of processes than the run has devices.
     """
     strategy, devices = config.strategy, _devices(config)
+    if on_gpu(config) and devices > (seen := torch.cuda.device_count()):
+        raise InputError(
+            f"devices={devices}, but this process sees {counted(seen, 'GPU')}",
+            remedy="set executor.workers=1, so that one worker sees all of them, or fewer training.devices",
+        )
     alone = devices == 1 and config.num_nodes == 1
-    if alone or any(part in strategy for part in IN_PROCESS) or _launched():
+    if alone or any(part in strategy for part in IN_PROCESS) or launched(config):
         return strategy
     if strategy == "auto":
         return "ddp_fork" if hasattr(sys, "ps1") else "ddp_spawn"  # an interactive session cannot be spawned
@@ -188,8 +197,39 @@ def _devices(config: TrainingConfig) -> int:
     return 1 if alone else max(1, torch.cuda.device_count())
 
 
-def _launched() -> bool:
-    return any(getattr(environments, name).detect() for name in LAUNCHERS)
+def launched(config: TrainingConfig) -> bool:
+    """Whether a launcher has started a process for each device of this run.
+
+    Of SLURM, only a step of several tasks counts. An allocation says `--ntasks` too (SLURM_NTASKS), but its batch
+    script is one process; and a run on one device is not distributed wherever it is, such as on one of several Dask
+    workers that a step has started.
+
+    Raises:
+        InputError: srun has started several processes, but not one per device.
+    """
+    if any(getattr(environments, name).detect() for name in LAUNCHERS):
+        return True
+    tasks, devices = slurm_tasks(), _devices(config) * config.num_nodes
+    if tasks == 1 or devices == 1:
+        return False
+    if tasks != devices:
+        raise InputError(
+            f"srun has started {tasks} processes, but the run has devices={_devices(config)} on "
+            f"num_nodes={config.num_nodes}",
+            remedy="give srun --ntasks-per-node=DEVICES and --nodes=NUM_NODES, or set training.devices and "
+            "training.num_nodes",
+        )
+    return True
+
+
+def slurm_tasks() -> int:
+    """Processes of the SLURM step that this one belongs to; 1 outside of steps, as in a batch script."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if "SLURM_STEP_ID" in os.environ else 1
+
+
+def cluster_environment(config: TrainingConfig) -> list[ClusterEnvironment]:
+    """The plugin that keeps Lightning from taking an allocation of SLURM for a launcher; none where there is one."""
+    return [] if launched(config) else [LightningEnvironment()]
 
 
 # --- global settings ---

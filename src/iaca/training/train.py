@@ -45,6 +45,7 @@ from iaca.training.checkpoints import (
     LAST,
     AtomicCheckpointIO,
     checkpoint_callbacks,
+    cluster_environment,
     data_fingerprint,
     placement,
     read_checkpoint,
@@ -339,7 +340,7 @@ def _trainer(run: TrainingRun) -> lightning.Trainer:
         precision=config.precision,
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *cluster_environment(config)],
         callbacks=[
             stop,
             EpochBar(config) if run.progress else EpochLines(run.checkpoints.name),
