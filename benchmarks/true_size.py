@@ -57,13 +57,13 @@ SMOOTH_S = 3.0
 FEW = "training.epochs=1,training.folds=0,baselines=concat+late"
 SCORED = (
     "benchmark.models=iaca+late,benchmark.main=iaca,benchmark.seeds=0,benchmark.partition=validation,"
-    "benchmark.replicates=20,benchmark.corruption.levels.missing_audio=0.5,benchmark.corruption.levels.conflict=0.5"
+    "benchmark.replicates=100"
 )
 COMMANDS = {
     "ingestion": "",
     "embedding": "",
     "training": FEW,
-    "evaluation": "evaluation.replicates=20",
+    "evaluation": "evaluation.replicates=100",
     "benchmark": f"{FEW},{SCORED}",
 }
 """Pipeline -> its parameters. Training of one epoch, since each epoch costs the same."""
@@ -231,7 +231,7 @@ def table(done: Results, shares: Sequence[float], steps: Sequence[str]) -> str:
     """A row per pipeline and share, and the slope between neighbours: 1 is linear, 0 is constant."""
     rows = [
         "| pipeline | steps | clock, s | processor, s | slope | all anonymous, MiB | slope | largest: anonymous |"
-        "| mapped | read, MiB | written, MiB |",
+        " mapped | read, MiB | written, MiB |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for step in steps:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from iaca.encoders.embedding import AnnotatedClip
 from iaca.fusion.iaca_plus import Readings
 from iaca.parameters import MODALITIES
+from iaca.training.checkpoints import on_gpu
 from iaca.training.config import CorruptionConfig, TrainingConfig
 from iaca.training.corruption import CueSimulation, corrupt
 from iaca.training.readings import rate_of, read_steps
@@ -29,7 +30,7 @@ def training_loader(
     """Overlapping windows, in another order in each epoch; some of them are corrupted."""
     windows = windows_of(clips, spec.length, config.hop)
     dataset = WindowDataset(clips, windows, spec, config.corruption, readers, seed=config.seed)
-    return _loader(dataset, config, EpochSampler(len(windows), config.seed))
+    return _loader(dataset, config, EpochSampler(len(windows), config.seed), persistent=True)
 
 
 def validation_loaders(
@@ -45,9 +46,32 @@ def validation_loaders(
     return [_loader(dataset, config, EpochSampler(len(windows), config.seed, shuffle=False)) for dataset in datasets]
 
 
-def _loader(dataset: WindowDataset, config: TrainingConfig, sampler: EpochSampler) -> Loader:
-    # a separate generator: what the loader draws must not change dropout
-    return DataLoader(dataset, config.batch_size, sampler=sampler, collate_fn=collate, generator=torch.Generator())
+GPU_WORKERS, PREFETCH = 4, 4
+
+
+def _loader(dataset: WindowDataset, config: TrainingConfig, sampler: EpochSampler, persistent: bool = False) -> Loader:
+    """Batches in the order of the sampler, the same ones whoever cuts them.
+
+    A GPU gets them from workers that are `PREFETCH` batches ahead, in pinned memory, from which Lightning copies them
+    without waiting. Workers are forked: they share the mapped files, and run no kernel of the GPU.
+    """
+    gpu = on_gpu(config)
+    workers = (GPU_WORKERS if gpu else 0) if config.loaders is None else config.loaders
+    ahead: dict[str, Any] = {
+        "prefetch_factor": PREFETCH,
+        "persistent_workers": persistent,
+        "multiprocessing_context": "fork",
+    }
+    return DataLoader(
+        dataset,
+        config.batch_size,
+        sampler=sampler,
+        collate_fn=collate,
+        generator=torch.Generator(),  # a separate one: what the loader draws must not change dropout
+        num_workers=workers,
+        pin_memory=gpu,
+        **(ahead if workers else {}),
+    )
 
 
 def window_starts(steps: int, length: int, hop: int) -> list[int]:
