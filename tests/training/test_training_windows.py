@@ -226,6 +226,7 @@ def test_validation_is_scored_on_clean_windows_and_on_as_many_that_are_all_corru
     config = TrainingConfig(length=30, hop=20, batch_size=4, corruption=everywhere)
     clean, corrupted = validation_loaders(CLIPS, config, WindowSpec(30, NORMALISATION))
     windows = windows_of(CLIPS, 30, 30, once=True)
+    assert [loader.dataset.corruption and loader.dataset.corruption.share for loader in (clean, corrupted)] == [None, 1]
     for loader, expected in ((clean, False), (corrupted, True)):
         batches = list(loader)
         assert sum(len(batch["audio"]) for batch in batches) == len(windows)
