@@ -16,7 +16,7 @@ from iaca.encoders.embedding import embeddings_of
 from iaca.errors import InputError
 from iaca.evaluation.figures import learning_curve
 from iaca.training.config import LossConfig
-from iaca.training.data import training_loader
+from iaca.training.data import training_loader, windows_of
 from iaca.training.model_file import TrainedModel
 from iaca.training.sample import Normalisation, WindowSpec
 from iaca.training.train import FusionTraining, TrainingRun, _trainer, train
@@ -84,7 +84,9 @@ def test_every_setting_reaches_what_it_sets(tmp_path: Path) -> None:
     (stop,) = (each for each in trainer.callbacks if isinstance(each, EarlyStopping))
     assert (stop.monitor, stop.mode, stop.patience) == ("score", "max", 5)
     spec = WindowSpec(30, Normalisation.fit(embeddings_of(TRAIN), PLUS.cues), PLUS.cues)
-    batch = next(iter(training_loader(TRAIN, config, spec)))
+    loader = training_loader(TRAIN, config, spec)
+    assert loader.dataset.windows == windows_of(TRAIN, 30, 20)
+    batch = next(iter(loader))
     assert len(batch["audio"]) == 3
     assert batch["corrupted"].any()
     loss = module.training_step(batch, 0)
