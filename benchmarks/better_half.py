@@ -1,6 +1,6 @@
 """Is fusion ever worse than its better half? Audio, visual and concatenation against late fusion and the gated models.
 
-    python benchmarks/better_half.py OUT.csv [--seeds 0 1 2] [--demo DATA_FOLDER] [--table]
+    python benchmarks/better_half.py OUT.csv [--seeds 0 1 2] [--clips 14 36] [--demo DATA_FOLDER] [--table]
 
 Corpora: synthetic S2, clean and with events, with 36 or 14 train clips. A model that was trained on clean S2 is scored
 on three test partitions: as in training; `gone`, where the voice shows nothing of valence; and `reversed`, where it
@@ -88,13 +88,14 @@ def scores(predicted: np.ndarray, gold: np.ndarray) -> list[float]:
     return [ccc(predicted[:, i], gold[:, i]) for i in range(len(TARGETS))]
 
 
-def run(out: Path, seeds: list[int], data: Path | None, models: list[str]) -> None:
+def run(out: Path, seeds: list[int], data: Path | None, models: list[str], sizes: list[int]) -> None:
     done = set()
     if out.exists():
         done = {tuple(map(str, key)) for key in pd.read_csv(out)[list(COLUMNS[:4])].itertuples(index=False)}
     else:
         out.write_text(",".join(COLUMNS) + "\n")
-    corpora = [*([("demo", 0)] if data else []), ("s2", 14), ("s2_events", 14), ("s2_events", 36), ("s2", 36)]
+    synthetic_ones = [("s2", 14), ("s2_events", 14), ("s2_events", 36), ("s2", 36)]
+    corpora = [*([("demo", 0)] if data else []), *(one for one in synthetic_ones if one[1] in sizes)]
     for seed in seeds:
         for corpus, size in corpora:
             missing = [m for m in models if (corpus, str(size), str(seed), m) not in done]
@@ -145,11 +146,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--demo", type=Path)
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--clips", type=int, nargs="+", default=[14, 36], help="train clips of the synthetic corpora")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if not given.table:
-        run(given.out, given.seeds, given.demo, given.models)
+        run(given.out, given.seeds, given.demo, given.models, given.clips)
     sys.stdout.write(table(given.out))
 
 

@@ -24,7 +24,7 @@ AS_TYPED = frozenset(".".join(names) for names in (*PATHS, *WEIGHTS))
 _NEXT = re.compile(r",(?=\s*[A-Za-z_][\w.\[\]-]*\s*=)")
 """A comma separates parameters where `NAME=` follows; any other comma is part of a value."""
 
-Parse = Callable[[click.Context | None, click.Parameter | None, Any], Any]
+Parse = Callable[..., Any]
 
 
 def split_params(usual: Parse, context: click.Context | None, option: click.Parameter | None, value: Any) -> Any:

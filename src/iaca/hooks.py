@@ -31,10 +31,10 @@ from pydantic import BaseModel, ValidationError
 from iaca.corpora.check import require_annotated, require_subjects
 from iaca.corpora.importers import IMPORTERS
 from iaca.corpora.index import COUNT
-from iaca.datasets.clip_files import ClipFiles
+from iaca.datasets.files import ClipFiles
 from iaca.encoders.config import require_zero_shot
 from iaca.engine import ExecutorConfig
-from iaca.engine.lock import locked
+from iaca.engine.results import locked
 from iaca.errors import InputError, is_text, message_of_machine, printable
 from iaca.files import PROJECT, make_folder, newest_version, version_after
 from iaca.inference.config import NAMED

@@ -9,8 +9,7 @@ import pytest
 from kedro.io.core import DatasetError, Version
 from matplotlib.figure import Figure
 
-from iaca.datasets.clip_files import ClipFiles, FaceFiles
-from iaca.datasets.files import CorpusFolder, CSVDataset, FileFolder, JSONDataset, WorkFolder
+from iaca.datasets.files import ClipFiles, CorpusFolder, CSVDataset, FaceFiles, FileFolder, JSONDataset, WorkFolder
 from iaca.datasets.model import ModelDataset, ModelPath
 from iaca.datasets.reports import FigureDataset
 from iaca.engine import Task

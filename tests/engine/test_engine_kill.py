@@ -15,7 +15,7 @@ import pytest
 from driver import slow_tasks
 
 from iaca.engine import ExecutorConfig, run_tasks
-from iaca.engine.lock import locked, still_ours
+from iaca.engine.results import locked, still_ours
 from iaca.engine.worker import work
 from iaca.errors import InputError
 

@@ -29,6 +29,8 @@ EVENTS = [
     {"clip": "clip1", "modality": "visual", "kind": "absent", "start_s": 1.2, "end_s": 1.8},
 ]
 WINDOW, HOP = 50, 40
+ACTING = ("readings_valence", "readings_arousal")
+"""The gates of `iaca_plus` that weigh voice against face in the prediction; its gate `modalities` does so inside."""
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +125,7 @@ def in_event(name, clip):
 @pytest.mark.parametrize(("corruption", "modality"), [("conflict", 0), ("conflict", 1), ("missing_audio", 0)])
 def test_gates_are_scored_where_the_truth_is_known_and_no_event_interferes(given, rows, corruption, modality):
     names = iter(sorted(given[0]))
-    weights, truth = {"modalities": [], "reliability": []}, []
+    weights, truth = {**{gate: [] for gate in ACTING}, "reliability": []}, []
     for annotated, made, prediction in predictions(given, Condition(corruption, 0.5)):
         clean = annotated.embedding
         observed = np.stack([clean.audio_present, clean.face_found], axis=1)
@@ -132,7 +134,8 @@ def test_gates_are_scored_where_the_truth_is_known_and_no_event_interferes(given
         fine = ~made.truth.any(axis=1) & observed.all(axis=1) & usable
         either = corrupted_here | fine
         truth.append(corrupted_here[either])
-        weights["modalities"].append(prediction.gates["modalities"][either, modality])
+        for gate in ACTING:
+            weights[gate].append(prediction.gates[gate][either, modality])
         weights["reliability"].append(prediction.gates[f"reliability_{('audio', 'visual')[modality]}"][either, 0])
     found = {(g["gate"], g["modality"]): g for g in rows[corruption, 0.5]["gates"]}
     if corruption == "missing_audio":  # an absent modality is in the mask: there is nothing to judge
@@ -147,7 +150,8 @@ def test_gates_are_scored_where_the_truth_is_known_and_no_event_interferes(given
 
 
 def test_an_uncorrupted_modality_has_no_auroc(rows):
-    assert {(g["gate"], g["modality"]) for g in rows["missing_audio", 0.5]["gates"]} == {("modalities", "audio")}
+    found = {(g["gate"], g["modality"]) for g in rows["missing_audio", 0.5]["gates"]}
+    assert found == {(gate, "audio") for gate in ACTING}
 
 
 def test_without_clean_steps_there_is_no_auroc(rows):
@@ -164,10 +168,21 @@ def test_on_the_clean_partition_gates_are_scored_against_the_known_events(given,
         prediction = predict_clip(built, one.embedding, WINDOW, HOP)
         table = prediction_table(name, one.embedding, prediction, built.model.gate_labels)
         tables.append(table[prediction.observed])
-    expected = gate_auroc(pd.concat(tables), pd.DataFrame(EVENTS)).set_index(["modality", "kind"])["auroc"]
-    found = {(g["modality"], g["kind"]): g["auroc"] for g in rows["clean", 0.0]["gates"] if g["gate"] == "modalities"}
-    assert found == pytest.approx(expected.to_dict(), abs=1e-9)
-    assert {g["gate"] for g in rows["clean", 0.0]["gates"]} == {"modalities", "reliability"}
+    predictions = pd.concat(tables, ignore_index=True)
+    for gate in ACTING:
+        names = {f"gate_{gate}_{m}": f"gate_modalities_{m}" for m in ("audio", "visual")}
+        alone = predictions[["clip", "time_s", *names]].rename(columns=names)
+        expected = gate_auroc(alone, pd.DataFrame(EVENTS)).set_index(["modality", "kind"])["auroc"]
+        found = {(g["modality"], g["kind"]): g["auroc"] for g in rows["clean", 0.0]["gates"] if g["gate"] == gate}
+        assert found == pytest.approx(expected.to_dict(), abs=1e-9)
+    assert {g["gate"] for g in rows["clean", 0.0]["gates"]} == {*ACTING, "reliability"}
+
+
+def test_a_model_without_readings_is_scored_by_its_gate_across_modalities(given):
+    few = RobustnessConfig(levels={"conflict": [0.5]})
+    rows = run(given, untrained("iaca", embeddings_of(given[0])), few)
+    for condition in (("clean", 0.0), ("conflict", 0.5)):
+        assert {g["gate"] for g in rows[condition]["gates"]} == {"modalities"}
 
 
 @pytest.mark.parametrize("name", ["concat", "audio", "jca", "dca"])

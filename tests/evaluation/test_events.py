@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from iaca.errors import InputError
-from iaca.evaluation.events import event_mask, gate_auroc, truth_masks
+from iaca.evaluation.events import believed, event_mask, gate_auroc, modality_gates, truth_masks
 
 
 def test_an_event_includes_its_start_and_not_its_end(predictions, events):
@@ -51,6 +51,27 @@ def test_frames_without_a_weight_are_left_out(predictions, events):
     gone = predictions.copy()
     gone.loc[gone["clip"] == "a", ["gate_modalities_audio", "gate_modalities_visual"]] = np.nan
     assert "silent" not in set(gate_auroc(gone, events)["kind"])
+
+
+def test_the_weights_of_readings_count_and_not_the_gate_of_a_correction(predictions, events):
+    acting = predictions.assign(
+        gate_readings_valence_audio=0.25, gate_readings_valence_visual=0.75,
+        gate_readings_arousal_audio=0.5, gate_readings_arousal_visual=0.5,
+    )  # fmt: skip
+    assert list(modality_gates(acting)) == ["valence", "arousal"]
+    assert (believed(acting) == [0.375, 0.625]).all(axis=None)
+    assert (gate_auroc(acting, events)["auroc"] == 0.5).all()  # they never move; `modalities` follows the truth
+    assert list(modality_gates(predictions)) == ["prediction"]
+    assert (believed(predictions)["audio"] == predictions["gate_modalities_audio"]).all()
+
+
+def test_a_network_per_dimension_has_weights_for_each(predictions):
+    renamed = {f"gate_modalities_{m}": f"gate_valence_modalities_{m}" for m in ("audio", "visual")}
+    pair = predictions.rename(columns=renamed)
+    assert not modality_gates(pair)
+    pair = pair.assign(gate_arousal_modalities_audio=1.0, gate_arousal_modalities_visual=0.0)
+    expected = (predictions["gate_modalities_audio"] + 1) / 2
+    np.testing.assert_allclose(believed(pair)["audio"], expected)
 
 
 def test_a_model_without_gates_has_an_empty_table(predictions, events):

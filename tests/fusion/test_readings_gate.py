@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from iaca.errors import InputError
 from iaca.fusion import FusionModel, FusionOutput, preset
-from iaca.fusion.gates import ReadingGate, local_mean
+from iaca.fusion.iaca_plus import ReadingGate, local_mean
 from iaca.training.readings import local_mean as plain_local_mean
 
 SIZES = {**SMALL, "cues": CUES}
@@ -72,6 +72,25 @@ def test_late_fusion_is_the_formula_and_what_is_absent_gives_its_weight_to_the_o
                 expected = float(MEAN[d]) + (a * apart[0] + v * apart[1]) / spread
                 assert float(output.prediction[row, step, d]) == pytest.approx(expected, abs=1e-6)
                 assert_close(output.gates[f"readings_{name}"][row, step], torch.tensor([a, v]))
+
+
+def contradicting(steps: int, apart: float) -> tuple[Tensor, Tensor]:
+    """Weights of the voice (valence, arousal), less reliable for valence, whose valence is `apart` times the face's."""
+    face = torch.sin(torch.arange(steps) / 5.0)
+    voice = apart * face
+    readings = torch.stack([torch.stack([voice, face]), torch.stack([face, face])], dim=-1).permute(1, 0, 2)[None]
+    inputs = {m: torch.zeros(1, steps, SIZES[f"{m}_dim"]) for m in ("audio", "visual")}
+    output = model_of("late")(**inputs, readings=0.5 * readings)
+    return tuple(output.gates[f"readings_{name}"][0, :, 0] for name in ("valence", "arousal"))
+
+
+def test_the_less_reliable_modality_loses_weight_where_it_contradicts_throughout() -> None:
+    (agreeing, beside), (opposed, beside_opposed) = contradicting(60, 1.0), contradicting(60, -1.0)
+    odds = [weight / (1 - weight) for weight in (agreeing, opposed)]
+    assert_close(odds[0], torch.full((60,), (0.2 / 0.8) ** 2))
+    assert_close(odds[1], odds[0] * float(np.exp(-2.0)))
+    assert_close(beside, beside_opposed)
+    assert_close(contradicting(49, -1.0)[0], contradicting(49, 1.0)[0])  # too few steps to say so
 
 
 def test_of_one_modality_alone_late_fusion_is_its_reading() -> None:
@@ -206,3 +225,25 @@ def test_readings_of_another_shape_are_refused() -> None:
 def test_readings_that_do_not_fit_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         preset("iaca", 3, 5, **changes)
+
+
+def test_the_gates_that_are_named_are_those_that_the_prediction_follows() -> None:
+    assert model_of("late").weighing_gates == {"valence": "readings_valence", "arousal": "readings_arousal"}
+    assert not model_of("ridge").weighing_gates
+    held_back, inputs, readings = moved(model_of("iaca_plus")), some_inputs(), some_readings()
+    held_back.readings.get_buffer("share").zero_()
+    output = through(held_back, inputs, readings)
+    assert "modalities" in output.gates
+    mean, correlation = (held_back.readings.get_buffer(name) for name in ("mean", "correlation"))
+    for i, name in enumerate(("valence", "arousal")):
+        weights = output.gates[held_back.weighing_gates[name]]
+        scale = (weights.square().sum(-1) + 2 * correlation[i] * weights.prod(-1)).rsqrt()
+        expected = mean[i] + (weights * (readings[..., i] - mean[i])).sum(-1) * scale
+        assert_close(output.prediction[..., i], expected.clamp(-1, 1))
+
+
+def test_a_model_without_readings_weighs_by_its_gate_across_modalities() -> None:
+    presets = {"iaca": {"prediction": "modalities"}, "iaca_plus": {"prediction": "modalities"}, "concat": {}, "dca": {}}
+    for name, gates in presets.items():
+        changes = {"readings": "none"} if name == "iaca_plus" else {}
+        assert FusionModel(preset(name, 4, 6, width=8, **changes)).weighing_gates == gates

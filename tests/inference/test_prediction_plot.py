@@ -91,12 +91,25 @@ def test_inconsistency_is_a_band_and_says_how_often_it_is_unusual(table):
 def test_intervals_are_bands_around_the_traces(table):
     ends = {f"{name}_{end}": table[name] + shift for name in ("valence", "arousal")
             for end, shift in (("low", -0.2), ("high", 0.3))}  # fmt: skip
-    with_bands, without = (prediction_plot(one, "a").axes[0] for one in (table.assign(**ends), table))
-    bands = [band for band in with_bands.collections if band not in without.collections]
-    assert len(with_bands.collections) == len(without.collections) + 2
-    known = table["valence"].dropna()
-    drawn = bands[0].get_paths()[0].vertices[:, 1]
-    assert (drawn.min(), drawn.max()) == pytest.approx((known.min() - 0.2, known.max() + 0.3), abs=1e-6)
+    with_bands, without = (prediction_plot(one, "a").axes for one in (table.assign(**ends), table))
+    assert len(with_bands) == len(without) + 1  # overlapping bands could not be told apart: a panel for each dimension
+    for axes, name in zip(with_bands, ("valence", "arousal"), strict=False):
+        bands = axes.collections
+        assert len(bands) == 1
+        drawn = bands[0].get_paths()[0].vertices[:, 1]
+        assert (drawn.min(), drawn.max()) == pytest.approx((table[name].min() - 0.2, table[name].max() + 0.3), abs=1e-6)
+
+
+def test_the_weights_that_act_are_drawn_for_valence_and_for_arousal(table):
+    acting = {"gate_readings_valence_audio": 0.25, "gate_readings_valence_visual": 0.75,
+              "gate_readings_arousal_audio": 0.625, "gate_readings_arousal_visual": 0.375}  # fmt: skip
+    figure = prediction_plot(table.assign(**acting), "a")  # it has a gate `modalities` as well, which does not act
+    said = " ".join(words(figure))
+    assert "What the model relied on for valence" in said
+    assert "What the model relied on for arousal" in said
+    assert "relies on the voice for 25 % (valence) and 62 % (arousal)" in said
+    drawn = [axes.collections[0].get_paths()[0].vertices[:, 1].max() for axes in figure.axes[1:3]]
+    assert drawn == pytest.approx([0.25, 0.625])
 
 
 def test_several_people_have_panels_of_their_own_and_a_crowd_is_cut(table):

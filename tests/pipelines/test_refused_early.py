@@ -11,8 +11,7 @@ from affwild2_tree import annotate, movie
 from iaca.corpora.features import index_features
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
-from iaca.datasets.clip_files import ClipFiles
-from iaca.datasets.files import CSVDataset
+from iaca.datasets.files import ClipFiles, CSVDataset
 from iaca.datasets.model import ModelDataset
 from iaca.datasets.reports import BenchmarkOutput
 from iaca.encoders.config import EmbeddingConfig

@@ -95,6 +95,16 @@ def test_every_setting_reaches_what_it_sets(tmp_path: Path) -> None:
     assert loss.item() == pytest.approx((main + 0.25 * supervision).item())
 
 
+def test_cold_learns_its_variances_from_its_errors(tmp_path: Path) -> None:
+    cold = MODEL.model_copy(update={"attention": "none", "gate": "cold", "stage2": "none"})
+    model, history = train(TrainingRun(cold, SHORT, TRAIN, VALIDATION, tmp_path / "with"))
+    assert history["supervision"].iloc[-1] < history["supervision"].iloc[0]
+    without = SHORT.model_copy(update={"supervision": 0.0})
+    unsupervised, other = train(TrainingRun(cold, without, TRAIN, VALIDATION, tmp_path / "without"))
+    assert "supervision" not in other
+    assert not equal(model, unsupervised)
+
+
 def test_no_other_model_is_supervised(plain: tuple, tmp_path: Path) -> None:
     model, history = train(
         TrainingRun(MODEL, SHORT.model_copy(update={"supervision": 9.0}), TRAIN, VALIDATION, tmp_path)

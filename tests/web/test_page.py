@@ -121,7 +121,7 @@ def test_a_dropped_video_gets_an_overlay_traces_tied_to_it_and_a_table(
     page.click("button.play")
     page.wait_for_function(f"{VIDEO}.paused && Math.abs({CURSOR} - {VIDEO}.currentTime) < 0.05")
     width, times = page.locator(".traces").bounding_box()["width"], frame_times(clip)
-    page.locator(".traces").click(position={"x": 46 + 0.75 * (width - 58), "y": 60})
+    page.locator(".traces").click(position={"x": 62 + 0.75 * (width - 74), "y": 60})
     page.wait_for_function(f"!{VIDEO}.seeking && Math.abs({CURSOR} - {VIDEO}.currentTime) < 0.01")
     assert page.evaluate(f"{VIDEO}.currentTime") == pytest.approx(0.75 * times[-1], abs=0.05)
     with page.expect_download() as download:

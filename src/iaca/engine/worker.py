@@ -16,7 +16,7 @@ from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
 import iaca
-from iaca.engine.lock import LOCK, still_ours
+from iaca.engine.results import LOCK, still_ours
 from iaca.engine.task import Task, read_digest
 from iaca.errors import InputError, free_memory, gib, out_of_memory
 from iaca.files import replacing

@@ -28,12 +28,13 @@ from iaca.evaluation.events import event_mask, gate_auroc, modality_gate
 from iaca.evaluation.metrics import DIMENSIONS, SCORES, ClipStatistics, pooled_ccc
 from iaca.evaluation.partition import Mask, Partition
 from iaca.formats.labels import EVENT_COLUMNS
+from iaca.fusion.config import weighing_gates
 from iaca.parameters import MODALITIES
 from iaca.training.model_file import load_model
 from iaca.training.predict import BuiltModel, ClipPrediction, predict_clip, prediction_table
 from iaca.training.sample import Normalisation
 
-VERSION = "2"
+VERSION = "3"
 Weights = NDArray[np.float32]
 ScoreRow = dict[str, Any]
 GateRow = dict[str, str | float | int]
@@ -255,9 +256,9 @@ def modality_weights(
 ) -> dict[str, Weights]:
     """Gate -> (t, 2) weight of audio and of visual; NaN where the gate has none.
 
-    `modalities` weighs one against the other where either is observed. `reliability` judges each by itself where it is
-    observed; where it is absent, the mask already says so. Gates within a modality, between its own and the attended
-    features, do not say whether the modality can be trusted.
+    Gates that weigh one against the other (`iaca.fusion.config.WEIGHING`) do so where either is observed. `reliability`
+    judges each by itself where it is observed; where it is absent, the mask already says so. Gates within a modality,
+    between its own and the attended features, do not say whether the modality can be trusted.
 
     Args:
         prediction: of t steps.
@@ -265,8 +266,8 @@ def modality_weights(
         clip: the clip of the prediction, clean or corrupted.
     """
     nan, found = np.float32(np.nan), {}
-    if labels.get("modalities") == MODALITIES:
-        found["modalities"] = np.where(prediction.observed[:, None], prediction.gates["modalities"], nan)
+    for gate in weighing_gates(labels).values():
+        found[gate] = np.where(prediction.observed[:, None], prediction.gates[gate], nan)
     judges = [f"reliability_{modality}" for modality in MODALITIES]
     if all(judge in labels for judge in judges):
         weights = [prediction.gates[judge][:, labels[judge].index("trusted")] for judge in judges]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
-from iaca.evaluation.events import ANY, Mask, event_mask, has_modality_gates, modality_gate, truth_masks
+from iaca.evaluation.events import ANY, Mask, believed, event_mask, truth_masks
 from iaca.evaluation.metrics import (
     DIMENSIONS,
     MIN_CLIPS,
@@ -193,7 +193,7 @@ def inconsistency_auroc(
     same steps: a model that trusts one modality more may have noticed that they disagree.
 
     Args:
-        predictions: clip, time_s, inconsistency (NaN = unknown), and gate_modalities_{audio,visual} if there are any.
+        predictions: clip, time_s, inconsistency (NaN = unknown), and the gates of `events.modality_gates` if any.
         events: clip, modality, kind, start_s, end_s.
         replicates, seed: of the bootstrap over clips.
 
@@ -247,9 +247,7 @@ def _classes(predictions: pd.DataFrame, events: pd.DataFrame) -> Iterator[tuple[
 
 
 def _gate_deviation(predictions: pd.DataFrame) -> Array:
-    if not has_modality_gates(predictions):
-        return np.full(len(predictions), np.nan)
-    return np.abs(predictions[modality_gate(MODALITIES[0])].to_numpy(np.float64) - 0.5)
+    return np.abs(believed(predictions)[MODALITIES[0]].to_numpy(np.float64) - 0.5)
 
 
 def _mean(values: Array) -> float:

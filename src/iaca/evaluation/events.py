@@ -20,9 +20,11 @@ from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import plane_rmse
 from iaca.evaluation.metrics import are_few, join_labels, paired_difference, pooled_metrics
 from iaca.formats.labels import EVENT_COLUMNS
+from iaca.fusion.config import weighing_gates
 from iaca.parameters import MODALITIES
 
 Mask = npt.NDArray[np.bool_]
+Array = npt.NDArray[np.float64]
 ANY = "any"  # kind of the AUROC row that takes all kinds of a modality together
 
 AUROC_COLUMNS = (
@@ -53,14 +55,37 @@ EVENT_SCORE_COLUMNS = (
 )
 
 
-def modality_gate(modality: str) -> str:
-    """Name of the predictions' column with the weight of `modality` in the gate across modalities."""
-    return f"gate_modalities_{modality}"
+def modality_gate(modality: str, gate: str = "modalities") -> str:
+    """Name of the predictions' column with the weight of `modality` in a gate across modalities."""
+    return f"gate_{gate}_{modality}"
+
+
+def modality_gates(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Weights of voice and face by what is predicted with them: columns `audio`, `visual`, on the predictions' index.
+
+    These are the gates that act (`iaca.fusion.config.WEIGHING`): one for valence and one for arousal, or one for the
+    whole `prediction`. Empty for models that do not weigh voice against face, such as concatenation.
+    """
+    end = modality_gate(MODALITIES[0], "")[len("gate_") :]
+    gates = [str(name).removeprefix("gate_").removesuffix(end) for name in predictions if str(name).endswith(end)]
+    known = [gate for gate in gates if all(modality_gate(m, gate) in predictions for m in MODALITIES)]
+    return {
+        what: predictions[[modality_gate(m, gate) for m in MODALITIES]].set_axis(list(MODALITIES), axis=1)
+        for what, gate in weighing_gates(known).items()
+    }
 
 
 def has_modality_gates(predictions: pd.DataFrame) -> bool:
     """Whether the model weighs audio against face; unimodal models and concatenation do not."""
-    return all(modality_gate(modality) in predictions for modality in MODALITIES)
+    return bool(modality_gates(predictions))
+
+
+def believed(predictions: pd.DataFrame) -> pd.DataFrame:
+    """How far voice and face are believed: `modality_gates`, averaged over what is predicted; NaN without any."""
+    gates = list(modality_gates(predictions).values())
+    if not gates:
+        return pd.DataFrame(np.nan, index=predictions.index, columns=list(MODALITIES))
+    return sum(gates[1:], gates[0]) / len(gates)
 
 
 def gate_auroc(predictions: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
@@ -70,8 +95,8 @@ def gate_auroc(predictions: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
     class is the frames outside *all* events, so an event of the other modality does not count as clean.
 
     Args:
-        predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual; frames without a weight (neither
-            modality present) are left out.
+        predictions: clip, time_s, and the gates of `modality_gates`; frames without a weight (neither modality
+            present) are left out.
         events: clip, modality, kind, start_s, end_s.
 
     Returns:
@@ -81,10 +106,11 @@ def gate_auroc(predictions: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
     """
     if not has_modality_gates(predictions):
         return pd.DataFrame(columns=list(AUROC_COLUMNS))
-    weighed = predictions[predictions[[modality_gate(m) for m in MODALITIES]].notna().all(axis=1)]
+    weights = believed(predictions).dropna()
+    weighed = predictions.loc[weights.index]
     clean = ~event_mask(weighed, events)
     rows = [
-        _score(weighed, modality, kind, mask, clean)
+        _score(weighed["clip"], weights[modality].to_numpy(np.float64), modality, kind, mask, clean)
         for modality, kind, mask in _classes(weighed, events)
         if mask.any() and clean.any()
     ]
@@ -102,9 +128,8 @@ def _classes(predictions: pd.DataFrame, events: pd.DataFrame) -> Iterator[tuple[
 
 
 def _score(
-    predictions: pd.DataFrame, modality: str, kind: str, event: Mask, clean: Mask
+    clips: pd.Series, weight: Array, modality: str, kind: str, event: Mask, clean: Mask
 ) -> dict[str, str | float | int]:
-    weight = predictions[modality_gate(modality)].to_numpy(np.float64)
     either = event | clean
     return {
         "modality": modality,
@@ -114,7 +139,7 @@ def _score(
         "weight_clean": float(weight[clean].mean()),
         "event_frames": int(event.sum()),
         "clean_frames": int(clean.sum()),
-        "event_clips": int(predictions.loc[event, "clip"].nunique()),
+        "event_clips": int(clips[event].nunique()),
     }
 
 
@@ -125,7 +150,7 @@ def event_response(predictions: pd.DataFrame, events: pd.DataFrame, config: Anal
     within each event and time step first, then over events, so a long clip counts no more than a short one.
 
     Args:
-        predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual.
+        predictions: clip, time_s, and the gates of `modality_gates`.
         events: clip, modality, kind, start_s, end_s.
         config: range and resolution (s).
 
@@ -136,7 +161,7 @@ def event_response(predictions: pd.DataFrame, events: pd.DataFrame, config: Anal
     """
     if not has_modality_gates(predictions):
         return pd.DataFrame(columns=list(RESPONSE_COLUMNS))
-    weighed = predictions.dropna(subset=[modality_gate(modality) for modality in MODALITIES])
+    weighed = predictions[["clip", "time_s"]].join(believed(predictions)).dropna(subset=list(MODALITIES))
     clips = {str(clip): rows for clip, rows in weighed.groupby("clip")}
     known = events[events["clip"].isin(list(clips))].reset_index(drop=True)
     by_clip = known.groupby("clip")
@@ -172,7 +197,7 @@ def _response(rows: pd.DataFrame, events: pd.DataFrame, index: int, config: Anal
     table = pd.DataFrame(
         {
             "lag_s": np.round((step + 0.5) * config.lag_step_s, 6),
-            "weight": rows.loc[kept, modality_gate(str(event["modality"]))].to_numpy(np.float64),
+            "weight": rows.loc[kept, str(event["modality"])].to_numpy(np.float64),
         }
     )
     means: pd.DataFrame = table.groupby("lag_s")["weight"].mean().reset_index()

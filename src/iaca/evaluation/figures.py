@@ -17,7 +17,7 @@ from iaca.errors import InputError, counted
 from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.error_figures import calibration_plot, quadrant_plot, region_plot, response_plot
-from iaca.evaluation.events import ANY, event_mask, gate_auroc, has_modality_gates, modality_gate, spans, truth_masks
+from iaca.evaluation.events import ANY, believed, event_mask, gate_auroc, has_modality_gates, spans, truth_masks
 from iaca.evaluation.metrics import DIMENSIONS, Array, ccc, join_labels, valid_pairs
 from iaca.evaluation.tables import best_and_worst, is_ranked, too_few, video_table
 from iaca.parameters import MODALITIES
@@ -332,7 +332,7 @@ def gates_beside_events(predictions: pd.DataFrame, events: pd.DataFrame, clips: 
     """Plot the weights of voice and face over time above the true events, one pair of panels per clip.
 
     Args:
-        predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual; the AUROC in the title covers all.
+        predictions: clip, time_s, and the gates of `events.modality_gates`; the AUROC in the title covers all.
         events: clip, modality, kind, start_s, end_s.
         clips: clips to draw, from top to bottom.
 
@@ -351,7 +351,8 @@ def gates_beside_events(predictions: pd.DataFrame, events: pd.DataFrame, clips: 
     for clip, gates, truth in zip(clips, grid[::2], grid[1::2], strict=True):
         rows = _of_clip(predictions, clip).sort_values("time_s")
         style.panel_title(style.dress(gates, grid=""), clip)
-        style.gate_bands(gates, rows["time_s"], rows[modality_gate("audio")], rows[modality_gate("visual")])
+        weights = believed(rows)
+        style.gate_bands(gates, rows["time_s"], weights["audio"], weights["visual"])
         _draw_events(
             gates, truth, events[events["clip"] == clip], float(rows["time_s"].min()), float(rows["time_s"].max())
         )
@@ -401,7 +402,7 @@ def gate_distribution(predictions: pd.DataFrame, events: pd.DataFrame) -> Figure
     """Plot the weight of the corrupted modality in each kind of event and in clean frames: median, quartiles, 5-95 %.
 
     Args:
-        predictions: clip, time_s, gate_modalities_audio, gate_modalities_visual.
+        predictions: clip, time_s, and the gates of `events.modality_gates`.
         events: clip, modality, kind, start_s, end_s.
     """
     scores = gate_auroc(predictions, events)
@@ -413,9 +414,9 @@ def gate_distribution(predictions: pd.DataFrame, events: pd.DataFrame) -> Figure
         "Dot: median. Thick: quartiles. Thin: 5 to 95 % of the frames. Grey: clean frames. Colour: during the event.",
     )
     axes = style.dress(figure.subplots(), grid="x")
-    masks, clean = truth_masks(predictions, events), ~event_mask(predictions, events)
+    masks, clean, weights = truth_masks(predictions, events), ~event_mask(predictions, events), believed(predictions)
     for y, row in enumerate(scores.to_dict("records")):
-        weight = predictions[modality_gate(row["modality"])].to_numpy(np.float64)
+        weight = weights[row["modality"]].to_numpy(np.float64)
         _quantile_bar(axes, weight[clean], y + 0.17, style.MUTED)
         _quantile_bar(
             axes, weight[masks[row["modality"], row["kind"]]], y - 0.17, style.MODALITY_COLOURS[row["modality"]]

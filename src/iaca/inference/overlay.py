@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from iaca.errors import InputError
+from iaca.evaluation.events import believed, has_modality_gates
 from iaca.inference.summary import UNUSUAL
 from iaca.media import VideoFrame
 
@@ -53,7 +54,7 @@ class OverlayPainter:
     Args:
         table: predictions of ONE clip: frame, time_s, valence, arousal; optionally face_found, audio_present, x0, y0,
             x1, y1 (px of their own frame, NaN where there is no face), {valence,arousal}_{low,high}, inconsistency,
-            gate_modalities_audio and gate_modalities_visual. For several people in the video, the table of each:
+            the gates of `iaca.evaluation.events.modality_gates`. For several people in the video, the table of each:
             their boxes and rows are then numbered.
         width, height: of the first frame, in px. Frames of another size are scaled to fit its place.
         min_width: smaller frames are enlarged to this width, so that the text is readable.
@@ -356,7 +357,6 @@ def _blend(low: Colour, high: Colour, share: float) -> Colour:
 _NEEDED = ("frame", "time_s", "valence", "arousal")
 _BOX = ("x0", "y0", "x1", "y1")
 _BOUNDS = ("valence_low", "valence_high", "arousal_low", "arousal_high")
-_GATES = ("gate_modalities_audio", "gate_modalities_visual")
 
 
 @dataclass(frozen=True)
@@ -369,7 +369,7 @@ class DrawnTrack:
         values: (n, 2) valence and arousal.
         face, sound: (n,) bool, whether it was present; True if the table lacks the column.
         boxes: (n, 4) x0, y0, x1, y1 in px; NaN without a face.
-        gates: (n, 2) weights of voice and face.
+        gates: (n, 2) weights of voice and face, the mean of those for valence and for arousal.
         bounds: (n, 2, 2) low and high of valence and of arousal; NaN without an interval.
         inconsistency: (n,) in [0, 1]; NaN where unknown.
     """
@@ -402,7 +402,7 @@ class DrawnTrack:
             _mask(table, "face_found"),
             _mask(table, "audio_present"),
             _columns(table, _BOX),
-            _columns(table, _GATES),
+            believed(table).to_numpy(np.float64) if has_modality_gates(table) else None,
             None if bounds is None else bounds.reshape(-1, 2, 2),
             inconsistency[:, 0] if inconsistency is not None and known else None,
         )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from iaca.errors import InputError
 from iaca.evaluation import style
-from iaca.evaluation.events import has_modality_gates, modality_gate, spans
+from iaca.evaluation.events import modality_gates, spans
 from iaca.evaluation.metrics import DIMENSIONS
 from iaca.inference.summary import UNUSUAL, Sources, observed
 from iaca.parameters import MODALITIES
@@ -34,8 +34,8 @@ def prediction_plot(
 
     Args:
         table: predictions of one clip: time_s, valence, arousal; optionally {valence,arousal}_{low,high},
-            inconsistency, face_found, audio_present, gate_modalities_audio, gate_modalities_visual. For several people
-            in one video, the table of each; the first `MAX_PEOPLE` are drawn, one below the other.
+            inconsistency, face_found, audio_present, and the gates of `modality_gates`. For several people in one
+            video, the table of each; the first `MAX_PEOPLE` are drawn, one below the other.
         title: name of the video; the main result is the subtitle.
         events: modality, kind, start_s, end_s of this clip if the truth is known; drawn as labelled bars.
         sources: of the model (`Predictor.sources`), for the means in the subtitle.
@@ -83,10 +83,16 @@ def _person(number: int, table: pd.DataFrame, sources: Sources | None) -> str:
 
 
 def _heights(table: pd.DataFrame, events: pd.DataFrame | None, people: int) -> list[float]:
-    """Heights in inches of a person's panels: values, inconsistency, gates, strip of events."""
+    """Heights in inches of a person's panels: values, inconsistency, gates, strip of events.
+
+    With intervals, valence and arousal have a panel each: their intervals overlap nearly everywhere.
+    """
     strip = 0.2 + 0.24 * (sum(column in table for column, *_ in _ABSENT) + 2 * (events is not None))
     values, gates = (3.1, 1.15) if people == 1 else (1.9, 0.8)
-    return [values] + [0.42] * _judges(table) + [gates] * has_modality_gates(table) + [strip]
+    shown = [0.58 * values] * 2 if _bounded(table) else [values]
+    weighed = modality_gates(table)
+    gates = gates if len(weighed) < 2 else 0.62 * gates
+    return shown + [0.42] * _judges(table) + [gates] * len(weighed) + [strip]
 
 
 def _draw(
@@ -97,25 +103,34 @@ def _draw(
     absent: tuple[tuple[str, ...], ...],
 ) -> None:
     """Draw one person into the first of `panels`, and remove those from the list."""
-    _draw_values(panels.pop(0), table, heading, absent)
+    parts = [[name] for name in DIMENSIONS] if _bounded(table) else [list(DIMENSIONS)]
+    for i, names in enumerate(parts):
+        _draw_values(panels.pop(0), table, names, heading if i == 0 else "", absent)
     if _judges(table):
         _draw_inconsistency(panels.pop(0), table)
-    if has_modality_gates(table):
-        _draw_gates(panels.pop(0), table)
+    _draw_gates(panels, table)
     _draw_strip(panels.pop(0), table, events, absent)
 
 
-def _draw_values(axes: Axes, table: pd.DataFrame, heading: str, absent: tuple[tuple[str, ...], ...]) -> None:
+def _bounded(table: pd.DataFrame) -> bool:
+    """Whether there is an interval anywhere."""
+    return any(f"{name}_low" in table and bool(table[f"{name}_low"].notna().any()) for name in DIMENSIONS)
+
+
+def _draw_values(
+    axes: Axes, table: pd.DataFrame, names: list[str], heading: str, absent: tuple[tuple[str, ...], ...]
+) -> None:
     style.dress(axes)
     for column, _, colour in absent:  # named in the strip below: words here would lie over the traces
         if column in table:
             for start, end in style.stretches(~table[column].to_numpy(bool), table["time_s"].to_numpy(float)):
                 axes.axvspan(start, end, color=colour, alpha=0.28, linewidth=0)
     axes.axhline(0, color=style.MUTED, linewidth=0.9)
-    for dimension, colour in style.DIMENSION_COLOURS.items():
-        if f"{dimension}_low" in table:
+    for dimension in names:
+        colour = style.DIMENSION_COLOURS[dimension]
+        if _bounded(table):
             bounds = (table[f"{dimension}_low"], table[f"{dimension}_high"])
-            axes.fill_between(table["time_s"], *bounds, color=colour, alpha=0.13, linewidth=0)
+            axes.fill_between(table["time_s"], *bounds, color=colour, alpha=0.2, linewidth=0, label="90 % interval")
         axes.plot(table["time_s"], table[dimension], color=colour, linewidth=2.2, label=dimension)
     axes.set(ylim=(-1.03, 1.03), yticks=[-1, -0.5, 0, 0.5, 1])
     style.panel_title(axes, heading)
@@ -142,11 +157,15 @@ def _draw_inconsistency(axes: Axes, table: pd.DataFrame) -> None:
     )
 
 
-def _draw_gates(axes: Axes, table: pd.DataFrame) -> None:
-    audio, visual = (modality_gate(modality) for modality in MODALITIES)
-    style.gate_bands(axes, table["time_s"], table[audio], table[visual])
-    style.panel_title(style.dress(axes, grid=""), "What the model relied on")
-    style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2, reverse=True)
+def _draw_gates(panels: list[Axes], table: pd.DataFrame) -> None:
+    """A panel of the weights for the prediction, or one for valence and one for arousal."""
+    weighed = modality_gates(table)
+    for i, (what, weights) in enumerate(weighed.items()):
+        axes = panels.pop(0)
+        style.gate_bands(axes, table["time_s"], weights["audio"], weights["visual"])
+        style.panel_title(style.dress(axes, grid=""), "What the model relied on" + f" for {what}" * (len(weighed) > 1))
+        if i == 0:
+            style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2, reverse=True)
 
 
 def _draw_strip(
@@ -179,8 +198,12 @@ def _finding(table: pd.DataFrame, sources: Sources | None) -> str:
     strength = np.hypot(*(table[name].fillna(0).to_numpy(np.float64) for name in DIMENSIONS))
     if strength.max() > 0:
         text += f"; strongest at {table['time_s'].iloc[int(strength.argmax())]:.1f} s"
-    if has_modality_gates(table) and table[modality_gate("audio")].notna().any():
-        text += f"; relies on the voice for {100 * table[modality_gate('audio')].mean():.0f} %"
+    shares = {what: 100 * weights["audio"].mean() for what, weights in modality_gates(table).items()}
+    shares = {what: share for what, share in shares.items() if not np.isnan(share)}
+    if len(shares) == 1:
+        text += f"; relies on the voice for {next(iter(shares.values())):.0f} %"
+    elif shares:
+        text += f"; relies on the voice for {' and '.join(f'{s:.0f} % ({what})' for what, s in shares.items())}"
     return f"{text[0].upper()}{text[1:]}."
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from iaca.errors import InputError, brief
 from iaca.files import current_files, replacing
-from iaca.fusion.config import PRESETS, FusionConfig, preset
+from iaca.fusion.config import PRESETS, FusionConfig, preset, weighing_gates
 from iaca.fusion.gates import Features
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.fusion.temporal import current_name
@@ -275,6 +275,11 @@ class PerDimension(nn.Module):
     def gate_labels(self) -> dict[str, tuple[str, ...]]:
         """Of each gate of each network: the names of its k weights, in order."""
         return {f"{target}_{name}": labels for target in TARGETS for name, labels in self.valence.gate_labels.items()}
+
+    @property
+    def weighing_gates(self) -> Mapping[str, str]:
+        """As `FusionModel.weighing_gates`."""
+        return weighing_gates(self.gate_labels)
 
     def forward(
         self,

@@ -20,10 +20,12 @@ import pandas as pd
 from gradio.routes import App, ORJSONResponse
 
 from iaca.errors import InputError, counted
-from iaca.evaluation.events import has_modality_gates, modality_gate
+from iaca.evaluation.events import believed, has_modality_gates
+from iaca.evaluation.metrics import DIMENSIONS
 from iaca.evaluation.style import signed, stretches
 from iaca.inference.predictor import stamp
 from iaca.inference.summary import SOUND_ALONE, as_drawn
+from iaca.parameters import MODALITIES
 from iaca.web.access import FILE, guarded
 from iaca.web.sessions import Job, Sessions, WebConfig, told
 
@@ -191,9 +193,9 @@ def read_result(folder: Path, name: str) -> dict[str, Any]:
             if (folder / f"{name}{suffix}").exists()
         ],
         "time_s": _plain(table["time_s"]),
-        "traces": {trace: _plain(table[column]) for trace, column in _columns(table).items()},
+        "traces": {name: _plain(values) for name, values in _traces(table).items()},
         "absent": _absent(table),
-        "tiles": _tiles(summary),
+        "tiles": _tiles(summary, table),
         "warnings": _warnings(summary),
     }
 
@@ -208,12 +210,14 @@ def model_words(origin: dict[str, str]) -> tuple[str, str]:
     return f"{origin.get('preset') or 'a model of your own'}{corpus}", caveat[:1].upper() + caveat[1:]
 
 
-def _columns(table: pd.DataFrame) -> dict[str, str]:
-    columns = {"valence": "valence", "arousal": "arousal"}
+def _traces(table: pd.DataFrame) -> dict[str, pd.Series]:
+    traces = {name: table[name] for name in DIMENSIONS}
     if has_modality_gates(table):
-        columns |= {"audio": modality_gate("audio"), "visual": modality_gate("visual")}
-    ends = [f"{name}_{end}" for name in ("valence", "arousal") for end in ("low", "high")]
-    return columns | {name: name for name in (*ends, "inconsistency") if name in table and table[name].notna().any()}
+        weights = believed(table)
+        traces |= {modality: weights[modality] for modality in MODALITIES}
+    ends = [f"{name}_{end}" for name in DIMENSIONS for end in ("low", "high")]
+    shown = [name for name in (*ends, "inconsistency") if name in table and table[name].notna().any()]
+    return traces | {name: table[name] for name in shown}
 
 
 def _plain(values: pd.Series, digits: int = 6) -> list[float | None]:
@@ -230,11 +234,11 @@ def _absent(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _tiles(summary: dict[str, Any]) -> list[dict[str, str]]:
-    voice, face = summary["mean_gates"].get("modalities_audio"), summary["coverage"].get("face")
+def _tiles(summary: dict[str, Any], table: pd.DataFrame) -> list[dict[str, str]]:
+    voice, face = believed(table)["audio"].mean(), summary["coverage"].get("face")
     tiles = [(f"mean {name}", _mean(summary[name]["mean"])) for name in ("valence", "arousal")]
     shares = {"relies on voice": voice, "frames with a face": face}
-    tiles += [(label, _percent(share)) for label, share in shares.items() if share is not None]
+    tiles += [(label, _percent(share)) for label, share in shares.items() if share is not None and not np.isnan(share)]
     return [{"label": label, "value": value} for label, value in tiles]
 
 

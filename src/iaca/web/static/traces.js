@@ -2,7 +2,8 @@
 // Gradio runs this once with `element`, `props` and `watch`; listeners sit on `element`, whose content may be replaced.
 const COLOURS = { valence: "#2f7fc4", arousal: "#e07a1f", audio: "#3aa396", visual: "#a3447c", inconsistency: "#8292a2" };
 const NAMES = { valence: "valence", arousal: "arousal", audio: "voice", visual: "face", inconsistency: "disagreement" };
-const LEFT = 46, RIGHT = 12, AXIS = 24, HEAD = 26;
+const ABSENT = { "no face": "visual", "no sound": "audio" };
+const LEFT = 62, RIGHT = 12, AXIS = 24, HEAD = 26, ROW = 18;
 let result = null, panels = [];
 
 const part = (name) => element.querySelector("." + name);
@@ -20,9 +21,15 @@ const percent = (value) => (value === null ? "–" : Math.round(100 * value) + "
 
 function choosePanels() {
   const traces = result.traces;
-  const chosen = [{ title: "Valence and arousal", height: 190, low: -1, high: 1, lines: ["valence", "arousal"] }];
+  const values = { height: 190, low: -1, high: 1 };  // intervals overlap nearly everywhere: a panel for each
+  const chosen = traces.valence_low || traces.arousal_low
+    ? [{ ...values, height: 130, title: "Valence, with its 90 % interval", lines: ["valence"] },
+       { ...values, height: 130, title: "Arousal, with its 90 % interval", lines: ["arousal"] }]
+    : [{ ...values, title: "Valence and arousal", lines: ["valence", "arousal"] }];
   if (traces.audio) chosen.push({ title: "What the model relied on", height: 84, low: 0, high: 1, bands: ["audio", "visual"] });
   if (traces.inconsistency) chosen.push({ title: "Voice and face disagree", height: 54, low: 0, high: 1, lines: ["inconsistency"] });
+  const missing = Object.keys(ABSENT).filter((label) => result.absent.some((part) => part.label === label));
+  if (missing.length) chosen.push({ title: "Not observed", height: ROW * missing.length, rows: missing });
   let top = 0;
   for (const panel of chosen) {
     panel.top = top + HEAD;
@@ -65,7 +72,8 @@ function draw() {
 
 function drawPanel(pen, panel, ink) {
   const y = (value) => panel.top + ((panel.high - value) / (panel.high - panel.low)) * panel.height;
-  drawAbsent(pen, panel, ink);
+  if (panel.rows) return drawRows(pen, panel, ink);
+  drawAbsent(pen, panel);
   pen.fillStyle = ink; pen.textBaseline = "middle"; pen.textAlign = "right";
   const middle = (panel.low + panel.high) / 2;
   for (const tick of panel.height > 60 ? [panel.low, middle, panel.high] : [panel.low, panel.high]) {
@@ -86,7 +94,7 @@ function drawHead(pen, panel, ink) {
   pen.font = "600 " + pen.font;
   pen.fillText(panel.title, LEFT, panel.top - 9);
   pen.font = pen.font.replace(/^(600|bold) /, "");
-  const words = panel.bands || panel.lines, titled = pen.measureText(panel.title + "   ").width;
+  const words = panel.bands || (panel.lines && panel.lines.length > 1 ? panel.lines : []), titled = pen.measureText(panel.title + "   ").width;
   if (titled + words.reduce((sum, name) => sum + pen.measureText(NAMES[name]).width + 34, 0) > inner()) return;
   let x = LEFT + inner();
   for (const name of [...words].reverse()) {
@@ -99,16 +107,26 @@ function drawHead(pen, panel, ink) {
   }
 }
 
-function drawAbsent(pen, panel, ink) {
-  for (const { label, start_s, end_s } of result.absent) {
-    const left = xOf(start_s), right = Math.min(xOf(end_s), LEFT + inner());
-    pen.globalAlpha = 0.13; pen.fillStyle = label === "no face" ? COLOURS.visual : COLOURS.audio;
-    pen.fillRect(left, panel.top, Math.max(1, right - left), panel.height);
-    if (panel !== panels[0] || right - left < 60) continue;
-    pen.globalAlpha = 0.8; pen.fillStyle = ink; pen.textAlign = "left"; pen.textBaseline = "top";
-    pen.fillText(label, left + 5, panel.top + (label === "no face" ? 4 : 20));
-  }
+function drawStretch(pen, { label, start_s, end_s }, top, height, alpha) {
+  const left = xOf(start_s), right = Math.min(xOf(end_s), LEFT + inner());
+  pen.globalAlpha = alpha; pen.fillStyle = COLOURS[ABSENT[label]];
+  pen.fillRect(left, top, Math.max(1, right - left), height);
   pen.globalAlpha = 1;
+}
+
+function drawAbsent(pen, panel) {  // named in their own rows: words here would lie over the traces
+  for (const part of result.absent) drawStretch(pen, part, panel.top, panel.height, 0.13);
+}
+
+function drawRows(pen, panel, ink) {
+  drawHead(pen, panel, ink);
+  panel.rows.forEach((label, i) => {
+    const top = panel.top + i * ROW;
+    pen.fillStyle = ink; pen.globalAlpha = 0.75; pen.textBaseline = "middle"; pen.textAlign = "right";
+    pen.fillText(label, LEFT - 7, top + ROW / 2);
+    pen.globalAlpha = 1;
+    for (const part of result.absent) if (part.label === label) drawStretch(pen, part, top + 2, ROW - 4, 0.6);
+  });
 }
 
 function drawLine(pen, name, y) {
