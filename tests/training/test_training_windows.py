@@ -226,10 +226,14 @@ def test_validation_is_scored_on_clean_windows_and_on_as_many_that_are_all_corru
     config = TrainingConfig(length=30, hop=20, batch_size=4, corruption=everywhere)
     clean, corrupted = validation_loaders(CLIPS, config, WindowSpec(30, NORMALISATION))
     windows = windows_of(CLIPS, 30, 30, once=True)
+    assert [loader.dataset.corruption and loader.dataset.corruption.share for loader in (clean, corrupted)] == [None, 1]
     for loader, expected in ((clean, False), (corrupted, True)):
         batches = list(loader)
         assert sum(len(batch["audio"]) for batch in batches) == len(windows)
         assert all((batch["corrupted"].any(dim=(1, 2)) == expected).all() for batch in batches)
+    counting = [np.isfinite(c.labels).all(axis=1) & c.embedding.observed for c in CLIPS.values()]
+    for loader in (clean, corrupted):  # every step once
+        assert sum(int(batch["valid"].sum()) for batch in loader) == sum(int(each.sum()) for each in counting)
     again = list(corrupted)
     assert all(torch.equal(one["audio"], other["audio"]) for one, other in zip(corrupted, again, strict=True))
 
