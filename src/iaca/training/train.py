@@ -36,7 +36,7 @@ from iaca.encoders.embedding import embeddings_of, read_annotated
 from iaca.encoders.networks import set_tf32
 from iaca.engine.run import watched
 from iaca.errors import InputError, counted
-from iaca.fusion.config import FusionConfig
+from iaca.fusion.config import FusionConfig, ModelChoice
 from iaca.fusion.iaca_plus import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.calibration import Predict, calibrate
@@ -57,7 +57,6 @@ from iaca.training.checkpoints import (
     strategy_of,
     torch_device,
 )
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.data import Clips, training_loader, validation_loaders
 from iaca.training.loss import gate_supervision, latent_loss, training_loss
