@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from iaca.errors import InputError
 from iaca.fusion import FusionModel, FusionOutput, preset
-from iaca.fusion.gates import ReadingGate, local_mean
+from iaca.fusion.iaca_plus import ReadingGate, local_mean
 from iaca.training.readings import local_mean as plain_local_mean
 
 SIZES = {**SMALL, "cues": CUES}

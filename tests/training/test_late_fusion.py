@@ -13,7 +13,7 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips, blind, clip
 
 from iaca.encoders.embedding import ClipEmbedding, embeddings_of
 from iaca.fusion import FusionModel, preset
-from iaca.fusion.gates import Readings
+from iaca.fusion.iaca_plus import Readings
 from iaca.training.config import CorruptionConfig
 from iaca.training.data import WindowDataset, validation_loaders, windows_of
 from iaca.training.model_file import TrainedModel, load_model, save_model

@@ -70,6 +70,16 @@ def test_corruption_supervises_the_gates_of_iaca_plus(supervised: tuple, tmp_pat
     assert not equal(model, unsupervised[0])
 
 
+def test_cold_learns_its_variances_from_its_errors(tmp_path: Path) -> None:
+    cold = MODEL.model_copy(update={"attention": "none", "gate": "cold", "stage2": "none"})
+    model, history = train(TrainingRun(cold, SHORT, TRAIN, VALIDATION, tmp_path / "with"))
+    assert history["supervision"].iloc[-1] < history["supervision"].iloc[0]
+    without = SHORT.model_copy(update={"supervision": 0.0})
+    unsupervised, other = train(TrainingRun(cold, without, TRAIN, VALIDATION, tmp_path / "without"))
+    assert "supervision" not in other
+    assert not equal(model, unsupervised)
+
+
 def test_no_other_model_is_supervised(plain: tuple, tmp_path: Path) -> None:
     model, history = train(
         TrainingRun(MODEL, SHORT.model_copy(update={"supervision": 9.0}), TRAIN, VALIDATION, tmp_path)

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from iaca.encoders.config import ENCODERS, EncoderChoice
 from iaca.parameters import DEVICE, Modality, Parameters, Seed
 
-VERSION = "7"
+VERSION = "8"
 """Increase it when the code of a run computes something else: older models and checkpoints are then not reused."""
 MACHINE = {"accelerator", "device", "devices", "strategy", "num_nodes", "threads", "loaders"}
 """Fields of `TrainingConfig` that describe the machine of a run and do not affect its result."""
@@ -83,8 +83,8 @@ class TrainingConfig(Parameters):
         patience: epochs without a better validation score before training stops.
         gradient_clip: largest norm of the gradient.
         loss: what is minimised.
-        supervision: weight of the loss that compares the reliability gates of `iaca_plus` with the injected corruption;
-            no effect on other models.
+        supervision: weight of the loss that compares the reliability gates of `iaca_plus` with the injected corruption,
+            and of the one that trains the variances of `cold` (`loss.latent_loss`); no effect on other models.
         targets: the dimensions that are learned and scored; predictions of the other one are meaningless.
         per_dimension: train two models, one per dimension, into one model file [sibling: one model per dimension].
         corruption: of training windows, and of the corrupted half of the validation score.

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from iaca.encoders.embedding import AnnotatedClip
-from iaca.fusion.gates import Readings
+from iaca.fusion.iaca_plus import Readings
 from iaca.parameters import MODALITIES
 from iaca.training.checkpoints import on_gpu
 from iaca.training.config import CorruptionConfig, TrainingConfig

@@ -23,7 +23,7 @@ from torch import Tensor
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.gates import Features
-from iaca.fusion.gates import Readings as ReadingWeights
+from iaca.fusion.iaca_plus import Readings as ReadingWeights
 from iaca.parameters import MODALITIES, Modality
 from iaca.training.config import TARGETS, Target
 from iaca.training.loss import EPSILON, concordance
@@ -342,7 +342,7 @@ LEAST = 1e-3
 
 
 class FusionReadings(NamedTuple):
-    """Buffers of `iaca.fusion.gates.Readings`, fitted to train clips.
+    """Buffers of `iaca.fusion.iaca_plus.Readings`, fitted to train clips.
 
     Attributes:
         whole: by readers fitted to all clips, with the weights of late fusion.

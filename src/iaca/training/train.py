@@ -37,7 +37,7 @@ from iaca.encoders.networks import set_tf32
 from iaca.engine.run import watched
 from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig
-from iaca.fusion.gates import Readings
+from iaca.fusion.iaca_plus import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.calibration import Predict, calibrate
 from iaca.training.checkpoints import (
@@ -60,7 +60,7 @@ from iaca.training.checkpoints import (
 from iaca.training.choice import ModelChoice
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.data import Clips, training_loader, validation_loaders
-from iaca.training.loss import gate_supervision, training_loss
+from iaca.training.loss import gate_supervision, latent_loss, training_loss
 from iaca.training.model_file import (
     HISTORY_KEY,
     TrainedModel,
@@ -421,6 +421,12 @@ class FusionTraining(lightning.LightningModule):
             supervision = gate_supervision(output.gates, batch["corrupted"], batch["present"], batch["padding"])
             losses["supervision"] = supervision
             loss = loss + self.config.supervision * supervision
+        if output.alone and self.config.supervision > 0:
+            kept = [*self.columns, -1]  # of the dimensions that are learned, and the log variance
+            alone = {m: x[..., kept] for m, x in output.alone.items()}
+            gold = batch["labels"][..., self.columns]
+            losses["supervision"] = latent_loss(alone, gold, batch["valid"], batch["present"], self.config.loss)
+            loss = loss + self.config.supervision * losses["supervision"]
         for name, value in losses.items():
             self.losses.setdefault(name, []).append(value.detach())
         return loss
