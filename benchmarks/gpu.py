@@ -145,10 +145,16 @@ def _differences(
 
 
 def member(name: str, width: int, setting: Setting) -> FusionModel:
+    """An untrained member, with random numbers in place of zeros: gates and corrections that start at 0 count too."""
     length = setting.few(LENGTH, 60)
     fixed = {"length": length} if "jca_fixed" in str(PRESETS[name]) else {}
     torch.manual_seed(0)
-    return FusionModel(preset(name, DIM, DIM, CUES, width=width, **fixed)).eval()
+    model = FusionModel(preset(name, DIM, DIM, CUES, width=width, **fixed)).eval()
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            if tensor.is_floating_point() and not tensor.any():
+                tensor.normal_(std=0.02)
+    return model
 
 
 def windows(batch: int, steps: int) -> dict[str, Tensor]:
