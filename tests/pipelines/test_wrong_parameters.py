@@ -183,6 +183,7 @@ def test_one_parameter_places_every_step() -> None:
 
 
 def test_the_device_reaches_the_parameters() -> None:
+    bootstrap_project(ROOT)
     with KedroSession.create(ROOT, runtime_params={"device": "cpu"}) as session:
         found = session.load_context().config_loader["parameters"]
     assert {found[group]["device"] for group in COMPUTING} == {"cpu"}
