@@ -55,6 +55,17 @@ def test_clips_find_their_videos_partitions_and_sides(tmp_path: Path, top: str) 
     assert named[["video2", "video2_left"]].tolist() == ["video2", "ann"]
 
 
+def test_a_video_without_annotation_is_its_people_who_have_crops(tmp_path: Path) -> None:
+    root = corpus(tmp_path, {"Train_Set": ["1"]}, ["1.mp4", "a.mp4", "b.mp4", "c.mp4"])
+    for crops in ("a_left", "a_right", "b", "b_right"):  # the main person of b has the name of the video
+        (root / "cropped_aligned" / crops).mkdir(parents=True)
+    clips = index_affwild2(root).clips.set_index("clip")
+    assert sorted(clips.index) == ["1", "a_left", "a_right", "b", "b_right", "c"]
+    assert clips["side"].to_dict() == {
+        "1": "", "a_left": "left", "a_right": "right", "b": "", "b_right": "right", "c": "",
+    }  # fmt: skip
+
+
 def test_a_hidden_file_is_no_annotation(tmp_path: Path) -> None:
     index = index_affwild2(corpus(tmp_path, {"Train_Set": ["1", ".tmp-1-2"]}, ["1.mp4"]))
     assert index.clips["clip"].tolist() == ["1"]
