@@ -103,6 +103,9 @@ def test_subjects_in_two_partitions_are_named_with_their_clips() -> None:
     assert (found["effect"], found["file"]) == (STOPS, "subjects.csv")
     assert found["problem"] == "subject ann is in test and train (test: c; train: a)"
     assert subject_problems(clips.iloc[:2], "subjects.csv") == []
+    many = pd.DataFrame({"clip": list("abcdefgh"), "subject": "ann", "partition": ["test", *7 * ["train"]]})
+    (found_again,) = subject_problems(many, "subjects.csv")
+    assert str(found_again["problem"]).endswith("(test: a; train: b, c, d, e, f and 2 more)")
     with pytest.raises(InputError, match=r"subjects\.csv: subject ann is in test and train"):
         require_usable(problem_table([found]), Path("corpus"))
 
