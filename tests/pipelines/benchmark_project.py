@@ -87,6 +87,9 @@ def catalog(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.Data
         **{f"benchmark_{name}_figure": FigureDataset(filepath=str(folder / f"{name}.png"))
            for name in ("summary", "differences")},
         "benchmark_page": TextDataset(filepath=str(folder / "summary.md")),
+        "paper_comparison": table(folder / "paper.csv"),
+        "paper_latex": TextDataset(filepath=str(folder / "paper.tex")),
+        "paper_figure": FigureDataset(filepath=str(folder / "paper.png")),
     }  # fmt: skip
     return DataCatalog({**{name: MemoryDataset(value) for name, value in given.items()}, **made, **reports})
 
