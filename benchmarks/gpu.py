@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from iaca.training.choice import ModelChoice
 from numpy.typing import NDArray
 from portrait_movie import write_portrait_movie
 from torch import Tensor, nn
@@ -41,7 +42,6 @@ from iaca.inference.config import NAMED, Drawing
 from iaca.inference.write import analyse_video
 from iaca.media import read_frames
 from iaca.parameters import MODALITIES, Modality
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
 from iaca.training.loss import ccc_loss
 from iaca.training.sample import model_arguments

@@ -18,9 +18,9 @@ from iaca.encoders.networks import build_network, pick_dtype, set_tf32
 from iaca.fusion import preset
 from iaca.fusion.config import PRESETS
 from iaca.fusion.model import FusionModel
-from iaca.training.checkpoints import on_gpu, placement, restored_torch_settings
+from iaca.training.checkpoints import restored_torch_settings
 from iaca.training.config import TrainingConfig
-from iaca.training.data import training_loader
+from iaca.training.data import on_gpu, placement, training_loader
 from iaca.training.loss import gate_supervision, training_loss
 from iaca.training.sample import Normalisation, Window, WindowSpec, collate, cut_sample, model_arguments
 
