@@ -26,8 +26,8 @@ import torch
 from iaca.corpora.synthetic import SEES, SyntheticConfig, draw_annotated
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of, read_annotated
 from iaca.evaluation.metrics import ccc
+from iaca.fusion.config import ModelChoice
 from iaca.training.calibration import fit_recalibration
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.sample import shared_cues

@@ -139,14 +139,35 @@ class RunParameters:
         loader.runtime_params = {}
         usual = loader["parameters"]
         os.environ[PROJECT] = str(context.project_path)  # worker processes inherit it
-        loader.runtime_params = with_absolute_paths(given, usual, context.project_path)
-        _check_groups(given, {*usual, "executor"})
+        _check_groups(given, {*usual, "executor", DEVICE})
         if "executor" in given:
             _check("executor", ExecutorConfig, given["executor"])
+        loader.runtime_params = with_absolute_paths(everywhere(given), usual, context.project_path)
         if INGESTION in given:
             importer = usual[INGESTION][IMPORTER]
             _check_importer(given[INGESTION], importer)
             _check(INGESTION, IMPORTERS[importer], loader["parameters"][INGESTION])
+
+
+DEVICE = "device"
+COMPUTING = ("faces", "embedding", "encoder_training", "training", "evaluation", "benchmark", "inference")
+"""Groups of parameters with a device."""
+
+
+def everywhere(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given parameters with `device=cuda` in every group that has a device and is not given its own.
+
+    Raises:
+        InputError: `device` is no name.
+    """
+    device = given.get(DEVICE)
+    if device is None:
+        return dict(given)
+    if not isinstance(device, str):
+        raise InputError(f"device is {device!r}", remedy="use auto, cpu, cuda or cuda:N")
+    groups = {group: given.get(group, {}) for group in COMPUTING}
+    own = {g: {DEVICE: device, **values} for g, values in groups.items() if isinstance(values, Mapping)}
+    return {name: value for name, value in given.items() if name != DEVICE} | own
 
 
 PATHS = (("inference", "input"), ("inference", "output"), ("inference", "model"), (INGESTION, "root"))

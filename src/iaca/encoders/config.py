@@ -17,13 +17,12 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from iaca.encoders.embedding import Dtype
 from iaca.encoders.weights import WEIGHTS, local, locate, sha256
 from iaca.errors import InputError
-from iaca.parameters import Modality, Parameters
+from iaca.parameters import DEVICE, Modality, Parameters
 from iaca.text import parse_json
 
 EMBEDDING_VERSION = "5"
 """Raised by hand when the embedding of a clip changes by something else than its encoders: cues, times, alignment."""
-DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
-Precision = Literal["float32", "bfloat16", "float16", "auto"]
+Precision = Literal["float32", "tf32", "bfloat16", "float16", "auto"]
 
 
 class NoOptions(Parameters):
@@ -193,8 +192,8 @@ class EmbeddingConfig(Parameters):
         visual, audio: the name of an encoder, a mapping {name, weights, changes}, or a list of these, whose rows are
             concatenated in this order.
         device: `auto` takes a GPU if there is one.
-        precision: of the networks; below `float32` they run under autocast. `auto` is bfloat16 if the processor
-            computes in it, else float32. `float16` needs a GPU.
+        precision: of the networks. `tf32` rounds the products of float32 on a GPU; `bfloat16` and `float16` run under
+            autocast. `auto` is bfloat16 if the processor computes in it, else float32. `float16` needs a GPU.
         batch: steps in one forward pass; None takes the batch of each encoder, but at most 16 on a CPU.
         dtype: of the rows on disk and in memory. `float16` halves the space and the time of reading; predictions
             change by less than 1e-3.

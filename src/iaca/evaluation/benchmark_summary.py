@@ -38,7 +38,7 @@ from iaca.evaluation.metrics import (
     pooled_ccc,
     resamples,
 )
-from iaca.evaluation.style import TITLES, interval, level_text, listed, signed
+from iaca.evaluation.style import TITLES, level_text, listed, with_interval
 
 Scores = Mapping[tuple[str, int], list[ScoreRow]]
 """(model, seed) -> rows of `benchmark_scores.SCHEMA`."""
@@ -400,7 +400,7 @@ def _finding(main: str, other: str, rows: pd.DataFrame) -> Finding:
         main=main,
         other=other,
         clean=str(clean["verdict"]),
-        numbers=f"{signed(clean['mean'])} {interval(clean['low'], clean['high'])}",
+        numbers=with_interval(clean["mean"], clean["low"], clean["high"]),
         counts={name: int((corrupted["verdict"] == name).sum()) for name in VERDICTS},
         where={name: _levels_with(corrupted, name) for name in VERDICTS},
         confirmed=sum(a == b for a, b in zip(decided["verdict"], over_clips, strict=True)),

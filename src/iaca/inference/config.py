@@ -24,7 +24,7 @@ from iaca.faces.config import PeopleRule
 from iaca.files import current_files
 from iaca.media import MediaLimits, kind_of, left_out, probe
 from iaca.media.probe import Kind
-from iaca.parameters import Parameters
+from iaca.parameters import DEVICE, Parameters
 from iaca.training.config import MODEL_SUFFIX
 
 ModelName = Annotated[str, Field(min_length=1)]
@@ -65,11 +65,13 @@ class InferenceConfig(Drawing, People):
             and NAME.mp4.
         model: model file, the name of one that comes with the project, or several whose predictions are averaged: a
             list, a folder or a glob pattern; None is `zero_shot`.
+        device: of encoders and models; `auto` takes a GPU if there is one. That of the face detector is `faces.device`.
     """
 
     input: Annotated[str, Field(min_length=1)] | None = None
     output: str = Field(min_length=1)
     model: ModelName | Annotated[tuple[ModelName, ...], Field(min_length=1)] | None = None
+    device: str = Field(default="auto", pattern=DEVICE)
 
     def named_input(self) -> str:
         """What to analyse.

@@ -46,6 +46,7 @@ def analyse_video(
     faces: FaceConfig,
     whom: People | None = None,
     limits: MediaLimits | None = None,
+    device: str = "auto",
 ) -> None:
     """The engine's task: write NAME.csv, NAME.png and NAME.mp4 into `folder`, and the summary to `target`.
 
@@ -54,7 +55,7 @@ def analyse_video(
     name lists and that are no longer written are removed.
     """
     people = whom or People()
-    predictor = _predictor(models, faces, limits or MediaLimits())
+    predictor = _predictor(models, faces, limits or MediaLimits(), device)
     analysis = predictor.analyse(video, people, folder)
     tables = table_names(name, len(analysis.tables), people)
     for file, table in zip(tables, analysis.tables, strict=True):
@@ -84,9 +85,9 @@ def listed_files(summary: Path) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _predictor(models: tuple[Path, ...], faces: FaceConfig, limits: MediaLimits) -> Predictor:
+def _predictor(models: tuple[Path, ...], faces: FaceConfig, limits: MediaLimits, device: str) -> Predictor:
     """Cached: a worker analyses many videos with the same models."""
-    return Predictor.load(models, faces=faces, limits=limits)
+    return Predictor.load(models, device, faces, limits)
 
 
 def table_names(name: str, people: int, whom: People) -> list[str]:
@@ -163,7 +164,7 @@ def plan_inference(
             analyse_video,
             (video.absolute(), *(model.absolute() for model in chosen)),
             {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},
-            settings={"folder": output, "limits": limits},
+            settings={"folder": output, "limits": limits, "device": config.device},
             version=VERSION,
             extra_files=listed_files,
         )
