@@ -255,7 +255,7 @@ def _serve(pipe: Connection, models: tuple[Path, ...], scratch: Path, limits: Me
             pipe.send(_run(pipe.recv(), models, limits))
     except (EOFError, KeyboardInterrupt):
         return  # the page was closed
-    except Exception as error:  # noqa: BLE001  the page has to tell whoever started it
+    except Exception as error:  # noqa: BLE001  shown where the page was started
         pipe.send(shown_error(error))
 
 
