@@ -26,7 +26,7 @@ $(READY): requirements.lock pyproject.toml
 	  $(BIN)/python -m pip install --quiet --quiet --no-deps -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation -e . && \
 	  echo "   fetching encoder weights ..." && \
-	  $(BIN)/python -m iaca.encoders.weights && \
+	  $(BIN)/python -m iaca.encoders get && \
 	  touch $(READY) && echo "== setup done in $$((SECONDS - start)) s"
 
 run: $(READY)  ## from the demo corpus to the report (about 4 minutes)

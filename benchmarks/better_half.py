@@ -31,9 +31,9 @@ from iaca.evaluation.config import Condition, RobustnessConfig
 from iaca.evaluation.corruption import corrupted
 from iaca.evaluation.metrics import ccc
 from iaca.evaluation.partition import Partition
+from iaca.fusion.config import ModelChoice
 from iaca.parameters import MODALITIES
 from iaca.training.calibration import fit_recalibration
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.sample import Normalisation, shared_cues
@@ -87,7 +87,7 @@ CORRUPTED = (
 )  # fmt: skip
 
 
-def spoilt(clips: Clips, train_clips: Clips) -> dict[str, Clips]:
+def corrupted_clips(clips: Clips, train_clips: Clips) -> dict[str, Clips]:
     """A test partition under every corruption; the steps that count are those observed before it."""
     normalisation = Normalisation.fit(embeddings_of(train_clips), ())
     deviations = {modality: getattr(normalisation, f"{modality}_std") for modality in MODALITIES}
@@ -140,7 +140,7 @@ def run(out: Path, seeds: list[int], data: Path | None, models: list[str], sizes
             train_clips, validation_clips, tests, subjects = drawn
             tests = {name: scored(clips) for name, clips in tests.items()}
             if corrupt:
-                tests |= spoilt(tests["as_trained"], train_clips)
+                tests |= corrupted_clips(tests["as_trained"], train_clips)
             dims = next(iter(train_clips.values())).embedding.dims
             for model in missing:
                 cues = shared_cues(embeddings_of(train_clips | validation_clips))

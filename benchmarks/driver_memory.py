@@ -36,7 +36,7 @@ from iaca.faces.config import FaceConfig
 from iaca.files import replacing
 from iaca.media.container import MediaLimits
 from iaca.pipelines.embedding.nodes import plan_embeddings
-from iaca.pipelines.ingestion.affwild2 import describe_corpus, plan_timelines
+from iaca.pipelines.ingestion.nodes import describe_corpus, plan_timelines
 from iaca.pipelines.preprocessing import nodes as preprocessing
 
 DEMO = IngestionConfig.model_validate({"importer": "demo"})
@@ -88,8 +88,8 @@ def work(step: str) -> None:
 
     if step == "ingestion":
         index = pd.read_csv("clip_index.csv", dtype=str, keep_default_na=False)
-        save("frame_labels", plan_timelines(root, index, problem_table([]), limits))
-        clips, _, _ = describe_corpus(root, index, problem_table([]), found("frame_labels"))
+        save("frame_labels", plan_timelines(root, index, problem_table([]), DEMO, limits))
+        clips, _, _ = describe_corpus(root, index, problem_table([]), found("frame_labels"), DEMO)
         clips.to_csv("clips.csv", index=False, chunksize=500)
     elif step == "preprocessing":
         clips = pd.read_csv("clips.csv", dtype={"clip": str, "subject": str})

@@ -208,7 +208,7 @@ def measure(words: list[str], folder: Path, environment: dict[str, str]) -> Meas
 
 def record_peaks(root: int, peaks: dict[int, float]) -> None:
     """Update the peak memory (MiB, the kernel's VmHWM) of a process and of all its descendants."""
-    for pid in _descendants(root):
+    for pid in family(root):
         try:
             status = Path(f"/proc/{pid}/status").read_text()
         except OSError:
@@ -217,13 +217,13 @@ def record_peaks(root: int, peaks: dict[int, float]) -> None:
         peaks[pid] = max([peaks.get(pid, 0.0), *marks])
 
 
-def _descendants(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """The process and all below it."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         children = []
-    return [pid, *(member for child in children for member in _descendants(int(child)))]
+    return [pid, *(member for child in children for member in family(int(child)))]
 
 
 def measure_viz(folder: Path, environment: dict[str, str]) -> Measured:

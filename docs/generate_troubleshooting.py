@@ -179,11 +179,11 @@ EVALUATE = "run training and evaluation again, on a corpus with an annotated par
 ONE_ROW = "give one row per frame of each clip, in predictions and annotations"
 ADVICE = {  # (module, part of the message) -> remedy of messages that have none of their own
     ("corpora/convert.py", "no annotated recording can be converted"): "fix the named problem, then convert again",
-    ("encoders/weights.py", "are not on this machine"): "fetch them as the message says",
+    ("encoders/weights.py", "are not on this machine"): "run the command of the message",
     (
         "encoders/weights.py",
         "checksum of",
-    ): "delete it and fetch it again: `python -m iaca.encoders.weights NAME`",
+    ): "delete it and fetch it again: `python -m iaca.encoders get NAME`",
     ("evaluation/events.py", "an event of clip"): "swap start_s and end_s of that row",
     ("evaluation/figures.py", "no gate across modalities"): "use a model with a second stage to draw gates",
     ("evaluation/figures.py", "is not among the predictions"): "name a clip that was predicted",

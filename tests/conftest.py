@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 from kedro.framework.startup import bootstrap_project
 
+from iaca.files import PROJECT
 from project import ROOT, Command, commit, copy_project, runner
 
 # A busy machine is no failure; the same examples in every run, so that no run fails by chance.
@@ -40,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """xdist would take the group with the most tests first: thousands of them take less time than a few commands."""
     config.option.loadscopereorder = False
+
+
+@pytest.fixture(autouse=True)
+def no_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative paths are not those of a project whose parameters an earlier test has read."""
+    monkeypatch.delenv(PROJECT, raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
 
-from iaca.datasets.clip_files import NoClipFiles
+from iaca.datasets.files import NoClipFiles
 from project import ROOT
 
 

@@ -1,5 +1,8 @@
 """Paths on the command line arrive as the shell passes them; other parameters are read as Kedro reads them."""
 
+import ast
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -59,6 +62,25 @@ def test_a_path_reaches_nodes_and_datasets_as_it_was_typed(
     assert inference.plot is False
     assert str(context.catalog["inference_results"]._path) == full
     assert str(context.catalog["inference_model"]._filepath) == full
+
+
+OTHERS = """
+import sys
+import kedro.ipython  # a notebook loads it before the project
+from kedro.framework.startup import bootstrap_project
+bootstrap_project(sys.argv[1])
+from kedro.ipython import _split_reload_kedro_params as notebook
+from kedro_viz.launchers.cli.run import run
+(viz,) = (option.callback for option in run.params if option.name == "params")
+text = "inference.input=Session #3: [1],training.seed=1e1,inference.output=007"
+print(*[found(text) for found in (notebook, lambda text: viz(None, None, text))], sep="|")
+"""
+
+
+def test_notebooks_and_kedro_viz_read_as_kedro_run() -> None:
+    done = subprocess.run([sys.executable, "-c", OTHERS, str(ROOT)], capture_output=True, text=True, check=True)
+    expected = {"inference": {"input": "Session #3: [1]", "output": "007"}, "training": {"seed": 10.0}}
+    assert [ast.literal_eval(found) for found in done.stdout.strip().split("|")] == [expected, expected]
 
 
 @pytest.mark.parametrize("name", NAMES)

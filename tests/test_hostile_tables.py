@@ -73,7 +73,7 @@ def test_what_holds_no_row_is_refused_or_gives_none(name: str, content: str, tmp
 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize(
-    "cell", ["=cmd|' /C calc'!A0", "@SUM(1)", "0,5", "0_1", "1e999", "-inf", "0x1", "\x1b[2J", "9" * 5000]
+    "cell", ["=cmd|' /C calc'!A0", "@SUM(1)", "0,5", "0_1", "1e999", "-inf", "0x1", "\x1b[2J", "9" * 5000, "\u0661"]
 )
 def test_a_cell_that_is_no_number_is_named_with_its_line(name: str, cell: str, tmp_path: Path) -> None:
     read, header, row = READERS[name]
@@ -86,6 +86,12 @@ def test_a_cell_that_is_no_number_is_named_with_its_line(name: str, cell: str, t
     assert refusal.value.row in (2, None if name == "predictions" and cell == "0,5" else 2)
     assert "\x1b" not in str(refusal.value)
     assert len(str(refusal.value)) < 1000
+
+
+def test_a_blank_that_the_fast_parser_does_not_take_is_named_with_its_line(tmp_path: Path) -> None:
+    path = given(tmp_path, "time_s,f0\n0,1\n0.1,\u00a02\n".encode())
+    with pytest.raises(InputError, match=r"line 3: .*'\\xa02' in column 'f0' is not a number"):
+        read_table(path)
 
 
 def test_a_form_feed_or_a_line_separator_shifts_no_label(tmp_path: Path) -> None:

@@ -67,6 +67,23 @@ def test_an_interrupt_is_one_line_and_names_what_is_kept(capsys: pytest.CaptureF
     assert capsys.readouterr().err == f"{INTERRUPTED}\n"
 
 
+INTERRUPTS_KEDRO = """
+import sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "kedro":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+def test_an_interrupt_of_the_imports_is_one_line_as_soon_as_code_of_the_project_runs() -> None:
+    for module in ("iaca.settings", "iaca.__main__"):
+        code = f"{INTERRUPTS_KEDRO}import {module}"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.stderr == f"{INTERRUPTED}\n", module
+
+
 @pytest.mark.parametrize(
     "error",
     [

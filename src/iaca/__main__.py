@@ -1,10 +1,15 @@
 """`iaca` and `python -m iaca`: the project's `kedro run` where only the package is installed."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
-from kedro.framework.cli.utils import find_run_command
-from kedro.framework.project import configure_project
+from iaca.errors import show_early
+
+sys.excepthook = show_early  # while Kedro is imported
+
+from kedro.framework.cli.utils import find_run_command  # noqa: E402
+from kedro.framework.project import configure_project  # noqa: E402
 
 
 def main(*args: Any, **kwargs: Any) -> Any:

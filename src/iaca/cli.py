@@ -1,7 +1,7 @@
 """The project's `kedro run`: Kedro's own, except that paths in `--params` arrive exactly as the shell passes them.
 
 Kedro reads every value as YAML, which cuts `Session #3.mp4` to `Session` and turns `20240115` into a number. It looks
-for commands in a project's `cli.py` first.
+for commands in a project's `cli.py` first. `kedro viz run` and notebooks read `--params` in the same way.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from copy import copy
 from typing import Any
 
 import click
+from kedro.framework.cli import utils
 from kedro.framework.cli.project import run as kedro_run
 
 from iaca.errors import INTERRUPTED
@@ -23,15 +24,15 @@ AS_TYPED = frozenset(".".join(names) for names in (*PATHS, *WEIGHTS))
 _NEXT = re.compile(r",(?=\s*[A-Za-z_][\w.\[\]-]*\s*=)")
 """A comma separates parameters where `NAME=` follows; any other comma is part of a value."""
 
-Parse = Callable[[click.Context, click.Parameter, Any], Any]
+Parse = Callable[..., Any]
 
 
-def split_params(usual: Parse, context: click.Context, option: click.Parameter, value: Any) -> Any:
+def split_params(usual: Parse, context: click.Context | None, option: click.Parameter | None, value: Any) -> Any:
     """The parameters as a nested mapping: paths as they are, all others as Kedro reads them.
 
     Args:
         usual: how Kedro parses the option.
-        context, option: of click.
+        context, option: of click; None in a notebook.
         value: `NAME=VALUE,NAME=VALUE`, or what a file of `--config` contains.
     """
     if not isinstance(value, str):
@@ -40,7 +41,8 @@ def split_params(usual: Parse, context: click.Context, option: click.Parameter, 
     names = [name for name, _ in items]
     for group in names:
         if parts := [name for name in names if name.startswith(f"{group}.")]:
-            context.fail(f"`{option.name}` sets {parts[0]}, and also {group} as a whole: leave one of them out")
+            what = f"`params` sets {parts[0]}, and also {group} as a whole: leave one of them out"
+            raise click.UsageError(what, context)
     found = usual(context, option, ",".join(item for name, item in items if name not in AS_TYPED))
     for name, item in items:
         if name in AS_TYPED:
@@ -60,6 +62,26 @@ def _with_paths(option: click.Parameter) -> click.Parameter:
     changed.help = f"{getattr(option, 'help', '')} Paths are taken as they are, not as YAML."  # type: ignore[attr-defined]
     changed.callback = lambda context, own, value: split_params(usual, context, own, value)
     return changed
+
+
+def read_alike() -> None:
+    """Have `kedro viz run` and `%reload_kedro` read `--params` as `kedro run` does.
+
+    They share a function of Kedro, which is replaced where they look it up: in Kedro's module, from which kedro-viz
+    imports it later, and in its IPython extension if a notebook has loaded that.
+    """
+    usual = getattr(utils._split_params, USUAL, utils._split_params)
+
+    def split(context: click.Context | None, option: click.Parameter | None, value: Any) -> Any:
+        return split_params(usual, context, option, value)
+
+    setattr(split, USUAL, usual)
+    for name in (utils.__name__, "kedro.ipython"):
+        if name in sys.modules:
+            sys.modules[name]._split_params = split  # type: ignore[attr-defined]
+
+
+USUAL = "usual"  # attribute of the replacement: Kedro's own function
 
 
 @click.group(name="iaca")

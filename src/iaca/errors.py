@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
+from types import TracebackType
 from typing import Self
 
 MOST_FAULTS = 1000
@@ -82,7 +84,7 @@ def counted(number: float, noun: str) -> str:
     return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
 
 
-# What is no fault of the input or the program: an interrupt, a machine without memory.
+# What neither the input nor the program is to blame for: an interrupt, a machine without memory.
 
 INTERRUPTED = "Interrupted. What is finished is kept: the same command continues from there."
 _NO_MEMORY = (
@@ -104,6 +106,14 @@ def message_of_machine(error: BaseException | None) -> str | None:
             return f"Error: {what}. Remedy: {remedy}"
         error = error.__cause__ or error.__context__
     return None
+
+
+def show_early(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
+    """A `sys.excepthook` for an interrupt or a lack of memory while a command imports its libraries."""
+    if (message := message_of_machine(error)) is None:
+        sys.__excepthook__(kind, error, stack)
+    else:
+        sys.stderr.write(f"{message}\n")
 
 
 def out_of_memory(error: BaseException) -> bool:

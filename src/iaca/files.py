@@ -42,6 +42,14 @@ _PROBE = bytes(1 << 16)
 """Written next to a file that could not be written, to find out whether the disk accepts any data."""
 _VERSION = "%Y-%m-%dT%H.%M.%S.%fZ"
 
+PROJECT = "IACA_PROJECT"
+"""Environment variable: folder of the project whose command is running. Worker processes inherit it."""
+
+
+def in_project(path: str | Path) -> Path:
+    """A path of the parameters: relative to the project whose command is running, in a script to the current folder."""
+    return Path(os.environ.get(PROJECT, ""), path)
+
 
 @contextmanager
 def replacing(target: str | Path, folder: str | Path | None = None) -> Iterator[Path]:
@@ -117,7 +125,7 @@ def remove_leftovers(folder: Path) -> None:
 def versions(file: str | PurePath) -> list[str]:
     """The versions of a file, `FILE/<version>/FILE`, oldest first.
 
-    A folder without the file is no version, and neither is one whose name is not a version name of Kedro's
+    A folder without the file is not a version, nor is one whose name is not a version name of Kedro's
     (`2026-01-31T12.00.00.000Z`): `backup` or `v2` would otherwise outrank every later version.
     """
     found = Path(file).glob(f"*/{glob.escape(Path(file).name)}")
@@ -155,7 +163,7 @@ def version_after(proposed: str, files: Iterable[str | PurePath]) -> str:
 
 
 def _next_version(name: str) -> str | None:
-    """The version name 1 ms later; None where the name is no version name, or the last that the calendar has."""
+    """The version name 1 ms later; None where the name is not a version name, or the last that the calendar has."""
     try:
         time = datetime.strptime(name, _VERSION)
         return _version_name(time + timedelta(milliseconds=1)) if _version_name(time) == name else None

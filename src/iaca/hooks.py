@@ -31,11 +31,12 @@ from pydantic import BaseModel, ValidationError
 from iaca.corpora.check import require_annotated, require_subjects
 from iaca.corpora.importers import IMPORTERS
 from iaca.corpora.index import COUNT
-from iaca.datasets.clip_files import ClipFiles
+from iaca.datasets.files import ClipFiles
+from iaca.encoders.config import require_zero_shot
 from iaca.engine import ExecutorConfig
-from iaca.engine.lock import locked
+from iaca.engine.results import locked
 from iaca.errors import InputError, is_text, message_of_machine, printable
-from iaca.files import make_folder, newest_version, version_after
+from iaca.files import PROJECT, make_folder, newest_version, version_after
 from iaca.inference.config import NAMED
 from iaca.parameters import faults
 
@@ -137,14 +138,36 @@ class RunParameters:
         given: dict[str, Any] = loader.runtime_params or {}
         loader.runtime_params = {}
         usual = loader["parameters"]
-        loader.runtime_params = with_absolute_paths(given, usual, context.project_path)
-        _check_groups(given, {*usual, "executor"})
+        os.environ[PROJECT] = str(context.project_path)  # worker processes inherit it
+        _check_groups(given, {*usual, "executor", DEVICE})
         if "executor" in given:
             _check("executor", ExecutorConfig, given["executor"])
+        loader.runtime_params = with_absolute_paths(everywhere(given), usual, context.project_path)
         if INGESTION in given:
             importer = usual[INGESTION][IMPORTER]
             _check_importer(given[INGESTION], importer)
             _check(INGESTION, IMPORTERS[importer], loader["parameters"][INGESTION])
+
+
+DEVICE = "device"
+COMPUTING = ("faces", "embedding", "encoder_training", "training", "evaluation", "benchmark", "inference")
+"""Groups of parameters with a device."""
+
+
+def everywhere(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given parameters with `device=cuda` in every group that has a device and is not given its own.
+
+    Raises:
+        InputError: `device` is not a name.
+    """
+    device = given.get(DEVICE)
+    if device is None:
+        return dict(given)
+    if not isinstance(device, str):
+        raise InputError(f"device is {device!r}", remedy="use auto, cpu, cuda or cuda:N")
+    groups = {group: given.get(group, {}) for group in COMPUTING}
+    own = {g: {DEVICE: device, **values} for g, values in groups.items() if isinstance(values, Mapping)}
+    return {name: value for name, value in given.items() if name != DEVICE} | own
 
 
 PATHS = (("inference", "input"), ("inference", "output"), ("inference", "model"), (INGESTION, "root"))
@@ -155,7 +178,8 @@ WEIGHTS = (
     ("embedding", "audio", "weights"),
     ("encoder_training", "encoder", "weights"),
 )
-"""Parameters that are paths or names of published files. They are part of fingerprints, hence left as they are."""
+"""Parameters that are paths or names of published files. They are part of fingerprints, hence relative to the project
+(`iaca.files.in_project`), from wherever the command is run."""
 
 
 def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], project: Path) -> dict[str, Any]:
@@ -166,7 +190,7 @@ def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], proj
     Raises:
         InputError: a path is a number, a date or a mapping, which YAML made of it.
     """
-    located = {group: _copied(values) for group, values in given.items()}
+    located = {group: _copied(values, project) for group, values in given.items()}
     for group, name in PATHS:
         own, default = located.get(group, {}), usual.get(group, {})
         if isinstance(own, dict) and name in own:
@@ -182,8 +206,18 @@ def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], proj
     return located
 
 
-def _copied(values: Any) -> Any:
-    return {name: _copied(value) for name, value in values.items()} if isinstance(values, Mapping) else values
+def _copied(values: Any, project: Path) -> Any:
+    """A copy, in which files of weights that are relative to the current folder are relative to the project."""
+    if isinstance(values, list | tuple):
+        return [_copied(value, project) for value in values]
+    if not isinstance(values, Mapping):
+        return values
+    copied = {name: _copied(value, project) for name, value in values.items()}
+    weights = copied.get("weights")
+    # unlike Path, os.path takes a name that is too long for a file system
+    if isinstance(weights, str) and not Path(weights).is_absolute() and os.path.isfile(weights):  # noqa: PTH113
+        copied["weights"] = os.path.relpath(weights, project)
+    return copied
 
 
 def _text(value: Any, name: str) -> Any:
@@ -261,14 +295,29 @@ FAILED = "Failed while "  # how Kedro's message begins for any error of a datase
 NO_PIPELINE = "Failed to find the pipeline"  # how the message of Kedro's ValueError begins
 
 
+def keep_to_one_message() -> None:
+    """Leave out what Kedro logs of a run that fails: the error, which `show` shows at the end, and the advice to repeat
+    the command with other options, where the same command continues."""
+    logging.getLogger("kedro.pipeline.node").addFilter(_is_no_failure)
+    logging.getLogger("kedro.runner.sequential_runner").addFilter(_is_no_failure)
+
+
+def _is_no_failure(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.WARNING or not record.msg.startswith(OF_FAILURES)
+
+
+OF_FAILURES = ("Node %s failed with error", "No nodes ran. Repeat the previous command", "There are ")
+"""How these messages begin."""
+
+
 def show(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
     """A `sys.excepthook` that shows an error a user can fix as its message alone, and an interrupt as one line."""
     message = message_of(error)
-    told = message_of_machine(error) if message is None else f"Error: {message}"
-    if told is None or os.environ.get(STACK):
+    shown = message_of_machine(error) if message is None else f"Error: {message}"
+    if shown is None or os.environ.get(STACK):
         sys.__excepthook__(kind, error, stack)
     else:
-        sys.stderr.write(f"{printable(told)}\n")
+        sys.stderr.write(f"{printable(shown)}\n")
 
 
 def message_of(error: BaseException) -> str | None:
@@ -330,6 +379,8 @@ class RunsThatCanSucceed:
                 "the zero-shot model needs faces and sound, but this environment reads features alone",
                 remedy="adapt it to videos, as in --env folder; a model of features is trained: leave adaptation out",
             )
+        if self._subjects and "params:embedding" in pipeline.inputs():
+            require_zero_shot(catalog["params:embedding"].load())
         if "inference_results" in pipeline.all_outputs():
             catalog["params:inference"].load().named_input()
         for name in sorted(pipeline.inputs()):
@@ -391,11 +442,11 @@ def places(results: Collection[Path]) -> list[str]:
     """
     folders: dict[Path, list[str]] = {}
     for path in sorted(results, key=lambda p: (FIRST.index(p.suffix) if p.suffix in FIRST else len(FIRST), p)):
-        beside = folders.setdefault(path.parent, [])
+        named = folders.setdefault(path.parent, [])
         if any(other.parent == path for other in results):
             folders.setdefault(path, []).extend(sorted(p.name for p in path.glob("[!.]*") if p not in results))
         else:
-            beside.append(path.name + "/" * (path.is_dir() and path.suffix == ""))
+            named.append(path.name + "/" * (path.is_dir() and path.suffix == ""))
     lines = []
     for folder, names in sorted((folder, names) for folder, names in folders.items() if names):
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

@@ -10,16 +10,18 @@ import argparse
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -30,6 +32,8 @@ Modality = Literal["audio", "visual"]
 MODALITIES: tuple[Modality, Modality] = ("audio", "visual")
 """In the column order of ground truth and of gate weights."""
 Partition = Literal["train", "validation", "test"]
+DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
+"""Pattern of the name of what torch computes on; `auto` is a GPU if there is one."""
 LONGEST_S = 1e7
 """Upper bound (s) of every duration among the parameters: nearly four months."""
 UNKNOWN = "extra_forbidden"  # pydantic's type of the error that a name is unknown
@@ -46,6 +50,15 @@ class Parameters(BaseModel):
     than 64 bits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after results had been made. While one has its default it is left out of what is dumped, and so
+    of fingerprints: earlier results stay up to date."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields, known = handler(self), type(self).model_fields
+        unchanged = {name for name in self.LATER if getattr(self, name) == known[name].default}
+        return {name: value for name, value in fields.items() if name not in unchanged}
 
     @model_validator(mode="wrap")
     @classmethod

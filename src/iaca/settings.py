@@ -1,21 +1,12 @@
 """Kedro settings: hooks, and where the configuration is read from."""
 
 import sys
-from types import TracebackType
 
-from iaca.errors import message_of_machine
+from iaca.errors import show_early
 
+sys.excepthook = show_early  # while the imports below run
 
-def show_early(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
-    """A `sys.excepthook` for an interrupt or a lack of memory while the imports below run."""
-    if (message := message_of_machine(error)) is None:
-        sys.__excepthook__(kind, error, stack)
-    else:
-        sys.stderr.write(f"{message}\n")
-
-
-sys.excepthook = show_early
-
+from iaca.cli import read_alike  # noqa: E402
 from iaca.hooks import (  # noqa: E402
     BoundedConfigLoader,
     OneRunAtATime,
@@ -23,10 +14,13 @@ from iaca.hooks import (  # noqa: E402
     RunParameters,
     RunsThatCanSucceed,
     WhereResultsLie,
+    keep_to_one_message,
     show,
 )
 
 sys.excepthook = show
+read_alike()
+keep_to_one_message()
 
 CONTEXT_CLASS = ProjectContext
 run_locks = OneRunAtATime()

@@ -162,11 +162,11 @@ def require_few(cells: int, path: Path, line: int) -> None:
 
 
 def number(cell: str, decimal_comma: bool = False) -> float:
-    """The number in a cell. Raises ValueError for a word, and for `0_1`, which Python would read as 1.
+    """The number in a cell. Raises ValueError for a word, and for `0_1` and `\u0661`, which Python would read as 1.
 
     With `decimal_comma`, `0,5` is a number too, but `1.234,5` and `1,234,5` are not.
     """
-    if "_" in cell:
+    if "_" in cell or not cell.strip().isascii():
         raise ValueError(cell)
     if decimal_comma and "." not in cell and cell.count(",") == 1:
         cell = cell.replace(",", ".")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import butter, sosfiltfilt
 
-from iaca.audio.features import EFFORT, NAMES, functionals, pitch
+from iaca.audio.features import EFFORT, NAMES, _nanmedian, functionals, pitch
 
 RATE = 16_000
 
@@ -41,6 +41,9 @@ def test_louder_higher_and_livelier_show_in_their_columns() -> None:
         6.02, abs=0.01
     )
     assert column("pitch_mean", voice(240)) - column("pitch_mean", voice(120)) == pytest.approx(1.0, abs=0.02)
+    half = torch.cat([voice(120, 0.5), torch.zeros(RATE // 2)])  # the frames without a voice have no pitch
+    assert column("pitch_mean", half) == pytest.approx(np.log2(1.2), abs=0.03)
+    assert column("pitch_std", half) < 0.1
     syllables = voice(120) * (torch.sin(2 * torch.pi * 4 * torch.arange(RATE) / RATE) > 0)
     assert column("level_motion", syllables) > 5 * column("level_motion", voice(120))
     assert column("voiced_share", syllables) < column("voiced_share", voice(120))
@@ -97,6 +100,11 @@ def test_the_alpha_ratio_is_the_ratio_of_the_powers_of_two_tones() -> None:
     tones = 0.4 * torch.sin(2 * torch.pi * 200 * clock) + 0.04 * torch.sin(2 * torch.pi * 3000 * clock)
     assert column("alpha_ratio", tones) == pytest.approx(-20, abs=0.2)
     assert column("hammarberg_index", tones) == pytest.approx(20, abs=1.5)  # the two tones fall differently on lines
+
+
+def test_medians_are_over_voiced_frames_and_the_lower_of_two_in_the_middle() -> None:
+    frames = torch.tensor([[[8.0, 1.0, torch.nan, 4.0, 2.0], [3.0, torch.nan, 1.0, 2.0, torch.nan], 5 * [torch.nan]]])
+    assert _nanmedian(frames).tolist() == [[2.0, 2.0, 0.0]]
 
 
 def test_a_narrow_channel_shows_in_the_treble_and_unvoiced_sound_has_no_effort() -> None:

@@ -47,6 +47,23 @@ def test_clips_find_their_videos_partitions_and_sides(tmp_path: Path, top: str) 
     }  # fmt: skip
     assert clips.loc["video2_left", ["media", "side"]].tolist() == ["b/video2.avi", "left"]
     assert clips.loc["test1", "annotation"] == ""
+    assert clips["subject"].to_dict() == {  # both people of a video count as one: they are in one partition
+        "1": "1", "video2": "video2", "video2_left": "video2", "3-30-640x360": "3-30-640x360", "test1": "test1",
+    }  # fmt: skip
+    (root / "subjects.csv").write_text("clip,subject\nvideo2_left,ann\n")
+    named = index_affwild2(root).clips.set_index("clip")["subject"]
+    assert named[["video2", "video2_left"]].tolist() == ["video2", "ann"]
+
+
+def test_a_video_without_annotation_is_its_people_who_have_crops(tmp_path: Path) -> None:
+    root = corpus(tmp_path, {"Train_Set": ["1"]}, ["1.mp4", "a.mp4", "b.mp4", "c.mp4"])
+    for crops in ("a_left", "a_right", "b", "b_right"):  # the main person of b has the name of the video
+        (root / "cropped_aligned" / crops).mkdir(parents=True)
+    clips = index_affwild2(root).clips.set_index("clip")
+    assert sorted(clips.index) == ["1", "a_left", "a_right", "b", "b_right", "c"]
+    assert clips["side"].to_dict() == {
+        "1": "", "a_left": "left", "a_right": "right", "b": "", "b_right": "right", "c": "",
+    }  # fmt: skip
 
 
 def test_a_hidden_file_is_no_annotation(tmp_path: Path) -> None:
@@ -86,6 +103,9 @@ def test_subjects_in_two_partitions_are_named_with_their_clips() -> None:
     assert (found["effect"], found["file"]) == (STOPS, "subjects.csv")
     assert found["problem"] == "subject ann is in test and train (test: c; train: a)"
     assert subject_problems(clips.iloc[:2], "subjects.csv") == []
+    many = pd.DataFrame({"clip": list("abcdefgh"), "subject": "ann", "partition": ["test", *7 * ["train"]]})
+    (found_again,) = subject_problems(many, "subjects.csv")
+    assert str(found_again["problem"]).endswith("(test: a; train: b, c, d, e, f and 2 more)")
     with pytest.raises(InputError, match=r"subjects\.csv: subject ann is in test and train"):
         require_usable(problem_table([found]), Path("corpus"))
 

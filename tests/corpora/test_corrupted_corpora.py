@@ -9,18 +9,19 @@ import pytest
 
 from affwild2_tree import annotate, movie
 from iaca.corpora.check import partition_summary
-from iaca.corpora.features import FeaturesConfig
-from iaca.corpora.folder import FolderConfig
+from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.index import LEFT_OUT, NOTED, OPEN, STOPS
 from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.errors import InputError
 from iaca.media import MediaLimits
-from iaca.pipelines.ingestion import affwild2 as challenge
-from iaca.pipelines.ingestion import features, folder
+from iaca.pipelines.ingestion import nodes
 from shared import SHARED, needs_shared
 
 Told = dict[tuple[str, int | None], tuple[str, str]]
 FRAMES = 30
+AFFWILD2, FOLDER, FEATURES = (
+    IngestionConfig.model_validate({"importer": name}) for name in ("affwild2", "folder", "features")
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def affwild2(root: Path, video: bytes) -> Path:
 def test_an_affwild2_tree_with_everything_wrong(tmp_path: Path, video: bytes, caplog: pytest.LogCaptureFixture) -> None:
     root, train = affwild2(tmp_path / "corpus", video), "VA_Estimation_Challenge/Train_Set"
     with caplog.at_level(logging.INFO):
-        clips, problems = challenge.index_corpus(root, MediaLimits())
+        clips, problems = nodes.index_corpus(root, AFFWILD2, MediaLimits())
     assert told(problems) == {
         ("subjects.csv", 4): ("subject ann is in train and validation (train: good; validation: other)", STOPS),
         (f"{train}/long.txt", None): ("70 annotated rows for 30 declared frames", OPEN),
@@ -83,16 +84,18 @@ def test_an_affwild2_tree_with_everything_wrong(tmp_path: Path, video: bytes, ca
         assert shown == ((file, row) not in ((f"{train}/high.txt", 12), (f"{train}/high.txt", 15)))  # one line per clip
     assert "(and 2 other problems); the clip is left out" in caplog.text
     with pytest.raises(InputError, match=r"subjects\.csv, line 4: subject ann is in"):
-        challenge.plan_timelines(root, clips, problems, MediaLimits())
+        nodes.plan_timelines(root, clips, problems, AFFWILD2, MediaLimits())
 
 
 def test_what_is_mended_goes_on_and_decoding_decides_about_lengths(tmp_path: Path, video: bytes) -> None:
     root = affwild2(tmp_path / "corpus", video)
     (root / "subjects.csv").unlink()
-    clips, problems = challenge.index_corpus(root, MediaLimits())
-    tasks = challenge.plan_timelines(root, clips, problems, MediaLimits())
+    clips, problems = nodes.index_corpus(root, AFFWILD2, MediaLimits())
+    tasks = nodes.plan_timelines(root, clips, problems, AFFWILD2, MediaLimits())
     run_tasks(tasks, tmp_path / "t", ".parquet", ExecutorConfig(kind="serial"))
-    clips, problems, summary = challenge.describe_corpus(root, clips, problems, results(tmp_path / "t", ".parquet"))
+    clips, problems, summary = nodes.describe_corpus(
+        root, clips, problems, results(tmp_path / "t", ".parquet"), AFFWILD2
+    )
     assert sorted(clips["clip"]) == ["fine", "good", "other", "unlabelled"]
     long = problems.set_index("clip").loc["long"]
     assert (long["problem"], long["effect"]) == ("70 annotated rows for 30 decoded frames", LEFT_OUT)
@@ -120,7 +123,7 @@ def test_a_folder_with_everything_wrong(tmp_path: Path, video: bytes, caplog: py
     rows = [f"{c},train,{c}" for c in (*clips, "torn", "unlabelled") if c != "other"]
     (root / "partition.csv").write_text("\n".join(["clip,partition,subject", *rows, "other,validation,good"]) + "\n")
     with caplog.at_level(logging.INFO):
-        index, problems = folder.index_corpus(root, FolderConfig(), MediaLimits())
+        index, problems = nodes.index_corpus(root, FOLDER, MediaLimits())
     expected: Told = {
         ("partition.csv", 10): ("subject good is in train and validation (train: good; validation: other)", STOPS),
         ("long.csv", None): ("70 annotated rows for 30 declared frames", OPEN),
@@ -134,11 +137,11 @@ def test_a_folder_with_everything_wrong(tmp_path: Path, video: bytes, caplog: py
     assert told(problems) == expected
     assert all(file in caplog.text for file, _ in expected)
     with pytest.raises(InputError, match=r"partition\.csv, line 10: subject good"):
-        folder.plan_timelines(root, index, problems, FolderConfig(), MediaLimits())
+        nodes.plan_timelines(root, index, problems, FOLDER, MediaLimits())
     problems = problems[problems["effect"] != STOPS]
-    tasks = folder.plan_timelines(root, index, problems, FolderConfig(), MediaLimits())
+    tasks = nodes.plan_timelines(root, index, problems, FOLDER, MediaLimits())
     run_tasks(tasks, tmp_path / "t", ".parquet", ExecutorConfig(kind="serial"))
-    described, problems, _ = challenge.describe_corpus(root, index, problems, results(tmp_path / "t", ".parquet"))
+    described, problems, _ = nodes.describe_corpus(root, index, problems, results(tmp_path / "t", ".parquet"), AFFWILD2)
     assert sorted(described["clip"]) == ["good", "other", "unlabelled"]
     found = told(problems)
     assert found["long.csv", None] == ("frames up to 69 are annotated, but 30 decode", LEFT_OUT)
@@ -151,11 +154,11 @@ def test_a_container_that_declares_too_many_frames_raises_a_suspicion_that_decod
     root, name = tmp_path / "corpus", "VA_Set/Train_Set/clip.txt"
     annotate(root / name, 95)
     (root / "clip.mp4").write_bytes((SHARED / "media/no_face.mp4").read_bytes())  # declares 98 frames, 95 decode
-    index, problems = challenge.index_corpus(root, MediaLimits())
+    index, problems = nodes.index_corpus(root, AFFWILD2, MediaLimits())
     assert told(problems)[name, None] == ("95 annotated rows for 98 declared frames", OPEN)
-    tasks = challenge.plan_timelines(root, index, problems, MediaLimits())
+    tasks = nodes.plan_timelines(root, index, problems, AFFWILD2, MediaLimits())
     run_tasks(tasks, tmp_path / "t", ".parquet", ExecutorConfig(kind="serial"))
-    clips, problems, _ = challenge.describe_corpus(root, index, problems, results(tmp_path / "t", ".parquet"))
+    clips, problems, _ = nodes.describe_corpus(root, index, problems, results(tmp_path / "t", ".parquet"), AFFWILD2)
     assert clips[["frames", "annotated"]].to_numpy().tolist() == [[95, 94]]
     assert set(problems["effect"]) == {NOTED}  # one partition has no annotated clip
 
@@ -178,7 +181,7 @@ def test_features_with_everything_wrong(tmp_path: Path, caplog: pytest.LogCaptur
     rows = [f"{c},train,{c}" for c in clips if c != "other"] + ["other,validation,good", "alone,train,alone"]
     (root / "partition.csv").write_text("\n".join(["clip,partition,subject", *rows]) + "\n")
     with caplog.at_level(logging.INFO):
-        index, problems = features.index_corpus(root, FeaturesConfig())
+        index, problems = nodes.index_corpus(root, FEATURES, MediaLimits())
     found = told(problems)
     assert found.pop(("features/audio/empty.csv", 1))[0].startswith("no column `time_s`, but nothing")
     assert found == {
@@ -194,12 +197,12 @@ def test_features_with_everything_wrong(tmp_path: Path, caplog: pytest.LogCaptur
     }  # fmt: skip
     assert "labels/high.csv, line 6" in caplog.text
     with pytest.raises(InputError, match=r"partition\.csv, line 8"):
-        features.plan_timelines(root, index, problems, FeaturesConfig())
+        nodes.plan_timelines(root, index, problems, FEATURES, MediaLimits())
 
 
 def test_a_corpus_of_which_nothing_is_left_stops(tmp_path: Path) -> None:
     annotate(tmp_path / "VA_Set/Train_Set/1.txt", 3)
-    clips, problems = challenge.index_corpus(tmp_path, MediaLimits())
+    clips, problems = nodes.index_corpus(tmp_path, AFFWILD2, MediaLimits())
     assert partition_summary(clips.assign(frames=0, annotated=0, first_s=0, last_s=0, has_audio=True)).empty
     with pytest.raises(InputError, match="no clip can be used"):
-        challenge.plan_timelines(tmp_path, clips, problems, MediaLimits())
+        nodes.plan_timelines(tmp_path, clips, problems, AFFWILD2, MediaLimits())

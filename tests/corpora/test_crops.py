@@ -17,7 +17,7 @@ from iaca.engine import ClipPaths, ExecutorConfig, Task, run_tasks
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, decode_face, extract_faces_file, read_faces
 from iaca.faces.extract import collect_crops
-from iaca.media import MediaLimits, extract_audio
+from iaca.media import MediaLimits, extract_audio, write_movie
 from iaca.pipelines.preprocessing.nodes import plan_faces
 
 IMPORT = IngestionConfig.model_validate({"importer": "affwild2"})
@@ -179,3 +179,10 @@ def test_a_gap_among_the_crops_is_a_mask_in_the_timeline(corpus: Path, timelines
     timeline = pd.read_parquet(tmp_path / "t")
     assert timeline["face_found"].tolist() == [False] * 10 + [True] * 20
     assert timeline["audio_present"].all()
+    picture, middle = np.zeros((48, 64, 3), np.uint8), float(timeline["time_s"][15])
+    sound = 0.1 * np.random.default_rng(0).standard_normal(round(16_000 * middle)).astype(np.float32)
+    write_movie(tmp_path / "half.mkv", [(0.0, picture), (middle, picture)], 25, sound, 16_000)
+    extract_audio(tmp_path / "half.mkv", tmp_path / "h.flac")
+    complete_timeline(timelines["video2_left"], tmp_path / "f.parquet", tmp_path / "h.flac", target=tmp_path / "t")
+    heard = pd.read_parquet(tmp_path / "t")["audio_present"].tolist()
+    assert (set(heard[:15]), set(heard[18:])) == ({True}, {False})  # the encoder adds up to 64 ms

@@ -23,6 +23,7 @@ from iaca.corpora.features import (
     read_clip,
 )
 from iaca.corpora.index import NOTED, STOPS
+from iaca.corpora.timeline import nearest
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError
 from iaca.formats.tables import read_table, write_table
@@ -121,6 +122,12 @@ def test_features_between_two_steps_belong_to_the_nearer_one(tmp_path: Path) -> 
     clip = read_clip(clip_files(root), WIDTHS).embedding
     np.testing.assert_array_equal(clip.audio[:, 0], 10.0 * np.arange(50))
     np.testing.assert_array_equal(clip.visual[:, 0], 10.0 * np.arange(50))
+
+
+def test_of_two_rows_that_are_equally_near_the_earlier_counts() -> None:
+    index, near = nearest(np.array([0.0, 2.0, 4.0]), np.array([1.0, 3.0, 3.5]), 1.0)
+    assert index.tolist() == [0, 1, 2]
+    assert near.all()
 
 
 def test_without_labels_the_steps_are_those_of_the_face_or_else_of_the_voice(tmp_path: Path) -> None:

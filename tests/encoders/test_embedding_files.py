@@ -1,6 +1,8 @@
 """Embedding files: what was written comes back, and what is none is refused with its name."""
 
 import json
+import pickle
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from iaca.encoders import AnnotatedClip, ClipEmbedding, read_annotated, read_embedding, write_embedding
+from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import ARRAYS, HEADER
 from iaca.errors import InputError
 from iaca.parameters import MODALITIES
@@ -117,3 +120,85 @@ def test_headers_of_another_form_are_refused(clip: ClipEmbedding, tmp_path: Path
     save_file(load_file(path), path, metadata={HEADER: header})
     with pytest.raises(InputError, match=r"x\.safetensors: not a whole embedding file"):
         read_embedding(path)
+
+
+ROLLUP = Path("/proc/self/smaps_rollup")
+
+
+def anonymous_mib() -> float:
+    """Memory of this process that is not pages of a file."""
+    (kib,) = re.findall(r"^Anonymous:\s+(\d+) kB", ROLLUP.read_text(), re.MULTILINE)
+    return int(kib) / 1024
+
+
+def large(steps: int = 20_000, width: int = 256) -> ClipEmbedding:
+    """A clip with 40 MB of rows."""
+    rows, there = np.ones((steps, width), np.float32), np.ones(steps, np.bool_)
+    return ClipEmbedding(rows, rows, there, there, np.arange(steps) / 25, np.zeros((steps, 0), np.float32))
+
+
+@pytest.mark.skipif(not ROLLUP.exists(), reason="needs Linux's /proc/self/smaps_rollup")
+def test_a_file_is_mapped_and_not_loaded(tmp_path: Path) -> None:
+    write_embedding(large(), tmp_path / "x")
+    read_embedding(tmp_path / "x")  # what the first reading imports
+    before = anonymous_mib()
+    clip = read_embedding(tmp_path / "x")
+    assert clip.audio.sum() == clip.visual.sum() == clip.audio.size
+    assert anonymous_mib() - before < 4
+
+
+def test_mapped_files_are_not_open(tmp_path: Path) -> None:
+    """A process may open about a thousand; a corpus has more clips."""
+    write_embedding(large(5), tmp_path / "x")
+    clips = [read_embedding(tmp_path / "x")]
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    clips += [read_embedding(tmp_path / "x") for _ in range(20)]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_mapped_clip_cannot_be_written_to(clip: ClipEmbedding, tmp_path: Path) -> None:
+    write_embedding(clip, tmp_path / "x")
+    for name in ARRAYS:
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(read_embedding(tmp_path / "x"), name)[0] = 1
+
+
+def test_another_process_gets_the_path_of_a_mapped_clip(tmp_path: Path) -> None:
+    write_embedding(large(), tmp_path / "x")
+    clip = read_embedding(tmp_path / "x")
+    sent = pickle.dumps(clip)
+    assert len(sent) < 1000
+    there = pickle.loads(sent)
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(there, name), getattr(clip, name))
+    hidden = clip.with_modalities(present={"audio": ~clip.audio_present})
+    assert len(pickle.dumps(hidden)) > clip.audio.nbytes, "a changed clip is no longer what the file holds"
+    assert not pickle.loads(pickle.dumps(hidden)).audio_present.any()
+    write_embedding(large(10), tmp_path / "y")
+    (tmp_path / "y").rename(tmp_path / "x")
+    assert len(clip) == 20_000
+    with pytest.raises(InputError, match="changed while processes were started"):
+        pickle.loads(sent)
+
+
+def test_rows_may_be_float16(clip: ClipEmbedding, tmp_path: Path) -> None:
+    write_embedding(clip, tmp_path / "x", "float16")
+    back = read_embedding(tmp_path / "x")
+    assert (back.audio.dtype, back.visual.dtype, back.quality.dtype, back.time_s.dtype) == ("f2", "f2", "f4", "f8")
+    np.testing.assert_allclose(back.audio, clip.audio, rtol=1e-3)
+    np.testing.assert_array_equal(back.quality, clip.quality)
+    write_embedding(back, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "x").read_bytes()
+
+
+def test_a_value_beyond_float16_is_refused_where_it_counts(clip: ClipEmbedding, tmp_path: Path) -> None:
+    far = np.where(clip.face_found[:, None], clip.visual, np.float32(1e6))
+    write_embedding(replace(clip, visual=far), tmp_path / "x", "float16")
+    with pytest.raises(InputError, match=r"visual embedding reaches 1e\+06.*embedding.dtype=float32"):
+        write_embedding(replace(clip, visual=np.full_like(far, 1e6)), tmp_path / "x", "float16")
+
+
+def test_the_default_type_is_not_in_fingerprints() -> None:
+    """Embeddings from before there was a choice stay up to date."""
+    assert "dtype" not in EmbeddingConfig().model_dump(mode="json")
+    assert EmbeddingConfig(dtype="float16").model_dump(mode="json")["dtype"] == "float16"

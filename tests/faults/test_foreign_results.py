@@ -8,8 +8,7 @@ import pytest
 from little_tasks import copy
 
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
-from iaca.engine.lock import LOCK
-from iaca.engine.results import MANIFEST, UNFINISHED, Manifest, read_failures
+from iaca.engine.results import LOCK, MANIFEST, UNFINISHED, Manifest, read_failures
 from iaca.errors import InputError
 
 SERIAL = ExecutorConfig(kind="serial")

@@ -14,7 +14,7 @@ from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError, StorageError
 from iaca.faces.config import FaceConfig
 from iaca.media import MediaLimits
-from iaca.pipelines.ingestion.affwild2 import describe_corpus, index_corpus, plan_timelines
+from iaca.pipelines.ingestion.nodes import describe_corpus, index_corpus, plan_timelines
 from iaca.pipelines.preprocessing.nodes import plan_audio, plan_faces
 
 SERIAL, LIMITS = ExecutorConfig(kind="serial"), MediaLimits()
@@ -41,10 +41,10 @@ def test_nothing_is_written_into_a_corpus(tmp_path: Path, read_only: Callable[[P
     crops(root / "cropped_aligned/video1", range(1, 31))
     read_only(root)
     corpus_of = IngestionConfig.model_validate({"importer": "affwild2"})
-    index, problems = index_corpus(root, LIMITS)
-    run_tasks(plan_timelines(root, index, problems, LIMITS), tmp_path / "timelines", ".parquet", SERIAL)
+    index, problems = index_corpus(root, corpus_of, LIMITS)
+    run_tasks(plan_timelines(root, index, problems, corpus_of, LIMITS), tmp_path / "timelines", ".parquet", SERIAL)
     timelines = results(tmp_path / "timelines", ".parquet")
-    clips, _, _ = describe_corpus(root, index, problems, timelines)
+    clips, _, _ = describe_corpus(root, index, problems, timelines, corpus_of)
     faces = plan_faces(root, clips, timelines, FaceConfig(), LIMITS, corpus_of)
     assert run_tasks(faces, tmp_path / "faces", ".parquet", SERIAL).made == ["video1"]
     sound = plan_audio(root, clips, AudioConfig(), LIMITS, corpus_of)

@@ -18,6 +18,7 @@ from iaca.fusion.temporal import TEMPORAL
 LENGTH = 9
 BEHIND = ("attention", "gate", "stage2", "stage1_source", "modalities")
 CUES = ("sound_level", "mouth_motion", "face_score")
+WIDTHS = {"attention": "jca_fixed", "length": LENGTH, "audio_width": 4}
 SMALL = {"audio_dim": 3, "visual_dim": 5, "width": 8, "heads": 2, "temporal_layers": 2, "kernel": 3}
 
 
@@ -53,6 +54,13 @@ def options() -> list[FusionConfig]:
         {"context": "lstm", "head": "separate", "modalities": ("visual",)},
         {"repair": True}, {"repair": True, "modalities": ("audio",)}, {"repair": True, "attention": "none"},
         {"gate": "iaca_plus", "repair": False, "cues": CUES},
+        {"context": "lstm_unit"}, {"bounds": "clip"}, {"init": "xavier"}, {"temporal_dropout": 0.4},
+        {"attention": "ca", "inner_gate": "dca"}, {"attention": "rjca", "inner_gate": "grjca"},
+        {"attention": "rjca", "inner_gate": "hgrjca"}, {"attention": "rjca", "inner_gate": "tagf"},
+        {"attention": "rjca", "layers": 3, "gate": "grjca"}, {"attention": "rjca", "layers": 1, "gate": "tagf"},
+        *({**WIDTHS, "gate": gate, "temporal": temporal} for gate in ("none", "dca", "grjca", "hgrjca", "tagf")
+          for temporal in ("lstm_unit", "tcn")),
+        {**WIDTHS, "gate": "dca", "context": "lstm_unit", "normalisation": "l2"},
     ]  # fmt: skip
     return [FusionConfig(**SMALL, **change) for change in changes]
 
@@ -66,8 +74,15 @@ def title(config: FusionConfig) -> str:
         config.head,
         f"locality {config.locality}",
         f"repair {config.repair}",
+        f"bounds {config.bounds}",
+        f"init {config.init}",
+        f"inner {config.inner_gate}",
+        f"layers {config.layers}",
+        f"audio {config.audio_width}",
+        f"temporal dropout {config.temporal_dropout}",
     )
     usual = ("none", "layer", "none", "joint", "locality True", f"repair {config.learns_reliability}")
+    usual += ("bounds tanh", "init torch", "inner none", "layers 2", "audio None", "temporal dropout None")
     return "-".join(parts if options == usual else (*parts, *options))
 
 

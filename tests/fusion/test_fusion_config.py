@@ -65,6 +65,20 @@ def test_parts_that_do_not_apply_are_left_out_without_being_told(given: dict, re
         ({"gate": "iaca", "cues": ("snr_estimate",)}, ("cues", "gate")),
         ({"gate": "iaca_plus", "cues": ("snr", "snr")}, ("cues",)),
         ({"context": "lstm", "width": 7, "heads": 1}, ("context", "width")),
+        ({"gate": "grjca"}, ("gate", "attention", "rjca")),
+        ({"attention": "rjca", "layers": 3, "gate": "hgrjca"}, ("gate", "2 layers", "layers=3")),
+        ({"attention": "rjca", "gate": "tagf", "width": 7, "heads": 1}, ("gate", "width")),
+        ({"attention": "jca", "gate": "cold"}, ("gate", "attention")),
+        ({"attention": "none", "gate": "cold", "modalities": ("audio",)}, ("gate", "modalities")),
+        ({"gate": "dca", "inner_gate": "dca"}, ("inner_gate", "gate")),
+        ({"inner_gate": "grjca"}, ("inner_gate", "attention", "rjca")),
+        ({"inner_gate": "iaca"}, ("inner_gate", "hgrjca")),
+        ({"audio_width": 64}, ("audio_width", "jca_fixed")),
+        (
+            {"audio_width": 7, "attention": "jca_fixed", "length": 9, "gate": "dca", "temporal": "lstm"},
+            ("width", "temporal"),
+        ),
+        ({"gate": "iaca_plus", "init": "xavier"}, ("init", "gate")),
         ({"widht": 64}, ("widht", "did you mean width")),
     ],
 )
@@ -81,7 +95,8 @@ def test_several_clashes_are_told_at_once() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_named_model_builds(name: str) -> None:
-    model = FusionModel(preset(name, 3, 5, width=8))
+    narrow = {"width": 8} if PRESETS[name].get("audio_width") is None else {"width": 8, "audio_width": 4}
+    model = FusionModel(preset(name, 3, 5, **narrow))
     learned, fitted = (sum(x.numel() for x in some) for some in (model.parameters(), model.buffers()))
     assert (learned > 0) == (name not in ("ridge", "late"))
     assert (fitted > 0) == (name in ("ridge", "late", "iaca_plus"))

@@ -21,7 +21,8 @@ from iaca.fusion.attention import (
     Masks,
     MultiHeadCrossAttention,
 )
-from iaca.fusion.gates import FAINT, PENALTY, REACHES, AcrossModalities, Fill, Gate, StageOne, WithinModalities, mix
+from iaca.fusion.gates import PENALTY, AcrossModalities, Gate, StageOne, WithinModalities, mix
+from iaca.fusion.iaca_plus import FAINT, REACHES, Fill
 from iaca.fusion.temporal import TemporalTransformer, positions
 
 # three steps of width two: small enough to follow with a pencil

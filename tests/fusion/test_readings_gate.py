@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from iaca.errors import InputError
 from iaca.fusion import FusionModel, FusionOutput, preset
-from iaca.fusion.gates import local_mean
+from iaca.fusion.iaca_plus import ReadingGate, local_mean
 from iaca.training.readings import local_mean as plain_local_mean
 
 SIZES = {**SMALL, "cues": CUES}
@@ -127,6 +127,18 @@ def moved(model: FusionModel) -> FusionModel:
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=rng))
     return model
+
+
+def test_learned_reliability_multiplies_the_weight_of_its_modality() -> None:
+    gate = ReadingGate(model_of("iaca_plus").config)
+    fused = torch.randn(1, 2, gate.logits.in_features, generator=torch.Generator().manual_seed(0))
+    reliability = torch.tensor([[[0.5, 0.25], [1.0, 0.0]]])
+    added = gate(fused, reliability)  # logits are 0 at the start
+    assert_close(added[0, 0].exp(), torch.tensor([[0.5, 0.5], [0.25, 0.25]]))
+    assert_close(added[0, 1], torch.zeros(2, 2))  # absent ones are masked later
+    with torch.no_grad():
+        gate.logits.bias.copy_(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    assert_close(gate(fused, reliability)[0, 0] - added[0, 0], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
 
 
 def test_a_network_that_is_held_back_completely_is_late_fusion_dimension_by_dimension() -> None:

@@ -185,11 +185,23 @@ def test_rows_without_face_or_sound_add_nothing_whatever_they_hold() -> None:
     np.testing.assert_array_equal(columns_of(MODEL, made), columns_of(MODEL, spoilt))
 
 
+def test_a_weaker_penalty_has_to_be_better_by_the_margin() -> None:
+    groups = {f"s{i}": [rows_of(f"s{i}", f"c{i}", person(i))] for i in range(5)}
+    chosen = [
+        replace(fitter(groups), config=CONFIG.model_copy(update={"margin": margin})).choose(list(groups))
+        for margin in (0.0, 2.0)
+    ]
+    assert NOTHING not in chosen[0]
+    assert chosen[1] == (NOTHING, NOTHING)
+
+
 def test_steps_are_taken_apart_and_only_where_annotated() -> None:
     made = person(0)
     made.labels[:100] = np.nan
     assert len(rows_of("a", "a", made).gold) == pytest.approx(150 / 5, abs=1)
     assert annotated_rows("a", "a", MODEL, unannotated(), 0.2) is None
+    hidden = replace(made, embedding=clip(steps=250, face=np.arange(250) < 200, sound=np.arange(250) < 150))
+    assert len(rows_of("a", "a", hidden).gold) == pytest.approx(100 / 5, abs=1)  # with neither, nothing is learned
 
 
 def unannotated() -> AnnotatedClip:

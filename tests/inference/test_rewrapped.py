@@ -72,6 +72,8 @@ class Form:
         start: of the container's clock (s).
         declared: frame rate in the header (Hz).
         options: of the container.
+        matrix, tag: colour matrix of the pictures, by PyAV's name and by number (ITU-T H.273).
+        hidden: length (s) of other pictures and sound before the recording, at negative times: an edit list hides them.
         late: time (s) of the first picture, where a container can't hide what precedes it: the samples that an encoder
             of sound starts with, or the delay of reordered pictures.
     """
@@ -92,6 +94,8 @@ class Form:
     start: float = 0.0
     declared: Fraction = Fraction(FPS)
     options: dict[str, str] = field(default_factory=dict)
+    matrix: tuple[str, int] | None = None
+    hidden: float = 0.0
     late: float = 0.0
 
 
@@ -111,14 +115,20 @@ def store(path: Path, form: Form, recording: Recording) -> Path:
         video.height, video.width, video.pix_fmt = *images[0].shape[:2], form.pixels
         video.codec_context.time_base = form.tick
         video.codec_context.max_b_frames = form.b_frames
+        if form.matrix is not None:
+            video.codec_context.colorspace = form.matrix[1]
         if form.aspect != 1:
             video.codec_context.sample_aspect_ratio = form.aspect
         audio = container.add_stream(form.voice, rate=form.rate, layout=form.layout)
         audio.codec_context.bit_rate = 192_000
         for block in blocks(recording.sound, form):
             container.mux(audio.encode(block))
-        for time, image in zip(recording.times, images, strict=True):
+        before = -np.arange(round(form.hidden * FPS), 0, -1) / FPS
+        shown = [*((time, np.full_like(images[0], 128)) for time in before), *zip(recording.times, images, strict=True)]
+        for time, image in shown:
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            if form.matrix is not None:
+                frame = frame.reformat(format=form.pixels, dst_colorspace=form.matrix[0])
             frame.pts, frame.time_base = round((time + form.start) / form.tick), form.tick
             container.mux(video.encode(frame))
         for stream in (video, audio):
@@ -136,12 +146,14 @@ def blocks(sound: NDArray[np.float32], form: Form) -> Iterator[av.AudioFrame]:
     """Frames of the sound in this rate and layout."""
     ratio = Fraction(form.rate, RATE)
     samples = resample_poly(sound, ratio.numerator, ratio.denominator).astype(np.float32)
+    hidden = round(form.hidden * form.rate)
+    samples = np.concatenate([0.5 * np.sin(np.arange(hidden, dtype=np.float32)), samples])
     channels = np.stack([gain * samples for gain in form.signs])
     for at in range(0, channels.shape[1], 1024):
         block = np.ascontiguousarray(channels[:, at : at + 1024])
         frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=form.layout)
         frame.sample_rate, frame.time_base = form.rate, Fraction(1, form.rate)
-        frame.pts = round(form.start * form.rate) + at
+        frame.pts = round(form.start * form.rate) - hidden + at
         yield frame
 
 
@@ -171,6 +183,11 @@ FORMS = {
     "transport stream, MPEG-2": Form("ts", "mpeg2video", "yuv420p", BEST, tick=STEADY, voice="mp2"),
     "mpg, MPEG-1": Form("mpg", "mpeg1video", "yuv420p", BEST, tick=STEADY, voice="mp2"),
     "flv": replace(MP4, ending="flv", tick=MS, rate=44_100, voice="pcm_s16le"),
+    "mkv, RGB": Form(pixels="bgr0"),
+    "mkv, 4:4:4 of 16 bits": Form(pixels="yuv444p16le"),
+    "mov, RGB with alpha": Form("mov", "qtrle", "argb"),
+    "mp4, BT.709": replace(MP4, matrix=("ITU709", 1)),
+    "mp4, interlaced by its flags": replace(MP4, quality={**H264, "flags": "+ildct+ilme", "x264-params": "tff=1"}),
     "wmv": Form("wmv", "wmv2", "yuv420p", BEST, tick=MS, rate=44_100, **STEREO, voice="wmav2", late=0.046),
     # how the picture is displayed
     **{f"displayed {way}": replace(MP4, way=way) for way in WAYS if way != "identity"},
@@ -186,6 +203,10 @@ FORMS = {
     "starts at 0.5 s, mkv": Form(start=0.5),
     "starts after three hours": replace(MP4, ending="ts", start=10_800.0, voice="mp2"),
     "no edit list": replace(MP4, b_frames=2, options={"use_editlist": "0"}, late=0.08),
+    "hidden by an edit list": replace(MP4, hidden=0.4, options={"avoid_negative_ts": "disabled"}),
+    "hidden by an edit list, B-frames": replace(
+        MP4, hidden=0.4, b_frames=2, ending="mov", voice="alac", options={"avoid_negative_ts": "disabled"}
+    ),
     "fragments": replace(MP4, b_frames=2, options={"movflags": "frag_keyframe+empty_moov"}, late=0.08),
     # sound
     **{f"sound at {rate} Hz": Form(rate=rate) for rate in (16_000, 22_050, 32_000, 44_100, 96_000)},
@@ -197,6 +218,7 @@ FORMS = {
     "floating point": Form(voice="pcm_f32le"),
     # size
     "three quarters of the size": replace(MP4, size=(WIDTH * 3 // 4, HEIGHT * 3 // 4)),
+    "odd sides": Form(pixels="yuv444p", size=(WIDTH - 1, HEIGHT - 3)),
     "twice the size": replace(MP4, size=(WIDTH * 2, HEIGHT * 2)),
 }  # fmt: skip
 

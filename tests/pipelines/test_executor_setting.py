@@ -6,7 +6,7 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from iaca.datasets.clip_files import ClipFiles
+from iaca.datasets.files import ClipFiles
 from iaca.engine import ExecutorConfig
 from project import ROOT
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from environments import catalog_of, check_that_results_lie_apart, location
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
-from iaca.datasets.clip_files import NoClipFiles, SharedClipFiles
+from iaca.datasets.files import NoClipFiles, SharedClipFiles
 from iaca.engine import Task
 from project import copy_project, runner
 

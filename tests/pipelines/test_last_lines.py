@@ -7,8 +7,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
-from iaca.datasets.clip_files import ClipFiles, NoClipFiles
-from iaca.datasets.files import CSVDataset, JSONDataset
+from iaca.datasets.files import ClipFiles, CSVDataset, JSONDataset, NoClipFiles
 from iaca.hooks import WhereResultsLie, places
 
 METRICS = {

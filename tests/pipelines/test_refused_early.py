@@ -11,10 +11,9 @@ from affwild2_tree import annotate, movie
 from iaca.corpora.features import index_features
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
-from iaca.datasets.clip_files import ClipFiles
-from iaca.datasets.files import CSVDataset
+from iaca.datasets.files import BenchmarkOutput, ClipFiles, CSVDataset
 from iaca.datasets.model import ModelDataset
-from iaca.datasets.reports import BenchmarkOutput
+from iaca.encoders.config import EmbeddingConfig
 from iaca.engine import ExecutorConfig, Task, run_tasks
 from iaca.engine.results import UNFINISHED
 from iaca.errors import InputError
@@ -88,6 +87,44 @@ def test_features_are_not_adapted() -> None:
         checked("adapted_model", ALL, importer="features")
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({}, ""), ({"precision": "bfloat16"}, ""), ({"visual": "mini_xception+resnet18"}, "visual_encoder"),
+     ({"audio": "logmel_resnet18"}, "audio_encoder 'logmel_resnet18', not 'prosody'")],
+)  # fmt: skip
+def test_other_encoders_than_those_of_the_zero_shot_model_are_refused_before_anything_is_embedded(
+    given: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("resnet18", "logmel_resnet18"):
+        (tmp_path / f"{name}.safetensors").touch()
+    chosen = {
+        kind: [{"name": n, **own(n, tmp_path)} for n in names.split("+")] if kind != "precision" else names
+        for kind, names in given.items()
+    }
+    catalog = DataCatalog(
+        {
+            "params:ingestion": MemoryDataset(IngestionConfig.model_validate({"importer": "demo"})),
+            "params:embedding": MemoryDataset(EmbeddingConfig.model_validate(chosen)),
+        }
+    )
+    embeds = Node(lambda _: None, "params:embedding", "embeddings", name="embed")
+    adapts = Node(lambda _: None, "embeddings", "adapted_model", name="adapt")
+    hook = RunsThatCanSucceed()
+    hook.before_pipeline_run(Pipeline([embeds]), catalog)
+    if not said:
+        hook.before_pipeline_run(Pipeline([embeds, adapts]), catalog)
+        return
+    with pytest.raises(InputError, match="the zero-shot model reads the embeddings of its own encoders") as error:
+        hook.before_pipeline_run(Pipeline([embeds, adapts]), catalog)
+    assert said in str(error.value)
+
+
+def own(encoder: str, folder: Path) -> dict[str, str]:
+    """A checkpoint of one's own for an encoder that needs one."""
+    file = folder / f"{encoder}.safetensors"
+    return {"weights": str(file)} if file.exists() else {}
+
+
 def test_the_index_of_features_counts_annotated_rows(tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     write_corpus(SyntheticConfig(clips=6, seconds=4.0, audio_dim=2, visual_dim=2), root)
@@ -157,7 +194,13 @@ def test_nothing_was_decoded_when_the_command_is_refused(tmp_path: Path) -> None
     (root / "partition.csv").write_text("clip,partition,subject\na,train,a\nb,test,b\n")
     done = runner(project)("kedro", "run", "--env", "folder", "--params", f"ingestion.root={root}", fails=True)
     told = done.stdout + done.stderr
-    assert "no clip of the validation partition is annotated" in told
-    assert "Traceback" not in told
+    assert told.count("no clip of the validation partition is annotated") == 1
+    for words in ("Traceback", "previous command", "failed with error"):
+        assert words not in told
     assert (project / "data/02_intermediate/folder/index_problems.csv").exists()
     assert not (project / "data/02_intermediate/folder/frame_labels").exists()
+    typed = runner(project)("kedro", "run", "--pipelines", "ingestion,trainnig", fails=True)
+    assert typed.stderr.splitlines()[-1].startswith(
+        "Error: there is no pipeline named 'trainnig' Remedy: did you mean training? choose one of adaptation, "
+    )
+    assert "Traceback" not in typed.stderr

@@ -7,16 +7,18 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from iaca.encoders.config import describe, weights_of
+from iaca.files import in_project
 from iaca.inference.config import NAMED
-from project import ROOT
+from project import ROOT, copy_project
 
 pytestmark = pytest.mark.usefixtures("default_pipelines")
 OUTPUT = "data/07_model_output/inference"
 
 
-def context(given: dict[str, Any], env: str | None = None) -> Any:
+def context(given: dict[str, Any], env: str | None = None, project: Path = ROOT) -> Any:
     bootstrap_project(ROOT)
-    with KedroSession.create(ROOT, env=env, runtime_params=given) as session:
+    with KedroSession.create(project, env=env, runtime_params=given) as session:
         return session.load_context()
 
 
@@ -56,6 +58,38 @@ def test_a_corpus_is_relative_to_the_current_folder(tmp_path: Path, monkeypatch:
     (tmp_path / "corpus").mkdir()
     found = context({"ingestion": {"root": "corpus"}}, "folder")
     assert found.catalog["corpus"].load() == tmp_path / "corpus"
+
+
+def test_weights_are_relative_to_the_project_wherever_the_command_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, here = copy_project(tmp_path / "project"), tmp_path / "project/data/own"
+    here.mkdir(parents=True)
+    monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path / "nowhere"))
+    (here / "own.safetensors").write_bytes(b"own")
+    (here / "named.safetensors").write_bytes(b"named in the configuration, but for the project")
+    (project / "named.safetensors").write_bytes(b"named")
+    parameters = project / "conf/local/parameters.yml"
+    parameters.parent.mkdir(parents=True, exist_ok=True)
+    parameters.write_text(
+        "faces: {weights: named.safetensors}\nembedding: {visual: [{name: resnet18, weights: named.safetensors}]}"
+    )
+    versions, found = [], []
+    for folder, given in ((project, "data/own/own.safetensors"), (here, "own.safetensors")):
+        monkeypatch.chdir(folder)
+        usual = context({}, project=project).params
+        own = context({"embedding": {"visual": [{"name": "resnet18", "weights": given}]}}, project=project).params
+        versions.append([describe(each["embedding"]) for each in (usual, own)])
+        found.append(
+            [
+                in_project(usual["faces"].weights),
+                *[weights_of(e["embedding"].visual[0], "visual") for e in (usual, own)],
+            ]
+        )
+    assert versions[0] == versions[1]  # fingerprints are the same from everywhere
+    assert [[path.resolve() for path in paths] for paths in found] == 2 * [
+        [project / "named.safetensors", project / "named.safetensors", here / "own.safetensors"]
+    ]
 
 
 @pytest.mark.parametrize("given", [{}, {"faces": {"every": 3}}, {"inference": {"plot": False}}])

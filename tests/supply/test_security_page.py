@@ -28,8 +28,10 @@ def test_it_names_the_tests_of_its_main_claims() -> None:
 
 def test_what_it_says_of_checksums_is_so() -> None:
     said = PAGE[PAGE.index("## Weights") :]
-    partly, none = said.partition("8 of its 64 digits")[2].split("Those of")
-    digits = {name: len(file.sha256) for name, file in WEIGHTS.items()}
+    by_git, rest = said.partition("in the publisher's git repository")[2].split("8 of its 64 digits")
+    partly, none = rest.split("Those of")
+    assert set(re.findall(r"`(\w+)`", by_git)) == {name for name, file in WEIGHTS.items() if file.blob}
+    digits = {name: len(file.sha256) for name, file in WEIGHTS.items() if not file.blob}
     assert set(re.findall(r"`(\w+)`", partly)) == {name for name, count in digits.items() if count == 8}
     assert set(re.findall(r"`(\w+)`", none)) == {name for name, count in digits.items() if count == 0}
     assert set(digits.values()) <= {0, 8, 64}

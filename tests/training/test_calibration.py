@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +142,36 @@ def test_calibration_does_not_touch_the_model(model: TrainedModel, tmp_path: Pat
     assert plain.calibration is None
     for name, tensor in plain.weights.items():
         np.testing.assert_array_equal(tensor, model.weights[name])
+
+
+def test_errors_on_train_clips_are_those_of_networks_that_have_not_seen_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    module = sys.modules[train.__module__]
+    monkeypatch.setattr(module, "calibrate", lambda *arguments: given.append(arguments) or calibrate(*arguments))
+    calibrated(run(tmp_path / "checkpoints", SHORT.model_copy(update={"folds": 2})))
+    _, _, of_whole, _, held, _, folds, _ = given[0]
+    assert held == HELD
+    assert sorted(name for left_out, _ in folds for name in left_out) == sorted(TRAIN)
+    for left_out, predict in folds:
+        rest = {name: one for name, one in TRAIN.items() if name not in left_out}
+        alone, _ = train(replace(run(tmp_path / "alone"), train_clips=rest))
+        one = TRAIN[min(left_out)].embedding
+        np.testing.assert_array_equal(predict(one), predict_clip(alone, one).prediction)
+        assert not np.array_equal(predict(one), of_whole(one))
+
+
+def test_errors_are_of_annotated_steps_at_which_somebody_was_observed(model: TrainedModel) -> None:
+    one = HELD["clip10"]
+    nobody = np.arange(80) >= 60
+    hidden = one.embedding.with_modalities(present={m: p & ~nobody for m, p in one.embedding.present.items()})
+    prediction = predict_clip(model, hidden).prediction
+    found = calibration_of(model).errors(replace(one, embedding=hidden), "x", model.normalisation, prediction)
+    rows = np.isfinite(one.labels).all(axis=1) & ~nobody
+    assert rows.sum() == 56
+    np.testing.assert_allclose(found.errors, np.abs(one.labels - prediction)[rows], atol=1e-6)
+    assert len(found.circumstances) == 56
 
 
 def test_the_facts_name_the_clips(model: TrainedModel) -> None:

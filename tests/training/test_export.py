@@ -49,7 +49,10 @@ SMALL = {"audio_dim": AUDIO_DIM, "visual_dim": VISUAL_DIM, "width": 8, "heads": 
 CUES = ("mouth_motion", "sound_level", "synchrony", "not_ours")
 METADATA = {"caveat": "made up", "audio_encoder": "descriptors", "visual_encoder": "fer", "history": "long"}
 # Each part of each preset is in one of these; all of them would take minutes, and each export checks itself.
-COVERING = ("concat", "lfan", "mha", "iaca", "iaca_ca", "iaca_plus", "dca_paper", "grjca_paper", "late", "ridge")
+COVERING = (
+    "concat", "lfan", "mha", "iaca", "iaca_dca", "iaca_hierarchical", "iaca_plus", "dca_paper", "grjca_paper", "hgrjca",
+    "tagf", "cold", "raav", "late", "ridge",
+)  # fmt: skip
 NOT_PRESETS = {
     "lstm": FusionConfig(**SMALL | {"temporal_layers": 2}, temporal="lstm", context="lstm"),
     "small": FusionConfig(**SMALL, temporal="none", attention="ca", gate="dca"),
@@ -154,6 +157,7 @@ def test_the_exported_presets_have_every_part_of_all() -> None:
             "head",
             "input_norm",
             "readings",
+            "bounds",
         )
         same = {"rjca": "jca"}  # several of its layers
         return {(field, same.get(value := getattr(c, field), value)) for c in configs for field in fields}

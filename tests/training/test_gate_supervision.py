@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from iaca.training.loss import RARE, gate_supervision
+from iaca.training.config import LossConfig
+from iaca.training.loss import RARE, gate_supervision, latent_loss, training_loss
 
 FALSE, TRUE = False, True
 
@@ -104,3 +105,58 @@ def test_it_is_computed_in_float32_under_autocast() -> None:
         coarse = supervise({"reliability_audio": gate.bfloat16()}, corrupted)
     assert inside.dtype == coarse.dtype == torch.float32
     assert inside.item() == supervise({"reliability_audio": gate}, corrupted).item()
+
+
+def alone_of(audio: torch.Tensor, visual: torch.Tensor, *log_variance: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Predictions (1, t, 2) and log variances (1, t) of both modalities, as `FusionOutput.alone`."""
+    both = zip(("audio", "visual"), (audio, visual), log_variance, strict=True)
+    return {m: torch.cat([x, s[..., None]], dim=-1) for m, x, s in both}
+
+
+def latents(seed: int = 0) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """What two modalities say alone, with log variances that are those of their errors; and the truth."""
+    rng = torch.Generator().manual_seed(seed)
+    gold, audio, visual = (torch.rand(1, 12, 2, generator=rng, dtype=torch.float64) - 0.5 for _ in range(3))
+    scores = [(x - gold).square().mean(dim=-1).log() for x in (audio, visual)]
+    return alone_of(audio, visual, *scores), gold
+
+
+def divergence(alone: dict, gold: torch.Tensor, valid: torch.Tensor, present: torch.Tensor) -> float:
+    """`latent_loss` without the losses of the two predictions."""
+    own = [training_loss(x[..., :2], gold, valid & present[..., i], LossConfig()) for i, x in enumerate(alone.values())]
+    return (latent_loss(alone, gold, valid, present, LossConfig()) - sum(own) / 2).item()
+
+
+def test_variances_match_errors_up_to_one_factor() -> None:
+    alone, gold = latents()
+    valid, present = torch.ones(1, 12, dtype=torch.bool), torch.ones(1, 12, 2, dtype=torch.bool)
+    assert divergence(alone, gold, valid, present) == pytest.approx(0, abs=1e-12)
+    scaled = {m: torch.cat([x[..., :2], x[..., 2:] + 3.0], dim=-1) for m, x in alone.items()}
+    assert divergence(scaled, gold, valid, present) == pytest.approx(0, abs=1e-12)
+    swapped = dict(zip(alone, [torch.cat([x[..., :2], y[..., 2:]], -1) for x, y in _crosswise(alone)], strict=True))
+    assert divergence(swapped, gold, valid, present) > 0.01
+
+
+def _crosswise(alone: dict) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    audio, visual = alone.values()
+    return [(audio, visual), (visual, audio)]
+
+
+def test_latents_learn_nothing_where_nothing_was_observed_or_annotated() -> None:
+    alone, gold = latents()
+    valid, present = torch.ones(1, 12, dtype=torch.bool), torch.ones(1, 12, 2, dtype=torch.bool)
+    valid[0, 3], present[0, 5, 0], gold[0, 3] = False, False, torch.nan
+    level = torch.tensor([1.0, 1.0, 0.0])  # the same variance everywhere: not yet that of the errors
+    leaves = {m: (x * level).requires_grad_() for m, x in alone.items()}
+    latent_loss(leaves, gold, valid, present, LossConfig()).backward()
+    assert not leaves["audio"].grad[0, [3, 5]].any()
+    assert not leaves["visual"].grad[0, 3].any()
+    assert leaves["visual"].grad[0, 5].all()
+
+
+def test_without_any_observed_step_latents_have_a_gradient_of_zeros() -> None:
+    alone, gold = latents()
+    leaves = {m: x.clone().requires_grad_() for m, x in alone.items()}
+    nothing = torch.zeros(1, 12, dtype=torch.bool)
+    latent_loss(leaves, gold, nothing, torch.zeros(1, 12, 2, dtype=torch.bool), LossConfig()).backward()
+    assert all(not x.grad.any() for x in leaves.values())

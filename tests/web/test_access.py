@@ -188,3 +188,7 @@ def test_sockets_of_another_page_are_closed_and_the_start_of_the_server_passes()
     call(type="websocket", headers=[(b"host", b"localhost"), (b"origin", b"http://localhost")])
     call(type="lifespan")
     assert passed == ["websocket", "lifespan"]
+    call(type="websocket", headers=[(b"host", b"localhost"), (b"host", b"rebound.example")])
+    call(type="websocket", headers=[])
+    assert said == 3 * [{"type": "websocket.close", "code": 1008}]
+    assert passed == ["websocket", "lifespan"]

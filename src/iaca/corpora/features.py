@@ -40,7 +40,7 @@ from iaca.corpora.timeline import (
     unit_problem,
     write_timeline,
 )
-from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embedding
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, Dtype, write_embedding
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
 from iaca.errors import InputError, counted
@@ -230,7 +230,12 @@ def _difference(names: tuple[str, ...], expected: tuple[str, ...], kind: str) ->
 
 
 def align_file(
-    *files: Path, target: Path, kinds: tuple[str, ...], widths: Mapping[str, int], tolerance_s: float | None
+    *files: Path,
+    target: Path,
+    kinds: tuple[str, ...],
+    widths: Mapping[str, int],
+    tolerance_s: float | None,
+    dtype: Dtype = "float32",
 ) -> None:
     """Engine task: read the tables of a clip, write its embeddings. Its annotation is checked, but not written.
 
@@ -240,8 +245,9 @@ def align_file(
         kinds: of each table: `audio`, `visual`, `labels` or `quality`.
         widths: columns of `audio` and `visual`, for clips that lack one.
         tolerance_s: largest distance (s) of a row from its step.
+        dtype: of the rows.
     """
-    write_embedding(read_clip(dict(zip(kinds, files, strict=True)), widths, tolerance_s).embedding, target)
+    write_embedding(read_clip(dict(zip(kinds, files, strict=True)), widths, tolerance_s).embedding, target, dtype)
 
 
 def build_timeline(

@@ -26,28 +26,27 @@ class DemoImport(Parameters):
                              "affwild2 or --env features")  # fmt: skip
 
 
-class AffWild2Config(Parameters):
-    """Parameters of the importer `affwild2`.
+class Release(Parameters):
+    """Parameters of an importer that reads a corpus as it was downloaded.
 
     Attributes:
+        root: its folder, as given on the command line; the catalog's `corpus` reads it.
         importer: set by the environment.
-        root: folder of the corpus, as given on the command line; the catalog's `corpus` reads it.
     """
+
+    root: str | None = Field(default=None, min_length=1)
+
+
+class AffWild2Config(Release):
+    """Parameters of the importer `affwild2`."""
 
     importer: Literal["affwild2"] = "affwild2"
-    root: str | None = Field(default=None, min_length=1)
 
 
-class BahConfig(Parameters):
-    """Parameters of the importer `bah`.
-
-    Attributes:
-        importer: set by the environment.
-        root: folder of the release, as given on the command line; the catalog's `corpus` reads it.
-    """
+class BahConfig(Release):
+    """Parameters of the importer `bah`."""
 
     importer: Literal["bah"] = "bah"
-    root: str | None = Field(default=None, min_length=1)
 
 
 IMPORTERS: dict[str, type[Parameters]] = {

@@ -1,11 +1,13 @@
-"""`python -m iaca.encoders`: list all encoders with their width, weights and licence."""
+"""`python -m iaca.encoders`: list all encoders with their width, weights and licence; `get NAME ...`: get weights."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 from iaca.encoders.config import ENCODERS, EncoderFacts
-from iaca.encoders.weights import FETCH, WEIGHTS, locate
+from iaca.encoders.weights import GET, WEIGHTS, get, locate
 from iaca.errors import InputError
 
 HEAD = ("modality", "encoder", "dim", "sees", "reach", "batch", "licence of the weights", "weights")
@@ -34,16 +36,54 @@ def state(name: str, entry: EncoderFacts) -> str:
     except InputError as error:
         if "checksum" in error.problem:
             return f"{file.name} is another file: its {error.problem}"
-        return f"run `{FETCH} {name}`" if file.requirement else f"get {file.name} from {file.source}"
+        return f"run `{GET} {name}`" if file.by_command else f"get {file.name} from {file.source}"
 
 
-def main() -> None:
+def print_table() -> None:
     """Print the table."""
     rows = [HEAD, *table()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def get_all(names: Sequence[str]) -> None:
+    """Get the weights of these encoders, or those that `make setup` needs. Say licence and place of each.
+
+    Raises:
+        InputError: of the first that failed, after all have been tried.
+    """
+    failed: InputError | None = None
+    for name in names or [name for name, file in WEIGHTS.items() if file.setup]:
+        if file := WEIGHTS.get(name):
+            sys.stdout.write(f"{name}: {file.name} of {file.source}; licence {file.licence}\n")
+        try:
+            path = get(name, bar=sys.stderr.isatty())
+        except InputError as error:
+            sys.stderr.write(f"{error}\n")
+            failed = failed or error
+            continue
+        unchecked = "" if WEIGHTS[name].pinned else " (the publisher gives no checksum to compare it with)"
+        sys.stdout.write(f"{name}: {path}{unchecked}\n")
+    if failed:
+        raise failed
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m iaca.encoders", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="get")
+    getter = commands.add_parser("get", help="get the weights of encoders from their publishers")
+    getter.add_argument("names", nargs="*", metavar="NAME", help="encoders; without names, those of `make setup`")
+    arguments = parser.parse_args(given)
+    if arguments.command is None:
+        print_table()
+        return
+    try:
+        get_all(arguments.names)
+    except InputError:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

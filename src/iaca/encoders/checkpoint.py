@@ -1,8 +1,9 @@
-"""Load a checkpoint into a network. Nothing is unpickled: only safetensors and torch files of tensors are read."""
+"""Load a checkpoint into a network. Nothing is unpickled: safetensors, torch files of tensors and ONNX are read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
@@ -107,3 +108,128 @@ def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         if tensors and all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     return tensors
+
+
+# --- ONNX ---
+
+LARGEST_ONNX = 2**30  # bytes
+LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+
+Layer = tuple[str, dict[str, Tensor]]
+"""Kind of a layer and its tensors, named as in torch."""
+
+
+def load_onnx(network: nn.Module, path: Path, example: Tensor) -> None:
+    """Load the weights of an exported network into the network that it was exported from, and set that to inference.
+
+    Exporters rename tensors and merge batch normalisation into the convolution before it, so layers are matched by the
+    order in which they compute. Normalisation that was merged becomes a plain offset.
+
+    Args:
+        network: convolutions, batch normalisations and linear layers; others have no weights.
+        path: of the ONNX file.
+        example: an input of the network.
+
+    Raises:
+        InputError: the file is damaged, was exported from another network, or the package `onnx` is missing.
+    """
+    network.eval()
+    layers = _onnx_layers(path)
+    try:
+        for name, module, tensors in _matched(_in_order(network, example), layers):
+            _assign(name, module, tensors)
+    except ValueError as error:
+        raise InputError(
+            f"not the weights of this network: {error}", path, remedy="get the published file again"
+        ) from error
+
+
+def _matched(
+    modules: Sequence[tuple[str, nn.Module]], layers: Sequence[Layer]
+) -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:
+    """Each module with its tensors. Raises ValueError if kinds do not follow each other as in the file."""
+    left = deque(layers)
+    merged: Tensor | None = None  # offset of the convolution before, which has none in the network itself
+    for name, module in modules:
+        kind = next(base.__name__ for base in LAYERS if isinstance(module, base))
+        following = left[0][0] if left else "nothing"
+        if isinstance(module, nn.BatchNorm2d) and merged is not None and following != kind:
+            one, zero = torch.ones_like(merged), torch.zeros_like(merged)
+            neutral = {"weight": one, "running_mean": zero, "running_var": one - module.eps}
+            yield name, module, {**neutral, "bias": merged}
+            merged = None
+            continue
+        if following != kind:
+            raise ValueError(f"{name} is a {kind}, but {following} follows in the file")
+        tensors = left.popleft()[1]
+        merged = tensors.pop("bias", None) if module.bias is None else None
+        yield name, module, tensors
+    if left or merged is not None:
+        raise ValueError("the file has further layers")
+
+
+def _in_order(network: nn.Module, example: Tensor) -> list[tuple[str, nn.Module]]:
+    """The layers with weights, in the order in which they compute."""
+    order: list[tuple[str, nn.Module]] = []
+    hooks = [
+        module.register_forward_hook(lambda module, *_, name=name: order.append((name, module)))
+        for name, module in network.named_modules()
+        if isinstance(module, LAYERS)
+    ]
+    with torch.inference_mode():
+        network(example)
+    for hook in hooks:
+        hook.remove()
+    return order
+
+
+def _onnx_layers(path: Path) -> list[Layer]:
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError as error:
+        raise InputError(
+            "reading ONNX weights needs the package onnx", path, remedy="pip install 'iaca[export]'"
+        ) from error
+    if path.stat().st_size > LARGEST_ONNX:
+        raise InputError("too large for the weights of an encoder", path, remedy="get the published file again")
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+        values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        for node in graph.node:  # equal tensors are stored once, or as constants
+            if node.op_type == "Identity" and node.input[0] in values:
+                values[node.output[0]] = values[node.input[0]]
+            elif node.op_type == "Constant" and node.attribute[0].name == "value":
+                values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        layers = [layer for node in graph.node if (layer := _layer(node, values))]
+    except Exception as error:  # on a damaged file the parser can fail anywhere, with any error
+        what = brief(error) or type(error).__name__
+        raise InputError(f"not an ONNX file of weights ({what})", path, remedy="get it again") from error
+    return layers
+
+
+def _layer(node: Any, values: Mapping[str, Any]) -> Layer | None:
+    """The layer of a node, if it has weights."""
+    given = [torch.tensor(values[name]).float() for name in node.input[1:] if name in values]
+    match node.op_type:
+        case "Conv":
+            return "Conv2d", dict(zip(("weight", "bias"), given, strict=False))
+        case "BatchNormalization":
+            return "BatchNorm2d", dict(zip(("weight", "bias", "running_mean", "running_var"), given, strict=True))
+        case "Gemm":
+            transposed = any(a.name == "transB" and a.i for a in node.attribute)
+            weight = given[0] if transposed else given[0].T
+            return "Linear", {"weight": weight, **({"bias": given[1]} if len(given) > 1 else {})}
+    return None
+
+
+def _assign(name: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    own = {n: t for n, t in module.state_dict().items() if n != "num_batches_tracked"}
+    if own.keys() != tensors.keys():
+        raise ValueError(f"{name} has {', '.join(sorted(own))}, in the file {', '.join(sorted(tensors))}")
+    for part, tensor in tensors.items():
+        if tensor.shape != own[part].shape:
+            raise ValueError(f"{part} of {name} is {tuple(own[part].shape)}, in the file {tuple(tensor.shape)}")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{part} of {name} is not finite")
+        own[part].copy_(tensor)

@@ -14,14 +14,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from iaca.encoders.embedding import Dtype
 from iaca.encoders.weights import WEIGHTS, local, locate, sha256
-from iaca.parameters import Modality, Parameters
+from iaca.errors import InputError
+from iaca.parameters import DEVICE, Modality, Parameters
 from iaca.text import parse_json
 
 EMBEDDING_VERSION = "5"
 """Raised by hand when the embedding of a clip changes by something else than its encoders: cues, times, alignment."""
-DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
-Precision = Literal["float32", "bfloat16", "float16", "auto"]
+Precision = Literal["float32", "tf32", "bfloat16", "float16", "auto"]
 
 
 class NoOptions(Parameters):
@@ -131,6 +132,7 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         ),
         "efficientnet_b0": EncoderFacts(1280, _IMAGENET, "1 face", FaceOptions, 32),
         "enet_b0_8_va_mtl": EncoderFacts(1290, f"{_IMAGENET}, 224 px", "1 face", batch=32),
+        "enet_b0_8_best_vgaf": EncoderFacts(1288, f"{_IMAGENET}, 224 px", "1 face", batch=32),
     },
     "audio": {
         "prosody": EncoderFacts(44, "log-mel 64, pitch, spectrum, 10 ms", "3 s", version="2", learned=False),
@@ -148,8 +150,8 @@ class EncoderChoice(Parameters):
 
     Attributes:
         name: a key of `ENCODERS`.
-        weights: a checkpoint of your own instead of the published file. If the path does not exist, its file name is
-            looked for in the weights folder.
+        weights: a checkpoint of your own instead of the published file (`iaca.files.in_project`). If the path does not
+            exist, its file name is looked for in the weights folder.
         changes: options of the encoder that differ from its defaults.
     """
 
@@ -190,16 +192,21 @@ class EmbeddingConfig(Parameters):
         visual, audio: the name of an encoder, a mapping {name, weights, changes}, or a list of these, whose rows are
             concatenated in this order.
         device: `auto` takes a GPU if there is one.
-        precision: of the networks; below `float32` they run under autocast. `auto` is bfloat16 if the processor
-            computes in it, else float32. `float16` needs a GPU.
+        precision: of the networks. `tf32` rounds the products of float32 on a GPU; `bfloat16` and `float16` run under
+            autocast. `auto` is bfloat16 if the processor computes in it, else float32. `float16` needs a GPU.
         batch: steps in one forward pass; None takes the batch of each encoder, but at most 16 on a CPU.
+        dtype: of the rows on disk and in memory. `float16` halves the space and the time of reading; predictions
+            change by less than 1e-3.
     """
+
+    LATER = frozenset({"dtype"})
 
     visual: Choices = (EncoderChoice(name="mini_xception"),)
     audio: Choices = (EncoderChoice(name="prosody"),)
     device: str = Field(default="auto", pattern=DEVICE)
     precision: Precision = "float32"
     batch: int | None = Field(default=None, ge=2, le=4096)
+    dtype: Dtype = "float32"
 
     @field_validator("visual", "audio")
     @classmethod
@@ -253,6 +260,19 @@ def identity(config: EmbeddingConfig) -> dict[str, str]:
     return {**describe(config), "embedding_version": EMBEDDING_VERSION}
 
 
+def require_zero_shot(config: EmbeddingConfig) -> None:
+    """Refuse encoders whose embeddings the zero-shot model does not read: it reads those of the default ones.
+
+    Raises:
+        InputError: with the differences; or as `describe`.
+    """
+    if differences := mismatches(identity(EmbeddingConfig()), identity(config)):
+        raise InputError(
+            f"the zero-shot model reads the embeddings of its own encoders: {'; '.join(differences)}",
+            remedy="set embedding.visual and embedding.audio back to their defaults; for other encoders train a model",
+        )
+
+
 def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
     """The weights file of a choice; None for an encoder without weights.
 
@@ -266,7 +286,7 @@ def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
 
 def _version(choice: EncoderChoice, modality: Modality) -> str:
     entry, path, published = choice.entry(modality), weights_of(choice, modality), WEIGHTS.get(choice.name)
-    pinned = choice.weights is None and published is not None and published.sha256
+    pinned = choice.weights is None and published is not None and published.pinned
     checksum = f"#{sha256(path)[:16]}" if path is not None and not pinned else ""
     changes = ",".join(f"{name}={value}" for name, value in sorted(choice.changes.items()))
     return f"{entry.version}{checksum}" + (f"({changes})" if changes else "")
@@ -283,7 +303,7 @@ def config_of(metadata: Mapping[str, str], device: str = "auto") -> EmbeddingCon
 
 
 def mismatches(metadata: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:
-    """Where names or versions of what embeds differ, in words. A key that only one of the two has is no difference."""
+    """Where names or versions of what embeds differ, in words. A key that only one of the two has does not count."""
     keys = [f"{modality}_{what}" for modality in ENCODERS for what in ("encoder", "version")] + ["embedding_version"]
     return [
         f"{key} {facts[key]!r}, not {metadata[key]!r}"

@@ -49,7 +49,7 @@ def embed_file(faces: Path, audio: Path, *, target: Path, config: EmbeddingConfi
         raise InputError(f"encoders changed during the run: {'; '.join(changed)}", remedy="run it again")
     with FaceImages(faces) as jpegs:
         embedding = embed(read_faces(faces, columns=NUMBERS), jpegs, read_audio_file(audio), config)
-    write_embedding(embedding, target)
+    write_embedding(embedding, target, config.dtype)
 
 
 @dataclass(frozen=True)

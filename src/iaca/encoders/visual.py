@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iaca.encoders.checkpoint import load
+from iaca.encoders.checkpoint import load, load_onnx
 from iaca.encoders.config import ClipOptions, FaceOptions, NoOptions
 from iaca.encoders.mini_xception import MiniXceptionFaces
 
@@ -209,7 +209,7 @@ class EfficientNetB0(nn.Module):
         return rows
 
 
-EMOTIEFF_SIDE, EMOTIEFF_OUTPUTS = 224, 10  # px; eight expressions, valence, arousal
+EMOTIEFF_SIDE = 224  # px
 FIRST_STAGE = {"conv_dw": "0.0", "bn1": "0.1", "se.conv_reduce": "1.fc1", "se.conv_expand": "1.fc2", "conv_pw": "2.0",
                "bn2": "2.1"}  # fmt: skip
 OTHER_STAGES = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "se.conv_reduce": "2.fc1",
@@ -224,22 +224,33 @@ class EmotiEffNetB0(nn.Module):
 
     A. Savchenko, *Video-based frame-level facial analysis of affective behavior on mobile devices using EfficientNets*
     (2022). Its layout is that of `tf_efficientnet_b0` in timm: strided convolutions are padded unevenly, and the
-    epsilon of batch normalisation is 1e-3.
+    epsilon of batch normalisation is 1e-3. Weights are the published ONNX file, or a checkpoint in either layout.
     """
+
+    outputs = 10
 
     def __init__(self, options: NoOptions, weights: Path | None):
         super().__init__()
         del options
         self.prepare = Normalise(EMOTIEFF_SIDE)
         self.backbone: Any = _padded_like_tensorflow(_torchvision_models().efficientnet_b0(weights=None))
-        self.backbone.classifier = nn.Linear(1280, EMOTIEFF_OUTPUTS)
-        load(self.backbone, weights, rename=torchvision_name)
+        self.backbone.classifier = nn.Linear(1280, self.outputs)
+        if weights is not None and weights.suffix == ".onnx":
+            load_onnx(self.backbone, weights, torch.zeros(1, 3, EMOTIEFF_SIDE, EMOTIEFF_SIDE))
+        else:
+            load(self.backbone, weights, rename=torchvision_name)
         self.eval()
 
     def forward(self, faces: Tensor) -> Tensor:
-        """(n, h, w, 3) uint8 RGB -> (n, 1290)."""
+        """(n, h, w, 3) uint8 RGB -> (n, 1280 + outputs)."""
         features = self.backbone.features(self.prepare(faces)).mean((2, 3))
         return torch.cat([features, self.backbone.classifier(features)], 1)
+
+
+class EmotiEffNetB0Expressions(EmotiEffNetB0):
+    """`enet_b0_8_best_vgaf` of EmotiEffLib: 1280 features and eight expression logits, without valence and arousal."""
+
+    outputs = 8
 
 
 class PaddedConv2d(nn.Conv2d):
@@ -277,5 +288,6 @@ VISUAL: dict[str, type[nn.Module]] = {
     "r2plus1d_18": R2Plus1D,
     "efficientnet_b0": EfficientNetB0,
     "enet_b0_8_va_mtl": EmotiEffNetB0,
+    "enet_b0_8_best_vgaf": EmotiEffNetB0Expressions,
 }
 """Visual encoders by name; `iaca.encoders.config.ENCODERS` has the facts about them."""

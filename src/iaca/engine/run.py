@@ -14,8 +14,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from iaca.engine.executors import Execution, ExecutorConfig, Outcome
-from iaca.engine.lock import locked
-from iaca.engine.results import FAILURES, UNFINISHED, Entry, Manifest, check_result, write_failures
+from iaca.engine.results import FAILURES, UNFINISHED, Entry, Manifest, check_result, locked, write_failures
 from iaca.engine.task import Snapshot, Task, digest, unreadable
 from iaca.errors import InputError, StorageError, printable
 from iaca.files import fits, make_folder, remove, remove_leftovers, write_text

@@ -1,6 +1,6 @@
 """Parameters of evaluation and benchmark, and the corruptions and levels that a benchmark scores.
 
-Free of numpy and torch, so that parameters are validated before anything heavy is imported.
+Free of numpy itself. `ModelChoice` brings the package `iaca.fusion` with it, and so torch.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from iaca.parameters import LONGEST_S, Parameters, Partition, Seed, listed
-from iaca.training.choice import ModelChoice
+from iaca.fusion.config import ModelChoice
+from iaca.parameters import DEVICE, LONGEST_S, Parameters, Partition, Seed, listed
 from iaca.training.config import TrainingConfig
 
 ProtocolName = Literal[
@@ -185,34 +185,67 @@ class BenchmarkModel(ModelChoice):
         """What it is called."""
         return self.name or self.preset
 
+    def narrowed(self, width: int) -> BenchmarkModel:
+        """The same under the same name, with this width if it names none."""
+        return BenchmarkModel(preset=self.preset, name=self.label, **{"width": width, **self.changes})
+
     def choice(self) -> ModelChoice:
         """What is trained: its name decides nothing."""
         return ModelChoice(preset=self.preset, **self.changes)
+
+
+FAMILY = (
+    "audio", "visual", "concat", "late", "lfan", "cold", "raav", "ca", "jca", "rjca", "dca", "grjca", "tagf",
+    "iaca_ca", "iaca", "iaca_rjca", "iaca_dca", "iaca_grjca",
+)  # fmt: skip
+PAPER_LEVELS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+"""Shares of missing sound in the figure of the authors' repository."""
 
 
 class BenchmarkConfig(Parameters):
     """What is compared, on what.
 
     Attributes:
+        comparison: `paper` compares the family and IACA over each of its attentions (`FAMILY`) clean and with missing
+            sound (`PAPER_LEVELS`), the shape of the paper's figure: it takes the place of `models`, `main` and
+            `corruption.levels`. `none` leaves those as they are.
         models: names of presets, or mappings with preset, name and fields of `FusionConfig`. This and the next two may
             also be written `a+b+c`.
+        width: of every model that names none of its own; None leaves each as its preset has it.
         seeds: one training run per model and seed. Differences are paired by seed; intervals need two of them.
         main: the models that every other one is subtracted from.
         partition: on which the models are scored; it must be annotated.
         replicates: bootstrap resamples of its clips.
         corruption: what is done to that partition. Training has its own, `training.corruption`, the same for all.
+        device: on which runs are scored; `auto` takes a GPU if there is one.
     """
 
+    LATER = frozenset({"device"})
+
+    comparison: Literal["none", "paper"] = "none"
     models: tuple[BenchmarkModel, ...] = Field(
         default=("iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus", "late", "ridge"),
         min_length=2,
         validate_default=True,
     )
+    width: int | None = Field(default=None, ge=1, le=4096)
     seeds: tuple[Seed, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
     main: tuple[str, ...] = ("iaca", "iaca_plus")
     partition: Partition = "test"
     replicates: int = Field(default=1000, ge=100, le=1_000_000)
     corruption: RobustnessConfig = RobustnessConfig()
+    device: str = Field(default="auto", pattern=DEVICE)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_the_paper(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("comparison") != "paper":
+            return given
+        corruption = given.get("corruption", {})
+        if isinstance(corruption, RobustnessConfig):
+            corruption = corruption.model_dump()
+        levels = {"levels": {"missing_audio": PAPER_LEVELS}}
+        return {**given, "models": list(FAMILY), "main": ["iaca"], "corruption": {**corruption, **levels}}
 
     @field_validator("seeds", "main", mode="before")
     @classmethod
@@ -232,11 +265,13 @@ class BenchmarkConfig(Parameters):
                 raise ValueError(f"{what} must be named, each once; got {list(given)}")
         if unknown := sorted(set(self.main) - set(labels)):
             raise ValueError(f"main names {', '.join(unknown)}, but the models are {', '.join(labels)}")
+        self.runs()  # a width that does not fit a model is refused now
         return self
 
     def runs(self) -> Mapping[str, tuple[BenchmarkModel, int]]:
         """Name of each run -> its model and seed, seed by seed: whatever is done when it is stopped is a comparison."""
-        return {f"{model.label}-seed{seed}": (model, seed) for seed in self.seeds for model in self.models}
+        models = [model if self.width is None else model.narrowed(self.width) for model in self.models]
+        return {f"{model.label}-seed{seed}": (model, seed) for seed in self.seeds for model in models}
 
 
 def run_settings(training: TrainingConfig, seed: int, main: bool) -> TrainingConfig:
@@ -308,7 +343,10 @@ class EvaluationConfig(Parameters):
         postprocessing: filters that are tried one at a time on the main model's predictions. A table in the report
             gives their scores; no prediction is changed.
         analysis: of the errors.
+        device: on which models predict; `auto` takes a GPU if there is one.
     """
+
+    LATER = frozenset({"device"})
 
     partitions: tuple[Partition, ...] = Field(default=("validation", "test"), min_length=1)
     shown: Partition = "validation"
@@ -320,3 +358,4 @@ class EvaluationConfig(Parameters):
         FilterStep(filter="mean", width_s=1.0),
     )
     analysis: AnalysisConfig = AnalysisConfig()
+    device: str = Field(default="auto", pattern=DEVICE)

@@ -30,7 +30,7 @@ from iaca.errors import InputError, counted
 from iaca.evaluation.config import SNR, Condition, RobustnessConfig
 from iaca.evaluation.partition import Corrupted, Partition, block_count, clip_generator, segments
 from iaca.faces import FaceImages, read_faces
-from iaca.faces.alignment import TEMPLATE, TEMPLATE_SIDE
+from iaca.faces.detect import TEMPLATE, TEMPLATE_SIDE
 from iaca.faces.store import Jpegs, decode_face
 from iaca.media import AudioTrack, read_audio_file
 from iaca.parameters import MODALITIES
@@ -228,7 +228,7 @@ def corrupt_sound_file(
     steps = corrupted_steps(condition, clip, clean.time_s, corruption)
     where = samples_of_steps(steps, clean.time_s, len(samples), track.rate)
     noisy = add_noise(samples, noise, present, where, condition.level)
-    write_embedding(with_sound(clean, replace(track, samples=noisy), config), target)
+    write_embedding(with_sound(clean, replace(track, samples=noisy), config), target, config.dtype)
 
 
 def corrupt_faces_file(
@@ -261,7 +261,7 @@ def corrupt_faces_file(
         )
     with FaceImages(faces) as jpegs:
         corrupted = CorruptedFaces(jpegs, steps, _face_corruption(condition))
-        write_embedding(with_faces(clean, table, corrupted, config), target)
+        write_embedding(with_faces(clean, table, corrupted, config), target, config.dtype)
 
 
 def _face_corruption(condition: Condition) -> Corruption:

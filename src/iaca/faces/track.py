@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.faces.alignment import apply, similarity
 from iaca.faces.config import FaceConfig, PeopleRule, Side
-from iaca.faces.detect import Detection, FaceDetector, iou
+from iaca.faces.detect import Detection, FaceDetector, apply, iou, similarity
 from iaca.media import VideoFrame, prefetch
 
 # Tracking

@@ -78,7 +78,7 @@ def _numbers(lines: list[str]) -> Array:
     for start in range(0, len(lines), BLOCK):
         block = lines[start : start + BLOCK]
         joined = ",".join(block)
-        if "_" not in joined and all(line.count(",") == 1 for line in block):  # Python reads 0_1 as 1
+        if "_" not in joined and joined.isascii() and all(line.count(",") == 1 for line in block):  # see `number`
             with suppress(ValueError):
                 cells = np.fromiter(map(float, joined.split(",")), np.float64, 2 * len(block))
                 values[start : start + BLOCK] = cells.reshape(-1, 2)

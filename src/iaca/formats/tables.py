@@ -222,7 +222,10 @@ def _faulty_row(path: Path, used: set[str]) -> InputError | None:
         if len(cells) != len(names):
             return _wrong_width(len(cells), len(names), path, line)
         for name, cell in zip(names, cells, strict=True):
-            if name in used and not _is_number(cell, dialect.decimal_comma) and cell.strip().lower() not in EMPTY:
+            usable = cell.isascii() and _is_number(
+                cell, dialect.decimal_comma
+            )  # Arrow takes no other blanks and digits
+            if name in used and not usable and cell.strip().lower() not in EMPTY:
                 return _not_a_number(cell, name, path, line)
     return None if line else _no_row(path)
 

@@ -60,6 +60,10 @@ class Masks:
         """(b, t) float of one modality."""
         return self.audio if modality == "audio" else self.visual
 
+    def other(self, modality: str) -> Tensor:
+        """(b, t) float of the other modality."""
+        return self.visual if modality == "audio" else self.audio
+
     @property
     def either(self) -> Tensor:
         """(b, t) float: how far at least one modality counts."""
@@ -121,15 +125,18 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, heads: int =
     """softmax(query key^T / sqrt(d / h) + bias) value, per head.
 
     Args:
-        query, key, value: (b, t, d).
-        bias: (b, 1 or h, 1 or t, t) from `Masks.key_bias`, plus `Locality` where there is one.
+        query: (b, t, d).
+        key, value: (b, s, d), s = t in self-attention and between streams.
+        bias: (b, 1 or h, 1 or t, s) from `Masks.key_bias`, plus `Locality` where there is one.
         heads: h, a divisor of d.
 
     Returns:
         (b, t, d).
     """
-    b, t, d = query.shape
-    query, key, value = (x.view(b, t, heads, d // heads).transpose(1, 2) for x in (query, key, value))  # (b, h, t, d/h)
+    b, _, d = query.shape
+    query, key, value = (
+        x.view(b, -1, heads, d // heads).transpose(1, 2) for x in (query, key, value)
+    )  # (b, h, t, d/h)
     if bias.requires_grad:  # `Locality` in training: the fused kernel's gradient would cost 7 % of an epoch
         scores = (query @ (key / (d // heads) ** 0.5).transpose(-1, -2)).add_(bias)  # (b, h, t, t)
         attended = torch.softmax(scores, dim=-1).to(value.dtype) @ value  # (b, h, t, d/h)
@@ -194,8 +201,8 @@ class MultiHeadCrossAttention(nn.Module):
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        self.audio = _HeadsInto(config)
-        self.visual = _HeadsInto(config)
+        self.audio = HeadsInto(config)
+        self.visual = HeadsInto(config)
 
     def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
         """(b, t, d) twice -> (b, t, d) twice."""
@@ -203,8 +210,8 @@ class MultiHeadCrossAttention(nn.Module):
         return self.audio(x_a, x_v, from_v), self.visual(x_v, x_a, from_a)
 
 
-class _HeadsInto(nn.Module):
-    """Multi-head attention of one modality to the other, with a residual."""
+class HeadsInto(nn.Module):
+    """Multi-head attention of one sequence to another, with a residual."""
 
     def __init__(self, config: FusionConfig):
         super().__init__()
@@ -215,7 +222,8 @@ class _HeadsInto(nn.Module):
         self.dropout = ChannelDropout(config.dropout)
 
     def forward(self, x: Tensor, other: Tensor, bias: Tensor) -> Tensor:
-        key, value = self.to_key_value(other).chunk(2, dim=-1)  # (b, t, d) twice
+        """x (b, t, d), other (b, s, d), bias (b, 1, 1, s) -> (b, t, d)."""
+        key, value = self.to_key_value(other).chunk(2, dim=-1)  # (b, s, d) twice
         attended = attend(self.to_query(x), key, value, bias, self.heads)  # (b, t, d)
         update: Tensor = self.dropout(self.out(attended))
         return x + update
@@ -233,8 +241,8 @@ class JointLayer(nn.Module):
     J = [p_a X_a ; p_v X_v] (t x 2d);  K = J W_k, Q = J W_q (t x d);  U_m = X_m W_u,m (t x d)
     A_m = softmax(U_m K^T / sqrt(d) + log max(p_a, p_v, tiny));  H_m = relu(tanh(A_m Q));  X_m <- X_m + relu(H_m W_o,m)
 
-    An absent modality is zero in J, a step without either modality is no key, and an absent modality still queries, so
-    that it is filled in. With `locality`, A_m has several heads, each with its own reach, and sqrt(d / h).
+    An absent modality is zero in J, a step without either modality is not a key, and an absent modality still queries:
+    that fills it in. With `locality`, A_m has several heads, each with its own reach, and sqrt(d / h).
     """
 
     def __init__(self, config: FusionConfig):
@@ -269,6 +277,7 @@ class FixedJointLayer(nn.Module):
     Q = J W_q (t x 2d);  K_m = X_m^T W_k,m (d x t), mixing over time;  U_m = X_m W_u,m (t x d)
     S_m = tanh(K_m Q / sqrt(2d)) (d x 2d);  H_m = relu(tanh(U_m S_m)) (t x 2d);  X_m <- X_m + relu(H_m W_o,m)
     All with biases; dropout on S_m and on the update. A step where a modality is absent leaves the sums over time.
+    Where the streams differ in width, d is d_m and 2d is d_a + d_v.
     """
 
     def __init__(self, config: FusionConfig):
@@ -278,12 +287,12 @@ class FixedJointLayer(nn.Module):
                 "attention='jca_fixed' needs length",
                 remedy="set `length` to the number of steps of a window, or use attention='jca'",
             )
-        d, t = config.width, config.length
+        t, both = config.length, sum(config.widths.values())
         self.length = t
-        self.joint = nn.Linear(2 * d, 2 * d)
-        self.mix = nn.ModuleDict({m: nn.Linear(t, t) for m in config.modalities})
-        self.query = nn.ModuleDict({m: nn.Linear(d, d) for m in config.modalities})
-        self.out = nn.ModuleDict({m: nn.Linear(2 * d, d) for m in config.modalities})
+        self.joint = nn.Linear(both, both)
+        self.mix = nn.ModuleDict({m: nn.Linear(t, t) for m in config.widths})
+        self.query = nn.ModuleDict({m: nn.Linear(d, d) for m, d in config.widths.items()})
+        self.out = nn.ModuleDict({m: nn.Linear(both, d) for m, d in config.widths.items()})
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
@@ -322,10 +331,16 @@ class JointAttention(nn.Module):
         self.layers = nn.ModuleList(layer(config) for _ in range(depth))
 
     def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
-        """(b, t, d) twice -> (b, t, d) twice."""
+        """(b, t, d) twice -> (b, t, d) twice: what the last layer gives."""
+        return self.every_layer(x_a, x_v, masks)[-1]
+
+    def every_layer(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> list[tuple[Tensor, Tensor]]:
+        """(b, t, d) twice -> what each layer gives, first to last."""
+        given = []
         for layer in self.layers:
             x_a, x_v = layer(x_a, x_v, masks)
-        return x_a, x_v
+            given.append((x_a, x_v))
+        return given
 
 
 # --- leader and follower: attention over the modalities of one step ---

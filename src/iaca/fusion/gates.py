@@ -1,26 +1,24 @@
 """The gates: which features to trust, step by step. Their weights are the model's explanation.
 
-First the gate and the two stages of `dca` and `iaca`, then what `iaca_plus` adds: learned reliability, the repair of
-gaps, and the gate over the readings of voice and face. [paper], [sibling] and [ours] are explained in `model.py`.
+The gate, the two stages of `dca` and `iaca`, the gates that weigh every layer of a recursive attention (`grjca`,
+`hgrjca`, `tagf`), and two fusions without attention across the modalities (`cold`, `raav`). What `iaca_plus` adds is in
+`iaca_plus.py`. [paper], [sibling] and [ours] are explained in `model.py`.
 
-Letters: b batch, t steps, d width, e hidden width, m a modality, n the other one, k ways of a gate, T temperature,
-q cues, n (in the repair) reaches, p_m presence, r_m reliability: how far m counts.
+Letters: b batch, t steps, d width, m a modality, n the other one, k ways of a gate, T temperature, p_m presence,
+X_m0 the stream that enters the attention, X_mi the output of its layer i = 1 ... l.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iaca.fusion.attention import EncoderLayer, Masks
+from iaca.fusion.attention import EncoderLayer, HeadsInto, Masks, log_presence
 from iaca.fusion.config import FusionConfig
-from iaca.fusion.temporal import TemporalConvolution
-from iaca.parameters import MODALITIES
+from iaca.fusion.temporal import TemporalTransformer, UnitBiLSTM
 
 Features = dict[str, Tensor]  # modality -> (b, t, d)
 PENALTY = 2.0  # at the start, before softplus: an absent modality weighs about a ninth of what it would
@@ -37,9 +35,13 @@ class Gate(nn.Module):
 
     def __init__(self, inputs: int, ways: int, config: FusionConfig):
         super().__init__()
-        self.temperature = config.temperature
+        self.temperature, self.undecided = config.temperature, config.gate_init == "zero"
         self.linear = nn.Linear(inputs, ways)
-        if config.gate_init == "zero":
+        self.start()
+
+    def start(self) -> None:
+        """Make the gate undecided, if it is to start like that."""
+        if self.undecided:
             nn.init.zeros_(self.linear.weight)
             nn.init.zeros_(self.linear.bias)
 
@@ -82,15 +84,14 @@ class StageOne(nn.Module):
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        self.gates = nn.ModuleDict({m: Gate(config.width, 2, config) for m in config.modalities})
+        self.gates = nn.ModuleDict({m: Gate(d, 2, config) for m, d in config.widths.items()})
         self.absence = nn.ModuleDict({m: Absence(1) for m in config.modalities})
 
     def forward(self, own: Features, crossed: Features, masks: Masks) -> tuple[Features, Features]:
         """Features (b, t, d) per modality -> gated features (b, t, d), weights (b, t, 2) (own, cross) per modality."""
-        other = {"audio": masks.visual, "visual": masks.audio}
         weights, gated = {}, {}
         for m, gate in self.gates.items():
-            bias = F.pad(self.absence[m](other[m]), (1, 0))  # (b, t, 2): 0, and the absence of the other modality
+            bias = F.pad(self.absence[m](masks.other(m)), (1, 0))  # (b, t, 2): 0, and the absence of the other modality
             weights[m] = gate(crossed[m], bias)  # (b, t, 2)
             gated[m] = mix(weights[m], [own[m], crossed[m]])  # (b, t, d)
         return gated, weights
@@ -118,7 +119,7 @@ class AcrossModalities(nn.Module):
 
 
 class WithinModalities(nn.Module):
-    """Hierarchical stage 2 [sibling: GRJCA gates within a modality on top of gates; form ours].
+    """Hierarchical stage 2 [ours, after `hgrjca`, which gates within a modality on top of gates].
 
     S_m = softmax(g_m W_s,m / T);  f_m = relu(S_m0 h_m + S_m1 g_m), h_m being the features before any attention.
     """
@@ -168,273 +169,190 @@ class Gating(nn.Module):
         return fused, gates | more
 
 
-# --- learned reliability ---
-
-LABELS = ("trusted", "doubted")
-MOTION, LEVEL = "mouth_motion", "sound_level"
-TRUST = 2.0  # logit at the start: an observed modality is trusted until training says otherwise
-REACH = 4  # layers of the judging TCN: 5-step kernels with dilations 1 to 8 see 30 steps either way
+# --- gates over every layer of a recursive attention ---
 
 
-class Reliability(nn.Module):
-    """How far each modality can be trusted at each step: the heart of `iaca_plus` [ours].
+class LayerGate(nn.Module):
+    """relu(sum_i G_i X_i), G = softmax(Linear(fed) / T + absence of n in all but the first) [sibling; absence ours]."""
 
-    u = TCN(W [x_a, x_v, |x_a - x_v|, (x_a - mu_a)^2, (x_v - mu_v)^2, q, q_motion q_level])
-    trusted_m = sigmoid(w_m . u)          supervised by the corruption that training injects: the explanation
-    r_m = p_m sigmoid(v_m . u)            trained by the loss alone: replaces presence p_m in every key and every gate
+    def __init__(self, width: int, ways: int, config: FusionConfig):
+        super().__init__()
+        self.gate = Gate(width, ways, config)
+        self.absence = Absence(ways - 1)
 
-    The two are separate, since a corrupted stream may still help once it is smoothed over time.
+    def forward(self, fed: Tensor, states: Sequence[Tensor], other: Tensor) -> tuple[Tensor, Tensor]:
+        """What feeds the gate and k states (b, t, d), presence of n (b, t) -> mixture (b, t, d), weights (b, t, k)."""
+        bias = F.pad(self.absence(*[other] * (len(states) - 1)), (1, 0))  # (b, t, k)
+        weights: Tensor = self.gate(fed, bias)
+        return mix(weights, states), weights
 
-    x_m are the projected embeddings, before the temporal encoder mixes them, so that a corrupted step is judged before
-    it spreads. mu_m is the mean of x_m over the observed steps of the sequence: a stretch of another person stands out
-    against the rest of its stream, which tells *which* of two contradicting modalities is wrong. The product of mouth
-    motion and sound level, smoothed by the TCN, is their covariance: does the mouth move with the sound?
+
+def layer_labels(layers: int) -> tuple[str, ...]:
+    """Names of X_0 ... X_l: raw, layer1, layer2, ..."""
+    return ("raw", *(f"layer{i}" for i in range(1, layers + 1)))
+
+
+class GatedLayers(nn.Module):
+    """`grjca` [sibling]: per modality one gate over all states, fed by the last one.
+
+    f_m = relu(sum_i G_mi X_mi),  G_m = softmax(X_ml W_m / T + absence)
     """
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        d, e = config.width, max(config.width // 2, 8)
-        self.pair = [config.cues.index(name) for name in (MOTION, LEVEL) if name in config.cues]
-        self.cues = len(config.cues)
-        self.mix = nn.Linear(5 * d + self.cues + (len(self.pair) == 2), e)
-        judge = {"width": e, "temporal_layers": REACH, "kernel": 5}
-        self.context = TemporalConvolution(config.model_copy(update=judge))
-        self.out = nn.Linear(e, 4)
-        nn.init.zeros_(self.out.weight)
-        nn.init.constant_(self.out.bias, TRUST)
+        self.gates = nn.ModuleDict({m: LayerGate(d, config.layers + 1, config) for m, d in config.widths.items()})
+        self.labels: dict[str, tuple[str, ...]] = dict.fromkeys(config.widths, layer_labels(config.layers))
 
-    def forward(self, embedded: dict[str, Tensor], quality: Tensor | None, masks: Masks) -> tuple[Masks, Tensor]:
-        """Projected embeddings (b, t, d) per modality, cues (b, t, q) or None -> masks of r_m, trusted_m (b, t, 2)."""
-        x_a, x_v = embedded["audio"], embedded["visual"]
-        features = [x_a, x_v, (x_a - x_v).abs(), _deviation(x_a, masks.audio), _deviation(x_v, masks.visual)]
-        mixed = self.mix(torch.cat([*features, *self._cues(quality, x_a)], dim=-1))  # (b, t, e)
-        logits = self.out(self.context(mixed, masks.either, masks))  # (b, t, 4)
-        judged = torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
-        trusted, used = judged.chunk(2, dim=-1)  # (b, t, 2) twice
-        return replace(masks, audio=masks.audio * used[..., 0], visual=masks.visual * used[..., 1]), trusted
-
-    def _cues(self, quality: Tensor | None, like: Tensor) -> list[Tensor]:
-        if self.cues == 0:
-            return []
-        q = like.new_zeros(*like.shape[:2], self.cues) if quality is None else quality.to(like.dtype)
-        if len(self.pair) < 2:
-            return [q]
-        return [q, q[..., self.pair].prod(dim=-1, keepdim=True)]  # (b, t, 1)
+    def forward(self, raw: Features, layers: list[Features], masks: Masks) -> tuple[Features, Features]:
+        """Features (b, t, d) before the attention and of each layer -> fused features (b, t, d), gates (b, t, k)."""
+        fused, weights = {}, {}
+        for m, gate in self.gates.items():
+            states = [raw[m], *(layer[m] for layer in layers)]
+            fused[m], weights[m] = gate(states[-1], states, masks.other(m))
+        return fused, weights
 
 
-def _deviation(x: Tensor, presence: Tensor) -> Tensor:
-    """(x - mean over observed steps)^2, (b, t, d); 0 where not observed."""
-    weight = presence[..., None]  # (b, t, 1)
-    mean = (x * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True).clamp(min=1.0)  # (b, 1, d)
-    return (x - mean).square() * weight
+class HierarchicalLayers(nn.Module):
+    """`hgrjca` [sibling]: per modality a gate up to each of two layers, and one across the results.
 
-
-def gates_of(trusted: Tensor) -> dict[str, Tensor]:
-    """Sigmoids (b, t, 2) of both modalities -> two gates (b, t, 2) (trusted, doubted), in the form of every gate."""
-    pair = torch.stack([trusted, 1.0 - trusted], dim=-1)  # (b, t, modality, 2)
-    return {"reliability_audio": pair[:, :, 0], "reliability_visual": pair[:, :, 1]}
-
-
-# --- repair of gaps ---
-
-REACHES = (3.0, 10.0, 30.0, 100.0)  # steps, at the start
-HIDDEN = 16
-FAINT = 1e-3  # of a step's weight: an estimate from less than that counts as nothing
-DOUBT = -1.0  # logit of the token at the start: the neighbours are preferred
-
-
-class Repair(nn.Module):
-    """Gaps filled by normalised convolution (Knutsson and Westin, CVPR 1993) over the observed steps [ours].
-
-    E_i = K_i (r x) / (K_i r),  K_i[s, u] = exp(-|s - u| / reach_i)                 an estimate for each of n reaches
-    w = softmax(MLP[log K_1 r, ..., log K_n r])                                     over the estimates and the token
-    x <- r x + (1 - r) (w_0 token + sum_i w_i E_i);   r <- r + (1 - r) (1 - w_0)
-
-    Near the edge of a gap the neighbours are as good as the step itself; in the middle of a long one they say little.
-    How fast that changes is learned. A filled step counts in keys and gates as far as it does not rest on the token.
-    Without repair the temporal encoder meets a token at every gap, and a stream with every second step missing looks
-    like no stream at all.
+    Y_1 = relu(gate of (X_0, X_1), fed by X_1);  Y_2 = relu(gate of (X_0, X_1, X_2), fed by X_2)
+    f_m = relu(gate of (Y_1, Y_2), fed by X_2)
     """
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        self.fill = nn.ModuleDict({m: Fill() for m in config.modalities})
+        self.first = nn.ModuleDict({m: LayerGate(d, 2, config) for m, d in config.widths.items()})
+        self.second = nn.ModuleDict({m: LayerGate(d, 3, config) for m, d in config.widths.items()})
+        self.across = nn.ModuleDict({m: Gate(d, 2, config) for m, d in config.widths.items()})
+        self.labels: dict[str, tuple[str, ...]] = {}
+        for m in config.widths:
+            self.labels |= {f"{m}_first": layer_labels(1), f"{m}_second": layer_labels(2), m: ("first", "second")}
 
-    def forward(
-        self, embedded: dict[str, Tensor], tokens: dict[str, Tensor], masks: Masks
-    ) -> tuple[dict[str, Tensor], Masks]:
-        """Projected embeddings (b, t, d) and the absent token (d,) per modality -> both, repaired."""
-        repaired, known = dict(embedded), {}
-        for m, fill in self.fill.items():
-            repaired[m], known[m] = fill(embedded[m], tokens[m], masks.of(m))
-            known[m] = known[m] * masks.steps
-        return repaired, replace(masks, **known)
-
-
-class Fill(nn.Module):
-    """The repair of one modality."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        n = len(REACHES)
-        self.rate = nn.Parameter(torch.tensor([math.log(math.expm1(1.0 / reach)) for reach in REACHES]))
-        choice = nn.Linear(HIDDEN, 1 + n)  # the token, and each reach
-        with torch.no_grad():
-            choice.bias.copy_(torch.tensor([DOUBT] + n * [0.0]))
-        self.judge = nn.Sequential(nn.Linear(n, HIDDEN), nn.ReLU(), choice)
-
-    def forward(self, x: Tensor, token: Tensor, presence: Tensor) -> tuple[Tensor, Tensor]:
-        """x (b, t, d), token (d,), presence (b, t) -> x and presence, repaired."""
-        there = presence.to(x.dtype)  # r (b, t)
-        kernel = self._kernel(x)  # K (n, t, t)
-        mass = (there @ kernel).permute(1, 2, 0)  # K_i r (b, t, n)
-        weights = torch.softmax(self.judge((mass + FAINT).log()), dim=-1)  # w (b, t, 1 + n)
-        shares = weights[..., 1:] / (mass + FAINT)  # (b, t, n)
-        taken = (shares.transpose(0, 1) @ kernel.transpose(0, 1)).transpose(0, 1)  # sum_i w_i K_i / K_i r (b, t, t)
-        filled = weights[..., :1] * token + (taken * there[:, None]) @ x  # (b, t, d)
-        known = presence + (1.0 - presence) * (1.0 - weights[..., 0]).to(presence.dtype)
-        return there[..., None] * x + (1.0 - there[..., None]) * filled, known
-
-    def _kernel(self, x: Tensor) -> Tensor:
-        """How much each reach counts a step at each distance, (n, t, t)."""
-        steps = torch.arange(x.shape[1], device=x.device)
-        distance = (steps[:, None] - steps[None]).abs().to(self.rate.dtype)  # (t, t)
-        return torch.exp(-F.softplus(self.rate)[:, None, None] * distance).to(x.dtype)
+    def forward(self, raw: Features, layers: list[Features], masks: Masks) -> tuple[Features, Features]:
+        """Features (b, t, d) before the attention and of both layers -> fused features (b, t, d), gates (b, t, k)."""
+        fused, weights = {}, {}
+        for m in raw:
+            x_0, x_1, x_2 = raw[m], layers[0][m], layers[1][m]
+            y_1, weights[f"{m}_first"] = self.first[m](x_1, [x_0, x_1], masks.other(m))
+            y_2, weights[f"{m}_second"] = self.second[m](x_2, [x_0, x_1, x_2], masks.other(m))
+            weights[m] = self.across[m](x_2)
+            fused[m] = mix(weights[m], [y_1, y_2])
+        return fused, weights
 
 
-# --- readings of voice and face ---
+class RecurrentLayers(nn.Module):
+    """`tagf` [after TAGF, arXiv 2507.02080]: a BiLSTM over the states of one step, not over time, says which count.
 
-
-class Readings(nn.Module):
-    """What ridge regressions read in voice and in face, and late fusion of the two [ours].
-
-    r_m = A_0 x_m + sum_i A_i mean_i(x_m) + constant                        over the averages of `config.averages_s`
-    S_d = softmax over m of [prior_md - contradiction_md + log p_m + share_d (log r_m / p_m + logits_md)]
-    y_d = mean_d + sum_m S_md (r_md - mean_d) / sqrt(S_d' C_d S_d) + share_d correction_d
-
-    An average of two readings that agree only in part varies less than either; C_d, their correlation, undoes that.
-    Every parameter is a buffer, fitted in `iaca.training.readings`: without a fit, readings and their prior are 0.
-    `joint` is the sum of the two parts of one regression, without any weights.
-
-    Axes of readings: (b, t, modality, dimension), in the order of `MODALITIES` and of valence and arousal.
+    y = UnitBiLSTM(X_m0, ..., X_ml);  G_m = softmax(mean over d of y / T + absence);  f_m = sum_i G_mi X_mi
     """
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        self.averages_s, self.joint = config.averages_s, config.readings == "joint"
-        for m, dim in config.dims.items():
-            self.register_buffer(f"{m}_weights", torch.zeros(dim, 1 + len(self.averages_s), 2))
-        self.register_buffer("constant", torch.zeros(2, 2))
-        self.register_buffer("mean", torch.zeros(2))  # of the annotation
-        if not self.joint:
-            self.register_buffer("prior", torch.zeros(2, 2))  # log weights (modality, dimension)
-            self.register_buffer("correlation", torch.zeros(2))
-        if config.has_network:
-            self.register_buffer("share", torch.ones(2))
+        self.temperature = config.temperature
+        self.over_layers = nn.ModuleDict({m: UnitBiLSTM(d, d, 1, config.dropout) for m, d in config.widths.items()})
+        self.absence = nn.ModuleDict({m: Absence(config.layers) for m in config.widths})
+        self.labels: dict[str, tuple[str, ...]] = dict.fromkeys(config.widths, layer_labels(config.layers))
 
-    def forward(self, parts: Iterable[Features], present: Tensor, rate: Tensor) -> Tensor:
-        """Readings of whole sequences, (b, t, modality, 2).
-
-        Where a modality is absent the averages around the step are used, and far from any observation the constant.
-
-        Args:
-            parts: of the sequences, one after the other: normalised embeddings (b, s, D_m), 0 where absent.
-            present: (b, t, modality) bool.
-            rate: (b,) steps per second.
-        """
-        projected = torch.cat([self._project(part) for part in parts], dim=1)  # (b, t, modality, 1 + n, 2)
-        there = present[..., None].to(projected.dtype)  # (b, t, modality, 1)
-        readings = projected[..., 0, :] * there + self.get_buffer("constant")
-        for i, seconds in enumerate(self.averages_s, start=1):
-            half = torch.round(rate.double() * seconds).long() // 2
-            readings = readings + local_mean(projected[..., i, :], there, half)
-        return readings
-
-    def _project(self, features: Features) -> Tensor:
-        """(b, s, modality, 1 + n, 2): what is averaged are products with the weights, which are narrower."""
-        weights = {m: self.get_buffer(f"{m}_weights") for m in MODALITIES}
-        return torch.stack([torch.einsum("btd,dnk->btnk", features[m], weights[m]) for m in MODALITIES], dim=2)
-
-    def weigh(self, readings: Tensor, learned: Tensor | None, presence: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Late fusion: (b, t, 2), and the weights (b, t, modality) by name of the gate.
-
-        Args:
-            readings: (b, t, modality, 2).
-            learned: (b, t, modality, 2), what a network adds to the log weights; None adds nothing.
-            presence: (b, t, modality), above 0 where that modality was observed.
-        """
-        mean = self.get_buffer("mean")
-        if self.joint:
-            return readings.sum(dim=2), {}
-        absent = (presence <= 0) & (presence > 0).any(dim=-1, keepdim=True)  # with neither, the prior is left
-        logits = self.get_buffer("prior") + (0.0 if learned is None else self.get_buffer("share") * learned)
-        logits = logits - self._contradicted(readings, presence)[:, None]
-        weights = torch.softmax(logits.masked_fill(absent[..., None], -torch.inf), dim=2)  # (b, t, modality, 2)
-        both: Tensor = weights.square().sum(2) + 2 * self.get_buffer("correlation") * weights.prod(2)  # S' C S
-        fused = mean + (weights * (readings - mean)).sum(dim=2) * both.rsqrt()
-        return fused, {f"readings_{name}": weights[..., i] for i, name in enumerate(("valence", "arousal"))}
-
-    def _contradicted(self, readings: Tensor, presence: Tensor) -> Tensor:
-        """What the less reliable modality loses of its log weight where it contradicts the other throughout.
-
-        (b, modality, 2): `CONTRADICTION` times the negative part of the correlation of both readings over the sequence,
-        of each dimension; 0 where they agree, and with few steps that have both.
-        """
-        both = (presence > 0).all(dim=-1)[..., None].to(readings.dtype)  # (b, t, 1)
-        steps = both.sum(dim=1)  # (b, 1)
-        centred = [readings[:, :, m] * both for m in range(2)]  # (b, t, 2)
-        centred = [x - both * (x.sum(dim=1) / steps.clamp(min=1.0))[:, None] for x in centred]
-        voice, face = centred
-        spread = (voice.square().sum(dim=1) * face.square().sum(dim=1)).sqrt()
-        correlation = (voice * face).sum(dim=1) / spread.clamp(min=1e-9)
-        says_something = (steps >= CONTRADICTION_STEPS) & (spread > 1e-6 * steps)  # a reading may be constant
-        loss = CONTRADICTION * torch.where(says_something, (-correlation).clamp(min=0.0), 0.0)  # (b, 2)
-        prior = self.get_buffer("prior")
-        weaker = (prior < prior.flip(0)).to(readings.dtype)  # (modality, 2)
-        return loss[:, None] * weaker
+    def forward(self, raw: Features, layers: list[Features], masks: Masks) -> tuple[Features, Features]:
+        """Features (b, t, d) before the attention and of each layer -> fused features (b, t, d), gates (b, t, k)."""
+        fused, weights = {}, {}
+        for m, over_layers in self.over_layers.items():
+            states = torch.stack([raw[m], *(layer[m] for layer in layers)], dim=2)  # (b, t, k, d)
+            of_step = states.flatten(0, 1)  # (b t, k, d)
+            scores = over_layers(of_step, of_step.new_ones(of_step.shape[:2], dtype=torch.bool)).mean(dim=-1)
+            bias = F.pad(self.absence[m](*[masks.other(m)] * len(layers)), (1, 0))  # (b, t, k)
+            weights[m] = torch.softmax(scores.view_as(bias).to(bias.dtype) / self.temperature + bias, dim=-1)
+            fused[m] = (weights[m][..., None] * states).sum(dim=2)  # (b, t, d)
+        return fused, weights
 
 
-CONTRADICTION = 2.0
-"""Log weight that a modality loses whose readings are the opposite of the more reliable one's."""
-CONTRADICTION_STEPS = 50
-"""A correlation over fewer steps says nothing."""
+# --- fusion of streams that have not met ---
+
+LIMIT = 5.0
+"""Largest size of a log variance: the precisions of two modalities differ by e^10 at most."""
 
 
-def local_mean(x: Tensor, there: Tensor, half: Tensor) -> Tensor:
-    """The mean over the observed steps of a centred window, cut at the ends of the sequence; 0 where there is none.
+class LatentFusion(nn.Module):
+    """`cold` [after COLD Fusion, arXiv 2206.05833; form ours]: per step each modality has a latent normal distribution.
 
-    Args:
-        x: (b, t, ..., k).
-        there: (b, t, ..., 1), 1 where observed, else 0.
-        half: (b,) steps of the window before and after its centre.
-    """
-    sums = F.pad(torch.cat([x * there, there], dim=-1).flatten(2).double().cumsum(dim=1), (0, 0, 1, 0))  # (b, t + 1, n)
-    steps = torch.arange(x.shape[1], device=x.device)[None]  # (1, t)
-    start, end = (steps - half[:, None]).clamp(min=0), (steps + half[:, None] + 1).clamp(max=x.shape[1])
-    first, last = (sums.gather(1, i[..., None].expand(-1, -1, sums.shape[-1])) for i in (start, end))
-    inside = (last - first).view(*x.shape[:-1], x.shape[-1] + 1)
-    mean: Tensor = inside[..., :-1] / inside[..., -1:].clamp(min=1.0)
-    return mean.to(x.dtype)
+    mu_m, log s_m^2 = Linear(x_m), the latter within +-5
+    w_m = p_m s_m^-2 / (p_a s_a^-2 + p_v s_v^-2), per feature;  z = sum_m w_m mu_m
 
-
-class ReadingGate(nn.Module):
-    """What the network of `iaca_plus` adds to late fusion: log weights and a correction, both 0 at the start [ours].
-
-    logits_md = Linear(f),  correction = tanh(regressor(f)), of the fused features f. Last layers start at zero.
+    In training the head also reads each mean alone, and `iaca.training.loss.latent_loss` makes the variances calibrated
+    and ordered: proportional to the squared error of what is read. The gate is the mean of w_m over the features.
     """
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        self.logits = nn.Linear(len(config.modalities) * config.width, len(config.modalities) * 2)
-        nn.init.zeros_(self.logits.weight)
-        nn.init.zeros_(self.logits.bias)
+        self.mean = nn.ModuleDict({m: nn.Linear(d, d) for m, d in config.widths.items()})
+        self.log_variance = nn.ModuleDict({m: nn.Linear(d, d) for m, d in config.widths.items()})
+        for linear in self.log_variance.values():  # at first, both modalities weigh the same
+            nn.init.zeros_(linear.weight)  # type: ignore[arg-type]  # a ModuleDict forgets its types
+            nn.init.zeros_(linear.bias)  # type: ignore[arg-type]
+        self.labels = {"modalities": tuple(config.modalities)}
 
-    def forward(self, fused: Tensor, reliability: Tensor) -> Tensor:
-        """Fused features (b, t, f), learned reliability (b, t, modality) in [0, 1] -> (b, t, modality, 2)."""
-        logits: Tensor = self.logits(fused).view(*reliability.shape, 2)
-        trust = reliability.clamp(min=torch.finfo(torch.float32).tiny).log()  # absent ones are masked later
-        return torch.where(reliability[..., None] > 0, logits + trust[..., None], 0.0)
+    def latents(self, raw: Features) -> dict[str, tuple[Tensor, Tensor]]:
+        """Streams (b, t, d) -> mean and log variance (b, t, d) per modality."""
+        return {m: (self.mean[m](x), LIMIT * torch.tanh(self.log_variance[m](x) / LIMIT)) for m, x in raw.items()}
+
+    def weigh(self, latents: dict[str, tuple[Tensor, Tensor]], masks: Masks) -> tuple[Features, Features]:
+        """`latents` -> one stream (b, t, d), gate (b, t, 2) (audio, visual)."""
+        means = torch.stack([mean for mean, _ in latents.values()], dim=2)  # (b, t, m, d)
+        precision = torch.stack([log_presence(masks.of(m))[..., None] - s for m, (_, s) in latents.items()], dim=2)
+        weights = torch.softmax(precision, dim=2)  # (b, t, m, d)
+        return {"both": (weights * means).sum(dim=2)}, {"modalities": weights.mean(dim=-1)}
+
+    def forward(self, raw: Features, crossed: Features, masks: Masks) -> tuple[Features, Features]:
+        """Streams (b, t, d) per modality -> one stream (b, t, d), gate (b, t, 2)."""
+        return self.weigh(self.latents(raw), masks)
 
 
-GATES: dict[str, type[nn.Module]] = {"dca": Gating, "iaca": Gating, "iaca_plus": Gating}
+LATENTS = 4  # published
+
+
+class BottleneckFusion(nn.Module):
+    """`raav` [after RAAV, ABAW10; form ours]: a gated sum that reads what a few latents have heard.
+
+    G = softmax over m of [MLP_m(x_m) + prior_m + log p_m],  MLP = Linear-GELU-Linear;  x = sum_m G_m x_m
+    l = attention of K = 4 learned latents to the voice, over time;  f = transformer(x + attention of x to l)
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        d = config.width
+        self.score = nn.ModuleDict(
+            {
+                m: nn.Sequential(nn.Linear(d, max(d // 2, 1)), nn.GELU(), nn.Linear(max(d // 2, 1), 1))
+                for m in config.widths
+            }
+        )
+        self.prior = nn.Parameter(torch.zeros(len(config.modalities)))
+        self.latents = nn.Parameter(torch.randn(LATENTS, d) * d**-0.5)
+        self.hear = HeadsInto(config)
+        self.read = HeadsInto(config)
+        self.over_time = TemporalTransformer(config)
+        self.labels = {"modalities": tuple(config.modalities)}
+
+    def forward(self, raw: Features, crossed: Features, masks: Masks) -> tuple[Features, Features]:
+        """Streams (b, t, d) per modality -> one stream (b, t, d), gate (b, t, 2) (audio, visual)."""
+        scores = torch.cat([score(raw[m]) for m, score in self.score.items()], dim=-1) + self.prior  # (b, t, 2)
+        presence = torch.stack([log_presence(masks.of(m)) for m in raw], dim=-1)  # (b, t, 2)
+        weights = torch.softmax(scores.to(presence.dtype) + presence, dim=-1)
+        x = (weights[..., None] * torch.stack(list(raw.values()), dim=2)).sum(dim=2)  # (b, t, d)
+        latents = self.latents.expand(x.shape[0], -1, -1)  # (b, K, d)
+        heard = self.hear(latents, raw["audio"], masks.key_bias(masks.audio))  # (b, K, d)
+        x = self.read(x, heard, heard.new_zeros(1, 1, 1, LATENTS))  # (b, t, d)
+        return {"both": self.over_time(x, masks.either, masks)}, {"modalities": weights}
+
+
+GATES: dict[str, type[nn.Module]] = {
+    "dca": Gating,
+    "grjca": GatedLayers,
+    "hgrjca": HierarchicalLayers,
+    "tagf": RecurrentLayers,
+    "cold": LatentFusion,
+    "raav": BottleneckFusion,
+    "iaca": Gating,
+    "iaca_plus": Gating,
+}
 """Name in `FusionConfig.gate` -> class, built as `Class(config)`; `config.GATE_PARTS` has the same names."""

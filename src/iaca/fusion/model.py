@@ -12,8 +12,8 @@ k ways of a gate.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +21,29 @@ from torch import Tensor, nn
 
 from iaca.errors import InputError
 from iaca.fusion.attention import ATTENTION, ChannelDropout, Masks
-from iaca.fusion.config import NONE, FusionConfig, weighing_gates
-from iaca.fusion.gates import GATES, LABELS, Features, ReadingGate, Readings, Reliability, Repair, gates_of
-from iaca.fusion.temporal import TEMPORAL, BidirectionalLSTM
+from iaca.fusion.config import GATE_PARTS, NONE, FusionConfig, weighing_gates
+from iaca.fusion.gates import GATES, Features, Gate, LatentFusion
+from iaca.fusion.iaca_plus import LABELS, ReadingGate, Readings, Reliability, Repair, gates_of
+from iaca.fusion.temporal import TEMPORAL, BidirectionalLSTM, UnitBiLSTM
 from iaca.parameters import MODALITIES, Modality
+
+
+class Fused(NamedTuple):
+    """What the head reads, and what it was made from.
+
+    Attributes:
+        features: (b, t, f).
+        masks: after reliability and repair.
+        reliability: (b, t, modality), how far each counts.
+        gates: name -> (b, t, k).
+        latents: of `cold`, modality -> mean and log variance, (b, t, d) twice.
+    """
+
+    features: Tensor
+    masks: Masks
+    reliability: Tensor
+    gates: dict[str, Tensor]
+    latents: dict[str, tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -35,11 +54,14 @@ class FusionOutput:
         prediction: (b, t, 2) valence, arousal in [-1, 1]; finite everywhere, meaningful where `observed`.
         gates: name -> (b, t, k) weights that sum to one over k; `FusionModel.gate_labels` names the k.
         observed: (b, t) bool, True where the step exists and at least one modality was observed.
+        alone: of `cold` in training, for `iaca.training.loss.latent_loss`: modality -> (b, t, 3), valence and arousal
+            by that modality alone and the log of the variance of its latent.
     """
 
     prediction: Tensor
     gates: dict[str, Tensor]
     observed: Tensor
+    alone: dict[str, Tensor] = field(default_factory=dict)
 
 
 class FusionModel(nn.Module):
@@ -63,11 +85,14 @@ class FusionModel(nn.Module):
         self.reliability = Reliability(config) if config.learns_reliability else None
         self.repair = Repair(config) if config.repair else None
         self.attention = None if config.attention == NONE else ATTENTION[config.attention](config)
+        self.inner: Any = None if config.inner_gate == NONE else GATES[config.inner_gate](inner_config(config))
         self.gating: Any = None if config.gate == NONE else GATES[config.gate](config)
         self.head = Head(config)
         if self.readings is not None:
             self.reading_gate = ReadingGate(config)
             self.head.start_at_zero()
+        if config.init == "xavier":
+            self.apply(start_as_published)
 
     @property
     def gate_labels(self) -> dict[str, tuple[str, ...]]:
@@ -79,6 +104,8 @@ class FusionModel(nn.Module):
             return labels
         if self.reliability is not None:
             labels |= dict.fromkeys(("reliability_audio", "reliability_visual"), LABELS)
+        if self.inner is not None:
+            labels |= {f"inner_{name}": options for name, options in self.inner.labels.items()}
         return labels if self.gating is None else labels | self.gating.labels
 
     @property
@@ -116,17 +143,17 @@ class FusionModel(nn.Module):
         masks = Masks.build(audio, audio_present, visual_present, padding)
         observed = masks.either > 0
         if self.readings is None:
-            fused, masks, _, gates = self._features(inputs, quality, masks)
-            return FusionOutput(self.head(fused, masks), gates, observed)
+            fused = self._features(inputs, quality, masks)
+            return FusionOutput(self.head(fused.features, fused.masks), fused.gates, observed, self._alone(fused))
         presence = torch.stack([masks.audio, masks.visual], dim=-1)  # (b, t, modality)
         read = audio.new_zeros(*presence.shape, 2) if readings is None else readings
         if not self.config.has_network:
             prediction, gates = self.readings.weigh(read, None, presence)
             return FusionOutput(prediction.clamp(-1.0, 1.0), gates, observed)
-        fused, masks, reliability, gates = self._features(inputs, quality, masks)
-        prediction, weights = self.readings.weigh(read, self.reading_gate(fused, reliability), presence)
-        prediction = prediction + self.readings.get_buffer("share") * self.head(fused, masks)
-        return FusionOutput(prediction.clamp(-1.0, 1.0), weights | gates, observed)
+        fused = self._features(inputs, quality, masks)
+        prediction, weights = self.readings.weigh(read, self.reading_gate(fused.features, fused.reliability), presence)
+        prediction = prediction + self.readings.get_buffer("share") * self.head(fused.features, fused.masks)
+        return FusionOutput(prediction.clamp(-1.0, 1.0), weights | fused.gates, observed)
 
     def read(self, parts: Iterable[Features], present: Tensor, rate: Tensor) -> Tensor:
         """The argument `readings` of `forward`, of whole sequences: (b, t, modality, 2); zeros without readings.
@@ -140,10 +167,7 @@ class FusionModel(nn.Module):
             return torch.zeros(*present.shape, 2, device=present.device)
         return self.readings(parts, present, rate)  # type: ignore[no-any-return]  # nn.Module.__call__ has no types
 
-    def _features(
-        self, inputs: dict[str, Tensor], quality: Tensor | None, masks: Masks
-    ) -> tuple[Tensor, Masks, Tensor, dict[str, Tensor]]:
-        """Fused features (b, t, f), masks after reliability and repair, reliability (b, t, modality), gates."""
+    def _features(self, inputs: dict[str, Tensor], quality: Tensor | None, masks: Masks) -> Fused:
         streams: dict[str, Stream] = dict(self.streams.items())  # type: ignore[arg-type]  # a ModuleDict forgets its types
         embedded = {m: stream.embed(inputs[m], masks) for m, stream in streams.items()}  # (b, t, d) per modality
         gates: dict[str, Tensor] = {}
@@ -154,15 +178,48 @@ class FusionModel(nn.Module):
         if self.repair is not None:
             embedded, masks = self.repair(embedded, {m: stream.absent for m, stream in streams.items()}, masks)
         raw = {m: stream(embedded[m], masks) for m, stream in streams.items()}  # h_m (b, t, d)
-        fused, weights = self._fuse(raw, masks)  # (b, t, d) per modality
-        return torch.cat(list(fused.values()), dim=-1), masks, reliability, gates | weights
+        if isinstance(self.gating, LatentFusion):
+            latents = self.gating.latents(raw)
+            fused, weights = self.gating.weigh(latents, masks)
+        else:
+            latents = {}
+            fused, weights = self._fuse(raw, masks)  # (b, t, d) per modality, or of both
+        return Fused(torch.cat(list(fused.values()), dim=-1), masks, reliability, gates | weights, latents)
 
-    def _fuse(self, raw: dict[str, Tensor], masks: Masks) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        if self.attention is None:
-            return raw, {}
-        c_a, c_v = self.attention(raw["audio"], raw["visual"], masks)  # (b, t, d) twice
-        crossed = {"audio": c_a, "visual": c_v}
-        return (crossed, {}) if self.gating is None else self.gating(raw, crossed, masks)
+    def _fuse(self, raw: Features, masks: Masks) -> tuple[Features, dict[str, Tensor]]:
+        layers = [raw] if self.attention is None else self._attend(raw, masks)
+        crossed, gates = layers[-1], {}
+        if self.inner is not None:
+            crossed, inner = self._weigh(self.config.inner_gate, self.inner, raw, layers, masks)
+            gates = {f"inner_{name}": weights for name, weights in inner.items()}
+        if self.gating is None:
+            return crossed, gates
+        fused, weights = self._weigh(self.config.gate, self.gating, raw, [*layers[:-1], crossed], masks)
+        return fused, gates | weights
+
+    def _attend(self, raw: Features, masks: Masks) -> list[Features]:
+        """What each layer of the attention gives, of those that a gate weighs; else what the last one gives."""
+        if self.config.weighs_layers:
+            pairs = self.attention.every_layer(raw["audio"], raw["visual"], masks)  # type: ignore[union-attr,operator]
+        else:
+            pairs = [self.attention(raw["audio"], raw["visual"], masks)]  # type: ignore[misc]
+        return [dict(zip(MODALITIES, pair, strict=True)) for pair in pairs]
+
+    @staticmethod
+    def _weigh(
+        name: str, gate: nn.Module, raw: Features, layers: list[Features], masks: Masks
+    ) -> tuple[Features, dict[str, Tensor]]:
+        fused: tuple[Features, dict[str, Tensor]] = gate(raw, layers if GATE_PARTS[name].layers else layers[-1], masks)
+        return fused
+
+    def _alone(self, fused: Fused) -> dict[str, Tensor]:
+        """In training, what the head reads in each latent mean, and the log of that latent's total variance."""
+        if not self.training:
+            return {}
+        return {
+            m: torch.cat([self.head(mean, fused.masks), log_variance.logsumexp(dim=-1, keepdim=True)], dim=-1)
+            for m, (mean, log_variance) in fused.latents.items()
+        }
 
     def _check(self, inputs: dict[str, Tensor], quality: Tensor | None, readings: Tensor | None) -> None:
         for modality, dim in self.config.dims.items():
@@ -197,10 +254,12 @@ class Stream(nn.Module):
         super().__init__()
         self.modality, self.normalisation, self.input_norm = modality, config.normalisation, config.input_norm
         self.soft = config.learns_reliability and not config.repair
-        self.project = nn.Linear(config.dims[modality], config.width)
-        self.absent = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
-        self.temporal = TEMPORAL[config.temporal](config)
-        self.norm = nn.LayerNorm(config.width) if config.normalisation == "layer" else nn.Identity()
+        width = config.widths[modality]
+        dropout = config.dropout if config.temporal_dropout is None else config.temporal_dropout
+        self.project = nn.Linear(config.dims[modality], width)
+        self.absent = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.temporal = TEMPORAL[config.temporal](config.model_copy(update={"width": width, "dropout": dropout}))
+        self.norm = nn.LayerNorm(width) if config.normalisation == "layer" else nn.Identity()
 
     def embed(self, x: Tensor, masks: Masks) -> Tensor:
         """(b, t, D_m) -> (b, t, d): projected, and the token where the modality was not observed."""
@@ -222,14 +281,18 @@ class Head(nn.Module):
     """From fused features to valence and arousal: y = tanh(regressor(context(f))).
 
     `joint`: one hidden layer for both dimensions [paper]. `separate`: a regressor of its own for each [sibling: DCA].
-    `context`: a BiLSTM over the fused features before that [sibling: DCA].
+    `context`: a BiLSTM over the fused features before that [sibling: DCA, two layers without dropout]. `clip`: no tanh,
+    but cut to [-1, 1] outside training [sibling: DCA].
     """
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        fused = len(config.modalities) * config.width
-        wide = config.model_copy(update={"width": fused, "temporal_layers": 1})
-        self.context = BidirectionalLSTM(wide) if config.context == "lstm" else None
+        fused, self.cuts = config.fused_width, config.bounds == "clip"
+        self.context: Any = None
+        if config.context == "lstm":
+            self.context = BidirectionalLSTM(config.model_copy(update={"width": fused, "temporal_layers": 1}))
+        elif config.context == "lstm_unit":
+            self.context, fused = UnitBiLSTM(fused, config.width, 2, 0.0), config.width
         if config.head == "joint":
             regressors = [_regressor(fused, config.width, 2, config.dropout)]
         else:  # published: a quarter of d = 512
@@ -244,9 +307,31 @@ class Head(nn.Module):
             nn.init.zeros_(last.bias)
 
     def forward(self, fused: Tensor, masks: Masks) -> Tensor:
-        """(b, t, f) -> (b, t, 2) valence, arousal in (-1, 1)."""
-        x = fused if self.context is None else self.context(fused, masks.either, masks)
-        return torch.tanh(torch.cat([regressor(x) for regressor in self.regressors], dim=-1))
+        """(b, t, f) -> (b, t, 2) valence, arousal in [-1, 1]; with `clip`, any value in training."""
+        x = fused
+        if isinstance(self.context, UnitBiLSTM):
+            x = self.context(fused, masks.steps)
+        elif self.context is not None:
+            x = self.context(fused, masks.either, masks)
+        y = torch.cat([regressor(x) for regressor in self.regressors], dim=-1)
+        if not self.cuts:
+            return y.tanh()
+        return y if self.training else y.clamp(-1.0, 1.0)
+
+
+def inner_config(config: FusionConfig) -> FusionConfig:
+    """Of the gate that `iaca` is wrapped around."""
+    return config.model_copy(update={"gate": config.inner_gate, "stage2": "none"})
+
+
+def start_as_published(module: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases of linear layers and convolutions [sibling]; undecided gates stay so."""
+    if isinstance(module, nn.Linear | nn.Conv1d):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if isinstance(module, Gate):  # `apply` comes to it after its linear layer
+        module.start()
 
 
 def _regressor(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Module:

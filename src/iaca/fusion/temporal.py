@@ -14,6 +14,7 @@ import re
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iaca.fusion.attention import ChannelDropout, EncoderLayer, Masks
@@ -55,7 +56,7 @@ class BidirectionalLSTM(nn.Module):
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        self.layers = nn.ModuleList(BothWays(config.width) for _ in range(config.temporal_layers))
+        self.layers = nn.ModuleList(BothWays(config.width, config.width) for _ in range(config.temporal_layers))
         self.dropout = ChannelDropout(config.dropout)
         self.register_load_state_dict_pre_hook(_rename_older)  # type: ignore[no-untyped-call]
 
@@ -70,21 +71,41 @@ class BidirectionalLSTM(nn.Module):
 
 
 class BothWays(nn.Module):
-    """One layer of `BidirectionalLSTM`."""
+    """One layer of a BiLSTM."""
 
-    def __init__(self, d: int):
+    def __init__(self, inputs: int, d: int):
         super().__init__()
-        self.ahead = nn.LSTM(d, d // 2, batch_first=True)
-        self.back = nn.LSTM(d, d // 2, batch_first=True)
+        self.ahead = nn.LSTM(inputs, d // 2, batch_first=True)
+        self.back = nn.LSTM(inputs, d // 2, batch_first=True)
 
-    def forward(self, x: Tensor, ahead: Tensor, back: Tensor) -> Tensor:
-        """x (b, t, d), the orders of reading (b * t,) -> (b, t, d)."""
-        return torch.cat([_read(self.ahead, x, ahead), _read(self.back, x, back)], dim=-1)
+    def forward(self, x: Tensor, ahead: Tensor, back: Tensor, start: Tensor | None = None) -> Tensor:
+        """One layer.
+
+        Args:
+            x: (b, t, inputs).
+            ahead, back: the orders of reading, (b * t,).
+            start: (2 states, 2 ways, d/2), the hidden and the cell state before the first step; None is zero.
+
+        Returns:
+            (b, t, d).
+        """
+        ways = zip((self.ahead, self.back), (ahead, back), _each_way(start, x.shape[0]), strict=True)
+        return torch.cat([_read(lstm, x, order, state) for lstm, order, state in ways], dim=-1)
 
 
-def _read(lstm: nn.Module, x: Tensor, order: Tensor) -> Tensor:
+State = tuple[Tensor, Tensor]  # hidden and cell, (1, b, d/2) each
+
+
+def _each_way(start: Tensor | None, b: int) -> tuple[State | None, State | None]:
+    if start is None:
+        return None, None
+    (h_ahead, h_back), (c_ahead, c_back) = start[:, :, None, None].expand(-1, -1, 1, b, -1).contiguous()
+    return (h_ahead, c_ahead), (h_back, c_back)
+
+
+def _read(lstm: nn.Module, x: Tensor, order: Tensor, start: State | None) -> Tensor:
     """One way: x (b, t, d), read in `order` (b * t,) -> hidden states in the order of x, (b, t, d/2)."""
-    hidden: Tensor = lstm(x.flatten(0, 1).index_select(0, order).view_as(x))[0]
+    hidden: Tensor = lstm(x.flatten(0, 1).index_select(0, order).view_as(x), start)[0]
     return hidden.flatten(0, 1).index_select(0, order.argsort()).view_as(hidden)
 
 
@@ -118,6 +139,42 @@ def _rename_older(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any
     """Take checkpoints and model files with the names of one `nn.LSTM`, too."""
     for name in [name for name in state if name.startswith(f"{prefix}lstm.")]:
         state[current_name(name)] = state.pop(name)
+
+
+class UnitBiLSTM(nn.Module):
+    """y = W [x ; BiLSTM(x)], scaled to unit length over features [sibling, exact]; the initial states are learned.
+
+    Dropout acts between layers and on [x ; BiLSTM(x)], as published: on single values, not channels.
+    """
+
+    def __init__(self, inputs: int, d: int, layers: int, dropout: float):
+        super().__init__()
+        self.layers = nn.ModuleList(BothWays(inputs if i == 0 else d, d) for i in range(layers))
+        start = torch.empty(2 * layers * 2, d // 2)  # its bounds follow from this shape
+        self.start = nn.Parameter(nn.init.xavier_uniform_(start).view(2, layers, 2, d // 2))  # (state, layer, way, d/2)
+        self.out = nn.Linear(inputs + d, d)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, steps: Tensor) -> Tensor:
+        """x (b, t, inputs), which steps exist (b, t) -> (b, t, d)."""
+        ahead, back = reading_orders(steps)
+        hidden = x
+        for i, layer in enumerate(self.layers):
+            hidden = layer(hidden if i == 0 else self.dropout(hidden), ahead, back, self.start[:, i])
+        return F.normalize(self.out(self.dropout(torch.cat([x, hidden], dim=-1))), dim=-1)
+
+
+class TemporalUnitBiLSTM(nn.Module):
+    """`UnitBiLSTM` as temporal encoder [sibling: DCA has two layers]."""
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        self.block = UnitBiLSTM(config.width, config.width, config.temporal_layers, config.dropout)
+
+    def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
+        """(b, t, d) -> (b, t, d)."""
+        read: Tensor = self.block(x, masks.steps)
+        return read
 
 
 class TemporalTransformer(nn.Module):
@@ -159,6 +216,7 @@ class NoTemporal(nn.Module):
 TEMPORAL: dict[str, type[nn.Module]] = {
     "tcn": TemporalConvolution,
     "lstm": BidirectionalLSTM,
+    "lstm_unit": TemporalUnitBiLSTM,
     "transformer": TemporalTransformer,
     "none": NoTemporal,
 }

@@ -34,7 +34,17 @@ from iaca.errors import brief
 from iaca.parameters import MODALITIES, Modality
 from iaca.training.config import TARGETS
 from iaca.training.inconsistency import Inconsistency, fit_inconsistency
-from iaca.training.readings import WINDOWS_S, Reader, Readers, ccc_of, fit_readings, local_mean, rate_of
+from iaca.training.readings import (
+    WINDOWS_S,
+    Reader,
+    Readers,
+    ccc_of,
+    every_nth,
+    fit_readings,
+    local_mean,
+    rate_of,
+    stride,
+)
 from iaca.training.sample import FloatArray, Normalisation, read_cues
 
 Array = NDArray[np.float64]
@@ -241,10 +251,12 @@ class Calibration:
             return Judgement(np.full((len(clip), 2, prediction.shape[1]), np.nan, np.float32), shares)
         return Judgement(self.intervals.of(prediction, circumstances(clip, prediction, readings, odds)), shares)
 
-    def errors(self, clip: AnnotatedClip, subject: str, normalisation: Normalisation, prediction: FloatArray) -> Errors:
-        """The errors of a prediction at the annotated steps, for `fit_intervals`."""
+    def errors(
+        self, clip: AnnotatedClip, subject: str, normalisation: Normalisation, prediction: FloatArray, every: int = 1
+    ) -> Errors:
+        """The errors of a prediction at every n-th of the annotated steps, for `fit_intervals`."""
         embedding = used(clip.embedding, self.modalities)
-        rows = np.isfinite(clip.labels).all(axis=1) & embedding.observed
+        rows = every_nth(np.isfinite(clip.labels).all(axis=1) & embedding.observed, every)
         cases = circumstances(embedding, prediction, *self._opinions(embedding, normalisation, prediction))
         return Errors(subject, cases[rows], np.abs(clip.labels - prediction)[rows].astype(np.float64))
 
@@ -338,7 +350,7 @@ def _check_arrays(arrays: Mapping[str, FloatArray], dims: Mapping[Modality, int]
         if not (positive > 0).all():
             raise ValueError(f"{name} has values that are not above 0")
         if name.endswith(("covariance", "_same", "_other")) and not _positive_definite(array):
-            raise ValueError(f"{name} is no covariance")
+            raise ValueError(f"{name} is not a covariance")
     if (np.diff(arrays.get("inconsistency.quantiles", np.zeros(2))) < 0).any():
         raise ValueError("inconsistency.quantiles fall")
 
@@ -399,10 +411,10 @@ def calibrate(
     ]
     recalibration = _recalibrated(held_out, facts) if recalibrate else None
     draft = Calibration(modalities, readers, judge, None, facts, recalibration)
-    errors = []
+    errors, every = [], stride({name: clip for name, clip, _ in held_out})
     for name, clip, prediction in held_out:
         final = prediction if recalibration is None else recalibration.of(prediction)
-        found = draft.errors(clip, subjects.get(name, name), normalisation, final)
+        found = draft.errors(clip, subjects.get(name, name), normalisation, final, every)
         if len(found.errors):
             errors.append(found)
     intervals = fit_intervals(errors)

@@ -205,13 +205,16 @@ class TraceableLSTM(nn.Module):
         self.width = trained.hidden_size
         self.weights = nn.ParameterList(trained.all_weights[0])
 
-    def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        """(b, t, d) -> hidden states (b, t, h), and None for the last state, which is not used."""
-        start = x.new_zeros(1, x.shape[0], self.width)  # (1, b, h)
+    def forward(self, x: Tensor, start: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, None]:
+        """(b, t, d), states before the first step (1, b, h) -> hidden states (b, t, h), and None for the last state."""
+        zero = x.new_zeros(1, x.shape[0], self.width)  # (1, b, h)
+        hidden_start, cell_start = (zero, zero) if start is None else start
         # reverse, batch sizes, kind, width, layers, biases, bidirectional, batch first, training
         options: tuple[Any, ...] = (False, [], ONEDNN_LSTM, self.width, 1, True, False, False, False)
         sequence = x.transpose(0, 1).contiguous()  # (t, b, d)
-        hidden, *_ = torch.ops.aten.mkldnn_rnn_layer(sequence, *self.weights, start, start, *options)  # (t, b, h)
+        hidden, *_ = torch.ops.aten.mkldnn_rnn_layer(
+            sequence, *self.weights, hidden_start, cell_start, *options
+        )  # (t, b, h)
         return hidden.transpose(0, 1), None
 
 

@@ -27,7 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from iaca.encoders.cues import synchrony
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.parameters import MODALITIES, Modality
-from iaca.training.readings import Readers, Readings, local_mean, rate_of
+from iaca.training.readings import Readers, Readings, every_nth, local_mean, rate_of, stride
 from iaca.training.sample import BoolArray, FloatArray, Normalisation, read_cues
 
 Array = NDArray[np.float64]
@@ -180,22 +180,27 @@ def fit_inconsistency(
     usable = {n: c for n, c in embeddings.items() if _both(c).any()}
     if len({subjects.get(name, name) for name in usable}) < 2:
         return None
-    pairs = {name: _pair(usable[name], readings.out_of_fold[name]) for name in usable}
-    mean, covariance = _moments([pairs[name][_both(clip)] for name, clip in usable.items()])
-    own = [_evidence(pairs[n], c, c, mean, covariance) for n, c in usable.items()]
+    every = stride(usable, held_out)
+
+    def pair(name: str) -> Array:
+        return _pair(usable[name], readings.out_of_fold[name])
+
+    mean, covariance = _moments([pair(name)[every_nth(_both(clip), every)] for name, clip in usable.items()])
+    own = [_evidence(pair(n), c, c, mean, covariance)[::every] for n, c in usable.items()]
     mixed = [
-        _evidence(_mixed(pairs[voice], pairs[face]), usable[voice], usable[face], mean, covariance)
+        _evidence(_mixed(pair(voice), pair(face)), usable[voice], usable[face], mean, covariance)[::every]
         for voice, face in partners(list(usable), subjects)
     ]
     people = {m: _fit_identity(m, usable, readings.readers, normalisation) for m in MODALITIES}
     persons = {f"{m}_{name}": getattr(people[m], name) for m in MODALITIES for name in ("same", "other")}
     judge = Inconsistency(mean, covariance, _fit_evidence(own, mixed), **persons, quantiles=np.empty(0, np.float32))
     readers = readings.readers
-    odds = [judge.log_odds(c, normalisation, readers, readings.out_of_fold[n])[:, 0] for n, c in usable.items()]
+    # copies: a column would keep the other two
+    odds = [judge.log_odds(c, normalisation, readers, readings.out_of_fold[n])[:, 0].copy() for n, c in usable.items()]
     for clip in held_out.values():
         read = readers.read(clip.embedding, normalisation)
-        odds.append(judge.log_odds(clip.embedding, normalisation, readers, read)[:, 0])
-    known = [values[np.isfinite(values)] for values in odds]
+        odds.append(judge.log_odds(clip.embedding, normalisation, readers, read)[:, 0].copy())
+    known = [values[np.isfinite(values)][::every] for values in odds]
     quantiles = clip_quantiles([values for values in known if len(values)], np.linspace(0, 1, QUANTILES))
     return Inconsistency(**{**vars(judge), "quantiles": quantiles.astype(np.float32)})
 

@@ -1,6 +1,6 @@
 """What training minimises: the concordance correlation coefficient (CCC) as a loss, and supervision of gates.
 
-Letters: b batch, t steps, k dimensions, n steps of a sequence.
+Letters: b batch, t steps, k dimensions, m modalities, n steps of a sequence.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from iaca.training.config import LossConfig
 
 EPSILON = 1e-8  # makes 0/0 of two constants 0, with a finite gradient
 FEWEST = 2  # valid steps of a window that has a CCC
+UNSEEN = -1e9  # log variance of what was not observed: no share of a softmax, and finite
 RARE = 0.05  # share of the observed steps below which a class weighs less than one half
 
 
@@ -167,6 +168,42 @@ def _balanced_cross_entropy(weights: Tensor, corrupted: Tensor, observed: Tensor
         for i, steps in enumerate((observed & ~corrupted, corrupted))
     ]
     return torch.stack(halves).mean()
+
+
+def latent_loss(
+    alone: Mapping[str, Tensor], gold: Tensor, valid: Tensor, present: Tensor, config: LossConfig
+) -> Tensor:
+    """What `cold` minimises besides the loss of its prediction [after COLD Fusion, arXiv 2206.05833; form ours].
+
+    Each modality predicts from its own latent: `training_loss`, the mean over modalities. And the variances match the
+    errors: KL(P || Q) over all observed steps and modalities of a window, P the squared error and Q the variance, each
+    divided by its sum. So the variance is calibrated over time and ranks the modalities, up to one factor per window.
+
+    Args:
+        alone: of a `FusionOutput`, modality -> (b, t, k + 1): k predictions and the log variance.
+        gold: (b, t, k).
+        valid: (b, t) bool, annotated steps.
+        present: (b, t, 2) bool (audio, visual), True where that modality was observed.
+        config: form and weight of the loss of the predictions.
+
+    Returns:
+        Scalar, float32 or better. Without any valid step it is the loss of the predictions, with a gradient of zeros.
+    """
+    seen = {m: valid & present[..., i] for i, m in enumerate(MODALITIES) if m in alone}
+    own = [training_loss(alone[m][..., :-1], gold, steps, config) for m, steps in seen.items()]
+    errors = torch.stack([_squared(alone[m][..., :-1].detach(), gold, steps) for m, steps in seen.items()], dim=-1)
+    scores = torch.stack([alone[m][..., -1] for m in seen], dim=-1).to(errors.dtype).flatten(1)  # (b, t m)
+    scored, wrong = torch.stack(list(seen.values()), dim=-1).flatten(1), errors.flatten(1)
+    matched = torch.log_softmax(scores.masked_fill(~scored, UNSEEN), dim=-1)  # log Q
+    target = wrong / wrong.sum(dim=-1, keepdim=True).clamp(min=EPSILON)  # P
+    divergence = (torch.xlogy(target, target) - target * matched).sum(dim=-1)  # (b,)
+    return torch.stack(own).mean() + divergence.sum() / scored.any(dim=-1).sum().clamp(min=1)
+
+
+def _squared(prediction: Tensor, gold: Tensor, valid: Tensor) -> Tensor:
+    """Mean over the dimensions of the squared error (b, t, k) -> (b, t); 0 where not valid."""
+    x, y, _ = _masked(prediction, gold, valid)
+    return (x - y).square().mean(dim=-1)
 
 
 def _negative_log(weights: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ Letters: t steps, D embedding width, c principal components, p columns, m a moda
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import NamedTuple
@@ -22,10 +23,10 @@ from torch import Tensor
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.gates import Features
-from iaca.fusion.gates import Readings as ReadingWeights
+from iaca.fusion.iaca_plus import Readings as ReadingWeights
 from iaca.parameters import MODALITIES, Modality
 from iaca.training.config import TARGETS, Target
-from iaca.training.loss import concordance
+from iaca.training.loss import EPSILON, concordance
 from iaca.training.sample import BoolArray, FloatArray, ModelInput, Normalisation
 
 Array = NDArray[np.float64]
@@ -37,6 +38,9 @@ COMPONENTS = 128
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Tried for each modality and dimension; per row, on standardised embeddings."""
 FOLDS = 5
+MOST_STEPS = 500_000
+"""What can't be summed up clip by clip is fitted to at most about this many steps of a corpus, evenly spaced: memory
+does not grow with the corpus, and neighbours are nearly the same."""
 LARGEST_SCALE = 2.0
 """Ridge regression shrinks towards the mean. Its spread is matched to the gold's, at most by this factor."""
 
@@ -130,6 +134,18 @@ def rate_of(clip: ClipEmbedding) -> float:
     return float(1.0 / np.median(gaps)) if len(gaps) else 1.0
 
 
+def stride(*corpora: Mapping[str, Sized]) -> int:
+    """Every how many-th step to take, so that all clips together have at most `MOST_STEPS`: 1 for a smaller corpus."""
+    return max(1, math.ceil(sum(len(clip) for clips in corpora for clip in clips.values()) / MOST_STEPS))
+
+
+def every_nth(rows: BoolArray, n: int) -> BoolArray:
+    """Every n-th of the steps (t,) that are True, from the first of them."""
+    kept = np.zeros_like(rows)
+    kept[np.flatnonzero(rows)[::n]] = True
+    return kept
+
+
 # --- the fit ---
 
 
@@ -182,42 +198,25 @@ def _fit_modality(
             sums[fold] = sums[fold] + part if fold in sums else part
     if len(sums) < 2:
         return None
-    whole = _total(sums.values())
     solutions = {fold: _total(s for f, s in sums.items() if f != fold).solve() for fold in set(fold_of.values())}
-    left_out = {  # (t, penalties, 2)
-        name: np.einsum("tp,pad->tad", columns(x @ components, present, rate), solutions[fold_of[name]])
+    spread, gold_spread, mean, gold_mean, covariance = _moments(sums, solutions)
+    scale = np.minimum(gold_spread / np.maximum(spread, 1e-9), LARGEST_SCALE)  # (penalties, 2)
+    shift = gold_mean - scale * mean
+    scores = _matched_ccc(scale, spread, gold_spread, covariance)
+    best, dimension = np.nan_to_num(scores, nan=-1.0).argmax(axis=0), [0, 1]  # (2,)
+
+    def matched(weights: Array) -> Array:
+        chosen = weights[:, best, dimension] * scale[best, dimension]
+        chosen[-1] += shift[best, dimension]
+        return np.asarray(chosen)
+
+    whole, by_fold = matched(_total(sums.values()).solve()), {fold: matched(w) for fold, w in solutions.items()}
+    readings = {
+        name: (columns(x @ components, present, rate) @ by_fold[fold_of[name]]).astype(np.float32)
         for name, x, present, rate in prepared()
     }
-    return _choose(modality, components, whole, left_out, clips)
-
-
-def _choose(
-    modality: Modality,
-    components: FloatArray,
-    whole: _Sums,
-    left_out: Mapping[str, Array],
-    clips: Mapping[str, AnnotatedClip],
-) -> tuple[Reader, dict[str, FloatArray]]:
-    """The best penalty for each dimension, with the spread of the held-out readings matched to that of the gold."""
-    rows = {n: c.embedding.present[modality] & np.isfinite(c.labels).all(axis=1) for n, c in clips.items()}
-    gold = np.concatenate([clips[name].labels[rows[name]] for name in clips]).astype(np.float64)
-    predicted = np.concatenate([left_out[name][rows[name]] for name in clips])  # (n, penalties, 2)
-    spread = np.maximum(predicted.std(axis=0), 1e-9)
-    scale = np.minimum(gold.std(axis=0) / spread, LARGEST_SCALE)  # (penalties, 2)
-    shift = gold.mean(axis=0) - scale * predicted.mean(axis=0)
-    matched = scale * predicted + shift
-    scores = np.array([ccc_of(matched[:, a], gold) for a in range(len(PENALTIES))])  # (penalties, 2)
-    best = np.nan_to_num(scores, nan=-1.0).argmax(axis=0)  # (2,)
-    weights, dimension = whole.solve()[:, best, [0, 1]], [0, 1]
-    chosen_scale, chosen_shift = scale[best, dimension], shift[best, dimension]
-    weights = weights * chosen_scale
-    weights[-1] += chosen_shift
-    readings = {
-        name: (values[:, best, dimension] * chosen_scale + chosen_shift).astype(np.float32)
-        for name, values in left_out.items()
-    }
     reliability = np.nan_to_num(scores[best, dimension], nan=0.0)
-    return Reader(components, weights.astype(np.float32), reliability.astype(np.float32)), readings
+    return Reader(components, whole.astype(np.float32), reliability.astype(np.float32)), readings
 
 
 def ccc_of(prediction: NDArray[np.floating], gold: NDArray[np.floating]) -> Array:
@@ -240,24 +239,33 @@ def _principal(parts: Iterator[FloatArray], normalisation: Normalisation, modali
 
 
 class _Sums(NamedTuple):
-    """Sufficient statistics of n rows: n, products of the columns (p, p), and of columns and gold (p, 2)."""
+    """Sufficient statistics of n rows: all that a regression, its CCC and its spread need, whatever n is.
+
+    Attributes:
+        rows: n.
+        products: (p, p) of the columns; the last column is the constant.
+        gold: (p, 2) of columns and gold.
+        squares: (2,) of the gold.
+    """
 
     rows: int
     products: Array
     gold: Array
+    squares: Array
 
     @classmethod
     def of(cls, x: NDArray[np.float32], gold: FloatArray) -> _Sums:
         wide = x.astype(np.float64)
-        return cls(len(x), wide.T @ wide, wide.T @ gold)
+        return cls(len(x), wide.T @ wide, wide.T @ gold, np.square(gold, dtype=np.float64).sum(axis=0))
 
     def __add__(self, other: _Sums) -> _Sums:  # type: ignore[override]
-        return _Sums(self.rows + other.rows, self.products + other.products, self.gold + other.gold)
+        squares = self.squares + other.squares
+        return _Sums(self.rows + other.rows, self.products + other.products, self.gold + other.gold, squares)
 
     def solve(self, used: NDArray[np.bool_] | None = None) -> Array:
         """Weights (p, penalties, 2); the constant is not penalised. Columns that are not `used` (p,) weigh 0."""
         if used is not None:
-            parts = _Sums(self.rows, self.products[np.ix_(used, used)], self.gold[used]).solve()
+            parts = _Sums(self.rows, self.products[np.ix_(used, used)], self.gold[used], self.squares).solve()
             weights = np.zeros((len(used), *parts.shape[1:]))
             weights[used] = parts
             return weights
@@ -265,6 +273,32 @@ class _Sums(NamedTuple):
         free[-1] = 0.0
         solved = [np.linalg.solve(self.products + np.diag(a * self.rows * free), self.gold) for a in PENALTIES]
         return np.stack(solved, axis=1)
+
+
+def _moments(sums: Mapping[int, _Sums], weights: Mapping[int, Array]) -> tuple[Array, Array, Array, Array, Array]:
+    """Moments of predictions and gold over all folds, from the products of each fold and its weights (p, a, 2).
+
+    Returns:
+        Standard deviation of the predictions (a, 2) and of the gold (2,), mean of both, and their covariance (a, 2).
+    """
+    total = _total(sums.values())
+    n, shape = max(total.rows, 1), next(iter(weights.values())).shape[1:]
+    mean, square, cross = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for fold, part in sums.items():
+        w = weights[fold]
+        mean += np.einsum("p,pad->ad", part.products[-1], w)
+        square += np.einsum("pad,pad->ad", w, np.tensordot(part.products, w, axes=1))
+        cross += np.einsum("pad,pd->ad", w, part.gold)
+    mean, gold_mean = mean / n, total.gold[-1] / n
+    spread, gold_spread = (
+        np.sqrt(np.maximum(s / n - m**2, 0.0)) for s, m in ((square, mean), (total.squares, gold_mean))
+    )
+    return spread, gold_spread, mean, gold_mean, cross / n - mean * gold_mean
+
+
+def _matched_ccc(scale: Array, spread: Array, gold_spread: Array, covariance: Array) -> Array:
+    """CCC (a, 2) of predictions whose spread was scaled, and whose mean is that of the gold."""
+    return np.asarray(2 * scale * covariance / ((scale * spread) ** 2 + gold_spread**2 + EPSILON))
 
 
 def _total(parts: Iterable[_Sums]) -> _Sums:
@@ -308,11 +342,11 @@ LEAST = 1e-3
 
 
 class FusionReadings(NamedTuple):
-    """Buffers of `iaca.fusion.gates.Readings`, fitted to train clips.
+    """Buffers of `iaca.fusion.iaca_plus.Readings`, fitted to train clips.
 
     Attributes:
         whole: by readers fitted to all clips, with the weights of late fusion.
-        of_clip: of each train clip, by readers that have not seen its subject.
+        of_clip: of each train clip, by readers that have not seen its subject; clips of a fold share them.
         ccc: (2,) of the late or joint prediction of valence and arousal, out of fold.
     """
 
@@ -393,18 +427,16 @@ def fit_fusion_readings(
         def parts(weights: Array) -> list[Array]:
             return [np.vstack([weights[:split], np.zeros((1, 2))]), weights[split:]]
 
-        return FusionReadings(
-            _buffers(spaces, parts(fit.whole)) | {"mean": _tensor(mean)},
-            {name: _buffers(spaces, parts(fit.by_fold[fold])) for name, fold in fold_of.items()},
-            fit.ccc,
-        )
+        of_fold = {fold: _buffers(spaces, parts(weights)) for fold, weights in fit.by_fold.items()}
+        whole = _buffers(spaces, parts(fit.whole)) | {"mean": _tensor(mean)}
+        return FusionReadings(whole, {name: of_fold[fold] for name, fold in fold_of.items()}, fit.ccc)
     fits = [
         _fit(read(m), clips, fold_of, _subsets([spaces[m].shape[1]], len(config.averages_s)), mean) for m in MODALITIES
     ]
     whole = _buffers(spaces, [fit.whole for fit in fits]) | {"mean": _tensor(mean)}
-    of_clip = {name: _buffers(spaces, [fit.by_fold[fold] for fit in fits]) for name, fold in fold_of.items()}
+    of_fold = {fold: _buffers(spaces, [fit.by_fold[fold] for fit in fits]) for fold in set(fold_of.values())}
     weighing, ccc = _fit_weights(config, fits, [read(m) for m in MODALITIES], clips, fold_of, mean)
-    return FusionReadings(whole | weighing, of_clip, ccc)
+    return FusionReadings(whole | weighing, {name: of_fold[fold] for name, fold in fold_of.items()}, ccc)
 
 
 def _subsets(widths: Sequence[int], averages: int) -> list[NDArray[np.bool_]]:
@@ -423,11 +455,10 @@ def _fit(
 ) -> _Fit:
     """A regression, with its spread matched to that of the gold out of fold."""
     sums: dict[int, _Sums] = {}
-    rows = {}
     for name, clip in clips.items():
         x, there = read(clip.embedding)
-        rows[name] = there & np.isfinite(clip.labels).all(axis=1)
-        part = _Sums.of(x[rows[name]], clip.labels[rows[name]])
+        rows = there & np.isfinite(clip.labels).all(axis=1)
+        part = _Sums.of(x[rows], clip.labels[rows])
         fold = fold_of[name]
         sums[fold] = sums[fold] + part if fold in sums else part
     nothing = np.zeros((len(subsets[0]), len(subsets) * len(PENALTIES), 2))
@@ -440,19 +471,13 @@ def _fit(
         return np.concatenate([total.solve(used) for used in subsets], axis=1)  # (p, candidates, 2)
 
     by_fold = {fold: solved([part for other, part in sums.items() if other != fold]) for fold in sums}
-    held = []
-    for name, clip in clips.items():
-        x = read(clip.embedding)[0][rows[name]]
-        products = np.einsum("tp,pad->tad", x, by_fold[fold_of[name]])
-        held.append((products.astype(np.float32), clip.labels[rows[name]]))  # of all clips: half the memory
-    predicted, gold = np.concatenate([p for p, _ in held]), np.concatenate([g for _, g in held]).astype(np.float64)
-    if not len(gold):
+    if not _total(sums.values()).rows:
         weights = nothing[:, 0]
         return _Fit(weights, dict.fromkeys(sums, weights), np.zeros(2))
-    spread = predicted.std(axis=0, dtype=np.float64)  # (candidates, 2)
-    scale = np.where(spread > 1e-6, np.minimum(gold.std(axis=0) / np.maximum(spread, 1e-6), LARGEST_SCALE), 1.0)
-    shift = gold.mean(axis=0) - scale * predicted.mean(axis=0, dtype=np.float64)
-    scores = np.array([ccc_of(scale[a] * predicted[:, a] + shift[a], gold) for a in range(len(scale))])
+    spread, gold_spread, predicted_mean, gold_mean, covariance = _moments(sums, by_fold)  # (candidates, 2)
+    scale = np.where(spread > 1e-6, np.minimum(gold_spread / np.maximum(spread, 1e-6), LARGEST_SCALE), 1.0)
+    shift = gold_mean - scale * predicted_mean
+    scores = _matched_ccc(scale, spread, gold_spread, covariance)
     # of equal ones the last: the largest penalty
     best, dimension = len(scores) - 1 - np.nan_to_num(scores[::-1], nan=-1.0).argmax(axis=0), [0, 1]
 
@@ -474,20 +499,21 @@ def _fit_weights(
     mean: Array,
 ) -> tuple[dict[str, Tensor], Array]:
     """Weights of late fusion, and its CCC (2,), out of fold."""
-    readings, presence, gold = [], [], []
+    readings, presence, gold = list[Array](), list[BoolArray](), list[FloatArray]()
+    apart = stride(clips)
     for name, clip in clips.items():
         seen = [read(clip.embedding) for read in reads]
-        rows = np.isfinite(clip.labels).all(axis=1) & np.any([there for _, there in seen], axis=0)
+        rows = every_nth(np.isfinite(clip.labels).all(axis=1) & np.any([there for _, there in seen], axis=0), apart)
         fold = fold_of[name]
         readings.append(np.stack([x[rows] @ fit.by_fold[fold] for (x, _), fit in zip(seen, fits, strict=True)], axis=1))
         presence.append(np.stack([there[rows] for _, there in seen], axis=1))
         gold.append(clip.labels[rows])
-    read, there, truth = (np.concatenate(parts) for parts in (readings, presence, gold))
+    read, there, truth = np.concatenate(readings), np.concatenate(presence), np.concatenate(gold)
     both = there.all(axis=1)
     correlation = np.zeros(2)
     for d in range(2):
         if both.any() and (read[both, :, d].std(axis=0) > 1e-6).all():
-            correlation[d] = np.corrcoef(read[both, :, d].T)[0, 1].clip(0, 1)
+            correlation[d] = np.asarray(np.corrcoef(read[both, :, d].T))[0, 1].clip(0, 1)
     reliability = np.log(np.maximum([fit.ccc for fit in fits], LEAST))  # (modality, dimension)
     module = ReadingWeights(config)
     scores, candidates = [], []

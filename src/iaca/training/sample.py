@@ -5,7 +5,7 @@ Training adds annotation, and the seed of each random generator.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Final, Literal, NamedTuple, TypeVar
@@ -105,15 +105,18 @@ def cut_sample(clip: AnnotatedClip, window: Window, spec: WindowSpec) -> Sample:
 
 
 def cut(clip: ClipEmbedding, start: int, spec: WindowSpec) -> ModelInput:
-    """The window of a clip that begins at a step."""
+    """The window of a clip that begins at a step; its rows are copied once, from the mapped file into the window."""
     steps, normalisation = slice(start, start + spec.length), spec.normalisation
     present = {modality: mask[steps] for modality, mask in clip.present.items()}
-    audio, visual = (normalisation.apply(clip.features[m][steps], present[m], m) for m in MODALITIES)
+    rows = {m: np.zeros((spec.length, clip.dims[m]), np.float32) for m in MODALITIES}
+    for m, filled in rows.items():
+        x = clip.features[m][steps]
+        normalisation.apply(x, present[m], m, out=filled[: len(x)])
     return ModelInput(
-        audio=padded(audio, spec.length),
-        visual=padded(visual, spec.length),
+        audio=rows["audio"],
+        visual=rows["visual"],
         present=padded(np.stack([present[m] for m in MODALITIES], axis=1), spec.length),
-        padding=np.arange(spec.length) < len(audio),
+        padding=np.arange(spec.length) < len(present["audio"]),
         quality=padded(normalisation.apply_cues(read_cues(clip, spec.cues, steps)), spec.length),
         readings=np.zeros((spec.length, len(MODALITIES), len(TARGETS)), np.float32),
     )
@@ -177,15 +180,24 @@ class Normalisation:
         Raises:
             InputError: an observed step has an embedding that is not finite; the message names the clip.
         """
-        quality = np.array([_moments(_known_values(clips, cue)) for cue in cues], np.float32).reshape(len(cues), 2)
-        quality[:, 1] = np.maximum(quality[:, 1], least_deviations(cues))
-        audio, visual = _moments(_observed_rows(clips, "audio")), _moments(_observed_rows(clips, "visual"))
-        return cls(*audio, *visual, *quality.T.copy())
+        quality = [_Moments() for _ in cues]
+        rows = {modality: _Moments() for modality in MODALITIES}
+        for name, clip in clips.items():  # one pass, in which each file is read once
+            for cue, moments in zip(cues, quality, strict=True):
+                values = read_cues(clip, [cue])
+                moments.add(values[np.isfinite(values)].astype(np.float64)[:, None])
+            for modality, moments in rows.items():
+                moments.add(_observed_rows(name, clip, modality))
+        of_cues = np.array([moments.settled() for moments in quality], np.float32).reshape(len(cues), 2)
+        of_cues[:, 1] = np.maximum(of_cues[:, 1], least_deviations(cues))
+        return cls(*rows["audio"].settled(), *rows["visual"].settled(), *of_cues.T.copy())
 
-    def apply(self, x: FloatArray, present: BoolArray, modality: Modality) -> FloatArray:
-        """(t, D) normalised; zero, the mean, where the modality is not present (t,)."""
+    def apply(self, x: FloatArray, present: BoolArray, modality: Modality, out: FloatArray | None = None) -> FloatArray:
+        """(t, D) normalised, into `out` if given; zero, the mean, where the modality is not present (t,)."""
         mean, std = getattr(self, f"{modality}_mean"), getattr(self, f"{modality}_std")
-        normalised: FloatArray = np.where(present[:, None], (x - mean) / std, np.float32(0.0))
+        normalised: FloatArray = np.subtract(x, mean, out=out, dtype=np.float32)
+        normalised /= std
+        normalised[~present] = 0.0
         return normalised
 
     def apply_cues(self, cues: FloatArray) -> FloatArray:
@@ -194,36 +206,37 @@ class Normalisation:
         return normalised
 
 
-def _observed_rows(clips: Mapping[str, ClipEmbedding], modality: Modality) -> Iterable[NDArray[np.float64]]:
-    """The observed rows of each clip, (n, D)."""
-    for name, clip in clips.items():
-        rows = clip.features[modality][clip.present[modality]].astype(np.float64)
-        if not np.isfinite(rows).all():
-            raise InputError(
-                f"clip {name}: the {modality} embedding has NaN or infinity where the modality was observed",
-                remedy="run the embedding pipeline again, or mark those steps as not observed",
-            )
-        yield rows
+def _observed_rows(name: str, clip: ClipEmbedding, modality: Modality) -> NDArray[np.float64]:
+    """The observed rows of a clip, (n, D)."""
+    rows = clip.features[modality][clip.present[modality]].astype(np.float64)
+    if not np.isfinite(rows).all():
+        raise InputError(
+            f"clip {name}: the {modality} embedding has NaN or infinity where the modality was observed",
+            remedy="run the embedding pipeline again, or mark those steps as not observed",
+        )
+    return rows
 
 
-def _known_values(clips: Mapping[str, ClipEmbedding], cue: str) -> Iterable[NDArray[np.float64]]:
-    """The known values of one cue of each clip, (n, 1)."""
-    for clip in clips.values():
-        values = read_cues(clip, [cue])
-        yield values[np.isfinite(values)].astype(np.float64)[:, None]
-
-
-def _moments(parts: Iterable[NDArray[np.float64]]) -> tuple[FloatArray, FloatArray]:
+class _Moments:
     """Mean and deviation in one pass: counts, means and squared deviations are merged (Chan et al., 1979)."""
-    count, mean, square = 0, np.zeros(1), np.zeros(1)
-    for rows in parts:
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.square = 0, np.zeros(1), np.zeros(1)
+
+    def add(self, rows: NDArray[np.float64]) -> None:
+        """Add the rows (n, k) of a clip, which are overwritten: at this size a copy counts."""
         n = len(rows)
         centre = rows.mean(axis=0) if n else np.zeros(rows.shape[1])
-        delta, total = centre - mean, max(count + n, 1)
-        square = square + ((rows - centre) ** 2).sum(axis=0) + delta**2 * (count * n / total)
-        mean, count = mean + delta * (n / total), count + n
-    deviation = np.sqrt(square / max(count, 1))
-    return mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
+        delta, total = centre - self.mean, max(self.count + n, 1)
+        rows -= centre
+        np.square(rows, out=rows)
+        self.square = self.square + rows.sum(axis=0) + delta**2 * (self.count * n / total)
+        self.mean, self.count = self.mean + delta * (n / total), self.count + n
+
+    def settled(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and deviation (k,); a constant has a deviation of 1."""
+        deviation = np.sqrt(self.square / max(self.count, 1))
+        return self.mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
 
 
 # --- quality cues ---

@@ -10,6 +10,7 @@ train_file                      the engine's task: embeddings and timelines in, 
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import math
 import sys
@@ -28,16 +29,15 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities import rank_zero_only
-from numpy.typing import NDArray
-from scipy.stats import t as student_t
 from torch import Tensor
 from tqdm import tqdm
 
 from iaca.encoders.embedding import embeddings_of, read_annotated
+from iaca.encoders.networks import set_tf32
 from iaca.engine.run import watched
 from iaca.errors import InputError, counted
-from iaca.fusion.config import FusionConfig
-from iaca.fusion.gates import Readings
+from iaca.fusion.config import FusionConfig, ModelChoice
+from iaca.fusion.iaca_plus import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.calibration import Predict, calibrate
 from iaca.training.checkpoints import (
@@ -45,6 +45,7 @@ from iaca.training.checkpoints import (
     LAST,
     AtomicCheckpointIO,
     checkpoint_callbacks,
+    cluster_environment,
     data_fingerprint,
     read_checkpoint,
     remove_checkpoints,
@@ -54,10 +55,9 @@ from iaca.training.checkpoints import (
     silenced_lightning,
     strategy_of,
 )
-from iaca.training.choice import ModelChoice
-from iaca.training.config import TARGETS, Target, TrainingConfig
-from iaca.training.data import Clips, Loader, training_loader, validation_loaders
-from iaca.training.loss import concordance, gate_supervision, training_loss
+from iaca.training.config import TARGETS, TrainingConfig
+from iaca.training.data import Clips, placement, torch_device, training_loader, validation_loaders
+from iaca.training.loss import gate_supervision, latent_loss, training_loss
 from iaca.training.model_file import (
     HISTORY_KEY,
     TrainedModel,
@@ -72,13 +72,10 @@ from iaca.training.model_file import (
 )
 from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.readings import fit_fusion_readings
-from iaca.training.sample import Normalisation, Stream, Window, WindowSpec, model_arguments, shared_cues, torch_seed
+from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
+from iaca.training.validation import CONDITIONS, SHARE, Scored, held_back, score_row, validation_row
 
 Batch = dict[str, Tensor]
-CONDITIONS = ("clean", "corrupted")  # the validation loaders, in order
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-DOUBT, FEWEST = 0.05, 5
-SHARE = "readings.share"  # the buffer in a model's weights
 FINISHED = ".safetensors"  # file of a network in `checkpoints` until its run is complete ...
 FINISHED_FINGERPRINT = "finished_fingerprint"  # ... and what its metadata say it belongs to
 
@@ -183,11 +180,11 @@ def calibrated(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     calibration = calibrate(
         run.fusion.modalities,
         model.normalisation,
-        _predictor(model),
+        _predictor(model, run.config),
         run.train_clips,
         run.validation_clips,
         run.subjects,
-        [(left_out, _predictor(networks[name][0])) for name, left_out in folds.items()],
+        [(left_out, _predictor(networks[name][0], run.config)) for name, left_out in folds.items()],
         run.config.recalibrate,
     )
     return replace(model, calibration=calibration), history
@@ -200,8 +197,8 @@ def subject_folds(clips: Clips, subjects: Mapping[str, str], folds: int) -> list
     return [frozenset(c for c in clips if subjects.get(c, c) in part) for part in parts] if len(parts) > 1 else []
 
 
-def _predictor(model: TrainedModel) -> Predict:
-    built = BuiltModel.of(model)
+def _predictor(model: TrainedModel, config: TrainingConfig) -> Predict:
+    built = BuiltModel.of(model, torch_device(config))
     return lambda clip: predict_clip(built, clip).prediction
 
 
@@ -228,18 +225,21 @@ def train(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
 
 def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one network to predict `run.config.targets`. Result and errors are those of `train`."""
+    # Lightning's trainer, module and loaders refer to each other, and their arrays don't count for Python's collector:
+    # without this a worker would keep the clips and the optimiser of every network that it has trained.
+    gc.collect()
     _check_clips(run)
     fusion, config = run.fusion, run.config
     normalisation = Normalisation.fit(embeddings_of(run.train_clips), fusion.cues)
     spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
-    with silenced_lightning(), restored_torch_settings(config.threads):
+    with silenced_lightning(), restored_torch_settings(config.threads, config.tf32):
         module = FusionTraining(fusion, config, run.fingerprint)
         start = _start(module, run, spec) if fusion.reads else Start()
         loaders = validation_loaders(run.validation_clips, config, spec, start.whole)
         if not fusion.has_network:
-            scores = validation_row(module.model, loaders, config.targets)
+            scores = validation_row(module.model, loaders, config.targets, torch_device(config))
             only = {"epoch": 0.0, **scores, "train_loss": start.loss, "learning_rate": 0.0}
-            weights, metadata = module.model.state_dict(), _metadata(run, only)
+            weights, metadata = module.model.cpu().state_dict(), _metadata(run, only)
             return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table([only])
         trainer = _trainer(run)
         try:
@@ -260,8 +260,8 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     weights = {name.removeprefix("model."): tensor for name, tensor in best["state_dict"].items()}
     chosen, facts = best["history"][-1], {}
     if fusion.reads:
-        with restored_torch_settings(config.threads):
-            weights, scores = held_back(fusion, weights, loaders, config.targets, run.subjects)
+        with restored_torch_settings(config.threads, config.tf32):
+            weights, scores = held_back(fusion, weights, loaders, config.targets, run.subjects, torch_device(config))
         chosen = {**chosen, **scores}
         facts = {"correction": ", ".join(f"{s:.2f}" for s in weights[SHARE].tolist())}
     metadata = {**_metadata(run, chosen), **facts}
@@ -288,99 +288,15 @@ def _start(module: FusionTraining, run: TrainingRun, spec: WindowSpec) -> Start:
     assert own is not None
     fitted = fit_fusion_readings(fusion, run.train_clips, run.subjects, spec.normalisation, spec.targets)
     own.load_state_dict(fitted.whole, strict=False)
-    of_clip = {}
-    for name, buffers in fitted.of_clip.items():
-        of_clip[name] = Readings(fusion)
-        of_clip[name].load_state_dict(buffers, strict=False)
+    readers: dict[int, Readings] = {}  # one for all clips of a fold
+    for buffers in fitted.of_clip.values():
+        if id(buffers) not in readers:
+            readers[id(buffers)] = Readings(fusion)
+            readers[id(buffers)].load_state_dict(buffers, strict=False)
+    of_clip = {name: readers[id(buffers)] for name, buffers in fitted.of_clip.items()}
     whole = copy.deepcopy(own)  # the one in the network moves to the device of the run
     loss = 1.0 - float(np.mean([fitted.ccc[TARGETS.index(target)] for target in spec.targets]))
     return Start(of_clip, dict.fromkeys(run.validation_clips, whole), loss)
-
-
-def held_back(
-    fusion: FusionConfig,
-    weights: dict[str, Tensor],
-    loaders: Sequence[Loader],
-    targets: Sequence[Target],
-    subjects: Mapping[str, str],
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Hold the network of `iaca_plus` back per dimension, as far as validation says; at 0 the model is `late`.
-
-    A share of `SHARES` is a candidate if it loses to `late` neither on clean nor on corrupted validation windows. Of
-    the candidates that is taken whose gain over `late`, the mean of both, has the largest lower bound, one-sided at
-    `DOUBT`, by the jackknife over subjects: what a few subjects alone speak for is not believed. With fewer than
-    `FEWEST` subjects no distribution-free test can reach `DOUBT` (the sign test: 2^-n), and the model is `late`.
-
-    Returns:
-        The weights, and the scores of that model.
-    """
-    model = FusionModel(fusion)
-    model.load_state_dict(weights)
-    share = model.get_buffer(SHARE)
-    scored = []
-    for value in SHARES:
-        share.fill_(value)
-        scored.append(predicted_windows(model, loaders, targets))
-    windows: Sequence[Window] = loaders[0].dataset.windows  # type: ignore[attr-defined]
-    people = np.array([subjects.get(window.clip, window.clip) for window in windows])
-    everybody = np.ones(len(people), np.bool_)
-    rows = [
-        [_ccc_of(each, targets, keep) for each in scored]
-        for keep in (everybody, *(people != p for p in sorted(set(people))))
-    ]
-    for i, target in enumerate(targets):
-        each = np.array(rows)[..., i]  # (1 + subjects, shares, conditions)
-        sound = (each[0] >= each[0, 0]).all(axis=1)  # (shares,)
-        gain = each.mean(axis=2) - each[:, :1].mean(axis=2)  # (1 + subjects, shares)
-        others = len(gain) - 2  # degrees of freedom
-        if others + 1 >= FEWEST:
-            error = np.sqrt(others * gain[1:].var(axis=0))
-            sure = np.where(sound, gain[0] - student_t.ppf(1 - DOUBT, others) * error, -np.inf)
-            share[TARGETS.index(target)] = SHARES[int(sure.argmax())]
-        else:
-            share[TARGETS.index(target)] = 0.0
-    return {**weights, SHARE: share.clone()}, validation_row(model, loaders, targets)
-
-
-Scored = dict[str, list[tuple[Tensor, Tensor, Tensor]]]
-"""By condition: prediction and gold (b, t, k) and valid steps (b, t), batch by batch."""
-
-
-def _ccc_of(scored: Scored, targets: Sequence[Target], keep: NDArray[np.bool_]) -> list[list[float]]:
-    """CCC on some of the windows, by condition and target."""
-    kept = {c: [tuple(torch.cat(x)[torch.from_numpy(keep)] for x in zip(*b, strict=True))] for c, b in scored.items()}
-    row = score_row(kept, targets)  # type: ignore[arg-type]  # tuples of three
-    return [[row[f"{condition}_{target}"] for target in targets] for condition in scored]
-
-
-def validation_row(model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target]) -> dict[str, float]:
-    """The scores of a model on the validation loaders."""
-    return score_row(predicted_windows(model, loaders, targets), targets)
-
-
-def predicted_windows(model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target]) -> Scored:
-    """What a model predicts for the windows of the validation loaders, in their order."""
-    columns, scored = [TARGETS.index(target) for target in targets], Scored()
-    model.eval()
-    with torch.inference_mode():
-        for condition, loader in zip(CONDITIONS, loaders, strict=True):
-            for batch in loader:
-                output = model(*model_arguments(batch, reads_cues=bool(model.config.cues)))
-                both = (x[..., columns].double() for x in (output.prediction, batch["labels"]))
-                scored.setdefault(condition, []).append((*both, batch["valid"]))  # type: ignore[arg-type]
-    return scored
-
-
-def score_row(scored: Scored, targets: Sequence[Target]) -> dict[str, float]:
-    """The scores of one epoch."""
-    cccs = {}
-    for condition, batches in scored.items():
-        prediction, gold, valid = (torch.cat(column) for column in zip(*batches, strict=True))
-        cccs[condition] = dict(zip(targets, concordance(prediction, gold, valid).tolist(), strict=True))
-    means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in targets}
-    row = {"score": sum(means.values()) / len(means)}
-    row |= {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
-    return row | {f"validation_ccc_{target}": mean for target, mean in means.items()}
 
 
 def _check_clips(run: TrainingRun) -> None:
@@ -415,14 +331,13 @@ def _trainer(run: TrainingRun) -> lightning.Trainer:
     config = run.config
     stop = ResumableEarlyStopping(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
     return lightning.Trainer(
-        accelerator=config.accelerator,
-        devices=config.devices,
+        **placement(config),
         strategy=strategy_of(config),
         num_nodes=config.num_nodes,
         precision=config.precision,
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *cluster_environment(config)],
         callbacks=[
             stop,
             EpochBar(config) if run.progress else EpochLines(run.checkpoints.name),
@@ -473,8 +388,9 @@ class FusionTraining(lightning.LightningModule):
         self.scored: Scored = {}
 
     def setup(self, stage: str) -> None:
-        if self.config.threads is not None:  # processes of `ddp_spawn` do not inherit the number of threads
+        if self.config.threads is not None:  # processes of `ddp_spawn` do not inherit these settings
             torch.set_num_threads(self.config.threads)
+        set_tf32(self.config.tf32)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         config = self.config
@@ -502,6 +418,12 @@ class FusionTraining(lightning.LightningModule):
             supervision = gate_supervision(output.gates, batch["corrupted"], batch["present"], batch["padding"])
             losses["supervision"] = supervision
             loss = loss + self.config.supervision * supervision
+        if output.alone and self.config.supervision > 0:
+            kept = [*self.columns, -1]  # of the dimensions that are learned, and the log variance
+            alone = {m: x[..., kept] for m, x in output.alone.items()}
+            gold = batch["labels"][..., self.columns]
+            losses["supervision"] = latent_loss(alone, gold, batch["valid"], batch["present"], self.config.loss)
+            loss = loss + self.config.supervision * losses["supervision"]
         for name, value in losses.items():
             self.losses.setdefault(name, []).append(value.detach())
         return loss

@@ -20,6 +20,7 @@ from iaca.engine import ClipPaths, Task
 from iaca.engine.task import FEWER_WORKERS
 from iaca.errors import InputError, counted
 from iaca.evaluation.benchmark_page import PageData, difference_dots, render_page, robustness_curves
+from iaca.evaluation.benchmark_paper import latex_table, paper_figure, paper_table
 from iaca.evaluation.benchmark_scores import VERSION as SCORE_VERSION
 from iaca.evaluation.benchmark_scores import score_file
 from iaca.evaluation.benchmark_summary import (
@@ -111,7 +112,15 @@ def plan_scores(
     clean = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
     files = (*clean, *(corrupted[condition.item(clip)] for condition, clip in changed))
     return {
-        run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION, low_memory=FEWER_WORKERS)
+        run: Task(
+            "score",
+            score_file,
+            (runs[run], *files),
+            parameters,
+            settings={"device": benchmark.device},
+            version=SCORE_VERSION,
+            low_memory=FEWER_WORKERS,
+        )
         for run in benchmark.runs()
     }
 
@@ -133,6 +142,14 @@ def draw_benchmark(summary: pd.DataFrame, benchmark: BenchmarkConfig) -> tuple[F
         robustness_curves(summary, benchmark.main, benchmark.partition),
         difference_dots(summary, benchmark.main, benchmark.partition),
     )
+
+
+def write_comparison(
+    results: pd.DataFrame, corpus_card: dict[str, str], benchmark: BenchmarkConfig
+) -> tuple[pd.DataFrame, str, Figure]:
+    """What a paper prints: every model clean and with the voice missing, as a table, in LaTeX, and as a figure."""
+    table, scored = paper_table(results), (corpus_card["name"], benchmark.partition)
+    return table, latex_table(table, *scored), paper_figure(table, *scored)
 
 
 def write_page(

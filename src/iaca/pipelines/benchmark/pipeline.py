@@ -8,6 +8,7 @@ from iaca.pipelines.benchmark.nodes import (
     plan_corrupted_embeddings,
     plan_runs,
     plan_scores,
+    write_comparison,
     write_page,
 )
 from iaca.pipelines.training.pipeline import from_corpus
@@ -25,6 +26,7 @@ def create_pipeline() -> Pipeline:
     embeddings, timelines, events ------------------------------------------/
     benchmark_scores -> [compare] -> benchmark_results, benchmark_summary, benchmark_gates, benchmark_certainty
     benchmark_summary, benchmark_gates, benchmark_certainty -> [draw], [write] -> benchmark_*_figure, benchmark_page
+    benchmark_results -> [write comparison] -> paper_comparison, paper_latex, paper_figure
 
     Run when a dataset is saved, unless it is up to date: `benchmark_runs` trains each model with each seed,
     `spoilt_embeddings` corrupts sound and faces and embeds them again, `benchmark_scores` scores each run.
@@ -88,6 +90,12 @@ def _reporting() -> list[Node]:
             ["benchmark_summary", BENCHMARK],
             ["benchmark_summary_figure", "benchmark_differences_figure"],
             name="draw_benchmark",
+        ),
+        Node(
+            write_comparison,
+            ["benchmark_results", "corpus_card", BENCHMARK],
+            ["paper_comparison", "paper_latex", "paper_figure"],
+            name="write_comparison",
         ),
         Node(write_page, [*tables, TRAINING, BENCHMARK, "spoilt_embeddings"], "benchmark_page", name="write_benchmark"),
     ]

@@ -13,7 +13,7 @@ from iaca.encoders.config import EMBEDDING_VERSION, EmbeddingConfig, describe
 from iaca.encoders.embed import embed_file
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.engine.task import FEWER_WORKERS
-from iaca.pipelines.ingestion import features
+from iaca.pipelines.ingestion.nodes import plan_feature_embeddings
 
 BATCHES = f"{FEWER_WORKERS} and smaller batches (embedding.batch=4), or cut the video into parts"
 """What a user can do if there is not enough memory to embed."""
@@ -34,7 +34,7 @@ def plan_embeddings(
     embeddings.
     """
     if isinstance(ingestion.root, FeaturesConfig):
-        return features.plan_embeddings(root, clips, ingestion.root)
+        return plan_feature_embeddings(root, clips, ingestion.root, config.dtype)
     parameters = {"config": config, "encoders": describe(config)}
 
     def embed(clip: str) -> Task:

@@ -1,36 +1,65 @@
 """Index a corpus, read each clip's timestamps and annotation once, and report problems.
 
-`params:ingestion` names the importer; the module of that name does the work.
+`params:ingestion` names the importer: `iaca.corpora.{affwild2,bah,folder,features}` read the files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
-from iaca.corpora.features import FeaturesConfig
+from iaca.corpora import affwild2, check, features, folder, timeline
+from iaca.corpora.bah import index_bah
+from iaca.corpora.features import FOLDERS, FeaturesConfig
 from iaca.corpora.folder import FolderConfig
 from iaca.corpora.importers import BahConfig, IngestionConfig
-from iaca.corpora.index import EVENT_FILE, read_card
-from iaca.engine import ClipPaths, Task
-from iaca.formats.labels import read_event_table
+from iaca.corpora.index import (
+    CLIP_COLUMNS,
+    COUNT,
+    EVENT_FILE,
+    OPEN,
+    STOPS,
+    problem_table,
+    read_card,
+    require_usable,
+)
+from iaca.encoders.embedding import Dtype
+from iaca.engine import ClipPaths, OnDemand, Task
+from iaca.engine.task import FEWER_WORKERS
+from iaca.formats.labels import inspect_labels, read_event_table
 from iaca.media.container import MediaLimits
-from iaca.pipelines.ingestion import affwild2, features, folder
+
+SHORTER_TABLES = f"{FEWER_WORKERS}, or cut the tables of the clip into parts"
 
 
 def index_corpus(root: Path, ingestion: IngestionConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The usable clips of the corpus, and the problems of all others and of its files."""
     match ingestion.root:
-        case FolderConfig() as config:
-            return folder.index_corpus(root, config, limits)
         case FeaturesConfig() as config:
-            return features.index_corpus(root, config)
+            return _index_features(root, config)
+        case FolderConfig() as config:
+            index = check.check_corpus(root, folder.index_folder(root, config), inspect_labels, limits)
         case BahConfig():
-            return affwild2.index_bah_corpus(root, limits)
+            index = check.check_corpus(root, index_bah(root), affwild2.inspect_annotation, limits)
         case _:
-            return affwild2.index_corpus(root, limits)
+            index = check.check_corpus(root, affwild2.index_affwild2(root), affwild2.inspect_annotation, limits)
+    problems = problem_table(index.problems)
+    check.log_corpus("the corpus, as its files declare it", index.clips, problems)
+    return index.clips[[*CLIP_COLUMNS, COUNT]], problems
+
+
+def _index_features(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """If a problem stops the run, all tables are read now for further problems: no later step would read them."""
+    index = features.index_features(root)
+    if not any(problem["effect"] == STOPS for problem in index.problems):
+        return index.clips, problem_table(index.problems)
+    clips, found = features.read_through(root, index.clips, config.tolerance_s)
+    problems = problem_table(index.problems + found)
+    check.log_corpus("the corpus of features", clips, problems)
+    return index.clips, problems
 
 
 def plan_timelines(
@@ -41,13 +70,52 @@ def plan_timelines(
     limits: MediaLimits,
 ) -> Mapping[str, Task]:
     """One task per clip: read its timestamps, align its annotation. Fails here if no clip is usable."""
-    match ingestion.root:
-        case FolderConfig() as config:
-            return folder.plan_timelines(root, clip_index, index_problems, config, limits)
-        case FeaturesConfig() as config:
-            return features.plan_timelines(root, clip_index, index_problems, config)
-        case _:
-            return affwild2.plan_timelines(root, clip_index, index_problems, limits)
+    require_usable(index_problems, root)
+    if isinstance(ingestion.root, FeaturesConfig):
+        name, function = "build_features_timeline", features.build_timeline
+        return _feature_tasks(name, function, root, clip_index, ingestion.root)
+
+    def build(_: str, *files: str) -> Task:
+        inputs, settings = tuple(root / file for file in files if file), {"limits": limits}
+        if isinstance(config := ingestion.root, FolderConfig):
+            settled = {"tolerance_s": config.tolerance_s}
+            return Task(
+                "build_folder_timeline", folder.build_timeline, inputs, settled, settings, version=folder.VERSION
+            )
+        return Task("build_timeline", timeline.build_timeline, inputs, settings=settings, version=timeline.VERSION)
+
+    table = clip_index.fillna("")
+    return OnDemand(build, table["clip"], table["media"].array, table["annotation"].array)
+
+
+def plan_feature_embeddings(
+    root: Path, clips: pd.DataFrame, config: FeaturesConfig, dtype: Dtype
+) -> Mapping[str, Task]:
+    """One task per clip of a corpus of features: align them to the clip's clock."""
+    table = clips[["clip", *FOLDERS]].fillna("")
+    rows = {} if dtype == "float32" else {"dtype": dtype}  # as in fingerprints from before there was a choice
+    return _feature_tasks("align_features", features.align_file, root, table, config, rows)
+
+
+def _feature_tasks(
+    name: str,
+    function: Callable[..., None],
+    root: Path,
+    clips: pd.DataFrame,
+    config: FeaturesConfig,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Mapping[str, Task]:
+    """One task per clip that calls `function` on the clip's tables, with `more` parameters."""
+    settled = {"widths": features.feature_widths(root, clips), "tolerance_s": config.tolerance_s, **more}
+
+    def task(_: str, *cells: str) -> Task:
+        files = {kind: root / file for kind, file in zip(FOLDERS, cells, strict=True) if file}
+        parameters = {"kinds": tuple(files), **settled}
+        return Task(
+            name, function, tuple(files.values()), parameters, version=features.VERSION, low_memory=SHORTER_TABLES
+        )
+
+    return OnDemand(task, clips["clip"], *(clips[kind].array for kind in FOLDERS))
 
 
 def describe_corpus(
@@ -58,8 +126,18 @@ def describe_corpus(
     ingestion: IngestionConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The usable clips with facts about their files, all problems, and counts per partition."""
-    describe = affwild2.describe_corpus if ingestion.has_media else features.describe_corpus
-    return describe(root, clip_index, index_problems, frame_labels)
+    if ingestion.has_media:
+        title = "the corpus, as decoded"
+        clips, found = check.clip_table(clip_index.fillna(""), frame_labels, root)
+        found += affwild2.crop_problems(root, clips)
+        settled = index_problems[index_problems["effect"] != OPEN]  # decoding has settled the open ones
+    else:
+        title, settled = "the corpus of features", index_problems
+        clips, found = features.clip_table(clip_index, frame_labels, root)
+        found += check.untrainable(clips)
+    problems = pd.concat([settled, problem_table(found)], ignore_index=True)
+    check.log_corpus(title, clips, problems)
+    return clips, problems, check.partition_summary(clips)
 
 
 def read_facts(root: Path) -> tuple[dict[str, str], pd.DataFrame]:
