@@ -7,8 +7,9 @@ NAMES is a folder with the published lists: `train.csv`, `val.csv` and `test.csv
 `frames_fps.csv` has its frames and its rate (github.com/sailordiary/m3f.pytorch: names only, no annotation, no image).
 
 Ten seconds of a moving portrait with a tone are encoded once, 160x120 px; every video repeats their packets up to its
-own length and rate, so the 25 hours of the whole corpus are written in minutes, in 3 GB. Annotations are smooth and
-random, with -5 in a row; there are no crops, so faces are detected. `--share 0.01` shortens every clip to a hundredth.
+own length and rate: 20 s of processor time and 1 GB for the 25 hours of the whole corpus. Annotations are smooth and
+random, with -5 in the first row; folders of crops are empty, so faces are detected. `--share 0.01` shortens every clip
+to a hundredth.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ def write_corpus(root: Path, names: Path, share: float) -> int:
                     renamed = partial.with_name(f"{partial.name}.mp4")
                     write_video(renamed, shortened, rate, portrait)
                     renamed.rename(partial)
+            (root / "cropped_aligned" / clip).mkdir(parents=True, exist_ok=True)  # test clips are known by these alone
             if folder is not None:
                 path = root / "VA_Estimation_Challenge" / folder / f"{clip}.txt"
                 path.parent.mkdir(parents=True, exist_ok=True)

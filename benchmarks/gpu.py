@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from iaca.training.choice import ModelChoice
 from numpy.typing import NDArray
 from portrait_movie import write_portrait_movie
 from torch import Tensor, nn
@@ -36,7 +35,7 @@ from iaca.encoders.networks import Network, VisualEncoder, build_network, pick_d
 from iaca.faces import FaceConfig
 from iaca.faces.detect import make_detector
 from iaca.fusion import preset
-from iaca.fusion.config import PRESETS
+from iaca.fusion.config import PRESETS, ModelChoice
 from iaca.fusion.model import FusionModel
 from iaca.inference.config import NAMED, Drawing
 from iaca.inference.write import analyse_video

@@ -258,8 +258,7 @@ def _write_embedding(path: Path, rows: NDArray[np.float32], seed: int, pd: Any) 
 def _train_briefly(root: Path, models: Sequence[str]) -> None:
     from functools import partial
 
-    from iaca.training.choice import ModelChoice
-
+    from iaca.fusion.config import ModelChoice
     from iaca.training import train as module
     from iaca.training.config import TrainingConfig
 

@@ -335,8 +335,8 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
         12.8,
         1.55 + 2.75 * lines,
         curve_finding(summary, main),
-        f"Pooled CCC, mean of valence and arousal, {partition} partition. Lines: mean of {seeds}; "
-        "bands: 95 % interval. Ahead, behind: the paired interval excludes 0.",
+        f"Pooled CCC, mean of valence and arousal, {partition} partition. Lines: mean of {seeds}"
+        + ("; bands: 95 % interval. Ahead, behind: the paired interval excludes 0." if is_ranked(summary) else "."),
     )
     grid = figure.subplots(lines, CURVE_COLUMNS, sharey=True, squeeze=False).ravel()
     drawn = looks(list(own["model"].unique()), main)

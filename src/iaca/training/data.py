@@ -49,7 +49,7 @@ GPU_WORKERS, PREFETCH = 4, 4
 
 
 def _loader(dataset: WindowDataset, config: TrainingConfig, sampler: EpochSampler, persistent: bool = False) -> Loader:
-    """Batches in the order of the sampler, the same ones whoever cuts them.
+    """Batches in the order of the sampler, the same ones in every process that cuts them.
 
     A GPU gets them from workers that are `PREFETCH` batches ahead, in pinned memory, from which Lightning copies them
     without waiting. Workers are forked: they share the mapped files, and run no kernel of the GPU.
