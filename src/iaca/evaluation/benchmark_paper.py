@@ -210,7 +210,7 @@ def paper_figure(table: pd.DataFrame, corpus: str, partition: str) -> Figure:
         6.6,
         finding(table),
         f"Pooled CCC on the {partition} partition of {corpus}, voice missing for a share of the time. "
-        f"Mean of {counted(int(table['seeds'].max()), 'seed')}; bands: 95 % interval.",
+        f"Mean of {counted(int(table['seeds'].max()), 'seed')}{'; bands: 95 % interval' if is_ranked(table) else ''}.",
     )
     if own.empty:
         figure.text(
