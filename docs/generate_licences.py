@@ -115,7 +115,7 @@ def _licence(package: str, version: str, groups: dict[str, set[str]]) -> Licence
         spdx, whence = names.BY_HAND[package]
     name = canonicalize_name(package)
     needing = [group for group, packages in groups.items() if name in packages]
-    needed = "project" if "project" in needing else ", ".join(needing)
+    needed = next((group for group in ("inference", "project") if group in needing), ", ".join(needing))
     return Licence(package, version, spdx, whence, needed or "nothing any more")
 
 

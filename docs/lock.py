@@ -54,10 +54,10 @@ def differing(pins: dict[str, str]) -> list[str]:
 
 
 def wanted(project: Path = ROOT) -> dict[str, list[Requirement]]:
-    """The requirements of pyproject.toml: the project's own under "project", each locked extra's under its name."""
+    """The requirements of pyproject.toml: those of inference under "inference", each locked extra's under its name."""
     table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {name: lines for name, lines in table["optional-dependencies"].items() if name not in BY_HAND}
-    groups = {"project": table["dependencies"], **extras}
+    groups = {"inference": table["dependencies"], **{name: lines for name, lines in extras.items() if lines}}
     return {name: [Requirement(line) for line in lines] for name, lines in groups.items()}
 
 

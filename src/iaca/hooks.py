@@ -139,14 +139,35 @@ class RunParameters:
         loader.runtime_params = {}
         usual = loader["parameters"]
         os.environ[PROJECT] = str(context.project_path)  # worker processes inherit it
-        loader.runtime_params = with_absolute_paths(given, usual, context.project_path)
-        _check_groups(given, {*usual, "executor"})
+        _check_groups(given, {*usual, "executor", DEVICE})
         if "executor" in given:
             _check("executor", ExecutorConfig, given["executor"])
+        loader.runtime_params = with_absolute_paths(everywhere(given), usual, context.project_path)
         if INGESTION in given:
             importer = usual[INGESTION][IMPORTER]
             _check_importer(given[INGESTION], importer)
             _check(INGESTION, IMPORTERS[importer], loader["parameters"][INGESTION])
+
+
+DEVICE = "device"
+COMPUTING = ("faces", "embedding", "encoder_training", "training", "evaluation", "benchmark", "inference")
+"""Groups of parameters with a device."""
+
+
+def everywhere(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given parameters with `device=cuda` in every group that has a device and is not given its own.
+
+    Raises:
+        InputError: `device` is not a name.
+    """
+    device = given.get(DEVICE)
+    if device is None:
+        return dict(given)
+    if not isinstance(device, str):
+        raise InputError(f"device is {device!r}", remedy="use auto, cpu, cuda or cuda:N")
+    groups = {group: given.get(group, {}) for group in COMPUTING}
+    own = {g: {DEVICE: device, **values} for g, values in groups.items() if isinstance(values, Mapping)}
+    return {name: value for name, value in given.items() if name != DEVICE} | own
 
 
 PATHS = (("inference", "input"), ("inference", "output"), ("inference", "model"), (INGESTION, "root"))
@@ -292,11 +313,11 @@ OF_FAILURES = ("Node %s failed with error", "No nodes ran. Repeat the previous c
 def show(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
     """A `sys.excepthook` that shows an error a user can fix as its message alone, and an interrupt as one line."""
     message = message_of(error)
-    told = message_of_machine(error) if message is None else f"Error: {message}"
-    if told is None or os.environ.get(STACK):
+    shown = message_of_machine(error) if message is None else f"Error: {message}"
+    if shown is None or os.environ.get(STACK):
         sys.__excepthook__(kind, error, stack)
     else:
-        sys.stderr.write(f"{printable(told)}\n")
+        sys.stderr.write(f"{printable(shown)}\n")
 
 
 def message_of(error: BaseException) -> str | None:
@@ -421,11 +442,11 @@ def places(results: Collection[Path]) -> list[str]:
     """
     folders: dict[Path, list[str]] = {}
     for path in sorted(results, key=lambda p: (FIRST.index(p.suffix) if p.suffix in FIRST else len(FIRST), p)):
-        beside = folders.setdefault(path.parent, [])
+        named = folders.setdefault(path.parent, [])
         if any(other.parent == path for other in results):
             folders.setdefault(path, []).extend(sorted(p.name for p in path.glob("[!.]*") if p not in results))
         else:
-            beside.append(path.name + "/" * (path.is_dir() and path.suffix == ""))
+            named.append(path.name + "/" * (path.is_dir() and path.suffix == ""))
     lines = []
     for folder, names in sorted((folder, names) for folder, names in folders.items() if names):
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

@@ -32,6 +32,8 @@ Modality = Literal["audio", "visual"]
 MODALITIES: tuple[Modality, Modality] = ("audio", "visual")
 """In the column order of ground truth and of gate weights."""
 Partition = Literal["train", "validation", "test"]
+DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
+"""Pattern of the name of what torch computes on; `auto` is a GPU if there is one."""
 LONGEST_S = 1e7
 """Upper bound (s) of every duration among the parameters: nearly four months."""
 UNKNOWN = "extra_forbidden"  # pydantic's type of the error that a name is unknown

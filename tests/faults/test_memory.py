@@ -53,7 +53,10 @@ def killed(source: Path, target: Path) -> None:
     target.write_text("done")
 
 
-FACTS = r": it had taken (\d+\.\d) GiB for (\d+\.\d) GiB of input; (\d+\.\d) of (\d+\.\d) GiB are free"
+FACTS = (
+    r": it had taken (\d+\.\d) GiB, mapped files included, for (\d+\.\d) GiB of input; (\d+\.\d) of (\d+\.\d) GiB "
+    "are free"
+)
 
 
 def test_a_task_whose_worker_is_killed_says_what_it_took_what_there_is_and_what_to_do(

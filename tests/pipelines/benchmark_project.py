@@ -14,8 +14,7 @@ from kedro.runner import SequentialRunner
 from iaca.corpora.features import write_clip_timeline
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, draw_corpus
-from iaca.datasets.files import ClipFiles, CSVDataset, NoClipFiles, TextDataset
-from iaca.datasets.reports import FigureDataset
+from iaca.datasets.files import ClipFiles, CSVDataset, FigureDataset, NoClipFiles, TextDataset
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import write_embedding
 from iaca.engine import ClipPaths, Task

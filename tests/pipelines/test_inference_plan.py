@@ -14,9 +14,9 @@ from iaca.errors import InputError
 from iaca.faces import FaceConfig
 from iaca.inference import config as inference
 from iaca.inference.config import InferenceConfig
+from iaca.inference.write import plan_inference, summarise_inference
 from iaca.media import MediaLimits, probe
 from iaca.pipelines.demo_corpus.nodes import CARD
-from iaca.pipelines.inference.nodes import plan_inference, summarise_inference
 from project import ROOT, runner
 
 
@@ -111,7 +111,7 @@ from iaca.faces import FaceConfig
 from iaca.inference.config import InferenceConfig
 from iaca.inference.config import NAMED
 from iaca.media import MediaLimits
-from iaca.pipelines.inference.nodes import plan_inference
+from iaca.inference.write import plan_inference
 
 config = InferenceConfig(input={str(tmp_path)!r}, output={str(tmp_path / "out")!r})
 (task,) = plan_inference(config, FaceConfig(), list(NAMED.values()), MediaLimits()).values()

@@ -8,7 +8,7 @@ import pytest
 from kedro.io.core import DatasetError
 from matplotlib.figure import Figure
 
-from iaca.datasets.reports import BenchmarkOutput
+from iaca.datasets.files import BenchmarkOutput
 from iaca.errors import InputError
 from iaca.evaluation.benchmark_page import NO_BENCHMARK
 from iaca.evaluation.certainty import COVERAGE_COLUMNS

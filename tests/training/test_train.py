@@ -44,6 +44,29 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
     pd.testing.assert_frame_equal(history, uninterrupted[1], check_exact=True)
 
 
+def test_windows_cut_by_other_processes_train_the_same_model_interrupted_or_not(
+    uninterrupted: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = SHORT.model_copy(update={"loaders": 2})
+    run_until(2, monkeypatch, MODEL, config, TRAIN, VALIDATION, tmp_path / "checkpoints")
+    model, history = train(TrainingRun(MODEL, config, TRAIN, VALIDATION, tmp_path / "checkpoints"))
+    assert equal(model, uninterrupted[0])
+    assert model.metadata == uninterrupted[0].metadata
+    pd.testing.assert_frame_equal(history, uninterrupted[1], check_exact=True)
+
+
+def test_readings_are_made_in_other_processes_too(tmp_path: Path) -> None:
+    models = [
+        train(
+            TrainingRun(
+                PLUS, SHORT.model_copy(update={"epochs": 1, "loaders": n}), TRAIN, VALIDATION, tmp_path / str(n)
+            )
+        )
+        for n in (0, 2)
+    ]
+    assert equal(models[0][0], models[1][0])
+
+
 def counting(epochs: list[int]):
     start = FusionTraining.on_train_epoch_start
 

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_clips import clip
+from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips, clip
 
 from iaca.errors import InputError
-from iaca.training.checkpoints import strategy_of
+from iaca.fusion import preset
+from iaca.training.checkpoints import cluster_environment, launched, strategy_of
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import load_model
 from iaca.training.predict import predict_clip
+from iaca.training.train import TrainingRun, train
 
 PROGRAM = Path(__file__).parent / "two_processes.py"
 
@@ -79,3 +81,59 @@ def test_processes_that_torchrun_has_started_are_used_as_they_are(monkeypatch: p
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
     for strategy in ("auto", "ddp", "fsdp"):
         assert strategy_of(on_two(strategy=strategy)) == strategy
+
+
+BATCH = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
+"""Variables of a batch script of SLURM."""
+
+
+def in_slurm(monkeypatch: pytest.MonkeyPatch, **variables: object) -> None:
+    for name, value in {**BATCH, **variables}.items():
+        monkeypatch.setenv(name, str(value))
+
+
+@pytest.mark.parametrize("tasks", [1, 4])
+def test_an_allocation_of_slurm_is_no_launcher(tasks: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A batch script is one process, whatever its `--ntasks`: one device trains, two are started from within."""
+    in_slurm(monkeypatch, SLURM_NTASKS=tasks)
+    assert strategy_of(on_two()) == "ddp_spawn"
+    alone = TrainingConfig(accelerator="cpu", devices=1, length=30, hop=30, batch_size=4, epochs=1, threads=1)
+    clips = annotated_clips(3)
+    fusion = preset("concat", AUDIO_DIM, VISUAL_DIM, width=8)
+    model, _ = train(TrainingRun(fusion, alone, clips, annotated_clips(1, first=9), tmp_path / "checkpoints"))
+    assert model.metadata["clips"] == "3"
+    assert len(cluster_environment(alone)) == len(cluster_environment(on_two())) == 1
+
+
+def test_a_step_of_several_tasks_has_started_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_slurm(monkeypatch, SLURM_NTASKS=2, SLURM_STEP_ID=0, SLURM_STEP_NUM_TASKS=2, SLURM_NTASKS_PER_NODE=2)
+    for strategy in ("auto", "ddp", "fsdp"):
+        assert strategy_of(on_two(strategy=strategy)) == strategy
+    assert cluster_environment(on_two()) == []
+
+
+def test_one_of_several_workers_of_a_step_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask workers that srun has started are no processes of one run."""
+    in_slurm(monkeypatch, SLURM_NTASKS=4, SLURM_STEP_ID=0, SLURM_STEP_NUM_TASKS=4, SLURM_NTASKS_PER_NODE=4)
+    alone = TrainingConfig(accelerator="cpu", devices=1)
+    assert not launched(alone)
+    assert strategy_of(alone) == "auto"
+    assert len(cluster_environment(alone)) == 1
+
+
+def test_a_step_of_one_task_is_no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_slurm(monkeypatch, SLURM_NTASKS=4, SLURM_STEP_ID=0, SLURM_STEP_NUM_TASKS=1)
+    assert strategy_of(on_two()) == "ddp_spawn"
+
+
+def test_another_number_of_tasks_than_devices_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_slurm(monkeypatch, SLURM_NTASKS=4, SLURM_STEP_ID=0, SLURM_STEP_NUM_TASKS=4, SLURM_NTASKS_PER_NODE=4)
+    with pytest.raises(InputError, match=r"started 4 processes, but the run has devices=2 .* Remedy: give srun"):
+        strategy_of(on_two())
+
+
+def test_more_devices_than_a_worker_sees_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(InputError, match=r"devices=4, but this process sees 1 GPU Remedy: set executor\.workers=1"):
+        strategy_of(TrainingConfig(accelerator="gpu", devices=4))

@@ -32,7 +32,7 @@ R = TypeVar("R")
 Rows = NDArray[np.float32]
 CLASSES: dict[Modality, dict[str, type[nn.Module]]] = {"visual": VISUAL, "audio": AUDIO}
 CPU_BATCH = 16  # larger batches do not fit the cache of a core: mini_xception is then 1.7 times slower
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BFLOAT16_CPU = ("avx512_bf16", "amx_bf16")  # processors that compute in it; others emulate it, slowly
 AHEAD = 3  # batches decoded or being decoded: 64 faces of 112 px are 2.4 MB
 
@@ -67,7 +67,8 @@ def _network(choice: EncoderChoice, modality: Modality, config: EmbeddingConfig)
         clips = isinstance(options, ClipOptions)
         module = module.to(memory_format=torch.channels_last_3d if clips else torch.channels_last)
     offsets = options.offsets if isinstance(options, ClipOptions) else (0,)
-    return Network(module, device, dtype, entry.dim, _batch(entry.batch, config.batch, device), offsets)
+    batch, tf32 = _batch(entry.batch, config.batch, device), config.precision == "tf32"
+    return Network(module, device, dtype, entry.dim, batch, offsets, tf32)
 
 
 def build_network(choice: EncoderChoice, modality: Modality, weights: Path | None) -> nn.Module:
@@ -103,6 +104,13 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def set_tf32(allowed: bool) -> None:
+    """Whether a GPU may round float32 to ten bits of mantissa. By default torch does so in convolutions and LSTMs, but
+    not in products: then float32 would not mean the same on a GPU as on a CPU."""
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The dtype of autocast; with float32 there is no autocast.
 
@@ -136,6 +144,7 @@ class Network:
         dim: width of a row.
         batch: steps in one forward pass; 1 for a network over whole sounds.
         offsets: frames it sees, relative to the step; (0,) for a network over single faces.
+        tf32: products of float32 may be rounded, see `set_tf32`.
     """
 
     module: nn.Module
@@ -144,6 +153,7 @@ class Network:
     dim: int
     batch: int
     offsets: tuple[int, ...] = (0,)
+    tf32: bool = False
 
     @torch.inference_mode()
     def run(self, batch: Tensor) -> Tensor:
@@ -151,6 +161,7 @@ class Network:
         if len(batch) == 1 < self.batch:  # a batch of one uses other kernels, which differ in the last digits
             return self.run(torch.cat([batch, batch]))[:1]
         if self.device.type == "cuda":
+            set_tf32(self.tf32)
             batch = batch.pin_memory().to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             rows: Tensor = self.module(batch)

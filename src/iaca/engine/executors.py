@@ -17,6 +17,7 @@ from functools import cache
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from resource import RUSAGE_CHILDREN
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -28,12 +29,14 @@ from iaca.engine.worker import (
     as_input_error,
     code_digest,
     describe_worker,
+    input_size,
+    memory_facts,
     prepare,
     work,
     work_remotely,
     worker_died,
 )
-from iaca.errors import InputError, StorageError
+from iaca.errors import InputError, StorageError, gib
 from iaca.parameters import Parameters
 
 CONNECT_S = 10.0
@@ -80,7 +83,9 @@ class ExecutorConfig(Parameters):
         if self.address is not None:
             return ClusterExecutor(self.address)
         if self.count() not in _POOLS:
-            _POOLS[self.count()] = ProcessPoolExecutor(self.count(), mp_context=PoolContext(), initializer=prepare)
+            context = PoolContext()
+            started = (context.Value("i", 0), self.count())
+            _POOLS[self.count()] = ProcessPoolExecutor(self.count(), context, prepare, started)
         return _POOLS[self.count()]
 
     def discard(self, ending: bool = False) -> None:
@@ -180,7 +185,7 @@ class Execution:
             culprits = dict[str, InputError | None]()
             halted = halted or (yield from self._run_waiting(deque([item]), culprits, 1))
             for error in culprits.values():
-                yield Outcome(item, None, error or worker_died(self.tasks[item], self.config.kind == "processes"))
+                yield Outcome(item, None, error or worker_died(self.tasks[item], self._memory(item)))
 
     def _run_waiting(
         self, waiting: deque[str], suspects: dict[str, InputError | None], in_flight: int
@@ -226,6 +231,13 @@ class Execution:
         if died:
             self.config.discard()
         return halted
+
+    def _memory(self, item: str) -> str:
+        """What is known about the memory of a worker that died, for its error."""
+        if self.config.kind == "processes":
+            return memory_facts(self.tasks[item], RUSAGE_CHILDREN)
+        executor = self.config.executor()
+        return executor.memory_facts(self.tasks[item]) if isinstance(executor, ClusterExecutor) else ""
 
     def _file(self, item: str) -> Path:
         return self.folder / f"{item}{self.suffix}"
@@ -315,6 +327,14 @@ class ClusterExecutor(Executor):
             self._last_seen = time.monotonic()
         elif time.monotonic() - self._last_seen > IDLE_S:
             raise InputError(f"the cluster at {self._address} has no worker", remedy=f"start one: {_START}")
+
+    def memory_facts(self, task: Task) -> str:
+        """What a task needed at least, and what the workers have: `: its input has 8.2 GiB; the limit of a worker is
+        4.0 GiB`."""
+        workers = self._client.scheduler_info()["workers"].values()
+        limits = [worker["memory_limit"] for worker in workers if worker.get("memory_limit")]
+        limit = f"the limit of a worker is {gib(min(limits))} GiB" if limits else "Dask limits no worker, its job may"
+        return f": its input has {gib(input_size(task))} GiB; {limit}"
 
     def lost(self) -> InputError:
         """Close the client of a scheduler that went away; returns the error to raise."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import re
 import socket
 import sys
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
-from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import iaca
@@ -28,6 +29,7 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
 }
+VISIBLE, NVIDIA = "CUDA_VISIBLE_DEVICES", Path("/proc/driver/nvidia/gpus")
 Digests = dict[str, str]
 """Name -> SHA-256 of the files that a task has written."""
 
@@ -36,12 +38,44 @@ class OutOfMemoryError(InputError):
     """A task needed more memory than was free while other tasks were running."""
 
 
-def prepare() -> None:
-    """Initialise a worker process of a pool: one numeric thread, and exit when the parent does."""
+def prepare(started: Any = None, workers: int = 1) -> None:
+    """Initialise a worker process of a pool: one numeric thread, its own GPUs, and exit when the parent does.
+
+    Args:
+        started: a shared counter (`multiprocessing.Value`) of the workers of the pool that have started.
+        workers: of the pool.
+    """
     os.environ.update(ONE_THREAD)
+    if started is not None:
+        with started.get_lock():
+            number, started.value = started.value, started.value + 1
+        show_own_gpus(number, workers)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_with, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
+
+
+def show_own_gpus(number: int, workers: int) -> None:
+    """Divide the GPUs of this machine among its workers, before CUDA starts: otherwise all would take the first one.
+
+    With more workers than GPUs, several share one. A single worker sees all.
+
+    Args:
+        number: of this worker, from 0.
+        workers: on this machine.
+    """
+    gpus = visible_gpus()
+    if workers > 1 and len(gpus) > 1:
+        share = max(len(gpus) // workers, 1)
+        first = number * share % len(gpus)
+        os.environ[VISIBLE] = ",".join(gpus[first : first + share])
+
+
+def visible_gpus() -> list[str]:
+    """The NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if (given := os.environ.get(VISIBLE)) is not None:
+        return [gpu.strip() for gpu in given.split(",") if gpu.strip()]
+    return [str(number) for number, _ in enumerate(NVIDIA.glob("*"))]
 
 
 def _exit_with(sentinel: int) -> None:
@@ -107,14 +141,13 @@ def as_input_error(error: BaseException) -> InputError:
     return InputError(f"unexpected error in this step, {type(error).__name__}: {error}", remedy=remedy)
 
 
-def worker_died(task: Task, local: bool) -> InputError:
+def worker_died(task: Task, facts: str = "") -> InputError:
     """The error of an item whose worker process dies even when nothing else is running.
 
     Args:
         task: of the item.
-        local: whether the worker was a child of this process, so that it is known how much memory it had taken.
+        facts: about memory: of `memory_facts` for a child of this process, of the cluster for its workers.
     """
-    facts = memory_facts(task, RUSAGE_CHILDREN) if local else ""
     return InputError(
         f"its worker process died (killed, out of memory, or a crash in a native library){facts}",
         remedy=f"{task.low_memory}; if it fails then too, leave it out",
@@ -122,15 +155,23 @@ def worker_died(task: Task, local: bool) -> InputError:
 
 
 def memory_facts(task: Task, whose: int) -> str:
-    """`: it had taken 3.4 GiB for 8.2 GiB of input; 0.2 of 4.0 GiB are free`.
+    """`: it had taken 3.4 GiB, mapped files included, for 8.2 GiB of input; 0.2 of 4.0 GiB are free`.
 
     Args:
         task: that lacked memory.
         whose: `RUSAGE_SELF` for this process, `RUSAGE_CHILDREN` for the largest of its processes that have ended.
     """
-    size = sum(path.stat().st_size for path in task.inputs if path.is_file())
     taken, (free, total) = getrusage(whose).ru_maxrss * 1024, free_memory()
-    return f": it had taken {gib(taken)} GiB for {gib(size)} GiB of input; {gib(free)} of {gib(total)} GiB are free"
+    given = gib(input_size(task))
+    return (
+        f": it had taken {gib(taken)} GiB, mapped files included, for {given} GiB of input; {gib(free)} of "
+        f"{gib(total)} GiB are free"
+    )
+
+
+def input_size(task: Task) -> int:
+    """Bytes of the input files of a task."""
+    return sum(path.stat().st_size for path in task.inputs if path.is_file())
 
 
 def describe_worker(folder: str, run: str) -> dict[str, Any]:
@@ -157,6 +198,7 @@ def work_remotely(function: Callable[..., Digests], task: Task, final: Path, run
         mount = "mount the project's file system there at the same path, and repeat the command"
         raise InputError(f"a worker on {socket.gethostname()} does not see this folder", final.parent, remedy=mount)
     _use_one_thread()
+    _show_gpus_of_step()
     return function(task, final, run)
 
 
@@ -177,6 +219,16 @@ def _use_one_thread() -> None:
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(1)
     _limit_loaded_libraries(len(sys.modules))
+
+
+@cache
+def _show_gpus_of_step() -> None:
+    """Workers that a step of SLURM has started on one machine divide its GPUs, if SLURM has not done so."""
+    if "SLURM_LOCALID" in os.environ and "SLURM_STEP_ID" in os.environ:
+        counts = re.findall(r"(\d+)(?:\(x(\d+)\))?", os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1"))
+        per_node = [int(tasks) for tasks, times in counts for _ in range(int(times or 1))]  # "4(x2),3" is 4, 4, 3
+        node = int(os.environ.get("SLURM_NODEID", "0"))
+        show_own_gpus(int(os.environ["SLURM_LOCALID"]), per_node[min(node, len(per_node) - 1)])
 
 
 @cache

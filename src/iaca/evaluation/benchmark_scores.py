@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, annotate
+from iaca.encoders.networks import pick_device
 from iaca.evaluation.certainty import coverage, inconsistency_auroc
 from iaca.evaluation.config import Condition, RobustnessConfig
 from iaca.evaluation.corruption import corrupted
@@ -78,6 +79,7 @@ def score_file(
     window: int,
     hop: int,
     spoilt: Sequence[tuple[str, float, str]] = (),
+    device: str = "cpu",
 ) -> None:
     """Task: score a model on the clips of a partition, clean and corrupted, and write a table of `SCHEMA`.
 
@@ -91,9 +93,10 @@ def score_file(
         window, hop: of the prediction, in steps.
         spoilt: protocol, level and clip of the embeddings with a corrupted signal, in the order of their files. The
             name is part of the task's fingerprint.
+        device: of the model.
     """
     trained = load_model(model)
-    built = BuiltModel.of(trained)
+    built = BuiltModel.of(trained, pick_device(device))
     uncalibrated = replace(built, calibration=None)  # nobody asks for intervals under corruption, and they take time
     clips = (len(files) - len(spoilt)) // 2
     clean_files, timelines, corrupted_files = files[:clips], files[clips : 2 * clips], files[2 * clips :]

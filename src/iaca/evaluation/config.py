@@ -1,6 +1,6 @@
 """Parameters of evaluation and benchmark, and the corruptions and levels that a benchmark scores.
 
-Free of numpy and torch, so that parameters are validated before anything heavy is imported.
+Free of numpy itself. `ModelChoice` brings the package `iaca.fusion` with it, and so torch.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from iaca.parameters import LONGEST_S, Parameters, Partition, Seed, listed
-from iaca.training.choice import ModelChoice
+from iaca.fusion.config import ModelChoice
+from iaca.parameters import DEVICE, LONGEST_S, Parameters, Partition, Seed, listed
 from iaca.training.config import TrainingConfig
 
 ProtocolName = Literal[
@@ -217,7 +217,10 @@ class BenchmarkConfig(Parameters):
         partition: on which the models are scored; it must be annotated.
         replicates: bootstrap resamples of its clips.
         corruption: what is done to that partition. Training has its own, `training.corruption`, the same for all.
+        device: on which runs are scored; `auto` takes a GPU if there is one.
     """
+
+    LATER = frozenset({"device"})
 
     comparison: Literal["none", "paper"] = "none"
     models: tuple[BenchmarkModel, ...] = Field(
@@ -231,6 +234,7 @@ class BenchmarkConfig(Parameters):
     partition: Partition = "test"
     replicates: int = Field(default=1000, ge=100, le=1_000_000)
     corruption: RobustnessConfig = RobustnessConfig()
+    device: str = Field(default="auto", pattern=DEVICE)
 
     @model_validator(mode="before")
     @classmethod
@@ -339,7 +343,10 @@ class EvaluationConfig(Parameters):
         postprocessing: filters that are tried one at a time on the main model's predictions. A table in the report
             gives their scores; no prediction is changed.
         analysis: of the errors.
+        device: on which models predict; `auto` takes a GPU if there is one.
     """
+
+    LATER = frozenset({"device"})
 
     partitions: tuple[Partition, ...] = Field(default=("validation", "test"), min_length=1)
     shown: Partition = "validation"
@@ -351,3 +358,4 @@ class EvaluationConfig(Parameters):
         FilterStep(filter="mean", width_s=1.0),
     )
     analysis: AnalysisConfig = AnalysisConfig()
+    device: str = Field(default="auto", pattern=DEVICE)

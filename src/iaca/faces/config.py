@@ -6,9 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from iaca.parameters import LONGEST_S, Parameters
+from iaca.parameters import DEVICE, LONGEST_S, Parameters
 
-DEVICE = r"^(cpu|(cuda|mps|xpu)(:\d+)?)$"  # what torch computes on
 DetectorName = Literal["mtcnn", "yunet"]
 """The keys of `iaca.faces.detect.DETECTORS`."""
 Side = Literal["left", "right"]
@@ -23,7 +22,7 @@ class FaceConfig(Parameters):
             takes them for the clips that have some and detects the others.
         detector: "mtcnn" (its weights come with facenet-pytorch) or "yunet" (needs `weights`).
         weights: weights file of a detector that comes without weights (`iaca.files.in_project`).
-        device: torch device of the detector, e.g. "cpu" or "cuda".
+        device: torch device of the detector: "cpu", "cuda", or "auto", a GPU if there is one.
         every: detect at least on every k-th frame until faces are steady; optical flow covers the frames between.
         max_every: while flow and detector agree, the interval grows frame by frame up to this.
         size: side of the aligned face (px).

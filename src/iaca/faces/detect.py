@@ -124,6 +124,9 @@ def _mtcnn(device: str, thread: int) -> Any:
     from facenet_pytorch import MTCNN
 
     del thread
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.allow_tf32 = False  # by default a GPU would round: other boxes than on a CPU
     return MTCNN(keep_all=True, factor=PYRAMID_FACTOR, thresholds=list(THRESHOLDS), device=torch.device(device)).eval()
 
 

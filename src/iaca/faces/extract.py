@@ -170,7 +170,7 @@ def _numbers(face: Detection) -> NDArray[np.float32]:
 def crop_files(folder: Path) -> dict[int, str]:
     """Image names of a crop folder by 0-based frame; its images are numbered from 1 (`00001.jpg`).
 
-    `00000.jpg` gets frame -1, which is no frame. Other files are ignored.
+    `00000.jpg` gets frame -1, which does not exist. Other files are ignored.
     """
     matches = ((_CROP_NAME.fullmatch(path.name), path.name) for path in folder.iterdir())
     return {int(match[1]) - 1: name for match, name in matches if match}

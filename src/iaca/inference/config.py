@@ -24,7 +24,7 @@ from iaca.faces.config import PeopleRule
 from iaca.files import current_files
 from iaca.media import MediaLimits, kind_of, left_out, probe
 from iaca.media.probe import Kind
-from iaca.parameters import Parameters
+from iaca.parameters import DEVICE, Parameters
 from iaca.training.config import MODEL_SUFFIX
 
 ModelName = Annotated[str, Field(min_length=1)]
@@ -65,11 +65,13 @@ class InferenceConfig(Drawing, People):
             and NAME.mp4.
         model: model file, the name of one that comes with the project, or several whose predictions are averaged: a
             list, a folder or a glob pattern; None is `zero_shot`.
+        device: of encoders and models; `auto` takes a GPU if there is one. That of the face detector is `faces.device`.
     """
 
     input: Annotated[str, Field(min_length=1)] | None = None
     output: str = Field(min_length=1)
     model: ModelName | Annotated[tuple[ModelName, ...], Field(min_length=1)] | None = None
+    device: str = Field(default="auto", pattern=DEVICE)
 
     def named_input(self) -> str:
         """What to analyse.
@@ -96,7 +98,9 @@ class InferenceConfig(Drawing, People):
 
 SUMMARY_SUFFIX = ".json"
 ZERO_SHOT = "zero_shot"
-NAMED = {ZERO_SHOT: Path(__file__).parent / "zero_shot.json"}
+NAMED = {
+    name: Path(__file__).parent / f"{name}.json" for name in (ZERO_SHOT, "zero_shot_blendshapes", "zero_shot_heads")
+}
 """Models that come with the project."""
 log = logging.getLogger(__name__)
 
@@ -110,7 +114,7 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
     """Name of the results -> video, for a file, a folder (searched recursively) or a glob pattern.
 
     The name is the file's stem, or its full name if another file has the same stem. Names are unique and never contain
-    a path. Of a folder or a pattern, what is no video (`iaca.media.kind_of`) is left out and counted in the log.
+    a path. Of a folder or a pattern, anything but a video (`iaca.media.kind_of`) is left out and counted in the log.
     Overlays of earlier runs are left out, wherever they are, and so is everything in the output folder if that is below
     the searched folder. What can't be read (a damaged video, a file of no known kind, a dangling link, a pipe, a folder
     without permission) is included: its analysis fails with the reason.

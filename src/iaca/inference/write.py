@@ -1,25 +1,37 @@
-"""The files written for each video: tables, a plot, an overlay video and a summary, under one name."""
+"""The files of each video under one name: tables, a plot, an overlay video, a summary; and the plan for many videos."""
 
 from __future__ import annotations
 
 import json
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from iaca.errors import plain_name
+from iaca.engine import ClipPaths, Task
+from iaca.errors import counted, plain_name
 from iaca.faces import FaceConfig
 from iaca.files import is_name, remove, replacing, write_text
-from iaca.inference.config import Drawing, People
-from iaca.inference.overlay import OverlayPainter
+from iaca.inference.config import (
+    NAMED,
+    Drawing,
+    InferenceConfig,
+    People,
+    announcement,
+    find_models,
+    find_videos,
+)
 from iaca.inference.predictor import BOX, Predictor, stamp
 from iaca.inference.summary import Sources, as_drawn, summarise, summarise_people
 from iaca.media import MediaInfo, MediaLimits, rewrite_movie
 from iaca.text import parse_json
 
-VERSION = "4"
+log = logging.getLogger(__name__)
+VERSION = "5"
 FILES = "files"
 """Key of the summary: names of the other files."""
 
@@ -34,6 +46,7 @@ def analyse_video(
     faces: FaceConfig,
     whom: People | None = None,
     limits: MediaLimits | None = None,
+    device: str = "auto",
 ) -> None:
     """The engine's task: write NAME.csv, NAME.png and NAME.mp4 into `folder`, and the summary to `target`.
 
@@ -42,7 +55,7 @@ def analyse_video(
     name lists and that are no longer written are removed.
     """
     people = whom or People()
-    predictor = _predictor(models, faces, limits or MediaLimits())
+    predictor = _predictor(models, faces, limits or MediaLimits(), device)
     analysis = predictor.analyse(video, people, folder)
     tables = table_names(name, len(analysis.tables), people)
     for file, table in zip(tables, analysis.tables, strict=True):
@@ -72,9 +85,9 @@ def listed_files(summary: Path) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _predictor(models: tuple[Path, ...], faces: FaceConfig, limits: MediaLimits) -> Predictor:
+def _predictor(models: tuple[Path, ...], faces: FaceConfig, limits: MediaLimits, device: str) -> Predictor:
     """Cached: a worker analyses many videos with the same models."""
-    return Predictor.load(models, faces=faces, limits=limits)
+    return Predictor.load(models, device, faces, limits)
 
 
 def table_names(name: str, people: int, whom: People) -> list[str]:
@@ -112,6 +125,8 @@ def _draw(
         with replacing(folder / drawn[-1]) as partial:
             partial.write_bytes(png(figure))
     if drawing.overlay:
+        from iaca.inference.overlay import OverlayPainter  # torch, by way of the gates' names
+
         drawn.append(f"{name}.mp4")
         painter = OverlayPainter(tables, media.width, media.height, drawing.overlay_width, drawing.trail_s, mark)
         rewrite_movie(video, folder / drawn[-1], painter, limits)
@@ -128,3 +143,80 @@ def _remove_outdated(folder: Path, name: str, kept: set[str]) -> None:
     for file in earlier if isinstance(earlier, list) else []:
         if isinstance(file, str) and is_name(file) and file.startswith(f"{name}.") and file not in kept:
             remove(folder / file)
+
+
+# --- many videos ---
+
+
+def plan_inference(
+    config: InferenceConfig, faces: FaceConfig, models: list[Path], limits: MediaLimits
+) -> dict[str, Task]:
+    """One task per video of the input, with the models that the parameters name, by default the zero-shot model."""
+    output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
+    if set(chosen) & set(NAMED.values()):
+        log.warning("using the zero-shot heuristic (docs/guide/zero_shot.md); a trained model: inference.model=FILE")
+    videos = find_videos(config.named_input(), output)
+    if many := announcement(videos.values(), config.overlay, limits):
+        log.warning("%s", many)
+    return {
+        name: Task(
+            "analyse_video",
+            analyse_video,
+            (video.absolute(), *(model.absolute() for model in chosen)),
+            {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},
+            settings={"folder": output, "limits": limits, "device": config.device},
+            version=VERSION,
+            extra_files=listed_files,
+        )
+        for name, video in videos.items()
+    }
+
+
+def summarise_inference(results: ClipPaths) -> pd.DataFrame:
+    """One row per person of each video: frames, means, coverage and warnings; a failed video has its reason.
+
+    What must not be taken for the word of a trained model is stamped in the log, as on plots and overlays.
+    """
+    rows: list[dict[str, object]] = []
+    stamps: Counter[str] = Counter()
+    for name, path in results.items():
+        if not path.is_file():  # of an earlier run, deleted by the user
+            continue
+        try:
+            summary = parse_json(path.read_text(encoding="utf-8"))
+            rows += [_row(name, summary, person) for person in summary["people"]]
+            stamps[stamp(summary.get("model", {}))] += 1
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ):  # one damaged file must not stop the others
+            rows.append(_failed(name, f"{path} was changed or damaged: analyse the video again"))
+    for words, count in stamps.items():
+        if words:
+            log.warning("%s predicted by this model: %s", counted(count, "video"), words)
+    rows += [_failed(name, reason) for name, reason in results.failures.items()]
+    return pd.DataFrame(rows)
+
+
+def _failed(name: str, reason: str) -> dict[str, object]:
+    return {"name": name, "frames": 0, "warnings": f"failed: {reason}"}
+
+
+def _row(name: str, summary: dict[str, Any], person: dict[str, Any]) -> dict[str, object]:
+    return {
+        "name": name,
+        "person": person["person"],
+        "frames": summary["frames"],
+        "duration_s": summary["duration_s"],
+        "valence_mean": person["valence"]["mean"],
+        "arousal_mean": person["arousal"]["mean"],
+        "valence_observed": person["valence"].get("observed"),  # unknown to summaries of earlier versions
+        "arousal_observed": person["arousal"].get("observed"),
+        **{f"{name}_interval": width for name, width in person["mean_interval"].items()},
+        "inconsistency_mean": person["inconsistency"]["mean"],
+        **{f"{key}_coverage": value for key, value in person["coverage"].items()},
+        "warnings": "; ".join(summary["warnings"]),
+    }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,16 +21,20 @@ from zipfile import is_zipfile
 import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO, environments
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from iaca.encoders.embedding import AnnotatedClip
-from iaca.errors import InputError
+from iaca.encoders.networks import set_tf32
+from iaca.errors import InputError, counted
 from iaca.files import LEFTOVER, replacing
 from iaca.fusion.config import FusionConfig
 from iaca.training.config import MACHINE, VERSION, TrainingConfig
+from iaca.training.data import on_gpu, placement
 
 LAST, BEST = "last.ckpt", "best.ckpt"
-LAUNCHERS = ("TorchElasticEnvironment", "SLURMEnvironment", "LSFEnvironment", "MPIEnvironment")
+LAUNCHERS = ("TorchElasticEnvironment", "LSFEnvironment", "MPIEnvironment")
 IN_PROCESS = ("spawn", "fork", "notebook")  # strategies that start their processes from the caller's
 SILENCED = (
     "lightning",
@@ -134,7 +139,7 @@ def data_fingerprint(clips: Mapping[str, AnnotatedClip]) -> str:
     return digest.hexdigest()
 
 
-# --- processes ---
+# --- devices and processes ---
 
 
 def strategy_of(config: TrainingConfig) -> str:
@@ -145,11 +150,17 @@ def strategy_of(config: TrainingConfig) -> str:
     (torchrun, srun, jsrun, mpirun) has already started a process per device.
 
     Raises:
-        InputError: several devices, and a strategy that only such a launcher can start.
+        InputError: more devices than this process sees; several, and a strategy that only such a launcher can start;
+            or srun has started another number of processes than the run has devices.
     """
     strategy, devices = config.strategy, _devices(config)
+    if on_gpu(config) and devices > (seen := torch.cuda.device_count()):
+        raise InputError(
+            f"devices={devices}, but this process sees {counted(seen, 'GPU')}",
+            remedy="set executor.workers=1, so that one worker sees all of them, or fewer training.devices",
+        )
     alone = devices == 1 and config.num_nodes == 1
-    if alone or any(part in strategy for part in IN_PROCESS) or _launched():
+    if alone or any(part in strategy for part in IN_PROCESS) or launched(config):
         return strategy
     if strategy == "auto":
         return "ddp_fork" if hasattr(sys, "ps1") else "ddp_spawn"  # an interactive session cannot be spawned
@@ -164,20 +175,54 @@ def strategy_of(config: TrainingConfig) -> str:
 def _devices(config: TrainingConfig) -> int:
     if config.devices != "auto":
         return config.devices
-    return 1 if config.accelerator == "cpu" else max(1, torch.cuda.device_count())
+    alone = ":" in config.device or placement(config)["accelerator"] in ("cpu", "mps")
+    return 1 if alone else max(1, torch.cuda.device_count())
 
 
-def _launched() -> bool:
-    return any(getattr(environments, name).detect() for name in LAUNCHERS)
+def launched(config: TrainingConfig) -> bool:
+    """Whether a launcher has started a process for each device of this run.
+
+    Of SLURM, only a step of several tasks counts. An allocation says `--ntasks` too (SLURM_NTASKS), but its batch
+    script is one process; and a run on one device is not distributed wherever it is, such as on one of several Dask
+    workers that a step has started.
+
+    Raises:
+        InputError: srun has started several processes, but not one per device.
+    """
+    if any(getattr(environments, name).detect() for name in LAUNCHERS):
+        return True
+    tasks, devices = slurm_tasks(), _devices(config) * config.num_nodes
+    if tasks == 1 or devices == 1:
+        return False
+    if tasks != devices:
+        raise InputError(
+            f"srun has started {tasks} processes, but the run has devices={_devices(config)} on "
+            f"num_nodes={config.num_nodes}",
+            remedy="give srun --ntasks-per-node=DEVICES and --nodes=NUM_NODES, or set training.devices and "
+            "training.num_nodes",
+        )
+    return True
+
+
+def slurm_tasks() -> int:
+    """Processes of the SLURM step that this one belongs to; 1 outside of steps, as in a batch script."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if "SLURM_STEP_ID" in os.environ else 1
+
+
+def cluster_environment(config: TrainingConfig) -> list[ClusterEnvironment]:
+    """The plugin that keeps Lightning from taking an allocation of SLURM for a launcher; none where there is one."""
+    return [] if launched(config) else [LightningEnvironment()]
 
 
 # --- global settings ---
 
 
 @contextmanager
-def restored_torch_settings(threads: int | None) -> Iterator[None]:
-    """Set torch's threads for a run; restore threads, random state and other global settings afterwards."""
+def restored_torch_settings(threads: int | None, tf32: bool = False) -> Iterator[None]:
+    """Set torch's threads and precision for a run; restore them, random state and other global settings afterwards."""
     before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    set_tf32(tf32)
     sharing = torch.multiprocessing.get_sharing_strategy()  # type: ignore[no-untyped-call]
     # file descriptors, the default, fail on Python 3.11 when tensors are sent to the processes of `ddp_spawn`
     torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
@@ -188,6 +233,8 @@ def restored_torch_settings(threads: int | None) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
         torch.multiprocessing.set_sharing_strategy(sharing)  # type: ignore[no-untyped-call]
         torch.use_deterministic_algorithms(deterministic)
 

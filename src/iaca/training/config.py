@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from iaca.encoders.config import DEVICE, ENCODERS, EncoderChoice
-from iaca.parameters import Modality, Parameters, Seed
+from iaca.encoders.config import ENCODERS, EncoderChoice
+from iaca.parameters import DEVICE, Modality, Parameters, Seed
 
 VERSION = "8"
 """Increase it when the code of a run computes something else: older models and checkpoints are then not reused."""
-MACHINE = {"accelerator", "devices", "strategy", "num_nodes", "threads"}
+MACHINE = {"accelerator", "device", "devices", "strategy", "num_nodes", "threads", "loaders"}
 """Fields of `TrainingConfig` that describe the machine of a run and do not affect its result."""
 CorruptionKind = Literal["absent", "zeros", "noise", "other"]
 Bound = Annotated[float, Field(ge=0, le=1e6)]
@@ -94,8 +94,14 @@ class TrainingConfig(Parameters):
         recalibrate: give predictions the mean and spread of the annotation: scale and offset per dimension, from the
             validation clips and the clips that networks of folds have not seen. Not for a model of one dimension.
         precision, accelerator, devices, strategy, num_nodes: as in `lightning.Trainer`.
+        device: where the run computes: `auto`, `cpu`, `cuda`, or one of several GPUs, `cuda:1`. In place of
+            `accelerator`.
         threads: of torch on the CPU while training; None keeps the present number.
+        loaders: processes that cut windows; None for 4 per GPU, and none on a CPU.
+        tf32: on a GPU, products of float32 with ten bits of mantissa instead of 23: predictions within 1e-2.
     """
+
+    LATER = frozenset({"device", "loaders", "tf32"})
 
     seed: Seed = 0
     length: int = Field(default=300, ge=2, le=100_000)
@@ -122,7 +128,10 @@ class TrainingConfig(Parameters):
     devices: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 1
     strategy: str = Field(default="auto", pattern=r"^(auto|(ddp|fsdp|deepspeed|single|xla)(_[a-z0-9_]+)?)$")
     num_nodes: int = Field(default=1, ge=1, le=1024)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     threads: int | None = Field(default=None, ge=1, le=1024)
+    loaders: int | None = Field(default=None, ge=0, le=64)
+    tf32: bool = False
 
     @field_validator("targets")
     @classmethod
@@ -140,6 +149,14 @@ class TrainingConfig(Parameters):
                 f"patience={self.patience} stops training before plateau_patience={self.plateau_patience} lowers the "
                 "learning rate"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.device != "auto" and self.accelerator not in ("auto", "cpu" if self.device == "cpu" else "gpu"):
+            raise ValueError(f"device={self.device} is not on accelerator={self.accelerator}; give one of the two")
+        if ":" in self.device and self.devices not in (1, "auto"):
+            raise ValueError(f"device={self.device} is one GPU, but devices={self.devices}; leave out the number")
         return self
 
     @field_validator("folds")
@@ -213,8 +230,11 @@ class EncoderTrainingConfig(Parameters):
     @field_validator("encoder")
     @classmethod
     def _learns(cls, choice: EncoderChoice) -> EncoderChoice:
-        if not choice.entry(modality_of(choice)).learned:
+        entry = choice.entry(modality_of(choice))
+        if not entry.learned:
             raise ValueError(f"{choice.name} has nothing to learn")
+        if entry.runtime:
+            raise ValueError(f"{choice.name} can't be trained: it is not a network of torch")
         return choice
 
     @property

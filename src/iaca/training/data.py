@@ -29,7 +29,7 @@ def training_loader(
     """Overlapping windows, in another order in each epoch; some of them are corrupted."""
     windows = windows_of(clips, spec.length, config.hop)
     dataset = WindowDataset(clips, windows, spec, config.corruption, readers, seed=config.seed)
-    return _loader(dataset, config, EpochSampler(len(windows), config.seed))
+    return _loader(dataset, config, EpochSampler(len(windows), config.seed), persistent=True)
 
 
 def validation_loaders(
@@ -45,9 +45,32 @@ def validation_loaders(
     return [_loader(dataset, config, EpochSampler(len(windows), config.seed, shuffle=False)) for dataset in datasets]
 
 
-def _loader(dataset: WindowDataset, config: TrainingConfig, sampler: EpochSampler) -> Loader:
-    # a separate generator: what the loader draws must not change dropout
-    return DataLoader(dataset, config.batch_size, sampler=sampler, collate_fn=collate, generator=torch.Generator())
+GPU_WORKERS, PREFETCH = 4, 4
+
+
+def _loader(dataset: WindowDataset, config: TrainingConfig, sampler: EpochSampler, persistent: bool = False) -> Loader:
+    """Batches in the order of the sampler, the same ones in every process that cuts them.
+
+    A GPU gets them from workers that are `PREFETCH` batches ahead, in pinned memory, from which Lightning copies them
+    without waiting. Workers are forked: they share the mapped files, and run no kernel of the GPU.
+    """
+    gpu = on_gpu(config)
+    workers = (GPU_WORKERS if gpu else 0) if config.loaders is None else config.loaders
+    ahead: dict[str, Any] = {
+        "prefetch_factor": PREFETCH,
+        "persistent_workers": persistent,
+        "multiprocessing_context": "fork",
+    }
+    return DataLoader(
+        dataset,
+        config.batch_size,
+        sampler=sampler,
+        collate_fn=collate,
+        generator=torch.Generator(),  # a separate one: what the loader draws must not change dropout
+        num_workers=workers,
+        pin_memory=gpu,
+        **(ahead if workers else {}),
+    )
 
 
 def window_starts(steps: int, length: int, hop: int) -> list[int]:
@@ -176,3 +199,25 @@ class EpochSampler(Sampler[tuple[int, int]]):
     @staticmethod
     def _world() -> int:
         return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+# --- devices; inference imports this file, so nothing here imports Lightning ---
+
+
+def placement(config: TrainingConfig) -> dict[str, Any]:
+    """`accelerator` and `devices` of the Trainer."""
+    name, _, index = config.device.partition(":")
+    accelerator = {"auto": config.accelerator, "cuda": "gpu"}.get(name, name)
+    return {"accelerator": accelerator, "devices": [int(index)] if index else config.devices}
+
+
+def on_gpu(config: TrainingConfig) -> bool:
+    """Whether the run computes on a GPU of the kind that reads pinned memory."""
+    accelerator = placement(config)["accelerator"]
+    return accelerator in ("auto", "gpu") and torch.cuda.is_available()
+
+
+def torch_device(config: TrainingConfig) -> torch.device:
+    """Where what is not trained is computed in the caller's process: readings, validation of the final model."""
+    index = placement(config)["devices"]
+    return torch.device("cuda", index[0] if isinstance(index, list) else 0) if on_gpu(config) else torch.device("cpu")

@@ -105,15 +105,18 @@ def cut_sample(clip: AnnotatedClip, window: Window, spec: WindowSpec) -> Sample:
 
 
 def cut(clip: ClipEmbedding, start: int, spec: WindowSpec) -> ModelInput:
-    """The window of a clip that begins at a step."""
+    """The window of a clip that begins at a step; its rows are copied once, from the mapped file into the window."""
     steps, normalisation = slice(start, start + spec.length), spec.normalisation
     present = {modality: mask[steps] for modality, mask in clip.present.items()}
-    audio, visual = (normalisation.apply(clip.features[m][steps], present[m], m) for m in MODALITIES)
+    rows = {m: np.zeros((spec.length, clip.dims[m]), np.float32) for m in MODALITIES}
+    for m, filled in rows.items():
+        x = clip.features[m][steps]
+        normalisation.apply(x, present[m], m, out=filled[: len(x)])
     return ModelInput(
-        audio=padded(audio, spec.length),
-        visual=padded(visual, spec.length),
+        audio=rows["audio"],
+        visual=rows["visual"],
         present=padded(np.stack([present[m] for m in MODALITIES], axis=1), spec.length),
-        padding=np.arange(spec.length) < len(audio),
+        padding=np.arange(spec.length) < len(present["audio"]),
         quality=padded(normalisation.apply_cues(read_cues(clip, spec.cues, steps)), spec.length),
         readings=np.zeros((spec.length, len(MODALITIES), len(TARGETS)), np.float32),
     )
@@ -189,10 +192,12 @@ class Normalisation:
         of_cues[:, 1] = np.maximum(of_cues[:, 1], least_deviations(cues))
         return cls(*rows["audio"].settled(), *rows["visual"].settled(), *of_cues.T.copy())
 
-    def apply(self, x: FloatArray, present: BoolArray, modality: Modality) -> FloatArray:
-        """(t, D) normalised; zero, the mean, where the modality is not present (t,)."""
+    def apply(self, x: FloatArray, present: BoolArray, modality: Modality, out: FloatArray | None = None) -> FloatArray:
+        """(t, D) normalised, into `out` if given; zero, the mean, where the modality is not present (t,)."""
         mean, std = getattr(self, f"{modality}_mean"), getattr(self, f"{modality}_std")
-        normalised: FloatArray = np.where(present[:, None], (x - mean) / std, np.float32(0.0))
+        normalised: FloatArray = np.subtract(x, mean, out=out, dtype=np.float32)
+        normalised /= std
+        normalised[~present] = 0.0
         return normalised
 
     def apply_cues(self, cues: FloatArray) -> FloatArray:

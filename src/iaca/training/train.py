@@ -33,9 +33,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from iaca.encoders.embedding import embeddings_of, read_annotated
+from iaca.encoders.networks import set_tf32
 from iaca.engine.run import watched
 from iaca.errors import InputError, counted
-from iaca.fusion.config import FusionConfig
+from iaca.fusion.config import FusionConfig, ModelChoice
 from iaca.fusion.iaca_plus import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.calibration import Predict, calibrate
@@ -44,6 +45,7 @@ from iaca.training.checkpoints import (
     LAST,
     AtomicCheckpointIO,
     checkpoint_callbacks,
+    cluster_environment,
     data_fingerprint,
     read_checkpoint,
     remove_checkpoints,
@@ -53,9 +55,8 @@ from iaca.training.checkpoints import (
     silenced_lightning,
     strategy_of,
 )
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TARGETS, TrainingConfig
-from iaca.training.data import Clips, training_loader, validation_loaders
+from iaca.training.data import Clips, placement, torch_device, training_loader, validation_loaders
 from iaca.training.loss import gate_supervision, latent_loss, training_loss
 from iaca.training.model_file import (
     HISTORY_KEY,
@@ -179,11 +180,11 @@ def calibrated(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     calibration = calibrate(
         run.fusion.modalities,
         model.normalisation,
-        _predictor(model),
+        _predictor(model, run.config),
         run.train_clips,
         run.validation_clips,
         run.subjects,
-        [(left_out, _predictor(networks[name][0])) for name, left_out in folds.items()],
+        [(left_out, _predictor(networks[name][0], run.config)) for name, left_out in folds.items()],
         run.config.recalibrate,
     )
     return replace(model, calibration=calibration), history
@@ -196,8 +197,8 @@ def subject_folds(clips: Clips, subjects: Mapping[str, str], folds: int) -> list
     return [frozenset(c for c in clips if subjects.get(c, c) in part) for part in parts] if len(parts) > 1 else []
 
 
-def _predictor(model: TrainedModel) -> Predict:
-    built = BuiltModel.of(model)
+def _predictor(model: TrainedModel, config: TrainingConfig) -> Predict:
+    built = BuiltModel.of(model, torch_device(config))
     return lambda clip: predict_clip(built, clip).prediction
 
 
@@ -231,14 +232,14 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     fusion, config = run.fusion, run.config
     normalisation = Normalisation.fit(embeddings_of(run.train_clips), fusion.cues)
     spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
-    with silenced_lightning(), restored_torch_settings(config.threads):
+    with silenced_lightning(), restored_torch_settings(config.threads, config.tf32):
         module = FusionTraining(fusion, config, run.fingerprint)
         start = _start(module, run, spec) if fusion.reads else Start()
         loaders = validation_loaders(run.validation_clips, config, spec, start.whole)
         if not fusion.has_network:
-            scores = validation_row(module.model, loaders, config.targets)
+            scores = validation_row(module.model, loaders, config.targets, torch_device(config))
             only = {"epoch": 0.0, **scores, "train_loss": start.loss, "learning_rate": 0.0}
-            weights, metadata = module.model.state_dict(), _metadata(run, only)
+            weights, metadata = module.model.cpu().state_dict(), _metadata(run, only)
             return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table([only])
         trainer = _trainer(run)
         try:
@@ -259,8 +260,8 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     weights = {name.removeprefix("model."): tensor for name, tensor in best["state_dict"].items()}
     chosen, facts = best["history"][-1], {}
     if fusion.reads:
-        with restored_torch_settings(config.threads):
-            weights, scores = held_back(fusion, weights, loaders, config.targets, run.subjects)
+        with restored_torch_settings(config.threads, config.tf32):
+            weights, scores = held_back(fusion, weights, loaders, config.targets, run.subjects, torch_device(config))
         chosen = {**chosen, **scores}
         facts = {"correction": ", ".join(f"{s:.2f}" for s in weights[SHARE].tolist())}
     metadata = {**_metadata(run, chosen), **facts}
@@ -330,14 +331,13 @@ def _trainer(run: TrainingRun) -> lightning.Trainer:
     config = run.config
     stop = ResumableEarlyStopping(monitor="score", mode="max", patience=config.patience, check_on_train_epoch_end=True)
     return lightning.Trainer(
-        accelerator=config.accelerator,
-        devices=config.devices,
+        **placement(config),
         strategy=strategy_of(config),
         num_nodes=config.num_nodes,
         precision=config.precision,
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *cluster_environment(config)],
         callbacks=[
             stop,
             EpochBar(config) if run.progress else EpochLines(run.checkpoints.name),
@@ -388,8 +388,9 @@ class FusionTraining(lightning.LightningModule):
         self.scored: Scored = {}
 
     def setup(self, stage: str) -> None:
-        if self.config.threads is not None:  # processes of `ddp_spawn` do not inherit the number of threads
+        if self.config.threads is not None:  # processes of `ddp_spawn` do not inherit these settings
             torch.set_num_threads(self.config.threads)
+        set_tf32(self.config.tf32)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         config = self.config

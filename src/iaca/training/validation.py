@@ -32,20 +32,29 @@ Scored = dict[str, list[tuple[Tensor, Tensor, Tensor]]]
 """By condition: prediction and gold (b, t, k) and valid steps (b, t), batch by batch."""
 
 
-def validation_row(model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target]) -> dict[str, float]:
+CPU = torch.device("cpu")
+
+
+def validation_row(
+    model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target], device: torch.device = CPU
+) -> dict[str, float]:
     """The scores of a model on the validation loaders."""
-    return score_row(predicted_windows(model, loaders, targets), targets)
+    return score_row(predicted_windows(model, loaders, targets, device), targets)
 
 
-def predicted_windows(model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target]) -> Scored:
-    """What a model predicts for the windows of the validation loaders, in their order."""
+def predicted_windows(
+    model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target], device: torch.device = CPU
+) -> Scored:
+    """What a model predicts for the windows of the validation loaders, in their order; computed on a device, to which
+    the model moves, and kept on the CPU."""
     columns, scored = [TARGETS.index(target) for target in targets], Scored()
-    model.eval()
+    model.to(device).eval()
     with torch.inference_mode():
         for condition, loader in zip(CONDITIONS, loaders, strict=True):
             for batch in loader:
-                output = model(*model_arguments(batch, reads_cues=bool(model.config.cues)))
-                both = (x[..., columns].double() for x in (output.prediction, batch["labels"]))
+                there = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+                prediction = model(*model_arguments(there, reads_cues=bool(model.config.cues))).prediction.cpu()
+                both = (x[..., columns].double() for x in (prediction, batch["labels"]))
                 scored.setdefault(condition, []).append((*both, batch["valid"]))  # type: ignore[arg-type]
     return scored
 
@@ -71,6 +80,7 @@ def held_back(
     loaders: Sequence[Loader],
     targets: Sequence[Target],
     subjects: Mapping[str, str],
+    device: torch.device = CPU,
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Hold the network of `iaca_plus` back per dimension, as far as validation says; at 0 the model is `late`.
 
@@ -84,11 +94,11 @@ def held_back(
     """
     model = FusionModel(fusion)
     model.load_state_dict(weights)
-    share = model.get_buffer(SHARE)
+    share = model.to(device).get_buffer(SHARE)
     scored = []
     for value in SHARES:
         share.fill_(value)
-        scored.append(predicted_windows(model, loaders, targets))
+        scored.append(predicted_windows(model, loaders, targets, device))
     windows: Sequence[Window] = loaders[0].dataset.windows  # type: ignore[attr-defined]
     people = np.array([subjects.get(window.clip, window.clip) for window in windows])
     everybody = np.ones(len(people), np.bool_)
@@ -107,7 +117,7 @@ def held_back(
             share[TARGETS.index(target)] = SHARES[int(sure.argmax())]
         else:
             share[TARGETS.index(target)] = 0.0
-    return {**weights, SHARE: share.clone()}, validation_row(model, loaders, targets)
+    return {**weights, SHARE: share.cpu().clone()}, validation_row(model, loaders, targets, device)
 
 
 def _ccc_of(scored: Scored, targets: Sequence[Target], keep: NDArray[np.bool_]) -> list[list[float]]:

@@ -112,7 +112,15 @@ def plan_scores(
     clean = (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
     files = (*clean, *(corrupted[condition.item(clip)] for condition, clip in changed))
     return {
-        run: Task("score", score_file, (runs[run], *files), parameters, version=SCORE_VERSION, low_memory=FEWER_WORKERS)
+        run: Task(
+            "score",
+            score_file,
+            (runs[run], *files),
+            parameters,
+            settings={"device": benchmark.device},
+            version=SCORE_VERSION,
+            low_memory=FEWER_WORKERS,
+        )
         for run in benchmark.runs()
     }
 

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from iaca.encoders import read_embedding
+from iaca.encoders.networks import pick_device
 from iaca.engine import ClipPaths
 from iaca.errors import InputError, counted
 from iaca.evaluation.benchmark_page import BenchmarkFound
@@ -51,7 +52,7 @@ def predict_partitions(
         InputError: the model learned from a clip that it would be scored on.
     """
     require_unseen(model, training_index, config)
-    built = BuiltModel.of(model)
+    built = BuiltModel.of(model, pick_device(config.device))
     clips = training_index.loc[training_index["partition"].isin(config.partitions), "clip"]
     tables = []
     for clip in clips:

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from iaca.pipelines.inference.nodes import plan_inference, summarise_inference
+from iaca.inference.write import plan_inference, summarise_inference
 
 
 def create_pipeline() -> Pipeline:

@@ -1,0 +1,76 @@
+"""`python -m iaca.inference INPUT OUTPUT`: valence and arousal of videos without Kedro.
+
+Files and rules are those of `kedro run --pipelines inference`: both carry out the same plan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from iaca.engine import ExecutorConfig, results, run_tasks
+from iaca.errors import InputError, counted, printable
+from iaca.faces.config import FaceConfig
+from iaca.files import write_text
+from iaca.inference.config import NAMED, InferenceConfig, find_models
+from iaca.inference.write import plan_inference, summarise_inference
+from iaca.media.container import MediaLimits
+
+SUFFIX, TABLE = ".json", "inference_summary.csv"
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Analyse the videos that are new or have changed; return 1 if that is not possible."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    arguments = _parser().parse_args(given)
+    place = {} if arguments.device is None else {"device": arguments.device}
+    try:
+        config = InferenceConfig(
+            input=arguments.input,
+            output=arguments.output,
+            model=tuple(arguments.model) if arguments.model else None,
+            people=arguments.people,
+            overlay=arguments.overlay,
+            plot=arguments.plot,
+            **place,
+        )
+        executor = ExecutorConfig() if arguments.jobs is None else ExecutorConfig(workers=arguments.jobs)
+        models = find_models("zero_shot") if config.model is None else []
+        tasks = plan_inference(config, FaceConfig(**place), models, MediaLimits())
+        folder = Path(config.output)
+        run_tasks(tasks, folder, SUFFIX, executor, prune=False)
+        found = results(folder, SUFFIX)
+        write_text(folder / TABLE, summarise_inference(found).to_csv(index=False))
+    except (InputError, ValidationError) as error:
+        sys.stderr.write(f"{printable(str(error))}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what is finished is kept\n")
+        return 130
+    sys.stdout.write(f"{counted(len(found), 'video')} in {folder}: {TABLE} lists them\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    fields = InferenceConfig.model_fields
+    parser = argparse.ArgumentParser(prog="python -m iaca.inference", description="Valence and arousal of videos.")
+    parser.add_argument("input", metavar="INPUT", help="a video, a folder of videos, or a pattern in quotes")
+    parser.add_argument("output", metavar="OUTPUT", help="folder for tables, plots, overlay videos and summaries")
+    parser.add_argument(
+        "--model", action="append", help=f"model file, or {' or '.join(NAMED)}; several are averaged (zero_shot)"
+    )
+    parser.add_argument("--people", choices=("main", "all"), default=fields["people"].default, help="(%(default)s)")
+    parser.add_argument("--no-overlay", dest="overlay", action="store_false", help="no overlay video: faster")
+    parser.add_argument("--no-plot", dest="plot", action="store_false", help="no plot")
+    parser.add_argument("--device", help="of detector, encoders and models: auto, cpu, cuda, cuda:0, ...")
+    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (one per core)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

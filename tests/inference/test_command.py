@@ -1,0 +1,94 @@
+"""`python -m iaca.inference`: videos without Kedro, with the files and fingerprints of the pipeline."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from affwild2_tree import movie
+from iaca.faces.config import FaceConfig
+from iaca.inference.__main__ import main
+from iaca.inference.config import NAMED, InferenceConfig
+from iaca.inference.write import plan_inference
+from iaca.media.container import MediaLimits
+from project import ROOT
+
+HEAVY = ("kedro", "kedro_datasets", "kedro_viz", "lightning", "pytorch_lightning", "dvc", "yaml", "jinja2", "skimage")
+ALONE = f"""
+import sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {HEAVY}:
+            raise ImportError(f"{{name}} is not part of inference")
+
+sys.meta_path.insert(0, Missing())
+if __name__ == "__main__":  # worker processes import this file, too
+    from iaca.inference.__main__ import main
+
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    movie(tmp_path / "in" / "a.mp4", 20)
+    return tmp_path / "in" / "a.mp4"
+
+
+@pytest.mark.slow
+def test_a_video_is_analysed_without_the_packages_of_the_project(video: Path, tmp_path: Path) -> None:
+    script, out = tmp_path / "alone.py", tmp_path / "out"
+    script.write_text(ALONE)
+    done = subprocess.run(
+        [sys.executable, script, video.parent, out, "--jobs", "1"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"1 video in {out}: inference_summary.csv lists them" in done.stdout
+    assert len(pd.read_csv(out / "a.csv")) == 20
+    assert pd.read_csv(out / "inference_summary.csv")["name"].tolist() == ["a"]
+    assert {"a.png", "a.mp4"} <= {path.name for path in out.iterdir()}
+
+
+def test_what_is_up_to_date_stays(video: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    arguments = [str(video), str(tmp_path / "out"), "--no-overlay", "--no-plot", "--jobs", "1"]
+    assert main(arguments) == 0
+    first = (tmp_path / "out/a.json").stat().st_mtime_ns
+    assert json.loads((tmp_path / "out/a.json").read_text())["files"] == ["a.csv"]
+    assert main(arguments) == 0
+    assert (tmp_path / "out/a.json").stat().st_mtime_ns == first
+
+
+def test_its_defaults_are_those_of_the_pipeline(video: Path, tmp_path: Path) -> None:
+    given = yaml.safe_load((ROOT / "conf/base/parameters_inference.yml").read_text())["inference"]
+    faces = yaml.safe_load((ROOT / "conf/base/parameters_preprocessing.yml").read_text())["faces"]
+    limits = yaml.safe_load((ROOT / "conf/base/parameters_media.yml").read_text())["media"]
+    models = [NAMED["zero_shot"]]
+    places = {"input": str(video), "output": str(tmp_path)}
+    ours = plan_inference(InferenceConfig(**places), FaceConfig(), models, MediaLimits())
+    config = InferenceConfig(**{**given, **places})
+    theirs = plan_inference(config, FaceConfig(**faces), models, MediaLimits(**limits))
+    assert ours["a"].parameters == theirs["a"].parameters
+    assert ours["a"].inputs == theirs["a"].inputs
+    assert ours["a"].settings == theirs["a"].settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.mp4", "out"], "nothing.mp4"),
+        (["a.mp4", "out", "--model", "other.safetensors"], "there is no model"),
+        (["a.mp4", "out", "--jobs", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_what_can_not_be_is_one_message(
+    video: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(video.parent)
+    assert main(arguments) == 1
+    assert said in capsys.readouterr().err
