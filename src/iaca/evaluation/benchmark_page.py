@@ -355,16 +355,21 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
 
 
 def curve_finding(summary: pd.DataFrame, main: Sequence[str]) -> str:
-    """Title: in how many conditions each main model is ahead of the baseline, and in how many behind."""
+    """Title: in how many conditions each main model is ahead of the baseline, and in how many behind.
+
+    The baseline is `BASELINE`, or without it the first model that is not the first main one.
+    """
     if not is_ranked(summary):
         return UNRANKED
+    others = [model for model in summary["model"].unique() if model not in main[:1]]
+    baseline = BASELINE if BASELINE in others or not others else others[0]
     parts = []
     for name in main:
         against = {finding.other: finding for finding in findings(summary, name)}
-        if found := against.get(BASELINE):
+        if found := against.get(baseline):
             parts.append(f"{name} in {found.counts['better']}, behind in {found.counts['worse']}")
             total = sum(found.counts.values())
-    return f"Of {total} conditions, ahead of {BASELINE}: {'; '.join(parts)}" if parts else "Scores under corruption"
+    return f"Of {total} conditions, ahead of {baseline}: {'; '.join(parts)}" if parts else "Scores under corruption"
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, name: str, drawn: Mapping[str, Look]) -> None:

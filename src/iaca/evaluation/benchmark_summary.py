@@ -373,9 +373,10 @@ def in_short(found: Sequence[Finding]) -> str:
     """One main model against all others, in two sentences."""
     clean = {name: [finding.other for finding in found if finding.clean == name] for name in VERDICTS}
     total = {name: sum(finding.counts[name] for finding in found) for name in VERDICTS}
+    words = {"better": "better than", "worse": "worse than", "undecided": "undecided against"}
+    parts = [f"{words[name]} {listed(others)}" for name, others in clean.items() if others]
     return (
-        f"On the clean partition better than {listed(clean['better'])}; worse than {listed(clean['worse'])}; undecided "
-        f"against {listed(clean['undecided'])}. Under corruption, of {sum(total.values())} comparisons better in "
+        f"On the clean partition {'; '.join(parts)}. Under corruption, of {sum(total.values())} comparisons better in "
         f"{total['better']}, worse in {total['worse']}, undecided in {total['undecided']}."
     )
 

@@ -98,7 +98,9 @@ class InferenceConfig(Drawing, People):
 
 SUMMARY_SUFFIX = ".json"
 ZERO_SHOT = "zero_shot"
-NAMED = {ZERO_SHOT: Path(__file__).parent / "zero_shot.json"}
+NAMED = {
+    name: Path(__file__).parent / f"{name}.json" for name in (ZERO_SHOT, "zero_shot_blendshapes", "zero_shot_heads")
+}
 """Models that come with the project."""
 log = logging.getLogger(__name__)
 

@@ -241,6 +241,9 @@ def _tiles(summary: dict[str, Any], table: pd.DataFrame) -> list[dict[str, str]]
     tiles = [(f"mean {name}", _mean(summary[name]["mean"])) for name in ("valence", "arousal")]
     shares = {"relies on voice": voice, "frames with a face": face}
     tiles += [(label, _percent(share)) for label, share in shares.items() if share is not None and not np.isnan(share)]
+    words = summary["words"]
+    if words["nearest"]:
+        tiles.append((f"nearest word, {words['distance']:.2f} away", words["nearest"]))
     return [{"label": label, "value": value} for label, value in tiles]
 
 
