@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iaca.errors import plain_name
-from iaca.faces.config import FaceConfig, PeopleRule, Side
-from iaca.faces.detect import Detection, FaceDetector, align, make_detector, within
+from iaca.faces.detect import Detection, FaceConfig, FaceDetector, PeopleRule, Side, align, make_detector, within
 from iaca.faces.store import NUMBERS, FaceRow, decode_face, encode_face, faces_frame, write_batches
 from iaca.faces.track import LOOK, FaceTracker, TrackSummary, choose, people
 from iaca.files import make_folder

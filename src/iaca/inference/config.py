@@ -20,7 +20,7 @@ from iaca.encoders.config import mismatches
 from iaca.engine.results import result_digests
 from iaca.engine.task import digest
 from iaca.errors import InputError, counted, plain_name
-from iaca.faces.config import PeopleRule
+from iaca.faces.detect import PeopleRule
 from iaca.files import current_files
 from iaca.media import MediaLimits, kind_of, left_out, probe
 from iaca.media.probe import Kind

@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 
 from iaca.engine.worker import as_input_error, prepare
 from iaca.errors import InputError
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.inference import Predictor
 from iaca.inference.config import ZERO_SHOT, Drawing
 from iaca.inference.write import analyse_video
