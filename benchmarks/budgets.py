@@ -28,12 +28,12 @@ from iaca.encoders.embed import embed
 from iaca.encoders.networks import build_encoders
 from iaca.faces import FaceConfig, decode_face, extract_faces
 from iaca.faces.detect import Detection, FaceDetector, iou, make_detector
+from iaca.fusion.config import ModelChoice
 from iaca.inference.config import Drawing
 from iaca.inference.write import analyse_video
 from iaca.media import read_audio, read_frames
 from iaca.media.write import rewrite_movie
 from iaca.parameters import MODALITIES
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import save_model
 from iaca.training.train import TrainingRun, train

@@ -1,9 +1,9 @@
 """How often intervals hold the truth, and whether inconsistency finds the time in which voice and face disagree.
 
-    python benchmarks/certainty.py FOLDER [--seeds 0 1 2 3 4] [--clips 60] [--seconds 24]
+    python benchmarks/certainty.py FOLDER [--preset iaca] [--seeds 0 1 2 3 4] [--clips 60] [--seconds 24]
     python benchmarks/certainty.py --demo [--data data]
 
-The first command draws the synthetic corpus S2 with events in 30 % of the time, trains `iaca` for each seed and scores
+The first command draws the synthetic corpus S2 with events in 30 % of the time, trains a model for each seed and scores
 it on people that it has never seen. The seed is that of the corpus and of the training. Trained models are kept in
 FOLDER, so a rerun resumes where it was stopped. One process with one thread; start it with `nice` on a shared machine.
 
@@ -30,7 +30,7 @@ from iaca.evaluation.certainty import ALL, CERTAINTY_COLUMNS, CLEAN, coverage, i
 from iaca.evaluation.style import plain
 from iaca.files import newest_version, replacing
 from iaca.formats.labels import EVENT_COLUMNS, read_event_table
-from iaca.fusion.config import preset
+from iaca.fusion.config import PRESETS, preset
 from iaca.training.config import TrainingConfig
 from iaca.training.model_file import TrainedModel, load_model, save_model
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
@@ -47,17 +47,19 @@ AUROC = ("auroc", "gate_auroc")
 # The synthetic corpus
 
 
-def trained(corpus: SyntheticConfig, clips: Sequence[SyntheticClip], seed: int, folder: Path) -> TrainedModel:
+def trained(
+    corpus: SyntheticConfig, clips: Sequence[SyntheticClip], name: str, seed: int, folder: Path
+) -> TrainedModel:
     """The model of a seed: from the folder if it was trained on the same corpus in the same way."""
     config = TRAINING.model_copy(update={"seed": seed})
     settings = f"{corpus.model_dump_json()} {config.model_dump_json()} {WIDTH}"
-    name = f"seed{seed}-{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
-    file = folder / f"{name}.safetensors"
+    run_name = f"{name}-seed{seed}-{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
+    file = folder / f"{run_name}.safetensors"
     if not file.is_file():
         parts = {p: {c.name: c.annotated for c in clips if c.partition == p} for p in ("train", "validation")}
-        fusion = preset("iaca", corpus.audio_dim, corpus.visual_dim, width=WIDTH)
+        fusion = preset(name, corpus.audio_dim, corpus.visual_dim, width=WIDTH)
         subjects = {clip.name: clip.subject for clip in clips}
-        checkpoints = folder / f"{name}.checkpoints"
+        checkpoints = folder / f"{run_name}.checkpoints"
         run = TrainingRun(fusion, config, parts["train"], parts["validation"], checkpoints, subjects=subjects)
         model, _ = calibrated(run)
         with replacing(file) as partial:
@@ -65,10 +67,10 @@ def trained(corpus: SyntheticConfig, clips: Sequence[SyntheticClip], seed: int, 
     return load_model(file)
 
 
-def synthetic_tables(corpus: SyntheticConfig, seed: int, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def synthetic_tables(corpus: SyntheticConfig, name: str, seed: int, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Coverage on both unseen partitions, each with its events, and AUROC of inconsistency over both together."""
     drawn = list(draw_corpus(corpus))
-    built = BuiltModel.of(trained(corpus, drawn, seed, folder))
+    built = BuiltModel.of(trained(corpus, drawn, name, seed, folder))
     unseen = [clip for clip in drawn if clip.partition in UNSEEN]
     predictions = pd.concat([_predicted(built, clip) for clip in unseen], ignore_index=True)
     labels = pd.concat([_labels(clip) for clip in unseen], ignore_index=True)
@@ -89,17 +91,17 @@ def _labels(clip: SyntheticClip) -> pd.DataFrame:
     return labels.assign(clip=clip.name, frame=range(len(labels)), partition=clip.partition)
 
 
-def print_synthetic(seeds: Sequence[int], clips: int, seconds: float, folder: Path) -> None:
+def print_synthetic(name: str, seeds: Sequence[int], clips: int, seconds: float, folder: Path) -> None:
     """Train what is missing, and print the tables over seeds."""
     found = []
     for seed in seeds:
         corpus = SyntheticConfig(clips=clips, seconds=seconds, event_share=EVENT_SHARE, seed=seed)
-        found.append(synthetic_tables(corpus, seed, folder))
+        found.append(synthetic_tables(corpus, name, seed, folder))
         rows = found[-1][0][(found[-1][0]["kind"] == ALL)]
         print(f"seed {seed}: {_listed(rows)}", flush=True)
     covered, scores = (pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True))
     how = f"{counted(len(seeds), 'seed')}, events in {EVENT_SHARE:.0%} of the time"
-    print(f"\nS2, {clips} clips of {seconds:g} s, {how}\n")
+    print(f"\n{name} on S2, {clips} clips of {seconds:g} s, {how}\n")
     print(markdown(["frames of", "dimension", *map(_title, COVERAGE)], list(_over_seeds(covered, PLACE, COVERAGE))))
     print()
     print(markdown(["event", *map(_title, AUROC)], list(_over_seeds(scores, ["modality", "kind"], AUROC))))
@@ -175,6 +177,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="of the trained models")
+    parser.add_argument("--preset", choices=list(PRESETS), default="iaca", help="of the model")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--clips", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=24.0, help="length of every clip")
@@ -187,7 +190,7 @@ def main() -> None:
         print_demo(options.data)
     else:
         options.folder.mkdir(parents=True, exist_ok=True)
-        print_synthetic(options.seeds, options.clips, options.seconds, options.folder)
+        print_synthetic(options.preset, options.seeds, options.clips, options.seconds, options.folder)
 
 
 if __name__ == "__main__":

@@ -35,13 +35,12 @@ from iaca.encoders.networks import Network, VisualEncoder, build_network, pick_d
 from iaca.faces import FaceConfig
 from iaca.faces.detect import make_detector
 from iaca.fusion import preset
-from iaca.fusion.config import PRESETS
+from iaca.fusion.config import PRESETS, ModelChoice
 from iaca.fusion.model import FusionModel
 from iaca.inference.config import NAMED, Drawing
 from iaca.inference.write import analyse_video
 from iaca.media import read_frames
 from iaca.parameters import MODALITIES, Modality
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
 from iaca.training.loss import ccc_loss
 from iaca.training.sample import model_arguments

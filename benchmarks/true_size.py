@@ -259,8 +259,8 @@ def _write_embedding(path: Path, rows: NDArray[np.float32], seed: int, pd: Any) 
 def _train_briefly(root: Path, models: Sequence[str]) -> None:
     from functools import partial
 
+    from iaca.fusion.config import ModelChoice
     from iaca.training import train as module
-    from iaca.training.choice import ModelChoice
     from iaca.training.config import TrainingConfig
 
     few = partial(module.lightning.Trainer, limit_train_batches=FEW_BATCHES, limit_val_batches=FEW_BATCHES)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import butter, sosfiltfilt
 
-from iaca.audio.features import EFFORT, NAMES, functionals, pitch
+from iaca.audio.features import EFFORT, NAMES, _nanmedian, functionals, pitch
 
 RATE = 16_000
 
@@ -100,6 +100,11 @@ def test_the_alpha_ratio_is_the_ratio_of_the_powers_of_two_tones() -> None:
     tones = 0.4 * torch.sin(2 * torch.pi * 200 * clock) + 0.04 * torch.sin(2 * torch.pi * 3000 * clock)
     assert column("alpha_ratio", tones) == pytest.approx(-20, abs=0.2)
     assert column("hammarberg_index", tones) == pytest.approx(20, abs=1.5)  # the two tones fall differently on lines
+
+
+def test_medians_are_over_voiced_frames_and_the_lower_of_two_in_the_middle() -> None:
+    frames = torch.tensor([[[8.0, 1.0, torch.nan, 4.0, 2.0], [3.0, torch.nan, 1.0, 2.0, torch.nan], 5 * [torch.nan]]])
+    assert _nanmedian(frames).tolist() == [[2.0, 2.0, 0.0]]
 
 
 def test_a_narrow_channel_shows_in_the_treble_and_unvoiced_sound_has_no_effort() -> None:

@@ -9,9 +9,17 @@ import pytest
 from kedro.io.core import DatasetError, Version
 from matplotlib.figure import Figure
 
-from iaca.datasets.files import ClipFiles, CorpusFolder, CSVDataset, FaceFiles, FileFolder, JSONDataset, WorkFolder
+from iaca.datasets.files import (
+    ClipFiles,
+    CorpusFolder,
+    CSVDataset,
+    FaceFiles,
+    FigureDataset,
+    FileFolder,
+    JSONDataset,
+    WorkFolder,
+)
 from iaca.datasets.model import ModelDataset, ModelPath
-from iaca.datasets.reports import FigureDataset
 from iaca.engine import Task
 from iaca.faces import encode_face, write_faces
 from iaca.faces.store import NUMBERS, FaceRow, faces_frame

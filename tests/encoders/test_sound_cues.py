@@ -59,6 +59,17 @@ def test_speech_over_a_quiet_floor_is_active_and_noise_alone_is_not() -> None:
     assert cues["snr_estimate"][1] > cues["snr_estimate"][0] + 20
 
 
+@pytest.mark.parametrize(
+    ("above", "activity"), [(2.0, 0.0), (3.0, 0.0), (6.0, 0.25), (9.0, 0.5), (15.0, 1.0), (20.0, 1.0)]
+)
+def test_voice_activity_rises_from_3_to_15_db_above_the_floor(above: float, activity: float) -> None:
+    sound = tone(6, 0.01, 1000.0)  # whole periods in each block
+    sound[48_000:56_000] *= 10 ** (above / 20)
+    cues = heard(sound, [3.25])
+    assert cues["voice_activity"][0] == pytest.approx(activity, abs=0.01)
+    assert cues["snr_estimate"][0] == pytest.approx(above, abs=0.1)
+
+
 def test_noise_of_a_few_seconds_lowers_the_estimate_of_the_signal_to_noise_ratio() -> None:
     clock = np.arange(8 * RATE) / RATE
     voice = tone(8, 0.1, 150) * (np.sin(2 * np.pi * 3 * clock) > 0)

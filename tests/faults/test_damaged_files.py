@@ -14,8 +14,7 @@ import torch
 from kedro.io.core import DatasetError
 from matplotlib.figure import Figure
 
-from iaca.datasets.files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
-from iaca.datasets.reports import FigureDataset
+from iaca.datasets.files import CSVDataset, FigureDataset, JSONDataset, ParquetDataset, TextDataset
 from iaca.encoders.embedding import read_embedding
 from iaca.encoders.mini_xception import load_mini_xception
 from iaca.encoders.networks import read_ahead

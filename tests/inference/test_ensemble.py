@@ -44,7 +44,9 @@ def test_several_answer_as_their_mean():
     said = [model.predict(one) for model in models]
     joint, values = join(models, said), np.stack([s.prediction for s in said])
     np.testing.assert_allclose(joint.prediction.prediction, values.mean(axis=0), atol=1e-6)
-    assert joint.prediction.gates["modalities"].sum(axis=1) == pytest.approx(1)
+    weighed = [replace(s, gates={**s.gates, "modalities": np.tile(np.float32([w, 1 - w]), (12, 1))})
+               for s, w in zip(said, (0.1, 0.3, 0.8), strict=True)]  # fmt: skip
+    np.testing.assert_allclose(join(models, weighed).prediction.gates["modalities"][0], [0.4, 0.6], atol=1e-6)
 
 
 def test_gates_that_not_all_have_are_left_out_and_dimensions_are_averaged_over_those_that_know_them():

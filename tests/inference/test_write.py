@@ -1,6 +1,7 @@
 """What lies in the folder afterwards: a table per person, and nothing that is no longer true."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from tiny_models import model_on
 
 from iaca.corpora.index import NOT_ABOUT_PEOPLE
 from iaca.encoders.config import EmbeddingConfig
+from iaca.encoders.embedding import ClipEmbedding
 from iaca.faces import FaceConfig
-from iaca.inference import Predictor, plot, write
+from iaca.inference import Predictor, plot, predictor, write
 from iaca.inference.config import NAMED, Drawing, People
 from iaca.inference.predictor import stamp
 from iaca.inference.write import analyse_video
@@ -62,8 +64,42 @@ def test_everyone_has_a_table_with_a_row_per_frame_and_an_entry_in_the_summary(m
     assert summary["media"]["loudness_dbfs"] == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.3)
 
 
+def test_box_and_voice_of_a_table_are_those_of_its_person(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is in the light, the other in the dark; the voice is counted for one alone."""
+    brightness: list[float] = []
+
+    def given(people: Sequence[ClipEmbedding]) -> list[np.ndarray]:
+        for one in people:
+            brightness.append(float(one.quality[:, one.quality_names.index("face_brightness")].mean()))
+        return [one.audio_present & (value == max(brightness)) for one, value in zip(people, brightness, strict=True)]
+
+    monkeypatch.setattr(predictor, "attribute_voice", given)
+    model = Predictor.load(made / "0.safetensors")
+    tables = model.analyse(made / "two people.mp4", People(people="all")).tables
+    assert max(brightness) > 1.3 * min(brightness)
+    for table, value in zip(tables, brightness, strict=True):
+        bright = value == max(brightness)
+        assert (table["x1"] < 220).all() == bright  # on the left
+        assert (table["x0"] >= 220).all() != bright
+        assert table["audio_present"].tolist() == [bright] * 7
+
+
+def test_a_frame_with_neither_face_nor_sound_keeps_its_row(made: Path, tmp_path: Path) -> None:
+    grey, target = np.full((120, 160, 3), 128, np.uint8), tmp_path / "x.json"
+    tone = 0.1 * np.sin(np.arange(8_000)).astype(np.float32)  # half a second
+    write_movie(tmp_path / "x.mp4", ((i / 10, grey) for i in range(10)), 10, tone, 16_000)
+    model = made / "0.safetensors"
+    analyse_video(tmp_path / "x.mp4", model, target=target, folder=tmp_path, name="x", drawing=BARE, faces=FaceConfig())
+    table = pd.read_csv(tmp_path / "x.csv")
+    assert table["frame"].tolist() == list(range(10))
+    assert table["valence"].notna().tolist() == table["audio_present"].tolist()
+    assert (table["audio_present"][:5].all(), table["audio_present"][7:].any()) == (True, False)
+
+
 def test_the_main_person_is_the_first_of_all_and_old_tables_go(made: Path, tmp_path: Path) -> None:
-    run(made, tmp_path, drawing=Drawing(overlay=False), people="all")
+    for _ in range(2):  # what is drawn again is not outdated
+        run(made, tmp_path, drawing=Drawing(overlay=False), people="all")
+        assert (tmp_path / "two people.png").exists()
     first = pd.read_csv(tmp_path / "two people.person1.csv")
     (tmp_path / "two people.person9.csv").touch()  # somebody else's
     summary = run(made, tmp_path)
@@ -102,9 +138,9 @@ def test_two_models_give_their_mean(made: Path, tmp_path: Path) -> None:
 
 def test_times_have_microseconds_however_late_a_video_starts(made: Path, tmp_path: Path) -> None:
     """Six significant digits would give all frames of a tenth of a second at three hours the same time."""
-    predictor, time_s = Predictor.load(made / "0.safetensors"), 3 * 3600 + np.arange(7) / 60
+    model, time_s = Predictor.load(made / "0.safetensors"), 3 * 3600 + np.arange(7) / 60
     with pytest.MonkeyPatch.context() as patch:
-        analysis = predictor.analyse(made / "two people.mp4")
+        analysis = model.analyse(made / "two people.mp4")
         late = replace(analysis, table=analysis.table.assign(time_s=time_s))
         patch.setattr(Predictor, "analyse", lambda *_: late)
         run(made, tmp_path)

@@ -66,6 +66,9 @@ def test_more_vocal_effort_raises_arousal_and_leaves_valence(name: str, low: flo
     said = MODEL.predict(moved).prediction
     assert said[75:90, 1].min() > said[10:25, 1].max() + 0.1
     np.testing.assert_allclose(said[:, 0], MODEL.predict(clip()).prediction[:, 0], atol=1e-6)
+    heard, seen, _ = MODEL.readings(moved)
+    assert not heard[:, 0].any()  # a voice has nothing to say about valence
+    np.testing.assert_array_equal(said[:, 0], seen[:, 0].astype(np.float32))
 
 
 def test_effort_counts_from_beginning_to_end_and_its_level_in_a_recording_does_not() -> None:

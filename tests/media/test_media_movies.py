@@ -66,6 +66,20 @@ def test_rewriting_keeps_times_and_sound(tmp_path, suffix, codec, copied):
     assert next(iter(read_frames(tmp_path / "out.mp4"))).image.mean() == pytest.approx(127, abs=4)
 
 
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])  # copied, encoded anew
+def test_of_a_container_that_starts_later_pictures_and_sound_move_together(tmp_path, codec):
+    click = np.zeros(2 * 48_000, np.float32)
+    click[48_000:50_400] = tone(0.05, 48_000)[:2400]
+    source = make(
+        tmp_path / "in.mkv", 3.0 + np.array(steady(50)), sounds=[(3.0, click)], rate=48_000, audio_codec=codec
+    )
+    rewrite_movie(source, tmp_path / "out.mp4", lambda frame: frame.image)
+    assert frame_times(tmp_path / "out.mp4") == pytest.approx(frame_times(source), abs=1e-3)
+    onsets = [np.flatnonzero(np.abs(read_audio(p).samples[:]) > 0.05)[0] for p in (source, tmp_path / "out.mp4")]
+    assert onsets[0] == pytest.approx(16_000, abs=800)
+    assert onsets[1] == pytest.approx(onsets[0], abs=400)
+
+
 @pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
 def test_sound_that_is_encoded_anew_keeps_its_start_and_its_gaps(tmp_path, layout):
     pieces = [(0.25, tone(0.512, 96000)), (1.5, tone(0.512, 96000))]

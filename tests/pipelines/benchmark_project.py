@@ -14,8 +14,7 @@ from kedro.runner import SequentialRunner
 from iaca.corpora.features import write_clip_timeline
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, draw_corpus
-from iaca.datasets.files import ClipFiles, CSVDataset, NoClipFiles, TextDataset
-from iaca.datasets.reports import FigureDataset
+from iaca.datasets.files import ClipFiles, CSVDataset, FigureDataset, NoClipFiles, TextDataset
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import write_embedding
 from iaca.engine import ClipPaths, Task
@@ -88,6 +87,9 @@ def catalog(folder: Path, benchmark: BenchmarkConfig = BENCHMARK, index: pd.Data
         **{f"benchmark_{name}_figure": FigureDataset(filepath=str(folder / f"{name}.png"))
            for name in ("summary", "differences")},
         "benchmark_page": TextDataset(filepath=str(folder / "summary.md")),
+        "paper_comparison": table(folder / "paper.csv"),
+        "paper_latex": TextDataset(filepath=str(folder / "paper.tex")),
+        "paper_figure": FigureDataset(filepath=str(folder / "paper.png")),
     }  # fmt: skip
     return DataCatalog({**{name: MemoryDataset(value) for name, value in given.items()}, **made, **reports})
 

@@ -11,9 +11,8 @@ from affwild2_tree import annotate, movie
 from iaca.corpora.features import index_features
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
-from iaca.datasets.files import ClipFiles, CSVDataset
+from iaca.datasets.files import BenchmarkOutput, ClipFiles, CSVDataset
 from iaca.datasets.model import ModelDataset
-from iaca.datasets.reports import BenchmarkOutput
 from iaca.encoders.config import EmbeddingConfig
 from iaca.engine import ExecutorConfig, Task, run_tasks
 from iaca.engine.results import UNFINISHED

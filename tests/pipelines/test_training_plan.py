@@ -10,8 +10,8 @@ import pytest
 from benchmark_project import TRAINING, check_what_is_trained_on, corpus
 
 from iaca.engine import ClipPaths, Task
+from iaca.fusion.config import Baselines, ModelChoice
 from iaca.pipelines.training.nodes import index_steps, plan_runs
-from iaca.training.choice import Baselines, ModelChoice
 
 Corpus = tuple[ClipPaths, ClipPaths, pd.DataFrame]
 

@@ -162,6 +162,18 @@ def test_errors_on_train_clips_are_those_of_networks_that_have_not_seen_them(
         assert not np.array_equal(predict(one), of_whole(one))
 
 
+def test_errors_are_of_annotated_steps_at_which_somebody_was_observed(model: TrainedModel) -> None:
+    one = HELD["clip10"]
+    nobody = np.arange(80) >= 60
+    hidden = one.embedding.with_modalities(present={m: p & ~nobody for m, p in one.embedding.present.items()})
+    prediction = predict_clip(model, hidden).prediction
+    found = calibration_of(model).errors(replace(one, embedding=hidden), "x", model.normalisation, prediction)
+    rows = np.isfinite(one.labels).all(axis=1) & ~nobody
+    assert rows.sum() == 56
+    np.testing.assert_allclose(found.errors, np.abs(one.labels - prediction)[rows], atol=1e-6)
+    assert len(found.circumstances) == 56
+
+
 def test_the_facts_name_the_clips(model: TrainedModel) -> None:
     assert calibration_of(model).facts["intervals"] == (
         "90% of the time, calibrated on 10 annotated clips of 5 subjects that the model was not fitted to"

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from iaca.fusion import preset
-from iaca.training.choice import ModelChoice
+from iaca.fusion.config import ModelChoice
 
 
 def test_a_choice_is_a_preset_and_changed_fields() -> None:

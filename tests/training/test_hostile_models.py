@@ -223,9 +223,10 @@ def test_a_checkpoint_that_unpacks_to_gigabytes_is_refused_unread(
         read_tensors(bomb)
 
 
-def test_a_checkpoint_with_values_that_are_no_numbers_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_checkpoint_with_values_that_are_no_numbers_is_refused(value: float, tmp_path: Path) -> None:
     network = torch.nn.Linear(2, 1)
-    save_file({"weight": torch.tensor([[1.0, torch.nan]]), "bias": torch.zeros(1)}, tmp_path / "w.safetensors")
+    save_file({"weight": torch.tensor([[1.0, value]]), "bias": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(InputError, match="weight holds values that are not finite"):
         load(network, tmp_path / "w.safetensors")
 

@@ -14,6 +14,7 @@ from synthetic_clips import AUDIO_DIM, VISUAL_DIM, annotated_clips, blind, clip
 from iaca.encoders.embedding import ClipEmbedding, embeddings_of
 from iaca.fusion import FusionModel, preset
 from iaca.fusion.iaca_plus import Readings
+from iaca.training import readings as readings_module
 from iaca.training.config import CorruptionConfig
 from iaca.training.data import WindowDataset, validation_loaders, windows_of
 from iaca.training.model_file import TrainedModel, load_model, save_model
@@ -184,6 +185,36 @@ def test_training_sees_readings_of_readers_that_have_not_seen_the_clip(
     in_sample = agreement(np.concatenate(hand), annotated)
     assert in_sample > 0.15  # readers that have seen the clip know its annotation, though there is nothing to know
     assert agreement(readings[valid], gold[valid]) < in_sample - 0.15
+
+
+def test_who_a_person_is_teaches_nothing_about_others() -> None:
+    """Embeddings show who it is, and everybody feels what only they feel: known of other clips of the same subject."""
+    rng = np.random.default_rng(0)
+    people = {f"subject{i}": (rng.standard_normal(AUDIO_DIM), rng.uniform(-0.8, 0.8, 2)) for i in range(4)}
+    clips = {}
+    for name, one in TRAIN.items():
+        who, felt = people[SUBJECTS[name]]
+        audio = 3 * who + one.embedding.audio
+        labels = felt + 0.05 * np.nan_to_num(one.labels)
+        embedding = replace(one.embedding, audio=audio.astype(np.float32), face_found=np.zeros(len(one), np.bool_))
+        clips[name] = replace(one, embedding=embedding, labels=labels.astype(np.float32))
+    normalisation = Normalisation.fit(embeddings_of(clips))
+    fusion = preset("late", AUDIO_DIM, VISUAL_DIM, averages_s=(0.5, 2.0))
+    of_people, of_clips = (fit_fusion_readings(fusion, clips, s, normalisation).ccc for s in (SUBJECTS, {}))
+    assert of_clips.min() > 0.8  # another clip of the same subject was learned from
+    assert of_people.max() < 0.4
+
+
+def test_a_spread_is_enlarged_so_far_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = noise_labels()
+    normalisation = Normalisation.fit(embeddings_of(clips))
+    fusion = preset("late", AUDIO_DIM, VISUAL_DIM, averages_s=(0.5, 2.0))
+
+    def size(most: float) -> float:
+        monkeypatch.setattr(readings_module, "LARGEST_SCALE", most)
+        return float(fit_fusion_readings(fusion, clips, SUBJECTS, normalisation).whole["visual_weights"].norm())
+
+    assert size(0.5) < 0.9 * size(1e9)
 
 
 def readings_of_model(model: TrainedModel, one: ClipEmbedding) -> np.ndarray:

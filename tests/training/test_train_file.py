@@ -16,8 +16,8 @@ from synthetic_clips import CUES, annotated_clips, clip
 from iaca.encoders import AnnotatedClip, read_annotated, read_embedding, write_embedding
 from iaca.encoders.embedding import embeddings_of
 from iaca.errors import InputError
+from iaca.fusion.config import ModelChoice
 from iaca.training.checkpoints import data_fingerprint
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
 from iaca.training.data import training_loader, validation_loaders
 from iaca.training.model_file import history_of, load_model

@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from lightning.pytorch.callbacks import EarlyStopping
 from short_runs import MODEL, PLUS, SHORT, TRAIN, VALIDATION, equal, run_until
 
 from iaca.encoders import AnnotatedClip, ClipEmbedding
+from iaca.encoders.embedding import embeddings_of
 from iaca.errors import InputError
 from iaca.evaluation.figures import learning_curve
 from iaca.training.config import LossConfig
+from iaca.training.data import training_loader, windows_of
 from iaca.training.model_file import TrainedModel
-from iaca.training.train import TrainingRun, train
+from iaca.training.sample import Normalisation, WindowSpec
+from iaca.training.train import FusionTraining, TrainingRun, _trainer, train
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,27 @@ def test_corruption_supervises_the_gates_of_iaca_plus(supervised: tuple, tmp_pat
     unsupervised = train(TrainingRun(PLUS, SHORT.model_copy(update={"supervision": 0.0}), TRAIN, VALIDATION, tmp_path))
     assert "supervision" not in unsupervised[1]
     assert not equal(model, unsupervised[0])
+
+
+def test_every_setting_reaches_what_it_sets(tmp_path: Path) -> None:
+    changes = {"learning_rate": 0.01, "weight_decay": 0.4, "gradient_clip": 0.7, "supervision": 0.25, "epochs": 7}
+    config = SHORT.model_copy(update={**changes, "patience": 5, "batch_size": 3})
+    module, trainer = FusionTraining(PLUS, config, ""), _trainer(TrainingRun(PLUS, config, TRAIN, VALIDATION, tmp_path))
+    (group,) = module.configure_optimizers().param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.01, 0.4)
+    assert (trainer.gradient_clip_val, trainer.max_epochs) == (0.7, 7)
+    (stop,) = (each for each in trainer.callbacks if isinstance(each, EarlyStopping))
+    assert (stop.monitor, stop.mode, stop.patience) == ("score", "max", 5)
+    spec = WindowSpec(30, Normalisation.fit(embeddings_of(TRAIN), PLUS.cues), PLUS.cues)
+    loader = training_loader(TRAIN, config, spec)
+    assert loader.dataset.windows == windows_of(TRAIN, 30, 20)
+    batch = next(iter(loader))
+    assert len(batch["audio"]) == 3
+    assert batch["corrupted"].any()
+    loss = module.training_step(batch, 0)
+    (main,), (supervision,) = module.losses["train_loss"], module.losses["supervision"]
+    assert supervision > 0.01
+    assert loss.item() == pytest.approx((main + 0.25 * supervision).item())
 
 
 def test_cold_learns_its_variances_from_its_errors(tmp_path: Path) -> None:

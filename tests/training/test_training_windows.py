@@ -157,12 +157,17 @@ def test_without_corruption_windows_are_clean() -> None:
 
 def test_the_corrupted_share_and_the_whole_windows_are_as_asked() -> None:
     whole = replace(cut(CLIPS["clip0"], 0, 60), present=np.ones((60, 2), bool))
-    lost = []
-    for i in range(3000):
-        config = CorruptionConfig(kinds=("absent",))
-        out = corrupt(whole, lambda: whole, config, generator(0, Stream.CORRUPTION, 0, i))
-        lost.append(int((~out.present).sum(axis=0).max()))
-    lost = np.array(lost)
+    config = CorruptionConfig(kinds=("absent",))
+    gone = np.stack(
+        [~corrupt(whole, lambda: whole, config, generator(0, Stream.CORRUPTION, 0, i)).present for i in range(3000)]
+    )
+    lost = gone.sum(axis=1).max(axis=1)
+    assert gone[lost > 0].any(axis=1).mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.03)  # of either modality
+    parts = gone.any(axis=2)[(lost > 0) & (lost < 60)]
+    lengths, starts = parts.sum(axis=1), parts.argmax(axis=1)
+    assert (lengths.min(), lengths.max()) == (round(config.shortest * 60), round(config.longest * 60))
+    assert lengths.mean() == pytest.approx(30 * (config.shortest + config.longest), abs=1.5)
+    assert (starts / (60 - lengths)).mean() == pytest.approx(0.5, abs=0.03)  # anywhere
     assert (lost > 0).mean() == pytest.approx(0.6, abs=0.03)
     assert (lost == 60).sum() / (lost > 0).sum() == pytest.approx(1 / 3, abs=0.03)
 
@@ -226,10 +231,14 @@ def test_validation_is_scored_on_clean_windows_and_on_as_many_that_are_all_corru
     config = TrainingConfig(length=30, hop=20, batch_size=4, corruption=everywhere)
     clean, corrupted = validation_loaders(CLIPS, config, WindowSpec(30, NORMALISATION))
     windows = windows_of(CLIPS, 30, 30, once=True)
+    assert [loader.dataset.corruption and loader.dataset.corruption.share for loader in (clean, corrupted)] == [None, 1]
     for loader, expected in ((clean, False), (corrupted, True)):
         batches = list(loader)
         assert sum(len(batch["audio"]) for batch in batches) == len(windows)
         assert all((batch["corrupted"].any(dim=(1, 2)) == expected).all() for batch in batches)
+    counting = [np.isfinite(c.labels).all(axis=1) & c.embedding.observed for c in CLIPS.values()]
+    for loader in (clean, corrupted):  # every step once
+        assert sum(int(batch["valid"].sum()) for batch in loader) == sum(int(each.sum()) for each in counting)
     again = list(corrupted)
     assert all(torch.equal(one["audio"], other["audio"]) for one, other in zip(corrupted, again, strict=True))
 

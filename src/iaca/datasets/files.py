@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
 from kedro.io.core import AbstractDataset, DatasetError, Version, VersionNotFoundError
@@ -27,6 +27,11 @@ from iaca.engine import ClipPaths, ExecutorConfig, Task, results, run_tasks
 from iaca.engine.results import MANIFEST
 from iaca.errors import InputError
 from iaca.files import LEFTOVER, is_version, replacing, version_after, versions, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from iaca.evaluation.benchmark_page import BenchmarkFound
 
 
 def version_root(dataset: Any) -> Path | None:
@@ -155,7 +160,7 @@ class TextDataset(Atomic, StockText):  # type: ignore[misc]
 
 
 class FileFolder(PartitionedDataset):  # type: ignore[misc]
-    """partitions.PartitionedDataset, except that a folder without a file is no error: there may be nothing to save."""
+    """partitions.PartitionedDataset, but a folder without a file is not an error: there may be nothing to save."""
 
     def load(self) -> dict[str, Callable[[], Any]]:
         """Name -> function that loads the file."""
@@ -357,3 +362,69 @@ class NoClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
 def _refuse(tasks: Mapping[str, Task], what: object) -> None:
     if tasks:
         raise DatasetError(f"{what} is never written here, but {len(tasks)} tasks were given for it")
+
+
+# --- figures and benchmark results ---
+
+SIGNATURE, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+
+class FigureDataset(AbstractDataset["Figure", bytes]):
+    """`save` takes a matplotlib Figure, `load` returns the bytes of its PNG; equal figures give equal bytes."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> bytes:
+        """The PNG.
+
+        Raises:
+            InputError: the file is missing, or is not a complete PNG.
+        """
+        with named(self._filepath):
+            picture = self._filepath.read_bytes()
+            if not (picture.startswith(SIGNATURE) and picture.endswith(END)):
+                raise ValueError("not a complete PNG")
+        return picture
+
+    def save(self, data: Figure) -> None:
+        """Draw the figure and write it atomically."""
+        from iaca.evaluation.style import png  # imports matplotlib, which most pipelines don't need
+
+        with replacing(self._filepath) as partial:
+            partial.write_bytes(png(data))
+
+    def preview(self) -> ImagePreview:
+        """Preview for kedro-viz."""
+        return ImagePreview(base64.b64encode(self.load()).decode())
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class BenchmarkOutput(AbstractDataset[NoReturn, "BenchmarkFound"]):
+    """The folder with `benchmark_summary.{csv,md,png}`. A benchmark is optional: without one, `load` finds nothing."""
+
+    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None):
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> BenchmarkFound:
+        """The results; their corpus is "" if the folder has no complete benchmark."""
+        from iaca.evaluation.benchmark_page import find_benchmark  # imports torch
+
+        return find_benchmark(self._path)
+
+    def save(self, data: NoReturn) -> None:
+        """Always fails: the pipeline `benchmark` writes it."""
+        raise DatasetError(f"{self._path} is written by the pipeline `benchmark`")
+
+    def _exists(self) -> bool:
+        return self._path.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -104,6 +105,8 @@ class EncoderFacts:
             sounds, which are passed one by one.
         version: raised by hand when its output changes.
         learned: it has weights.
+        runtime: the module that runs it instead of torch, installed by the extra of the encoder's name. Such an encoder
+            can't be trained.
     """
 
     dim: int
@@ -113,6 +116,7 @@ class EncoderFacts:
     batch: int = 64
     version: str = "1"
     learned: bool = True
+    runtime: str = ""
 
     def configured(self, changes: Mapping[str, Any]) -> Parameters:
         """The options with some of them changed. Raises pydantic's ValidationError, a ValueError."""
@@ -133,6 +137,7 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         "efficientnet_b0": EncoderFacts(1280, _IMAGENET, "1 face", FaceOptions, 32),
         "enet_b0_8_va_mtl": EncoderFacts(1290, f"{_IMAGENET}, 224 px", "1 face", batch=32),
         "enet_b0_8_best_vgaf": EncoderFacts(1288, f"{_IMAGENET}, 224 px", "1 face", batch=32),
+        "blendshapes": EncoderFacts(52, "RGB, 256 px", "1 face", batch=16, runtime="ai_edge_litert"),
     },
     "audio": {
         "prosody": EncoderFacts(44, "log-mel 64, pitch, spectrum, 10 ms", "3 s", version="2", learned=False),
@@ -277,10 +282,16 @@ def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
     """The weights file of a choice; None for an encoder without weights.
 
     Raises:
-        InputError: the file is missing, or is not the published one.
+        InputError: the file is missing, or is not the published one; or the package that runs it is not installed.
     """
-    if not choice.entry(modality).learned:
+    entry = choice.entry(modality)
+    if not entry.learned:
         return None
+    if entry.runtime and find_spec(entry.runtime) is None:
+        package = entry.runtime.replace("_", "-")
+        raise InputError(
+            f"{choice.name} needs the package {package}", remedy=f"pip install 'iaca[{choice.name}]', or {package}"
+        )
     return locate(choice.name) if choice.weights is None else local(choice.weights)
 
 
@@ -303,7 +314,7 @@ def config_of(metadata: Mapping[str, str], device: str = "auto") -> EmbeddingCon
 
 
 def mismatches(metadata: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:
-    """Where names or versions of what embeds differ, in words. A key that only one of the two has is no difference."""
+    """Where names or versions of what embeds differ, in words. A key that only one of the two has does not count."""
     keys = [f"{modality}_{what}" for modality in ENCODERS for what in ("encoder", "version")] + ["embedding_version"]
     return [
         f"{key} {facts[key]!r}, not {metadata[key]!r}"

@@ -1,7 +1,8 @@
 """Visual encoders: from aligned RGB faces to rows, and the registry that finds them by name.
 
 A visual encoder is an `nn.Module` built as `Class(options, weights)`, with the path of its weights; without a path its
-weights are random. `forward` takes faces (n, h, w, 3) uint8 RGB, or clips of faces (n, k, h, w, 3), to rows (n, dim).
+weights are random, but for `Blendshapes`. `forward` takes faces (n, h, w, 3) uint8 RGB, or clips of faces
+(n, k, h, w, 3), to rows (n, dim).
 A new encoder is a class, an entry in `VISUAL` and an entry in `iaca.encoders.config.ENCODERS`
 (`docs/reference/encoders.md`).
 """
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iaca.encoders.blendshapes import Blendshapes
 from iaca.encoders.checkpoint import load, load_onnx
 from iaca.encoders.config import ClipOptions, FaceOptions, NoOptions
 from iaca.encoders.mini_xception import MiniXceptionFaces
@@ -289,5 +291,6 @@ VISUAL: dict[str, type[nn.Module]] = {
     "efficientnet_b0": EfficientNetB0,
     "enet_b0_8_va_mtl": EmotiEffNetB0,
     "enet_b0_8_best_vgaf": EmotiEffNetB0Expressions,
+    "blendshapes": Blendshapes,
 }
 """Visual encoders by name; `iaca.encoders.config.ENCODERS` has the facts about them."""

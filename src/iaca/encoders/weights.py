@@ -146,6 +146,14 @@ WEIGHTS = {
         blob="49772db4e87ee6df57087fba131832a959e5c64d",
         url=f"{_EMOTIEFF}/enet_b0_8_best_vgaf.onnx",
     ),
+    "blendshapes": WeightFile(
+        name="face_landmarker.task",
+        source="MediaPipe, inside the package pyfame",
+        licence="Apache-2.0; trained on pictures that are not public",
+        sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+        requirement="pyfame==1.0.10",
+        member="pyfame/models/mediapipe/face_landmarker.task",
+    ),
     "vggish": WeightFile(
         name="vggish-10086976.pth",
         source="the releases of github.com/harritaylor/torchvggish",

@@ -8,6 +8,7 @@ seed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import pandas as pd
@@ -120,7 +121,7 @@ def latex_table(table: pd.DataFrame, corpus: str, partition: str) -> str:
         [
             "% Needs \\usepackage{booktabs}.",
             "\\begin{table}",
-            "\\centering",
+            "\\centering\\small",
             f"\\caption{{{_caption(own, corpus, partition)}}}",
             f"\\begin{{tabular}}{{l{'c' * len(columns)}}}",
             "\\toprule",
@@ -208,27 +209,32 @@ def paper_figure(table: pd.DataFrame, corpus: str, partition: str) -> Figure:
             0.5, 0.5, "benchmark.corruption.levels has no level of missing_audio", ha="center", color=style.MUTED
         )
         return figure
-    drawn = looks(others, [])
-    grid = figure.subplots(len(ROWS), len(columns), sharex=True, sharey="row", squeeze=False)
+    drawn = {model: replace(look, band=False) for model, look in looks(others, []).items()}
+    grid = figure.subplots(len(ROWS), len(columns), sharex=True, squeeze=False)
     for of_row, (measure, (title, colour)) in zip(grid, ROWS.items(), strict=True):
+        of_measure = rows[rows["measure"] == measure]
+        curves = of_measure[of_measure["minus"].isna()]
         for axes, base in zip(of_row, columns, strict=True):
-            curves = own[own["measure"] == measure]
+            looked = drawn
             if base:
-                over = pairs[base]
-                _curve(axes, curves[curves["model"] == base], Look(style.INK, 1.8, WITHOUT, band=True))
-                _curve(axes, curves[curves["model"] == over], Look(colour, 2.6, band=True))
-                aside = _first_and_last(
-                    rows[(rows["model"] == over) & rows["minus"].notna() & (rows["measure"] == measure)]
-                )
-            else:
-                for model, look in drawn.items():
-                    _curve(axes, curves[curves["model"] == model], look)
-                aside = ""
-            style.panel_title(style.dress(axes), NAMES.get(base, "Other models"), aside)
+                looked = {base: Look(style.INK, 1.8, WITHOUT, band=True), pairs[base]: Look(colour, 2.6, band=True)}
+            for model, look in looked.items():
+                _curve(axes, curves[curves["model"] == model], look)
+            gaps = of_measure[of_measure["minus"].notna() & (of_measure["model"] == pairs.get(base))]
+            style.panel_title(style.dress(axes), NAMES.get(base, "Other models"), _first_and_last(gaps))
             axes.xaxis.set_major_formatter("{x:.0f} %")
         of_row[0].set_ylabel(f"CCC, {title.lower()}")
+        _share_scale(of_row[: len(pairs)], curves.loc[curves["model"].isin([*pairs, *pairs.values()]), "mean"])
     _legend(figure, drawn)
     return figure
+
+
+def _share_scale(row: Sequence[Axes], means: pd.Series) -> None:
+    """One scale for the columns of attentions; the wide bands of few seeds may be cut off."""
+    for i, axes in enumerate(row):
+        axes.set_ylim(means.min() - 0.06, means.max() + 0.06)
+        if i:
+            axes.set_yticklabels([])
 
 
 def finding(table: pd.DataFrame) -> str:
@@ -262,8 +268,8 @@ def _first_and_last(gaps: pd.DataFrame) -> str:
 def _legend(figure: Figure, drawn: Mapping[str, Look]) -> None:
     lines = [
         Line2D([], [], color=style.INK, linewidth=1.8, linestyle=WITHOUT, label="attention alone"),
-        Line2D([], [], color=style.VALENCE, linewidth=2.6, label="IACA over it, valence"),
-        Line2D([], [], color=style.AROUSAL, linewidth=2.6, label="arousal"),
+        Line2D([], [], color=style.VALENCE, linewidth=2.6, label="IACA over it: valence"),
+        Line2D([], [], color=style.AROUSAL, linewidth=2.6, label="IACA over it: arousal"),
         *(
             Line2D([], [], color=look.colour, linewidth=look.width, linestyle=look.line, label=NAMES.get(model, model))  # type: ignore[arg-type]
             for model, look in drawn.items()

@@ -1,6 +1,6 @@
 """Parameters of evaluation and benchmark, and the corruptions and levels that a benchmark scores.
 
-Free of numpy and torch, so that parameters are validated before anything heavy is imported.
+Free of numpy itself. `ModelChoice` brings the package `iaca.fusion` with it, and so torch.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from iaca.fusion.config import ModelChoice
 from iaca.parameters import DEVICE, LONGEST_S, Parameters, Partition, Seed, listed
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TrainingConfig
 
 ProtocolName = Literal[

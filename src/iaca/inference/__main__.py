@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.errors import InputError, counted, printable
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.files import write_text
 from iaca.inference.config import NAMED, InferenceConfig, find_models
 from iaca.inference.write import plan_inference, summarise_inference
@@ -28,6 +28,7 @@ def main(given: Sequence[str] | None = None) -> int:
     """Analyse the videos that are new or have changed; return 1 if that is not possible."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = _parser().parse_args(given)
+    place = {} if arguments.device is None else {"device": arguments.device}
     try:
         config = InferenceConfig(
             input=arguments.input,
@@ -36,10 +37,11 @@ def main(given: Sequence[str] | None = None) -> int:
             people=arguments.people,
             overlay=arguments.overlay,
             plot=arguments.plot,
+            **place,
         )
         executor = ExecutorConfig() if arguments.jobs is None else ExecutorConfig(workers=arguments.jobs)
         models = find_models("zero_shot") if config.model is None else []
-        tasks = plan_inference(config, FaceConfig(), models, MediaLimits())
+        tasks = plan_inference(config, FaceConfig(**place), models, MediaLimits())
         folder = Path(config.output)
         run_tasks(tasks, folder, SUFFIX, executor, prune=False)
         found = results(folder, SUFFIX)
@@ -65,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--people", choices=("main", "all"), default=fields["people"].default, help="(%(default)s)")
     parser.add_argument("--no-overlay", dest="overlay", action="store_false", help="no overlay video: faster")
     parser.add_argument("--no-plot", dest="plot", action="store_false", help="no plot")
+    parser.add_argument("--device", help="of detector, encoders and models: auto, cpu, cuda, cuda:0, ...")
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (one per core)")
     return parser
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from iaca.corpora.check import require_subjects
-from iaca.encoders.config import EmbeddingConfig, identity, mismatches
+from iaca.encoders.config import identity, mismatches
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError, brief, counted
 from iaca.evaluation.metrics import DIMENSIONS
@@ -68,10 +69,10 @@ def adapt(
         The model, and the table of `score_table`.
 
     Raises:
-        InputError: fewer than two subjects are annotated, or clips are not embedded with the default encoders.
+        InputError: fewer than two subjects are annotated, or clips are not embedded with the encoders of the model.
     """
-    defaults = EmbeddingConfig()
-    encoders, groups = identity(defaults), dict[str, list[Rows]]()
+    embedding = model.config.embedding
+    encoders, groups = identity(embedding), dict[str, list[Rows]]()
     for subject, name, clip in clips:
         _check_encoders(name, clip.embedding, encoders)
         rows = annotated_rows(subject, name, model, clip, config.every_s)
@@ -79,7 +80,7 @@ def adapt(
             groups.setdefault(subject, []).append(rows)
     require_subjects(groups)
     fitter = Fitter(
-        {name: groups[name] for name in sorted(groups)}, widths(defaults.dim("audio"), defaults.dim("visual")), config
+        {name: groups[name] for name in sorted(groups)}, widths(embedding.dim("audio"), embedding.dim("visual")), config
     )
     held_out = leave_one_out(fitter)
     scores = score_table(held_out, config)
@@ -111,7 +112,8 @@ def _check_encoders(name: str, clip: ClipEmbedding, encoders: Mapping[str, str])
     if differences := mismatches(encoders, clip.metadata):
         raise InputError(
             f"clip {name} is embedded with other encoders than those of the zero-shot model: {'; '.join(differences)}",
-            remedy="set embedding.visual and embedding.audio back to their defaults and embed again",
+            remedy="set embedding.visual and embedding.audio to those encoders, for zero_shot to their defaults, and "
+            "embed again",
         )
 
 
@@ -156,7 +158,7 @@ class AdaptedModel:
     @property
     def sources(self) -> Mapping[str, tuple[str, ...]]:
         """The inputs whose columns have a weight, and those of the zero-shot readings that have one."""
-        config = EmbeddingConfig()
+        config = self.zero_shot.embedding
         columns = dict(zip(MODALITIES, widths(config.dim("audio"), config.dim("visual")), strict=True))
         effect = self.weights.copy()
         effect[1:FIRST] += np.eye(len(TARGETS))  # the correction is added to the zero-shot prediction
@@ -176,12 +178,15 @@ class AdaptedModel:
 
     def save(self, path: Path) -> None:
         """Write the file atomically; the same model gives the same bytes."""
-        header = {"version": VERSION, "zero_shot": self.zero_shot.model_dump(mode="json"), "facts": dict(self.facts)}
+        header = {"version": VERSION, "zero_shot": self._rules(), "facts": dict(self.facts)}
         arrays = {WEIGHTS: np.ascontiguousarray(self.weights)}
         if self.intervals is not None:
             arrays |= {INTERVALS + name: np.ascontiguousarray(array) for name, array in vars(self.intervals).items()}
         with replacing(path) as partial:
             partial.write_bytes(save(arrays, {HEADER: json.dumps(header, sort_keys=True)}))
+
+    def _rules(self) -> dict[str, Any]:
+        return self.zero_shot.model_dump(mode="json", exclude_defaults=True)
 
     @classmethod
     def load(cls, path: Path) -> AdaptedModel | None:
@@ -229,11 +234,12 @@ def _checked(
         raise InputError(f"adapted model version {found}, this program reads {VERSION}", path, remedy=REMEDY)
     if facts is None:
         raise InputError("the header's facts are not a table of strings", path, remedy=REMEDY)
-    expected = (FIRST + 2 + sum(EmbeddingConfig().dim(m) for m in MODALITIES), 2)
+    try:
+        config = ZeroShotConfig.model_validate(rules)
+    except ValidationError as error:
+        raise InputError(f"not the rules of a zero-shot model ({faults(error)})", path, remedy=REMEDY) from error
+    expected = (FIRST + 2 + sum(config.embedding.dim(m) for m in MODALITIES), 2)
     if weights.shape != expected or weights.dtype != np.float64 or not np.isfinite(weights).all():
         found = f"{weights.dtype} {weights.shape}"
         raise InputError(f"the weights are {found}, not finite float64 {expected}", path, remedy=REMEDY)
-    try:
-        return ZeroShotConfig.model_validate(rules), weights, facts
-    except ValidationError as error:
-        raise InputError(f"not the rules of a zero-shot model ({faults(error)})", path, remedy=REMEDY) from error
+    return config, weights, facts

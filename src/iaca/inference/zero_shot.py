@@ -2,7 +2,8 @@
 
 A heuristic: an expression classifier's posteriors are placed on the valence-arousal plane, and arousal is supported by
 vocal effort and pitch. Nothing in it was learned from valence or arousal, so it is a place to start from and measures
-nothing. Its numbers are in `zero_shot.json`; `docs/guide/zero_shot.md` explains them.
+nothing. Its numbers are in `zero_shot.json`; `docs/guide/zero_shot.md` explains them. Two other files of rules have the
+face read by blendshapes too, or by an encoder with a head that was trained on valence and arousal.
 
 Letters: t steps, k modalities (voice, face).
 """
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ from pydantic import Field, ValidationError, model_validator
 from scipy.stats import norm
 
 from iaca.audio.features import NAMES
-from iaca.encoders.config import EmbeddingConfig, identity
+from iaca.encoders.blendshapes import NAMES as BLENDSHAPES
+from iaca.encoders.config import ENCODERS, EmbeddingConfig, identity
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError, brief
 from iaca.parameters import MODALITIES, Parameters, faults
@@ -40,14 +42,23 @@ PITCH = "pitch_median"
 EFFORT = (*TILT, PITCH)
 """Columns of the default audio encoder that say how much effort a voice takes."""
 
-NAME = "zero_shot"
+Reader = Literal["mini_xception", "blendshapes", "enet_b0_8_va_mtl"]
+"""Encoders that a face can be read by; the last columns of `enet_b0_8_va_mtl` are valence and arousal."""
+HEADS: tuple[Reader, ...] = ("enet_b0_8_va_mtl",)
+HOW: Mapping[Reader, str] = {
+    "mini_xception": "an expression classifier's posteriors placed on the circumplex",
+    "blendshapes": "blendshape coefficients weighted by hand",
+    "enet_b0_8_va_mtl": "valence and arousal by enet_b0_8_va_mtl, trained on still pictures (AffectNet)",
+}
+
+NAME, KIND = "zero_shot", "zero-shot heuristic"
 GATES: Mapping[str, tuple[str, ...]] = {"modalities": ("audio", "visual")}
 SOURCES: Mapping[str, tuple[str, ...]] = {"valence": ("visual",), "arousal": GATES["modalities"]}
 CAVEAT = (
-    "HEURISTIC, not a trained model: an expression classifier's posteriors placed on the circumplex, with arousal "
-    "supported by the effort and pitch of the voice. Never fitted to valence or arousal; its limits: "
-    "docs/guide/zero_shot.md"
+    "HEURISTIC, not a trained model: {how}, with arousal supported by the effort and pitch of the voice. {fitted}; its "
+    "limits: docs/guide/zero_shot.md"
 )
+UNFITTED, BY_OTHERS = "Never fitted to valence or arousal", "Never fitted to videos"
 UNCALIBRATED = "none: nothing was calibrated on annotated clips; adapt the model to clips of your own"
 INCONSISTENCY = "of the arousal of voice and face, if they go together as stated: not calibrated on people"
 REMEDY = "give a file like the project's own zero_shot.json"
@@ -91,23 +102,64 @@ class Rest(Parameters):
     half_s: float = Field(gt=0)
 
 
+class BlendshapeRules(Parameters):
+    """Weights of blendshapes: valence and arousal are the tanh of a weighted sum of coefficients.
+
+    Attributes:
+        valence, arousal: name -> weight; `mouthSmile` is the mean of `mouthSmileLeft` and `mouthSmileRight`.
+    """
+
+    valence: dict[str, float] = Field(min_length=1)
+    arousal: dict[str, float] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known(self) -> BlendshapeRules:
+        for name in [*self.valence, *self.arousal]:
+            if not columns_of_blendshape(name):
+                raise ValueError(f"no blendshape named {name!r}")
+        return self
+
+    def matrix(self) -> Array:
+        """(52, 2) weights of the columns of the encoder."""
+        weights = np.zeros((len(BLENDSHAPES), 2))
+        for dimension, given in enumerate((self.valence, self.arousal)):
+            for name, weight in given.items():
+                columns = columns_of_blendshape(name)
+                weights[columns, dimension] += weight / len(columns)
+        return weights
+
+
+def columns_of_blendshape(name: str) -> list[int]:
+    """Columns of a coefficient, or of both sides of one; none if there is no such coefficient."""
+    named = (name, f"{name}Left", f"{name}Right")
+    return [column for column, other in enumerate(BLENDSHAPES[1:], start=1) if other in named]
+
+
 class FaceRules(Parameters):
     """How a face is read.
 
     Attributes:
-        coordinates: valence and arousal of each class.
+        encoders: whose columns it is read from. Several readings are averaged.
+        coordinates: valence and arousal of each class of `mini_xception`; only if that is one of the encoders.
+        blendshapes: only if that is one of the encoders.
         trust: quality cue -> ramp; the trust in a face is their product. An unknown cue counts as good.
         rest: of the face's own mean position.
     """
 
-    coordinates: dict[str, tuple[Value, Value]]
+    encoders: tuple[Reader, ...] = Field(default=("mini_xception",), min_length=1)
+    coordinates: dict[str, tuple[Value, Value]] = Field(default_factory=dict)
+    blendshapes: BlendshapeRules | None = None
     trust: dict[str, Ramp]
     rest: Rest
 
     @model_validator(mode="after")
     def _complete(self) -> FaceRules:
-        if set(self.coordinates) != set(CLASSES):
-            raise ValueError(f"coordinates are needed of exactly {', '.join(CLASSES)}")
+        if len(set(self.encoders)) < len(self.encoders):
+            raise ValueError(f"an encoder is named twice: {', '.join(self.encoders)}")
+        if set(self.coordinates) != (set(CLASSES) if "mini_xception" in self.encoders else set()):
+            raise ValueError(f"coordinates are needed of exactly {', '.join(CLASSES)}, and only for mini_xception")
+        if (self.blendshapes is not None) != ("blendshapes" in self.encoders):
+            raise ValueError("weights of blendshapes are needed if that is one of the encoders, and only then")
         return self
 
 
@@ -176,6 +228,11 @@ class ZeroShotConfig(Parameters):
     prior_s: float = Field(gt=0)
     agreement: Agreement
 
+    @property
+    def embedding(self) -> EmbeddingConfig:
+        """The encoders whose embeddings the model reads."""
+        return EmbeddingConfig.model_validate({"visual": self.face.encoders})
+
 
 def read_config(path: Path) -> ZeroShotConfig:
     """Read the rules from a JSON file.
@@ -204,7 +261,6 @@ class ZeroShot:
 
     config: ZeroShotConfig
     name: str = NAME
-    kind: str = field(default="zero-shot heuristic", init=False)
     gate_labels: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: GATES, init=False)
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: SOURCES, init=False)
 
@@ -217,15 +273,24 @@ class ZeroShot:
         """
         return cls(read_config(path), path.stem)
 
+    @property
+    def kind(self) -> str:
+        """What every output says that made it."""
+        encoders = self.config.face.encoders
+        return KIND if encoders == ("mini_xception",) else f"{KIND}, face by {'+'.join(encoders)}"
+
     @cached_property
     def metadata(self) -> dict[str, str]:
         """The encoders it needs, and what it is."""
-        own = {"preset": self.name, "kind": self.kind, "corpus": "none", "caveat": CAVEAT, "data_fingerprint": ""}
+        encoders = self.config.face.encoders
+        fitted = BY_OTHERS if set(encoders) & set(HEADS) else UNFITTED
+        caveat = CAVEAT.format(how=" and ".join(HOW[encoder] for encoder in encoders), fitted=fitted)
+        own = {"preset": self.name, "kind": self.kind, "corpus": "none", "caveat": caveat, "data_fingerprint": ""}
         own |= {"intervals": UNCALIBRATED, "inconsistency": INCONSISTENCY}
-        return {**identity(EmbeddingConfig()), **own}
+        return {**identity(self.config.embedding), **own}
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
-        """Predict every step of a clip that was embedded with the project's default encoders.
+        """Predict every step of a clip that was embedded with the encoders of `metadata`.
 
         Each modality's reading m_k with trust w_k, times the s that a step stands for, is averaged to
         r_k = (1 + p / 2T) S(w_k m_k) / (p + S(w_k)), where S is the sum weighted by exp(-|distance| / T),
@@ -315,20 +380,36 @@ class Evidence:
 
 
 def face_evidence(clip: ClipEmbedding, rules: FaceRules, seconds: Array) -> Evidence:
-    """The expected position of the expression: posteriors of the classes times their coordinates.
+    """Mean position of the face on the valence-arousal plane over the readings of its encoders.
 
-    A classifier takes some faces at rest for angry or sad. Part of the face's own mean position over the clip is
+    A reading is the expected position of the expression, i.e. posteriors of the classes times their coordinates; the
+    tanh of weighted blendshapes; or the two outputs of an encoder's own head. It counts as far as the encoder sees a
+    face. A classifier takes some faces at rest for angry or sad. Part of the face's own mean position over the clip is
     therefore subtracted.
 
     Args:
-        clip: its last visual columns are the classes' logits.
-        rules: coordinates and ramps.
+        clip: its visual columns are those of `rules.encoders`, in this order.
+        rules: how each encoder is read, and ramps.
         seconds: (t,) s that each step stands for.
     """
     trust = np.where(clip.face_found, trusted(_cues(clip), rules.trust, len(clip)), 0.0)
-    logits = clip.visual[:, -len(CLASSES) :].astype(np.float64)
-    value = _softmax(logits) @ np.array([rules.coordinates[name] for name in CLASSES])
-    return _less_own_mean(value, trust, seconds, rules.rest)
+    ends = np.cumsum([ENCODERS["visual"][name].dim for name in rules.encoders])
+    parts = np.split(clip.visual, ends[:-1], axis=1)
+    readings = [read_face(name, part, rules) for name, part in zip(rules.encoders, parts, strict=True)]
+    weights = np.stack([reading.trust for reading in readings])  # (encoders, t)
+    total = sum(reading.value * reading.trust[:, None] for reading in readings)
+    value = total / np.maximum(weights.sum(axis=0), 1e-9)[:, None]
+    return _less_own_mean(value, trust * weights.max(axis=0), seconds, rules.rest)
+
+
+def read_face(encoder: Reader, columns: NDArray[np.float32], rules: FaceRules) -> Evidence:
+    """What the columns (t, dim) of one encoder say, and how sure it is that they are of a face."""
+    found, rows = np.ones(len(columns)), columns.astype(np.float64)
+    if encoder in HEADS:
+        return Evidence(rows[:, -2:].clip(-1, 1), found)
+    if encoder == "blendshapes" and rules.blendshapes is not None:
+        return Evidence(np.tanh(rows @ rules.blendshapes.matrix()), rows[:, 0])
+    return Evidence(_softmax(rows[:, -len(CLASSES) :]) @ np.array([rules.coordinates[name] for name in CLASSES]), found)
 
 
 def voice_evidence(clip: ClipEmbedding, rules: VoiceRules, seconds: Array) -> Evidence:

@@ -230,8 +230,11 @@ class EncoderTrainingConfig(Parameters):
     @field_validator("encoder")
     @classmethod
     def _learns(cls, choice: EncoderChoice) -> EncoderChoice:
-        if not choice.entry(modality_of(choice)).learned:
+        entry = choice.entry(modality_of(choice))
+        if not entry.learned:
             raise ValueError(f"{choice.name} has nothing to learn")
+        if entry.runtime:
+            raise ValueError(f"{choice.name} can't be trained: it is not a network of torch")
         return choice
 
     @property

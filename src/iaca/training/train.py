@@ -36,7 +36,7 @@ from iaca.encoders.embedding import embeddings_of, read_annotated
 from iaca.encoders.networks import set_tf32
 from iaca.engine.run import watched
 from iaca.errors import InputError, counted
-from iaca.fusion.config import FusionConfig
+from iaca.fusion.config import FusionConfig, ModelChoice
 from iaca.fusion.iaca_plus import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.training.calibration import Predict, calibrate
@@ -47,7 +47,6 @@ from iaca.training.checkpoints import (
     checkpoint_callbacks,
     cluster_environment,
     data_fingerprint,
-    placement,
     read_checkpoint,
     remove_checkpoints,
     restored_torch_settings,
@@ -55,11 +54,9 @@ from iaca.training.checkpoints import (
     run_fingerprint,
     silenced_lightning,
     strategy_of,
-    torch_device,
 )
-from iaca.training.choice import ModelChoice
 from iaca.training.config import TARGETS, TrainingConfig
-from iaca.training.data import Clips, training_loader, validation_loaders
+from iaca.training.data import Clips, placement, torch_device, training_loader, validation_loaders
 from iaca.training.loss import gate_supervision, latent_loss, training_loss
 from iaca.training.model_file import (
     HISTORY_KEY,
