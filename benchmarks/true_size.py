@@ -157,22 +157,23 @@ def measure(words: Sequence[str], folder: Path, environment: dict[str, str]) -> 
     log, started = folder / "true_size.log", time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=output, stderr=output)
-    peak, traffic = [0.0, 0.0, 0.0], dict[int, tuple[float, float]]()
+    peak, traffic = [0.0, 0.0, 0.0], [0.0, 0.0]
     while True:
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)  # `poll` would lose the resource usage
         if ended:
             break
         members = family(process.pid)
         found = list(_memory(members))
-        traffic |= dict(_traffic(members))
-        now = (sum(a for a, _ in found), max((a for a, _ in found), default=0), max((m for _, m in found), default=0))
-        peak = [max(a, b) for a, b in zip(peak, now, strict=True)]
+        # a process has its own bytes, and those of its children that have ended
+        now = [sum(column) for column in zip(*_traffic(members), strict=True)] or traffic
+        traffic = [max(a, b) for a, b in zip(traffic, now, strict=True)]
+        held = (sum(a for a, _ in found), max((a for a, _ in found), default=0), max((m for _, m in found), default=0))
+        peak = [max(a, b) for a, b in zip(peak, held, strict=True)]
         time.sleep(SAMPLE_S)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(words)}\n{log.read_text()[-4000:]}")
-    read, written = (sum(of[i] for of in traffic.values()) for i in range(2))
-    return Measured(time.monotonic() - started, usage.ru_utime + usage.ru_stime, *peak, read, written)
+    return Measured(time.monotonic() - started, usage.ru_utime + usage.ru_stime, *peak, *traffic)
 
 
 def _memory(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
@@ -188,14 +189,14 @@ def _memory(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
             yield facts["Anonymous"], facts["Rss"] - facts["Anonymous"]
 
 
-def _traffic(pids: Sequence[int]) -> Iterator[tuple[int, tuple[float, float]]]:
+def _traffic(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
     """MiB read from and written to the disk by each process so far."""
     for pid in pids:
         try:
             facts = dict(TRAFFIC.findall(Path(f"/proc/{pid}/io").read_text()))
         except OSError:
             continue
-        yield pid, (int(facts["read_bytes"]) / 2**20, int(facts["write_bytes"]) / 2**20)
+        yield int(facts["read_bytes"]) / 2**20, int(facts["write_bytes"]) / 2**20
 
 
 # --- one training process, whatever the size ---
