@@ -1,12 +1,13 @@
 """Is fusion ever worse than its better half? Audio, visual and concatenation against late fusion and the gated models.
 
-    python benchmarks/better_half.py OUT.csv [--seeds 0 1 2] [--clips 14 36] [--demo DATA_FOLDER] [--table]
+    python benchmarks/better_half.py OUT.csv [--seeds 0 1 2] [--clips 14 36] [--demo DATA_FOLDER] [--corrupted]
 
 Corpora: synthetic S2, clean and with events, with 36 or 14 train clips. A model that was trained on clean S2 is scored
 on three test partitions: as in training; `gone`, where the voice shows nothing of valence; and `reversed`, where it
-shows the opposite. With `--demo`, the embeddings of a finished run of the demo corpus. Scores are also given after
-recalibration of scale and offset on the validation clips (`training.recalibrate`). Corpus and training have the same
-seed, so models are compared in pairs. Every score is appended to OUT.csv; a run that is in it is not repeated.
+shows the opposite; with `--corrupted` also on the first with sound or faces missing, noisy or of another clip, as in
+`kedro run --pipelines benchmark`. With `--demo`, the embeddings of a finished run of the demo corpus. Scores are also
+given after recalibration of scale and offset on the validation clips (`training.recalibrate`). Corpus and training have
+the same seed, so models are compared in pairs. Every score is appended to OUT.csv; a run that is in it is not repeated.
 `--table` prints the table of what is there.
 """
 
@@ -16,6 +17,7 @@ import argparse
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -25,12 +27,16 @@ import torch
 
 from iaca.corpora.synthetic import SEES, SyntheticConfig, draw_annotated
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of, read_annotated
+from iaca.evaluation.config import Condition, RobustnessConfig
+from iaca.evaluation.corruption import corrupted
 from iaca.evaluation.metrics import ccc
+from iaca.evaluation.partition import Partition
 from iaca.fusion.config import ModelChoice
+from iaca.parameters import MODALITIES
 from iaca.training.calibration import fit_recalibration
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.predict import BuiltModel, predict_clip
-from iaca.training.sample import shared_cues
+from iaca.training.sample import Normalisation, shared_cues
 from iaca.training.train import TrainingRun, train
 
 MODELS: dict[str, ModelChoice] = {
@@ -75,11 +81,40 @@ def demo(data: Path) -> tuple[Clips, Clips, dict[str, Clips], dict[str, str]]:
     return parts["train"], parts["validation"], {"as_trained": parts["test"]}, subjects
 
 
+CORRUPTED = (
+    ("missing_audio", 0.6), ("missing_audio", 1.0), ("missing_video", 0.6), ("missing_video", 1.0), ("frame_drop", 0.8),
+    ("feature_noise", 0.5), ("feature_noise", 0.8), ("conflict", 0.3), ("conflict", 0.8),
+)  # fmt: skip
+
+
+def corrupted_clips(clips: Clips, train_clips: Clips) -> dict[str, Clips]:
+    """A test partition under every corruption; the steps that count are those observed before it."""
+    normalisation = Normalisation.fit(embeddings_of(train_clips), ())
+    deviations = {modality: getattr(normalisation, f"{modality}_std") for modality in MODALITIES}
+    partition = Partition.of(embeddings_of(clips), deviations)
+    parts: dict[str, Clips] = {}
+    for condition in (Condition(*one) for one in CORRUPTED):
+        part = parts[f"{condition.corruption} {condition.level:.0%}"] = {}
+        for name, clip in clips.items():
+            made = corrupted(condition, name, clip.embedding, partition, RobustnessConfig(levels={}))
+            part[name] = replace(clip, embedding=made.clip)
+    return parts
+
+
+def scored(clips: Clips) -> Clips:
+    """The clips without the annotation of steps at which nothing was observed."""
+    nothing = np.float32(np.nan)
+    return {
+        name: replace(clip, labels=np.where(clip.embedding.observed[:, None], clip.labels, nothing))
+        for name, clip in clips.items()
+    }
+
+
 def pooled(built: BuiltModel, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
     """Prediction and annotation (n, 2) of the annotated steps of a partition."""
     predicted = np.concatenate([predict_clip(built, clip.embedding, LENGTH, HOP).prediction for clip in clips.values()])
     gold = np.concatenate([clip.labels for clip in clips.values()])
-    seen = np.concatenate([clip.embedding.observed for clip in clips.values()]) & np.isfinite(gold).all(axis=1)
+    seen = np.isfinite(gold).all(axis=1)
     return predicted[seen], gold[seen]
 
 
@@ -88,7 +123,7 @@ def scores(predicted: np.ndarray, gold: np.ndarray) -> list[float]:
     return [ccc(predicted[:, i], gold[:, i]) for i in range(len(TARGETS))]
 
 
-def run(out: Path, seeds: list[int], data: Path | None, models: list[str], sizes: list[int]) -> None:
+def run(out: Path, seeds: list[int], data: Path | None, models: list[str], sizes: list[int], corrupt: bool) -> None:
     done = set()
     if out.exists():
         done = {tuple(map(str, key)) for key in pd.read_csv(out)[list(COLUMNS[:4])].itertuples(index=False)}
@@ -103,6 +138,9 @@ def run(out: Path, seeds: list[int], data: Path | None, models: list[str], sizes
                 continue
             drawn = demo(data) if data and corpus == "demo" else synthetic(seed, 0.3 * (corpus != "s2"), size)
             train_clips, validation_clips, tests, subjects = drawn
+            tests = {name: scored(clips) for name, clips in tests.items()}
+            if corrupt:
+                tests |= corrupted_clips(tests["as_trained"], train_clips)
             dims = next(iter(train_clips.values())).embedding.dims
             for model in missing:
                 cues = shared_cues(embeddings_of(train_clips | validation_clips))
@@ -114,7 +152,7 @@ def run(out: Path, seeds: list[int], data: Path | None, models: list[str], sizes
                     trained, _ = train(run)
                 seconds = time.monotonic() - start
                 built = BuiltModel.of(trained)
-                recalibration = fit_recalibration(*pooled(built, validation_clips))
+                recalibration = fit_recalibration(*pooled(built, scored(validation_clips)))
                 with out.open("a") as file:
                     for name, clips in tests.items():
                         predicted, gold = pooled(built, clips)
@@ -147,11 +185,12 @@ def main() -> None:
     parser.add_argument("--demo", type=Path)
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--clips", type=int, nargs="+", default=[14, 36], help="train clips of the synthetic corpora")
+    parser.add_argument("--corrupted", action="store_true", help="score the test partition under corruption, too")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if not given.table:
-        run(given.out, given.seeds, given.demo, given.models, given.clips)
+        run(given.out, given.seeds, given.demo, given.models, given.clips, given.corrupted)
     sys.stdout.write(table(given.out))
 
 

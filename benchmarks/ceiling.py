@@ -2,7 +2,7 @@
 
 In an `other` event one stream is a stretch of another person's clip. `contradiction_ceiling` computes the posterior
 probability of that. It knows the generator: the mixing, all covariances over time, the strength of noise, nuisance and
-identity, and the distributions of the lengths of events and pauses. It is told nothing about where events are, and
+identity, and the distributions of the lengths of events and pauses. It does not know where events are, and
 sees the features alone, not the cues.
 
 Two numbers per step, from different evidence:

@@ -32,7 +32,7 @@ from iaca.corpora.timeline import write_timeline
 from iaca.encoders.config import EmbeddingConfig
 from iaca.engine import ClipPaths, ExecutorConfig, executors, results, run_tasks
 from iaca.engine.task import Task, read_digest
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.files import replacing
 from iaca.media.container import MediaLimits
 from iaca.pipelines.embedding.nodes import plan_embeddings

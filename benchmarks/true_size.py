@@ -2,6 +2,7 @@
 written by every pipeline.
 
     python benchmarks/true_size.py FOLDER [--shares 0.05 0.2] [--steps ingestion embedding ...] [--set NAME=VALUE ...]
+    python benchmarks/true_size.py FOLDER --shares 0.05 0.2 1 --brief iaca
 
 Aff-Wild2 has 561 clips with 2.70 M frames, of which train and validation have 1.97 M. The corpus here is generated:
 clips of its lengths (quantiles of each partition), 25 steps a second, 512 + 512 features, a smooth annotation that the
@@ -22,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import re
 import shutil
@@ -30,13 +32,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from load import clone, family
 from numpy.typing import NDArray
 
 from iaca.corpora.index import CARD_FILE, CorpusCard, card_text
+from iaca.engine.worker import ONE_THREAD
 from iaca.formats.tables import write_table
 
 LENGTHS = {
@@ -154,22 +157,23 @@ def measure(words: Sequence[str], folder: Path, environment: dict[str, str]) -> 
     log, started = folder / "true_size.log", time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=output, stderr=output)
-    peak, traffic = [0.0, 0.0, 0.0], dict[int, tuple[float, float]]()
+    peak, traffic = [0.0, 0.0, 0.0], [0.0, 0.0]
     while True:
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)  # `poll` would lose the resource usage
         if ended:
             break
         members = family(process.pid)
         found = list(_memory(members))
-        traffic |= dict(_traffic(members))
-        now = (sum(a for a, _ in found), max((a for a, _ in found), default=0), max((m for _, m in found), default=0))
-        peak = [max(a, b) for a, b in zip(peak, now, strict=True)]
+        # a process has its own bytes, and those of its children that have ended
+        now = [sum(column) for column in zip(*_traffic(members), strict=True)] or traffic
+        traffic = [max(a, b) for a, b in zip(traffic, now, strict=True)]
+        held = (sum(a for a, _ in found), max((a for a, _ in found), default=0), max((m for _, m in found), default=0))
+        peak = [max(a, b) for a, b in zip(peak, held, strict=True)]
         time.sleep(SAMPLE_S)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(words)}\n{log.read_text()[-4000:]}")
-    read, written = (sum(of[i] for of in traffic.values()) for i in range(2))
-    return Measured(time.monotonic() - started, usage.ru_utime + usage.ru_stime, *peak, read, written)
+    return Measured(time.monotonic() - started, usage.ru_utime + usage.ru_stime, *peak, *traffic)
 
 
 def _memory(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
@@ -185,14 +189,100 @@ def _memory(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
             yield facts["Anonymous"], facts["Rss"] - facts["Anonymous"]
 
 
-def _traffic(pids: Sequence[int]) -> Iterator[tuple[int, tuple[float, float]]]:
+def _traffic(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
     """MiB read from and written to the disk by each process so far."""
     for pid in pids:
         try:
             facts = dict(TRAFFIC.findall(Path(f"/proc/{pid}/io").read_text()))
         except OSError:
             continue
-        yield pid, (int(facts["read_bytes"]) / 2**20, int(facts["write_bytes"]) / 2**20)
+        yield int(facts["read_bytes"]) / 2**20, int(facts["write_bytes"]) / 2**20
+
+
+# --- one training process, whatever the size ---
+
+
+FEW_BATCHES = 20
+
+
+def measure_training(folder: Path, share: float, models: Sequence[str]) -> Iterator[str]:
+    """Rows: memory and time of a process that trains models in a row on all clips, but for `FEW_BATCHES` batches each.
+
+    Everything around the batches is as in a real run: fingerprints, normalisation, readings, calibration. Embeddings
+    are written directly, all of the same rows at other places.
+    """
+    root = folder / f"embedded_{share:g}"
+    size = _write_embeddings(root, share)
+    process = multiprocessing.get_context("spawn").Process(target=_train_briefly, args=(root, models))
+    process.start()
+    peak, started, cpu = [0.0, 0.0], time.monotonic(), 0.0
+    while process.is_alive():
+        for now in _memory([process.pid or 0]):
+            peak = [max(a, b) for a, b in zip(peak, now, strict=True)]
+        cpu = max(cpu, _processor_time(process.pid or 0))
+        time.sleep(SAMPLE_S / 4)
+    if process.exitcode:
+        raise RuntimeError(f"the training process ended with {process.exitcode}")
+    wall = time.monotonic() - started
+    yield f"| {'+'.join(models)} | {size:,} | {wall:.0f} | {cpu:.0f} | {peak[0]:.0f} | {peak[1]:.0f} |"
+
+
+def _write_embeddings(root: Path, share: float) -> int:
+    """Embeddings and timelines of train and validation, named by partition; returns the number of steps."""
+    import pandas as pd
+
+    parts = {part: lengths(part, share) for part in ("train", "validation")}
+    if not root.exists():
+        partial = root.with_name(f"{root.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        longest = max(map(max, parts.values()))
+        noise = np.random.default_rng(0).standard_normal((2, longest, DIM), dtype=np.float32)
+        for part, steps in parts.items():
+            for number, length in enumerate(steps):
+                _write_embedding(partial / f"{part}{number:03d}", noise[:, -length:], number, pd)
+        partial.rename(root)
+    return sum(map(sum, parts.values()))
+
+
+def _write_embedding(path: Path, rows: NDArray[np.float32], seed: int, pd: Any) -> None:
+    from iaca.encoders.embedding import ClipEmbedding, write_embedding
+
+    steps = rows.shape[1]
+    there, times = np.ones(steps, np.bool_), np.arange(steps) / RATE
+    clip = ClipEmbedding(*rows, there, there, times, np.zeros((steps, 0), np.float32))
+    write_embedding(clip, path.with_suffix(".safetensors"))
+    felt = np.tanh(0.5 * _smooth(np.random.default_rng(seed).standard_normal((steps, 2)))).astype(np.float32)
+    pd.DataFrame(felt, columns=["valence", "arousal"]).to_parquet(path.with_suffix(".parquet"))
+
+
+def _train_briefly(root: Path, models: Sequence[str]) -> None:
+    from functools import partial
+
+    from iaca.fusion.config import ModelChoice
+    from iaca.training import train as module
+    from iaca.training.config import TrainingConfig
+
+    few = partial(module.lightning.Trainer, limit_train_batches=FEW_BATCHES, limit_val_batches=FEW_BATCHES)
+    module.lightning.Trainer = few  # type: ignore[assignment, misc]
+    names = sorted(path.stem for path in root.glob("*.safetensors"))
+    parts = {part: [name for name in names if name.startswith(part)] for part in ("train", "validation")}
+    files = [root / f"{name}{suffix}" for suffix in (".safetensors", ".parquet") for name in names]
+    for model in models:
+        module.train_file(
+            *files, target=root.parent / "model.safetensors", choice=ModelChoice(preset=model),
+            training=TrainingConfig(epochs=1, threads=1), train_clips=parts["train"],
+            validation_clips=parts["validation"], corpus={"name": "true size", "caveat": "generated"},
+            checkpoints=root.parent / "checkpoints",
+        )  # fmt: skip
+
+
+def _processor_time(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # --- all of it ---
@@ -263,7 +353,17 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters of all commands")
+    parser.add_argument("--brief", nargs="+", metavar="MODEL", help="only memory and time around a few batches")
     given = parser.parse_args()
+    if given.brief:
+        os.environ.update(ONE_THREAD)
+        print(
+            "| models in a row | steps | clock, s | processor, s | anonymous, MiB | mapped, MiB |\n" + "|---" * 6 + "|"
+        )
+        for share in sorted(given.shares):
+            for row in measure_training(given.folder.absolute(), share, given.brief):
+                print(row, flush=True)
+        return
     folder, shares = given.folder.absolute(), sorted(given.shares)
     folder.mkdir(parents=True, exist_ok=True)
     print(table(measure_all(folder, shares, given.steps, given.workers, ",".join(given.set)), shares, given.steps))

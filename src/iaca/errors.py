@@ -84,7 +84,7 @@ def counted(number: float, noun: str) -> str:
     return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
 
 
-# What is no fault of the input or the program: an interrupt, a machine without memory.
+# What neither the input nor the program is to blame for: an interrupt, a machine without memory.
 
 INTERRUPTED = "Interrupted. What is finished is kept: the same command continues from there."
 _NO_MEMORY = (

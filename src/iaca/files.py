@@ -125,7 +125,7 @@ def remove_leftovers(folder: Path) -> None:
 def versions(file: str | PurePath) -> list[str]:
     """The versions of a file, `FILE/<version>/FILE`, oldest first.
 
-    A folder without the file is no version, and neither is one whose name is not a version name of Kedro's
+    A folder without the file is not a version, nor is one whose name is not a version name of Kedro's
     (`2026-01-31T12.00.00.000Z`): `backup` or `v2` would otherwise outrank every later version.
     """
     found = Path(file).glob(f"*/{glob.escape(Path(file).name)}")
@@ -163,7 +163,7 @@ def version_after(proposed: str, files: Iterable[str | PurePath]) -> str:
 
 
 def _next_version(name: str) -> str | None:
-    """The version name 1 ms later; None where the name is no version name, or the last that the calendar has."""
+    """The version name 1 ms later; None where the name is not a version name, or the last that the calendar has."""
     try:
         time = datetime.strptime(name, _VERSION)
         return _version_name(time + timedelta(milliseconds=1)) if _version_name(time) == name else None

@@ -158,7 +158,7 @@ def everywhere(given: Mapping[str, Any]) -> dict[str, Any]:
     """The given parameters with `device=cuda` in every group that has a device and is not given its own.
 
     Raises:
-        InputError: `device` is no name.
+        InputError: `device` is not a name.
     """
     device = given.get(DEVICE)
     if device is None:
@@ -313,11 +313,11 @@ OF_FAILURES = ("Node %s failed with error", "No nodes ran. Repeat the previous c
 def show(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
     """A `sys.excepthook` that shows an error a user can fix as its message alone, and an interrupt as one line."""
     message = message_of(error)
-    told = message_of_machine(error) if message is None else f"Error: {message}"
-    if told is None or os.environ.get(STACK):
+    shown = message_of_machine(error) if message is None else f"Error: {message}"
+    if shown is None or os.environ.get(STACK):
         sys.__excepthook__(kind, error, stack)
     else:
-        sys.stderr.write(f"{printable(told)}\n")
+        sys.stderr.write(f"{printable(shown)}\n")
 
 
 def message_of(error: BaseException) -> str | None:
@@ -442,11 +442,11 @@ def places(results: Collection[Path]) -> list[str]:
     """
     folders: dict[Path, list[str]] = {}
     for path in sorted(results, key=lambda p: (FIRST.index(p.suffix) if p.suffix in FIRST else len(FIRST), p)):
-        beside = folders.setdefault(path.parent, [])
+        named = folders.setdefault(path.parent, [])
         if any(other.parent == path for other in results):
             folders.setdefault(path, []).extend(sorted(p.name for p in path.glob("[!.]*") if p not in results))
         else:
-            beside.append(path.name + "/" * (path.is_dir() and path.suffix == ""))
+            named.append(path.name + "/" * (path.is_dir() and path.suffix == ""))
     lines = []
     for folder, names in sorted((folder, names) for folder, names in folders.items() if names):
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

@@ -55,6 +55,17 @@ def test_clips_find_their_videos_partitions_and_sides(tmp_path: Path, top: str) 
     assert named[["video2", "video2_left"]].tolist() == ["video2", "ann"]
 
 
+def test_a_video_without_annotation_is_its_people_who_have_crops(tmp_path: Path) -> None:
+    root = corpus(tmp_path, {"Train_Set": ["1"]}, ["1.mp4", "a.mp4", "b.mp4", "c.mp4"])
+    for crops in ("a_left", "a_right", "b", "b_right"):  # the main person of b has the name of the video
+        (root / "cropped_aligned" / crops).mkdir(parents=True)
+    clips = index_affwild2(root).clips.set_index("clip")
+    assert sorted(clips.index) == ["1", "a_left", "a_right", "b", "b_right", "c"]
+    assert clips["side"].to_dict() == {
+        "1": "", "a_left": "left", "a_right": "right", "b": "", "b_right": "right", "c": "",
+    }  # fmt: skip
+
+
 def test_a_hidden_file_is_no_annotation(tmp_path: Path) -> None:
     index = index_affwild2(corpus(tmp_path, {"Train_Set": ["1", ".tmp-1-2"]}, ["1.mp4"]))
     assert index.clips["clip"].tolist() == ["1"]
@@ -92,6 +103,9 @@ def test_subjects_in_two_partitions_are_named_with_their_clips() -> None:
     assert (found["effect"], found["file"]) == (STOPS, "subjects.csv")
     assert found["problem"] == "subject ann is in test and train (test: c; train: a)"
     assert subject_problems(clips.iloc[:2], "subjects.csv") == []
+    many = pd.DataFrame({"clip": list("abcdefgh"), "subject": "ann", "partition": ["test", *7 * ["train"]]})
+    (found_again,) = subject_problems(many, "subjects.csv")
+    assert str(found_again["problem"]).endswith("(test: a; train: b, c, d, e, f and 2 more)")
     with pytest.raises(InputError, match=r"subjects\.csv: subject ann is in test and train"):
         require_usable(problem_table([found]), Path("corpus"))
 

@@ -18,6 +18,7 @@ from iaca.corpora.features import (
     align_file,
     build_timeline,
     clip_table,
+    facts_of,
     feature_widths,
     index_features,
     read_clip,
@@ -106,7 +107,9 @@ def test_the_steps_are_the_times_of_the_labels_and_each_takes_the_nearest_row(tm
 def test_where_a_modality_has_no_row_it_is_absent_and_zero(tmp_path: Path) -> None:
     root = corpus(tmp_path, 1)
     rewrite(root / "features/audio/c0.csv", lambda lines: lines[:11] + lines[21:])  # rows 10 to 19 are gone
-    clip = read_clip(clip_files(root), WIDTHS).embedding
+    annotated = read_clip(clip_files(root), WIDTHS)
+    clip = annotated.embedding
+    assert facts_of(annotated) == {"has_audio": True, "audio_present": 0.8, "face_found": 1.0, "notes": []}
     assert np.flatnonzero(~clip.audio_present).tolist() == list(range(10, 20))
     assert (clip.audio[~clip.audio_present] == 0).all()
     assert clip.face_found.all()

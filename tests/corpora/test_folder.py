@@ -187,6 +187,11 @@ def test_rows_by_frame_belong_to_decoded_frames_counted_from_0(video: Path, tmp_
     table = timeline(video, annotation(tmp_path, rows))
     assert table["valence"].notna().to_numpy().nonzero()[0].tolist() == [3, 10, 17, 24]
     np.testing.assert_allclose(table["valence"].dropna(), [0.3, 0.0, 0.7, 0.4], atol=1e-6)
+    assert {name: table.attrs[name] for name in ("frames", "annotated", "first_s")} == {
+        "frames": 30, "annotated": 4, "first_s": 0.0,
+    }  # fmt: skip
+    half = timeline(video, annotation(tmp_path, "frame,valence,arousal\n0,0.1,0.2\n1,0.1,\n2,,0.2\n"))
+    assert half.attrs["annotated"] == 1  # of the others one dimension alone is known
     with pytest.raises(InputError, match="frames up to 32 are annotated, but 30 decode"):
         timeline(video, annotation(tmp_path, rows + "32,0,0\n"))
 

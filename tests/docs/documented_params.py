@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import yaml
 from kedro.framework.cli.utils import _split_params as split_params
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from iaca.engine import ExecutorConfig
+from iaca.parameters import DEVICE
 from project import ROOT
 
 
@@ -35,7 +36,7 @@ def check_run(words: str) -> None:
     merged = parameters(env, params)
     for name in (given.get("pipelines") or given.get("pipeline") or "__default__").split(","):
         assert name in pipelines, f"there is no pipeline {name} in {env or 'base'}"
-    check_groups({group: merged[group] for group in params}, usual)
+    check_groups({group: merged.get(group, params[group]) for group in params}, usual)
 
 
 def split(params: str) -> dict[str, Any]:
@@ -74,7 +75,8 @@ def check_file(text: str) -> list[str]:
 
 def models() -> dict[str, TypeAdapter[Any]]:
     """Group of parameters -> its validator: the type on the node that takes it, in the registered pipelines."""
-    found: dict[str, TypeAdapter[Any]] = {"executor": TypeAdapter(ExecutorConfig)}
+    device = TypeAdapter(Annotated[str, Field(pattern=DEVICE)])  # it is spread over the groups
+    found: dict[str, TypeAdapter[Any]] = {"executor": TypeAdapter(ExecutorConfig), "device": device}
     for node in {node.name: node for pipeline in pipelines.values() for node in pipeline.nodes}.values():
         hints, names = get_type_hints(node.func), list(inspect.signature(node.func).parameters)
         for argument, dataset in zip(names, node.inputs, strict=False):

@@ -82,10 +82,25 @@ def test_a_face_is_neither_turned_nor_mirrored(name: str) -> None:
 
 def test_a_picture_that_shrinks_is_averaged() -> None:
     stripes = torch.zeros(1, 112, 112, 3, dtype=torch.uint8)
-    stripes[:, :, ::2] = 200
+    stripes[:, :, ::4] = 200  # between them lie the centres of the smaller pixels
     inner = resize(stripes, 28)[..., 2:-2]
-    torch.testing.assert_close(inner, torch.full_like(inner, 100.0), atol=3.0, rtol=0)
+    torch.testing.assert_close(inner, torch.full_like(inner, 50.0), atol=3.0, rtol=0)
     assert torch.equal(resize(stripes, 112), stripes.permute(0, 3, 1, 2).float())
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "width"), [("resnet50_affectnet", "fc2", 512), ("enet_b0_8_va_mtl", "backbone.classifier", 1280)]
+)
+def test_a_row_is_the_features_and_then_what_the_last_layer_makes_of_them(name: str, last: str, width: int) -> None:
+    network = build_network(EncoderChoice(name=name), "visual", None)
+    inputs = seen_by(layer := network.get_submodule(last))
+    face = torch.randint(0, 255, (1, 112, 112, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    with torch.inference_mode():
+        row = network(face)
+        torch.testing.assert_close(row[:, :width], inputs[0])
+        torch.testing.assert_close(row[:, width:], layer(inputs[0]))
+    if name == "resnet50_affectnet":
+        assert row[:, :width].min() == 0  # rectified
 
 
 def test_a_clip_encoder_sees_its_frames_in_order() -> None:

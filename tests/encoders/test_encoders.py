@@ -11,7 +11,7 @@ import torch
 
 from iaca.encoders import ClipEmbedding
 from iaca.encoders.config import EmbeddingConfig
-from iaca.encoders.cues import synchrony
+from iaca.encoders.cues import sound_cues, synchrony
 from iaca.encoders.embed import embed, with_faces, with_sound
 from iaca.encoders.mini_xception import EXPRESSIONS, load_mini_xception
 from iaca.encoders.networks import build_encoders, pick_device
@@ -80,10 +80,14 @@ def test_mouth_and_sound_are_compared_where_both_are_known(face: np.ndarray, mon
         return synchrony(opening, level, times, both)
 
     monkeypatch.setattr("iaca.encoders.embed.synchrony", compared)
-    audio = AudioTrack(np.zeros(16_000, np.float32), 16_000, ((0.08, 1.0),))  # from the third step on
+    noise = np.random.default_rng(0).normal(0, 0.01, 16_000) * (np.arange(16_000) >= 1280)
+    audio = AudioTrack(noise.astype(np.float32), 16_000, ((0.08, 1.0),))  # from the third step on
     table = faces_table(face, 6, missing=(3,))
     clip = embedded(table, audio, EmbeddingConfig())
-    with_sound(clip, audio, EmbeddingConfig())
+    heard = sound_cues(audio.samples, audio.rate, clip.time_s, audio.present)  # what is missing is no quiet room
+    for one in (clip, with_sound(clip, audio, EmbeddingConfig())):
+        cues = dict(zip(one.quality_names, one.quality.T, strict=True))
+        assert all(np.array_equal(cues[name], values) for name, values in heard.items())
     with_faces(clip, table, table["jpeg"].to_list(), EmbeddingConfig())
     assert known == 3 * [[False, False, True, False, True, True]]
 

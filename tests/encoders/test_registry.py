@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from iaca.corpora.importers import IngestionConfig
 from iaca.encoders import config, visual
 from iaca.encoders.__main__ import main, table
-from iaca.encoders.config import ENCODERS, EmbeddingConfig, EncoderChoice, config_of, describe
+from iaca.encoders.config import ENCODERS, EmbeddingConfig, EncoderChoice, config_of, describe, identity, mismatches
 from iaca.encoders.networks import CLASSES, build_encoders, build_network
 from iaca.encoders.weights import WEIGHTS, get, locate
 from iaca.engine import ClipPaths, Task
@@ -169,6 +169,10 @@ def test_weights_versions_and_options_are_in_the_fingerprint(tmp_path: Path, mon
     assert planned(tmp_path, **own).fingerprint() == first
     seen = {first, planned(tmp_path).fingerprint()}
     changed = {"visual": {**own["visual"], "changes": {"side": 64}}}
+    of_own, of_changed = (identity(EmbeddingConfig(**given)) for given in (own, changed))
+    (told,) = mismatches(of_own, of_changed)  # a model of one refuses embeddings of the other
+    assert told.startswith("visual_version")
+    assert "side=64" in told
     seen.add(planned(tmp_path, **changed).fingerprint())
     save_resnet18(path, 1)
     seen.add(planned(tmp_path, **own).fingerprint())

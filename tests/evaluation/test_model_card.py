@@ -11,7 +11,7 @@ from report_tables import EMPTY, PNG, SUMMARY, data_of
 from iaca.encoders.weights import WEIGHTS
 from iaca.evaluation.benchmark_page import NO_BENCHMARK, find_benchmark
 from iaca.evaluation.model_card import DEMO, OWN, CardData, metric_table, origins, render_card
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 
 METADATA = {
     "corpus": DEMO,

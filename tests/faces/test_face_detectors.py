@@ -14,8 +14,7 @@ from pydantic import ValidationError
 
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, iou, make_detector
-from iaca.faces.config import DetectorName
-from iaca.faces.detect import DETECTORS, read_row
+from iaca.faces.detect import DETECTORS, DetectorName, read_row
 from shared import SHARED, needs_shared
 
 

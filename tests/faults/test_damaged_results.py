@@ -3,6 +3,7 @@
 The engine's files first, then what readers say.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from little_tasks import contents, copy, named_in, two_files
 
 from iaca.engine import ClipPaths, ExecutorConfig, Task, results, run_tasks
-from iaca.engine.results import MANIFEST, read_failures
+from iaca.engine.results import MANIFEST, Entry, Manifest, check_result, read_failures
 from iaca.errors import InputError
 
 SERIAL = ExecutorConfig(kind="serial")
@@ -130,6 +131,20 @@ def test_a_manifest_without_digests_is_taken_up_and_its_files_are_held_to_them_f
     assert contents(out) == before
     flip(out / "a.txt")
     assert run_tasks(tasks, out, ".txt", SERIAL).made == ["a"]
+
+
+def test_a_later_line_of_the_journal_replaces_all_of_an_earlier_one(tmp_path: Path) -> None:
+    """An item that used to be one file is two by now, which are the user's to edit."""
+    first, second = tmp_path / "a.txt", tmp_path / "a.csv"
+    first.write_text("changed")
+    second.write_text("1")
+    written = {name: hashlib.sha256(text).hexdigest() for name, text in (("a.txt", b"as it was"), ("a.csv", b"1"))}
+    journal = Manifest(tmp_path)
+    journal.record("a", Entry.of(b"1", {"a.txt": written["a.txt"]}))
+    with pytest.raises(InputError, match="was changed or damaged"):
+        check_result(first)
+    journal.record("a", Entry.of(b"2", written))
+    check_result(first)
 
 
 def test_a_damaged_table_of_failures_is_named_and_written_anew(out: Path, tasks: dict[str, Task]) -> None:

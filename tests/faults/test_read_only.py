@@ -12,7 +12,7 @@ from iaca.corpora.importers import IngestionConfig
 from iaca.datasets.files import JSONDataset
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError, StorageError
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.media import MediaLimits
 from iaca.pipelines.ingestion.nodes import describe_corpus, index_corpus, plan_timelines
 from iaca.pipelines.preprocessing.nodes import plan_audio, plan_faces

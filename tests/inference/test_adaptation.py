@@ -185,6 +185,16 @@ def test_rows_without_face_or_sound_add_nothing_whatever_they_hold() -> None:
     np.testing.assert_array_equal(columns_of(MODEL, made), columns_of(MODEL, spoilt))
 
 
+def test_a_weaker_penalty_has_to_be_better_by_the_margin() -> None:
+    groups = {f"s{i}": [rows_of(f"s{i}", f"c{i}", person(i))] for i in range(5)}
+    chosen = [
+        replace(fitter(groups), config=CONFIG.model_copy(update={"margin": margin})).choose(list(groups))
+        for margin in (0.0, 2.0)
+    ]
+    assert NOTHING not in chosen[0]
+    assert chosen[1] == (NOTHING, NOTHING)
+
+
 def test_steps_are_taken_apart_and_only_where_annotated() -> None:
     made = person(0)
     made.labels[:100] = np.nan

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from affwild2_tree import movie
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.inference.__main__ import main
 from iaca.inference.config import NAMED, InferenceConfig
 from iaca.inference.write import plan_inference

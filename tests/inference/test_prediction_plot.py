@@ -104,10 +104,9 @@ def test_the_weights_that_act_are_drawn_for_valence_and_for_arousal(table):
     acting = {"gate_readings_valence_audio": 0.25, "gate_readings_valence_visual": 0.75,
               "gate_readings_arousal_audio": 0.625, "gate_readings_arousal_visual": 0.375}  # fmt: skip
     figure = prediction_plot(table.assign(**acting), "a")  # it has a gate `modalities` as well, which does not act
-    said = " ".join(words(figure))
-    assert "What the model relied on for valence" in said
-    assert "What the model relied on for arousal" in said
-    assert "relies on the voice for 25 % (valence) and 62 % (arousal)" in said
+    said = words(figure)
+    assert "What the model relied on for valence: voice 25 %" in said
+    assert "What the model relied on for arousal: voice 62 %" in said
     drawn = [axes.collections[0].get_paths()[0].vertices[:, 1].max() for axes in figure.axes[1:3]]
     assert drawn == pytest.approx([0.25, 0.625])
 

@@ -8,7 +8,7 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.inference.config import InferenceConfig
-from iaca.inference.summary import as_drawn, summarise, summarise_people
+from iaca.inference.summary import WORDS, as_drawn, summarise, summarise_people, words
 
 
 @pytest.fixture
@@ -39,6 +39,9 @@ def test_means_peaks_coverage_and_gates(table):
     assert summary["duration_s"] == 8
     assert summary["valence"]["maximum"] == {"value": 0.9, "time_s": 4.0}
     assert summary["arousal"]["mean"] == pytest.approx(-0.2)
+    seen = table.loc[table["face_found"], "valence"]
+    assert summary["valence"]["std"] == pytest.approx(float(np.std(seen)), rel=1e-6)
+    assert summary["valence"]["minimum"]["value"] == pytest.approx(float(seen.min()))
     assert summary["coverage"] == {"predicted": 1.0, "face": 0.75, "audio": 1.0}
     assert summary["mean_gates"] == {"modalities_audio": 0.25, "modalities_visual": 0.75}
     assert summary["media"]["codec"] == "h264"
@@ -174,3 +177,36 @@ def test_intervals_and_inconsistency_are_summed_up_and_people_have_an_entry_each
     assert [(p["first_s"], p["last_s"]) for p in people] == [(0, 7.96), (6, 7.96), (None, None)]
     assert people[1]["file"] == "b"
     assert people[1]["inconsistency"]["mean"] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("valence", "arousal", "expected"),
+    [
+        (-0.5, 0.6, ("unpleasant, active", "angry", 0.0)),
+        (0.72, -0.5, ("pleasant, passive", "relaxed", 0.02)),
+        (0.75, 0.41, ("pleasant, active", "happy", 0.103)),
+        (-0.66, -0.2, ("unpleasant, passive", "miserable", 0.108)),
+        (0.1, -0.1, ("neutral", None, None)),
+        (None, 0.4, (None, None, None)),
+        (0.4, None, (None, None, None)),
+    ],
+)
+def test_a_mean_has_a_quadrant_and_a_nearest_word(
+    valence: float | None, arousal: float | None, expected: tuple[object, ...]
+) -> None:
+    assert tuple(words(valence, arousal).values()) == expected
+
+
+def test_words_are_of_the_frames_in_which_the_person_was_observed() -> None:
+    table = pd.DataFrame(
+        {
+            "frame": range(4), "time_s": np.arange(4) / 25, "valence": [-0.5, -0.5, 0.9, 0.9],
+            "arousal": [0.6, 0.6, -0.9, -0.9], "face_found": [True, True, False, False],
+        }
+    )  # fmt: skip
+    assert summarise(table, {})["words"] == {"quadrant": "unpleasant, active", "nearest": "angry", "distance": 0.0}
+
+
+def test_every_word_is_nearest_to_its_own_place() -> None:
+    for word, place in WORDS.items():
+        assert words(*place)["nearest"] == word

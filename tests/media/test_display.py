@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import struct
 import subprocess
 from fractions import Fraction
 from io import BytesIO
@@ -114,6 +115,16 @@ def test_non_square_pixels_are_resampled_to_square_ones(tmp_path: Path, form: st
     assert width >= size[1]
     assert width / height == pytest.approx(4 / 3, rel=0.02)
     assert distance(image, cv2.resize(scene(), (width, height))) < 8
+
+
+def test_the_form_of_pixels_in_the_container_comes_before_that_in_the_stream(tmp_path: Path) -> None:
+    path = squeezed(tmp_path / "in.mp4", Fraction(4, 3), (48, 48))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"pasp") + 4
+    assert struct.unpack_from(">2I", data, place) == (4, 3)
+    struct.pack_into(">2I", data, place, 2, 1)
+    path.write_bytes(data)
+    assert shown(path).shape[:2] == (48, 96)
 
 
 @pytest.mark.parametrize("way", WAYS)

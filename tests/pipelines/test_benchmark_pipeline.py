@@ -100,7 +100,9 @@ def test_every_output_is_there(interrupted):
     assert list(certainty)[:3] == ["model", "measure", "dimension"]
     assert certainty.empty
     assert "Against **concat**" in data["benchmark_page"].load()
-    for name in ("benchmark_summary_figure", "benchmark_differences_figure"):
+    assert "\\begin{tabular}" in data["paper_latex"].load()
+    assert set(data["paper_comparison"].load()["corruption"]) == {"clean", "missing_audio"}
+    for name in ("benchmark_summary_figure", "benchmark_differences_figure", "paper_figure"):
         assert data[name].load().startswith(b"\x89PNG")
 
 

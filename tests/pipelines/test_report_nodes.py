@@ -17,7 +17,7 @@ from iaca.evaluation.errors import CALIBRATION_COLUMNS, QUADRANT_COLUMNS, REGION
 from iaca.evaluation.events import RESPONSE_COLUMNS
 from iaca.evaluation.report import FIGURES
 from iaca.evaluation.tables import comparison
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.fusion import preset
 from iaca.pipelines.evaluation import create_pipeline
 from iaca.pipelines.evaluation.nodes import (

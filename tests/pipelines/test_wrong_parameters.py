@@ -14,6 +14,7 @@ from kedro.validation import ModelInstantiationError, ParameterValidationError, 
 from kedro.validation.type_extractor import TypeExtractor
 
 from iaca.errors import InputError
+from iaca.hooks import COMPUTING, everywhere
 from project import ROOT
 
 ENVIRONMENTS = ("base", "folder", "features")  # those whose importer has parameters of its own
@@ -167,3 +168,23 @@ def test_what_fits_is_taken() -> None:
     assert params["baselines"].root == ("concat", "audio")
     assert params["faces"].every == 3
     assert params["fusion"].build(3, 5).temperature == 0.1
+
+
+def test_one_parameter_places_every_step() -> None:
+    placed = everywhere({"device": "cuda", "faces": {"device": "cpu", "every": 3}, "training": {"epochs": 2}})
+    assert {group: values["device"] for group, values in placed.items()} == {
+        **dict.fromkeys(COMPUTING, "cuda"), "faces": "cpu"
+    }  # fmt: skip
+    assert placed["faces"]["every"] == 3
+    assert placed["training"]["epochs"] == 2
+    assert everywhere({"training": {"epochs": 2}}) == {"training": {"epochs": 2}}
+    with pytest.raises(InputError, match="device is 3"):
+        everywhere({"device": 3})
+
+
+def test_the_device_reaches_the_parameters() -> None:
+    bootstrap_project(ROOT)
+    with KedroSession.create(ROOT, runtime_params={"device": "cpu"}) as session:
+        found = session.load_context().config_loader["parameters"]
+    assert {found[group]["device"] for group in COMPUTING} == {"cpu"}
+    assert "device" not in found

@@ -243,7 +243,7 @@ def test_the_file_carries_the_calibration(model: TrainedModel, tmp_path: Path) -
         ("intervals.centre", lambda a: a[:-1], "intervals.centre has the shape"),
         ("intervals.weights", lambda a: a * float("nan"), "intervals.weights has values that are not finite"),
         ("readers.audio.weights", lambda a: a[1:], "readers.audio.weights has the shape"),
-        ("inconsistency.covariance", lambda a: -a, "inconsistency.covariance is no covariance"),
+        ("inconsistency.covariance", lambda a: -a, "inconsistency.covariance is not a covariance"),
         ("inconsistency.quantiles", lambda a: a.flip(0), "inconsistency.quantiles fall"),
         ("inconsistency.other", lambda a: a, "there is no array inconsistency.other"),
     ],

@@ -157,12 +157,17 @@ def test_without_corruption_windows_are_clean() -> None:
 
 def test_the_corrupted_share_and_the_whole_windows_are_as_asked() -> None:
     whole = replace(cut(CLIPS["clip0"], 0, 60), present=np.ones((60, 2), bool))
-    lost = []
-    for i in range(3000):
-        config = CorruptionConfig(kinds=("absent",))
-        out = corrupt(whole, lambda: whole, config, generator(0, Stream.CORRUPTION, 0, i))
-        lost.append(int((~out.present).sum(axis=0).max()))
-    lost = np.array(lost)
+    config = CorruptionConfig(kinds=("absent",))
+    gone = np.stack(
+        [~corrupt(whole, lambda: whole, config, generator(0, Stream.CORRUPTION, 0, i)).present for i in range(3000)]
+    )
+    lost = gone.sum(axis=1).max(axis=1)
+    assert gone[lost > 0].any(axis=1).mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.03)  # of either modality
+    parts = gone.any(axis=2)[(lost > 0) & (lost < 60)]
+    lengths, starts = parts.sum(axis=1), parts.argmax(axis=1)
+    assert (lengths.min(), lengths.max()) == (round(config.shortest * 60), round(config.longest * 60))
+    assert lengths.mean() == pytest.approx(30 * (config.shortest + config.longest), abs=1.5)
+    assert (starts / (60 - lengths)).mean() == pytest.approx(0.5, abs=0.03)  # anywhere
     assert (lost > 0).mean() == pytest.approx(0.6, abs=0.03)
     assert (lost == 60).sum() / (lost > 0).sum() == pytest.approx(1 / 3, abs=0.03)
 

@@ -109,6 +109,7 @@ def test_a_dropped_video_gets_an_overlay_traces_tied_to_it_and_a_table(
     said = page.inner_text(".iaca-model")
     assert "iaca, trained on no corpus" in said
     assert ORIGIN["caveat"][1:] in said
+    assert "at work and in education is prohibited" in page.inner_text(".iaca-head")
     drop(page, clip)
     page.wait_for_selector(".iaca-result:not([hidden])")
     page.wait_for_function(f"{VIDEO}.readyState >= 2")

@@ -160,7 +160,7 @@ class TextDataset(Atomic, StockText):  # type: ignore[misc]
 
 
 class FileFolder(PartitionedDataset):  # type: ignore[misc]
-    """partitions.PartitionedDataset, except that a folder without a file is no error: there may be nothing to save."""
+    """partitions.PartitionedDataset, but a folder without a file is not an error: there may be nothing to save."""
 
     def load(self) -> dict[str, Callable[[], Any]]:
         """Name -> function that loads the file."""

@@ -314,7 +314,7 @@ def config_of(metadata: Mapping[str, str], device: str = "auto") -> EmbeddingCon
 
 
 def mismatches(metadata: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:
-    """Where names or versions of what embeds differ, in words. A key that only one of the two has is no difference."""
+    """Where names or versions of what embeds differ, in words. A key that only one of the two has does not count."""
     keys = [f"{modality}_{what}" for modality in ENCODERS for what in ("encoder", "version")] + ["embedding_version"]
     return [
         f"{key} {facts[key]!r}, not {metadata[key]!r}"

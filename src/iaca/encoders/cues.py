@@ -99,7 +99,7 @@ def stacked(cues: Mapping[str, NDArray[np.floating]]) -> FloatArray:
 FLOOR_DB = -100.0
 FRAME_S = 0.005
 LEVEL_S, LOUDNESS_S, FLOOR_S, LOUD_S = 0.05, 0.4, 1.0, 1.0
-RANGE_DB = 60.0  # levels are raised to this far below the loudest: digital silence is no better than a quiet room
+RANGE_DB = 60.0  # levels are raised to this far below the loudest: digital silence counts as a quiet room
 FULL_SCALE = 0.985  # resampling and lossy codecs leave clipped samples slightly below 1
 SHELF = (1681.974450955533, 0.7071752369554196, 3.999843853973347)
 HIGH_PASS = (38.13547087602444, 0.5003270373238773)

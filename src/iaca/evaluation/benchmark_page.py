@@ -32,7 +32,7 @@ from iaca.evaluation.benchmark_summary import (
     verdict,
 )
 from iaca.evaluation.config import BLUR, CLEAN, CLEAN_LEVELS, SIGNAL, SNR, clean_level, curve_levels
-from iaca.evaluation.style import TITLES, interval, level_text, plain, signed
+from iaca.evaluation.style import TITLES, level_text, plain, signed, with_interval
 from iaca.parameters import flat
 from iaca.training.calibration import LEVEL
 
@@ -211,7 +211,7 @@ def gate_table(gates: pd.DataFrame, source: str) -> tuple[list[str], Cells]:
     for names, of_gate in rows.groupby(keys, sort=False):
         means = of_gate.groupby("kind")["mean"].mean()
         spreads = of_gate.groupby("kind")["sd"].mean()
-        cells = [f"{plain(means[k], 2)} ± {plain(spreads[k], 2)}" if k in means else "" for k in kinds]
+        cells = [_with_spread(means[k], spreads[k], 2) if k in means else "" for k in kinds]
         table.append([*map(escaped, names), *cells])
     return [*keys, *(escaped(TITLES.get(kind, kind).lower()) for kind in kinds)], table
 
@@ -243,19 +243,26 @@ def inconsistency_table(certainty: pd.DataFrame, main: Sequence[str]) -> tuple[l
 
 def _mean(rows: pd.DataFrame, **where: object) -> str:
     row = _one(rows, **where)
-    return "n/a" if row is None else f"{plain(row['mean'])} [{plain(row['low'])}, {plain(row['high'])}]"
+    if row is None:
+        return "n/a"
+    return plain(row["mean"]) + (f" [{plain(row['low'])}, {plain(row['high'])}]" if np.isfinite(row["low"]) else "")
 
 
 def _spread(rows: pd.DataFrame, **where: object) -> str:
     row = _one(rows, **where)
-    return "n/a" if row is None else f"{plain(row['mean'])} ± {plain(row['sd'])}"
+    return "n/a" if row is None else _with_spread(row["mean"], row["sd"], 3)
+
+
+def _with_spread(mean: float, sd: float, digits: int) -> str:
+    """`0.512 ± 0.020`; one seed has no spread."""
+    return plain(mean, digits) + (f" ± {plain(sd, digits)}" if np.isfinite(sd) else "")
 
 
 def _difference(rows: pd.DataFrame, **where: object) -> str:
     row = _one(rows, **where)
     if row is None:
         return "–"
-    text = f"{signed(row['mean'])} {interval(row['low'], row['high'])}"
+    text = with_interval(row["mean"], row["low"], row["high"])
     return text if verdict(row["low"], row["high"]) == "undecided" else f"**{text}**"
 
 
@@ -298,14 +305,15 @@ def looks(models: Sequence[str], main: Sequence[str]) -> dict[str, Look]:
 
     Main models are in colour, baselines in ink, one modality alone in its own colour, all others in grey dashes.
     """
+    first = {name: Look(colour, 2.7, band=True) for name, colour in zip(main, MAIN_COLOURS, strict=False)}
     known = {
-        **{name: Look(colour, 2.7, band=True) for name, colour in zip(main, MAIN_COLOURS, strict=False)},
         BASELINE: Look(style.INK, 2.0, band=True),
         "audio": Look(style.AUDIO, 1.7, DASHED, label="audio alone"),
         "visual": Look(style.VISUAL, 1.7, DASHED, label="visual alone"),
         "late": Look(style.INK, 1.3, DASHED, label="late fusion of ridges"),
         "ridge": Look(style.INK, 1.3, DASHES[1], label="ridge on both"),
     }
+    known = first | {name: look for name, look in known.items() if name not in first}
     others = [model for model in models if model not in known]
     known |= {model: Look(style.MUTED, 1.3, line) for model, line in zip(others, cycle(DASHES), strict=False)}
     return {model: look for model, look in known.items() if model in models}
@@ -327,8 +335,8 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
         12.8,
         1.55 + 2.75 * lines,
         curve_finding(summary, main),
-        f"Pooled CCC, mean of valence and arousal, {partition} partition. Lines: mean of {seeds}; "
-        "bands: 95 % interval. Ahead, behind: the paired interval excludes 0.",
+        f"Pooled CCC, mean of valence and arousal, {partition} partition. Lines: mean of {seeds}"
+        + ("; bands: 95 % interval. Ahead, behind: the paired interval excludes 0." if is_ranked(summary) else "."),
     )
     grid = figure.subplots(lines, CURVE_COLUMNS, sharey=True, squeeze=False).ravel()
     drawn = looks(list(own["model"].unique()), main)
@@ -347,16 +355,21 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
 
 
 def curve_finding(summary: pd.DataFrame, main: Sequence[str]) -> str:
-    """Title: in how many conditions each main model is ahead of the baseline, and in how many behind."""
+    """Title: in how many conditions each main model is ahead of the baseline, and in how many behind.
+
+    The baseline is `BASELINE`, or without it the first model that is not the first main one.
+    """
     if not is_ranked(summary):
         return UNRANKED
+    others = [model for model in summary["model"].unique() if model not in main[:1]]
+    baseline = BASELINE if BASELINE in others or not others else others[0]
     parts = []
     for name in main:
         against = {finding.other: finding for finding in findings(summary, name)}
-        if found := against.get(BASELINE):
+        if found := against.get(baseline):
             parts.append(f"{name} in {found.counts['better']}, behind in {found.counts['worse']}")
             total = sum(found.counts.values())
-    return f"Of {total} conditions, ahead of {BASELINE}: {'; '.join(parts)}" if parts else "Scores under corruption"
+    return f"Of {total} conditions, ahead of {baseline}: {'; '.join(parts)}" if parts else "Scores under corruption"
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, name: str, drawn: Mapping[str, Look]) -> None:

@@ -7,9 +7,12 @@ seed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,8 +20,8 @@ from matplotlib.lines import Line2D
 
 from iaca.errors import counted
 from iaca.evaluation import style
-from iaca.evaluation.benchmark_page import Look, looks
-from iaca.evaluation.benchmark_summary import over_seeds, verdict
+from iaca.evaluation.benchmark_page import UNRANKED, Look, looks
+from iaca.evaluation.benchmark_summary import is_ranked, over_seeds, verdict
 from iaca.evaluation.config import CLEAN
 from iaca.evaluation.style import signed
 
@@ -48,11 +51,12 @@ MEASURES = ("ccc_valence", "ccc_arousal", "ccc_mean")
 COLUMNS = ["model", "minus", "corruption", "level", "measure", "seeds", "mean", "sd", "low", "high"]
 
 
-def paper_table(results: pd.DataFrame) -> pd.DataFrame:
+def paper_table(results: pd.DataFrame, few: bool = False) -> pd.DataFrame:
     """`comparison.csv`: every model, and IACA minus the attention that it is over, at every share of missing sound.
 
     Args:
         results: of `benchmark_summary.results_table`.
+        few: whether clips, subjects or seeds are too few for any interval (`benchmark_summary.too_few`).
 
     Returns:
         model, minus (empty for a model by itself), corruption (clean or missing_audio), level, measure (ccc_valence,
@@ -68,7 +72,8 @@ def paper_table(results: pd.DataFrame) -> pd.DataFrame:
         for base, over in PAIRS.items()
         if not (of_pair := over_seeds(_gap(values, base, over, ["seed", *place]), ["model", *place])).empty
     ]
-    return pd.concat([own, *gaps], ignore_index=True)[COLUMNS]
+    table = pd.concat([own, *gaps], ignore_index=True)[COLUMNS]
+    return table.assign(low=np.nan, high=np.nan) if few else table
 
 
 def _gap(values: pd.DataFrame, base: str, over: str, on: list[str]) -> pd.DataFrame:
@@ -95,7 +100,7 @@ def latex_table(table: pd.DataFrame, corpus: str, partition: str) -> str:
     """`comparison.tex`: a booktabs table of CCC, mean and standard deviation over seeds.
 
     The best mean of each column is bold. In IACA's rows, + and - mark a difference to the attention that it is over
-    whose interval, paired by seed, excludes 0.
+    whose interval, paired by seed, excludes 0. Without intervals there are no marks, and the caption says why.
 
     Args:
         table: of `paper_table`.
@@ -110,6 +115,8 @@ def latex_table(table: pd.DataFrame, corpus: str, partition: str) -> str:
         place: max((own[model, place]["mean"] for model in models if (model, place) in own), default=0.0)
         for place in columns
     }
+    if not is_ranked(table):
+        best = dict.fromkeys(columns, math.inf)
     lines = []
     for group in grouped(models):
         lines.append("\\midrule")
@@ -120,8 +127,8 @@ def latex_table(table: pd.DataFrame, corpus: str, partition: str) -> str:
         [
             "% Needs \\usepackage{booktabs}.",
             "\\begin{table}",
-            "\\centering",
-            f"\\caption{{{_caption(own, corpus, partition)}}}",
+            "\\centering\\small",
+            f"\\caption{{{_caption(own, corpus, partition, is_ranked(table))}}}",
             f"\\begin{{tabular}}{{l{'c' * len(columns)}}}",
             "\\toprule",
             *_header(levels),
@@ -141,13 +148,15 @@ def grouped(models: Sequence[str]) -> list[list[str]]:
     return [group for group in [*known, others] if group]
 
 
-def _caption(own: Cells, corpus: str, partition: str) -> str:
+def _caption(own: Cells, corpus: str, partition: str, ranked: bool) -> str:
     seeds = counted(max(int(row["seeds"]) for row in own.values()), "seed")
+    marks = (
+        "Bold: best of the column. $^{+}$, $^{-}$: IACA minus the attention that it is over, paired by seed, has a "
+        "95\\,\\% interval above or below 0."
+    )
     return (
         f"CCC on the {partition} partition of {_escaped(corpus)}, mean and standard deviation over {seeds}; on the "
-        "right the mean of both, the voice missing for that share of the time. Bold: best of the column. "
-        "$^{+}$, $^{-}$: IACA minus the attention that it is over, paired by seed, has a 95\\,\\% interval above or "
-        "below 0."
+        f"right the mean of both, the voice missing for that share of the time. {marks if ranked else UNRANKED + '.'}"
     )
 
 
@@ -201,40 +210,47 @@ def paper_figure(table: pd.DataFrame, corpus: str, partition: str) -> Figure:
         6.6,
         finding(table),
         f"Pooled CCC on the {partition} partition of {corpus}, voice missing for a share of the time. "
-        f"Mean of {counted(int(table['seeds'].max()), 'seed')}; bands: 95 % interval.",
+        f"Mean of {counted(int(table['seeds'].max()), 'seed')}{'; bands: 95 % interval' if is_ranked(table) else ''}.",
     )
     if own.empty:
         figure.text(
             0.5, 0.5, "benchmark.corruption.levels has no level of missing_audio", ha="center", color=style.MUTED
         )
         return figure
-    drawn = looks(others, [])
-    grid = figure.subplots(len(ROWS), len(columns), sharex=True, sharey="row", squeeze=False)
+    drawn = {model: replace(look, band=False) for model, look in looks(others, []).items()}
+    grid = figure.subplots(len(ROWS), len(columns), sharex=True, squeeze=False)
     for of_row, (measure, (title, colour)) in zip(grid, ROWS.items(), strict=True):
+        of_measure = rows[rows["measure"] == measure]
+        curves = of_measure[of_measure["minus"].isna()]
         for axes, base in zip(of_row, columns, strict=True):
-            curves = own[own["measure"] == measure]
+            looked = drawn
             if base:
-                over = pairs[base]
-                _curve(axes, curves[curves["model"] == base], Look(style.INK, 1.8, WITHOUT, band=True))
-                _curve(axes, curves[curves["model"] == over], Look(colour, 2.6, band=True))
-                aside = _first_and_last(
-                    rows[(rows["model"] == over) & rows["minus"].notna() & (rows["measure"] == measure)]
-                )
-            else:
-                for model, look in drawn.items():
-                    _curve(axes, curves[curves["model"] == model], look)
-                aside = ""
-            style.panel_title(style.dress(axes), NAMES.get(base, "Other models"), aside)
+                looked = {base: Look(style.INK, 1.8, WITHOUT, band=True), pairs[base]: Look(colour, 2.6, band=True)}
+            for model, look in looked.items():
+                _curve(axes, curves[curves["model"] == model], look)
+            gaps = of_measure[of_measure["minus"].notna() & (of_measure["model"] == pairs.get(base))]
+            style.panel_title(style.dress(axes), NAMES.get(base, "Other models"), _first_and_last(gaps))
             axes.xaxis.set_major_formatter("{x:.0f} %")
         of_row[0].set_ylabel(f"CCC, {title.lower()}")
+        _share_scale(of_row[: len(pairs)], curves.loc[curves["model"].isin([*pairs, *pairs.values()]), "mean"])
     _legend(figure, drawn)
     return figure
+
+
+def _share_scale(row: Sequence[Axes], means: pd.Series) -> None:
+    """One scale for the columns of attentions; the wide bands of few seeds may be cut off."""
+    for i, axes in enumerate(row):
+        axes.set_ylim(means.min() - 0.06, means.max() + 0.06)
+        if i:
+            axes.set_yticklabels([])
 
 
 def finding(table: pd.DataFrame) -> str:
     """Title: at how many levels IACA is ahead of the attention it is over, and on how many curves the gap grows."""
     gaps = table[table["minus"].notna() & (table["corruption"] == MISSING) & (table["measure"] == "ccc_mean")]
     gaps = gaps[gaps["level"] > 0]
+    if not is_ranked(table):
+        return UNRANKED
     if gaps.empty:
         return "Models with the voice missing"
     found = [verdict(low, high) for low, high in zip(gaps["low"], gaps["high"], strict=True)]
@@ -262,8 +278,8 @@ def _first_and_last(gaps: pd.DataFrame) -> str:
 def _legend(figure: Figure, drawn: Mapping[str, Look]) -> None:
     lines = [
         Line2D([], [], color=style.INK, linewidth=1.8, linestyle=WITHOUT, label="attention alone"),
-        Line2D([], [], color=style.VALENCE, linewidth=2.6, label="IACA over it, valence"),
-        Line2D([], [], color=style.AROUSAL, linewidth=2.6, label="arousal"),
+        Line2D([], [], color=style.VALENCE, linewidth=2.6, label="IACA over it: valence"),
+        Line2D([], [], color=style.AROUSAL, linewidth=2.6, label="IACA over it: arousal"),
         *(
             Line2D([], [], color=look.colour, linewidth=look.width, linestyle=look.line, label=NAMES.get(model, model))  # type: ignore[arg-type]
             for model, look in drawn.items()

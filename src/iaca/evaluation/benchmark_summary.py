@@ -38,7 +38,7 @@ from iaca.evaluation.metrics import (
     pooled_ccc,
     resamples,
 )
-from iaca.evaluation.style import TITLES, interval, level_text, listed, signed
+from iaca.evaluation.style import TITLES, level_text, listed, with_interval
 
 Scores = Mapping[tuple[str, int], list[ScoreRow]]
 """(model, seed) -> rows of `benchmark_scores.SCHEMA`."""
@@ -373,9 +373,10 @@ def in_short(found: Sequence[Finding]) -> str:
     """One main model against all others, in two sentences."""
     clean = {name: [finding.other for finding in found if finding.clean == name] for name in VERDICTS}
     total = {name: sum(finding.counts[name] for finding in found) for name in VERDICTS}
+    words = {"better": "better than", "worse": "worse than", "undecided": "undecided against"}
+    parts = [f"{words[name]} {listed(others)}" for name, others in clean.items() if others]
     return (
-        f"On the clean partition better than {listed(clean['better'])}; worse than {listed(clean['worse'])}; undecided "
-        f"against {listed(clean['undecided'])}. Under corruption, of {sum(total.values())} comparisons better in "
+        f"On the clean partition {'; '.join(parts)}. Under corruption, of {sum(total.values())} comparisons better in "
         f"{total['better']}, worse in {total['worse']}, undecided in {total['undecided']}."
     )
 
@@ -400,7 +401,7 @@ def _finding(main: str, other: str, rows: pd.DataFrame) -> Finding:
         main=main,
         other=other,
         clean=str(clean["verdict"]),
-        numbers=f"{signed(clean['mean'])} {interval(clean['low'], clean['high'])}",
+        numbers=with_interval(clean["mean"], clean["low"], clean["high"]),
         counts={name: int((corrupted["verdict"] == name).sum()) for name in VERDICTS},
         where={name: _levels_with(corrupted, name) for name in VERDICTS},
         confirmed=sum(a == b for a, b in zip(decided["verdict"], over_clips, strict=True)),

@@ -25,7 +25,7 @@ from iaca.evaluation.metrics import MIN_CLIPS
 from iaca.evaluation.report import ReportData, event_name
 from iaca.evaluation.style import MODALITY_NAMES, TITLES, parameter_text, plain, signed
 from iaca.evaluation.tables import headline, too_few
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.parameters import Modality
 from iaca.training.calibration import LEVEL
 

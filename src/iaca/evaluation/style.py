@@ -202,6 +202,11 @@ def _fixed(value: float, digits: int, sign: Literal["", "+"] = "") -> str:
     return (f"{value:{sign}.{digits}f}" if float(rounded) else rounded).replace("-", "−")
 
 
+def with_interval(value: float, low: float, high: float) -> str:
+    """`+0.012 [−0.003, +0.027]`; the number alone if it has no interval."""
+    return f"{signed(value)} {interval(low, high)}" if np.isfinite([low, high]).all() else signed(value)
+
+
 def interval(low: float, high: float) -> str:
     """`[−0.003, +0.027]`, or `[n/a]`."""
     return f"[{signed(low)}, {signed(high)}]" if np.isfinite([low, high]).all() else "[n/a]"

@@ -1,7 +1,6 @@
 """Faces in videos: detected, tracked, aligned, stored. Importing this package loads no torch."""
 
-from iaca.faces.config import FaceConfig, PeopleRule, Side
-from iaca.faces.detect import Detection, FaceDetector, align, iou, make_detector
+from iaca.faces.detect import Detection, FaceConfig, FaceDetector, PeopleRule, Side, align, iou, make_detector
 from iaca.faces.extract import extract_faces, extract_faces_file, extract_people_files
 from iaca.faces.store import FaceImages, decode_face, encode_face, iter_faces, read_faces, write_faces
 

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iaca.errors import plain_name
-from iaca.faces.config import FaceConfig, PeopleRule, Side
-from iaca.faces.detect import Detection, FaceDetector, align, make_detector, within
+from iaca.faces.detect import Detection, FaceConfig, FaceDetector, PeopleRule, Side, align, make_detector, within
 from iaca.faces.store import NUMBERS, FaceRow, decode_face, encode_face, faces_frame, write_batches
 from iaca.faces.track import LOOK, FaceTracker, TrackSummary, choose, people
 from iaca.files import make_folder
@@ -170,7 +169,7 @@ def _numbers(face: Detection) -> NDArray[np.float32]:
 def crop_files(folder: Path) -> dict[int, str]:
     """Image names of a crop folder by 0-based frame; its images are numbered from 1 (`00001.jpg`).
 
-    `00000.jpg` gets frame -1, which is no frame. Other files are ignored.
+    `00000.jpg` gets frame -1, which does not exist. Other files are ignored.
     """
     matches = ((_CROP_NAME.fullmatch(path.name), path.name) for path in folder.iterdir())
     return {int(match[1]) - 1: name for match, name in matches if match}

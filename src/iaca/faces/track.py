@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.faces.config import FaceConfig, PeopleRule, Side
-from iaca.faces.detect import Detection, FaceDetector, apply, iou, similarity
+from iaca.faces.detect import Detection, FaceConfig, FaceDetector, PeopleRule, Side, apply, iou, similarity
 from iaca.media import VideoFrame, prefetch
 
 # Tracking

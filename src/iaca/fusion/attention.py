@@ -241,8 +241,8 @@ class JointLayer(nn.Module):
     J = [p_a X_a ; p_v X_v] (t x 2d);  K = J W_k, Q = J W_q (t x d);  U_m = X_m W_u,m (t x d)
     A_m = softmax(U_m K^T / sqrt(d) + log max(p_a, p_v, tiny));  H_m = relu(tanh(A_m Q));  X_m <- X_m + relu(H_m W_o,m)
 
-    An absent modality is zero in J, a step without either modality is no key, and an absent modality still queries, so
-    that it is filled in. With `locality`, A_m has several heads, each with its own reach, and sqrt(d / h).
+    An absent modality is zero in J, a step without either modality is not a key, and an absent modality still queries:
+    that fills it in. With `locality`, A_m has several heads, each with its own reach, and sqrt(d / h).
     """
 
     def __init__(self, config: FusionConfig):

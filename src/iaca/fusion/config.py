@@ -139,7 +139,7 @@ class FusionConfig(Parameters):
             prediction is their average, weighted per dimension by out-of-fold reliability. `joint`: it is that of one
             regression on both modalities. Neither has a network. `residual`: a network weighs the two step by step and
             adds a correction; untrained it is `late`.
-        averages_s: lengths (s) of the averages over time that the regressions read beside the step itself.
+        averages_s: lengths (s) of the averages over time that the regressions read in addition to the step itself.
         width: model width d.
         audio_width: width of the voice's stream where it is not d; only `jca_fixed` without a gate or with one of the
             siblings' takes it [sibling: GRJCA, 128 next to 256].

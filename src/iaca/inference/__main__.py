@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.errors import InputError, counted, printable
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.files import write_text
 from iaca.inference.config import NAMED, InferenceConfig, find_models
 from iaca.inference.write import plan_inference, summarise_inference

@@ -20,7 +20,7 @@ from iaca.encoders.config import mismatches
 from iaca.engine.results import result_digests
 from iaca.engine.task import digest
 from iaca.errors import InputError, counted, plain_name
-from iaca.faces.config import PeopleRule
+from iaca.faces.detect import PeopleRule
 from iaca.files import current_files
 from iaca.media import MediaLimits, kind_of, left_out, probe
 from iaca.media.probe import Kind
@@ -114,7 +114,7 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
     """Name of the results -> video, for a file, a folder (searched recursively) or a glob pattern.
 
     The name is the file's stem, or its full name if another file has the same stem. Names are unique and never contain
-    a path. Of a folder or a pattern, what is no video (`iaca.media.kind_of`) is left out and counted in the log.
+    a path. Of a folder or a pattern, anything but a video (`iaca.media.kind_of`) is left out and counted in the log.
     Overlays of earlier runs are left out, wherever they are, and so is everything in the output folder if that is below
     the searched folder. What can't be read (a damaged video, a file of no known kind, a dangling link, a pipe, a folder
     without permission) is included: its analysis fails with the reason.

@@ -163,7 +163,9 @@ def _draw_gates(panels: list[Axes], table: pd.DataFrame) -> None:
     for i, (what, weights) in enumerate(weighed.items()):
         axes = panels.pop(0)
         style.gate_bands(axes, table["time_s"], weights["audio"], weights["visual"])
-        style.panel_title(style.dress(axes, grid=""), "What the model relied on" + f" for {what}" * (len(weighed) > 1))
+        share = 100 * weights["audio"].mean()
+        aim = f" for {what}: voice {share:.0f} %" if len(weighed) > 1 and not np.isnan(share) else ""
+        style.panel_title(style.dress(axes, grid=""), f"What the model relied on{aim}")
         if i == 0:
             style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2, reverse=True)
 
@@ -198,12 +200,9 @@ def _finding(table: pd.DataFrame, sources: Sources | None) -> str:
     strength = np.hypot(*(table[name].fillna(0).to_numpy(np.float64) for name in DIMENSIONS))
     if strength.max() > 0:
         text += f"; strongest at {table['time_s'].iloc[int(strength.argmax())]:.1f} s"
-    shares = {what: 100 * weights["audio"].mean() for what, weights in modality_gates(table).items()}
-    shares = {what: share for what, share in shares.items() if not np.isnan(share)}
-    if len(shares) == 1:
-        text += f"; relies on the voice for {next(iter(shares.values())):.0f} %"
-    elif shares:
-        text += f"; relies on the voice for {' and '.join(f'{s:.0f} % ({what})' for what, s in shares.items())}"
+    shares = [100 * weights["audio"].mean() for weights in modality_gates(table).values()]
+    if len(shares) == 1 and not np.isnan(shares[0]):  # of two, each panel says its own
+        text += f"; relies on the voice for {shares[0]:.0f} %"
     return f"{text[0].upper()}{text[1:]}."
 
 

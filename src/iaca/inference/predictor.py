@@ -51,7 +51,7 @@ NAME_LENGTH = 60
 
 
 def stamp(origin: Mapping[str, str]) -> str:
-    """What plot, overlay and log say about a model that is no trained one, or was trained on a corpus with a caveat:
+    """What plot, overlay and log say about a heuristic, or a model that was trained on a corpus with a caveat:
     `trained on demo corpus, not on real people`. "" for any other.
 
     Args:

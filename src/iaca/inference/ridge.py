@@ -183,7 +183,9 @@ def _standardisation(sums: Sums, modalities: tuple[slice, slice]) -> Array:
             change[j, j] = 1 / np.sqrt(spread) if keep else 0.0
             change[presence, j] = -mean * change[j, j]
     for m in modalities:
-        change[m.start, m.start] = 0.0  # presence itself is no feature: the zero-shot prediction already depends on it
+        change[m.start, m.start] = (
+            0.0  # presence itself is not a feature: the zero-shot prediction already depends on it
+        )
     return change
 
 

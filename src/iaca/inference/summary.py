@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -25,6 +26,14 @@ Sources = Mapping[str, tuple[str, ...]]
 """For valence and arousal, the modalities that the model reads it from, as `Predictor.sources` gives them."""
 NAMES = {"audio": "voice", "visual": "face"}
 SOUND_ALONE = "the values come from the sound alone"
+WORDS = {
+    "excited": (0.6, 0.8), "astonished": (0.2, 0.9), "happy": (0.8, 0.5), "pleased": (0.8, 0.2), "at ease": (0.6, -0.3),
+    "relaxed": (0.7, -0.5), "sleepy": (0.3, -0.7), "tired": (0.0, -0.6), "bored": (-0.7, -0.6), "sad": (-0.6, -0.3),
+    "miserable": (-0.7, -0.1), "frustrated": (-0.6, 0.5), "angry": (-0.5, 0.6),
+}  # fmt: skip
+"""Valence and arousal of words, from Figure 4 of J. A. Russell, *A circumplex model of affect* (1980), one decimal."""
+NEUTRAL = 0.2
+"""Closer to (0, 0) than this, a mean has neither a quadrant nor a word."""
 
 
 def summarise(
@@ -118,6 +127,7 @@ def _numbers(table: pd.DataFrame, sources: Sources | None) -> dict[str, object]:
     return {
         "valence": _extremes(table, "valence", sources),
         "arousal": _extremes(table, "arousal", sources),
+        "words": words(*(_observed_mean(table, name, sources) for name in ("valence", "arousal"))),
         "mean_interval": {name: _mean_width(table, name) for name in ("valence", "arousal")},
         "inconsistency": _inconsistency(table),
         "coverage": {
@@ -127,6 +137,21 @@ def _numbers(table: pd.DataFrame, sources: Sources | None) -> dict[str, object]:
         },
         "mean_gates": {name.removeprefix("gate_"): _plain(table[name].mean()) for name in gates},
     }
+
+
+def words(valence: float | None, arousal: float | None) -> dict[str, object]:
+    """Quadrant of the valence-arousal plane, nearest of `WORDS` and its distance; None where there is nothing to name.
+
+    A reading aid: words are where people placed them on average, and a mean of values is not a state of somebody.
+    """
+    if valence is None or arousal is None:
+        return {"quadrant": None, "nearest": None, "distance": None}
+    if math.hypot(valence, arousal) < NEUTRAL:
+        return {"quadrant": "neutral", "nearest": None, "distance": None}
+    quadrant = f"{'pleasant' if valence >= 0 else 'unpleasant'}, {'active' if arousal >= 0 else 'passive'}"
+    distances = {word: math.dist((valence, arousal), place) for word, place in WORDS.items()}
+    nearest = min(distances, key=distances.__getitem__)
+    return {"quadrant": quadrant, "nearest": nearest, "distance": round(distances[nearest], 3)}
 
 
 def _mean_width(table: pd.DataFrame, name: str) -> object:
@@ -246,6 +271,11 @@ def _extremes(table: pd.DataFrame, name: str, sources: Sources | None) -> dict[s
         "minimum": {"value": float(values[low]), "time_s": float(time_s[low])},
         **shares,
     }
+
+
+def _observed_mean(table: pd.DataFrame, name: str, sources: Sources | None) -> float | None:
+    known = observed(table, name, sources)
+    return float(table[name][known].mean()) if known.any() else None
 
 
 def _share(mask: pd.Series) -> float:

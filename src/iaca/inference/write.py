@@ -31,7 +31,7 @@ from iaca.media import MediaInfo, MediaLimits, rewrite_movie
 from iaca.text import parse_json
 
 log = logging.getLogger(__name__)
-VERSION = "4"
+VERSION = "5"
 FILES = "files"
 """Key of the summary: names of the other files."""
 

@@ -407,7 +407,7 @@ class _Phase:
         return _with_channels(frame, channels)
 
     def _decide(self) -> None:
-        """Decide anew which channels to turn over, if it is time and enough sound is ahead."""
+        """Decide again which channels to invert, if it is time and enough sound is ahead."""
         pairs = len(self._heard[0][1])
         first = pairs != len(self._wanted)
         if not first and self._undecided_s > 0:
@@ -432,7 +432,7 @@ class _Phase:
 
 
 def _power(left: NDArray[Any], right: NDArray[Any]) -> tuple[float, float]:
-    """Sums of left * right and of left^2 + right^2; zeros where that is no number."""
+    """Sums of left * right and of left^2 + right^2; zeros where that is not a number."""
     x, y = left.astype(np.float32, copy=False), right.astype(np.float32, copy=False)
     product, power = float(np.dot(x, y)), float(np.dot(x, x)) + float(np.dot(y, y))
     return (product, power) if math.isfinite(power) else (0.0, 0.0)

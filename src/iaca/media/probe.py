@@ -34,8 +34,8 @@ OTHER_ENDINGS = _endings(
     "zip gz bz2 xz zst 7z rar tar tgz iso parquet feather arrow npy npz mat h5 hdf5 pkl pt pth ckpt onnx bin db sqlite "
     "safetensors exe dll so dmg lnk tmp part crdownload lock bak"
 )
-"""Files with these endings lie beside videos and are none: text, tables, pictures, side files of cameras, archives,
-results, downloads that have not finished."""
+"""Files with these endings are found next to videos and are not videos: text, tables, pictures, side files of cameras,
+archives, results, downloads that have not finished."""
 SOURCE_CODE = _endings("ts mts")
 """Endings of transport streams that are those of TypeScript, too."""
 _START = 4096  # bytes that are looked at
@@ -80,7 +80,7 @@ def left_out(paths: Iterable[Path]) -> str:
 
 
 def _first_bytes(path: Path) -> bytes:
-    """Empty for what is no file."""
+    """Empty for anything but a file."""
     if not path.is_file():
         return b""
     try:

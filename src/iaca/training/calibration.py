@@ -350,7 +350,7 @@ def _check_arrays(arrays: Mapping[str, FloatArray], dims: Mapping[Modality, int]
         if not (positive > 0).all():
             raise ValueError(f"{name} has values that are not above 0")
         if name.endswith(("covariance", "_same", "_other")) and not _positive_definite(array):
-            raise ValueError(f"{name} is no covariance")
+            raise ValueError(f"{name} is not a covariance")
     if (np.diff(arrays.get("inconsistency.quantiles", np.zeros(2))) < 0).any():
         raise ValueError("inconsistency.quantiles fall")
 

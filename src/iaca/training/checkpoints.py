@@ -31,6 +31,7 @@ from iaca.errors import InputError, counted
 from iaca.files import LEFTOVER, replacing
 from iaca.fusion.config import FusionConfig
 from iaca.training.config import MACHINE, VERSION, TrainingConfig
+from iaca.training.data import on_gpu, placement
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 LAUNCHERS = ("TorchElasticEnvironment", "LSFEnvironment", "MPIEnvironment")
@@ -139,25 +140,6 @@ def data_fingerprint(clips: Mapping[str, AnnotatedClip]) -> str:
 
 
 # --- devices and processes ---
-
-
-def placement(config: TrainingConfig) -> dict[str, Any]:
-    """`accelerator` and `devices` of the Trainer."""
-    name, _, index = config.device.partition(":")
-    accelerator = {"auto": config.accelerator, "cuda": "gpu"}.get(name, name)
-    return {"accelerator": accelerator, "devices": [int(index)] if index else config.devices}
-
-
-def on_gpu(config: TrainingConfig) -> bool:
-    """Whether the run computes on a GPU of the kind that reads pinned memory."""
-    accelerator = placement(config)["accelerator"]
-    return accelerator in ("auto", "gpu") and torch.cuda.is_available()
-
-
-def torch_device(config: TrainingConfig) -> torch.device:
-    """Where what is not trained is computed in the caller's process: readings, validation of the final model."""
-    index = placement(config)["devices"]
-    return torch.device("cuda", index[0] if isinstance(index, list) else 0) if on_gpu(config) else torch.device("cpu")
 
 
 def strategy_of(config: TrainingConfig) -> str:

@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from iaca.encoders.embedding import AnnotatedClip
 from iaca.fusion.iaca_plus import Readings
 from iaca.parameters import MODALITIES
-from iaca.training.checkpoints import on_gpu
 from iaca.training.config import CorruptionConfig, TrainingConfig
 from iaca.training.corruption import CueSimulation, corrupt
 from iaca.training.readings import rate_of, read_steps
@@ -25,12 +24,22 @@ Loader = DataLoader[Any]
 
 
 def training_loader(
-    clips: Clips, config: TrainingConfig, spec: WindowSpec, readers: Mapping[str, Readings] | None = None
+    clips: Clips,
+    config: TrainingConfig,
+    spec: WindowSpec,
+    readers: Mapping[str, Readings] | None = None,
+    first_epoch: int = 0,
 ) -> Loader:
-    """Overlapping windows, in another order in each epoch; some of them are corrupted."""
+    """Overlapping windows, in another order in each epoch; some of them are corrupted.
+
+    `first_epoch` is that of a resumed run. Lightning says it only after it has made the first iterator, from which
+    workers have drawn by then.
+    """
     windows = windows_of(clips, spec.length, config.hop)
     dataset = WindowDataset(clips, windows, spec, config.corruption, readers, seed=config.seed)
-    return _loader(dataset, config, EpochSampler(len(windows), config.seed), persistent=True)
+    sampler = EpochSampler(len(windows), config.seed)
+    sampler.set_epoch(first_epoch)
+    return _loader(dataset, config, sampler, persistent=True)
 
 
 def validation_loaders(
@@ -50,7 +59,7 @@ GPU_WORKERS, PREFETCH = 4, 4
 
 
 def _loader(dataset: WindowDataset, config: TrainingConfig, sampler: EpochSampler, persistent: bool = False) -> Loader:
-    """Batches in the order of the sampler, the same ones whoever cuts them.
+    """Batches in the order of the sampler, the same ones in every process that cuts them.
 
     A GPU gets them from workers that are `PREFETCH` batches ahead, in pinned memory, from which Lightning copies them
     without waiting. Workers are forked: they share the mapped files, and run no kernel of the GPU.
@@ -200,3 +209,25 @@ class EpochSampler(Sampler[tuple[int, int]]):
     @staticmethod
     def _world() -> int:
         return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+# --- devices; inference imports this file, so nothing here imports Lightning ---
+
+
+def placement(config: TrainingConfig) -> dict[str, Any]:
+    """`accelerator` and `devices` of the Trainer."""
+    name, _, index = config.device.partition(":")
+    accelerator = {"auto": config.accelerator, "cuda": "gpu"}.get(name, name)
+    return {"accelerator": accelerator, "devices": [int(index)] if index else config.devices}
+
+
+def on_gpu(config: TrainingConfig) -> bool:
+    """Whether the run computes on a GPU of the kind that reads pinned memory."""
+    accelerator = placement(config)["accelerator"]
+    return accelerator in ("auto", "gpu") and torch.cuda.is_available()
+
+
+def torch_device(config: TrainingConfig) -> torch.device:
+    """Where what is not trained is computed in the caller's process: readings, validation of the final model."""
+    index = placement(config)["devices"]
+    return torch.device("cuda", index[0] if isinstance(index, list) else 0) if on_gpu(config) else torch.device("cpu")

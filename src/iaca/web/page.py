@@ -27,7 +27,7 @@ from iaca.inference.predictor import stamp
 from iaca.inference.summary import SOUND_ALONE, as_drawn
 from iaca.parameters import MODALITIES
 from iaca.web.access import FILE, guarded
-from iaca.web.sessions import Job, Sessions, WebConfig, told
+from iaca.web.sessions import Job, Sessions, WebConfig, shown_error
 
 FILES = {".csv": "CSV, a row per frame", ".mp4": "Overlay video", ".png": "Picture", ".json": "Summary"}
 ABSENT = {"face_found": "no face", "audio_present": "no sound"}
@@ -56,7 +56,7 @@ def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) ->
             try:
                 return None, _busy("Waiting"), {}, sessions.receive(_session(request), Path(upload))
             except Exception as error:  # noqa: BLE001  a message for this file, whatever library raised it
-                return None, _error(told(error)), {}, None
+                return None, _error(shown_error(error)), {}, None
 
         def analyse(received: Job | None, request: gr.Request) -> Iterator[Shown]:
             if received is None:  # keep the error message; a generator that yields nothing would clear it
@@ -122,7 +122,7 @@ def _analyse(sessions: Sessions, session: str, job: Job) -> Iterator[Shown]:
             raise failure[0]
         yield "", read_result(job.folder, job.name)
     except Exception as error:  # noqa: BLE001
-        yield _error(told(error)), {}
+        yield _error(shown_error(error)), {}
 
 
 def _stage(sessions: Sessions, job: Job) -> str:
@@ -142,7 +142,9 @@ def _head(origin: dict[str, str], config: WebConfig) -> str:
     return (
         '<div class="iaca-head"><h1>Valence and arousal of a video</h1>'
         f"<p>The video stays on this machine, and is removed when this page is closed. Up to {config.max_mb} MB and "
-        f"{config.max_seconds:g} s.</p></div>"
+        f"{config.max_seconds:g} s.</p>"
+        "<p>Not for decisions about people. In the European Union, inferring emotions at work and in education is "
+        "prohibited.</p></div>"
         f'<p class="iaca-model"><b>Model: {html.escape(name)}</b>{html.escape(caveat)}</p>'
     )
 
@@ -239,6 +241,9 @@ def _tiles(summary: dict[str, Any], table: pd.DataFrame) -> list[dict[str, str]]
     tiles = [(f"mean {name}", _mean(summary[name]["mean"])) for name in ("valence", "arousal")]
     shares = {"relies on voice": voice, "frames with a face": face}
     tiles += [(label, _percent(share)) for label, share in shares.items() if share is not None and not np.isnan(share)]
+    words = summary["words"]
+    if words["nearest"]:
+        tiles.append((f"nearest word, {words['distance']:.2f} away", words["nearest"]))
     return [{"label": label, "value": value} for label, value in tiles]
 
 

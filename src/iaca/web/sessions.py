@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 
 from iaca.engine.worker import as_input_error, prepare
 from iaca.errors import InputError
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.inference import Predictor
 from iaca.inference.config import ZERO_SHOT, Drawing
 from iaca.inference.write import analyse_video
@@ -255,8 +255,8 @@ def _serve(pipe: Connection, models: tuple[Path, ...], scratch: Path, limits: Me
             pipe.send(_run(pipe.recv(), models, limits))
     except (EOFError, KeyboardInterrupt):
         return  # the page was closed
-    except Exception as error:  # noqa: BLE001  the page has to tell whoever started it
-        pipe.send(told(error))
+    except Exception as error:  # noqa: BLE001  shown where the page was started
+        pipe.send(shown_error(error))
 
 
 def _run(job: Job, models: tuple[Path, ...], limits: MediaLimits) -> InputError | None:
@@ -267,11 +267,11 @@ def _run(job: Job, models: tuple[Path, ...], limits: MediaLimits) -> InputError 
             drawing=Drawing(), faces=FaceConfig(), limits=limits,
         )  # fmt: skip
     except Exception as error:  # noqa: BLE001
-        return told(error)
+        return shown_error(error)
     return None
 
 
-def told(error: Exception) -> InputError:
+def shown_error(error: Exception) -> InputError:
     """The error as the page shows it; the terminal gets the traceback of one that nobody expected."""
     if not isinstance(error, InputError):
         log.error("unexpected error", exc_info=error)

@@ -24,7 +24,7 @@ from iaca.evaluation.model_card import CardData, origins, render_card
 from iaca.evaluation.report import FIGURES, ReportData, render_report
 from iaca.evaluation.style import new_figure
 from iaca.evaluation.tables import comparison, headline, postprocessing_table, video_table
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.training.model_file import (
     CLIPS_KEY,
     SETTINGS_KEY,

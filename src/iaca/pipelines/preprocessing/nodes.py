@@ -13,7 +13,7 @@ from iaca.corpora.affwild2 import PATTERN, find_crops
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.timeline import complete_timeline
 from iaca.engine import ClipPaths, OnDemand, Task
-from iaca.faces.config import FaceConfig
+from iaca.faces.detect import FaceConfig
 from iaca.faces.extract import CROPS_VERSION, collect_crops, extract_faces_file
 from iaca.media import extract_audio
 from iaca.media.audio import AUDIO_VERSION
