@@ -55,7 +55,8 @@ SIDE = 256
 SPAN, BELOW = 150 / 112, 9 / 112
 """Side of the square that it sees, and how far the centre of that square is below that of the aligned face, as
 fractions of the face's side. The network expects the whole face with some space around it, but an aligned face is cut
-at the chin; its edges are repeated. Of the sizes that were tried, these change the coefficients least on average (docs/reference/encoders.md)."""
+at the chin; its edges are repeated. Of the sizes that were tried, these change the coefficients least on average
+(docs/reference/encoders.md)."""
 
 
 class Blendshapes(nn.Module):
