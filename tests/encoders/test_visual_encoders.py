@@ -23,7 +23,7 @@ from iaca.faces import encode_face
 from iaca.media import AudioTrack
 
 SILENCE = AudioTrack(np.zeros(0, np.float32), 16_000, ())
-LEARNED = [name for name in ENCODERS["visual"] if name != "mini_xception"]
+LEARNED = [name for name, facts in ENCODERS["visual"].items() if name != "mini_xception" and not facts.runtime]
 STAGES = {0: 1, 1: 2, 2: 2, 3: 3, 4: 3, 5: 4, 6: 1}  # blocks of EfficientNet-B0
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from iaca.evaluation import style
+from iaca.evaluation.benchmark_page import UNRANKED
 from iaca.evaluation.benchmark_paper import (
     PAIRS,
     finding,
@@ -96,7 +97,19 @@ def test_one_seed_has_no_deviation_and_no_mark(results: pd.DataFrame) -> None:
     text = latex_table(paper_table(results[results["seed"] == 0]), "corpus", "test")
     assert "pm" not in text
     assert "nan" not in text
-    assert not re.search(r"\d\$\^", text.split("\\midrule", 1)[1])
+    assert UNRANKED in text
+    assert not re.search(r"\$\^|textbf", text)
+
+
+def test_with_too_few_clips_nothing_is_ranked(results: pd.DataFrame) -> None:
+    table = paper_table(results, few=True)
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert finding(table) == UNRANKED
+    text = latex_table(table, "corpus", "test")
+    assert f"{UNRANKED}.}}" in text
+    assert "textbf" not in text
+    assert "$^" not in text
+    assert "$\\pm$" in text
 
 
 def test_a_dimension_that_was_not_learned_is_a_dash(results: pd.DataFrame) -> None:

@@ -39,6 +39,9 @@ def test_means_peaks_coverage_and_gates(table):
     assert summary["duration_s"] == 8
     assert summary["valence"]["maximum"] == {"value": 0.9, "time_s": 4.0}
     assert summary["arousal"]["mean"] == pytest.approx(-0.2)
+    seen = table.loc[table["face_found"], "valence"]
+    assert summary["valence"]["std"] == pytest.approx(float(np.std(seen)), rel=1e-6)
+    assert summary["valence"]["minimum"]["value"] == pytest.approx(float(seen.min()))
     assert summary["coverage"] == {"predicted": 1.0, "face": 0.75, "audio": 1.0}
     assert summary["mean_gates"] == {"modalities_audio": 0.25, "modalities_visual": 0.75}
     assert summary["media"]["codec"] == "h264"

@@ -15,7 +15,7 @@ from iaca.corpora.index import NOT_ABOUT_PEOPLE
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.faces import FaceConfig
-from iaca.inference import Predictor, plot, predictor, write
+from iaca.inference import Predictor, overlay, plot, predictor
 from iaca.inference.config import NAMED, Drawing, People
 from iaca.inference.predictor import stamp
 from iaca.inference.write import analyse_video
@@ -211,7 +211,7 @@ def test_a_video_without_a_face_has_no_mean_valence_from_the_heuristic(tmp_path:
     target = tmp_path / "music.json"
     drawn: list[pd.DataFrame] = []
     with pytest.MonkeyPatch.context() as patch:
-        for place, name in ((plot, "prediction_plot"), (write, "OverlayPainter")):
+        for place, name in ((plot, "prediction_plot"), (overlay, "OverlayPainter")):
             usual = getattr(place, name)
             patch.setattr(place, name, lambda tables, *a, f=usual, **k: drawn.extend(tables) or f(tables, *a, **k))
         analyse_video(

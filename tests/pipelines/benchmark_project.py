@@ -55,6 +55,7 @@ def check_what_is_trained_on(
 ) -> None:
     """Every run learns from the train clips and is validated on the validation clips; no other file reaches it."""
     parts = {p: set(index.loc[index["partition"] == p, "clip"]) for p in ("train", "validation", "test")}
+    assert set(index["subject"]).isdisjoint(index["clip"])  # or one could stand for the other
     assert all(parts.values())
     for task in planned.values():
         for partition in ("train", "validation"):
@@ -62,6 +63,7 @@ def check_what_is_trained_on(
             assert len(named) == len(set(named))
             assert set(named) == parts[partition]
         clips = sorted(parts["train"] | parts["validation"])
+        assert task.parameters["subjects"] == index.set_index("clip")["subject"].loc[clips].to_dict()
         assert task.inputs == (*(embeddings[clip] for clip in clips), *(timelines[clip] for clip in clips))
 
 

@@ -11,7 +11,7 @@ from benchmark_project import TRAINING, check_what_is_trained_on, corpus
 
 from iaca.engine import ClipPaths, Task
 from iaca.fusion.config import Baselines, ModelChoice
-from iaca.pipelines.training.nodes import index_steps, plan_runs
+from iaca.pipelines.training.nodes import index_steps, plan_runs, settings_of
 
 Corpus = tuple[ClipPaths, ClipPaths, pd.DataFrame]
 
@@ -33,6 +33,12 @@ def test_every_model_trains_on_the_train_partition_and_stops_by_the_validation_p
     assert list(planned) == ["main", "concat", "audio"]
     assert all("training.batch_size" in task.low_memory for task in planned.values())
     check_what_is_trained_on(planned, *tiny)
+
+
+def test_folds_are_trained_for_the_main_model_alone() -> None:
+    config = TRAINING.model_copy(update={"folds": 3})
+    assert settings_of("main", config) == config
+    assert settings_of("concat", config) == TRAINING.model_copy(update={"folds": 0})
 
 
 def correct(timeline: Path) -> None:

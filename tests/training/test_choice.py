@@ -30,7 +30,7 @@ def test_fingerprints_of_finished_runs_stay_as_they_are() -> None:
     [
         ({"tempertaure": 0.1}, r"tempertaure\n.*did you mean temperature\?"),
         ({"presett": "iaca"}, r"presett\n.*did you mean preset\?"),
-        ({"audio_dim": 3}, r"audio_dim\n.*not permitted \["),  # the width of the embeddings
+        ({"audio_dim": 3}, r"audio_dim\n.*not permitted; did you mean audio_width\? \["),  # the width of the embeddings
         ({"width": "wide"}, r"^1 validation error.*\nwidth\n.*valid integer"),
         ({"width": True}, r"^1 validation error.*\nwidth\n.*true is not of type int"),
         ({"width": 10**400}, r"width\n.*64 bits"),

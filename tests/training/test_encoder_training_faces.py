@@ -18,7 +18,7 @@ from iaca.faces import encode_face
 from iaca.faces.store import NUMBERS, write_faces
 from iaca.pipelines.encoder_training.nodes import plan_encoder
 from iaca.training.config import EncoderTrainingConfig
-from iaca.training.encoders import FaceSamples, augmented_faces, fine_tune
+from iaca.training.encoders import FaceSamples, _jittered, augmented_faces, fine_tune
 
 CONFIG = EncoderTrainingConfig(
     encoder={"name": "resnet18", "changes": {"side": 32}}, start="random", epochs=2, batch=16, every=1, device="cpu",
@@ -99,6 +99,16 @@ def test_a_flip_mirrors_the_picture() -> None:
     faces = samples(2).inputs(np.arange(2))
     flipped = augmented_faces(faces, STILL.model_copy(update={"flip": 1.0}), torch.Generator().manual_seed(0))
     assert (flipped.int() - faces.flip(3).int()).abs().max() <= 1
+
+
+def test_without_saturation_a_colour_becomes_its_grey_and_contrast_is_around_the_mean() -> None:
+    colours = torch.tensor([200.0, 100.0, 50.0])[None, :, None, None].expand(1, 3, 4, 4)
+    grey = _jittered(colours, torch.tensor([[0.5, 0.5, 0.0]]), 1.0)
+    torch.testing.assert_close(grey, torch.full((1, 3, 4, 4), 0.299 * 200 + 0.587 * 100 + 0.114 * 50))
+    brighter = _jittered(colours, torch.tensor([[0.75, 0.5, 0.5]]), 0.4)
+    torch.testing.assert_close(brighter, 1.2 * colours)
+    flat = _jittered(colours, torch.tensor([[0.5, 0.0, 0.5]]), 1.0)
+    torch.testing.assert_close(flat, torch.full((1, 3, 4, 4), 350 / 3))
 
 
 def test_samples_are_annotated_steps_with_a_face_thinned_out(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ seed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,8 +20,8 @@ from matplotlib.lines import Line2D
 
 from iaca.errors import counted
 from iaca.evaluation import style
-from iaca.evaluation.benchmark_page import Look, looks
-from iaca.evaluation.benchmark_summary import over_seeds, verdict
+from iaca.evaluation.benchmark_page import UNRANKED, Look, looks
+from iaca.evaluation.benchmark_summary import is_ranked, over_seeds, verdict
 from iaca.evaluation.config import CLEAN
 from iaca.evaluation.style import signed
 
@@ -49,11 +51,12 @@ MEASURES = ("ccc_valence", "ccc_arousal", "ccc_mean")
 COLUMNS = ["model", "minus", "corruption", "level", "measure", "seeds", "mean", "sd", "low", "high"]
 
 
-def paper_table(results: pd.DataFrame) -> pd.DataFrame:
+def paper_table(results: pd.DataFrame, few: bool = False) -> pd.DataFrame:
     """`comparison.csv`: every model, and IACA minus the attention that it is over, at every share of missing sound.
 
     Args:
         results: of `benchmark_summary.results_table`.
+        few: whether clips, subjects or seeds are too few for any interval (`benchmark_summary.too_few`).
 
     Returns:
         model, minus (empty for a model by itself), corruption (clean or missing_audio), level, measure (ccc_valence,
@@ -69,7 +72,8 @@ def paper_table(results: pd.DataFrame) -> pd.DataFrame:
         for base, over in PAIRS.items()
         if not (of_pair := over_seeds(_gap(values, base, over, ["seed", *place]), ["model", *place])).empty
     ]
-    return pd.concat([own, *gaps], ignore_index=True)[COLUMNS]
+    table = pd.concat([own, *gaps], ignore_index=True)[COLUMNS]
+    return table.assign(low=np.nan, high=np.nan) if few else table
 
 
 def _gap(values: pd.DataFrame, base: str, over: str, on: list[str]) -> pd.DataFrame:
@@ -96,7 +100,7 @@ def latex_table(table: pd.DataFrame, corpus: str, partition: str) -> str:
     """`comparison.tex`: a booktabs table of CCC, mean and standard deviation over seeds.
 
     The best mean of each column is bold. In IACA's rows, + and - mark a difference to the attention that it is over
-    whose interval, paired by seed, excludes 0.
+    whose interval, paired by seed, excludes 0. Without intervals there are no marks, and the caption says why.
 
     Args:
         table: of `paper_table`.
@@ -111,6 +115,8 @@ def latex_table(table: pd.DataFrame, corpus: str, partition: str) -> str:
         place: max((own[model, place]["mean"] for model in models if (model, place) in own), default=0.0)
         for place in columns
     }
+    if not is_ranked(table):
+        best = dict.fromkeys(columns, math.inf)
     lines = []
     for group in grouped(models):
         lines.append("\\midrule")
@@ -122,7 +128,7 @@ def latex_table(table: pd.DataFrame, corpus: str, partition: str) -> str:
             "% Needs \\usepackage{booktabs}.",
             "\\begin{table}",
             "\\centering\\small",
-            f"\\caption{{{_caption(own, corpus, partition)}}}",
+            f"\\caption{{{_caption(own, corpus, partition, is_ranked(table))}}}",
             f"\\begin{{tabular}}{{l{'c' * len(columns)}}}",
             "\\toprule",
             *_header(levels),
@@ -142,13 +148,15 @@ def grouped(models: Sequence[str]) -> list[list[str]]:
     return [group for group in [*known, others] if group]
 
 
-def _caption(own: Cells, corpus: str, partition: str) -> str:
+def _caption(own: Cells, corpus: str, partition: str, ranked: bool) -> str:
     seeds = counted(max(int(row["seeds"]) for row in own.values()), "seed")
+    marks = (
+        "Bold: best of the column. $^{+}$, $^{-}$: IACA minus the attention that it is over, paired by seed, has a "
+        "95\\,\\% interval above or below 0."
+    )
     return (
         f"CCC on the {partition} partition of {_escaped(corpus)}, mean and standard deviation over {seeds}; on the "
-        "right the mean of both, the voice missing for that share of the time. Bold: best of the column. "
-        "$^{+}$, $^{-}$: IACA minus the attention that it is over, paired by seed, has a 95\\,\\% interval above or "
-        "below 0."
+        f"right the mean of both, the voice missing for that share of the time. {marks if ranked else UNRANKED + '.'}"
     )
 
 
@@ -202,7 +210,7 @@ def paper_figure(table: pd.DataFrame, corpus: str, partition: str) -> Figure:
         6.6,
         finding(table),
         f"Pooled CCC on the {partition} partition of {corpus}, voice missing for a share of the time. "
-        f"Mean of {counted(int(table['seeds'].max()), 'seed')}; bands: 95 % interval.",
+        f"Mean of {counted(int(table['seeds'].max()), 'seed')}{'; bands: 95 % interval' if is_ranked(table) else ''}.",
     )
     if own.empty:
         figure.text(
@@ -241,6 +249,8 @@ def finding(table: pd.DataFrame) -> str:
     """Title: at how many levels IACA is ahead of the attention it is over, and on how many curves the gap grows."""
     gaps = table[table["minus"].notna() & (table["corruption"] == MISSING) & (table["measure"] == "ccc_mean")]
     gaps = gaps[gaps["level"] > 0]
+    if not is_ranked(table):
+        return UNRANKED
     if gaps.empty:
         return "Models with the voice missing"
     found = [verdict(low, high) for low, high in zip(gaps["low"], gaps["high"], strict=True)]

@@ -24,12 +24,22 @@ Loader = DataLoader[Any]
 
 
 def training_loader(
-    clips: Clips, config: TrainingConfig, spec: WindowSpec, readers: Mapping[str, Readings] | None = None
+    clips: Clips,
+    config: TrainingConfig,
+    spec: WindowSpec,
+    readers: Mapping[str, Readings] | None = None,
+    first_epoch: int = 0,
 ) -> Loader:
-    """Overlapping windows, in another order in each epoch; some of them are corrupted."""
+    """Overlapping windows, in another order in each epoch; some of them are corrupted.
+
+    `first_epoch` is that of a resumed run. Lightning says it only after it has made the first iterator, from which
+    workers have drawn by then.
+    """
     windows = windows_of(clips, spec.length, config.hop)
     dataset = WindowDataset(clips, windows, spec, config.corruption, readers, seed=config.seed)
-    return _loader(dataset, config, EpochSampler(len(windows), config.seed), persistent=True)
+    sampler = EpochSampler(len(windows), config.seed)
+    sampler.set_epoch(first_epoch)
+    return _loader(dataset, config, sampler, persistent=True)
 
 
 def validation_loaders(

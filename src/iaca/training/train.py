@@ -241,15 +241,11 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
             only = {"epoch": 0.0, **scores, "train_loss": start.loss, "learning_rate": 0.0}
             weights, metadata = module.model.cpu().state_dict(), _metadata(run, only)
             return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table([only])
-        trainer = _trainer(run)
+        trainer, resumed = _trainer(run), resumable_checkpoint(run.checkpoints, run.fingerprint)
+        epochs = len(read_checkpoint(resumed)["history"]) if resumed else 0
+        windows = training_loader(run.train_clips, config, spec, start.of_clip, first_epoch=epochs)
         try:
-            trainer.fit(
-                module,
-                training_loader(run.train_clips, config, spec, start.of_clip),
-                loaders,
-                ckpt_path=resumable_checkpoint(run.checkpoints, run.fingerprint),
-                weights_only=True,
-            )
+            trainer.fit(module, windows, loaders, ckpt_path=resumed, weights_only=True)
         except SystemExit as ended:  # so Lightning ends the process after an interrupt
             raise KeyboardInterrupt from ended
         trainer.strategy.barrier()

@@ -145,10 +145,12 @@ def draw_benchmark(summary: pd.DataFrame, benchmark: BenchmarkConfig) -> tuple[F
 
 
 def write_comparison(
-    results: pd.DataFrame, corpus_card: dict[str, str], benchmark: BenchmarkConfig
+    results: pd.DataFrame, training_index: pd.DataFrame, corpus_card: dict[str, str], benchmark: BenchmarkConfig
 ) -> tuple[pd.DataFrame, str, Figure]:
     """What a paper prints: every model clean and with the voice missing, as a table, in LaTeX, and as a figure."""
-    table, scored = paper_table(results), (corpus_card["name"], benchmark.partition)
+    clips = scored_clips(training_index, benchmark)
+    few = too_few(len(clips), len(benchmark.seeds), _subjects(training_index, clips))
+    table, scored = paper_table(results, bool(few)), (corpus_card["name"], benchmark.partition)
     return table, latex_table(table, *scored), paper_figure(table, *scored)
 
 

@@ -93,7 +93,7 @@ def _reporting() -> list[Node]:
         ),
         Node(
             write_comparison,
-            ["benchmark_results", "corpus_card", BENCHMARK],
+            ["benchmark_results", "training_index", "corpus_card", BENCHMARK],
             ["paper_comparison", "paper_latex", "paper_figure"],
             name="write_comparison",
         ),
