@@ -105,7 +105,7 @@ def test_arrays_of_unequal_length_are_refused() -> None:
 
 def test_missing_and_changed_weights_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
-    with pytest.raises(InputError, match=r"not on this machine.*python -m iaca\.encoders\.weights"):
+    with pytest.raises(InputError, match=r"not on this machine.*python -m iaca\.encoders get"):
         locate("mini_xception")
     (tmp_path / WEIGHTS["mini_xception"].name).write_bytes(b"something else")
     with pytest.raises(InputError, match="checksum"):
