@@ -49,7 +49,7 @@ def test_the_stretch_without_a_face_and_the_tiles(tmp_path, table):
     write(tmp_path, table)
     result = read_result(tmp_path, "clip")
     assert result["absent"] == [{"label": "no face", "start_s": 0.0, "end_s": 2.0}]
-    assert [tile["value"] for tile in result["tiles"]] == ["−0.50", "+0.25", "62 %", "50 %"]
+    assert [tile["value"] for tile in result["tiles"]] == ["−0.50", "+0.25", "62 %", "50 %", "frustrated"]
 
 
 def test_only_files_that_are_there_are_offered_and_the_table_comes_first(tmp_path, table):
@@ -68,7 +68,15 @@ def test_without_gates_and_with_intervals_and_inconsistency(tmp_path, table):
     )
     result = read_result(tmp_path, "clip")
     assert set(result["traces"]) == {"valence", "arousal", "inconsistency", "valence_low", "valence_high"}
-    assert [tile["label"] for tile in result["tiles"]] == ["mean valence", "mean arousal", "frames with a face"]
+    labels = ["mean valence", "mean arousal", "frames with a face", "nearest word, 0.27 away"]
+    assert [tile["label"] for tile in result["tiles"]] == labels
+
+
+def test_a_word_that_is_far_away_gives_way_to_the_quadrant(tmp_path, table):
+    write(tmp_path, table.assign(valence=0.1, arousal=0.5))
+    assert read_result(tmp_path, "clip")["tiles"][-1] == {"label": "quadrant of the means", "value": "pleasant, active"}
+    write(tmp_path, table.assign(valence=0.1, arousal=-0.1))
+    assert read_result(tmp_path, "clip")["tiles"][-1]["value"] == "neutral"
 
 
 def test_the_models_caveat_is_not_said_twice_and_a_missing_face_comes_with_what_helps(tmp_path, table):

@@ -33,6 +33,8 @@ FILES = {".csv": "CSV, a row per frame", ".mp4": "Overlay video", ".png": "Pictu
 ABSENT = {"face_found": "no face", "audio_present": "no sound"}
 STATIC = Path(__file__).parent / "static"
 FONT, FIXED_FONT = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # installed ones: nothing is fetched
+NEAR = 0.3
+"""A word that is farther from the means is not shown."""
 PROGRESS_S = 0.5
 """Interval (s) between progress messages."""
 
@@ -242,8 +244,10 @@ def _tiles(summary: dict[str, Any], table: pd.DataFrame) -> list[dict[str, str]]
     shares = {"relies on voice": voice, "frames with a face": face}
     tiles += [(label, _percent(share)) for label, share in shares.items() if share is not None and not np.isnan(share)]
     words = summary["words"]
-    if words["nearest"]:
+    if words["nearest"] and words["distance"] <= NEAR:
         tiles.append((f"nearest word, {words['distance']:.2f} away", words["nearest"]))
+    elif words["quadrant"]:
+        tiles.append(("quadrant of the means", words["quadrant"]))
     return [{"label": label, "value": value} for label, value in tiles]
 
 
