@@ -12,7 +12,9 @@ benchmark_differences.png of the first command of docs/engineering/experiments.m
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -116,7 +118,8 @@ def tab(width: int, height: int) -> Iterator[Any]:
 @contextmanager
 def served(*words: str) -> Iterator[None]:
     """A server of this environment while the block runs; its port is the last word."""
-    process = subprocess.Popen([tool(words[0]), *words[1:]], cwd=ROOT, stdout=subprocess.DEVNULL)
+    command = [tool(words[0]), *words[1:]]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         for _ in range(180):
             try:
@@ -126,7 +129,7 @@ def served(*words: str) -> Iterator[None]:
                 time.sleep(1)
         yield
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # kedro-viz serves from a child, which would outlive it
         process.wait()
 
 
