@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import _ExecutorManagerThread
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,25 @@ def test_an_interrupt_while_a_worker_starts_shows_nothing_of_the_worker(words: P
     assert done.returncode != 0
     assert done.stderr.endswith("KeyboardInterrupt\n")
     assert done.stderr.count("Traceback") == 1, done.stderr  # the driver's
+
+
+def test_an_interrupt_while_a_pool_starts_ends_the_run_and_the_pool(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, start = ExecutorConfig(workers=3), _ExecutorManagerThread.start
+
+    def interrupted(thread: _ExecutorManagerThread) -> None:
+        signal.raise_signal(signal.SIGINT)
+        start(thread)
+
+    monkeypatch.setattr(_ExecutorManagerThread, "start", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            config.executor().submit(os.getpid)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    config.discard(ending=True)  # "cannot join thread before it is started", if it was not
 
 
 def test_a_folder_is_held_by_one_run_and_free_after_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -85,7 +85,7 @@ class ExecutorConfig(Parameters):
         if self.count() not in _POOLS:
             context = PoolContext()
             started = (context.Value("i", 0), self.count())
-            _POOLS[self.count()] = ProcessPoolExecutor(self.count(), context, prepare, started)
+            _POOLS[self.count()] = Pool(self.count(), context, prepare, started)
         return _POOLS[self.count()]
 
     def discard(self, ending: bool = False) -> None:
@@ -141,6 +141,15 @@ def _interrupts_wait() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
         if came:
             signal.raise_signal(signal.SIGINT)
+
+
+class Pool(ProcessPoolExecutor):
+    """A pool whose start an interrupt does not cut in two: it could then neither be used nor shut down."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As in the base class; an interrupt is raised when the task has been queued."""
+        with _interrupts_wait():
+            return super().submit(fn, *args, **kwargs)
 
 
 class PoolContext(SpawnContext):
