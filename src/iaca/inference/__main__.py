@@ -14,10 +14,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from iaca.engine import ExecutorConfig, results, run_tasks
-from iaca.errors import InputError, counted, printable
+from iaca.errors import INTERRUPTED, InputError, counted, printable
 from iaca.faces.detect import FaceConfig
 from iaca.files import write_text
-from iaca.inference.config import NAMED, InferenceConfig, find_models
+from iaca.inference.config import NAMED, ZERO_SHOT, InferenceConfig, find_models
 from iaca.inference.write import plan_inference, summarise_inference
 from iaca.media.container import MediaLimits
 
@@ -40,7 +40,7 @@ def main(given: Sequence[str] | None = None) -> int:
             **place,
         )
         executor = ExecutorConfig() if arguments.jobs is None else ExecutorConfig(workers=arguments.jobs)
-        models = find_models("zero_shot") if config.model is None else []
+        models = find_models(ZERO_SHOT) if config.model is None else []
         tasks = plan_inference(config, FaceConfig(**place), models, MediaLimits())
         folder = Path(config.output)
         run_tasks(tasks, folder, SUFFIX, executor, prune=False)
@@ -50,21 +50,25 @@ def main(given: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{printable(str(error))}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what is finished is kept\n")
+        sys.stderr.write(f"{INTERRUPTED}\n")
         return 130
     sys.stdout.write(f"{counted(len(found), 'video')} in {folder}: {TABLE} lists them\n")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    fields = InferenceConfig.model_fields
     parser = argparse.ArgumentParser(prog="python -m iaca.inference", description="Valence and arousal of videos.")
     parser.add_argument("input", metavar="INPUT", help="a video, a folder of videos, or a pattern in quotes")
     parser.add_argument("output", metavar="OUTPUT", help="folder for tables, plots, overlay videos and summaries")
     parser.add_argument(
-        "--model", action="append", help=f"model file, or {' or '.join(NAMED)}; several are averaged (zero_shot)"
+        "--model", action="append", help=f"model file, or {' or '.join(NAMED)}; several are averaged ({ZERO_SHOT})"
     )
-    parser.add_argument("--people", choices=("main", "all"), default=fields["people"].default, help="(%(default)s)")
+    parser.add_argument(
+        "--people",
+        choices=("main", "all"),
+        default=InferenceConfig.model_fields["people"].default,
+        help="(%(default)s)",
+    )
     parser.add_argument("--no-overlay", dest="overlay", action="store_false", help="no overlay video: faster")
     parser.add_argument("--no-plot", dest="plot", action="store_false", help="no plot")
     parser.add_argument("--device", help="of detector, encoders and models: auto, cpu, cuda, cuda:0, ...")
