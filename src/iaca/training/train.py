@@ -15,9 +15,9 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,9 +26,6 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from tqdm import tqdm
 
@@ -44,26 +41,28 @@ from iaca.training.checkpoints import (
     BEST,
     LAST,
     AtomicCheckpointIO,
+    Finished,
+    ResumableEarlyStopping,
     checkpoint_callbacks,
     cluster_environment,
     data_fingerprint,
+    finished_file,
     read_checkpoint,
     remove_checkpoints,
+    remove_finished,
     restored_torch_settings,
     resumable_checkpoint,
     run_fingerprint,
     silenced_lightning,
     strategy_of,
+    train_once,
 )
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.data import Clips, placement, torch_device, training_loader, validation_loaders
 from iaca.training.loss import gate_supervision, latent_loss, training_loss
 from iaca.training.model_file import (
-    HISTORY_KEY,
     TrainedModel,
-    history_of,
     history_table,
-    load_model,
     merged_histories,
     save_model,
     with_clips,
@@ -76,8 +75,6 @@ from iaca.training.sample import Normalisation, Stream, WindowSpec, model_argume
 from iaca.training.validation import CONDITIONS, SHARE, Scored, held_back, score_row, validation_row
 
 Batch = dict[str, Tensor]
-FINISHED = ".safetensors"  # file of a network in `checkpoints` until its run is complete ...
-FINISHED_FINGERPRINT = "finished_fingerprint"  # ... and what its metadata say it belongs to
 
 
 def train_file(
@@ -168,12 +165,12 @@ def calibrated(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     A model of one dimension is not calibrated. Result and errors are otherwise those of `train`.
     """
     folds = {f"fold{i}": part for i, part in enumerate(subject_folds(run.train_clips, run.subjects, run.config.folds))}
-    networks = {"whole": _train_once(train, run, "whole") if folds else train(run)}
+    networks = {"whole": _train_once(train, run, run.checkpoints, "whole") if folds else train(run)}
     for name, left_out in folds.items():
         clips = {clip: annotated for clip, annotated in run.train_clips.items() if clip not in left_out}
         part = replace(run, train_clips=clips, checkpoints=run.checkpoints / name)
-        networks[name] = _train_once(train, part, name, run.checkpoints)
-    _remove_finished(run.checkpoints, networks)
+        networks[name] = _train_once(train, part, run.checkpoints, name)
+    remove_finished(run.checkpoints, networks)
     model, history = networks["whole"]
     if model.targets != TARGETS:
         return model, history
@@ -188,6 +185,10 @@ def calibrated(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
         run.config.recalibrate,
     )
     return replace(model, calibration=calibration), history
+
+
+def _train_once(network: Callable[[TrainingRun], Finished], run: TrainingRun, kept: Path, name: str) -> Finished:
+    return train_once(partial(network, run), finished_file(kept, name), run.fingerprint)
 
 
 def subject_folds(clips: Clips, subjects: Mapping[str, str], folds: int) -> list[frozenset[str]]:
@@ -495,18 +496,6 @@ def reductions(scores: Sequence[float], patience: int, warmup: int) -> int:
 # --- callbacks ---
 
 
-class ResumableEarlyStopping(EarlyStopping):
-    """Early stopping that a resumed run respects.
-
-    The checkpoint records that training has stopped, but Lightning checks only after an epoch: a run that was killed
-    between its last checkpoint and its end would train for one epoch more than an uninterrupted one.
-    """
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if self.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
-            trainer.should_stop = True
-
-
 class EpochBar(lightning.Callback):
     """A bar of epochs with the validation score; a resumed run starts at the epoch where it was interrupted."""
 
@@ -570,8 +559,8 @@ def train_pair(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     for target in TARGETS:
         alone = run.config.model_copy(update={"targets": (target,), "per_dimension": False})
         part = replace(run, config=alone, checkpoints=run.checkpoints / target)
-        models[target], histories[target] = _train_once(train_network, part, target, run.checkpoints)
-    _remove_finished(run.checkpoints, TARGETS)
+        models[target], histories[target] = _train_once(train_network, part, run.checkpoints, target)
+    remove_finished(run.checkpoints, TARGETS)
     return _joined(models), merged_histories(histories)
 
 
@@ -585,47 +574,3 @@ def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
             metadata[f"{name}_{target}" if name in in_both else name] = model.metadata[name]
     weights = {f"{t}.{name}": tensor for t in TARGETS for name, tensor in models[t].weights.items()}
     return TrainedModel(first.config, weights, first.normalisation, metadata, TARGETS, per_dimension=True)
-
-
-# --- networks of one run: a finished one is kept until all are, so an interrupted run does not train it twice ---
-
-
-def _train_once(
-    network: Callable[[TrainingRun], tuple[TrainedModel, pd.DataFrame]],
-    run: TrainingRun,
-    name: str,
-    kept: Path | None = None,
-) -> tuple[TrainedModel, pd.DataFrame]:
-    """What `network(run)` returns; if an interrupted run has finished it, from the file of that name in `kept`."""
-    file = (kept or run.checkpoints) / f"{name}{FINISHED}"
-    finished = _read_finished(file, run.fingerprint)
-    if finished is None:
-        finished = network(run)
-        _keep_finished(*finished, file, run.fingerprint)
-    return finished
-
-
-def _read_finished(file: Path, fingerprint: str) -> tuple[TrainedModel, pd.DataFrame] | None:
-    """A network that this run finished before it was interrupted."""
-    try:
-        model = load_model(file)
-    except InputError:  # missing or torn
-        return None
-    if model.metadata.get(FINISHED_FINGERPRINT) != fingerprint:
-        return None
-    metadata = {n: text for n, text in model.metadata.items() if n not in {HISTORY_KEY, FINISHED_FINGERPRINT}}
-    return replace(model, metadata=metadata), history_of(model)
-
-
-@rank_zero_only
-def _keep_finished(model: TrainedModel, history: pd.DataFrame, file: Path, fingerprint: str) -> None:
-    metadata = {**model.metadata, FINISHED_FINGERPRINT: fingerprint}
-    save_model(with_history(replace(model, metadata=metadata), history), file)
-
-
-@rank_zero_only
-def _remove_finished(checkpoints: Path, names: Iterable[str]) -> None:
-    for name in names:
-        (checkpoints / f"{name}{FINISHED}").unlink(missing_ok=True)
-    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
-        checkpoints.rmdir()
