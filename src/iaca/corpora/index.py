@@ -201,6 +201,17 @@ def card_text(card: CorpusCard) -> str:
 
 # Partitions
 
+USUAL_NAMES = {
+    "train": "train", "training": "train", "devel": "validation", "dev": "validation", "val": "validation",
+    "valid": "validation", "validation": "validation", "test": "test",
+}  # fmt: skip
+"""How people and corpora write the names of partitions, in lower case."""
+
+
+def partition_named(name: str) -> str | None:
+    """Train, validation or test, for any of their usual names in capitals or not; None for any other name."""
+    return USUAL_NAMES.get(name.strip().lower())
+
 
 def read_partitions(path: Path, problems: list[Problem]) -> pd.DataFrame:
     """Columns clip, subject, partition. A clip without a subject counts as a subject of its own.
@@ -216,12 +227,15 @@ def read_partitions(path: Path, problems: list[Problem]) -> pd.DataFrame:
     if not path.is_file():
         raise InputError("there is no such file", path, remedy=REMEDY)
     for line, row in csv_table(path, ("clip", "partition"), REMEDY):
-        clip, partition = row["clip"], row["partition"]
+        clip, partition = row["clip"], partition_named(row["partition"])
         if not clip:
             problems.append(problem("", PARTITION_FILE, "no clip is named in this row", REMEDY, line))
-        elif partition not in PARTITIONS:
-            remedy = f"write one of {', '.join(PARTITIONS)}"
-            problems.append(problem(clip, PARTITION_FILE, f"{brief(repr(partition))} is not a partition", remedy, line))
+        elif partition is None:
+            remedy, what = (
+                f"write one of {', '.join(PARTITIONS)}",
+                f"{brief(repr(row['partition']))} is not a partition",
+            )
+            problems.append(problem(clip, PARTITION_FILE, what, remedy, line))
         elif clip in clips:
             remedy = "remove one of the rows; the first one counts"
             problems.append(problem(clip, PARTITION_FILE, "the clip is listed twice", remedy, line, NOTED))
