@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -24,7 +23,7 @@ from pyarrow import compute, parquet
 
 from iaca.errors import InputError, brief, first_faults
 from iaca.files import newest_version, require_modest
-from iaca.formats.affwild2 import Array, parse_prediction
+from iaca.formats.affwild2 import LOCATION, Array, parse_prediction
 from iaca.text import clip_of, csv_rows, dialect_of, number, read_text
 
 TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
@@ -35,7 +34,6 @@ OPTIONAL = ["time_s", *(end for pair in ENDS for end in pair), "inconsistency"]
 """Columns that a table may have as well."""
 COLUMNS = list(dict.fromkeys([*TABLE_COLUMNS, *SUBMISSION_COLUMNS, *OPTIONAL]))
 NAMES = ["clip", "image_location"]  # columns of text
-LOCATION = re.compile(r"([^/]+)/(\d{1,9})\.(?:jpg|png)")
 MOST_FRAMES = 10_000_000  # nearly four days at 30 Hz: a larger number is not a frame
 SPARSE = 100  # frames allowed per listed one, in a file that exceeds `MOST_FRAMES`
 Clips = dict[str, Array]
