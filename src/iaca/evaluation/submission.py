@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from iaca.errors import InputError, counted, printable
 from iaca.evaluation.score import combined
 from iaca.files import write_text
+from iaca.formats.affwild2 import LOCATION
 from iaca.formats.predictions import (
-    LOCATION,
     SUBMISSION_COLUMNS,
     TABLE_COLUMNS,
     check_submission,

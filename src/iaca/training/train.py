@@ -57,7 +57,7 @@ from iaca.training.checkpoints import (
 )
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.data import Clips, placement, torch_device, training_loader, validation_loaders
-from iaca.training.loss import gate_supervision, latent_loss, training_loss
+from iaca.training.loss import balanced_weights, gate_supervision, latent_loss, task_losses, training_loss
 from iaca.training.model_file import (
     HISTORY_KEY,
     TrainedModel,
@@ -73,7 +73,19 @@ from iaca.training.model_file import (
 from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.readings import fit_fusion_readings
 from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
-from iaca.training.validation import CONDITIONS, SHARE, Scored, held_back, score_row, validation_row
+from iaca.training.validation import (
+    CONDITIONS,
+    SHARE,
+    THRESHOLDS,
+    Scored,
+    Tasks,
+    held_back,
+    score_of_all,
+    score_row,
+    task_row,
+    unit_thresholds,
+    validation_row,
+)
 
 Batch = dict[str, Tensor]
 FINISHED = ".safetensors"  # file of a network in `checkpoints` until its run is complete ...
@@ -110,7 +122,8 @@ def train_file(
         InputError: a partition has no clip or no annotated step; a timeline does not fit its embedding.
     """
     pairs = zip(files[: len(files) // 2], files[len(files) // 2 :], strict=True)
-    clips = {embedding.stem: read_annotated(embedding, timeline) for embedding, timeline in pairs}
+    tasks = bool(choice.build(1, 1).tasks)
+    clips = {embedding.stem: read_annotated(embedding, timeline, tasks) for embedding, timeline in pairs}
     embeddings = embeddings_of(clips)
     dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
     fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
@@ -233,7 +246,7 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     normalisation = Normalisation.fit(embeddings_of(run.train_clips), fusion.cues)
     spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
     with silenced_lightning(), restored_torch_settings(config.threads, config.tf32):
-        module = FusionTraining(fusion, config, run.fingerprint)
+        module = FusionTraining(fusion, config, run.fingerprint, _task_weights(run))
         start = _start(module, run, spec) if fusion.reads else Start()
         loaders = validation_loaders(run.validation_clips, config, spec, start.whole)
         if not fusion.has_network:
@@ -258,10 +271,34 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     if fusion.reads:
         with restored_torch_settings(config.threads, config.tf32):
             weights, scores = held_back(fusion, weights, loaders, config.targets, run.subjects, torch_device(config))
-        chosen = {**chosen, **scores}
+        chosen = {**chosen, **scores, "score": _score({**chosen, **scores}, config)}
         facts = {"correction": ", ".join(f"{s:.2f}" for s in weights[SHARE].tolist())}
     metadata = {**_metadata(run, chosen), **facts}
-    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
+    model = TrainedModel(fusion, weights, normalisation, metadata, config.targets)
+    return _with_thresholds(model, run), history_table(history)
+
+
+def _score(row: dict[str, float], config: TrainingConfig) -> float:
+    """What an epoch is chosen by, from its scores."""
+    return row["score"] if config.selected_by == "valence_arousal" else score_of_all(row)
+
+
+def _task_weights(run: TrainingRun) -> dict[str, Tensor]:
+    """The weights of classes and active units, by the train partition; none unless they are asked for."""
+    if not run.fusion.tasks or run.config.loss.class_weights == "none":
+        return {}
+    return balanced_weights([clip.tasks for clip in run.train_clips.values() if clip.tasks is not None])
+
+
+def _with_thresholds(model: TrainedModel, run: TrainingRun) -> TrainedModel:
+    """The model with the thresholds of its action units that are best on the validation clips."""
+    if "action_units" not in model.config.tasks:
+        return model
+    built, known = BuiltModel.of(model, torch_device(run.config)), run.validation_clips.values()
+    probabilities = [predict_clip(built, clip.embedding).tasks["action_units"] for clip in known]
+    gold = [np.where(clip.embedding.observed[:, None], clip.tasks[:, 1:], np.nan) for clip in known]  # type: ignore[index]  # see `_check_tasks`
+    chosen = unit_thresholds(np.concatenate(probabilities), np.concatenate(gold))
+    return replace(model, weights={**model.weights, THRESHOLDS: torch.from_numpy(chosen)})
 
 
 class Start(NamedTuple):
@@ -321,6 +358,23 @@ def _check_clips(run: TrainingRun) -> None:
                 f"no step of the {partition} partition is annotated ({counted(len(clips), 'clip')})",
                 remedy="check the annotation files and the partition of the corpus",
             )
+        _check_tasks(run, partition, clips)
+
+
+def _check_tasks(run: TrainingRun, partition: str, clips: Clips) -> None:
+    if run.fusion.tasks and run.config.per_dimension:
+        raise InputError(
+            f"per_dimension=True trains two networks, but the model predicts {', '.join(run.fusion.tasks)} once",
+            remedy="leave out one of training.per_dimension and fusion.tasks",
+        )
+    columns = {"expression": slice(0, 1), "action_units": slice(1, None)}
+    for task in run.fusion.tasks:
+        known = (clip.tasks[:, columns[task]] for clip in clips.values() if clip.tasks is not None)
+        if not any(np.isfinite(rows).any() for rows in known):
+            raise InputError(
+                f"no step of the {partition} partition is annotated with {task}",
+                remedy="add the challenge's annotation of it to the corpus, or leave the task out of fusion.tasks",
+            )
 
 
 def _trainer(run: TrainingRun) -> lightning.Trainer:
@@ -372,9 +426,16 @@ class FusionTraining(lightning.LightningModule):
     history. So an epoch is the same whether or not the run was interrupted before it.
     """
 
-    def __init__(self, fusion: FusionConfig, config: TrainingConfig, fingerprint: str):
+    def __init__(
+        self,
+        fusion: FusionConfig,
+        config: TrainingConfig,
+        fingerprint: str,
+        weights: Mapping[str, Tensor] = MappingProxyType({}),
+    ):
         super().__init__()
         self.config, self.fingerprint = config, fingerprint
+        self.task_weights = dict(weights)  # of classes and active units
         self.columns = [TARGETS.index(target) for target in config.targets]
         self.supervised = fusion.learns_reliability and config.supervision > 0
         torch.manual_seed(torch_seed(config.seed, Stream.WEIGHTS))
@@ -382,6 +443,7 @@ class FusionTraining(lightning.LightningModule):
         self.history: list[dict[str, float]] = []
         self.losses: dict[str, list[Tensor]] = {}  # of the epoch
         self.scored: Scored = {}
+        self.tasks: Tasks = {}
 
     def setup(self, stage: str) -> None:
         if self.config.threads is not None:  # processes of `ddp_spawn` do not inherit these settings
@@ -420,19 +482,32 @@ class FusionTraining(lightning.LightningModule):
             gold = batch["labels"][..., self.columns]
             losses["supervision"] = latent_loss(alone, gold, batch["valid"], batch["present"], self.config.loss)
             loss = loss + self.config.supervision * losses["supervision"]
+        if output.tasks:
+            weights = {task: weight.to(loss.device) for task, weight in self.task_weights.items()}
+            of_tasks = task_losses(output.tasks, batch["tasks"], weights)
+            losses |= {f"{task}_loss": value for task, value in of_tasks.items()}
+            loss = loss + sum(getattr(self.config.loss, task) * value for task, value in of_tasks.items())
         for name, value in losses.items():
             self.losses.setdefault(name, []).append(value.detach())
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        self.scored = {condition: [] for condition in CONDITIONS}
+        self.scored, self.tasks = {condition: [] for condition in CONDITIONS}, {}
 
     def validation_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
-        prediction, gold = self._targets(self(batch), batch)
+        output = self(batch)
+        prediction, gold = self._targets(output, batch)
         self.scored[CONDITIONS[dataloader_idx]].append((prediction.double(), gold.double(), batch["valid"]))
+        if output.tasks:
+            self.tasks.setdefault(CONDITIONS[dataloader_idx], []).append((output.tasks, batch["tasks"]))
 
     def on_validation_epoch_end(self) -> None:
-        row = {"epoch": float(self.current_epoch), **score_row(self.scored, self.config.targets)}
+        row = {
+            "epoch": float(self.current_epoch),
+            **score_row(self.scored, self.config.targets),
+            **task_row(self.tasks),
+        }
+        row["score"] = _score(row, self.config)
         self.log("score", row["score"])
         self.history.append(row)
 
