@@ -93,9 +93,11 @@ class FusionModel(nn.Module):
         if self.readings is not None:
             self.reading_gate = ReadingGate(config)
             self.head.start_at_zero()
-        self.tasks = TaskHeads(config) if config.tasks else None  # last: all other weights start as without it
         if config.init == "xavier":
             self.apply(start_as_published)
+        self.tasks = TaskHeads(config) if config.tasks else None  # last: all other weights start as without it
+        if config.init == "xavier" and self.tasks is not None:
+            self.tasks.apply(start_as_published)
 
     @property
     def gate_labels(self) -> dict[str, tuple[str, ...]]:

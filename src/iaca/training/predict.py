@@ -158,10 +158,15 @@ def _window_outputs(
             output = built.model(*model_arguments(on_device, reads_cues=bool(config.cues)))
         tensors = {"prediction": output.prediction, **output.gates}
         for task, logits in output.tasks.items():
-            tensors[TASK + task] = logits.softmax(dim=-1) if task == "expression" else logits.sigmoid()
+            tensors[TASK + task] = probabilities_of(task, logits)
         arrays = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
         for i, start in enumerate(batch_starts):
             yield start, {name: array[i] for name, array in arrays.items()}
+
+
+def probabilities_of(task: str, logits: torch.Tensor) -> torch.Tensor:
+    """Of classes, which sum to one; of action units, each on its own."""
+    return logits.softmax(dim=-1) if task == "expression" else logits.sigmoid()
 
 
 def _readings(built: BuiltModel, clip: ClipEmbedding) -> FloatArray:

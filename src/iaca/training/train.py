@@ -230,8 +230,13 @@ def train(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
 
     Raises:
         InputError: no clips, none annotated, embeddings that do not fit the model, a clip without a cue that the model
-            reads, or a strategy that cannot be started from here.
+            reads, a network per dimension of a model with more tasks, or a strategy that cannot be started from here.
     """
+    if run.fusion.tasks and run.config.per_dimension:
+        raise InputError(
+            f"per_dimension=True trains two networks, but the model predicts {', '.join(run.fusion.tasks)} once",
+            remedy="leave out one of training.per_dimension and fusion.tasks",
+        )
     model, history = train_pair(run) if run.config.per_dimension else train_network(run)
     return with_training_settings(model, run.config), history
 
@@ -362,11 +367,6 @@ def _check_clips(run: TrainingRun) -> None:
 
 
 def _check_tasks(run: TrainingRun, partition: str, clips: Clips) -> None:
-    if run.fusion.tasks and run.config.per_dimension:
-        raise InputError(
-            f"per_dimension=True trains two networks, but the model predicts {', '.join(run.fusion.tasks)} once",
-            remedy="leave out one of training.per_dimension and fusion.tasks",
-        )
     columns = {"expression": slice(0, 1), "action_units": slice(1, None)}
     for task in run.fusion.tasks:
         known = (clip.tasks[:, columns[task]] for clip in clips.values() if clip.tasks is not None)
