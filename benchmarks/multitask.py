@@ -1,6 +1,6 @@
 """Do expressions and action units cost valence and arousal anything? One model with and without these heads.
 
-    python benchmarks/multitask.py OUT.csv [--seeds 0 1 2 3 4] [--presets iaca]
+    python benchmarks/multitask.py OUT.csv [--seeds 0 1 2 3 4] [--presets iaca] [--weight 1.0]
 
 Corpus: synthetic S2 with events. The class of a frame follows from the plane of valence and arousal, in 8 sectors with
 a neutral centre; each action unit is a threshold on a direction of that plane, with slow noise of its own. Of the train
@@ -24,7 +24,7 @@ from iaca.corpora.synthetic import SyntheticConfig, draw_annotated
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of
 from iaca.evaluation.metrics import ccc
 from iaca.fusion.config import ModelChoice
-from iaca.training.config import TrainingConfig
+from iaca.training.config import LossConfig, TrainingConfig
 from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.sample import shared_cues
 from iaca.training.train import TrainingRun, train
@@ -62,14 +62,15 @@ def _slow(rng: np.random.Generator, steps: int, every: int = 25) -> np.ndarray:
     return np.interp(np.arange(steps), places, rng.normal(0, 0.2, len(places)))
 
 
-def scores(seed: int, preset: str, tasks: tuple[str, ...], parts: dict[str, Clips]) -> dict[str, float]:
+def scores(seed: int, preset: str, tasks: tuple[str, ...], weight: float, parts: dict[str, Clips]) -> dict[str, float]:
     """Test scores of one model."""
     embeddings = embeddings_of(parts["train"])
     dims = next(iter(embeddings.values())).dims
     changes = {"tasks": tasks} if tasks else {}
     choice = ModelChoice(preset=preset, width=WIDTH, **changes)
     fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
-    config = TrainingConfig(seed=seed, length=LENGTH, hop=HOP, threads=1, accelerator="cpu")
+    loss = LossConfig(expression=weight, action_units=weight)
+    config = TrainingConfig(seed=seed, length=LENGTH, hop=HOP, threads=1, accelerator="cpu", loss=loss)
     with tempfile.TemporaryDirectory() as folder:
         run = TrainingRun(fusion, config, parts["train"], parts["validation"], Path(folder) / "c")
         model, _ = train(run)
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="CSV that is appended to")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     parser.add_argument("--presets", nargs="+", default=["iaca"])
+    parser.add_argument("--weight", type=float, default=LossConfig().expression, help="of the losses of both tasks")
     given = parser.parse_args()
     for preset in given.presets:
         for seed in given.seeds:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -39,6 +39,7 @@ from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig, ModelChoice
 from iaca.fusion.iaca_plus import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
+from iaca.parameters import flat
 from iaca.training.calibration import Predict, calibrate
 from iaca.training.checkpoints import (
     BEST,
@@ -73,6 +74,7 @@ from iaca.training.model_file import (
 from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.readings import fit_fusion_readings
 from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
+from iaca.training.tracking import EpochTracker, Tracking
 from iaca.training.validation import (
     CONDITIONS,
     SHARE,
@@ -103,6 +105,7 @@ def train_file(
     checkpoints: Path,
     subjects: Mapping[str, str] | None = None,
     progress: bool = False,
+    tracking: Tracking | None = None,
 ) -> None:
     """Train on the named clips and write the model file, with the origin of the model in its metadata.
 
@@ -117,6 +120,7 @@ def train_file(
         checkpoints: a folder for this run alone.
         subjects: of the clips; a clip that is not listed is a subject of its own.
         progress: show a bar of epochs.
+        tracking: a store that receives the epochs of each network.
 
     Raises:
         InputError: a partition has no clip or no annotated step; a timeline does not fit its embedding.
@@ -128,7 +132,7 @@ def train_file(
     dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
     fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
     to_train, to_validate = ({name: clips[name] for name in names} for names in (train_clips, validation_clips))
-    run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress, subjects or {})
+    run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress, subjects or {}, tracking)
     model, history = calibrated(run)
     origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
     model = replace(model, metadata={**model.metadata, **origin})
@@ -147,6 +151,7 @@ class TrainingRun:
             data; a finished run leaves nothing in it.
         progress: show a bar of epochs.
         subjects: of the clips; a clip that is not listed is a subject of its own.
+        tracking: a store that receives the epochs of each network; no effect on the result.
     """
 
     fusion: FusionConfig
@@ -156,6 +161,7 @@ class TrainingRun:
     checkpoints: Path
     progress: bool = False
     subjects: Mapping[str, str] = field(default_factory=dict)
+    tracking: Tracking | None = None
 
     @cached_property
     def data(self) -> str:
@@ -391,6 +397,7 @@ def _trainer(run: TrainingRun) -> lightning.Trainer:
         callbacks=[
             stop,
             EpochBar(config) if run.progress else EpochLines(run.checkpoints.name),
+            *_trackers(run),
             *checkpoint_callbacks(run.checkpoints),
         ],
         deterministic=True,
@@ -400,6 +407,14 @@ def _trainer(run: TrainingRun) -> lightning.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def _trackers(run: TrainingRun) -> list[lightning.Callback]:
+    if run.tracking is None:
+        return []
+    known = {"fusion": run.fusion.model_dump(mode="json"), "training": run.config.model_dump(mode="json")}
+    opened = partial(run.tracking.store, run.checkpoints, run.fingerprint)
+    return [EpochTracker(opened, dict(flat(known)))]
 
 
 def _metadata(run: TrainingRun, best: Mapping[str, float]) -> dict[str, str]:
@@ -516,6 +531,9 @@ class FusionTraining(lightning.LightningModule):
         means = {name: torch.stack(values).mean() for name, values in self.losses.items()}
         over_devices = {name: self.trainer.strategy.reduce(mean, reduce_op="mean") for name, mean in means.items()}
         self.history[-1] |= {name: mean.item() for name, mean in over_devices.items()} | {"learning_rate": rate}
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # always a list
+            if isinstance(callback, EpochTracker):
+                callback.record(self.history[-1])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint |= {"fingerprint": self.fingerprint, "history": self.history}

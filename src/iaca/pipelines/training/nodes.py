@@ -18,6 +18,7 @@ from iaca.formats.affwild2 import TASK_COLUMNS
 from iaca.fusion.config import Baselines, ModelChoice
 from iaca.training.config import LOW_MEMORY, VERSION, TrainingConfig
 from iaca.training.model_file import TrainedBaselines, TrainedModel, history_of, load_model, weights_digest
+from iaca.training.tracking import Tracking, require_installed
 from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ def plan_runs(
     `train_file` for each task when the dataset is saved.
     """
     files, clips = learned_from(embeddings, timelines, training_index)
+    training, tracking = untracked(training, checkpoints)
     choices = {MAIN: fusion, **{name: ModelChoice(preset=name) for name in baselines.root}}
     return {
         run: Task(
@@ -96,12 +98,27 @@ def plan_runs(
             train_file,
             files,
             {"choice": choice, "training": settings_of(run, training), "corpus": corpus_card, **clips},
-            settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched()},
+            settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched(), **tracking},
             version=VERSION,
             low_memory=LOW_MEMORY,
         )
         for run, choice in choices.items()
     }
+
+
+def untracked(training: TrainingConfig, checkpoints: Path) -> tuple[TrainingConfig, dict[str, Tracking]]:
+    """The settings without a logger, which is no part of a fingerprint, and the setting `tracking` of tasks in its
+    place; the stores are next to the checkpoints.
+
+    Raises:
+        InputError: the package of the logger is not installed.
+    """
+    if training.logger == "none":
+        return training, {}
+    require_installed(training.logger)
+    base = checkpoints.absolute()
+    plain = training.model_copy(update={"logger": "none"})
+    return plain, {"tracking": Tracking(training.logger, base.with_name("tracking"), base)}
 
 
 def settings_of(run: str, training: TrainingConfig) -> TrainingConfig:
