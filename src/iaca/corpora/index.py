@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from iaca.errors import InputError, brief, plain_name, printable
 from iaca.files import require_file
+from iaca.formats.labels import AnnotationFacts
 from iaca.parameters import Parameters, faults
 from iaca.text import clip_of, csv_table
 
@@ -47,10 +48,14 @@ class CorpusIndex:
         clips: one row per clip: `clip`, `subject`, `partition`, `media` and `annotation` (paths relative to the root;
             no annotation: empty), `side` (left, right or empty: which person of the video).
         problems: made by `problem`.
+        further: clip -> its other annotation files, relative to the root: of other tasks than the first.
+        facts: clip -> what its annotation contains, where that is known already.
     """
 
     clips: pd.DataFrame
     problems: list[Problem] = field(default_factory=list)
+    further: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    facts: Mapping[str, AnnotationFacts] = field(default_factory=dict)
 
 
 def problem(

@@ -88,7 +88,8 @@ class Joint:
     """The prediction of an ensemble for a clip of t steps.
 
     Attributes:
-        prediction: mean over the members. Gates, intervals and inconsistency that not all of them have are left out.
+        prediction: mean over the members, of probabilities and thresholds, too. Gates, intervals, inconsistency and
+            tasks that not all of them have are left out.
         labels: of those gates.
     """
 
@@ -104,7 +105,11 @@ def join(members: Sequence[Member], predictions: Sequence[ClipPrediction]) -> Jo
     prediction = predictions[0].prediction if len(predictions) == 1 else _mean(values)
     bounds = _mean_if_all([p.bounds for p in predictions])
     inconsistency = _mean_if_all([p.inconsistency for p in predictions])
-    return Joint(ClipPrediction(prediction, gates, predictions[0].observed, bounds, inconsistency), labels)
+    thresholds = _mean_if_all([p.thresholds for p in predictions])
+    known = {task: _mean_if_all([p.tasks.get(task) for p in predictions]) for task in predictions[0].tasks}
+    tasks = {task: mean for task, mean in known.items() if mean is not None}
+    joint = ClipPrediction(prediction, gates, predictions[0].observed, bounds, inconsistency, tasks, thresholds)
+    return Joint(joint, labels)
 
 
 def _mean_if_all(parts: Sequence[FloatArray | None]) -> FloatArray | None:

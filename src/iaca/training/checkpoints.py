@@ -147,7 +147,8 @@ def data_fingerprint(clips: Mapping[str, AnnotatedClip]) -> str:
         clip, labels = clips[name].embedding, clips[name].labels
         digest.update("\0".join((name, *clip.quality_names)).encode())
         arrays = (clip.audio, clip.visual, clip.audio_present, clip.face_found, clip.time_s, labels, clip.quality)
-        for array in map(np.ascontiguousarray, arrays):
+        tasks = () if (known := clips[name].tasks) is None else (known,)
+        for array in map(np.ascontiguousarray, (*arrays, *tasks)):
             digest.update(f"{name}\0{array.dtype}{array.shape}".encode())
             digest.update(array.data.cast("B") if array.size else b"")
     return digest.hexdigest()

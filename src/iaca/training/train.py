@@ -36,6 +36,7 @@ from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig, ModelChoice
 from iaca.fusion.iaca_plus import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
+from iaca.parameters import flat
 from iaca.training.calibration import Predict, calibrate
 from iaca.training.checkpoints import (
     BEST,
@@ -59,7 +60,7 @@ from iaca.training.checkpoints import (
 )
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.data import Clips, placement, torch_device, training_loader, validation_loaders
-from iaca.training.loss import gate_supervision, latent_loss, training_loss
+from iaca.training.loss import balanced_weights, gate_supervision, latent_loss, task_losses, training_loss
 from iaca.training.model_file import (
     TrainedModel,
     history_table,
@@ -72,7 +73,20 @@ from iaca.training.model_file import (
 from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.readings import fit_fusion_readings
 from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
-from iaca.training.validation import CONDITIONS, SHARE, Scored, held_back, score_row, validation_row
+from iaca.training.tracking import EpochTracker, Tracking
+from iaca.training.validation import (
+    CONDITIONS,
+    SHARE,
+    THRESHOLDS,
+    Scored,
+    Tasks,
+    held_back,
+    score_of_all,
+    score_row,
+    task_row,
+    unit_thresholds,
+    validation_row,
+)
 
 Batch = dict[str, Tensor]
 
@@ -88,6 +102,7 @@ def train_file(
     checkpoints: Path,
     subjects: Mapping[str, str] | None = None,
     progress: bool = False,
+    tracking: Tracking | None = None,
 ) -> None:
     """Train on the named clips and write the model file, with the origin of the model in its metadata.
 
@@ -102,17 +117,19 @@ def train_file(
         checkpoints: a folder for this run alone.
         subjects: of the clips; a clip that is not listed is a subject of its own.
         progress: show a bar of epochs.
+        tracking: a store that receives the epochs of each network.
 
     Raises:
         InputError: a partition has no clip or no annotated step; a timeline does not fit its embedding.
     """
     pairs = zip(files[: len(files) // 2], files[len(files) // 2 :], strict=True)
-    clips = {embedding.stem: read_annotated(embedding, timeline) for embedding, timeline in pairs}
+    tasks = bool(choice.build(1, 1).tasks)
+    clips = {embedding.stem: read_annotated(embedding, timeline, tasks) for embedding, timeline in pairs}
     embeddings = embeddings_of(clips)
     dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
     fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
     to_train, to_validate = ({name: clips[name] for name in names} for names in (train_clips, validation_clips))
-    run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress, subjects or {})
+    run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress, subjects or {}, tracking)
     model, history = calibrated(run)
     origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
     model = replace(model, metadata={**model.metadata, **origin})
@@ -131,6 +148,7 @@ class TrainingRun:
             data; a finished run leaves nothing in it.
         progress: show a bar of epochs.
         subjects: of the clips; a clip that is not listed is a subject of its own.
+        tracking: a store that receives the epochs of each network; no effect on the result.
     """
 
     fusion: FusionConfig
@@ -140,6 +158,7 @@ class TrainingRun:
     checkpoints: Path
     progress: bool = False
     subjects: Mapping[str, str] = field(default_factory=dict)
+    tracking: Tracking | None = None
 
     @cached_property
     def data(self) -> str:
@@ -218,8 +237,13 @@ def train(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
 
     Raises:
         InputError: no clips, none annotated, embeddings that do not fit the model, a clip without a cue that the model
-            reads, or a strategy that cannot be started from here.
+            reads, a network per dimension of a model with more tasks, or a strategy that cannot be started from here.
     """
+    if run.fusion.tasks and run.config.per_dimension:
+        raise InputError(
+            f"per_dimension=True trains two networks, but the model predicts {', '.join(run.fusion.tasks)} once",
+            remedy="leave out one of training.per_dimension and fusion.tasks",
+        )
     model, history = train_pair(run) if run.config.per_dimension else train_network(run)
     return with_training_settings(model, run.config), history
 
@@ -234,7 +258,7 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     normalisation = Normalisation.fit(embeddings_of(run.train_clips), fusion.cues)
     spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
     with silenced_lightning(), restored_torch_settings(config.threads, config.tf32):
-        module = FusionTraining(fusion, config, run.fingerprint)
+        module = FusionTraining(fusion, config, run.fingerprint, _task_weights(run))
         start = _start(module, run, spec) if fusion.reads else Start()
         loaders = validation_loaders(run.validation_clips, config, spec, start.whole)
         if not fusion.has_network:
@@ -259,10 +283,34 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     if fusion.reads:
         with restored_torch_settings(config.threads, config.tf32):
             weights, scores = held_back(fusion, weights, loaders, config.targets, run.subjects, torch_device(config))
-        chosen = {**chosen, **scores}
+        chosen = {**chosen, **scores, "score": _score({**chosen, **scores}, config)}
         facts = {"correction": ", ".join(f"{s:.2f}" for s in weights[SHARE].tolist())}
     metadata = {**_metadata(run, chosen), **facts}
-    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
+    model = TrainedModel(fusion, weights, normalisation, metadata, config.targets)
+    return _with_thresholds(model, run), history_table(history)
+
+
+def _score(row: dict[str, float], config: TrainingConfig) -> float:
+    """What an epoch is chosen by, from its scores."""
+    return row["score"] if config.selected_by == "valence_arousal" else score_of_all(row)
+
+
+def _task_weights(run: TrainingRun) -> dict[str, Tensor]:
+    """The weights of classes and active units, by the train partition; none unless they are asked for."""
+    if not run.fusion.tasks or run.config.loss.class_weights == "none":
+        return {}
+    return balanced_weights([clip.tasks for clip in run.train_clips.values() if clip.tasks is not None])
+
+
+def _with_thresholds(model: TrainedModel, run: TrainingRun) -> TrainedModel:
+    """The model with the thresholds of its action units that are best on the validation clips."""
+    if "action_units" not in model.config.tasks:
+        return model
+    built, known = BuiltModel.of(model, torch_device(run.config)), run.validation_clips.values()
+    probabilities = [predict_clip(built, clip.embedding).tasks["action_units"] for clip in known]
+    gold = [np.where(clip.embedding.observed[:, None], clip.tasks[:, 1:], np.nan) for clip in known]  # type: ignore[index]  # see `_check_tasks`
+    chosen = unit_thresholds(np.concatenate(probabilities), np.concatenate(gold))
+    return replace(model, weights={**model.weights, THRESHOLDS: torch.from_numpy(chosen)})
 
 
 class Start(NamedTuple):
@@ -322,6 +370,18 @@ def _check_clips(run: TrainingRun) -> None:
                 f"no step of the {partition} partition is annotated ({counted(len(clips), 'clip')})",
                 remedy="check the annotation files and the partition of the corpus",
             )
+        _check_tasks(run, partition, clips)
+
+
+def _check_tasks(run: TrainingRun, partition: str, clips: Clips) -> None:
+    columns = {"expression": slice(0, 1), "action_units": slice(1, None)}
+    for task in run.fusion.tasks:
+        known = (clip.tasks[:, columns[task]] for clip in clips.values() if clip.tasks is not None)
+        if not any(np.isfinite(rows).any() for rows in known):
+            raise InputError(
+                f"no step of the {partition} partition is annotated with {task}",
+                remedy="add the challenge's annotation of it to the corpus, or leave the task out of fusion.tasks",
+            )
 
 
 def _trainer(run: TrainingRun) -> lightning.Trainer:
@@ -338,6 +398,7 @@ def _trainer(run: TrainingRun) -> lightning.Trainer:
         callbacks=[
             stop,
             EpochBar(config) if run.progress else EpochLines(run.checkpoints.name),
+            *_trackers(run),
             *checkpoint_callbacks(run.checkpoints),
         ],
         deterministic=True,
@@ -347,6 +408,14 @@ def _trainer(run: TrainingRun) -> lightning.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def _trackers(run: TrainingRun) -> list[lightning.Callback]:
+    if run.tracking is None:
+        return []
+    known = {"fusion": run.fusion.model_dump(mode="json"), "training": run.config.model_dump(mode="json")}
+    opened = partial(run.tracking.store, run.checkpoints, run.fingerprint)
+    return [EpochTracker(opened, dict(flat(known)))]
 
 
 def _metadata(run: TrainingRun, best: Mapping[str, float]) -> dict[str, str]:
@@ -373,9 +442,16 @@ class FusionTraining(lightning.LightningModule):
     history. So an epoch is the same whether or not the run was interrupted before it.
     """
 
-    def __init__(self, fusion: FusionConfig, config: TrainingConfig, fingerprint: str):
+    def __init__(
+        self,
+        fusion: FusionConfig,
+        config: TrainingConfig,
+        fingerprint: str,
+        weights: Mapping[str, Tensor] = MappingProxyType({}),
+    ):
         super().__init__()
         self.config, self.fingerprint = config, fingerprint
+        self.task_weights = dict(weights)  # of classes and active units
         self.columns = [TARGETS.index(target) for target in config.targets]
         self.supervised = fusion.learns_reliability and config.supervision > 0
         torch.manual_seed(torch_seed(config.seed, Stream.WEIGHTS))
@@ -383,6 +459,7 @@ class FusionTraining(lightning.LightningModule):
         self.history: list[dict[str, float]] = []
         self.losses: dict[str, list[Tensor]] = {}  # of the epoch
         self.scored: Scored = {}
+        self.tasks: Tasks = {}
 
     def setup(self, stage: str) -> None:
         if self.config.threads is not None:  # processes of `ddp_spawn` do not inherit these settings
@@ -421,19 +498,32 @@ class FusionTraining(lightning.LightningModule):
             gold = batch["labels"][..., self.columns]
             losses["supervision"] = latent_loss(alone, gold, batch["valid"], batch["present"], self.config.loss)
             loss = loss + self.config.supervision * losses["supervision"]
+        if output.tasks:
+            weights = {task: weight.to(loss.device) for task, weight in self.task_weights.items()}
+            of_tasks = task_losses(output.tasks, batch["tasks"], weights)
+            losses |= {f"{task}_loss": value for task, value in of_tasks.items()}
+            loss = loss + sum(getattr(self.config.loss, task) * value for task, value in of_tasks.items())
         for name, value in losses.items():
             self.losses.setdefault(name, []).append(value.detach())
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        self.scored = {condition: [] for condition in CONDITIONS}
+        self.scored, self.tasks = {condition: [] for condition in CONDITIONS}, {}
 
     def validation_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
-        prediction, gold = self._targets(self(batch), batch)
+        output = self(batch)
+        prediction, gold = self._targets(output, batch)
         self.scored[CONDITIONS[dataloader_idx]].append((prediction.double(), gold.double(), batch["valid"]))
+        if output.tasks:
+            self.tasks.setdefault(CONDITIONS[dataloader_idx], []).append((output.tasks, batch["tasks"]))
 
     def on_validation_epoch_end(self) -> None:
-        row = {"epoch": float(self.current_epoch), **score_row(self.scored, self.config.targets)}
+        row = {
+            "epoch": float(self.current_epoch),
+            **score_row(self.scored, self.config.targets),
+            **task_row(self.tasks),
+        }
+        row["score"] = _score(row, self.config)
         self.log("score", row["score"])
         self.history.append(row)
 
@@ -442,6 +532,9 @@ class FusionTraining(lightning.LightningModule):
         means = {name: torch.stack(values).mean() for name, values in self.losses.items()}
         over_devices = {name: self.trainer.strategy.reduce(mean, reduce_op="mean") for name, mean in means.items()}
         self.history[-1] |= {name: mean.item() for name, mean in over_devices.items()} | {"learning_rate": rate}
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # always a list
+            if isinstance(callback, EpochTracker):
+                callback.record(self.history[-1])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint |= {"fingerprint": self.fingerprint, "history": self.history}
