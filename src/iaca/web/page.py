@@ -46,13 +46,19 @@ def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) ->
     idle_s = 60 * config.idle_minutes
     with gr.Blocks(title="iaca", analytics_enabled=False, delete_cache=(idle_s, idle_s)) as page:
         gr.HTML(_head(origin, config))
-        drop = gr.File(label="Drop a video here", elem_id="drop", height=130)  # any file: `receive` says what is wrong
-        message = gr.HTML(elem_id="said")
-        result = gr.HTML(
-            {}, html_template=_static("result.html"), js_on_load=_static("traces.js"), elem_id="result",
-            apply_default_css=False,
-        )  # fmt: skip
-        job = gr.State(None)
+        _tabs()
+        with _panel("predict", "iaca-shown"):
+            drop = gr.File(label="Drop a video here", elem_id="drop", height=130)  # any: `receive` says what is wrong
+            message = gr.HTML(elem_id="said")
+            result = gr.HTML(
+                {}, html_template=_static("result.html"), js_on_load=_static("traces.js"), elem_id="result",
+                apply_default_css=False,
+            )  # fmt: skip
+            job = gr.State(None)
+        with _panel("annotate"):
+            pass
+        with _panel("live"):
+            pass
 
         def receive(upload: str, request: gr.Request) -> tuple[None, str, dict[str, Any], Job | None]:
             try:
@@ -76,6 +82,21 @@ def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) ->
         upload_event.then(analyse, job, [message, result], concurrency_limit=None, **options)
         page.unload(forget)
     return page
+
+
+TABS = {"predict": "Predict"}
+"""Id of a panel, and the name of its tab. A panel without a tab is hidden."""
+
+
+def _panel(name: str, *classes: str) -> gr.Column:
+    return gr.Column(elem_id=name, elem_classes=["iaca-panel", *classes])
+
+
+def _tabs() -> gr.HTML:
+    return gr.HTML(
+        [{"id": name, "label": label} for name, label in TABS.items()], js_on_load=_static("tabs.js"), elem_id="tabs",
+        html_template='<div class="iaca-tabs" role="tablist" aria-label="What to do"></div>', apply_default_css=False,
+    )  # fmt: skip
 
 
 def launch(page: gr.Blocks, sessions: Sessions, config: WebConfig) -> str:
