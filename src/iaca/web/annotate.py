@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from iaca.corpora.folder import FolderConfig, build_timeline, find_videos, index_folder
@@ -103,7 +103,7 @@ class Annotations:
             if name not in self._browsers:
                 if len(self._browsers) >= MOST_BROWSERS:
                     remedy = "start the page again, or with --annotations FOLDER, which all browsers share"
-                    raise InputError(f"{MOST_BROWSERS} browsers annotate here already", remedy=remedy)
+                    raise InputError(f"{counted(MOST_BROWSERS, 'browser')} annotated here already", remedy=remedy)
                 self._browsers[name] = Workspace(self.kept or self._folder / name, name)
             return self._browsers[name]
 
@@ -233,8 +233,8 @@ class Workspace:
                 raise InputError("a clip of this name is there already", name, remedy="rename the file")
             taken = sum(path.stat().st_size for path in videos.values()) + upload.stat().st_size
             if len(videos) >= MOST_CLIPS or taken > MOST_UPLOADS * config.max_mb * 2**20:
-                what = f"{counted(len(videos), 'clip')} are there: this page takes no more"
-                raise InputError(what, name, remedy="remove a clip, or annotate the others with a larger --max-mb")
+                what = f"this page takes {MOST_CLIPS} clips and {MOST_UPLOADS * config.max_mb:,} MB at most"
+                raise InputError(what, name, remedy="remove a clip, or start the page with a larger --max-mb")
             make_folder(self.root)
             shutil.move(upload, self.root / f"{stem}{ending}")
         return stem
@@ -449,7 +449,9 @@ def routes(annotations: Annotations) -> list[Route]:
 
     async def media(request: Request) -> Response:
         path = annotations.media(request.path_params["name"])
-        return Response(status_code=404) if path is None or not path.exists() else FileResponse(path)
+        if path is None or not path.exists():
+            return PlainTextResponse("The video is gone: reload the page.\n", 404)
+        return FileResponse(path)
 
     table = [route(method, path, handler) for (method, path), handler in HANDLERS.items()]
     return [
