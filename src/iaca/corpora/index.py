@@ -27,6 +27,7 @@ from iaca.text import clip_of, csv_table
 PARTITIONS = ("train", "validation", "test")
 PARTITION_FILE, SUBJECT_FILE, EVENT_FILE, CARD_FILE = "partition.csv", "subjects.csv", "events.csv", "corpus.json"
 CLIP_COLUMNS = ("clip", "subject", "partition", "media", "annotation", "side")
+RATERS = "raters"  # folder of the traces of single raters, which are no labels (iaca.corpora.raters)
 COUNT = "annotated"  # in a clip index: annotated rows of the clip, as its files have them
 PROBLEM_COLUMNS = ("clip", "file", "row", "problem", "effect", "remedy")
 

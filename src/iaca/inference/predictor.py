@@ -141,14 +141,10 @@ class Predictor:
         Raises:
             InputError: as `predict`; StorageError if the disk of that folder is full.
         """
-        video = Path(video)
-        media = probe(video, limits=self.limits)
-        if not media.has_video:
-            raise InputError("there is no video stream", video, remedy="give a file with pictures")
+        video, people = Path(video), people or People()
+        media = self._probed(video)
         with work_folder(folder) as work:  # faces and sound of a long video exceed memory
-            faces = self._faces(video, work, people or People())
-            extract_audio(video, work / "audio.flac", limits=self.limits)
-            audio = read_audio_file(work / "audio.flac")
+            faces, audio = self._extracted(video, work, people)
             clips = list(self._embed(faces, audio))
             boxes = [read_faces(path, columns=BOX).to_numpy() for path in faces]
             facts = media_facts(media, audio)
@@ -157,6 +153,29 @@ class Predictor:
             for clip, own_voice, box in zip(clips, attribute_voice(clips), boxes, strict=True)
         ]
         return Analysis(tables[0], media, facts, tuple(tables[1:]))
+
+    def embed(self, video: str | Path, folder: Path | None = None) -> ClipEmbedding:
+        """The embeddings that `predict` predicts from.
+
+        Raises:
+            InputError: as `predict`; StorageError if the disk of that folder is full.
+        """
+        self._probed(Path(video))
+        with work_folder(folder) as work:
+            (clip,) = self._embed(*self._extracted(Path(video), work, People()))
+        return clip
+
+    def _probed(self, video: Path) -> MediaInfo:
+        media = probe(video, limits=self.limits)
+        if not media.has_video:
+            raise InputError("there is no video stream", video, remedy="give a file with pictures")
+        return media
+
+    def _extracted(self, video: Path, work: Path, people: People) -> tuple[list[Path], AudioTrack]:
+        """Files of the faces of each person, and the sound, which lies in `work` too."""
+        faces = self._faces(video, work, people)
+        extract_audio(video, work / "audio.flac", limits=self.limits)
+        return faces, read_audio_file(work / "audio.flac")
 
     def _faces(self, video: Path, folder: Path, people: People) -> list[Path]:
         """Extract the faces of each person to a file, in one pass over the video."""
