@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from iaca.encoders import weights
-from iaca.encoders.__main__ import main
+from iaca.encoders.__main__ import main, table
 from iaca.encoders.checkpoint import load_onnx
 from iaca.encoders.config import NoOptions
 from iaca.encoders.visual import EmotiEffNetB0, EmotiEffNetB0Expressions
@@ -190,7 +190,37 @@ def test_the_command_says_licence_and_place_and_tries_the_others_when_one_fails(
     assert "resnet50_affectnet have to be downloaded by hand" in said.err
     assert "resnet18: weights.pth of a page; licence MIT; trained on nothing" in said.out
     assert re.search(r"resnet18: \S+weights/weights\.pth\n", said.out)
-    assert said.out.endswith("weights/h.pth (the publisher gives no checksum to compare it with)\n")
+    assert said.out.endswith(f"weights/h.pth (no checksum to compare it with is known; its own: {FILE.sha256})\n")
+
+
+def test_a_licence_with_terms_is_accepted_first_and_once(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = replace(FILE, url=publisher.url, licence="CC BY-NC-SA 4.0", terms="not for commercial use")
+    monkeypatch.setitem(WEIGHTS, "wav2vec2_vad", file)
+    with pytest.raises(SystemExit):
+        main(["get", "wav2vec2_vad"])
+    said = capsys.readouterr()
+    assert "the licence of wav2vec2_vad has not been accepted: CC BY-NC-SA 4.0 (not for commercial use)" in said.err
+    assert "get wav2vec2_vad --accept-licence" in said.err
+    assert publisher.asked == []
+    main(["get", "wav2vec2_vad", "--accept-licence"])
+    assert files(tmp_path) == [NAME, f"{NAME}.licence-accepted"]
+    assert locate("wav2vec2_vad") == get("wav2vec2_vad")
+    (tmp_path / "weights" / f"{NAME}.licence-accepted").unlink()  # as a file that was put there by hand
+    with pytest.raises(InputError, match="has not been accepted"):
+        locate("wav2vec2_vad")
+    assert "--accept-licence" in next(row[-1] for row in table() if row[1] == "wav2vec2_vad")
+
+
+def test_non_commercial_licences_have_terms_and_addresses_on_the_hub_are_pinned_or_said_not_to_be() -> None:
+    assert {name for name, file in WEIGHTS.items() if file.terms} == {"wav2vec2_vad"}
+    assert all(file.terms for file in WEIGHTS.values() if "NC" in file.licence)
+    on_hub = {name: file for name, file in WEIGHTS.items() if "huggingface.co" in file.url}
+    assert {name for name, file in on_hub.items() if not re.search(r"/resolve/[0-9a-f]{40}/", file.url)} == {
+        name for name, file in on_hub.items() if not file.pinned
+    }
+    assert all(file.name.endswith(".safetensors") for file in on_hub.values())
 
 
 def test_torchvision_knows_the_address_of_its_weights() -> None:

@@ -44,6 +44,16 @@ class FaceOptions(Parameters):
     side: int = Field(default=112, ge=32, le=512)
 
 
+class PatchOptions(FaceOptions):
+    """Options of a transformer that sees a face as patches of 14 px.
+
+    Attributes:
+        side: the face is scaled to this, px; a multiple of 14. 112 takes a quarter of the time of 224.
+    """
+
+    side: int = Field(default=224, ge=28, le=518, multiple_of=14)
+
+
 class ClipOptions(FaceOptions):
     """Options of a network that sees a clip of faces, centred on its step.
 
@@ -96,6 +106,26 @@ class LayerOptions(Parameters):
     layer: int = Field(default=12, ge=1, le=12)
 
 
+class LargeLayerOptions(LayerOptions):
+    """Options of a large transformer over sound.
+
+    Attributes:
+        layer: the layer whose hidden states are taken, counted from 1.
+    """
+
+    layer: int = Field(default=24, ge=1, le=24)
+
+
+class PooledOptions(Parameters):
+    """Options of a transformer over sound with a head for utterances.
+
+    Attributes:
+        pool_s: sound around a step (s) over which hidden states are averaged for the head.
+    """
+
+    pool_s: float = Field(default=4.0, ge=0.1, le=60)
+
+
 @dataclass(frozen=True)
 class EncoderFacts:
     """What is known of an encoder before it is built.
@@ -141,7 +171,12 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         "efficientnet_b0": EncoderFacts(1280, _IMAGENET, "1 face", FaceOptions, 32),
         "enet_b0_8_va_mtl": EncoderFacts(1290, f"{_IMAGENET}, 224 px", "1 face", batch=32),
         "enet_b0_8_best_vgaf": EncoderFacts(1288, f"{_IMAGENET}, 224 px", "1 face", batch=32),
+        "mbf_va_mtl": EncoderFacts(522, "RGB, 112 px, [-1, 1]", "1 face", batch=32),
+        "mobilevit_va_mtl": EncoderFacts(778, f"{_IMAGENET}, 224 px", "1 face", batch=32),
         "blendshapes": EncoderFacts(52, "RGB, 256 px", "1 face", batch=16, runtime="ai_edge_litert"),
+        "dinov2_vits14": EncoderFacts(384, _IMAGENET, "1 face", PatchOptions, 32),
+        "dinov2_vitb14": EncoderFacts(768, _IMAGENET, "1 face", PatchOptions, 32),
+        "clip_vitb32": EncoderFacts(768, "RGB, 224 px, CLIP's mean and deviation", "1 face", batch=32),
     },
     "audio": {
         "prosody": EncoderFacts(44, "log-mel 64, pitch, spectrum, 10 ms", "3 s", version="2", learned=False),
@@ -150,6 +185,9 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         "ge2e": EncoderFacts(256, "mel 40 x 160, raised to -30 dB", "1.6 s"),
         "wavlm_base_plus": EncoderFacts(768, "samples", "14 s", LayerOptions, 1),
         "hubert_base": EncoderFacts(768, "samples", "14 s", LayerOptions, 1),
+        "wavlm_large": EncoderFacts(1024, "samples, mean 0, deviation 1", "14 s", LargeLayerOptions, 1),
+        "hubert_large": EncoderFacts(1024, "samples, mean 0, deviation 1", "14 s", LargeLayerOptions, 1),
+        "wav2vec2_vad": EncoderFacts(1027, "samples, mean 0, deviation 1", "14 s", PooledOptions, 1),
     },
 }
 
