@@ -372,3 +372,27 @@ def test_published_files_have_the_former_names_of_weight_normalisation(name: str
     key = "encoder.transformer.pos_conv_embed.conv.parametrizations.weight.original1"
     assert read_tensors(tmp_path / "published.safetensors").keys() == state.keys()
     torch.testing.assert_close(again.network.state_dict()[key].half(), network.network.state_dict()[key].half())
+
+
+@pytest.mark.parametrize("name", ["wavlm_base_plus", "wav2vec2_vad"])
+def test_the_last_layers_of_a_transformer_over_sound_are_those_nearest_to_its_rows(name: str, tmp_path: Path) -> None:
+    if name == "wav2vec2_vad":
+        network = loaded_speech(golden("vad")[0], tmp_path)
+        last = {"network.encoder.transformer.layers.1", "network.encoder.transformer.layer_norm", "dense", "out_proj"}
+    else:
+        network = build_network(EncoderChoice(name=name, changes={"layer": 7}), "audio", None)
+        last = {"network.encoder.transformer.layers.6"}
+    names = {part: key for key, part in network.named_modules()}
+    assert {names[part] for part in network.last_layers(1)} == last
+
+
+def test_training_windows_are_heard_as_the_network_hears_sounds(tmp_path: Path) -> None:
+    ours = loaded_speech(golden("vad")[0], tmp_path)
+    heard, times = sound(3), torch.tensor([1.5]).double()
+    windows = ours.windows(heard, times, 1.0)
+    with torch.inference_mode():
+        rows = ours.rows(windows[0][None])
+        part = heard[int(1.5 * RATE) - windows.length // 2 :][: windows.length]
+        middle = torch.tensor([windows.length / 2 / RATE]).double()
+        expected = ours.encode(part, middle, run_of(ours), 1)
+    torch.testing.assert_close(rows, expected, atol=1e-4, rtol=1e-3)

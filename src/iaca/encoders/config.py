@@ -141,6 +141,7 @@ class EncoderFacts:
         learned: it has weights.
         runtime: the module that runs it instead of torch, installed by the extra of the encoder's name. Such an encoder
             can't be trained.
+        layers: of its transformer, of which the last ones can be fine-tuned alone; 0 for other networks.
     """
 
     dim: int
@@ -151,6 +152,7 @@ class EncoderFacts:
     version: str = "1"
     learned: bool = True
     runtime: str = ""
+    layers: int = 0
 
     def configured(self, changes: Mapping[str, Any]) -> Parameters:
         """The options with some of them changed. Raises pydantic's ValidationError, a ValueError."""
@@ -158,6 +160,7 @@ class EncoderFacts:
 
 
 _IMAGENET = "RGB, ImageNet mean and deviation"
+_STANDARDISED = "samples, mean 0, deviation 1"
 
 ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
     "visual": {
@@ -174,20 +177,20 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         "mbf_va_mtl": EncoderFacts(522, "RGB, 112 px, [-1, 1]", "1 face", batch=32),
         "mobilevit_va_mtl": EncoderFacts(778, f"{_IMAGENET}, 224 px", "1 face", batch=32),
         "blendshapes": EncoderFacts(52, "RGB, 256 px", "1 face", batch=16, runtime="ai_edge_litert"),
-        "dinov2_vits14": EncoderFacts(384, _IMAGENET, "1 face", PatchOptions, 32),
-        "dinov2_vitb14": EncoderFacts(768, _IMAGENET, "1 face", PatchOptions, 32),
-        "clip_vitb32": EncoderFacts(768, "RGB, 224 px, CLIP's mean and deviation", "1 face", batch=32),
+        "dinov2_vits14": EncoderFacts(384, _IMAGENET, "1 face", PatchOptions, 32, layers=12),
+        "dinov2_vitb14": EncoderFacts(768, _IMAGENET, "1 face", PatchOptions, 32, layers=12),
+        "clip_vitb32": EncoderFacts(768, "RGB, 224 px, CLIP's mean and deviation", "1 face", batch=32, layers=12),
     },
     "audio": {
         "prosody": EncoderFacts(44, "log-mel 64, pitch, spectrum, 10 ms", "3 s", version="2", learned=False),
         "logmel_resnet18": EncoderFacts(512, "log-mel 64 x 107, mean 0, deviation 1", "1.07 s", WindowOptions),
         "vggish": EncoderFacts(128, "VGGish log-mel 64 x 96", "0.975 s", batch=32),
         "ge2e": EncoderFacts(256, "mel 40 x 160, raised to -30 dB", "1.6 s"),
-        "wavlm_base_plus": EncoderFacts(768, "samples", "14 s", LayerOptions, 1),
-        "hubert_base": EncoderFacts(768, "samples", "14 s", LayerOptions, 1),
-        "wavlm_large": EncoderFacts(1024, "samples, mean 0, deviation 1", "14 s", LargeLayerOptions, 1),
-        "hubert_large": EncoderFacts(1024, "samples, mean 0, deviation 1", "14 s", LargeLayerOptions, 1),
-        "wav2vec2_vad": EncoderFacts(1027, "samples, mean 0, deviation 1", "14 s", PooledOptions, 1),
+        "wavlm_base_plus": EncoderFacts(768, "samples", "14 s", LayerOptions, 1, layers=12),
+        "hubert_base": EncoderFacts(768, "samples", "14 s", LayerOptions, 1, layers=12),
+        "wavlm_large": EncoderFacts(1024, _STANDARDISED, "14 s", LargeLayerOptions, 1, layers=24),
+        "hubert_large": EncoderFacts(1024, _STANDARDISED, "14 s", LargeLayerOptions, 1, layers=24),
+        "wav2vec2_vad": EncoderFacts(1027, _STANDARDISED, "14 s", PooledOptions, 1, layers=12),
     },
 }
 
