@@ -7,7 +7,9 @@ encoders are in `iaca.encoders.visual.VISUAL` and `iaca.encoders.audio.AUDIO`, u
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePath
@@ -17,13 +19,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from iaca.encoders.embedding import Dtype
-from iaca.encoders.weights import WEIGHTS, local, locate, sha256
+from iaca.encoders.weights import WEIGHTS, get, local, locate, sha256, weights_folder
 from iaca.errors import InputError
 from iaca.parameters import DEVICE, Modality, Parameters
 from iaca.text import parse_json
 
 if TYPE_CHECKING:
     from iaca.faces.detect import FaceConfig
+
+log = logging.getLogger(__name__)
 
 EMBEDDING_VERSION = "5"
 """Raised by hand when the embedding of a clip changes by something else than its encoders: cues, times, alignment."""
@@ -321,6 +325,43 @@ def require_zero_shot(config: EmbeddingConfig) -> None:
             f"the zero-shot model reads the embeddings of its own encoders: {'; '.join(differences)}",
             remedy="set embedding.visual and embedding.audio back to their defaults; for other encoders train a model",
         )
+
+
+class Fetching(Parameters):
+    """What a run may get from elsewhere.
+
+    Attributes:
+        download: published weights that are missing are downloaded when the run is planned, as `python -m iaca.encoders
+            get` does it. A licence with terms has to be accepted by that command first. Without it nothing connects.
+    """
+
+    download: bool = False
+
+
+NOTHING = Fetching()
+
+
+def get_missing(configs: Iterable[EmbeddingConfig], fetching: Fetching) -> None:
+    """Download the published weights that these encoders lack, if that is allowed; each is named in the log.
+
+    Call it in the process that plans the work, before `describe`: workers only read.
+
+    Raises:
+        InputError: as `iaca.encoders.weights.get`.
+    """
+    if not fetching.download:
+        return
+    needed = {
+        choice.name: WEIGHTS[choice.name]
+        for config in configs
+        for modality in ENCODERS
+        for choice in config.choices(modality)
+        if choice.weights is None and choice.name in WEIGHTS
+    }
+    for name, file in needed.items():
+        if not (weights_folder() / file.name).exists():
+            log.info("downloading %s for %s from %s; licence %s", file.name, name, file.source, file.licence)
+            get(name, sys.stderr.isatty())
 
 
 def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:

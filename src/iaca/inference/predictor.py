@@ -8,6 +8,7 @@ Torch is imported by the functions that compute: planning a run whose videos are
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.corpora.index import NOT_ABOUT_PEOPLE
-from iaca.encoders.config import EmbeddingConfig, config_of, identity, mismatches
+from iaca.encoders.config import EmbeddingConfig, Fetching, config_of, get_missing, identity, mismatches
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError, brief, plain_name
@@ -91,6 +92,7 @@ class Predictor:
         device: str = "auto",
         faces: FaceConfig | None = None,
         limits: MediaLimits | None = None,
+        download: bool = False,
     ) -> Self:
         """Read model files and check that their encoders are available.
 
@@ -100,12 +102,14 @@ class Predictor:
             device: for the networks; "auto" takes a GPU if there is one.
             faces: how faces are found.
             limits: on what a video may contain; None for the defaults.
+            download: get published weights of encoders that are missing, as `python -m iaca.encoders get` does.
 
         Raises:
             InputError: a file is not a model file, or was trained on embeddings that this installation can't compute,
                 or on others than the first model.
         """
         paths = find_models(model_path)
+        get_missing(encoders_of(paths) if download else (), Fetching(download=download))
         members = _members(paths, device)
         embedding = _embedding_config(paths[0], members[0].metadata, device)
         return cls(members, embedding, faces or FaceConfig(), limits or MediaLimits(), tuple(paths))
@@ -119,6 +123,7 @@ class Predictor:
         faces: FaceConfig | None = None,
         limits: MediaLimits | None = None,
         token: str | None = None,
+        download: bool = False,
     ) -> Self:
         """Read the models of a repository of the Hugging Face hub, or of a folder that `save_pretrained` wrote.
 
@@ -126,7 +131,7 @@ class Predictor:
             name: `owner/name` of a repository (extra `hub`), or a folder.
             revision: branch, tag or commit of the repository. A commit is fetched once and then needs no network;
                 anything else is resolved to its commit, which the log and `origin` name.
-            device, faces, limits: as for `load`.
+            device, faces, limits, download: as for `load`.
             token: for a private repository; None for the one that is saved on this machine.
 
         Raises:
@@ -136,6 +141,7 @@ class Predictor:
 
         found = fetched(name, revision, token)
         paths = found.models
+        get_missing(encoders_of(paths) if download else (), Fetching(download=download))
         members = _members(paths, device)
         embedding = _embedding_config(paths[0], relocated(members[0].metadata, found.folder), device)
         return cls(members, embedding, faces or FaceConfig(), limits or MediaLimits(), tuple(paths), found.origin)
@@ -242,6 +248,19 @@ class Predictor:
         table = prediction_table(name, clip, replace(joint.prediction, gates=shares), joint.labels)
         table[BOX] = box
         return table
+
+
+def encoders_of(models: Iterable[str | Path]) -> Iterator[EmbeddingConfig]:
+    """The encoders that model files need, whether or not their weights are on this machine.
+
+    Models of features and of unknown encoders have none: loading them says so.
+    """
+    from iaca.inference.members import encoder_facts  # torch
+
+    for path in find_models(models):
+        facts = encoder_facts(path)
+        with suppress(ValueError):
+            yield facts if isinstance(facts, EmbeddingConfig) else config_of(facts)
 
 
 def _members(paths: Sequence[Path], device: str) -> tuple[Member, ...]:
