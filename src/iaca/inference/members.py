@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.inference.adaptation import AdaptedModel
-from iaca.inference.zero_shot import ZeroShot
+from iaca.inference.zero_shot import ZeroShot, read_config
 from iaca.parameters import MODALITIES
 from iaca.training.config import TARGETS
 from iaca.training.model_file import load_model
@@ -53,6 +54,17 @@ def load_member(path: Path, device: torch.device) -> Member:
     if (adapted := AdaptedModel.load(path)) is not None:
         return adapted
     return FusionMember(BuiltModel.of(load_model(path), device))
+
+
+def encoder_facts(path: Path) -> EmbeddingConfig | Mapping[str, str]:
+    """The encoders that a model file needs, or metadata that name them; nothing is asked of their weights.
+
+    Raises:
+        InputError: as `load_member`.
+    """
+    if path.suffix == ".json":
+        return read_config(path).embedding
+    return load_member(path, torch.device("cpu")).metadata
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,7 @@ class EncoderTrainingConfig(Parameters):
         encoder: the name of an encoder with trainable weights, or a mapping {name, weights, changes}.
         start: `weights` starts from the published file, or from the checkpoint in `encoder.weights`; `random` from
             random weights.
+        layers: the last layers of a transformer that are trained, with what follows them; None trains all weights.
         epochs: largest number of epochs.
         patience: epochs without a better validation CCC before training stops.
         batch: faces, clips of faces, or windows of sound in an optimiser step; the CCC is taken over them.
@@ -214,13 +215,16 @@ class EncoderTrainingConfig(Parameters):
         mask_time, mask_bands: longest part of a window of sound, and widest group of its bands, that is hidden, as a
             share of the window's length and of its bands.
         context_s: sound around a step (s), for encoders that attend over a full recording (`wavlm_base_plus`,
-            `hubert_base`).
+            `hubert_base`, `wavlm_large`, `hubert_large`, `wav2vec2_vad`).
         seed: of all random numbers.
         device: `auto` uses a GPU if there is one.
     """
 
+    LATER = frozenset({"layers"})
+
     encoder: EncoderChoice = EncoderChoice(name="resnet18")
     start: Literal["weights", "random"] = "weights"
+    layers: int | None = Field(default=None, ge=1)
     epochs: int = Field(default=10, ge=1, le=1000)
     patience: int = Field(default=3, ge=1, le=1000)
     batch: int = Field(default=64, ge=4, le=4096)
@@ -250,6 +254,13 @@ class EncoderTrainingConfig(Parameters):
         if entry.runtime:
             raise ValueError(f"{choice.name} can't be trained: it is not a network of torch")
         return choice
+
+    @model_validator(mode="after")
+    def _has_layers(self) -> Self:
+        there = self.encoder.entry(self.modality).layers
+        if self.layers is not None and self.layers > there:
+            raise ValueError(f"layers={self.layers}, but {self.encoder.name} has {there or 'no'} layers to count")
+        return self
 
     @property
     def modality(self) -> Modality:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from iaca.encoders import read_embedding
+from iaca.encoders.config import origins
 from iaca.encoders.networks import pick_device
 from iaca.engine import ClipPaths
 from iaca.errors import InputError, counted
@@ -20,7 +21,7 @@ from iaca.evaluation.errors import Results, calibration, failures, quadrant_conf
 from iaca.evaluation.events import event_response, event_scores, gate_auroc
 from iaca.evaluation.figures import analysis_figures, report_figures
 from iaca.evaluation.metrics import join_labels
-from iaca.evaluation.model_card import CardData, origins, render_card
+from iaca.evaluation.model_card import CardData, render_card
 from iaca.evaluation.multitask import UNIT_THRESHOLDS, multitask_table
 from iaca.evaluation.report import FIGURES, ReportData, render_report
 from iaca.evaluation.style import new_figure
