@@ -313,6 +313,19 @@ def test_as_a_user_does_it_with_the_hubs_own_variables(hub: Hub, model: Path, tm
     assert {token for _, path, token in hub.asked if path.startswith("storage")} == {None}
 
 
+@pytest.mark.slow
+def test_nothing_of_the_hub_is_imported_unless_a_repository_is_named(model: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom iaca.inference import Predictor\n"
+        f"Predictor.load({str(model)!r})\nPredictor.from_pretrained({str(tmp_path / 'folder')!r})\n"
+        "print([name for name in ('huggingface_hub', 'transformers', 'timm', 'iaca.evaluation.report') "
+        "if name in sys.modules])"
+    )
+    Predictor.load(model).save_pretrained(tmp_path / "folder")
+    done = subprocess.run([sys.executable, "-c", script], env=environment(ROOT), capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
 def test_a_fetched_models_summary_names_repository_and_commit(hub: Hub, model: Path) -> None:
     commit = hub.commit(NAME, {"model.safetensors": model.read_bytes()})
     assert json.loads(json.dumps(Predictor.from_pretrained(NAME).origin()))["repository"] == f"{NAME}@{commit}"
