@@ -23,7 +23,7 @@ from iaca.encoders.networks import build_network
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.hub import CITATION, LAW, fetched
-from iaca.training.model_file import save_model
+from iaca.training.model_file import load_model, save_model
 from project import ROOT, environment
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
@@ -151,6 +151,16 @@ def test_an_ensemble_and_own_checkpoints_travel_with_the_model(
     (choice,) = found.embedding.visual
     assert Path(choice.weights or "").parent.name == "encoders"
     assert load_file(choice.weights or "").keys() == build_network(choice, "visual", None).backbone.state_dict().keys()
+
+
+@pytest.mark.parametrize("choice", ["5", "[5]", "{", '[{"weights": 3}]', '[{"name": "resnet18", "weights": ".."}]'])
+def test_a_model_with_a_hostile_choice_of_encoders_is_refused(model: Path, tmp_path: Path, choice: str) -> None:
+    trained = load_model(model)
+    changed = {**trained.metadata, "visual_choice": choice}
+    save_model(replace(trained, metadata=changed), tmp_path / "repository/model.safetensors")
+    (tmp_path / "repository/encoders").mkdir()
+    with pytest.raises(InputError):
+        Predictor.from_pretrained(tmp_path / "repository")
 
 
 def test_a_pinned_commit_stays_what_it_was_and_needs_no_network(
