@@ -18,11 +18,16 @@ from safetensors.torch import load_file, save_file
 from tiny_models import model_on
 
 from affwild2_tree import movie
-from iaca.encoders.config import EmbeddingConfig, EncoderChoice
+from iaca.encoders.config import EmbeddingConfig, EncoderChoice, identity
 from iaca.encoders.networks import build_network
 from iaca.errors import InputError
 from iaca.inference import Predictor
+from iaca.inference.adaptation import AdaptedModel
+from iaca.inference.config import NAMED
 from iaca.inference.hub import CITATION, LAW, fetched
+from iaca.inference.ridge import FIRST
+from iaca.inference.zero_shot import ZeroShot
+from iaca.parameters import MODALITIES
 from iaca.training.model_file import load_model, save_model
 from project import ROOT, environment
 
@@ -127,6 +132,22 @@ def test_a_folder_needs_no_hub(model: Path, tmp_path: Path, monkeypatch: pytest.
         Predictor.from_pretrained(NAME)
     with pytest.raises(InputError, match="neither a folder nor the name of a repository"):
         Predictor.from_pretrained("no/such/folder")
+
+
+def test_an_adapted_model_is_pushed_with_its_kind_and_caveat(hub: Hub, tmp_path: Path) -> None:
+    rules = ZeroShot.read(NAMED["zero_shot"]).config
+    width = FIRST + 2 + sum(EmbeddingConfig().dim(modality) for modality in MODALITIES)
+    weights = np.random.default_rng(0).normal(0, 0.01, (width, 2))
+    facts = {**identity(EmbeddingConfig()), "corpus": "mine", "caveat": "ADAPTED HEURISTIC", "intervals": "none"}
+    AdaptedModel(rules, weights, facts).save(tmp_path / "adapted.safetensors")
+    Predictor.load(tmp_path / "adapted.safetensors").push_to_hub(NAME, token=TOKEN)
+    text = hub.files(NAME)["README.md"].decode()
+    assert "> ADAPTED HEURISTIC" in text
+    assert "Kind: adapted heuristic, model `zero_shot, adapted`, corpus: mine." in text
+    assert "model-index" not in front_matter(text)
+    assert "None are in the model file." in text
+    (found,) = Predictor.from_pretrained(NAME).members
+    np.testing.assert_array_equal(found.weights, weights)  # type: ignore[attr-defined]
 
 
 def test_an_ensemble_and_own_checkpoints_travel_with_the_model(

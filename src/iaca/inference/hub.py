@@ -419,7 +419,7 @@ def model_card(predictor: Loaded, name: str, licence: str = "other", report: str
 
 
 def _what(facts: Mapping[str, str], members: int) -> str:
-    preset, corpus = (_plain(facts[key]) for key in ("preset", "corpus"))
+    preset, corpus = plain_name(facts["preset"]).replace("`", "'"), _plain(facts["corpus"])
     several = "" if members == 1 else f" The mean of {members} models."
     caveat = f"> {_plain(facts['caveat'])}\n\n" if facts["caveat"] else ""
     return (
