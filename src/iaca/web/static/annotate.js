@@ -42,7 +42,7 @@ const attempt = (action) => async (...given) => {
 
 // ---- what is traced --------------------------------------------------------------------------------------------
 let page = { clips: [], raters: [] }, clip = "", times = [], traces = {}, practice = [];
-let mode = "", value = 0, events = [], reached = -1, recording = false, changed = false, savedAt = 0, offset = 0;
+let mode = "", value = 0, events = [], stretch = 0, reached = -1, recording = false, changed = false, savedAt = 0, offset = 0;
 const copies = new Set();  // clips that the browser does not play as they are
 let held = 0, lastTick = 0, stick = false, lastButton = false;
 const video = part("clip"), pad = part("pad");
@@ -60,16 +60,21 @@ function frameAt(time) {  // the frame on screen: the last one that has begun
   return low;
 }
 
-function setValue(given) {  // a frame gets the last value that was set before it begins
+function setValue(given, event) {  // a frame gets the last value that was set before it begins
   value = Math.round(1e4 * Math.min(1, Math.max(-1, given))) / 1e4;
-  if (recording) events.push([now(), value]);
   pad.setAttribute("aria-valuenow", value);
   pad.setAttribute("aria-valuetext", signed(value));
+  if (!recording) return;
+  const waited = event ? Math.max(0, performance.now() - event.timeStamp) / 1000 : 0;  // a busy page handles it late
+  const time = Math.max(now() - waited, events[events.length - 1][0]);
+  events.push([time, value]);
+  while (reached >= stretch && times[reached] > time + 1e-4) reached -= 1;
 }
 
 function begin() {  // a stretch of playback: frames from the one on screen on are overwritten
   if (!mode || video.paused || video.seeking || recording) return;
-  reached = frameAt(now()) - 1;
+  stretch = frameAt(now());
+  reached = stretch - 1;
   events = [[-1, value]];
   recording = true;
 }
@@ -197,7 +202,7 @@ function readGamepad() {
 function point(event) {
   const box = pad.getBoundingClientRect(), playing = !video.paused;
   if (event.type === "pointerdown") pad.setPointerCapture(event.pointerId);
-  if (playing || event.type === "pointerdown" || event.buttons === 1) setValue(1 - (2 * (event.clientY - box.top)) / box.height);
+  if (playing || event.type === "pointerdown" || event.buttons === 1) setValue(1 - (2 * (event.clientY - box.top)) / box.height, event);
   if (!playing && event.type === "pointerdown") seek(timeAt(event.clientX - box.left));
 }
 
@@ -206,7 +211,7 @@ function press(event) {
   if (!document.getElementById("annotate").classList.contains("iaca-shown") || !element.contains(event.target)) return;
   const way = { ArrowUp: 1, ArrowDown: -1 }[event.key], by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (way) {
-    if (!event.repeat) setValue(value + way * STEP);
+    if (!event.repeat) setValue(value + way * STEP, event);
     held = way;
   } else if (by && video.paused) seek(times[Math.min(times.length - 1, Math.max(0, frameAt(now()) + by))] + 1e-3);
   else if (event.key === " ") toggle(mode || (practised() ? "record" : "practice"));
