@@ -1,6 +1,7 @@
 """Annotation as a person does it: in a browser, with mouse, keys and gamepad, from clips to an adapted model."""
 
 import io
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +63,7 @@ def add(page: Any, *paths: Path) -> None:
     page.set_input_files(".add", list(paths))
     for path in paths:
         page.wait_for_selector(f".choose >> text={path.stem}")
-    page.wait_for_function(f"{VIDEO}.readyState >= 2")
+    page.wait_for_function(f"{VIDEO}.readyState >= 2 && {VIDEO}.videoWidth")
 
 
 def practise(page: Any, rater: str) -> None:
@@ -76,7 +77,7 @@ def trace(page: Any, clip: str, heights: np.ndarray) -> None:
     """Record the chosen dimension of a clip with the mouse at these heights (0 top, 1 bottom), one after the other."""
     page.click(f".choose >> text={clip}")
     page.wait_for_function(f"document.querySelector('.chosen .choose').textContent === '{clip}'")
-    page.wait_for_function(f"{VIDEO}.readyState >= 2 && {VIDEO}.dataset.clip === '{clip}'")
+    page.wait_for_function(f"{VIDEO}.readyState >= 2 && {VIDEO}.videoWidth && {VIDEO}.dataset.clip === '{clip}'")
     box = page.locator(".pad").bounding_box()
     page.mouse.move(box["x"] + 200, box["y"] + heights[0] * box["height"])
     page.click(".record")
@@ -145,8 +146,7 @@ def test_a_stretch_that_is_played_again_is_recorded_again_and_a_reload_goes_on(p
     stopped = page.evaluate(f"{VIDEO}.currentTime")
     page.wait_for_selector(".now >> text=saved")
     page.reload()
-    page.wait_for_selector(".choose >> text=grey")
-    page.click("#tab-annotate")
+    page.wait_for_selector(".choose >> text=grey")  # the tab is open again
     assert page.input_value(".rater") == "Bob"
     assert "valence 100 %" in page.inner_text(".clips")
     valence = labels(page)["raters/Bob/grey.csv"]["valence"].to_numpy()
@@ -262,6 +262,12 @@ def test_names_that_are_markup_are_shown_as_text(page: Any, grey: Path, tmp_path
     assert ran == []
 
 
+def shoot(page: Any, name: str) -> None:
+    """A picture for whoever wants to look, where IACA_SCREENSHOTS names a folder."""
+    if folder := os.environ.get("IACA_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
 MEDIA = ("single_face.mp4", "no_face.mp4", "face_noface.mov", "noface_face.mov")
 
 
@@ -274,13 +280,14 @@ def test_three_clips_are_annotated_the_model_is_adapted_and_the_fourth_is_predic
         page.wait_for_selector(f".choose >> text={clip.stem}")
     page.click(".adapt")
     page.wait_for_selector(".message >> text=valence and arousal are known in 0 clips of 0 people")
-    page.wait_for_function(f"{VIDEO}.readyState >= 2")
+    page.wait_for_function(f"{VIDEO}.readyState >= 2 && {VIDEO}.videoWidth")
     for dimension in ("valence", "arousal"):
         page.check(f"input[value={dimension}]")
         practise(page, "Ann")
         for number, clip in enumerate(clips[:3]):
             trace(page, clip.stem, 0.5 + 0.4 * np.sin(np.arange(30) / (4 + number)))
-    assert "traced in 3 clips of 3 people" in page.inner_text(".needs")
+    page.wait_for_selector(".needs >> text=traced in 3 clips of 3 people")
+    assert page.inner_text(".clips").count("Ann: valence 100 %, arousal 100 %") == 3
     assert "intervals need 9 clips: 6 to go" in page.inner_text(".needs")
     page.fill(".delay", "0.5")
     page.click(".adapt")
@@ -291,12 +298,14 @@ def test_three_clips_are_annotated_the_model_is_adapted_and_the_fourth_is_predic
     assert "calibration needs 9 clips" in page.inner_text(".verdict")
     assert "valence: CCC" in page.inner_text(".verdict")
     assert "reaction delay Ann 0.50 s" in page.inner_text(".made")
+    shoot(page, "adapted")
     page.click(".use")
     assert page.is_visible("#predict")
     assert "ADAPTED HEURISTIC" in page.inner_text("#model .note")
     page.set_input_files("#drop input[type=file]", clips[3])
     page.wait_for_selector(".iaca-result:not([hidden])")
     assert page.inner_text(".iaca-result .stamp") == "adapted heuristic"
+    shoot(page, "predicted")
     page.select_option("#model select", label="the one above")
     page.set_input_files("#drop input[type=file]", clips[3])
     page.wait_for_selector(".iaca-result .stamp >> text=zero-shot heuristic")

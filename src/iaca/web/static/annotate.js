@@ -43,7 +43,7 @@ const attempt = (action) => async (...given) => {
 // ---- what is traced --------------------------------------------------------------------------------------------
 let page = { clips: [], raters: [] }, clip = "", times = [], traces = {}, practice = [];
 let mode = "", value = 0, events = [], stretch = 0, reached = -1, recording = false, changed = false, savedAt = 0, offset = 0;
-const copies = new Set();  // clips that the browser does not play as they are
+const copying = new Set();  // clips that the browser does not play: a copy is being made, or was made in vain
 let held = 0, lastTick = 0, stick = false, lastButton = false;
 const video = part("clip"), pad = part("pad");
 const rater = () => part("rater").value.trim();
@@ -123,6 +123,7 @@ async function start(wanted) {
   if (!rater()) { part("rater").focus(); throw { problem: "the rater has no name", remedy: "write your name above the video" }; }
   if (wanted === "record" && !practised())
     throw { problem: "a practice run comes first", remedy: "press Practice: it plays the clip, and nothing is saved" };
+  if (!video.videoWidth) throw { problem: "the clip can't be played yet", remedy: "wait until its picture is there" };
   if (mode && mode !== wanted) await stop();
   if (wanted === "practice" && mode !== wanted) practice = times.map(() => null);
   mode = wanted;
@@ -138,6 +139,7 @@ async function stop() {
   nameButtons();
 }
 
+const usual = () => mode || (practised() ? "record" : "practice");
 const toggle = attempt(async (wanted) => (video.paused || mode !== wanted ? start(wanted) : stop()));
 
 function paused() {
@@ -150,6 +152,7 @@ function paused() {
 function ended() {
   end(Infinity);
   if (mode === "practice") localStorage.setItem(practisedKey(), "yes");
+  mode = "";
   save().then(refresh);
   nameButtons();
 }
@@ -194,7 +197,7 @@ function readGamepad() {
   const up = -(found.axes[1] || 0), pressed = Boolean(found.buttons[0] && found.buttons[0].pressed);
   stick = stick || Math.abs(up) > STILL;
   if (stick && !video.paused) setValue(Math.abs(up) > STILL ? up : 0);
-  if (pressed && !lastButton && mode) toggle(mode);
+  if (pressed && !lastButton && clip) toggle(usual());
   lastButton = pressed;
 }
 
@@ -214,7 +217,7 @@ function press(event) {
     if (!event.repeat) setValue(value + way * STEP, event);
     held = way;
   } else if (by && video.paused) seek(times[Math.min(times.length - 1, Math.max(0, frameAt(now()) + by))] + 1e-3);
-  else if (event.key === " ") toggle(mode || (practised() ? "record" : "practice"));
+  else if (event.key === " ") toggle(usual());
   else if (event.key === "Backspace") seek(now() - BACK_S);
   else if (event.key === "0") setValue(0);
   else return;
@@ -286,7 +289,8 @@ async function open(name) {
   traces = { valence: found.valence, arousal: found.arousal };
   localStorage.setItem("iaca-clip", clip);
   const { media } = page.clips.find((each) => each.clip === name);
-  if (!video.src.endsWith(media) && video.dataset.clip !== name) load(media, name);
+  if (!video.src.endsWith(media)) load(media, name);
+  showCopying();
   showClips();
   nameButtons();
 }
@@ -301,15 +305,20 @@ function load(media, name) {
 const copy = attempt(async () => {  // the browser does not know the codec
   const name = clip;
   if (!name) return;
-  if (copies.has(name)) throw { problem: "this browser can't play the video", remedy: "convert it to MP4 (H.264)" };
-  copies.add(name);
-  part("copying").hidden = false;
+  if (copying.has(name)) throw { problem: "this browser can't play the video", remedy: "convert it to MP4 (H.264)" };
+  copying.add(name);
+  showCopying();
   try {
     const { media } = await ask("POST", "/clip/copy", { clip: name });
-    page.clips.find((each) => each.clip === name).media = media;
+    await refresh();  // says the address of the copy from now on
     if (clip === name) load(media, name);
-  } finally { part("copying").hidden = true; }
+  } catch (error) {
+    copying.delete(name);
+    throw error;
+  } finally { showCopying(); }
 });
+
+const showCopying = () => { part("copying").hidden = !(clip && video.dataset.clip === clip && copying.has(clip) && !video.videoWidth); };
 
 const add = attempt(async (files) => {
   const problems = [];
@@ -486,7 +495,7 @@ video.addEventListener("play", nameButtons);
 video.addEventListener("pause", () => video.ended || paused());
 video.addEventListener("ended", ended);
 video.addEventListener("error", () => video.getAttribute("src") && copy());
-video.addEventListener("loadedmetadata", () => video.videoWidth || copy());
+video.addEventListener("loadedmetadata", () => { showCopying(); if (!video.videoWidth) copy(); });
 video.addEventListener("ratechange", () => { if (video.playbackRate !== 1) video.playbackRate = 1; });  // normal speed
 document.addEventListener("visibilitychange", () => document.hidden && !video.paused && stop());
 document.addEventListener("iaca-tab", (event) => event.detail !== "annotate" && !video.paused && stop());
