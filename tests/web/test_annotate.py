@@ -387,10 +387,10 @@ def test_the_model_is_adapted_in_the_background_and_predicts(annotations, client
     for wrong in ("0" * 32, "../adapted"):
         with pytest.raises(InputError, match="this model is gone"):
             annotations.chosen(wrong)
-    assert (
-        "adapted.safetensors"
-        in zipfile.ZipFile(io.BytesIO(ask(client, "POST", "/export", form="folder").content)).namelist()
-    )
+    archive = zipfile.ZipFile(io.BytesIO(ask(client, "POST", "/export", form="folder").content))
+    assert {"adapted.safetensors", "adapted.json"} <= set(archive.namelist())
+    ask(client, "POST", "/forget")
+    assert not list(annotations.scratch.parent.rglob("*.safetensors"))
 
 
 @pytest.mark.slow

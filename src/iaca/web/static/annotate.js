@@ -410,7 +410,7 @@ function showModel() {
   }))] : []);
   part("scores").hidden = !scores || running;
   if (!scores) return;
-  const number = (found) => (found === null || found === undefined ? "–" : found.toFixed(2));
+  const number = (found) => (found === null || found === undefined ? "–" : found.toFixed(2).replace("-", "−"));
   const cell = (row, name) => `${number(row[`ccc_zero_shot_${name}`])} → ${number(row[`ccc_adapted_${name}`])}`;
   part("scores").querySelector("tbody").replaceChildren(...scores.rows.map((row) =>
     make("tr", {}, make("td", {}, row.held_out), make("td", {}, cell(row, "valence")), make("td", {}, cell(row, "arousal")))));
@@ -421,8 +421,8 @@ function showModel() {
 const bring = attempt(async (chosen) => {
   if (!clip || !rater()) throw { problem: "no clip or no rater is chosen", remedy: "choose a clip, and write the rater's name" };
   const files = {}, named = {};
-  for (const file of chosen) files[file.name] = String.fromCharCode.apply(null, []) + [...new Uint8Array(await file.arrayBuffer())]
-    .map((byte) => String.fromCharCode(byte)).join("");
+  for (const file of chosen)  // a character per byte: some files are binary
+    files[file.name] = Array.from(new Uint8Array(await file.arrayBuffer()), (byte) => String.fromCharCode(byte)).join("");
   for (const input of element.querySelectorAll(".tier")) if (input.value.trim()) named[input.name] = input.value.trim();
   for (const input of element.querySelectorAll(".end")) if (input.value !== "") named[input.name] = Number(input.value);
   const found = await ask("POST", "/import", { clip, rater: rater(), files, ...named });
