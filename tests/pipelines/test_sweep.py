@@ -221,13 +221,14 @@ def test_more_trials_continue_a_search_and_other_data_begin_another(
 
 
 def test_a_space_that_does_not_fit_is_refused_before_anything_is_trained() -> None:
-    for space, message in (
-        ({"training.learning_rat": Dimension(low=0.1, high=0.2)}, "did you mean learning_rate"),
-        ({"fusion.dropout": Dimension(low=0.1, high=2.0)}, "fusion.dropout takes no such value"),
-        ({"fusion.gate": Dimension(choices=("dcaa", "iacaa"))}, "there is no gate"),
+    space = {"training.hop": Dimension(low=31, high=200)}  # a window has 30 steps
+    with pytest.raises(
+        InputError, match=r"training\.hop takes no such value: .*would be skipped"
     ):
-        with pytest.raises(InputError, match=message):
-            check_space(FUSION, TRAINING, SweepConfig(space=space))
+        check_space(FUSION, TRAINING, SweepConfig(space=space))
+    space = {"fusion.layers": Dimension(low=1, high=3)}
+    with pytest.raises(InputError, match=r"fusion\.layers takes no such value"):
+        check_space(ModelChoice(preset="hgrjca"), TRAINING, SweepConfig(space=space))
     check_space(FUSION, TRAINING, SWEEP)  # one of several choices may clash with others
 
 
@@ -242,6 +243,10 @@ def test_a_space_that_does_not_fit_is_refused_before_anything_is_trained() -> No
         ({"fusion.width": {"choices": [8, 16], "low": 1}}, "choices have no low"),
         ({"fusion.dropout": {"low": 0.0, "high": 0.5, "log": True}}, "begins above 0"),
         ({}, "at least 1"),
+        ({"training.learning_rat": {"low": 0.1, "high": 0.2}}, "did you mean learning_rate"),
+        ({"training.corruption.shares": {"low": 0.1, "high": 0.2}}, "did you mean share"),
+        ({"fusion.dropout": {"low": 0.1, "high": 2.0}}, "fusion.dropout=2.0: .*less than 1"),
+        ({"fusion.gate": {"choices": ["dca", "iacaa"]}}, "there is no gate"),
     ],
 )
 def test_a_space_that_is_none_is_refused(space: dict, message: str) -> None:

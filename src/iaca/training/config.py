@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from iaca.encoders.config import ENCODERS, EncoderChoice
+from iaca.fusion.config import FusionConfig
 from iaca.parameters import DEVICE, Modality, Parameters, Seed
 
 VERSION = "8"
@@ -270,6 +271,9 @@ def modality_of(choice: EncoderChoice) -> Modality:
     raise ValueError(f"there is no encoder named {choice.name!r}; choose one of {known}")
 
 
+Bounded = Annotated[int, Field(ge=-(10**9), le=10**9)] | Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
 class Dimension(Parameters):
     """The values of one parameter among which a sweep searches: a range with both ends, or choices.
 
@@ -279,8 +283,8 @@ class Dimension(Parameters):
         choices: values in no order.
     """
 
-    low: int | float | None = None
-    high: int | float | None = None
+    low: Bounded | None = None
+    high: Bounded | None = None
     log: bool = False
     choices: tuple[bool | int | float | str | None, ...] | None = Field(default=None, min_length=2, max_length=100)
 
@@ -346,4 +350,22 @@ class SweepConfig(Parameters):
                 raise ValueError(f"{name}: begin with fusion. or training.")
             if group == "training" and field.split(".")[0] in FIXED:
                 raise ValueError(f"{name} is not searched: it changes what is scored, or does not change it")
+            for value in space[name].ends:
+                if wrong := _fault_of(group, field, value):
+                    raise ValueError(f"{name}={value}: {wrong}")
         return space
+
+
+def _fault_of(group: str, field: str, value: Any) -> str | None:
+    """Why a parameter can't have a value, whatever the others are; None if it can."""
+    *outer, last = field.split(".")
+    given: dict[str, Any] = {last: value}
+    for part in reversed(outer):
+        given = {part: given}
+    model: type[Parameters] = FusionConfig if group == "fusion" else TrainingConfig
+    try:
+        model.model_validate({"audio_dim": 1, "visual_dim": 1, **given} if group == "fusion" else given)
+    except ValidationError as error:
+        own = [e["msg"] for e in error.errors() if e["loc"] and e["loc"][0] == (outer or [last])[0]]
+        return own[0] if own else None
+    return None
