@@ -222,9 +222,7 @@ def test_more_trials_continue_a_search_and_other_data_begin_another(
 
 def test_a_space_that_does_not_fit_is_refused_before_anything_is_trained() -> None:
     space = {"training.hop": Dimension(low=31, high=200)}  # a window has 30 steps
-    with pytest.raises(
-        InputError, match=r"training\.hop takes no such value: .*would be skipped"
-    ):
+    with pytest.raises(InputError, match=r"training\.hop takes no such value: .*would be skipped"):
         check_space(FUSION, TRAINING, SweepConfig(space=space))
     space = {"fusion.layers": Dimension(low=1, high=3)}
     with pytest.raises(InputError, match=r"fusion\.layers takes no such value"):
