@@ -77,11 +77,15 @@ def test_a_run_is_in_the_local_store_with_its_parameters_and_nothing_is_sent(tmp
     assert "identities=6" in found.data.params["demo_corpus"]
 
 
+def _scores() -> dict[str, float]:
+    return {}
+
+
 def test_the_headline_of_a_run_that_scores_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     logged: list[dict[str, float]] = []
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(log_metrics=logged.append))
     catalog = DataCatalog({"headline": MemoryDataset({"test_ccc_mean": 0.5})})
-    scoring = Pipeline([Node(dict, None, "headline", name="score")])
+    scoring = Pipeline([Node(_scores, None, "headline", name="score")])
     hook = MlflowRuns()
     hook.after_pipeline_run(scoring, catalog)
     assert logged == []
