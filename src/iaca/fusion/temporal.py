@@ -85,13 +85,13 @@ class CausalLSTM(nn.Module):
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        self.lstm = nn.LSTM(config.width, config.width, config.temporal_layers, batch_first=True)
+        self.ahead = nn.LSTM(config.width, config.width, config.temporal_layers, batch_first=True)
         self.dropout = ChannelDropout(config.dropout)
 
     def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
         """(b, t, d) -> (b, t, d)."""
         before: Any = None if masks.past is None else masks.past.kept.get(self)
-        hidden, after = self.lstm(x, before)
+        hidden, after = self.ahead(x, before)
         if masks.past is not None:
             masks.past.kept[self] = after
         update: Tensor = self.dropout(hidden)
