@@ -71,9 +71,9 @@ def test_the_switch_is_what_makes_the_difference(tmp_path, mtcnn):
 
 
 def choose(frames, **changes):
-    side = changes.pop("side", None)
+    side, alive = changes.pop("side", None), changes.pop("alive", {0, 1})
     choice = CausalChoice(FaceConfig(**changes), side)
-    return [choice.step(faces, k / 10, (240, 320)) for k, faces in enumerate(frames)]
+    return [choice.step(faces, k / 10, (240, 320), alive) for k, faces in enumerate(frames)]
 
 
 def test_the_person_stays_until_another_face_is_clearly_larger():
@@ -93,6 +93,7 @@ def test_when_the_person_has_left_the_next_face_takes_over_unless_nobody_may_joi
     assert chosen[30] == -1
     assert chosen[-1] == 1
     assert choose(frames, join=False)[30:] == [-1] * 60
+    assert choose(frames, alive={1})[29:31] == [0, 1]  # at once after a cut, which ends a track
 
 
 def test_with_a_side_the_person_is_the_one_there():

@@ -130,7 +130,7 @@ class CausalFaces:
     def row(self, frame: VideoFrame) -> FaceRow:
         """The row of the next frame, with the aligned face as JPEG."""
         faces = self._tracker.step(frame)
-        track = self._choice.step(faces, frame.time_s, frame.image.shape[:2])
+        track = self._choice.step(faces, frame.time_s, frame.image.shape[:2], self._tracker.alive)
         if track < 0:
             return FaceRow(frame.index, frame.time_s)
         aligned = align(frame.image, faces[track].landmarks, self._config.size)

@@ -5,7 +5,7 @@ Faces are detected on some frames and followed by optical flow on those between;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -143,6 +143,11 @@ class CausalTracker:
         self._interval, self._waited, self._next_track = config.every, 0, 0
         self._seen: dict[int, _Seen] = {}  # where each live track was last found
         self._before: tuple[FlowImage, Faces, tuple[int, int]] | None = None
+
+    @property
+    def alive(self) -> Collection[int]:
+        """Tracks that a face may continue."""
+        return self._seen.keys()
 
     def step(self, frame: VideoFrame) -> Faces:
         """The faces of the next frame."""
@@ -412,9 +417,10 @@ CLEARLY = 2.0
 class CausalChoice:
     """Which track is the person of a stream, decided with each frame.
 
-    Without a side: the first face, the largest of several; another one takes over when its box area, averaged over the
-    last seconds (`PRESENCE_S`), is `CLEARLY` larger, as it soon is when the person has left. With a side: the leftmost
-    or rightmost of the faces in view that are not `MINOR`. Without `config.join` nobody takes over.
+    Without a side: the first face, the largest of several. Another one takes over when the person's track is over (a
+    cut, an absence of `config.relink_s`), or when its box area, averaged over the last seconds (`PRESENCE_S`), is
+    `CLEARLY` larger. With a side: the leftmost or rightmost of the faces in view that are not `MINOR`. Without
+    `config.join` nobody takes over.
     """
 
     def __init__(self, config: FaceConfig, side: Side | None = None):
@@ -422,24 +428,32 @@ class CausalChoice:
         self._person, self._time_s = -1, 0.0
         self._areas: dict[int, float] = {}  # averages over time
 
-    def step(self, faces: Faces, time_s: float, size: tuple[int, int]) -> int:
-        """The person's track in the next frame, whose height and width (px) are `size`; -1 if that is not in view."""
+    def step(self, faces: Faces, time_s: float, size: tuple[int, int], alive: Collection[int]) -> int:
+        """The person's track in the next frame, -1 if that is not in view.
+
+        Args:
+            faces: of the frame.
+            time_s: its time.
+            size: its height and width (px).
+            alive: tracks that are not over.
+        """
         now = {t: float(np.prod(face.box[2:] - face.box[:2])) / min(size) ** 2 for t, face in faces.items()}
         kept, self._time_s = float(np.exp(-max(time_s - self._time_s, 0.0) / PRESENCE_S)), time_s
         areas = {t: kept * self._areas.get(t, 0.0) + (1 - kept) * now.get(t, 0.0) for t in {*self._areas, *now}}
         self._areas = {t: area for t, area in areas.items() if t in now or t == self._person or area > 1e-6}
         if now:
-            self._decide(faces, now)
+            self._decide(faces, now, self._person not in alive)
         return self._person if self._person in faces else -1
 
-    def _decide(self, faces: Faces, now: dict[int, float]) -> None:
+    def _decide(self, faces: Faces, now: dict[int, float], over: bool) -> None:
         if self._side is not None:
             largest = max(now.values())
             centres = {t: faces[t].box[0] + faces[t].box[2] for t, area in now.items() if area >= MINOR * largest}
             self._person = (min if self._side == "left" else max)(centres, key=lambda t: centres[t])
             return
         other = max(now, key=lambda t: (self._areas[t], now[t], -t))
-        if self._person < 0 or (self._config.join and self._areas[other] > CLEARLY * self._areas[self._person]):
+        larger = self._person < 0 or self._areas[other] > CLEARLY * self._areas[self._person]
+        if self._person < 0 or (self._config.join and (over or larger)):
             self._person = other
             self._areas[other] = max(self._areas[other], now[other])  # nobody takes over from a newcomer at once
 

@@ -153,8 +153,10 @@ class RunningPrediction:
             InputError: as `predict_clip`.
         """
         _check(self._built, clip, 1, 1)
+        if not len(clip):
+            return _nothing(self._built)
         output = self._output(clip)
-        self._last = {name: x[-1:] for name, x in output.items()} if len(clip) else self._last
+        self._last = {name: x[-1:] for name, x in output.items()}
         self._waiting.append(clip)
         skipped = min(self._early, len(clip))
         self._early -= skipped
@@ -169,6 +171,8 @@ class RunningPrediction:
 
     def _next(self, output: dict[str, FloatArray], steps: int) -> ClipPrediction:
         """The prediction of the first of the steps that wait."""
+        if not steps:
+            return _nothing(self._built)
         waiting = ClipEmbedding.joined(self._waiting)
         clip, rest = waiting.part(slice(steps)), waiting.part(slice(steps, None))
         self._waiting = [rest]
@@ -176,8 +180,6 @@ class RunningPrediction:
 
     def _output(self, clip: ClipEmbedding) -> dict[str, FloatArray]:
         config = self._built.model.config
-        if not len(clip):
-            return {"prediction": np.empty((0, 2), np.float32), **_nothing(self._built).gates}
         batch = collate([cut(clip, 0, WindowSpec(len(clip), self._built.normalisation, config.cues))])
         on_device = {name: tensor.to(self._built.device) for name, tensor in batch.items()}
         with torch.inference_mode():
