@@ -50,8 +50,15 @@ class Event(NamedTuple):
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Predict until the input ends or Ctrl-C; return 1 if it can't start."""
+    """Predict until the input ends or Ctrl-C; return 1 if it can't start, 130 if it was stopped before it had."""
     arguments = _parser().parse_args(given)
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(arguments: argparse.Namespace) -> int:
     try:
         source = _source(arguments)
         faces = FaceConfig(every=arguments.every, max_every=max(arguments.every, FaceConfig().max_every))

@@ -295,19 +295,24 @@ class FaceCues:
     """Measures the visual cues of a clip while its faces pass by once.
 
     Args:
-        faces: rows of `iaca.faces.extract_faces`; box and landmarks are unknown if their columns are missing.
+        faces: rows of `iaca.faces.extract_faces`, of which box and landmarks are unknown if their columns are missing;
+            or `iaca.faces.store.NUMBERS` of each (t, 15).
         before: `last_mouth` of the row before the first.
     """
 
-    def __init__(self, faces: pd.DataFrame, before: NDArray[np.uint8] | None = None):
-        self._faces = faces
+    def __init__(self, faces: pd.DataFrame | FloatArray, before: NDArray[np.uint8] | None = None):
+        self._numbers: FloatArray = (
+            faces.reindex(columns=["score", *BOX, *LANDMARKS]).to_numpy(np.float32)
+            if isinstance(faces, pd.DataFrame)
+            else faces
+        )
         self._measured = {name: np.full(len(faces), np.nan, np.float32) for name in PER_IMAGE}
         self._last = None if before is None else (-1, before)
 
     @property
     def last_mouth(self) -> NDArray[np.uint8] | None:
         """The mouth region of the last row; None if that has no face."""
-        return self._last[1] if self._last is not None and self._last[0] == len(self._faces) - 1 else None
+        return self._last[1] if self._last is not None and self._last[0] == len(self._numbers) - 1 else None
 
     def add(self, index: int, face: NDArray[np.uint8]) -> None:
         """Measure the aligned face (side, side, 3) RGB of a row; rows come in order, those without a face are skipped.
@@ -332,7 +337,7 @@ class FaceCues:
 
     def columns(self) -> dict[str, FloatArray]:
         """All visual cues (t,) by name: NaN without a face, except for a score of 0."""
-        table = self._faces.reindex(columns=["score", *BOX, *LANDMARKS]).to_numpy(np.float32)
+        table = self._numbers
         score, box, points = table[:, 0], table[:, 1:5], table[:, 5:].reshape(-1, 5, 2)
         pose = head_pose(points)
         return {

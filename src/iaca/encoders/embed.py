@@ -32,7 +32,7 @@ from iaca.encoders.cues import (
 )
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.errors import InputError
-from iaca.faces.store import FaceImages, FaceRow, Jpegs, decode_face, faces_frame, read_faces
+from iaca.faces.store import FaceImages, FaceRow, Jpegs, decode_face, read_faces
 from iaca.media import AudioTrack, present_at, read_audio_file
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class StreamEmbedder:
 
     def step(self, row: FaceRow, audio_present: bool) -> ClipEmbedding:
         """The embedding of the next step alone; all sound before it has been heard."""
-        found, face_cues = row.track >= 0, FaceCues(faces_frame([row]), self._mouth)
+        found, face_cues = row.track >= 0, FaceCues(row.numbers[None], self._mouth)
         visual = np.zeros((1, self._encoder.dim), np.float32)
         if found:
             face = decode_face(row.jpeg)

@@ -28,7 +28,7 @@ from iaca.faces.extract import CausalFaces
 from iaca.faces.store import FaceRow
 from iaca.inference.members import Member, Nearness, join, observed_shares
 from iaca.media import VideoFrame, present_at
-from iaca.training.predict import ClipPrediction, joined_predictions, prediction_table
+from iaca.training.predict import ClipPrediction, joined_predictions, prediction_columns
 
 Row = dict[str, Any]
 """A row of a predictions table: the columns of `Predictor.predict` by name."""
@@ -162,8 +162,9 @@ class Stream:
             joint = join(self._members, [part.part(slice(1)) for part in parts])
             self._predicted = [part.part(slice(1, None)) for part in parts]
             shares = observed_shares(joint.prediction.gates, joint.labels, clip, self._near)
-            table = prediction_table(NAME, clip, replace(joint.prediction, gates=shares), joint.labels)
-            rows += [{**row, "frame": face.frame} for row in table.to_dict("records")]  # type: ignore[dict-item]
+            columns = prediction_columns(clip, replace(joint.prediction, gates=shares), joint.labels)
+            row = {name: values[0].item() for name, values in columns.items()}
+            rows.append({"clip": NAME, **row, "frame": face.frame})
             self.box = tuple(map(float, face.numbers[1:5])) if face.track >= 0 else None
         return rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -284,12 +285,19 @@ def prediction_table(
     {valence,arousal}_{low,high} (float32, NaN without an interval), inconsistency (float32 in [0, 1], NaN where
     unknown), face_found, audio_present, and gate_<name>_<label> (float32) for every gate weight.
     """
+    columns = prediction_columns(clip, prediction, gate_labels)
+    return pd.DataFrame({"clip": clip_name, **columns}, index=pd.RangeIndex(len(clip)))
+
+
+def prediction_columns(
+    clip: ClipEmbedding, prediction: ClipPrediction, gate_labels: Mapping[str, tuple[str, ...]]
+) -> dict[str, NDArray[Any]]:
+    """The columns (t,) of `prediction_table` behind the clip, by name."""
     seen, unknown = prediction.observed[:, None], np.full(len(clip), np.nan, np.float32)
     values = np.where(seen, prediction.prediction, np.float32(np.nan))
     bounds = np.full((len(clip), 2, 2), np.nan, np.float32) if prediction.bounds is None else prediction.bounds
     bounds = np.where(seen[..., None], bounds, np.float32(np.nan))
-    columns: dict[str, object] = {
-        "clip": clip_name,
+    columns: dict[str, NDArray[Any]] = {
         "frame": np.arange(len(clip), dtype=np.int32),
         "time_s": clip.time_s,
         "valence": values[:, 0],
@@ -301,4 +309,4 @@ def prediction_table(
     }
     for name, labels in gate_labels.items():
         columns |= {f"gate_{name}_{label}": prediction.gates[name][:, i] for i, label in enumerate(labels)}
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(clip)))
+    return columns
