@@ -14,8 +14,8 @@ import licence_names as names
 from lock import ROOT, closure, locked, wanted
 from packaging.utils import canonicalize_name
 
+from iaca.encoders.config import DETECTORS, PORTRAIT
 from iaca.encoders.weights import WEIGHTS
-from iaca.evaluation.model_card import DETECTORS, PORTRAIT
 
 PAGE = ROOT / "docs/reference/licences.md"
 COPYLEFT = re.compile(r"\b(A?GPL|LGPL|MPL|EPL)-")

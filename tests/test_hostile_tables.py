@@ -182,6 +182,17 @@ def test_rows_without_a_clip_and_short_rows_are_problems_with_their_line(tmp_pat
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "partition"),
+    [("Train", "train"), ("TRAINING", "train"), ("Devel", "validation"), ("val", "validation"), (" Test ", "test")],
+)
+def test_a_partition_has_any_of_its_usual_names(written: str, partition: str, tmp_path: Path) -> None:
+    problems: list[Problem] = []
+    clips = read_partitions(given(tmp_path, f"clip,partition\na,{written}\n".encode()), problems)
+    assert clips["partition"].tolist() == [partition]
+    assert problems == []
+
+
 @pytest.mark.parametrize("time", ["inf", "1e300", "-1e9"])
 def test_a_time_that_no_recording_has_is_refused_before_a_grid_is_laid_over_it(time: str, tmp_path: Path) -> None:
     path = given(tmp_path, f"name;time;f0\na;0;1\na;{time};1\n".encode())

@@ -278,7 +278,7 @@ def test_what_does_not_fit_is_reported_and_costs_only_its_own_clip(tmp_path: Pat
     for modality in ("audio", "visual"):
         (root / f"features/{modality}/c4.csv").unlink()
     rewrite(root / "labels/c5.csv", put(1, "time_s,valence"))
-    rewrite(root / "partition.csv", lambda lines: [line.replace("c6,train", "c6,devel") for line in lines])
+    rewrite(root / "partition.csv", lambda lines: [line.replace("c6,train", "c6,held back") for line in lines])
     table(root / "features/audio/stranger.csv")
     rewrite(root / "partition.csv", lambda lines: [*lines, "c0,test,s0"])
     index = index_features(root)
@@ -290,7 +290,7 @@ def test_what_does_not_fit_is_reported_and_costs_only_its_own_clip(tmp_path: Pat
     assert "counts as absent" in str(told["c3", "features/audio", None])
     assert "the clip is empty" in str(told["c4", "features/audio", None])
     assert "'arousal' is missing" in str(told["c5", "labels/c5.csv", 1])
-    assert "'devel' is not a partition" in str(told["c6", "partition.csv", 8])
+    assert "'held back' is not a partition" in str(told["c6", "partition.csv", 8])
     assert "listed twice" in str(told["c0", "partition.csv", 11])
     assert told["stranger", "features/audio/stranger.csv", None] == "the clip is in no partition"
     assert all(row["remedy"] for row in index.problems)

@@ -8,17 +8,26 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
+from affwild2_tree import movie
+from iaca.corpora.importers import IngestionConfig
 from iaca.encoders import weights
-from iaca.encoders.__main__ import main
+from iaca.encoders.__main__ import main, table
 from iaca.encoders.checkpoint import load_onnx
-from iaca.encoders.config import NoOptions
+from iaca.encoders.config import EmbeddingConfig, Fetching, NoOptions, get_missing
 from iaca.encoders.visual import EmotiEffNetB0, EmotiEffNetB0Expressions
 from iaca.encoders.weights import PART, WEIGHTS, WeightFile, get, git_blob, locate
+from iaca.engine import ClipPaths
 from iaca.errors import InputError
+from iaca.faces import FaceConfig
+from iaca.inference import InferenceConfig, Predictor
+from iaca.inference.write import plan_inference
+from iaca.media import MediaLimits
+from iaca.pipelines.embedding.nodes import plan_embeddings
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 NAME = "weights.pth"
@@ -190,7 +199,100 @@ def test_the_command_says_licence_and_place_and_tries_the_others_when_one_fails(
     assert "resnet50_affectnet have to be downloaded by hand" in said.err
     assert "resnet18: weights.pth of a page; licence MIT; trained on nothing" in said.out
     assert re.search(r"resnet18: \S+weights/weights\.pth\n", said.out)
-    assert said.out.endswith("weights/h.pth (the publisher gives no checksum to compare it with)\n")
+    assert said.out.endswith(f"weights/h.pth (no checksum to compare it with is known; its own: {FILE.sha256})\n")
+
+
+def test_a_licence_with_terms_is_accepted_first_and_once(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = replace(FILE, url=publisher.url, licence="CC BY-NC-SA 4.0", terms="not for commercial use")
+    monkeypatch.setitem(WEIGHTS, "wav2vec2_vad", file)
+    with pytest.raises(SystemExit):
+        main(["get", "wav2vec2_vad"])
+    said = capsys.readouterr()
+    assert "the licence of wav2vec2_vad has not been accepted: CC BY-NC-SA 4.0 (not for commercial use)" in said.err
+    assert "get wav2vec2_vad --accept-licence" in said.err
+    assert publisher.asked == []
+    main(["get", "wav2vec2_vad", "--accept-licence"])
+    assert files(tmp_path) == [NAME, f"{NAME}.licence-accepted"]
+    assert locate("wav2vec2_vad") == get("wav2vec2_vad")
+    (tmp_path / "weights" / f"{NAME}.licence-accepted").unlink()  # as a file that was put there by hand
+    with pytest.raises(InputError, match="has not been accepted"):
+        locate("wav2vec2_vad")
+    assert "--accept-licence" in next(row[-1] for row in table() if row[1] == "wav2vec2_vad")
+
+
+def test_non_commercial_licences_have_terms_and_addresses_on_the_hub_are_pinned_or_said_not_to_be() -> None:
+    assert {name for name, file in WEIGHTS.items() if file.terms} == {"wav2vec2_vad"}
+    assert all(file.terms for file in WEIGHTS.values() if "NC" in file.licence)
+    on_hub = {name: file for name, file in WEIGHTS.items() if "huggingface.co" in file.url}
+    assert {name for name, file in on_hub.items() if not re.search(r"/resolve/[0-9a-f]{40}/", file.url)} == {
+        name for name, file in on_hub.items() if not file.pinned
+    }
+    assert all(file.name.endswith(".safetensors") for file in on_hub.values())
+
+
+# --- on first use ---
+
+RESNET = EmbeddingConfig(visual="resnet18")
+ON = Fetching(download=True)
+
+
+def test_a_run_gets_what_is_missing_once_and_says_what_it_is(
+    publisher: Publisher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    get_missing([RESNET, RESNET], ON)
+    get_missing([RESNET], ON)
+    assert files(tmp_path) == [NAME]
+    assert publisher.asked == [f"/{NAME}"]
+    assert "downloading weights.pth for resnet18 from a page; licence MIT; trained on nothing" in caplog.text
+
+
+def test_by_default_nothing_connects(publisher: Publisher, tmp_path: Path) -> None:
+    get_missing([RESNET], Fetching())
+    parts = [ClipPaths({}, {}) for _ in range(3)]
+    demo = IngestionConfig.model_validate({"importer": "demo"})
+    with pytest.raises(InputError, match="weights of resnet18 are not on this machine"):
+        plan_embeddings(*parts, RESNET, demo, tmp_path, pd.DataFrame())
+    assert publisher.asked == []
+    plan_embeddings(*parts, RESNET, demo, tmp_path, pd.DataFrame(), ON)
+    assert publisher.asked == [f"/{NAME}"]
+
+
+def test_a_file_that_is_there_is_left_to_its_owner_and_terms_are_accepted_by_hand(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / NAME).write_bytes(b"another file")
+    get_missing([RESNET], ON)
+    assert (tmp_path / "weights" / NAME).read_bytes() == b"another file"
+    file = replace(FILE, name="vad.safetensors", url=publisher.url, terms="not for commercial use")
+    monkeypatch.setitem(WEIGHTS, "wav2vec2_vad", file)
+    with pytest.raises(InputError, match="licence of wav2vec2_vad has not been accepted"):
+        get_missing([EmbeddingConfig(audio="wav2vec2_vad")], ON)
+    with pytest.raises(InputError, match="resnet50_affectnet have to be downloaded by hand"):
+        get_missing([EmbeddingConfig(visual="resnet50_affectnet")], ON)
+    assert publisher.asked == []
+
+
+def test_an_inference_gets_what_its_models_need_when_it_is_planned(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WEIGHTS, "enet_b0_8_va_mtl", replace(FILE, name="e.onnx", url=publisher.url))
+    movie(tmp_path / "a.mp4", 5)
+    config = InferenceConfig(input=str(tmp_path / "a.mp4"), output=str(tmp_path / "out"), model="zero_shot_heads")
+    plan_inference(config, FaceConfig(), [], MediaLimits())
+    assert publisher.asked == []
+    plan_inference(config, FaceConfig(), [], MediaLimits(), ON)
+    assert files(tmp_path) == ["e.onnx"]
+    (tmp_path / "weights/e.onnx").unlink()
+    with pytest.raises(InputError, match="not on this machine"):
+        Predictor.load("zero_shot_heads")
+    assert len(publisher.asked) == 1
+    with pytest.raises(InputError, match=r"e\.onnx: not an ONNX file"):  # it has arrived, and is the stand-in's
+        Predictor.load("zero_shot_heads", download=True).predict(tmp_path / "a.mp4")
+    assert len(publisher.asked) == 2
 
 
 def test_torchvision_knows_the_address_of_its_weights() -> None:

@@ -122,3 +122,85 @@ def test_paths_in_a_list_open_and_write_nothing(tmp_path: Path, row: str) -> Non
     with pytest.raises(InputError, match=r"sample\.txt, line 3: not an image location"):
         write_submission(table, listed, folder / "out.txt")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+UNIT_NAMES = ("au1", "au2", "au4", "au6", "au7", "au10", "au12", "au15", "au23", "au24", "au25", "au26")
+HEADS = {
+    "expression": "image_location,Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other",
+    "action_units": f"image_location,{','.join(UNIT_NAMES).upper()}",
+    "multitask": "image,valence,arousal,expression,aus",
+}
+
+
+def all_tasks() -> pd.DataFrame:
+    table = predictions(a=[0.1, 0.2, 0.3], b=[0.4, 0.5])
+    table["expression"] = pd.array([None if v == 0.2 else round(10 * v) for v in table["valence"]], dtype="Int8")
+    for place, name in enumerate(UNIT_NAMES):
+        table[name] = pd.array([int(round(10 * v) % 2 == place % 2) for v in table["valence"]], dtype="Int8")
+    return table
+
+
+@pytest.mark.parametrize(
+    ("track", "expected"),
+    [
+        ("expression", ["b/00002.jpg,5", "a/00002.jpg,1"]),  # a frame without a class takes that of the one before
+        ("action_units", ["b/00002.jpg,0,1,0,1,0,1,0,1,0,1,0,1", "a/00002.jpg,1,0,1,0,1,0,1,0,1,0,1,0"]),
+        (
+            "multitask",
+            [
+                "b/00002.jpg,0.500000,-0.500000,5,0,1,0,1,0,1,0,1,0,1,0,1",
+                "a/00002.jpg,0.200000,-0.200000,1,1,0,1,0,1,0,1,0,1,0,1,0",
+            ],
+        ),
+    ],
+)
+def test_every_track_is_written_below_its_own_header_and_passes_the_check(
+    tmp_path: Path, track: str, expected: list[str]
+) -> None:
+    listed, out = tmp_path / "sample.txt", tmp_path / "out.txt"
+    listed.write_text(f"{HEADS[track]}\nb/00002.jpg,-1\na/00002.jpg,-1\n")
+    report = write_submission(all_tasks(), listed, out).set_index("clip")
+    assert out.read_text().splitlines() == [HEADS[track], *expected]
+    assert report.loc["a", "held"] == (1 if track != "action_units" else 0)
+    assert check_submission(out, listed) == []
+    with pytest.raises(InputError, match=f"the track of this list is {track}.*no column"):
+        write_submission(predictions(a=[0.1], b=[0.2]), listed, out)
+
+
+@pytest.mark.parametrize(
+    ("track", "row", "problem"),
+    [
+        ("expression", "a/00001.jpg,8", "not a class from 0 to 7"),
+        ("expression", "a/00001.jpg,-1", "not a class from 0 to 7"),
+        ("expression", "a/00001.jpg,1.0", "not a class from 0 to 7"),
+        ("expression", "a/00001.jpg,1,2", "not 1 values"),
+        ("action_units", f"a/00001.jpg{',0' * 11},-1", "not 12 action units of 0 or 1"),
+        ("action_units", f"a/00001.jpg{',0' * 11}", "not 12 values"),
+        ("multitask", f"a/00001.jpg,1.5,0,1{',0' * 12}", "not two numbers in"),
+        ("multitask", f"a/00001.jpg,0,0,9{',0' * 12}", "not a class from 0 to 7"),
+        ("multitask", f"a/00001.jpg,0,0,1{',0' * 11},2", "not 12 action units of 0 or 1"),
+        ("multitask", f"a/00001.jpg,0,0,1{',0' * 13}", "not 15 values"),
+    ],
+)
+def test_a_row_that_its_track_does_not_allow_is_named(tmp_path: Path, track: str, row: str, problem: str) -> None:
+    listed, out = tmp_path / "sample.txt", tmp_path / "out.txt"
+    listed.write_text(f"{HEADS[track]}\na/00001.jpg,0\n")
+    out.write_text(f"{HEADS[track]}\n{row}\n")
+    (fault,) = check_submission(out, listed)
+    assert fault.row == 2
+    assert fault.problem.startswith(problem)
+
+
+def test_several_tables_are_averaged_and_choices_are_applied(tmp_path: Path) -> None:
+    times = {"a": np.arange(3) / 25}
+    for name, values in (("one", [0.1, 0.2, 0.6]), ("two", [0.3, 0.4, 0.8])):
+        predictions(a=values).sort_values("frame").assign(time_s=times["a"]).to_parquet(tmp_path / f"{name}.parquet")
+    (tmp_path / "c.json").write_text('{"valence_arousal": {"filter": "median", "width_s": 0.08}}')
+    listed, out = sample(tmp_path, "a/00001", "a/00002", "a/00003"), tmp_path / "out.txt"
+    words = [str(tmp_path / "one.parquet"), str(tmp_path / "two.parquet"), str(listed), str(out)]
+    main(words)
+    assert pd.read_csv(out)["valence"].tolist() == pytest.approx([0.2, 0.3, 0.7])
+    main([*words, "--choices", str(tmp_path / "c.json")])
+    assert pd.read_csv(out)["valence"].tolist() == pytest.approx([0.3, 0.3, 0.3])
+    with pytest.raises(SystemExit):
+        main([*words, "--choices", str(tmp_path / "none.json")])

@@ -19,7 +19,7 @@ from iaca.inference import Predictor
 from iaca.inference.adaptation import AdaptedModel
 from iaca.inference.config import NAMED
 from iaca.inference.ridge import FIRST
-from iaca.inference.zero_shot import CLASSES, FaceRules, ZeroShot, read_face
+from iaca.inference.zero_shot import CLASSES, FaceRules, ZeroShot, ZeroShotConfig, joined, read_face
 
 PLAIN, SHAPES, HEADS = (
     ZeroShot.read(NAMED[name]) for name in ("zero_shot", "zero_shot_blendshapes", "zero_shot_heads")
@@ -98,6 +98,63 @@ def test_a_voice_is_joined_to_a_head_as_to_the_rule() -> None:
     heard = replace(with_head(0.5, 0.5), audio=clip(voice=aroused).audio, audio_present=np.ones(STEPS, bool))
     assert middle(HEADS, heard)[1] > middle(HEADS, with_head(0.5, 0.5))[1] + 0.1
     assert middle(HEADS, heard)[0] == pytest.approx(0.5, abs=1e-3)
+
+
+def listening(**changes: object) -> ZeroShot:
+    """The model of the default face whose voice is read by the head of `wav2vec2_vad`, taken at its word."""
+    rules = PLAIN.config.model_dump()
+    voice = {**rules["voice"], "encoders": ["prosody", "wav2vec2_vad"], "rest": {"share": 0, "half_s": 60}, **changes}
+    return ZeroShot(ZeroShotConfig.model_validate({**rules, "voice": voice}))
+
+
+def heard(valence: object, arousal: object, **changes: object) -> ClipEmbedding:
+    """A clip as `mini_xception` and `prosody+wav2vec2_vad` embed it, with these outputs of the head."""
+    made = clip(**changes)
+    rows = np.full((STEPS, 1027), 3.0, np.float32)  # hidden states and dominance are not read
+    rows[:, -2], rows[:, -1] = valence, arousal
+    return replace(made, audio=np.concatenate([made.audio, rows], axis=1))
+
+
+def test_a_head_takes_the_place_of_the_vocal_rule_for_both_dimensions() -> None:
+    model = listening()
+    assert [choice.name for choice in model.config.embedding.audio] == ["prosody", "wav2vec2_vad"]
+    assert model.sources == {"valence": ("audio", "visual"), "arousal": ("audio", "visual")}
+    shrill = {"pitch_median": 2.5}
+    np.testing.assert_allclose(
+        middle(model, heard(-0.6, 0.3, face=False, voice=shrill)), (-0.6, 0.3), atol=1e-3
+    )  # the effort of the voice is not read
+    face = middle(PLAIN, clip("happy", sound=False))
+    both = middle(model, heard(-0.6, 0.3, expression="happy"))
+    np.testing.assert_allclose(both, joined(np.array([-0.6, 0.3]), face), atol=1e-3)
+    assert "voice by wav2vec2_vad" in model.kind
+
+
+def test_a_head_of_the_voice_counts_where_there_is_a_voice() -> None:
+    model, quiet = listening(), {"voice_activity": np.where(np.arange(STEPS) < 50, 1.0, 0.0)}
+    said = model.predict(heard(0.8, 0.8, face=False, cues=quiet)).prediction
+    assert said[25] == pytest.approx((0.8, 0.8), abs=0.01)
+    assert np.abs(said[95]).max() < 0.05
+    gates = model.predict(heard(0.8, 0.8)).gates["modalities"]
+    plain = PLAIN.predict(clip()).gates["modalities"]
+    assert gates[50, 0] > plain[50, 0] + 0.1  # the voice informs two dimensions
+
+
+def test_the_voice_is_read_by_prosody_and_perhaps_by_a_head() -> None:
+    for encoders in (["wav2vec2_vad"], ["wav2vec2_vad", "prosody"], ["prosody", "prosody"]):
+        with pytest.raises(ValidationError, match="prosody, or prosody and wav2vec2_vad"):
+            listening(encoders=encoders)
+
+
+@pytest.mark.parametrize("name", ["mbf_va_mtl", "mobilevit_va_mtl"])
+def test_other_heads_are_named_in_a_file_of_rules(name: str, tmp_path: Path) -> None:
+    rules = json.loads(NAMED["zero_shot_heads"].read_text())
+    rules["face"]["encoders"] = [name]
+    (tmp_path / "own.json").write_text(json.dumps(rules))
+    model = ZeroShot.read(tmp_path / "own.json")
+    width = {"mbf_va_mtl": 522, "mobilevit_va_mtl": 778}[name]
+    made = replace(clip(sound=False), visual=np.full((STEPS, width), 0.25, np.float32))
+    assert middle(model, made) == pytest.approx((0.25, 0.25), abs=1e-3)
+    assert name in model.kind
 
 
 def test_the_columns_are_those_of_the_network() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
@@ -19,6 +20,7 @@ from iaca.faces.store import NUMBERS, write_faces
 from iaca.pipelines.encoder_training.nodes import plan_encoder
 from iaca.training.config import EncoderTrainingConfig
 from iaca.training.encoders import FaceSamples, _jittered, augmented_faces, fine_tune
+from iaca.training.sample import Stream, torch_seed
 
 CONFIG = EncoderTrainingConfig(
     encoder={"name": "resnet18", "changes": {"side": 32}}, start="random", epochs=2, batch=16, every=1, device="cpu",
@@ -170,3 +172,29 @@ def test_what_is_saved_of_an_encoder_is_what_it_loads(name: str, tmp_path: Path)
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     again = build_network(EncoderChoice(name=name), "visual", tmp_path / "w.safetensors")
     assert all(torch.equal(again.state_dict()[key], value) for key, value in network.state_dict().items())
+
+
+def test_the_last_layers_of_a_transformer_are_trained_alone(tmp_path: Path) -> None:
+    dino = {"name": "dinov2_vits14", "changes": {"side": 28}}
+    config = EncoderTrainingConfig(
+        encoder=dino, start="random", layers=2, epochs=1, batch=8, every=1, device="cpu", learning_rate=1e-3
+    )
+    torch.manual_seed(torch_seed(config.seed, Stream.WEIGHTS))
+    before = build_network(config.encoder, "visual", None).state_dict()
+    tuned = fine_tune(config, samples(16), samples(8, seed=1))
+    changed = {name for name, tensor in tuned.state.items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert all(name.startswith(("backbone.blocks.10.", "backbone.blocks.11.", "backbone.after.")) for name in changed)
+    assert "backbone.blocks.10.qkv.weight" in changed
+    everything = fine_tune(config.model_copy(update={"layers": None}), samples(16), samples(8, seed=1))
+    assert not torch.equal(everything.state["backbone.patches.weight"], before["backbone.patches.weight"])
+    save_file(tuned.state, tmp_path / "tuned.safetensors")
+    again = build_network(config.encoder, "visual", tmp_path / "tuned.safetensors").state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in tuned.state.items())
+
+
+@pytest.mark.parametrize(("encoder", "layers", "there"), [("resnet18", 1, "no"), ("dinov2_vits14", 13, "12")])
+def test_layers_that_an_encoder_does_not_have_are_refused(encoder: str, layers: int, there: str) -> None:
+    with pytest.raises(ValidationError, match=f"layers={layers}, but {encoder} has {there} layers to count"):
+        EncoderTrainingConfig(encoder=encoder, layers=layers)
+    assert "layers" not in EncoderTrainingConfig(encoder=encoder).model_dump()  # earlier checkpoints stay up to date

@@ -6,13 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 from sklearn.metrics import roc_auc_score
 
 from iaca.corpora.synthetic import SyntheticConfig, draw_annotated
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of
-from iaca.training.inconsistency import Inconsistency, clip_quantiles, fit_inconsistency, partners
-from iaca.training.readings import Readings, fit_readings
-from iaca.training.sample import Normalisation
+from iaca.training.inconsistency import (
+    MEAN_S,
+    NOISY,
+    Identity,
+    Inconsistency,
+    clip_quantiles,
+    fit_inconsistency,
+    partners,
+)
+from iaca.training.readings import Readings, fit_readings, local_mean, rate_of
+from iaca.training.sample import Normalisation, read_cues
 
 CONFIG = SyntheticConfig(kind="s2", clips=30, seconds=40.0, rate=10.0, seed=3)
 TRAIN, HELD, TEST = (draw_annotated(CONFIG, partition) for partition in ("train", "validation", "test"))
@@ -79,6 +88,49 @@ def test_unknown_where_voice_and_face_were_not_both_observed_nearby(fitted: Fitt
     found = shares(fitted, hidden)
     assert np.isfinite(found[:200]).all()
     assert np.isnan(found[210:]).all()
+
+
+def density(x: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    return np.asarray(multivariate_normal(np.zeros(len(covariance)), covariance.astype(np.float64)).logpdf(x))
+
+
+def test_another_person_is_more_likely_by_the_densities_of_scipy() -> None:
+    rng = np.random.default_rng(5)
+    same, other = (np.asarray(a @ a.T + np.eye(2), np.float32) for a in rng.normal(size=(2, 2, 2)))
+    x = rng.normal(size=(41, 3)).astype(np.float32)
+    space = np.eye(3, 2, dtype=np.float32)
+    present = np.arange(41) != 7
+    departure = (x @ space) - np.median((x @ space)[present], axis=0)
+    usual = np.logaddexp(density(departure, same), density(departure, NOISY * same) - 1.0)
+    expected = np.where(present, density(departure, other) - usual, 0.0)
+    found = Identity(space, same, other).log_odds(x, present, rate=0.4)  # a stretch is one step
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_log_odds_are_those_of_a_pair_by_the_densities_of_scipy(fitted: Fitted) -> None:
+    readings, judge = fitted
+    clip = next(iter(TEST.values())).embedding
+    rate, both = rate_of(clip), clip.audio_present & clip.face_found
+    read = readings.readers.read(clip, NORMALISATION)
+    pair = local_mean(read.reshape(len(read), 4), both, rate * MEAN_S) - judge.mean
+    voice, face = judge.covariance[:2, :2], judge.covariance[2:, 2:]
+    apart = density(pair[:, :2], voice) + density(pair[:, 2:], face)
+    agreement = np.nan_to_num(read_cues(clip, ["synchrony"])[:, 0])
+    weight, of_agreement, constant = judge.evidence
+    disagreement = weight * (apart - density(pair, judge.covariance)) + of_agreement * agreement + constant
+    persons = np.stack(
+        [
+            judge.identity(m, readings.readers).log_odds(
+                NORMALISATION.apply(clip.features[m], clip.present[m], m), clip.present[m], rate
+            )
+            for m in ("audio", "visual")
+        ],
+        axis=1,
+    )
+    each = np.column_stack([disagreement, disagreement + persons[:, 0], disagreement + persons[:, 1]])
+    expected = local_mean(np.log(np.exp(each).mean(axis=1))[:, None], both, rate * MEAN_S)[:, 0]
+    found = judge.log_odds(clip, NORMALISATION, readings.readers, read)
+    np.testing.assert_allclose(found[both, 0], expected[both], rtol=1e-4, atol=1e-4)
 
 
 def test_evidence_that_points_the_wrong_way_has_no_weight(fitted: Fitted) -> None:

@@ -39,11 +39,12 @@ def main(folder: Path, port: int, bare: bool) -> None:
         address = page.local_url
     else:
         _close_environment(sessions.uploads)
-        from iaca.web.page import build_page, launch
+        from iaca.web.page import Annotations, build_page, launch
 
         config = WebConfig(port=port, max_mb=1)
-        page = build_page(sessions, {}, config)
-        address = launch(page, sessions, config)
+        annotations = Annotations(folder, config)
+        page = build_page(sessions, annotations, {}, config)
+        address = launch(page, sessions, annotations, config)
     told = {"address": address.rstrip("/"), "results": str(sessions.results), "routes": list(routes(page.app.routes))}
     sys.stdout.write(f"{json.dumps(told)}\n")
     sys.stdout.flush()

@@ -23,7 +23,7 @@ IMAGE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The page as it is launched, over a worker that is never asked; its address, and where uploads would lie."""
     pytest.importorskip("gradio")
-    from iaca.web.page import build_page, launch
+    from iaca.web.page import Annotations, build_page, launch
 
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("web")
@@ -31,8 +31,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         patch.setenv("GRADIO_TEMP_DIR", str(sessions.uploads))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         config = WebConfig(port=free_port(), max_mb=1)
-        page = build_page(sessions, {}, config)
-        yield launch(page, sessions, config).rstrip("/"), sessions.uploads
+        annotations = Annotations(folder, config)
+        page = build_page(sessions, annotations, {}, config)
+        yield launch(page, sessions, annotations, config).rstrip("/"), sessions.uploads
         page.close()
 
 

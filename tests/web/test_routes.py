@@ -66,6 +66,24 @@ NEEDED = {
     "POST /gradio_api/upload": "/gradio_api/upload",
     "POST /gradio_api/run/{api_name}": "/gradio_api/run/predict",
     "POST /gradio_api/queue/join": "/gradio_api/queue/join",
+    "GET /iaca/annotate/media/{name}": f"/iaca/annotate/media/{'ab' * 16}",
+    **{f"GET {path}": path for path in ("/iaca/annotate", "/iaca/annotate/clip", "/iaca/annotate/adapt")},
+    "PUT /iaca/annotate/clip": "/iaca/annotate/clip",
+    **{
+        f"POST /iaca/annotate/{path}": f"/iaca/annotate/{path}"
+        for path in (
+            "clips",
+            "clip/remove",
+            "clip/copy",
+            "clip/person",
+            "forget",
+            "gold",
+            "import",
+            "export",
+            "adapt",
+            "adapt/cancel",
+        )
+    },
 }
 """The routes that are served, and for each an address that is."""
 ABSENT = "The page has no such address.\n"
@@ -218,6 +236,13 @@ def test_a_route_that_is_needed_is_there(page: Page, route: str) -> None:
         ("GET", "/theme.css/"),
         ("GET", "/theme.css%0a"),
         ("GET", "/gradio_api/upload"),
+        ("GET", "/iaca/annotate/"),
+        ("GET", "/iaca/annotate/media/../../../etc/passwd"),
+        ("GET", f"/iaca/annotate/media/{'AB' * 16}"),
+        ("GET", "/iaca/annotate/media/x"),
+        ("HEAD", "/iaca/annotate"),
+        ("DELETE", "/iaca/annotate/clip"),
+        ("GET", "/iaca/annotate/export"),
         ("DELETE", "/"),
         ("TRACE", "/"),
         ("OPTIONS", "/gradio_api/upload"),

@@ -1,12 +1,18 @@
-"""The importer of Aff-Wild2 (valence-arousal challenge), in the layout of its organisers.
+"""The importer of Aff-Wild2 (challenges on valence-arousal, expressions, action units), in its organisers' layout.
 
     ROOT/VA_Estimation_Challenge/{Train_Set,Validation_Set,Test_Set}/<clip>.txt     (older releases: VA_Set/...)
+    ROOT/EXPR_Recognition_Challenge/..., ROOT/AU_Detection_Challenge/...            optional: likewise
+    ROOT/MTL_Challenge/{train,validation}*.txt                                      optional: of many clips
     ROOT/**/<video>.{mp4,avi}        the raw videos, in any folder
     ROOT/cropped_aligned*/<clip>/    optional: faces cropped by the organisers; 00001.jpg is the first frame
     ROOT/subjects.csv                optional: clip,subject
 
 A clip is `<video>`, or `<video>_left` / `<video>_right` for the second person of a video with two. There may be
 several folders of crops, as they were downloaded; a clip is in one of them.
+
+The challenges divide the videos differently. A subject belongs to the partition of the first challenge, in the order
+above, that annotates one of its clips; annotations from another partition are left out, or a network could be scored
+on people it has learned from. A clip's rows in a file of the multi-task challenge count if it has no other annotation.
 """
 
 from __future__ import annotations
@@ -34,18 +40,24 @@ from iaca.corpora.index import (
 )
 from iaca.errors import InputError, counted, plain_name
 from iaca.faces.extract import crop_files
-from iaca.formats.affwild2 import parse_annotation
+from iaca.formats.affwild2 import parse_annotation, parse_expressions, parse_units, read_multitask
 from iaca.formats.labels import AnnotationFacts
 from iaca.text import clip_of, composed
 
 SETS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}
-ROOTS = ("VA_Estimation_Challenge", "VA_Set")
+KINDS = {
+    "valence_arousal": ("VA_Estimation_Challenge", "VA_Set"),
+    "expression": ("EXPR_Recognition_Challenge", "EXPR_Classification_Challenge", "EXPR_Set"),
+    "action_units": ("AU_Detection_Challenge", "AU_Set"),
+}
+MULTITASK, MULTITASK_ROOT = "multitask", "MTL_Challenge"
+MULTITASK_FILES = {"train": "train", "val": "validation", "test": "test"}  # by the beginning of the name
 PATTERN = "cropped_aligned*"
 VIDEO_SUFFIXES = (".mp4", ".avi")
 
 
 def index_affwild2(root: Path) -> CorpusIndex:
-    """List the clips of a corpus without opening a file.
+    """List the clips of a corpus without opening a file, except those of the multi-task challenge.
 
     A video without annotation is a test clip, or two if the organisers' crops show a second person. An annotation
     without video and videos that share a name are problems; their clips are left out. A clip annotated in two
@@ -55,17 +67,25 @@ def index_affwild2(root: Path) -> CorpusIndex:
         InputError: there is no annotation folder.
     """
     problems: list[Problem] = []
-    videos, annotations = unique_files(root, _videos(root), problems), _annotations(root, problems)
+    videos, found = unique_files(root, _videos(root), problems), _annotations(root, problems)
     named = read_subjects(root)
     subjects = {clip: subject for clip, (subject, _) in named.items()}
+
+    def video_of(clip: str) -> tuple[str, str]:
+        return split_clip(clip) if clip not in videos else (clip, "")
+
+    people = {clip: subjects.get(clip, video_of(clip)[0]) for of_kind in found.values() for clip in of_kind}
     rows: list[tuple[str, str, str, Path, Path | None, str]] = []
-    for clip, (partition, annotation) in sorted(annotations.items()):
-        video, side = split_clip(clip) if clip not in videos else (clip, "")
+    further: dict[str, tuple[str, ...]] = {}
+    for clip, (partition, files) in sorted(_in_one_partition(root, found, people, problems).items()):
+        (video, side), (annotation, *others) = video_of(clip), files
         if video not in videos:
             remedy = f"put {plain_name(video)}.mp4 anywhere below the root, once, or remove the annotation"
             problems.append(problem(clip, annotation.relative_to(root), "no video of this name", remedy))
             continue
         rows.append((clip, subjects.get(clip, video), partition, videos[video], annotation, side))
+        if others:
+            further[clip] = tuple(str(path.relative_to(root)) for path in others)
     used = {row[3] for row in rows}
     for clip, video, side in _unannotated({video for video, path in videos.items() if path not in used}, root):
         rows.append((clip, subjects.get(clip, video), "test", videos[video], None, side))
@@ -74,7 +94,60 @@ def index_affwild2(root: Path) -> CorpusIndex:
     problems += subject_problems(clips.assign(line=lines), SUBJECT_FILE if named else ".")
     for column in ("media", "annotation"):
         clips[column] = [str(p.relative_to(root)) if p else "" for p in clips[column]]
-    return CorpusIndex(clips.sort_values("clip", ignore_index=True), problems)
+    facts = _multitask_facts({path for *_, path, _ in rows if path is not None and _kind_of(path) == MULTITASK})
+    return CorpusIndex(clips.sort_values("clip", ignore_index=True), problems, further, facts)
+
+
+def annotation_files(root: Path) -> dict[tuple[str, str], dict[str, Path]]:
+    """(Partition, clip) -> its annotation files by kind: those of `KINDS`, or `multitask` alone."""
+    files: dict[tuple[str, str], dict[str, Path]] = {}
+    for kind, of_kind in _annotations(root, []).items():
+        for clip, (partition, path) in of_kind.items():
+            own = files.setdefault((partition, clip), {})
+            if kind != MULTITASK or not own:
+                own[kind] = path
+    return files
+
+
+def _in_one_partition(
+    root: Path,
+    found: dict[str, dict[str, tuple[str, Path]]],
+    subjects: dict[str, str],
+    problems: list[Problem],
+) -> dict[str, tuple[str, list[Path]]]:
+    """Clip -> its partition and its files, the first of which is that of the first challenge."""
+    partitions: dict[str, str] = {}  # of each subject
+    clips: dict[str, tuple[str, list[Path]]] = {}
+    for kind, of_kind in found.items():
+        known = dict(partitions)  # a subject in two partitions of one challenge is an error, found later
+        for clip, (partition, path) in of_kind.items():
+            due = known.get(subjects[clip], partition)
+            if due != partition:
+                what = f"not used: another challenge has this person in the {due} partition"
+                remedy = f"none; to use it, move the file to the {due} set, which changes the challenge's division"
+                problems.append(problem(clip, path.relative_to(root), what, remedy, effect=NOTED))
+            elif kind != MULTITASK or clip not in clips:
+                partitions.setdefault(subjects[clip], partition)
+                clips.setdefault(clip, (partition, []))[1].append(path)
+    return clips
+
+
+def _kind_of(path: Path) -> str:
+    """The kind of an annotation file, by its folder."""
+    if path.parent.name == MULTITASK_ROOT:
+        return MULTITASK
+    return next(kind for kind, roots in KINDS.items() if path.parent.parent.name in roots)
+
+
+def _multitask_facts(files: set[Path]) -> dict[str, AnnotationFacts]:
+    """Clip -> what a file of the multi-task challenge has of it."""
+    return {
+        clip: AnnotationFacts(
+            int(np.isfinite(rows.valence_arousal).all(1).sum()), int(rows.frames.max()) + 1, True, rows.faults
+        )
+        for path in sorted(files)
+        for clip, rows in read_multitask(path).items()
+    }
 
 
 def _unannotated(videos: set[str], root: Path) -> list[tuple[str, str, str]]:
@@ -92,30 +165,57 @@ def split_clip(clip: str) -> tuple[str, str]:
 
 
 def inspect_annotation(path: Path) -> AnnotationFacts:
-    """Count the rows and annotated rows of an annotation file, and collect its faults."""
+    """Count the rows of an annotation file, and those with valence and arousal, and collect its faults."""
+    kind = _kind_of(path)
+    if kind != "valence_arousal":
+        values, faults = (parse_expressions if kind == "expression" else parse_units)(path)
+        return AnnotationFacts(0, len(values), faults=tuple(faults))
     labels, faults = parse_annotation(path)
     return AnnotationFacts(int(np.isfinite(labels).all(1).sum()), len(labels), faults=tuple(faults))
 
 
-def _annotations(root: Path, problems: list[Problem]) -> dict[str, tuple[str, Path]]:
+def _annotations(root: Path, problems: list[Problem]) -> dict[str, dict[str, tuple[str, Path]]]:
+    """Kind -> clip -> its partition and file."""
+    found = {kind: _annotations_of(root, tops, problems) for kind, tops in KINDS.items()}
+    found[MULTITASK] = {}
+    for path in sorted((root / MULTITASK_ROOT).glob("[!.]*.txt")):
+        partition = next((p for start, p in MULTITASK_FILES.items() if path.name.lower().startswith(start)), None)
+        if partition is None:
+            raise InputError("the name does not say whose rows these are", path, remedy="begin it with train or val")
+        for clip in read_multitask(path):
+            if clip in found[MULTITASK]:
+                found[MULTITASK][clip] = _twice(root, clip, path, found[MULTITASK][clip], problems)
+                continue
+            found[MULTITASK][clip] = (partition, path)
+    if not any(found.values()):
+        raise InputError(
+            "no annotation found",
+            root / KINDS["valence_arousal"][0],
+            remedy="give the folder that contains VA_Estimation_Challenge/Train_Set",
+        )
+    return found
+
+
+def _annotations_of(root: Path, tops: tuple[str, ...], problems: list[Problem]) -> dict[str, tuple[str, Path]]:
+    """Clip -> its partition and file, of one challenge."""
     found: dict[str, tuple[str, Path]] = {}
-    for top in ROOTS:
+    for top in tops:
         for folder, partition in SETS.items():
             for path in sorted((root / top / folder).glob("[!.]*.txt")):
                 clip = clip_of(path)
                 if clip in found:
-                    what = f"annotated in two partitions, the other file is {found[clip][1].relative_to(root)}"
-                    remedy = "remove one of them; a score over shared subjects means nothing"
-                    problems.append(problem(clip, path.relative_to(root), what, remedy, effect=STOPS))
+                    found[clip] = _twice(root, clip, path, found[clip], problems)
                     continue
                 found[clip] = (partition, path)
-    if not found:
-        raise InputError(
-            "no annotation found",
-            root / ROOTS[0],
-            remedy="give the folder that contains VA_Estimation_Challenge/Train_Set",
-        )
     return found
+
+
+def _twice(root: Path, clip: str, path: Path, first: tuple[str, Path], problems: list[Problem]) -> tuple[str, Path]:
+    """Report a clip that one challenge annotates twice; the first file counts."""
+    what = f"annotated in two partitions, the other file is {first[1].relative_to(root)}"
+    remedy = "remove one of them; a score over shared subjects means nothing"
+    problems.append(problem(clip, path.relative_to(root), what, remedy, effect=STOPS))
+    return first
 
 
 def _videos(root: Path) -> Iterator[Path]:

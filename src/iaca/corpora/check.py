@@ -73,7 +73,9 @@ def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect, limits: Media
     def facts() -> Iterator[dict[str, object] | None]:
         for cells in index.clips.itertuples(index=False, name=None):
             row = dict(zip(index.clips.columns, map(str, cells), strict=True))
-            found, declared = _check_clip(root, row, inspect, limits)
+            found, declared = _check_clip(root, row, inspect, limits, index.facts.get(row["clip"]))
+            for file in index.further.get(row["clip"], ()):
+                found += _annotation_problems(row["clip"], file, declared, _inspected(root / file, inspect))
             problems.extend(found)
             yield None if any(p["effect"] == LEFT_OUT for p in found) else declared
 
@@ -85,7 +87,7 @@ def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect, limits: Media
 
 
 def _check_clip(
-    root: Path, row: dict[str, str], inspect: Inspect, limits: MediaLimits | None
+    root: Path, row: dict[str, str], inspect: Inspect, limits: MediaLimits | None, known: AnnotationFacts | None
 ) -> tuple[list[Problem], dict[str, object]]:
     clip, media, annotation = row["clip"], row["media"], row["annotation"]
     try:
@@ -93,20 +95,28 @@ def _check_clip(
     except InputError as error:
         return [fault_problem(clip, media, error)], {}
     problems = _media_problems(clip, media, info)
-    facts = _inspected(root / annotation, inspect) if annotation else AnnotationFacts()
-    problems += [fault_problem(clip, annotation, error) for error in facts.faults[:SHOWN_ROWS]]
-    if len(facts.faults) > SHOWN_ROWS:
-        what = f"{len(facts.faults) - SHOWN_ROWS} more faulty rows"
-        problems.append(problem(clip, annotation, what, "fix the rows above first", facts.faults[SHOWN_ROWS].row))
+    facts = known or (_inspected(root / annotation, inspect) if annotation else AnnotationFacts())
+    declared: dict[str, object] = {
+        "frames": info.declared_frames or 0, "annotated": facts.annotated,
+        "first_s": 0.0, "last_s": info.duration_s, "has_audio": info.has_audio,
+    }  # fmt: skip
     if not annotation:
         remedy = "none for a test clip; add an annotation to train on the clip"
         what = f"no annotation: a {row['partition']} clip that is only predicted"
         problems.append(problem(clip, media, what, remedy, effect=NOTED))
-    problems += _length_problems(clip, annotation, info.declared_frames, facts)
-    return problems, {
-        "frames": info.declared_frames or 0, "annotated": facts.annotated,
-        "first_s": 0.0, "last_s": info.duration_s, "has_audio": info.has_audio,
-    }  # fmt: skip
+    return problems + _annotation_problems(clip, annotation, declared, facts), declared
+
+
+def _annotation_problems(
+    clip: str, annotation: str, declared: Mapping[str, object], facts: AnnotationFacts
+) -> list[Problem]:
+    """Faulty rows of an annotation file, and a length that seems wrong."""
+    problems = [fault_problem(clip, annotation, error) for error in facts.faults[:SHOWN_ROWS]]
+    if len(facts.faults) > SHOWN_ROWS:
+        what = f"{len(facts.faults) - SHOWN_ROWS} more faulty rows"
+        problems.append(problem(clip, annotation, what, "fix the rows above first", facts.faults[SHOWN_ROWS].row))
+    frames = declared.get("frames", 0)
+    return problems + _length_problems(clip, annotation, frames if isinstance(frames, int) else 0, facts)
 
 
 def _length_problems(clip: str, annotation: str, declared: int | None, facts: AnnotationFacts) -> list[Problem]:

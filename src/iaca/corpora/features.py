@@ -2,7 +2,7 @@
 
 ROOT/features/{audio,visual}/<clip>.csv    time_s, then one column per feature; or .parquet, .safetensors
 ROOT/features/quality/<clip>.csv           optional: time_s, then one column per cue
-ROOT/labels/<clip>.csv                     time_s,valence,arousal
+ROOT/labels/<clip>.csv                     time_s,valence,arousal; optional: expression, au1 ... au26
 ROOT/partition.csv                         clip,partition[,subject]
 """
 
@@ -44,6 +44,7 @@ from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, Dtype, write_e
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
 from iaca.errors import InputError, counted
+from iaca.formats.affwild2 import EXPRESSIONS, MISSING, TASK_COLUMNS, UNITS, WIDTH
 from iaca.formats.labels import LABELS
 from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
@@ -264,7 +265,7 @@ def write_clip_timeline(clip: AnnotatedClip, target: Path) -> None:
     """Write the timeline (Parquet) of an annotated clip."""
     seen = clip.embedding
     presence = {"face_found": seen.face_found, "audio_present": seen.audio_present}
-    write_timeline(target, seen.time_s, clip.labels, facts_of(clip), presence)
+    write_timeline(target, seen.time_s, clip.labels, facts_of(clip), presence, clip.tasks)
 
 
 def facts_of(clip: AnnotatedClip) -> dict[str, object]:
@@ -290,8 +291,8 @@ def read_clip(files: Mapping[str, Path], widths: Mapping[str, int], tolerance_s:
         tolerance_s: largest distance (s) of a row from its step; by default half the longer of the two median steps.
 
     Raises:
-        InputError: a table is unreadable; a feature or cue is NaN or infinite; a label is outside [-1, 1]; times are
-            not in seconds, or hardly overlap.
+        InputError: a table is unreadable; a feature or cue is NaN or infinite; a label is outside [-1, 1], or is not a
+            class or unit; times are not in seconds, or hardly overlap.
     """
     tables = {kind: read_table(path) for kind, path in files.items()}
     for kind in ("audio", "visual", "quality"):
@@ -314,7 +315,8 @@ def read_clip(files: Mapping[str, Path], widths: Mapping[str, int], tolerance_s:
         quality_names=quality_names,
         metadata=METADATA,
     )
-    return AnnotatedClip(embedding, _annotation(tables.get("labels"), len(clock)))
+    labels = tables.get("labels")
+    return AnnotatedClip(embedding, _annotation(labels, len(clock)), None if labels is None else _tasks(labels))
 
 
 def _on_clock(
@@ -352,6 +354,25 @@ def _annotation(table: Table | None, steps: int) -> NDArray[np.float32]:
         raise InputError(
             f"{LABELS[column]} {values[row, column]:g} is outside [-1, 1]", table.file, table.line(row),
             "rescale the annotation; leave the cell empty if a step is not annotated",
+        )  # fmt: skip
+    return values
+
+
+def _tasks(table: Table) -> NDArray[np.float32] | None:
+    """(t, 13) expression and action units, NaN where empty or -1; None if the table has no column of them."""
+    named = [name for name in TASK_COLUMNS if name in table.names]
+    if not named:
+        return None
+    values = np.full((len(table.times), WIDTH), np.nan, np.float32)
+    values[:, [TASK_COLUMNS.index(name) for name in named]] = table.values[:, [table.names.index(n) for n in named]]
+    values[values == MISSING] = np.nan
+    largest = np.array([len(EXPRESSIONS) - 1, *(1 for _ in UNITS)])
+    wrong = np.argwhere(~np.isnan(values) & ~((values == np.floor(values)) & (values >= 0) & (values <= largest)))
+    if len(wrong):
+        row, column = (int(i) for i in wrong[0])
+        raise InputError(
+            f"{TASK_COLUMNS[column]} {values[row, column]:g} is not an integer from 0 to {largest[column]}", table.file,
+            table.line(row), "write the challenge's classes; leave the cell empty if a step is not annotated",
         )  # fmt: skip
     return values
 

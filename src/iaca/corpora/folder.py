@@ -4,6 +4,7 @@ ROOT/**/<clip>.{mp4,mov,...}     videos in any folder (`iaca.media.kind_of` says
 ROOT/**/<clip>.csv               optional, next to its video: time_s or frame, valence, arousal
 ROOT/partition.csv               optional: clip,partition[,subject]; without it subjects are assigned at random
 ROOT/subjects.csv                optional: clip,subject
+ROOT/raters/                     optional: traces of single raters (`iaca.corpora.raters`); not read here
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from iaca.corpora.index import (
     CLIP_COLUMNS,
     EVENT_FILE,
     PARTITION_FILE,
+    RATERS,
     SUBJECT_FILE,
     CorpusIndex,
     Problem,
@@ -99,7 +101,7 @@ def index_folder(root: Path, config: FolderConfig) -> CorpusIndex:
     files = list(_files(root))
     problems: list[Problem] = []
     kinds = {path: _kind(root, path, problems) for path in files}
-    videos = unique_files(root, (path for path, kind in kinds.items() if kind == "video"), problems)
+    videos = _videos(root, kinds, problems)
     if not videos and not problems:
         others = f"; it contains {left_out(files)}" if files else ""
         raise InputError(f"there is no video below this folder{others}", root, remedy="put videos there")
@@ -116,6 +118,16 @@ def index_folder(root: Path, config: FolderConfig) -> CorpusIndex:
     ]
     clips = pd.DataFrame(rows, columns=list(CLIP_COLUMNS))
     return CorpusIndex(clips.sort_values("clip", ignore_index=True), problems)
+
+
+def find_videos(root: Path) -> dict[str, Path]:
+    """The video of each clip of a folder, by the rule of `index_folder`; what is left out there is left out here."""
+    problems: list[Problem] = []
+    return _videos(root, {path: _kind(root, path, problems) for path in _files(root)}, problems)
+
+
+def _videos(root: Path, kinds: dict[Path, Kind], problems: list[Problem]) -> dict[str, Path]:
+    return unique_files(root, (path for path, kind in kinds.items() if kind == "video"), problems)
 
 
 def _listed(root: Path, videos: dict[str, Path], problems: list[Problem]) -> pd.DataFrame:
@@ -156,6 +168,7 @@ def _report_unused(root: Path, kinds: dict[Path, Kind], videos: dict[str, Path],
     for path, kind in kinds.items():
         clip = clip_of(path)
         known = _place(path) in with_video or clip in reported or (path.parent == root and path.name in TABLES)
+        known = known or path.relative_to(root).parts[0] == RATERS
         if path.suffix.lower() == ".csv" and not known:
             what = "no video of this name is next to the annotation"
             problems.append(problem(clip, path.relative_to(root), what, "put the video there, or remove the file"))

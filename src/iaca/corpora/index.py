@@ -20,12 +20,14 @@ from pydantic import ValidationError
 
 from iaca.errors import InputError, brief, plain_name, printable
 from iaca.files import require_file
+from iaca.formats.labels import AnnotationFacts
 from iaca.parameters import Parameters, faults
 from iaca.text import clip_of, csv_table
 
 PARTITIONS = ("train", "validation", "test")
 PARTITION_FILE, SUBJECT_FILE, EVENT_FILE, CARD_FILE = "partition.csv", "subjects.csv", "events.csv", "corpus.json"
 CLIP_COLUMNS = ("clip", "subject", "partition", "media", "annotation", "side")
+RATERS = "raters"  # folder of the traces of single raters, which are no labels (iaca.corpora.raters)
 COUNT = "annotated"  # in a clip index: annotated rows of the clip, as its files have them
 PROBLEM_COLUMNS = ("clip", "file", "row", "problem", "effect", "remedy")
 
@@ -47,10 +49,14 @@ class CorpusIndex:
         clips: one row per clip: `clip`, `subject`, `partition`, `media` and `annotation` (paths relative to the root;
             no annotation: empty), `side` (left, right or empty: which person of the video).
         problems: made by `problem`.
+        further: clip -> its other annotation files, relative to the root: of other tasks than the first.
+        facts: clip -> what its annotation contains, where that is known already.
     """
 
     clips: pd.DataFrame
     problems: list[Problem] = field(default_factory=list)
+    further: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    facts: Mapping[str, AnnotationFacts] = field(default_factory=dict)
 
 
 def problem(
@@ -201,6 +207,17 @@ def card_text(card: CorpusCard) -> str:
 
 # Partitions
 
+USUAL_NAMES = {
+    "train": "train", "training": "train", "devel": "validation", "dev": "validation", "val": "validation",
+    "valid": "validation", "validation": "validation", "test": "test",
+}  # fmt: skip
+"""How people and corpora write the names of partitions, in lower case."""
+
+
+def partition_named(name: str) -> str | None:
+    """Train, validation or test, for any of their usual names in capitals or not; None for any other name."""
+    return USUAL_NAMES.get(name.strip().lower())
+
 
 def read_partitions(path: Path, problems: list[Problem]) -> pd.DataFrame:
     """Columns clip, subject, partition. A clip without a subject counts as a subject of its own.
@@ -216,12 +233,15 @@ def read_partitions(path: Path, problems: list[Problem]) -> pd.DataFrame:
     if not path.is_file():
         raise InputError("there is no such file", path, remedy=REMEDY)
     for line, row in csv_table(path, ("clip", "partition"), REMEDY):
-        clip, partition = row["clip"], row["partition"]
+        clip, partition = row["clip"], partition_named(row["partition"])
         if not clip:
             problems.append(problem("", PARTITION_FILE, "no clip is named in this row", REMEDY, line))
-        elif partition not in PARTITIONS:
-            remedy = f"write one of {', '.join(PARTITIONS)}"
-            problems.append(problem(clip, PARTITION_FILE, f"{brief(repr(partition))} is not a partition", remedy, line))
+        elif partition is None:
+            remedy, what = (
+                f"write one of {', '.join(PARTITIONS)}",
+                f"{brief(repr(row['partition']))} is not a partition",
+            )
+            problems.append(problem(clip, PARTITION_FILE, what, remedy, line))
         elif clip in clips:
             remedy = "remove one of the rows; the first one counts"
             problems.append(problem(clip, PARTITION_FILE, "the clip is listed twice", remedy, line, NOTED))

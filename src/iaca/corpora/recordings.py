@@ -30,7 +30,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from iaca.corpora.index import Problem, problem
+from iaca.corpora.index import USUAL_NAMES, Problem, partition_named, problem
 from iaca.errors import InputError, brief, counted
 from iaca.parameters import Parameters
 from iaca.text import clip_of, composed, csv_rows
@@ -66,10 +66,6 @@ class ConvertConfig(Parameters):
     scale: float = Field(default=1.0, gt=0)
 
 
-PARTITIONS = {
-    "train": "train", "training": "train", "devel": "validation", "dev": "validation", "val": "validation",
-    "validation": "validation", "test": "test",
-}  # fmt: skip
 SUFFIXES = (".csv", ".arff")
 CLIP_NAMES, PARTITION_NAMES = ("clip", "id", "name", "file"), ("partition", "proposal", "split", "set")
 SUBJECT_NAMES = ("subject", "speaker", "participant")
@@ -150,9 +146,10 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
 
 def partition_of(name: str, path: Path, line: int | None = None) -> str:
     """Train, validation or test, for any of their usual names."""
-    if name.lower() not in PARTITIONS:
-        raise InputError(f"{brief(repr(name))} is not a partition", path, line, f"write one of {', '.join(PARTITIONS)}")
-    return PARTITIONS[name.lower()]
+    if (partition := partition_named(name)) is None:
+        what, remedy = f"{brief(repr(name))} is not a partition", f"write one of {', '.join(USUAL_NAMES)}"
+        raise InputError(what, path, line, remedy)
+    return partition
 
 
 def labels_by_dimension(
@@ -236,7 +233,7 @@ def recola_recordings(source: Path, config: ConvertConfig, problems: list[Proble
     for clip in sorted(set(labels).union(*features.values())):
         files = {kind: paths[clip] for kind, paths in features.items() if clip in paths}
         prefix = clip.split("_")[0].lower()
-        partition, subject = members.get(clip, (None if members else PARTITIONS.get(prefix), clip))
+        partition, subject = members.get(clip, (None if members else partition_named(prefix), clip))
         if partition is None or not files:
             what = "no features of this recording" if partition else "the recording is in no partition"
             problems.append(problem(clip, "partition.csv", what, "add them" if partition else REMEDY))

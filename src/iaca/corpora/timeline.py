@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from iaca.errors import InputError, counted
 from iaca.faces import read_faces
-from iaca.formats.affwild2 import read_annotation
+from iaca.formats.affwild2 import TASK_COLUMNS, WIDTH, parse_expressions, parse_units, read_annotation, read_multitask
 from iaca.media import MediaLimits, frame_times, present_at, probe, read_audio_file
 
 VERSION = "3"
@@ -35,24 +35,73 @@ Values = NDArray[np.float32]
 
 
 def build_timeline(
-    media: Path, annotation: Path | None = None, *, target: Path, limits: MediaLimits | None = None
+    media: Path,
+    *annotations: Path,
+    target: Path,
+    limits: MediaLimits | None = None,
+    kinds: tuple[str, ...] = ("valence_arousal",),
+    clip: str = "",
 ) -> None:
     """Engine task: decode the frame times of a video, add its annotation, write a timeline.
 
-    Row i of the annotation belongs to decoded frame i. Columns: see `write_timeline`.
+    Row i of an annotation belongs to decoded frame i. Columns: see `write_timeline`.
+
+    Args:
+        media: the video.
+        annotations: at most one file per kind, in their order.
+        target: the timeline.
+        limits: on the video.
+        kinds: of the annotations: `valence_arousal`, `expression`, `action_units`; or `multitask` alone, a file with
+            rows of many clips.
+        clip: its name, for `multitask`.
 
     Raises:
-        InputError: nothing decodes, the video is beyond a limit, or the annotation is unreadable.
+        InputError: nothing decodes, the video is beyond a limit, an annotation is unreadable, or a second one has
+            another length than the video.
     """
     times, facts = decode_clock(media, limits)
     labels = np.full((len(times), 2), np.nan, np.float32)
+    tasks = np.full((len(times), WIDTH), np.nan, np.float32)
     rows = None
-    if annotation is not None:
-        given = read_annotation(annotation)
-        rows = len(given)
-        shared = min(rows, len(times))
-        labels[:shared] = given[:shared]
-    write_timeline(target, times, labels, facts | {"annotation_rows": rows})
+    for kind, path in zip(kinds, annotations, strict=False):  # a video without annotation has none of them
+        if kind == "multitask":
+            rows = _add_multitask(path, clip, labels, tasks)
+            continue
+        given = _rows_of(kind, path)
+        if rows is not None and (wrong := length_problem(len(times), len(given))):
+            remedy = "check that annotation and video belong together, or remove the file; the clip is left out"
+            raise InputError(wrong, path, remedy=remedy)
+        rows = len(given) if rows is None else rows
+        shared = min(len(given), len(times))
+        columns = labels if kind == "valence_arousal" else tasks[:, :1] if kind == "expression" else tasks[:, 1:]
+        columns[:shared] = given[:shared]
+    known = tasks if kinds != ("valence_arousal",) else None
+    write_timeline(target, times, labels, facts | {"annotation_rows": rows}, tasks=known)
+
+
+def _rows_of(kind: str, path: Path) -> Values:
+    """The annotation of each frame.
+
+    Raises:
+        InputError: the first fault of the file.
+    """
+    if kind == "valence_arousal":
+        return read_annotation(path)
+    values, faults = (parse_expressions if kind == "expression" else parse_units)(path)
+    if faults:
+        raise faults[0]
+    return values.astype(np.float32)
+
+
+def _add_multitask(path: Path, clip: str, labels: Values, tasks: Values) -> int | None:
+    """Fill in the rows of a clip. Returns the last row's number if it is beyond the frames."""
+    rows = read_multitask(path, clip)[clip]
+    if rows.faults:
+        raise rows.faults[0]
+    inside = rows.frames < len(labels)
+    labels[rows.frames[inside]], tasks[rows.frames[inside]] = rows.valence_arousal[inside], rows.tasks[inside]
+    last = int(rows.frames.max()) + 1
+    return last if last > len(labels) else None
 
 
 def decode_clock(media: Path, limits: MediaLimits | None = None) -> tuple[NDArray[np.float64], dict[str, object]]:
@@ -73,14 +122,18 @@ def write_timeline(
     labels: NDArray[np.float32],
     facts: dict[str, object],
     presence: Mapping[str, NDArray[np.bool_]] | None = None,
+    tasks: NDArray[np.float32] | None = None,
 ) -> None:
     """Write columns `frame`, `time_s`, `valence`, `arousal` as Parquet, with `facts` in the table's `attrs`.
 
     The facts include `annotation_rows`, the length of an annotation with one row per frame, otherwise None; `counts`
-    are added. `presence` gives further columns, if it is already known.
+    are added. `tasks` (t, 13) gives the columns `TASK_COLUMNS`, of a clip that is annotated with any of them;
+    `presence` gives further columns, if it is already known.
     """
     table = pd.DataFrame({"frame": np.arange(len(times), dtype=np.int32), "time_s": times})
     table["valence"], table["arousal"] = labels[:, 0], labels[:, 1]
+    if tasks is not None:
+        table[list(TASK_COLUMNS)] = tasks
     table = table.assign(**(presence or {}))
     table.attrs.update(facts | counts(times, labels))
     table.to_parquet(target)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from iaca.encoders.config import ENCODERS, EncoderFacts
-from iaca.encoders.weights import GET, WEIGHTS, get, locate
+from iaca.encoders.weights import ACCEPT, GET, WEIGHTS, get, locate, sha256
 from iaca.errors import InputError
 
 HEAD = ("modality", "encoder", "dim", "sees", "reach", "batch", "licence of the weights", "weights")
@@ -36,6 +36,8 @@ def state(name: str, entry: EncoderFacts) -> str:
     except InputError as error:
         if "checksum" in error.problem:
             return f"{file.name} is another file: its {error.problem}"
+        if file.terms:
+            return f"run `{GET} {name} {ACCEPT}`"
         return f"run `{GET} {name}`" if file.by_command else f"get {file.name} from {file.source}"
 
 
@@ -48,7 +50,7 @@ def print_table() -> None:
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
-def get_all(names: Sequence[str]) -> None:
+def get_all(names: Sequence[str], accept_licence: bool = False) -> None:
     """Get the weights of these encoders, or those that `make setup` needs. Say licence and place of each.
 
     Raises:
@@ -59,12 +61,14 @@ def get_all(names: Sequence[str]) -> None:
         if file := WEIGHTS.get(name):
             sys.stdout.write(f"{name}: {file.name} of {file.source}; licence {file.licence}\n")
         try:
-            path = get(name, bar=sys.stderr.isatty())
+            path = get(name, sys.stderr.isatty(), accept_licence)
         except InputError as error:
             sys.stderr.write(f"{error}\n")
             failed = failed or error
             continue
-        unchecked = "" if WEIGHTS[name].pinned else " (the publisher gives no checksum to compare it with)"
+        unchecked = (
+            "" if WEIGHTS[name].pinned else f" (no checksum to compare it with is known; its own: {sha256(path)})"
+        )
         sys.stdout.write(f"{name}: {path}{unchecked}\n")
     if failed:
         raise failed
@@ -76,12 +80,13 @@ def main(given: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", metavar="get")
     getter = commands.add_parser("get", help="get the weights of encoders from their publishers")
     getter.add_argument("names", nargs="*", metavar="NAME", help="encoders; without names, those of `make setup`")
+    getter.add_argument(ACCEPT, action="store_true", help="accept licences that forbid commercial use")
     arguments = parser.parse_args(given)
     if arguments.command is None:
         print_table()
         return
     try:
-        get_all(arguments.names)
+        get_all(arguments.names, arguments.accept_licence)
     except InputError:
         sys.exit(1)
 

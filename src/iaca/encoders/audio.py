@@ -9,7 +9,7 @@ weights are random. `encode(samples (m,), times (t,), run, batch)` returns rows 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -303,7 +303,7 @@ class HiddenStates(nn.Module):
     def __init__(self, options: LayerOptions, network: Wav2Vec2Model, weights: Path | None):
         super().__init__()
         self.layer, self.network = options.layer, network
-        load(self.network, weights, drop=("aux.",))
+        load(self.network, weights, rename=old_weight_norm, drop=("aux.",))
         self.eval()
 
     def forward(self, samples: Tensor) -> Tensor:
@@ -316,23 +316,18 @@ class HiddenStates(nn.Module):
         """Samples (m,) and times (t,) in s, increasing -> (t, 768). Outside the sound, the first or last state."""
         del batch
         states = RowBuffer(run(piece[None])[0, first:last] for piece, first, last in pieces(samples))
-        total = _count_states(len(samples))
+        total = count_states(len(samples))
         place = ((times * RATE - FIELD / 2) / STRIDE).clamp(0, total - 1)
         before = place.floor().long().clamp(max=max(total - 2, 0))
         rows = [
-            _between(states.take(int(index[0]), int(index[-1]) + 2), index - index[0], some - index)
+            between(states.take(int(index[0]), int(index[-1]) + 2), index - index[0], some - index)
             for some, index in zip(torch.split(place, CORE), torch.split(before, CORE), strict=True)
         ]
         return torch.cat(rows)
 
     def windows(self, samples: Sound, times: Tensor, context_s: float) -> Windows:
-        """Windows of about `context_s` around each step (t,): an odd number of hidden states, silence outside."""
-        around = max(round(context_s * RATE / STRIDE) // 2, 0)
-        length = 2 * around * STRIDE + FIELD
-        lead = length // 2
-        after = max(round(float(times.max()) * RATE) + length - len(samples), 0) if len(times) else 0
-        starts = (times * RATE).round().long()  # in the padded sound: the step is `lead` samples into its window
-        return Windows(Padded(samples, lead, after), starts, length)
+        """See `speech_windows`."""
+        return speech_windows(samples, times, context_s)
 
     def rows(self, windows: Tensor) -> Tensor:
         """(b, samples) -> (b, 768): the middle hidden state of each window, which sees no more than the window.
@@ -342,21 +337,44 @@ class HiddenStates(nn.Module):
         states: Tensor = self(windows)
         return states[:, states.shape[1] // 2]
 
+    def last_layers(self, count: int) -> Sequence[nn.Module]:
+        """The last of the layers whose hidden states are taken, for fine-tuning."""
+        used: Sequence[nn.Module] = self.network.encoder.transformer.layers[: self.layer]
+        return used[-count:]
 
-def _between(states: Tensor, before: Tensor, share: Tensor) -> Tensor:
+
+def old_weight_norm(name: str) -> str:
+    """The present name of a tensor of torch's weight normalisation: published files have the one it had before 2.0."""
+    for old, new in ((".weight_g", "original0"), (".weight_v", "original1")):
+        if name.endswith(old):
+            return f"{name.removesuffix(old)}.parametrizations.weight.{new}"
+    return name
+
+
+def speech_windows(samples: Sound, times: Tensor, context_s: float) -> Windows:
+    """Windows of about `context_s` around each step (t,): an odd number of hidden states, silence outside."""
+    around = max(round(context_s * RATE / STRIDE) // 2, 0)
+    length = 2 * around * STRIDE + FIELD
+    lead = length // 2
+    after = max(round(float(times.max()) * RATE) + length - len(samples), 0) if len(times) else 0
+    starts = (times * RATE).round().long()  # in the padded sound: the step is `lead` samples into its window
+    return Windows(Padded(samples, lead, after), starts, length)
+
+
+def between(states: Tensor, before: Tensor, share: Tensor) -> Tensor:
     """Rows (t, k): `share` (t,) of the way from the state with index `before` (t,) to the next one, if any."""
     before, share = before.to(states.device), share.to(states.device)[:, None].to(states.dtype)
     return torch.lerp(states[before], states[(before + 1).clamp(max=len(states) - 1)], share)
 
 
-def _count_states(samples: int) -> int:
+def count_states(samples: int) -> int:
     """Number of hidden states of a sound; a very short one is padded with silence to one."""
     return (max(samples, FIELD) - FIELD) // STRIDE + 1
 
 
 def pieces(samples: Sound) -> Iterator[tuple[Tensor, int, int]]:
     """Pieces of a sound, and which of the hidden states of each are used: the first, and one after the last."""
-    total, samples = _count_states(len(samples)), Padded(samples, 0, max(FIELD - len(samples), 0))
+    total, samples = count_states(len(samples)), Padded(samples, 0, max(FIELD - len(samples), 0))
     for first in range(0, total, CORE):
         start, stop = max(first - CONTEXT, 0), min(first + CORE + CONTEXT, total)
         end = len(samples) if stop == total else (stop - 1) * STRIDE + FIELD

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
@@ -43,6 +43,7 @@ def load(
     path: Path | None,
     rename: Callable[[str], str] = str,
     drop: tuple[str, ...] = (),
+    arrange: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
 ) -> None:
     """Load the tensors of a file into a network and set it to inference. Without a path it keeps its random weights.
 
@@ -51,6 +52,7 @@ def load(
         path: of the checkpoint.
         rename: maps names in the file to names in the network.
         drop: prefixes of names, after `rename`, that are ignored: the head of another task.
+        arrange: gives all tensors of the file, before that, the layout of the network.
 
     Raises:
         InputError: names or shapes do not match the network, or values are not finite.
@@ -58,7 +60,7 @@ def load(
     network.eval()
     if path is None:
         return
-    tensors = {rename(name): value for name, value in read_tensors(path).items()}
+    tensors = {rename(name): value for name, value in arrange(read_tensors(path)).items()}
     state = {name: value for name, value in tensors.items() if not name.startswith(drop or ("\0",))}
     _check(network.state_dict(), state, path)
     network.load_state_dict(state)
@@ -113,7 +115,12 @@ def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 # --- ONNX ---
 
 LARGEST_ONNX = 2**30  # bytes
-LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+LAYERS: dict[type[nn.Module], str] = {
+    nn.Conv2d: "Conv2d", nn.Linear: "Linear", nn.PReLU: "PReLU", nn.GroupNorm: "GroupNorm",
+    **dict.fromkeys(NORMS, "BatchNorm"),
+}  # fmt: skip
+"""Layers that have weights, and their kinds in a file."""
 
 Layer = tuple[str, dict[str, Tensor]]
 """Kind of a layer and its tensors, named as in torch."""
@@ -126,7 +133,7 @@ def load_onnx(network: nn.Module, path: Path, example: Tensor) -> None:
     order in which they compute. Normalisation that was merged becomes a plain offset.
 
     Args:
-        network: convolutions, batch normalisations and linear layers; others have no weights.
+        network: its layers with weights are those of `LAYERS`.
         path: of the ONNX file.
         example: an input of the network.
 
@@ -151,9 +158,9 @@ def _matched(
     left = deque(layers)
     merged: Tensor | None = None  # offset of the convolution before, which has none in the network itself
     for name, module in modules:
-        kind = next(base.__name__ for base in LAYERS if isinstance(module, base))
+        kind = next(kind for base, kind in LAYERS.items() if isinstance(module, base))
         following = left[0][0] if left else "nothing"
-        if isinstance(module, nn.BatchNorm2d) and merged is not None and following != kind:
+        if isinstance(module, NORMS) and merged is not None and following != kind:
             one, zero = torch.ones_like(merged), torch.zeros_like(merged)
             neutral = {"weight": one, "running_mean": zero, "running_var": one - module.eps}
             yield name, module, {**neutral, "bias": merged}
@@ -162,7 +169,7 @@ def _matched(
         if following != kind:
             raise ValueError(f"{name} is a {kind}, but {following} follows in the file")
         tensors = left.popleft()[1]
-        merged = tensors.pop("bias", None) if module.bias is None else None
+        merged = tensors.pop("bias", None) if getattr(module, "bias", None) is None else None
         yield name, module, tensors
     if left or merged is not None:
         raise ValueError("the file has further layers")
@@ -171,10 +178,11 @@ def _matched(
 def _in_order(network: nn.Module, example: Tensor) -> list[tuple[str, nn.Module]]:
     """The layers with weights, in the order in which they compute."""
     order: list[tuple[str, nn.Module]] = []
+    kinds: tuple[type[nn.Module], ...] = tuple(LAYERS)
     hooks = [
         module.register_forward_hook(lambda module, *_, name=name: order.append((name, module)))
         for name, module in network.named_modules()
-        if isinstance(module, LAYERS)
+        if isinstance(module, kinds)
     ]
     with torch.inference_mode():
         network(example)
@@ -201,26 +209,41 @@ def _onnx_layers(path: Path) -> list[Layer]:
                 values[node.output[0]] = values[node.input[0]]
             elif node.op_type == "Constant" and node.attribute[0].name == "value":
                 values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-        layers = [layer for node in graph.node if (layer := _layer(node, values))]
+        layers = _layers(graph.node, values)
     except Exception as error:  # on a damaged file the parser can fail anywhere, with any error
         what = brief(error) or type(error).__name__
         raise InputError(f"not an ONNX file of weights ({what})", path, remedy="get it again") from error
     return layers
 
 
-def _layer(node: Any, values: Mapping[str, Any]) -> Layer | None:
-    """The layer of a node, if it has weights."""
-    given = [torch.tensor(values[name]).float() for name in node.input[1:] if name in values]
-    match node.op_type:
-        case "Conv":
-            return "Conv2d", dict(zip(("weight", "bias"), given, strict=False))
-        case "BatchNormalization":
-            return "BatchNorm2d", dict(zip(("weight", "bias", "running_mean", "running_var"), given, strict=True))
-        case "Gemm":
-            transposed = any(a.name == "transB" and a.i for a in node.attribute)
-            weight = given[0] if transposed else given[0].T
-            return "Linear", {"weight": weight, **({"bias": given[1]} if len(given) > 1 else {})}
-    return None
+def _layers(nodes: Iterable[Any], values: Mapping[str, Any]) -> list[Layer]:
+    """The layers of the nodes that have weights. Some layers are several nodes: a linear layer over more than one axis
+    is a product and a sum, a group normalisation is followed by its scale and its offset."""
+    layers: list[Layer] = []
+    for node in nodes:
+        given = [torch.tensor(values[name]).float() for name in node.input if name in values]
+        kind, last = layers[-1] if layers else ("", {})
+        match node.op_type:
+            case "Conv":
+                layers.append(("Conv2d", dict(zip(("weight", "bias"), given, strict=False))))
+            case "BatchNormalization":
+                names = ("weight", "bias", "running_mean", "running_var")
+                layers.append(("BatchNorm", dict(zip(names, given, strict=True))))
+            case "Gemm":
+                transposed = any(a.name == "transB" and a.i for a in node.attribute)
+                weight = given[0] if transposed else given[0].T
+                layers.append(("Linear", {"weight": weight, **({"bias": given[1]} if len(given) > 1 else {})}))
+            case "MatMul" if given:
+                layers.append(("Linear", {"weight": given[0].T}))
+            case "PRelu":
+                layers.append(("PReLU", {"weight": given[0].flatten()}))
+            case "InstanceNormalization":
+                layers.append(("GroupNorm", {}))
+            case "Mul" if kind == "GroupNorm" and given and "weight" not in last:
+                last["weight"] = given[0].flatten()
+            case "Add" if kind in ("GroupNorm", "Linear") and given and "weight" in last and "bias" not in last:
+                last["bias"] = given[0].flatten()
+    return layers
 
 
 def _assign(name: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

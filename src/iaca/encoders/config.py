@@ -7,19 +7,27 @@ encoders are in `iaca.encoders.visual.VISUAL` and `iaca.encoders.audio.AUDIO`, u
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path, PurePath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from iaca.encoders.embedding import Dtype
-from iaca.encoders.weights import WEIGHTS, local, locate, sha256
+from iaca.encoders.weights import WEIGHTS, get, local, locate, sha256, weights_folder
 from iaca.errors import InputError
 from iaca.parameters import DEVICE, Modality, Parameters
 from iaca.text import parse_json
+
+if TYPE_CHECKING:
+    from iaca.faces.detect import FaceConfig
+
+log = logging.getLogger(__name__)
 
 EMBEDDING_VERSION = "5"
 """Raised by hand when the embedding of a clip changes by something else than its encoders: cues, times, alignment."""
@@ -42,6 +50,16 @@ class FaceOptions(Parameters):
     """
 
     side: int = Field(default=112, ge=32, le=512)
+
+
+class PatchOptions(FaceOptions):
+    """Options of a transformer that sees a face as patches of 14 px.
+
+    Attributes:
+        side: the face is scaled to this, px; a multiple of 14. 112 takes a quarter of the time of 224.
+    """
+
+    side: int = Field(default=224, ge=28, le=518, multiple_of=14)
 
 
 class ClipOptions(FaceOptions):
@@ -96,6 +114,26 @@ class LayerOptions(Parameters):
     layer: int = Field(default=12, ge=1, le=12)
 
 
+class LargeLayerOptions(LayerOptions):
+    """Options of a large transformer over sound.
+
+    Attributes:
+        layer: the layer whose hidden states are taken, counted from 1.
+    """
+
+    layer: int = Field(default=24, ge=1, le=24)
+
+
+class PooledOptions(Parameters):
+    """Options of a transformer over sound with a head for utterances.
+
+    Attributes:
+        pool_s: sound around a step (s) over which hidden states are averaged for the head.
+    """
+
+    pool_s: float = Field(default=4.0, ge=0.1, le=60)
+
+
 @dataclass(frozen=True)
 class EncoderFacts:
     """What is known of an encoder before it is built.
@@ -111,6 +149,7 @@ class EncoderFacts:
         learned: it has weights.
         runtime: the module that runs it instead of torch, installed by the extra of the encoder's name. Such an encoder
             can't be trained.
+        layers: of its transformer, of which the last ones can be fine-tuned alone; 0 for other networks.
     """
 
     dim: int
@@ -121,6 +160,7 @@ class EncoderFacts:
     version: str = "1"
     learned: bool = True
     runtime: str = ""
+    layers: int = 0
 
     def configured(self, changes: Mapping[str, Any]) -> Parameters:
         """The options with some of them changed. Raises pydantic's ValidationError, a ValueError."""
@@ -128,6 +168,7 @@ class EncoderFacts:
 
 
 _IMAGENET = "RGB, ImageNet mean and deviation"
+_STANDARDISED = "samples, mean 0, deviation 1"
 
 ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
     "visual": {
@@ -141,15 +182,23 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         "efficientnet_b0": EncoderFacts(1280, _IMAGENET, "1 face", FaceOptions, 32),
         "enet_b0_8_va_mtl": EncoderFacts(1290, f"{_IMAGENET}, 224 px", "1 face", batch=32),
         "enet_b0_8_best_vgaf": EncoderFacts(1288, f"{_IMAGENET}, 224 px", "1 face", batch=32),
+        "mbf_va_mtl": EncoderFacts(522, "RGB, 112 px, [-1, 1]", "1 face", batch=32),
+        "mobilevit_va_mtl": EncoderFacts(778, f"{_IMAGENET}, 224 px", "1 face", batch=32),
         "blendshapes": EncoderFacts(52, "RGB, 256 px", "1 face", batch=16, runtime="ai_edge_litert"),
+        "dinov2_vits14": EncoderFacts(384, _IMAGENET, "1 face", PatchOptions, 32, layers=12),
+        "dinov2_vitb14": EncoderFacts(768, _IMAGENET, "1 face", PatchOptions, 32, layers=12),
+        "clip_vitb32": EncoderFacts(768, "RGB, 224 px, CLIP's mean and deviation", "1 face", batch=32, layers=12),
     },
     "audio": {
         "prosody": EncoderFacts(44, "log-mel 64, pitch, spectrum, 10 ms", "3 s", version="2", learned=False),
         "logmel_resnet18": EncoderFacts(512, "log-mel 64 x 107, mean 0, deviation 1", "1.07 s", WindowOptions),
         "vggish": EncoderFacts(128, "VGGish log-mel 64 x 96", "0.975 s", batch=32),
         "ge2e": EncoderFacts(256, "mel 40 x 160, raised to -30 dB", "1.6 s"),
-        "wavlm_base_plus": EncoderFacts(768, "samples", "14 s", LayerOptions, 1),
-        "hubert_base": EncoderFacts(768, "samples", "14 s", LayerOptions, 1),
+        "wavlm_base_plus": EncoderFacts(768, "samples", "14 s", LayerOptions, 1, layers=12),
+        "hubert_base": EncoderFacts(768, "samples", "14 s", LayerOptions, 1, layers=12),
+        "wavlm_large": EncoderFacts(1024, _STANDARDISED, "14 s", LargeLayerOptions, 1, layers=24),
+        "hubert_large": EncoderFacts(1024, _STANDARDISED, "14 s", LargeLayerOptions, 1, layers=24),
+        "wav2vec2_vad": EncoderFacts(1027, _STANDARDISED, "14 s", PooledOptions, 1, layers=12),
     },
 }
 
@@ -296,6 +345,43 @@ def require_zero_shot(config: EmbeddingConfig) -> None:
         )
 
 
+class Fetching(Parameters):
+    """What a run may get from elsewhere.
+
+    Attributes:
+        download: published weights that are missing are downloaded when the run is planned, as `python -m iaca.encoders
+            get` does it. A licence with terms has to be accepted by that command first. Without it nothing connects.
+    """
+
+    download: bool = False
+
+
+NOTHING = Fetching()
+
+
+def get_missing(configs: Iterable[EmbeddingConfig], fetching: Fetching) -> None:
+    """Download the published weights that these encoders lack, if that is allowed; each is named in the log.
+
+    Call it in the process that plans the work, before `describe`: workers only read.
+
+    Raises:
+        InputError: as `iaca.encoders.weights.get`.
+    """
+    if not fetching.download:
+        return
+    needed = {
+        choice.name: WEIGHTS[choice.name]
+        for config in configs
+        for modality in ENCODERS
+        for choice in config.choices(modality)
+        if choice.weights is None and choice.name in WEIGHTS
+    }
+    for name, file in needed.items():
+        if not (weights_folder() / file.name).exists():
+            log.info("downloading %s for %s from %s; licence %s", file.name, name, file.source, file.licence)
+            get(name, sys.stderr.isatty())
+
+
 def weights_of(choice: EncoderChoice, modality: Modality) -> Path | None:
     """The weights file of a choice; None for an encoder without weights.
 
@@ -340,3 +426,78 @@ def mismatches(metadata: Mapping[str, str], facts: Mapping[str, str]) -> list[st
         for key in keys
         if key in metadata and key in facts and metadata[key] != facts[key]
     ]
+
+
+# Origins of what is not the project's own
+
+OWN = "known to its owner"  # source and licence of a file that the project did not publish
+DEMO = "demo corpus"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A third-party component of a model.
+
+    Attributes:
+        part: its role.
+        name: of the file or the component.
+        source: where it is published.
+        licence: its licence, and what it was trained on if known.
+        sha256: of the file, if known.
+    """
+
+    part: str
+    name: str
+    source: str
+    licence: str
+    sha256: str = ""
+
+
+DETECTORS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {
+        "mtcnn": ("MTCNN", "package facenet-pytorch, in its wheel", "MIT; its paper trained on WIDER FACE and CelebA"),
+        "yunet": ("face_detection_yunet_2023mar.onnx", "OpenCV Zoo", "MIT; its paper trained on WIDER FACE"),
+    }
+)
+
+PORTRAIT = Origin(
+    "portrait of the demo corpus", "astronaut()", "package scikit-image; photograph by NASA", "public domain"
+)
+
+
+def origins(metadata: Mapping[str, str], faces: FaceConfig) -> list[Origin]:
+    """List the encoders in a model's metadata, the face detector, and the portrait of the demo corpus.
+
+    Args:
+        metadata: of a `TrainedModel`: `<modality>_choice`, or at least `<modality>_encoder`; `corpus`.
+        faces: settings of the run. A model on the user's own visual features used no face detector.
+    """
+    found = [origin for modality in ENCODERS for origin in _encoders(metadata, modality)]
+    if any(choice["name"] in ENCODERS["visual"] for choice in _choices(metadata, "visual")):
+        name, source, licence = DETECTORS.get(faces.detector, (faces.detector, OWN, OWN))
+        part = "face detector" if faces.source == "detect" else "face detector, for clips without given crops"
+        found.append(Origin(part, name, source, licence))
+    return [*found, PORTRAIT] if metadata.get("corpus") == DEMO else found
+
+
+def _encoders(metadata: Mapping[str, str], modality: Modality) -> Iterator[Origin]:
+    for choice in _choices(metadata, modality):
+        name, part = choice["name"], f"{modality} encoder {choice['name']}"
+        file = WEIGHTS.get(name)
+        if name not in ENCODERS[modality]:
+            yield Origin(f"{modality} features", name, "given by the user", OWN)
+        elif choice.get("weights"):
+            yield Origin(part, PurePath(choice["weights"]).name, "the user's checkpoint", OWN)
+        elif file is not None:
+            yield Origin(part, file.name, file.source, file.licence, file.sha256)
+        elif ENCODERS[modality][name].learned:
+            yield Origin(part, "none", "initialised at random", "none needed")
+        else:
+            yield Origin(part, "no weights", "computed descriptors of this project", "Apache-2.0")
+
+
+def _choices(metadata: Mapping[str, str], modality: Modality) -> list[dict[str, Any]]:
+    given = metadata.get(f"{modality}_choice")
+    if given:
+        return list(json.loads(given))
+    return [{"name": name} for name in metadata.get(f"{modality}_encoder", "").split("+") if name]

@@ -190,15 +190,14 @@ class StreamEmbedder:
     """Embeddings of a stream, step by step: what `embed` makes of the whole recording with `config.causal`.
 
     Args:
-        config: which encoders; `causal` is taken for granted.
+        config: which encoders, causal ones.
     """
 
     def __init__(self, config: EmbeddingConfig):
         from iaca.encoders.networks import build_encoders
 
-        self._config = config.model_copy(update={"causal": True})
-        self._encoder, _ = build_encoders(self._config)
-        self._metadata = identity(self._config)
+        self._encoder, _ = build_encoders(config)
+        self._metadata = identity(config)
         self.sound, self._synchrony = TrailingSound(), TrailingSynchrony()
         self._mouth: NDArray[np.uint8] | None = None
 

@@ -16,10 +16,12 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyarrow import parquet
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from iaca.errors import InputError, brief, counted
+from iaca.formats.affwild2 import TASK_COLUMNS, WIDTH
 from iaca.parameters import MODALITIES, Modality, text_table
 from iaca.text import parse_json
 
@@ -128,14 +130,19 @@ class AnnotatedClip:
     Attributes:
         embedding: of t steps.
         labels: (t, 2) float32, valence and arousal in [-1, 1]; NaN where not annotated.
+        tasks: (t, 13) float32, the expression's class and the action units (`TASK_COLUMNS`); NaN where not annotated.
+            None for who learns valence and arousal alone.
     """
 
     embedding: ClipEmbedding
     labels: NDArray[np.float32]
+    tasks: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.labels.shape != (len(self.embedding), 2):
             raise ValueError(f"{len(self.embedding)} steps are embedded, but the annotation is {self.labels.shape}")
+        if self.tasks is not None and self.tasks.shape != (len(self.embedding), WIDTH):
+            raise ValueError(f"{len(self.embedding)} steps are embedded, but the tasks are {self.tasks.shape}")
 
     def __len__(self) -> int:
         return len(self.embedding)
@@ -146,20 +153,23 @@ def embeddings_of(clips: Mapping[str, AnnotatedClip]) -> dict[str, ClipEmbedding
     return {name: clip.embedding for name, clip in clips.items()}
 
 
-def annotate(clip: ClipEmbedding, timeline: Path) -> AnnotatedClip:
-    """The clip with the valence and arousal of its timeline (Parquet).
+def annotate(clip: ClipEmbedding, timeline: Path, tasks: bool = False) -> AnnotatedClip:
+    """The clip with the valence and arousal of its timeline (Parquet); with `tasks`, expression and action units, too.
 
     Raises:
         InputError: the timeline has another number of steps.
     """
-    labels = pd.read_parquet(timeline, columns=["valence", "arousal"]).to_numpy(np.float32)
+    columns = ["valence", "arousal"]
+    present = set(parquet.read_schema(timeline).names) if tasks else set()
+    table = pd.read_parquet(timeline, columns=columns + [name for name in TASK_COLUMNS if name in present])
+    labels = table[columns].to_numpy(np.float32)
     if len(labels) != len(clip):
         raise InputError(
             f"the timeline has {counted(len(labels), 'step')}, but {len(clip)} are embedded",
             timeline,
             remedy="the video changed in between: run ingestion, preprocessing and embedding again",
         )
-    return AnnotatedClip(clip, labels)
+    return AnnotatedClip(clip, labels, table.reindex(columns=TASK_COLUMNS).to_numpy(np.float32) if tasks else None)
 
 
 def write_embedding(embedding: ClipEmbedding, path: Path, dtype: Dtype | None = None) -> None:
@@ -244,9 +254,9 @@ def _signature(path: Path) -> str:
     return f"{status.st_size} {status.st_ino} {status.st_mtime_ns}"
 
 
-def read_annotated(embedding: Path, timeline: Path) -> AnnotatedClip:
+def read_annotated(embedding: Path, timeline: Path, tasks: bool = False) -> AnnotatedClip:
     """The embeddings of a clip, with the annotation of its timeline; raises as `read_embedding` and `annotate` do."""
-    return annotate(read_embedding(embedding), timeline)
+    return annotate(read_embedding(embedding), timeline, tasks)
 
 
 def _read(path: Path, names: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from iaca.audio.features import Stretches
 from iaca.encoders.audio import AUDIO
 from iaca.encoders.config import ClipOptions, EmbeddingConfig, EncoderChoice, Precision, describe, weights_of
+from iaca.encoders.foundation import FOUNDATION
 from iaca.encoders.visual import VISUAL
 from iaca.errors import InputError
 from iaca.faces import decode_face
@@ -30,7 +31,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 Rows = NDArray[np.float32]
-CLASSES: dict[Modality, dict[str, type[nn.Module]]] = {"visual": VISUAL, "audio": AUDIO}
+CLASSES: dict[Modality, dict[str, type[nn.Module]]] = {
+    "visual": VISUAL | FOUNDATION["visual"],
+    "audio": AUDIO | FOUNDATION["audio"],
+}
 CPU_BATCH = 16  # larger batches do not fit the cache of a core: mini_xception is then 1.7 times slower
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BFLOAT16_CPU = ("avx512_bf16", "amx_bf16")  # processors that compute in it; others emulate it, slowly

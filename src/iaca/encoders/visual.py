@@ -255,6 +255,146 @@ class EmotiEffNetB0Expressions(EmotiEffNetB0):
     outputs = 8
 
 
+class EmotiEffMobile(nn.Module):
+    """A network of EmotiEffLib for mobile devices: its features, eight expression logits, valence and arousal.
+
+    Weights are the published ONNX file, or a fine-tuned checkpoint of this project.
+    """
+
+    def __init__(self, prepare: Normalise, features: nn.Module, width: int, weights: Path | None):
+        super().__init__()
+        self.prepare, self.backbone = prepare, nn.Sequential(features, nn.Linear(width, 10))
+        if weights is not None and weights.suffix == ".onnx":
+            load_onnx(self.backbone, weights, torch.zeros(1, 3, prepare.side, prepare.side))
+        else:
+            load(self.backbone, weights)
+        self.eval()
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(n, h, w, 3) uint8 RGB -> (n, width + 10)."""
+        features = self.backbone[0](self.prepare(faces))
+        return torch.cat([features, self.backbone[1](features)], 1)
+
+
+class EmotiEffMobileFace(EmotiEffMobile):
+    """`mbf_va_mtl` of EmotiEffLib: 512 features of MobileFaceNet, eight expression logits, valence and arousal.
+
+    S. Chen, Y. Liu, X. Gao, Z. Han, *MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile
+    Devices* (2018), in the widths of insightface's `mbf`.
+    """
+
+    def __init__(self, options: NoOptions, weights: Path | None):
+        del options
+        super().__init__(Normalise(112, ((0.5,) * 3, (0.5,) * 3)), _mobile_face_net(), 512, weights)
+
+
+class EmotiEffMobileVit(EmotiEffMobile):
+    """`mobilevit_va_mtl` of EmotiEffLib: 768 features of MobileViTv2-1.5, eight expression logits, valence and arousal.
+
+    S. Mehta, M. Rastegari, *Separable Self-attention for Mobile Vision Transformers* (2022).
+    """
+
+    def __init__(self, options: NoOptions, weights: Path | None):
+        del options
+        super().__init__(Normalise(EMOTIEFF_SIDE), _mobile_vit(), 768, weights)
+
+
+def _convolution(
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: nn.Module | None = None
+) -> nn.Sequential:
+    """A convolution without offsets, batch normalisation, and an activation if one is given."""
+    layers = [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)]
+    return nn.Sequential(*layers, nn.BatchNorm2d(outputs), *([] if act is None else [act]))
+
+
+class Residual(nn.Sequential):
+    """Parts whose output is added to their input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same."""
+        added: Tensor = x + super().forward(x)  # type: ignore[no-untyped-call]
+        return added
+
+
+def _mobile_face_net() -> nn.Sequential:
+    """(n, 3, 112, 112) -> (n, 512)."""
+
+    def bottleneck(inputs: int, inner: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+        middle = _convolution(inner, inner, 3, stride, inner, nn.PReLU(inner))
+        return [_convolution(inputs, inner, act=nn.PReLU(inner)), middle, _convolution(inner, outputs)]
+
+    parts: list[nn.Module] = [
+        _convolution(3, 128, 3, 2, 1, nn.PReLU(128)),
+        _convolution(128, 128, 3, 1, 64, nn.PReLU(128)),
+    ]
+    for inputs, inner, outputs, repeated, count in (
+        (128, 128, 128, 128, 4),
+        (128, 256, 256, 256, 6),
+        (256, 512, 256, 256, 2),
+    ):
+        parts += bottleneck(inputs, inner, outputs, stride=2)
+        parts += [Residual(*bottleneck(outputs, repeated, outputs)) for _ in range(count)]
+    whole = nn.Conv2d(512, 512, 7, groups=512, bias=False)
+    parts += [_convolution(256, 512, act=nn.PReLU(512)), whole, nn.BatchNorm2d(512), nn.Flatten()]
+    return nn.Sequential(*parts, nn.Linear(512, 512, bias=False), nn.BatchNorm1d(512))
+
+
+def _mobile_vit() -> nn.Sequential:
+    """(n, 3, s, s) -> (n, 768)."""
+
+    def bottleneck(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+        inner, kind = 2 * inputs, Residual if (inputs, stride) == (outputs, 1) else nn.Sequential
+        middle = _convolution(inner, inner, 3, stride, inner, nn.SiLU())
+        return kind(_convolution(inputs, inner, act=nn.SiLU()), middle, _convolution(inner, outputs))
+
+    parts: list[nn.Module] = [_convolution(3, 48, 3, 2, act=nn.SiLU()), bottleneck(48, 96, 1)]
+    parts += [bottleneck(96, 192, 2), bottleneck(192, 192, 1)]
+    for inputs, outputs, depth in ((192, 384, 2), (384, 576, 4), (576, 768, 3)):
+        parts += [bottleneck(inputs, outputs, 2), SeparableBlock(outputs, depth)]
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class SeparableBlock(nn.Module):
+    """A block of MobileViTv2: a convolution, then attention among the pixels in the same place of all 2x2 patches."""
+
+    def __init__(self, channels: int, depth: int):
+        super().__init__()
+        width = channels // 2
+        local = _convolution(channels, channels, 3, 1, channels, nn.SiLU())
+        self.local = nn.Sequential(*local, nn.Conv2d(channels, width, 1, bias=False))
+        self.transformer = nn.Sequential(*(SeparableLayer(width) for _ in range(depth)), nn.GroupNorm(1, width))
+        self.back = _convolution(width, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, s, s) -> (n, c, s, s), or the next even side."""
+        if side := x.shape[-1] % 2 and x.shape[-1] + 1:
+            x = F.interpolate(x, (side, side), mode="bilinear", align_corners=True)
+        x = self.local(x)
+        n, c, h, w = x.shape
+        patches = x.reshape(n, c, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 2, 4).reshape(n, c, 4, -1)
+        patches = self.transformer(patches).reshape(n, c, 2, 2, h // 2, w // 2)
+        joined: Tensor = self.back(patches.permute(0, 1, 4, 2, 5, 3).reshape(n, c, h, w))
+        return joined
+
+
+class SeparableLayer(nn.Module):
+    """Separable self-attention, whose cost grows with the number of patches and not with its square."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm, self.width = nn.GroupNorm(1, width), width
+        self.qkv, self.out = nn.Conv2d(width, 1 + 2 * width, 1), nn.Conv2d(width, width, 1)
+        perceptron = (nn.Conv2d(width, 2 * width, 1), nn.SiLU(), nn.Conv2d(2 * width, width, 1))
+        self.perceptron = Residual(nn.GroupNorm(1, width), *perceptron)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, pixels of a patch, patches) -> the same."""
+        query, key, value = self.qkv(self.norm(x)).split([1, self.width, self.width], dim=1)
+        context = (key * query.softmax(-1)).sum(-1, keepdim=True)
+        changed: Tensor = self.perceptron(x + self.out(value.relu() * context))
+        return changed
+
+
 class PaddedConv2d(nn.Conv2d):
     """A strided convolution over an even side that pads one pixel more behind than before."""
 
@@ -291,6 +431,8 @@ VISUAL: dict[str, type[nn.Module]] = {
     "efficientnet_b0": EfficientNetB0,
     "enet_b0_8_va_mtl": EmotiEffNetB0,
     "enet_b0_8_best_vgaf": EmotiEffNetB0Expressions,
+    "mbf_va_mtl": EmotiEffMobileFace,
+    "mobilevit_va_mtl": EmotiEffMobileVit,
     "blendshapes": Blendshapes,
 }
 """Visual encoders by name; `iaca.encoders.config.ENCODERS` has the facts about them."""

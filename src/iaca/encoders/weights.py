@@ -26,9 +26,10 @@ from tqdm import tqdm
 
 from iaca.engine.results import locked
 from iaca.errors import InputError, brief
-from iaca.files import in_project, make_folder, storage_errors
+from iaca.files import in_project, make_folder, storage_errors, write_text
 
 GET = "python -m iaca.encoders get"
+ACCEPT = "--accept-licence"
 PART = ".part"
 """Ending of a file that is being downloaded; a later attempt continues it."""
 ATTEMPTS = 5
@@ -51,6 +52,8 @@ class WeightFile:
         enum: its name among torchvision's weights, which know the address.
         url: the publisher's address. A file with neither wheel, `enum` nor `url` is downloaded by hand.
         setup: `make setup` gets it.
+        terms: what its licence asks for beyond naming the author, if it does: it is got and used only after
+            `accept_licence`.
     """
 
     name: str
@@ -63,6 +66,7 @@ class WeightFile:
     enum: str = ""
     url: str = ""
     setup: bool = False
+    terms: str = ""
 
     @property
     def pinned(self) -> bool:
@@ -84,6 +88,7 @@ class WeightFile:
 _TORCHVISION = "the models page of torchvision"
 _TORCHAUDIO = "the pipelines page of torchaudio"
 _TORCHAUDIO_FILES = "https://download.pytorch.org/torchaudio/models"
+_HUB = "https://huggingface.co"
 _EMOTIEFF = (
     "https://raw.githubusercontent.com/av-savchenko/EmotiEffLib/f1df0e8548c666d268826e50b7de107fd5553e9d"
     "/models/affectnet_emotions/onnx"
@@ -146,6 +151,20 @@ WEIGHTS = {
         blob="49772db4e87ee6df57087fba131832a959e5c64d",
         url=f"{_EMOTIEFF}/enet_b0_8_best_vgaf.onnx",
     ),
+    "mbf_va_mtl": WeightFile(
+        name="mbf_va_mtl.onnx",
+        source="github.com/av-savchenko/EmotiEffLib",
+        licence="Apache-2.0; trained on AffectNet",
+        blob="194db927ec135679e5cd0a267c5605e2e9d68e7e",
+        url=f"{_EMOTIEFF}/mbf_va_mtl.onnx",
+    ),
+    "mobilevit_va_mtl": WeightFile(
+        name="mobilevit_va_mtl.onnx",
+        source="github.com/av-savchenko/EmotiEffLib",
+        licence="Apache-2.0; trained on AffectNet",
+        blob="bed5781a1af9924536638ac3786603e124ee900e",
+        url=f"{_EMOTIEFF}/mobilevit_va_mtl.onnx",
+    ),
     "blendshapes": WeightFile(
         name="face_landmarker.task",
         source="MediaPipe, inside the package pyfame",
@@ -153,6 +172,28 @@ WEIGHTS = {
         sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
         requirement="pyfame==1.0.10",
         member="pyfame/models/mediapipe/face_landmarker.task",
+    ),
+    "dinov2_vits14": WeightFile(
+        name="dinov2_vits14.safetensors",
+        source="huggingface.co/facebook/dinov2-small, model.safetensors",
+        licence="Apache-2.0; trained on pictures of the web (LVD-142M)",
+        sha256="ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1",
+        url=f"{_HUB}/facebook/dinov2-small/resolve/ed25f3a31f01632728cabb09d1542f84ab7b0056/model.safetensors",
+    ),
+    "dinov2_vitb14": WeightFile(
+        name="dinov2_vitb14.safetensors",
+        source="huggingface.co/facebook/dinov2-base, model.safetensors",
+        licence="Apache-2.0; trained on pictures of the web (LVD-142M)",
+        sha256="d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841",
+        url=f"{_HUB}/facebook/dinov2-base/resolve/f9e44c814b77203eaa57a6bdbbd535f21ede1415/model.safetensors",
+    ),
+    "clip_vitb32": WeightFile(
+        name="clip_vitb32.safetensors",
+        source="huggingface.co/timm/vit_base_patch32_clip_224.openai, open_clip_model.safetensors",
+        licence="MIT; trained on pictures of the web that are not public",
+        sha256="e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+        url=f"{_HUB}/timm/vit_base_patch32_clip_224.openai/resolve/a6f597a30f7b82c51704746581f9a4e41421e878"
+        "/open_clip_model.safetensors",
     ),
     "vggish": WeightFile(
         name="vggish-10086976.pth",
@@ -181,6 +222,25 @@ WEIGHTS = {
         licence="MIT; trained on LibriSpeech",
         url=f"{_TORCHAUDIO_FILES}/hubert_fairseq_base_ls960.pth",
     ),
+    "wavlm_large": WeightFile(
+        name="wavlm_large.pth",
+        source=f"{_TORCHAUDIO}, WAVLM_LARGE",
+        licence="MIT; trained on Libri-Light, GigaSpeech and VoxPopuli",
+        url=f"{_TORCHAUDIO_FILES}/wavlm_large.pth",
+    ),
+    "hubert_large": WeightFile(
+        name="hubert_fairseq_large_ll60k.pth",
+        source=f"{_TORCHAUDIO}, HUBERT_LARGE",
+        licence="MIT; trained on Libri-Light",
+        url=f"{_TORCHAUDIO_FILES}/hubert_fairseq_large_ll60k.pth",
+    ),
+    "wav2vec2_vad": WeightFile(
+        name="wav2vec2_vad.safetensors",
+        source="huggingface.co/audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim, model.safetensors",
+        licence="CC BY-NC-SA 4.0; trained on MSP-Podcast",
+        url=f"{_HUB}/audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim/resolve/main/model.safetensors",
+        terms="not for commercial use, and what is made from it under the same licence",
+    ),
 }
 """By encoder. An encoder that is not listed has no published weights."""
 
@@ -208,7 +268,21 @@ def locate(encoder: str) -> Path:
         raise InputError(
             "checksum differs from the published file's", path, remedy=f"delete it; then {_remedy(encoder, entry)}"
         )
+    if entry.terms and not _accepted(path).exists():
+        raise _not_accepted(encoder, entry, path)
     return path
+
+
+def _accepted(path: Path) -> Path:
+    """The note that the licence of a weight file has been accepted on this machine."""
+    return path.with_name(f"{path.name}.licence-accepted")
+
+
+def _not_accepted(encoder: str, entry: WeightFile, path: Path) -> InputError:
+    return InputError(
+        f"the licence of {encoder} has not been accepted: {entry.licence} ({entry.terms})", path,
+        remedy=f"read it at {entry.source}; if you keep to it, run `{GET} {encoder} {ACCEPT}`",
+    )  # fmt: skip
 
 
 def local(path: str) -> Path:
@@ -260,14 +334,17 @@ def _blob(path: Path, size: int, modified_ns: int) -> str:
 # --- getting them ---
 
 
-def get(encoder: str, bar: bool = False) -> Path:
+def get(encoder: str, bar: bool = False, accept_licence: bool = False) -> Path:
     """Get the weights of an encoder, unless they are already here. Needs a network.
 
     Args:
         encoder: a key of `WEIGHTS`.
         bar: show the progress of a download.
+        accept_licence: the user accepts the terms of the licence, if it has any (`WeightFile.terms`); this is noted
+            next to the file.
 
     Raises:
+        InputError: the licence has not been accepted.
         InputError: they can only be downloaded by hand, or the download failed; what has arrived is kept.
         StorageError: the disk is full or read-only.
     """
@@ -276,6 +353,10 @@ def get(encoder: str, bar: bool = False) -> Path:
         what = "have to be downloaded by hand" if entry else "are not published"
         raise InputError(f"the weights of {encoder} {what}", remedy=_remedy(encoder, entry))
     path = folder / entry.name
+    if entry.terms and not _accepted(path).exists():
+        if not accept_licence:
+            raise _not_accepted(encoder, entry, path)
+        write_text(_accepted(path), f"{entry.licence} ({entry.terms}), {entry.source}\n")
     if path.exists() and entry.is_(path):
         return path
     make_folder(folder)

@@ -5,18 +5,14 @@ The order of its parts follows Mitchell et al. (Model Cards for Model Reporting,
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from iaca.encoders.config import ENCODERS
-from iaca.encoders.weights import WEIGHTS
+from iaca.encoders.config import Origin
 from iaca.evaluation.benchmark_page import Cells, escaped, markdown
 from iaca.evaluation.benchmark_summary import AREA
 from iaca.evaluation.certainty import ALL
@@ -25,44 +21,9 @@ from iaca.evaluation.metrics import MIN_CLIPS
 from iaca.evaluation.report import ReportData, event_name
 from iaca.evaluation.style import MODALITY_NAMES, TITLES, parameter_text, plain, signed
 from iaca.evaluation.tables import headline, too_few
-from iaca.faces.detect import FaceConfig
-from iaca.parameters import Modality
 from iaca.training.calibration import LEVEL
 
 _SCORES = ("ccc_mean", "ccc_valence", "ccc_arousal")
-OWN = "known to its owner"  # source and licence of a file that the project did not publish
-DEMO = "demo corpus"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A third-party component of a model.
-
-    Attributes:
-        part: its role.
-        name: of the file or the component.
-        source: where it is published.
-        licence: its licence, and what it was trained on if known.
-        sha256: of the file, if known.
-    """
-
-    part: str
-    name: str
-    source: str
-    licence: str
-    sha256: str = ""
-
-
-DETECTORS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
-    {
-        "mtcnn": ("MTCNN", "package facenet-pytorch, in its wheel", "MIT; its paper trained on WIDER FACE and CelebA"),
-        "yunet": ("face_detection_yunet_2023mar.onnx", "OpenCV Zoo", "MIT; its paper trained on WIDER FACE"),
-    }
-)
-
-PORTRAIT = Origin(
-    "portrait of the demo corpus", "astronaut()", "package scikit-image; photograph by NASA", "public domain"
-)
 
 
 @dataclass(frozen=True)
@@ -220,44 +181,3 @@ def _bounded(row: Mapping[Hashable, Any], name: str, text: Callable[[float], str
 
 def _text(value: object) -> str:
     return escaped(plain(value) if isinstance(value, float) else value)
-
-
-# Origins of weights
-
-
-def origins(metadata: Mapping[str, str], faces: FaceConfig) -> list[Origin]:
-    """List the encoders in a model's metadata, the face detector, and the portrait of the demo corpus.
-
-    Args:
-        metadata: of a `TrainedModel`: `<modality>_choice`, or at least `<modality>_encoder`; `corpus`.
-        faces: settings of the run. A model on the user's own visual features used no face detector.
-    """
-    found = [origin for modality in ENCODERS for origin in _encoders(metadata, modality)]
-    if any(choice["name"] in ENCODERS["visual"] for choice in _choices(metadata, "visual")):
-        name, source, licence = DETECTORS.get(faces.detector, (faces.detector, OWN, OWN))
-        part = "face detector" if faces.source == "detect" else "face detector, for clips without given crops"
-        found.append(Origin(part, name, source, licence))
-    return [*found, PORTRAIT] if metadata.get("corpus") == DEMO else found
-
-
-def _encoders(metadata: Mapping[str, str], modality: Modality) -> Iterator[Origin]:
-    for choice in _choices(metadata, modality):
-        name, part = choice["name"], f"{modality} encoder {choice['name']}"
-        file = WEIGHTS.get(name)
-        if name not in ENCODERS[modality]:
-            yield Origin(f"{modality} features", name, "given by the user", OWN)
-        elif choice.get("weights"):
-            yield Origin(part, PurePath(choice["weights"]).name, "the user's checkpoint", OWN)
-        elif file is not None:
-            yield Origin(part, file.name, file.source, file.licence, file.sha256)
-        elif ENCODERS[modality][name].learned:
-            yield Origin(part, "none", "initialised at random", "none needed")
-        else:
-            yield Origin(part, "no weights", "computed descriptors of this project", "Apache-2.0")
-
-
-def _choices(metadata: Mapping[str, str], modality: Modality) -> list[dict[str, Any]]:
-    given = metadata.get(f"{modality}_choice")
-    if given:
-        return list(json.loads(given))
-    return [{"name": name} for name in metadata.get(f"{modality}_encoder", "").split("+") if name]

@@ -64,7 +64,7 @@ FIGURES: Mapping[str, Slot] = MappingProxyType(
     }
 )
 
-TABLES = ("corpus", "problems", "gate_auroc", "calibration", "regions", "quadrants", "postprocessing")
+TABLES = ("corpus", "problems", "gate_auroc", "calibration", "regions", "quadrants", "postprocessing", "multitask")
 
 
 def _empty() -> pd.DataFrame:
@@ -87,6 +87,7 @@ class ReportData:
         calibration, regions, quadrants, failures: of `errors`.
         event_response, event_scores: of `events`.
         postprocessing: partition, step, ccc_valence, ccc_arousal, ccc_mean, difference, low, high; one row per step.
+        multitask: `multitask.multitask_table`.
         benchmark: results of the benchmark on the same corpus, if any.
         analysis: settings of the error analysis, shown next to its tables.
         figures: slot of `FIGURES` -> PNG bytes; a slot may be missing.
@@ -110,6 +111,7 @@ class ReportData:
     event_scores: pd.DataFrame = field(default_factory=_empty)
     failures: pd.DataFrame = field(default_factory=_empty)
     postprocessing: pd.DataFrame = field(default_factory=_empty)
+    multitask: pd.DataFrame = field(default_factory=_empty)
     benchmark: BenchmarkFound = NO_BENCHMARK
     analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
     figures: Mapping[str, bytes] = field(default_factory=dict)
@@ -202,6 +204,7 @@ def sections(data: ReportData) -> list[Section]:
     known = (
         ("note", "What this does not prove", bool(data.note.strip())),
         ("comparison", "Models side by side", True),
+        ("multitask", "Expressions and action units", len(data.multitask) > 0),
         ("failures", "What fails", len(data.failures.columns) > 0),
         (
             "videos",

@@ -5,9 +5,12 @@ Faces are detected on some frames and followed by optical flow on those between;
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -22,6 +25,9 @@ AGREE_IOU = 0.6
 """A followed box and a detected one that overlap at least this much are the same face in the right place."""
 LINK_IOU = 0.3
 """A detection continues the track whose last box it overlaps most, if by at least this much."""
+
+MOST_AHEAD = 2**26
+"""The detector runs ahead of its turn if the frames until then fit into this many bytes: 10 of 1920x1080."""
 
 Faces = dict[int, Detection]
 """Faces of one frame by their track."""
@@ -48,6 +54,9 @@ class FaceTracker:
     frame of the chunk. A chunk ends when it is as long as the interval, when the flow loses a face, before frames of
     another size, and before a change of scene, which also ends all tracks. The interval grows by one frame, up to
     `max_every`, when they agree, and falls back to `every` when they do not.
+
+    A second thread runs the detector, on the frame at which the next chunk is expected to end, while the flow is on its
+    way there. What it finds is the same as without that thread.
     """
 
     def __init__(self, detector: FaceDetector, config: FaceConfig):
@@ -59,23 +68,31 @@ class FaceTracker:
         self._chunk: list[VideoFrame] = []
         self._followed: list[Faces] = []
         self._flow_image: FlowImage | None = None
+        self._early: tuple[int, Future[list[list[Detection]]]] | None = (
+            None  # index of a frame, and what is found there
+        )
 
     def run(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, Faces]]:
-        """Each frame with its faces, in order. Up to `max_every` frames and those decoded ahead are in memory."""
+        """Each frame with its faces, in order. Up to twice `max_every` frames and those decoded ahead are in memory."""
+        upcoming = _Upcoming(prefetch((frame, FlowImage.of(frame.image)) for frame in frames))
+        with ThreadPoolExecutor(1, thread_name_prefix="detect") as thread:
+            yield from self._run(upcoming, thread)
+
+    def _run(self, upcoming: _Upcoming, thread: ThreadPoolExecutor) -> Iterator[tuple[VideoFrame, Faces]]:
         size = (0, 0)
-        for frame, image in prefetch((frame, FlowImage.of(frame.image)) for frame in frames):
+        for frame, image in upcoming:
             before, size = size, frame.image.shape[:2]
             cut = self._flow_image is not None and is_cut(self._flow_image, image)
             if cut or size != before:
-                yield from self._close()
+                yield from self._close(thread, [frame])
                 self._seen = {} if cut else {t: seen.resized(before, size) for t, seen in self._seen.items()}
                 self._last, self._flow_image = None, None
             lost = self._follow_to(image)
             self._chunk.append(frame)
             self._flow_image = image
             if lost or self._last is None or len(self._chunk) >= self._interval:
-                yield from self._close()
-        yield from self._close()
+                yield from self._close(thread, upcoming)
+        yield from self._close(thread, [])
 
     def _follow_to(self, image: FlowImage) -> bool:
         """Follow the faces of the frame before; return whether one was lost."""
@@ -85,21 +102,38 @@ class FaceTracker:
         self._followed.append({track: face for track, face in moved.items() if face is not None})
         return len(self._followed[-1]) < len(before)
 
-    def _close(self) -> Iterator[tuple[VideoFrame, Faces]]:
-        """Detect on the last frame of the chunk and settle its faces."""
+    def _close(
+        self, thread: ThreadPoolExecutor, following: _Upcoming | list[VideoFrame]
+    ) -> Iterator[tuple[VideoFrame, Faces]]:
+        """Detect on the last frame of the chunk and settle its faces; `following` are the frames after it."""
         if not self._chunk:
             return
-        found = self._detector.detect([self._chunk[-1].image])[0]
+        found = self._found_early(thread, self._chunk[-1]).result()[0]
         pairs = match({track: face.box for track, face in self._followed[-1].items()}, found, AGREE_IOU)
         before = self._last[1] if self._last else {}
         if len(pairs) == len(found) == len(self._followed[-1]) == len(before):
             faces = _without_drift(self._followed, pairs, found)
             steady = bool(found)
         else:
-            earlier = self._detector.detect([f.image for f in self._chunk[:-1]]) if self._chunk[:-1] else []
+            images = [frame.image for frame in self._chunk[:-1]]
+            earlier = thread.submit(self._detector.detect, images).result() if images else []
             faces, steady = self._link([*earlier, found]), False
         self._interval = min(self._interval + 1, self._config.max_every) if steady else self._config.every
+        room = MOST_AHEAD // max(self._chunk[-1].image.nbytes, 1)
+        if isinstance(following, _Upcoming):
+            following = [frame] if self._interval <= room and (frame := following.peek(self._interval)) else []
+        if following:
+            self._early = (following[0].index, self._found_early(thread, following[0]))
         yield from self._settle(faces)
+
+    def _found_early(self, thread: ThreadPoolExecutor, frame: VideoFrame) -> Future[list[list[Detection]]]:
+        """What the detector finds in a frame, unless it was asked before."""
+        if self._early is not None:
+            (index, found), self._early = self._early, None
+            if index == frame.index:
+                return found
+            found.cancel()  # the chunk ended before that frame
+        return thread.submit(self._detector.detect, [frame.image])
 
     def _settle(self, faces: list[Faces]) -> Iterator[tuple[VideoFrame, Faces]]:
         for frame, here in zip(self._chunk, faces, strict=True):
@@ -127,6 +161,21 @@ class FaceTracker:
                 self._seen[track] = _Seen(face, frame.time_s)
             linked.append(here)
         return linked
+
+
+class _Upcoming(Iterator[tuple[VideoFrame, "FlowImage"]]):
+    """Frames in order, some of which can be looked at before their turn."""
+
+    def __init__(self, frames: Iterator[tuple[VideoFrame, FlowImage]]):
+        self._frames, self._waiting = frames, deque[tuple[VideoFrame, FlowImage]]()
+
+    def __next__(self) -> tuple[VideoFrame, FlowImage]:
+        return self._waiting.popleft() if self._waiting else next(self._frames)
+
+    def peek(self, count: int) -> VideoFrame | None:
+        """The `count`-th frame from here, or the last one if there are fewer; None if there is none."""
+        self._waiting.extend(islice(self._frames, max(count - len(self._waiting), 0)))
+        return self._waiting[min(count, len(self._waiting)) - 1][0] if self._waiting else None
 
 
 class CausalTracker:

@@ -1,25 +1,43 @@
-"""Aff-Wild2's text format: a header `valence,arousal`, then a row per video frame.
+"""Aff-Wild2's text formats: a header, then a row per video frame.
 
-In annotations -5 marks a frame without annotation; predictions have a value in every row. A byte order mark, Windows
-line ends, capitals in the header and blanks around a number are accepted; anything else is a fault, and all faults of
-a file are reported.
+    valence,arousal                             two numbers in [-1, 1]; -5 in either column: not annotated
+    Neutral,Anger,...,Surprise,Other            one class, 0 to 7; -1: not annotated
+    AU1,AU2,AU4,...,AU26                        0 or 1 for each action unit; -1: that unit is not annotated
+    image,valence,arousal,expression,aus        the multi-task challenge: any clips and frames, in one file
+
+Predictions have a value in every row. A byte order mark, Windows line ends, capitals in the header and blanks around a
+number are accepted; anything else is a fault, and all faults of a file are reported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iaca.errors import InputError, first_faults
-from iaca.text import number, read_text
+from iaca.text import composed, number, read_text
 
 Array = NDArray[np.float64]
 UNANNOTATED = -5.0
+MISSING = -1.0  # of an expression or an action unit
 BLOCK = 65536  # rows
+LOCATION = re.compile(r"([^/]+)/(\d{1,9})\.(?:jpg|png)")
+
+EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
+"""Names of the classes 0 to 7."""
+UNITS = tuple(f"au{number}" for number in (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26))
+"""The action units, in the order of the challenge."""
+TASK_COLUMNS = ("expression", *UNITS)
+"""In timelines, tables of labels and predictions: class and units."""
+WIDTH = len(TASK_COLUMNS)
+MULTITASK = ("image", "valence", "arousal", "expression")
+"""First columns of the multi-task challenge's files; the action units follow, as one name `aus` or as twelve."""
 
 
 def read_annotation(path: Path) -> NDArray[np.float32]:
@@ -45,6 +63,132 @@ def parse_prediction(path: Path) -> tuple[Array, list[InputError]]:
     if not len(values) and not faults:
         faults.append(InputError("there is no row below the header", path, 2, "write a row per frame"))
     return values, faults
+
+
+def parse_expressions(path: Path) -> tuple[Array, list[InputError]]:
+    """(rows, 1) class 0 to 7, NaN where a row is not annotated or faulty; and the faults in line order."""
+    return _parse_classes(path, EXPRESSIONS, len(EXPRESSIONS) - 1, 1)
+
+
+def parse_units(path: Path) -> tuple[Array, list[InputError]]:
+    """(rows, 12) 0 or 1, NaN where a unit is not annotated or a row is faulty; and the faults in line order."""
+    return _parse_classes(path, UNITS, 1, len(UNITS))
+
+
+def _parse_classes(path: Path, names: Sequence[str], largest: int, width: int) -> tuple[Array, list[InputError]]:
+    """(rows, width) integers from 0 to `largest`, NaN for -1, below a header of `names`."""
+    try:
+        lines = read_text(path).rstrip().split("\n")
+    except InputError as error:
+        return np.empty((0, width)), [error]
+    if [cell.strip().lower() for cell in lines[0].split(",", len(names))] != list(names):
+        what = f"the first line does not name {names[0]}, ..., {names[-1]}" if lines != [""] else "the file is empty"
+        return np.empty((0, width)), [InputError(what, path, 1, "write the organisers' header and rows")]
+    values = np.full((len(lines) - 1, width), np.nan)
+
+    def faulty() -> Iterator[InputError]:
+        for index, line in enumerate(lines[1:]):
+            try:
+                values[index] = classes(line.split(",", width), largest, width)
+            except ValueError as error:
+                remedy = f"write -1 for what is not annotated, otherwise {'0 or 1' if largest == 1 else '0 to 7'}"
+                yield InputError(f"{error}: {line[:40]!r}", path, index + 2, remedy)
+
+    return values, first_faults(faulty())
+
+
+def classes(cells: Sequence[str], largest: int, width: int) -> Array:
+    """(width,) integers from 0 to `largest`; NaN for -1.
+
+    Raises:
+        ValueError: another number of cells, or a cell is something else; the message says which values are allowed.
+    """
+    allowed = f"not {f'{width} values' if width > 1 else 'one value'} out of -1 and 0 to {largest}"
+    try:
+        row = np.array([number(cell) for cell in cells])
+    except ValueError:
+        raise ValueError(allowed) from None
+    if len(row) != width or not ((row == np.floor(row)) & (row >= MISSING) & (row <= largest)).all():
+        raise ValueError(allowed)
+    row[row == MISSING] = np.nan
+    return row
+
+
+@dataclass(frozen=True)
+class MultitaskRows:
+    """The rows of one clip in a file of the multi-task challenge.
+
+    Attributes:
+        frames: (n,) 0-based, in the order of the file.
+        valence_arousal: (n, 2) in [-1, 1]; NaN where not annotated.
+        tasks: (n, 13) the columns `TASK_COLUMNS`; NaN where not annotated.
+        faults: of the clip's rows, in line order.
+    """
+
+    frames: NDArray[np.int64]
+    valence_arousal: Array
+    tasks: Array
+    faults: tuple[InputError, ...] = ()
+
+
+def read_multitask(path: Path, clip: str | None = None) -> dict[str, MultitaskRows]:
+    """Clip -> its rows in a file of the multi-task challenge; of one clip if it is named.
+
+    Raises:
+        InputError: the header is another, or a row names no image.
+    """
+    lines = read_text(path).rstrip().split("\n")
+    head = [cell.strip().lower() for cell in lines[0].split(",", len(MULTITASK) + len(UNITS))]
+    if head[: len(MULTITASK)] != list(MULTITASK) or head[len(MULTITASK) :] not in (["aus"], list(UNITS)):
+        remedy = "write the organisers' header and rows"
+        raise InputError(f"the first line is not `{','.join(MULTITASK)},aus`", path, 1, remedy)
+    rows: dict[str, list[tuple[int, str, str]]] = {}
+    for line, text in enumerate(lines[1:], start=2):
+        location, _, cells = text.partition(",")
+        match = LOCATION.fullmatch(location.strip())
+        if match is None or int(match[2]) < 1:
+            raise InputError(f"not an image location: {location[:40]!r}", path, line, "write `clip/00001.jpg`")
+        name = composed(match[1])
+        if clip is None or name == clip:
+            rows.setdefault(name, []).append((line, match[2], cells))
+    return {name: _multitask_rows(path, own) for name, own in rows.items()}
+
+
+def _multitask_rows(path: Path, rows: list[tuple[int, str, str]]) -> MultitaskRows:
+    """The rows of a clip, from line, number of the image, and the other cells."""
+    frames = np.array([int(image) - 1 for _, image, _ in rows])
+    values = np.full((len(rows), 2 + WIDTH), np.nan)
+    seen: dict[int, int] = {}
+
+    def faulty() -> Iterator[InputError]:
+        for index, (line, image, text) in enumerate(rows):
+            try:
+                values[index] = _multitask_row(text.split(",", 2 + WIDTH))
+            except ValueError as error:
+                remedy = "write -5 for valence and arousal, and -1 for a class or unit, that is not annotated"
+                yield InputError(f"{error}: {text[:60]!r}", path, line, remedy)
+            if int(image) in seen:
+                what = f"image {image} of this clip was on line {seen[int(image)]} already"
+                yield InputError(what, path, line, "keep one row per image")
+            seen[int(image)] = line
+
+    faults = first_faults(faulty())
+    return MultitaskRows(frames, values[:, :2], values[:, 2:], tuple(faults))
+
+
+def _multitask_row(cells: Sequence[str]) -> Array:
+    """(15,) valence, arousal, class, units."""
+    if len(cells) != 2 + WIDTH:
+        raise ValueError(f"not {2 + WIDTH} values")
+    try:
+        affect = np.array([number(cell) for cell in cells[:2]])
+    except ValueError:
+        affect = np.array([np.nan])
+    if not ((np.abs(affect) <= 1) | (affect == UNANNOTATED)).all():
+        raise ValueError("valence and arousal are not two numbers in [-1, 1] or -5")
+    if (affect == UNANNOTATED).any():
+        affect[:] = np.nan
+    return np.concatenate([affect, classes(cells[2:3], len(EXPRESSIONS) - 1, 1), classes(cells[3:], 1, len(UNITS))])
 
 
 def _parse(path: Path, remedy: str, missing: float = np.nan) -> tuple[Array, list[InputError]]:

@@ -5,12 +5,12 @@
   A table may also have `time_s`, intervals as `valence_low` and so on, and `inconsistency`;
 * a challenge submission: `image_location,valence,arousal`, rows `<clip>/00001.jpg,...`, images counted from 1.
 
-`check_submission` compares a submission with the sample file of the organisers, before they reject it.
+`check_submission` compares a submission to any track of the challenge with the sample file of the organisers, before
+they reject it.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -24,18 +24,26 @@ from pyarrow import compute, parquet
 
 from iaca.errors import InputError, brief, first_faults
 from iaca.files import newest_version, require_modest
-from iaca.formats.affwild2 import Array, parse_prediction
+from iaca.formats.affwild2 import EXPRESSIONS, LOCATION, MULTITASK, UNITS, Array, classes, parse_prediction
 from iaca.text import clip_of, csv_rows, dialect_of, number, read_text
 
 TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
 SUBMISSION_COLUMNS = ["image_location", "valence", "arousal"]
+TRACKS: dict[str, list[str]] = {
+    "valence_arousal": SUBMISSION_COLUMNS,
+    "expression": ["image_location", *EXPRESSIONS],
+    "action_units": ["image_location", *UNITS],
+    "multitask": [*MULTITASK, "aus"],
+}
+"""Track of the challenge -> first line of its submissions, in lower case; a row of `expression` has one class, one of
+`action_units` twelve states, one of `multitask` all of it: 15 values."""
+CELLS = {"valence_arousal": 2, "expression": 1, "action_units": len(UNITS), "multitask": 3 + len(UNITS)}
 VALUES = ["valence", "arousal"]
 ENDS = [(f"{name}_low", f"{name}_high") for name in VALUES]
 OPTIONAL = ["time_s", *(end for pair in ENDS for end in pair), "inconsistency"]
 """Columns that a table may have as well."""
 COLUMNS = list(dict.fromkeys([*TABLE_COLUMNS, *SUBMISSION_COLUMNS, *OPTIONAL]))
 NAMES = ["clip", "image_location"]  # columns of text
-LOCATION = re.compile(r"([^/]+)/(\d{1,9})\.(?:jpg|png)")
 MOST_FRAMES = 10_000_000  # nearly four days at 30 Hz: a larger number is not a frame
 SPARSE = 100  # frames allowed per listed one, in a file that exceeds `MOST_FRAMES`
 Clips = dict[str, Array]
@@ -287,32 +295,51 @@ Listed = tuple[int, str, list[str]]  # line, image location, other cells
 def check_submission(file: Path, sample: Path) -> list[InputError]:
     """All faults of a submission in line order, with missing rows last.
 
-    It must have the rows of `sample` in the same order, each once, with two finite values in [-1, 1].
+    It must have the rows of `sample` in the same order, each once, with valid values: valence and arousal in [-1, 1],
+    a class from 0 to 7, action units of 0 or 1, whichever its track has.
 
     Args:
         file: the submission.
-        sample: the organisers' list of rows.
+        sample: the organisers' list of rows, whose first line says which track it is.
 
     Raises:
         InputError: the sample is not in its format, or there is no such file.
     """
-    wanted, faults = _rows(sample)
-    if faults:
-        raise faults[0]
-    given, faults = _rows(file)
+    track, head = track_of(sample)
+    wanted = _rows(sample, head)[0]
+    given, faults = _rows(file, head)
     if not given:
         return faults or [InputError("there is no row below the header", file, 2, f"write the rows of {sample}")]
-    return first_faults(_faults(file, given, wanted))
+    return first_faults(_faults(file, track, given, wanted))
 
 
-def _faults(file: Path, given: list[Listed], wanted: list[Listed]) -> Iterator[InputError]:
+def track_of(sample: Path) -> tuple[str, str]:
+    """The track of a list of the organisers, and its first line.
+
+    Raises:
+        InputError: there is no such file, or its first line is that of no track.
+    """
+    if not sample.is_file():
+        raise InputError("there is no such file", sample)
+    head = read_text(sample).split("\n", 1)[0].rstrip()
+    names = [cell.strip().lower() for cell in head.split(",", 20)]
+    named = names if names[len(MULTITASK) :] != list(UNITS) else [*names[: len(MULTITASK)], "aus"]
+    track = next((track for track, columns in TRACKS.items() if columns == named), None)
+    if track is None:
+        known = "; ".join(",".join(columns) for columns in TRACKS.values())
+        what = f"the first line is not `{','.join(SUBMISSION_COLUMNS)}`, nor that of another track"
+        raise InputError(what, sample, 1, f"give the organisers' sample file, which begins with one of: {known}")
+    return track, head
+
+
+def _faults(file: Path, track: str, given: list[Listed], wanted: list[Listed]) -> Iterator[InputError]:
     """Faults of single rows in line order, the first row out of order among them; then the missing rows."""
     listed, seen = {location for _, location, _ in wanted}, Counter[str]()
     late = next(
         _out_of_order([(line, place) for line, place, _ in given], [place for _, place, _ in wanted], file), None
     )
     for line, location, values in given:
-        yield from _values(file, line, values)
+        yield from _values(file, track, line, values)
         if location not in listed:
             yield InputError(f"{brief(location)} is not in the sample", file, line, "remove the row")
         elif seen[location]:
@@ -337,23 +364,41 @@ def _out_of_order(given: list[tuple[int, str]], wanted: list[str], file: Path) -
             return
 
 
-def _values(file: Path, line: int, cells: list[str]) -> Iterator[InputError]:
+def _values(file: Path, track: str, line: int, cells: list[str]) -> Iterator[InputError]:
+    given = ",".join(cells)[:40]
+    if len(cells) != CELLS[track] and track != "valence_arousal":
+        yield InputError(f"not {CELLS[track]} values: {given!r}", file, line, f"write the values of {track}")
+        return
+    if track in ("valence_arousal", "multitask"):
+        affect, cells = (cells[:2], cells[2:]) if track == "multitask" else (cells, [])
+        try:
+            numbers = [number(cell) for cell in affect]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 2 or not all(-1 <= value <= 1 for value in numbers):
+            yield InputError(f"not two numbers in [-1, 1]: {given!r}", file, line, "predict values in [-1, 1]")
+    if track in ("expression", "multitask") and not _valid(cells[:1], len(EXPRESSIONS) - 1, 1):
+        yield InputError(f"not a class from 0 to 7: {given!r}", file, line, "predict one of the 8 classes")
+    if track in ("action_units", "multitask") and not _valid(cells[-len(UNITS) :], 1, len(UNITS)):
+        yield InputError(f"not 12 action units of 0 or 1: {given!r}", file, line, "predict 0 or 1 for each unit")
+
+
+def _valid(cells: Sequence[str], largest: int, width: int) -> bool:
+    """Whether they are integers from 0 to `largest`, none of them missing, written without a decimal point."""
     try:
-        numbers = [number(cell) for cell in cells]
+        return bool(np.isfinite(classes(cells, largest, width)).all()) and all(cell.isdigit() for cell in cells)
     except ValueError:
-        numbers = []
-    if len(numbers) != 2 or not all(-1 <= value <= 1 for value in numbers):
-        given = ",".join(cells)
-        yield InputError(f"not two numbers in [-1, 1]: {given[:40]!r}", file, line, "predict values in [-1, 1]")
+        return False
 
 
-def _rows(path: Path) -> tuple[list[Listed], list[InputError]]:
-    """(line, image location, other cells) of every row; and the fault of a wrong header."""
+def _rows(path: Path, head: str) -> tuple[list[Listed], list[InputError]]:
+    """(line, image location, other cells) of every row; and the fault of a header other than the sample's."""
     if not path.is_file():
         raise InputError("there is no such file", path)
-    lines = read_text(path).rstrip().split("\n")
-    if [cell.strip() for cell in lines[0].split(",", 3)] != SUBMISSION_COLUMNS:
-        what = f"the first line is not `{','.join(SUBMISSION_COLUMNS)}`" if lines != [""] else "the file is empty"
+    lines, columns = read_text(path).rstrip().split("\n"), [cell.strip() for cell in head.split(",")]
+    if [cell.strip() for cell in lines[0].split(",", len(columns))] != columns:
+        what = f"the first line is not `{head}`" if lines != [""] else "the file is empty"
         return [], [InputError(what, path, 1, "begin with the header of the organisers' sample file")]
-    cells = [[cell.strip() for cell in line.split(",", 3)] for line in lines[1:]]
+    most = max(CELLS.values()) + 1
+    cells = [[cell.strip() for cell in line.split(",", most)] for line in lines[1:]]
     return [(number, row[0], row[1:]) for number, row in enumerate(cells, start=2)], []

@@ -24,9 +24,13 @@ from pydantic import (
 )
 
 from iaca.errors import InputError
+from iaca.formats.affwild2 import EXPRESSIONS, UNITS
 from iaca.parameters import MODALITIES, UNKNOWN, Modality, Parameters, fault, listed, unknown_name
 
 NONE = "none"
+Task = Literal["expression", "action_units"]
+TASK_WIDTHS: Mapping[Task, int] = MappingProxyType({"expression": len(EXPRESSIONS), "action_units": len(UNITS)})
+"""Tasks that a model may learn besides valence and arousal, and how many numbers it predicts for each."""
 
 
 @dataclass(frozen=True)
@@ -173,13 +177,15 @@ class FusionConfig(Parameters):
         head: `joint` predicts valence and arousal from one hidden layer, `separate` from one each [sibling: DCA].
         bounds: how predictions are kept in [-1, 1]: by a tanh, or cut (`clip`), not in training [sibling: DCA].
         dropout: probability, in every residual branch and in the head.
+        tasks: predicted besides valence and arousal, each by a head of its own on the fused features: `expression` (8
+            classes), `action_units` (12) [ours].
         causal: read no later step than `lookahead` allows, so that the model can run live. An LSTM then reads forwards
             only, and a temporal transformer prefers near steps instead of having positions [ours].
         lookahead: of a causal model: steps that are awaited before a step is predicted.
         memory: of a causal model: steps that an attention, an average or a repair reaches back, its own step included.
     """
 
-    LATER = frozenset({"causal", "lookahead", "memory"})
+    LATER = frozenset({"causal", "lookahead", "memory", "tasks"})
 
     audio_dim: int = Field(ge=1, le=65536)
     visual_dim: int = Field(ge=1, le=65536)
@@ -215,6 +221,19 @@ class FusionConfig(Parameters):
     causal: bool = False
     lookahead: int = Field(default=0, ge=0, le=1000)
     memory: int = Field(default=250, ge=1, le=10_000)
+    tasks: tuple[Task, ...] = ()
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        return listed(given)
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_once(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+        if len(set(tasks)) < len(tasks):
+            raise ValueError(f"name each task once; got {list(tasks)}")
+        return tuple(task for task in TASK_WIDTHS if task in tasks)
 
     @field_validator("temporal", "attention", "gate")
     @classmethod
@@ -247,6 +266,7 @@ class FusionConfig(Parameters):
         return [
             (alone and self.readings != NONE, f"{readings} needs both, but modalities={list(self.modalities)}"),
             (linear and self.attention != NONE, f"{readings} has no network, but {attention}"),
+            (linear and bool(self.tasks), f"{readings} has no network, but tasks={list(self.tasks)}"),
             (alone and self.attention != NONE, f"{attention} needs both, but modalities={list(self.modalities)}"),
             (self.stage2 != "none" and not part.stage2, f"stage2={self.stage2!r} is a part of iaca, but {gate}"),
             (self.gate == NONE and raw, f"stage1_source='raw' feeds a gate, but {gate}"),

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from iaca.errors import InputError
 from iaca.fusion.attention import ATTENTION, ChannelDropout, Masks, Past
-from iaca.fusion.config import GATE_PARTS, NONE, FusionConfig, weighing_gates
+from iaca.fusion.config import GATE_PARTS, NONE, TASK_WIDTHS, FusionConfig, weighing_gates
 from iaca.fusion.gates import GATES, Features, Gate, LatentFusion
 from iaca.fusion.iaca_plus import LABELS, ReadingGate, Readings, Reliability, Repair, gates_of
 from iaca.fusion.temporal import UnitBiLSTM, temporal_encoder
@@ -56,12 +56,14 @@ class FusionOutput:
         observed: (b, t) bool, True where the step exists and at least one modality was observed.
         alone: of `cold` in training, for `iaca.training.loss.latent_loss`: modality -> (b, t, 3), valence and arousal
             by that modality alone and the log of the variance of its latent.
+        tasks: of a model with `config.tasks`: `expression` (b, t, 8) and `action_units` (b, t, 12) logits.
     """
 
     prediction: Tensor
     gates: dict[str, Tensor]
     observed: Tensor
     alone: dict[str, Tensor] = field(default_factory=dict)
+    tasks: dict[str, Tensor] = field(default_factory=dict)
 
 
 class FusionModel(nn.Module):
@@ -93,6 +95,9 @@ class FusionModel(nn.Module):
             self.head.start_at_zero()
         if config.init == "xavier":
             self.apply(start_as_published)
+        self.tasks = TaskHeads(config) if config.tasks else None  # last: all other weights start as without it
+        if config.init == "xavier" and self.tasks is not None:
+            self.tasks.apply(start_as_published)
 
     @property
     def gate_labels(self) -> dict[str, tuple[str, ...]]:
@@ -149,7 +154,8 @@ class FusionModel(nn.Module):
         observed = masks.either > 0
         if self.readings is None:
             fused = self._features(inputs, quality, masks)
-            output = FusionOutput(self.head(fused.features, fused.masks), fused.gates, observed, self._alone(fused))
+            prediction = self.head(fused.features, fused.masks)
+            output = FusionOutput(prediction, fused.gates, observed, self._alone(fused), self._tasks(fused))
             return ahead(output, self.config.lookahead, masks.steps) if past is None else output
         presence = torch.stack([masks.audio, masks.visual], dim=-1)  # (b, t, modality)
         read = audio.new_zeros(*presence.shape, 2) if readings is None else readings
@@ -159,7 +165,8 @@ class FusionModel(nn.Module):
         fused = self._features(inputs, quality, masks)
         prediction, weights = self.readings.weigh(read, self.reading_gate(fused.features, fused.reliability), presence)
         prediction = prediction + self.readings.get_buffer("share") * self.head(fused.features, fused.masks)
-        return FusionOutput(prediction.clamp(-1.0, 1.0), weights | fused.gates, observed)
+        gates, tasks = weights | fused.gates, self._tasks(fused)
+        return FusionOutput(prediction.clamp(-1.0, 1.0), gates, observed, tasks=tasks)
 
     def read(self, parts: Iterable[Features], present: Tensor, rate: Tensor) -> Tensor:
         """The argument `readings` of `forward`, of whole sequences: (b, t, modality, 2); zeros without readings.
@@ -217,6 +224,10 @@ class FusionModel(nn.Module):
     ) -> tuple[Features, dict[str, Tensor]]:
         fused: tuple[Features, dict[str, Tensor]] = gate(raw, layers if GATE_PARTS[name].layers else layers[-1], masks)
         return fused
+
+    def _tasks(self, fused: Fused) -> dict[str, Tensor]:
+        logits: dict[str, Tensor] = {} if self.tasks is None else self.tasks(fused.features)
+        return logits
 
     def _alone(self, fused: Fused) -> dict[str, Tensor]:
         """In training, what the head reads in each latent mean, and the log of that latent's total variance."""
@@ -345,7 +356,29 @@ def ahead(output: FusionOutput, lookahead: int, steps: Tensor) -> FusionOutput:
 
     gates = {name: shifted(weights) for name, weights in output.gates.items()}
     alone = {name: shifted(x) for name, x in output.alone.items()}
-    return FusionOutput(shifted(output.prediction), gates, output.observed, alone)
+    tasks = {name: shifted(x) for name, x in output.tasks.items()}
+    return FusionOutput(shifted(output.prediction), gates, output.observed, alone, tasks)
+
+
+class TaskHeads(nn.Module):
+    """From fused features to the logits of expressions and action units, a hidden layer for each [ours].
+
+    The buffer `thresholds` (12,) holds the probabilities from which on a unit counts as active: 0.5 until they are
+    chosen on validation (`iaca.training.validation.unit_thresholds`).
+    """
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        fused, widths = config.fused_width, {task: TASK_WIDTHS[task] for task in config.tasks}
+        self.heads = nn.ModuleDict()
+        for task, width in widths.items():
+            self.heads[task] = _regressor(fused, config.width, width, config.dropout)
+        if "action_units" in widths:
+            self.register_buffer("thresholds", torch.full((widths["action_units"],), 0.5))
+
+    def forward(self, fused: Tensor) -> dict[str, Tensor]:
+        """(b, t, f) -> by task (b, t, 8), (b, t, 12)."""
+        return {task: head(fused) for task, head in self.heads.items()}
 
 
 def inner_config(config: FusionConfig) -> FusionConfig:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from iaca.encoders.config import Fetching
 from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.errors import INTERRUPTED, InputError, counted, printable
 from iaca.faces.detect import FaceConfig
@@ -41,7 +42,8 @@ def main(given: Sequence[str] | None = None) -> int:
         )
         executor = ExecutorConfig() if arguments.jobs is None else ExecutorConfig(workers=arguments.jobs)
         models = find_models(ZERO_SHOT) if config.model is None else []
-        tasks = plan_inference(config, FaceConfig(**place), models, MediaLimits())
+        fetching = Fetching(download=arguments.download)
+        tasks = plan_inference(config, FaceConfig(**place), models, MediaLimits(), fetching)
         folder = Path(config.output)
         run_tasks(tasks, folder, SUFFIX, executor, prune=False)
         found = results(folder, SUFFIX)
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-overlay", dest="overlay", action="store_false", help="no overlay video: faster")
     parser.add_argument("--no-plot", dest="plot", action="store_false", help="no plot")
+    parser.add_argument("--download", action="store_true", help="get weights of encoders that are missing")
     parser.add_argument("--device", help="of detector, encoders and models: auto, cpu, cuda, cuda:0, ...")
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (one per core)")
     return parser

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.inference.adaptation import AdaptedModel
-from iaca.inference.zero_shot import ZeroShot
+from iaca.inference.zero_shot import ZeroShot, read_config
 from iaca.parameters import MODALITIES
 from iaca.training.config import TARGETS
 from iaca.training.model_file import load_model
@@ -73,6 +74,17 @@ def load_member(path: Path, device: torch.device) -> Member:
     return FusionMember(BuiltModel.of(load_model(path), device))
 
 
+def encoder_facts(path: Path) -> EmbeddingConfig | Mapping[str, str]:
+    """The encoders that a model file needs, or metadata that name them; nothing is asked of their weights.
+
+    Raises:
+        InputError: as `load_member`.
+    """
+    if path.suffix == ".json":
+        return read_config(path).embedding
+    return load_member(path, torch.device("cpu")).metadata
+
+
 @dataclass(frozen=True)
 class FusionMember:
     """A trained fusion network."""
@@ -110,7 +122,8 @@ class Joint:
     """The prediction of an ensemble for a clip of t steps.
 
     Attributes:
-        prediction: mean over the members. Gates, intervals and inconsistency that not all of them have are left out.
+        prediction: mean over the members, of probabilities and thresholds, too. Gates, intervals, inconsistency and
+            tasks that not all of them have are left out.
         labels: of those gates.
     """
 
@@ -126,7 +139,11 @@ def join(members: Sequence[Member], predictions: Sequence[ClipPrediction]) -> Jo
     prediction = predictions[0].prediction if len(predictions) == 1 else _mean(values)
     bounds = _mean_if_all([p.bounds for p in predictions])
     inconsistency = _mean_if_all([p.inconsistency for p in predictions])
-    return Joint(ClipPrediction(prediction, gates, predictions[0].observed, bounds, inconsistency), labels)
+    thresholds = _mean_if_all([p.thresholds for p in predictions])
+    known = {task: _mean_if_all([p.tasks.get(task) for p in predictions]) for task in predictions[0].tasks}
+    tasks = {task: mean for task, mean in known.items() if mean is not None}
+    joint = ClipPrediction(prediction, gates, predictions[0].observed, bounds, inconsistency, tasks, thresholds)
+    return Joint(joint, labels)
 
 
 def _mean_if_all(parts: Sequence[FloatArray | None]) -> FloatArray | None:

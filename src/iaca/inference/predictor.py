@@ -8,6 +8,7 @@ Torch is imported by the functions that compute: planning a run whose videos are
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.corpora.index import NOT_ABOUT_PEOPLE
-from iaca.encoders.config import EmbeddingConfig, config_of, identity, mismatches
+from iaca.encoders.config import EmbeddingConfig, Fetching, config_of, get_missing, identity, mismatches
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError, brief, plain_name
@@ -73,12 +74,18 @@ class Predictor:
     """One model, or several whose predictions are averaged, with the encoders they were trained on.
 
     Predictor.load("zero_shot").predict("video.mp4")
+
+    Attributes:
+        files: that the models were read from.
+        repository: of the hub that they were fetched from, `owner/name@commit`; "" for files of this machine.
     """
 
     members: tuple[Member, ...]
     embedding: EmbeddingConfig
     faces: FaceConfig
     limits: MediaLimits = field(default_factory=MediaLimits)
+    files: tuple[Path, ...] = ()
+    repository: str = ""
 
     @classmethod
     def load(
@@ -87,6 +94,7 @@ class Predictor:
         device: str = "auto",
         faces: FaceConfig | None = None,
         limits: MediaLimits | None = None,
+        download: bool = False,
     ) -> Self:
         """Read model files and check that their encoders are available.
 
@@ -96,34 +104,89 @@ class Predictor:
             device: for the networks; "auto" takes a GPU if there is one.
             faces: how faces are found.
             limits: on what a video may contain; None for the defaults.
+            download: get published weights of encoders that are missing, as `python -m iaca.encoders get` does.
 
         Raises:
             InputError: a file is not a model file, or was trained on embeddings that this installation can't compute,
                 or on others than the first model.
         """
-        from iaca.encoders.networks import pick_device  # torch
-        from iaca.inference.members import load_member
-
         paths = find_models(model_path)
-        members = tuple(load_member(path, pick_device(device)) for path in paths)
-        check_alike(paths, [member.metadata for member in members])
+        get_missing(encoders_of(paths) if download else (), Fetching(download=download))
+        members = _members(paths, device)
         embedding = _embedding_config(paths[0], members[0].metadata, device)
-        faces = faces or FaceConfig()
-        if embedding.causal:  # embeddings that read nothing later are of faces that are found so
-            faces = faces.model_copy(update={"causal": True})
-        return cls(members, embedding, faces, limits or MediaLimits())
+        return cls(members, embedding, _faces_for(embedding, faces), limits or MediaLimits(), tuple(paths))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        revision: str | None = None,
+        device: str = "auto",
+        faces: FaceConfig | None = None,
+        limits: MediaLimits | None = None,
+        token: str | None = None,
+        download: bool = False,
+    ) -> Self:
+        """Read the models of a repository of the Hugging Face hub, or of a folder that `save_pretrained` wrote.
+
+        Args:
+            name: `owner/name` of a repository (extra `hub`), or a folder.
+            revision: branch, tag or commit of the repository. A commit is fetched once and then needs no network;
+                anything else is resolved to its commit, which the log and `origin` name.
+            device, faces, limits, download: as for `load`.
+            token: for a private repository; None for the one that is saved on this machine.
+
+        Raises:
+            InputError: as `iaca.inference.hub.fetched` and `load`.
+        """
+        from iaca.inference.hub import fetched, relocated
+
+        found = fetched(name, revision, token)
+        paths = found.models
+        get_missing(encoders_of(paths) if download else (), Fetching(download=download))
+        members = _members(paths, device)
+        embedding = _embedding_config(paths[0], relocated(members[0].metadata, found.folder), device)
+        return cls(
+            members, embedding, _faces_for(embedding, faces), limits or MediaLimits(), tuple(paths), found.origin
+        )
+
+    def save_pretrained(self, folder: str | Path, licence: str = "other", report: str | Path | None = None) -> None:
+        """Write what `push_to_hub` would push to a folder, to look at it or to pass it on. Raises as that does."""
+        from iaca.inference.hub import write_repository
+
+        write_repository(self, Path(folder), licence, report)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        private: bool = False,
+        licence: str = "other",
+        report: str | Path | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Push models and model card to a repository of the hub as one commit, whose id is returned.
+
+        See `iaca.inference.hub.push`.
+        """
+        from iaca.inference.hub import push
+
+        return push(self, name, revision=revision, private=private, licence=licence, report=report, token=token)
 
     def origin(self) -> dict[str, str]:
         """What the model is, which corpus it was trained on, and the caveats of both, by the keys of `ORIGIN`.
 
-        Different values of several models are joined by "; ", and `members` is their number.
+        Different values of several models are joined by "; ", and `members` is their number. `repository` is there for
+        models of the hub.
         """
         values = {
             key: dict.fromkeys(member.metadata.get(key, default) for member in self.members)
             for key, default in ORIGIN.items()
         }
         facts = {key: "; ".join(filter(None, distinct)) for key, distinct in values.items()}
-        return facts if len(self.members) == 1 else {**facts, "members": str(len(self.members))}
+        facts |= {} if len(self.members) == 1 else {"members": str(len(self.members))}
+        return facts | ({"repository": self.repository} if self.repository else {})
 
     def sources(self) -> dict[str, tuple[str, ...]]:
         """For valence and arousal, the modalities that at least one of the models reads it from."""
@@ -162,14 +225,10 @@ class Predictor:
         Raises:
             InputError: as `predict`; StorageError if the disk of that folder is full.
         """
-        video = Path(video)
-        media = probe(video, limits=self.limits)
-        if not media.has_video:
-            raise InputError("there is no video stream", video, remedy="give a file with pictures")
+        video, people = Path(video), people or People()
+        media = self._probed(video)
         with work_folder(folder) as work:  # faces and sound of a long video exceed memory
-            faces = self._faces(video, work, people or People())
-            extract_audio(video, work / "audio.flac", limits=self.limits)
-            audio = read_audio_file(work / "audio.flac")
+            faces, audio = self._extracted(video, work, people)
             clips = list(self._embed(faces, audio))
             boxes = [read_faces(path, columns=BOX).to_numpy() for path in faces]
             facts = media_facts(media, audio)
@@ -178,6 +237,29 @@ class Predictor:
             for clip, own_voice, box in zip(clips, attribute_voice(clips), boxes, strict=True)
         ]
         return Analysis(tables[0], media, facts, tuple(tables[1:]))
+
+    def embed(self, video: str | Path, folder: Path | None = None) -> ClipEmbedding:
+        """The embeddings that `predict` predicts from.
+
+        Raises:
+            InputError: as `predict`; StorageError if the disk of that folder is full.
+        """
+        self._probed(Path(video))
+        with work_folder(folder) as work:
+            (clip,) = self._embed(*self._extracted(Path(video), work, People()))
+        return clip
+
+    def _probed(self, video: Path) -> MediaInfo:
+        media = probe(video, limits=self.limits)
+        if not media.has_video:
+            raise InputError("there is no video stream", video, remedy="give a file with pictures")
+        return media
+
+    def _extracted(self, video: Path, work: Path, people: People) -> tuple[list[Path], AudioTrack]:
+        """Files of the faces of each person, and the sound, which lies in `work` too."""
+        faces = self._faces(video, work, people)
+        extract_audio(video, work / "audio.flac", limits=self.limits)
+        return faces, read_audio_file(work / "audio.flac")
 
     def _faces(self, video: Path, folder: Path, people: People) -> list[Path]:
         """Extract the faces of each person to a file, in one pass over the video."""
@@ -206,6 +288,34 @@ class Predictor:
         table = prediction_table(name, clip, replace(joint.prediction, gates=shares), joint.labels)
         table[BOX] = box
         return table
+
+
+def encoders_of(models: Iterable[str | Path]) -> Iterator[EmbeddingConfig]:
+    """The encoders that model files need, whether or not their weights are on this machine.
+
+    Models of features and of unknown encoders have none: loading them says so.
+    """
+    from iaca.inference.members import encoder_facts  # torch
+
+    for path in find_models(models):
+        facts = encoder_facts(path)
+        with suppress(ValueError):
+            yield facts if isinstance(facts, EmbeddingConfig) else config_of(facts)
+
+
+def _members(paths: Sequence[Path], device: str) -> tuple[Member, ...]:
+    from iaca.encoders.networks import pick_device  # torch
+    from iaca.inference.members import load_member
+
+    members = tuple(load_member(path, pick_device(device)) for path in paths)
+    check_alike(paths, [member.metadata for member in members])
+    return members
+
+
+def _faces_for(embedding: EmbeddingConfig, faces: FaceConfig | None) -> FaceConfig:
+    """How faces are found; for embeddings that read nothing later, without later frames."""
+    faces = faces or FaceConfig()
+    return faces.model_copy(update={"causal": True}) if embedding.causal else faces
 
 
 def _embedding_config(path: Path, metadata: Mapping[str, str], device: str) -> EmbeddingConfig:

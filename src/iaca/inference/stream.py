@@ -18,6 +18,7 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embed import StreamEmbedder
@@ -28,6 +29,7 @@ from iaca.faces.extract import CausalFaces
 from iaca.faces.store import FaceRow
 from iaca.inference.members import Member, Nearness, join, observed_shares
 from iaca.media import VideoFrame, present_at
+from iaca.parameters import faults
 from iaca.training.predict import ClipPrediction, joined_predictions, prediction_columns
 
 Row = dict[str, Any]
@@ -68,7 +70,14 @@ class Stream:
                 remedy="embed with embedding.causal=true, and train on that (docs/guide/live.md)",
             )
         self._members, self._near = members, Nearness()
-        self._faces, self._embedder = CausalFaces(faces, side), StreamEmbedder(embedding)
+        try:
+            causal = EmbeddingConfig(**{**embedding.model_dump(), "causal": True})
+        except ValidationError as error:
+            raise InputError(
+                f"the model's encoders can't run on a stream: {faults(error)}",
+                remedy="use zero_shot, or train a model on encoders that can (docs/guide/live.md)",
+            ) from error
+        self._faces, self._embedder = CausalFaces(faces, side), StreamEmbedder(causal)
         self._frames: deque[FaceRow] = deque()  # whose sound is not complete
         self._clips: deque[tuple[ClipEmbedding, FaceRow]] = deque()  # that a model has not predicted yet
         self._predicted: list[ClipPrediction | None] = [None] * len(members)  # of the first of those, by model

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from iaca.encoders.config import NOTHING, Fetching, get_missing
 from iaca.engine import ClipPaths, Task
 from iaca.errors import counted, plain_name
 from iaca.faces import FaceConfig
@@ -25,7 +26,7 @@ from iaca.inference.config import (
     find_models,
     find_videos,
 )
-from iaca.inference.predictor import BOX, Predictor, stamp
+from iaca.inference.predictor import BOX, Predictor, encoders_of, stamp
 from iaca.inference.summary import Sources, as_drawn, summarise, summarise_people
 from iaca.media import MediaInfo, MediaLimits, rewrite_movie
 from iaca.text import parse_json
@@ -149,10 +150,16 @@ def _remove_outdated(folder: Path, name: str, kept: set[str]) -> None:
 
 
 def plan_inference(
-    config: InferenceConfig, faces: FaceConfig, models: list[Path], limits: MediaLimits
+    config: InferenceConfig,
+    faces: FaceConfig,
+    models: list[Path],
+    limits: MediaLimits,
+    fetching: Fetching = NOTHING,
 ) -> dict[str, Task]:
     """One task per video of the input, with the models that the parameters name, by default the zero-shot model."""
     output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
+    if fetching.download:
+        get_missing(encoders_of(chosen), fetching)
     if set(chosen) & set(NAMED.values()):
         log.warning("using the zero-shot heuristic (docs/guide/zero_shot.md); a trained model: inference.model=FILE")
     videos = find_videos(config.named_input(), output)

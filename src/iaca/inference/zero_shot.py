@@ -42,22 +42,26 @@ PITCH = "pitch_median"
 EFFORT = (*TILT, PITCH)
 """Columns of the default audio encoder that say how much effort a voice takes."""
 
-Reader = Literal["mini_xception", "blendshapes", "enet_b0_8_va_mtl"]
-"""Encoders that a face can be read by; the last columns of `enet_b0_8_va_mtl` are valence and arousal."""
-HEADS: tuple[Reader, ...] = ("enet_b0_8_va_mtl",)
+Reader = Literal["mini_xception", "blendshapes", "enet_b0_8_va_mtl", "mbf_va_mtl", "mobilevit_va_mtl"]
+"""Encoders that a face can be read by."""
+HEADS: tuple[Reader, ...] = ("enet_b0_8_va_mtl", "mbf_va_mtl", "mobilevit_va_mtl")
+"""Those of them whose last two columns are valence and arousal."""
 HOW: Mapping[Reader, str] = {
     "mini_xception": "an expression classifier's posteriors placed on the circumplex",
     "blendshapes": "blendshape coefficients weighted by hand",
-    "enet_b0_8_va_mtl": "valence and arousal by enet_b0_8_va_mtl, trained on still pictures (AffectNet)",
+    **{head: f"valence and arousal by {head}, trained on still pictures (AffectNet)" for head in HEADS},
 }
+Hearer = Literal["prosody", "wav2vec2_vad"]
+"""Encoders that a voice can be read by; the last two columns of `wav2vec2_vad` are valence and arousal."""
+BY_EFFORT, BY_HEAD = (
+    "with arousal supported by the effort and pitch of the voice",
+    "with valence and arousal of the voice by wav2vec2_vad, trained on recorded speech (MSP-Podcast)",
+)
 
 NAME, KIND = "zero_shot", "zero-shot heuristic"
 GATES: Mapping[str, tuple[str, ...]] = {"modalities": ("audio", "visual")}
 SOURCES: Mapping[str, tuple[str, ...]] = {"valence": ("visual",), "arousal": GATES["modalities"]}
-CAVEAT = (
-    "HEURISTIC, not a trained model: {how}, with arousal supported by the effort and pitch of the voice. {fitted}; its "
-    "limits: docs/guide/zero_shot.md"
-)
+CAVEAT = "HEURISTIC, not a trained model: {how}, {voice}. {fitted}; its limits: docs/guide/zero_shot.md"
 UNFITTED, BY_OTHERS = "Never fitted to valence or arousal", "Never fitted to videos"
 UNCALIBRATED = "none: nothing was calibrated on annotated clips; adapt the model to clips of your own"
 INCONSISTENCY = "of the arousal of voice and face, if they go together as stated: not calibrated on people"
@@ -167,19 +171,29 @@ class VoiceRules(Parameters):
     """How a voice is read.
 
     Attributes:
+        encoders: whose columns it is read from: `prosody` by vocal effort, or both, of which `wav2vec2_vad` then says
+            valence and arousal and `prosody` whether there is a voice.
         effort: descriptor -> scale; exactly those of `EFFORT`.
         trust: quality cue or descriptor -> ramp; the trust that there is a voice is their product.
         channel: likewise; their product is the trust in spectral tilt.
         rest: of the speaker's own mean effort.
     """
 
+    encoders: tuple[Hearer, ...] = ("prosody",)
     effort: dict[str, Scale]
     trust: dict[str, Ramp]
     channel: dict[str, Ramp]
     rest: Rest
 
+    @property
+    def head(self) -> bool:
+        """Whether valence and arousal are outputs of an encoder."""
+        return "wav2vec2_vad" in self.encoders
+
     @model_validator(mode="after")
     def _complete(self) -> VoiceRules:
+        if self.encoders not in (("prosody",), ("prosody", "wav2vec2_vad")):
+            raise ValueError("the encoders of a voice are prosody, or prosody and wav2vec2_vad in this order")
         if set(self.effort) != set(EFFORT):
             raise ValueError(f"scales are needed of exactly {', '.join(EFFORT)}")
         return self
@@ -231,7 +245,7 @@ class ZeroShotConfig(Parameters):
     @property
     def embedding(self) -> EmbeddingConfig:
         """The encoders whose embeddings the model reads."""
-        return EmbeddingConfig.model_validate({"visual": self.face.encoders})
+        return EmbeddingConfig.model_validate({"visual": self.face.encoders, "audio": self.voice.encoders})
 
 
 def read_config(path: Path) -> ZeroShotConfig:
@@ -262,7 +276,6 @@ class ZeroShot:
     config: ZeroShotConfig
     name: str = NAME
     gate_labels: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: GATES, init=False)
-    sources: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: SOURCES, init=False)
 
     @classmethod
     def read(cls, path: Path) -> ZeroShot:
@@ -277,14 +290,21 @@ class ZeroShot:
     def kind(self) -> str:
         """What every output says that made it."""
         encoders = self.config.face.encoders
-        return KIND if encoders == ("mini_xception",) else f"{KIND}, face by {'+'.join(encoders)}"
+        kind = KIND if encoders == ("mini_xception",) else f"{KIND}, face by {'+'.join(encoders)}"
+        return f"{kind}, voice by wav2vec2_vad" if self.config.voice.head else kind
+
+    @property
+    def sources(self) -> Mapping[str, tuple[str, ...]]:
+        """The inputs that valence and that arousal are read from."""
+        return dict.fromkeys(SOURCES, MODALITIES) if self.config.voice.head else SOURCES
 
     @cached_property
     def metadata(self) -> dict[str, str]:
         """The encoders it needs, and what it is."""
-        encoders = self.config.face.encoders
-        fitted = BY_OTHERS if set(encoders) & set(HEADS) else UNFITTED
-        caveat = CAVEAT.format(how=" and ".join(HOW[encoder] for encoder in encoders), fitted=fitted)
+        encoders, head = self.config.face.encoders, self.config.voice.head
+        fitted = BY_OTHERS if set(encoders) & set(HEADS) or head else UNFITTED
+        how = " and ".join(HOW[encoder] for encoder in encoders)
+        caveat = CAVEAT.format(how=how, voice=BY_HEAD if head else BY_EFFORT, fitted=fitted)
         own = {"preset": self.name, "kind": self.kind, "corpus": "none", "caveat": caveat, "data_fingerprint": ""}
         own |= {"intervals": UNCALIBRATED, "inconsistency": INCONSISTENCY}
         return {**identity(self.config.embedding), **own}
@@ -295,7 +315,8 @@ class ZeroShot:
         Each modality's reading m_k with trust w_k, times the s that a step stands for, is averaged to
         r_k = (1 + p / 2T) S(w_k m_k) / (p + S(w_k)), where S is the sum weighted by exp(-|distance| / T),
         T = smoothing_s and p = prior_s. Lasting evidence has S(w_k) = 2T and is taken as it is; without any, r_k is 0.
-        Valence is that of the face. Both readings of arousal are joined by `joined`. Inconsistency is the share of
+        Valence is that of the face. Both readings of arousal are joined by `joined`, and so are those of valence if an
+        encoder reads it from the voice. Inconsistency is the share of
         pairs with less `surprise` if readings go together as `agreement` states: stated, not calibrated on people.
         """
         return self._prediction(clip, *self.readings(clip))
@@ -303,8 +324,8 @@ class ZeroShot:
     def _prediction(self, clip: ClipEmbedding, heard: Array, seen: Array, mass: Array) -> ClipPrediction:
         present = np.stack([clip.present[modality] for modality in MODALITIES], axis=1)
         return ClipPrediction(
-            prediction=np.stack([seen[:, 0], joined(heard[:, 1], seen[:, 1])], axis=1).astype(np.float32),
-            gates={"modalities": _shares(mass, present)},
+            prediction=self._joint(heard, seen),
+            gates={"modalities": _shares(mass, present, 2 if self.config.voice.head else 1)},
             observed=clip.observed,
             inconsistency=product_share(self._surprise(heard, seen, mass)).astype(np.float32),
         )
@@ -318,8 +339,13 @@ class ZeroShot:
         heard, seen, mass = self.readings(clip)
         odds = np.zeros((len(clip), 3))
         odds[:, 0] = self._surprise(heard, seen, mass)
-        prediction = np.stack([seen[:, 0], joined(heard[:, 1], seen[:, 1])], axis=1).astype(np.float32)
+        prediction = self._joint(heard, seen)
         return circumstances(clip, prediction, np.stack([heard, seen], axis=1).astype(np.float32), odds)
+
+    def _joint(self, heard: Array, seen: Array) -> NDArray[np.float32]:
+        """Valence and arousal (t, 2) of both readings."""
+        valence = joined(heard[:, 0], seen[:, 0]) if self.config.voice.head else seen[:, 0]
+        return np.stack([valence, joined(heard[:, 1], seen[:, 1])], axis=1).astype(np.float32)
 
     def _surprise(self, heard: Array, seen: Array, mass: Array) -> Array:
         """`Agreement.surprise` (t,) of the readings; NaN where there is hardly any evidence of one of them."""
@@ -397,13 +423,13 @@ def product_share(x: Array) -> Array:
     return np.asarray(norm.cdf(x[:, None] / np.abs(nodes)) @ (weights / weights.sum()))
 
 
-def _shares(mass: Array, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _shares(mass: Array, present: NDArray[np.bool_], heard: int) -> NDArray[np.float32]:
     """Each modality's share (t, 2) of all evidence used; NaN where neither modality is present.
 
-    A face informs both dimensions, so its evidence counts twice. Where there is hardly any evidence, as in silence
-    long after a face, the share goes to what is present.
+    A face informs both dimensions, so its evidence counts twice; a voice informs `heard` of them. Where there is hardly
+    any evidence, as in silence long after a face, the share goes to what is present.
     """
-    used = mass * [1.0, 2.0]
+    used = mass * [float(heard), 2.0]
     total = used.sum(axis=1, keepdims=True)
     count = present.sum(axis=1, keepdims=True)
     shares = (used + LEAST_S * present / np.maximum(count, 1)) / (total + LEAST_S)
@@ -461,15 +487,16 @@ def read_face(encoder: Reader, columns: NDArray[np.float32], rules: FaceRules) -
 
 
 def voice_evidence(clip: ClipEmbedding, rules: VoiceRules, seconds: Array, own: OwnMean | None = None) -> Evidence:
-    """Arousal by vocal effort, which no gain changes; a voice has nothing to say about valence here.
+    """Arousal by vocal effort, which no gain changes; by effort, a voice has nothing to say about valence.
 
     arousal = tanh(c (z_alpha + z_hammarberg) + z_pitch) for z = (x - usual) / unit, where x is the median of a
     descriptor over the voiced frames of the 3 s around the step. Noise raises spectral tilt and a dull microphone
     lowers it, while pitch survives both: c in [0, 1] is the trust in the channel, and two thirds of the trust depend on
-    it. Steps without a voice have no trust: silence is not a calm voice.
+    it. Steps without a voice have no trust: silence is not a calm voice. If an encoder says valence and arousal, it is
+    taken at its word, with the trust that there is a voice.
 
     Args:
-        clip: its audio columns are those of the default encoder.
+        clip: its audio columns are those of `rules.encoders`, in this order.
         rules: scales and ramps.
         seconds: (t,) s that each step stands for.
         own: the speaker's own mean so far, in a stream.
@@ -480,6 +507,8 @@ def voice_evidence(clip: ClipEmbedding, rules: VoiceRules, seconds: Array, own: 
     z = {name: np.nan_to_num((sound[name] - scale.usual) / scale.unit) for name, scale in rules.effort.items()}
     effort = np.tanh(channel * sum(z[name] for name in TILT) + z[PITCH])
     voiced = np.where(clip.audio_present, trusted(cues, rules.trust, len(clip)), 0.0)
+    if rules.head:
+        return _less_own_mean(clip.audio[:, -2:].astype(np.float64).clip(-1, 1), voiced, seconds, rules.rest, own)
     trust = voiced * (1 + 2 * channel) / 3
     return _less_own_mean(np.stack([np.zeros_like(effort), effort], axis=1), trust, seconds, rules.rest, own)
 

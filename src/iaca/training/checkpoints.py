@@ -10,20 +10,25 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 from zipfile import is_zipfile
 
+import lightning
 import numpy as np
+import pandas as pd
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO, environments
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+from lightning.pytorch.utilities import rank_zero_only
 
 from iaca.encoders.embedding import AnnotatedClip
 from iaca.encoders.networks import set_tf32
@@ -32,8 +37,17 @@ from iaca.files import LEFTOVER, replacing
 from iaca.fusion.config import FusionConfig
 from iaca.training.config import MACHINE, VERSION, TrainingConfig
 from iaca.training.data import on_gpu, placement
+from iaca.training.model_file import (
+    HISTORY_KEY,
+    TrainedModel,
+    history_of,
+    load_model,
+    save_model,
+    with_history,
+)
 
 LAST, BEST = "last.ckpt", "best.ckpt"
+FINISHED_FINGERPRINT = "finished_fingerprint"  # in the metadata of a finished network: the run it belongs to
 LAUNCHERS = ("TorchElasticEnvironment", "LSFEnvironment", "MPIEnvironment")
 IN_PROCESS = ("spawn", "fork", "notebook")  # strategies that start their processes from the caller's
 SILENCED = (
@@ -133,10 +147,69 @@ def data_fingerprint(clips: Mapping[str, AnnotatedClip]) -> str:
         clip, labels = clips[name].embedding, clips[name].labels
         digest.update("\0".join((name, *clip.quality_names)).encode())
         arrays = (clip.audio, clip.visual, clip.audio_present, clip.face_found, clip.time_s, labels, clip.quality)
-        for array in map(np.ascontiguousarray, arrays):
+        tasks = () if (known := clips[name].tasks) is None else (known,)
+        for array in map(np.ascontiguousarray, (*arrays, *tasks)):
             digest.update(f"{name}\0{array.dtype}{array.shape}".encode())
             digest.update(array.data.cast("B") if array.size else b"")
     return digest.hexdigest()
+
+
+class ResumableEarlyStopping(EarlyStopping):
+    """Early stopping that a resumed run respects.
+
+    The checkpoint records that training has stopped, but Lightning checks only after an epoch: a run that was killed
+    between its last checkpoint and its end would train for one epoch more than an uninterrupted one.
+    """
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if self.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
+            trainer.should_stop = True
+
+
+# --- finished networks of a run: each is kept until all are, so an interrupted run does not train it twice ---
+
+Finished = tuple[TrainedModel, pd.DataFrame]
+"""A trained model and its history."""
+
+
+def train_once(network: Callable[[], Finished], file: Path, fingerprint: str) -> Finished:
+    """What `network()` returns; from `file`, if an interrupted run of this fingerprint has finished it."""
+    finished = _read_finished(file, fingerprint)
+    if finished is None:
+        finished = network()
+        _keep_finished(*finished, file, fingerprint)
+    return finished
+
+
+def _read_finished(file: Path, fingerprint: str) -> Finished | None:
+    try:
+        model = load_model(file)
+    except InputError:  # missing or torn
+        return None
+    if model.metadata.get(FINISHED_FINGERPRINT) != fingerprint:
+        return None
+    metadata = {n: text for n, text in model.metadata.items() if n not in {HISTORY_KEY, FINISHED_FINGERPRINT}}
+    return replace(model, metadata=metadata), history_of(model)
+
+
+@rank_zero_only
+def _keep_finished(model: TrainedModel, history: pd.DataFrame, file: Path, fingerprint: str) -> None:
+    metadata = {**model.metadata, FINISHED_FINGERPRINT: fingerprint}
+    save_model(with_history(replace(model, metadata=metadata), history), file)
+
+
+@rank_zero_only
+def remove_finished(checkpoints: Path, names: Iterable[str]) -> None:
+    """Remove the files of these networks, and the folder if it is then empty."""
+    for name in names:
+        finished_file(checkpoints, name).unlink(missing_ok=True)
+    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()
+
+
+def finished_file(checkpoints: Path, name: str) -> Path:
+    """Where the finished network of this name is kept."""
+    return checkpoints / f"{name}.safetensors"
 
 
 # --- devices and processes ---

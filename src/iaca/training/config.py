@@ -14,7 +14,7 @@ from iaca.parameters import DEVICE, Modality, Parameters, Seed
 
 VERSION = "8"
 """Increase it when the code of a run computes something else: older models and checkpoints are then not reused."""
-MACHINE = {"accelerator", "device", "devices", "strategy", "num_nodes", "threads", "loaders"}
+MACHINE = {"accelerator", "device", "devices", "strategy", "num_nodes", "threads", "loaders", "logger"}
 """Fields of `TrainingConfig` that describe the machine of a run and do not affect its result."""
 CorruptionKind = Literal["absent", "zeros", "noise", "other"]
 Bound = Annotated[float, Field(ge=0, le=1e6)]
@@ -62,10 +62,19 @@ class LossConfig(Parameters):
         form: `pooled` takes the valid steps of a batch as one sequence; `window` takes the CCC of each window that has
             at least two of them and averages over windows, as published code does [sibling: GRJCA].
         mse: weight of the squared error.
+        expression, action_units: weights of the losses of these tasks, for a model that has them (`fusion.tasks`):
+            cross-entropy of the 8 classes, and of each unit, over the frames annotated with them.
+        class_weights: `balanced` weighs classes, and active against inactive frames of a unit, by the inverse of how
+            often the train partition has them, at most `MOST_WEIGHT` times.
     """
+
+    LATER = frozenset({"expression", "action_units", "class_weights"})
 
     form: Literal["pooled", "window"] = "pooled"
     mse: float = Field(default=0.0, ge=0, le=1e6)
+    expression: float = Field(default=1.0, ge=0, le=1e6)
+    action_units: float = Field(default=1.0, ge=0, le=1e6)
+    class_weights: Literal["none", "balanced"] = "none"
 
 
 class TrainingConfig(Parameters):
@@ -86,6 +95,8 @@ class TrainingConfig(Parameters):
         supervision: weight of the loss that compares the reliability gates of `iaca_plus` with the injected corruption,
             and of the one that trains the variances of `cold` (`loss.latent_loss`); no effect on other models.
         targets: the dimensions that are learned and scored; predictions of the other one are meaningless.
+        selected_by: what the best epoch is best in: the CCC of `valence_arousal`, or `all_tasks`: the mean of that, the
+            macro-F1 of expressions and the mean F1 of action units, of those that the model predicts.
         per_dimension: train two models, one per dimension, into one model file [sibling: one model per dimension].
         corruption: of training windows, and of the corrupted half of the validation score.
         folds: networks that are trained to calibrate the model, each without some of the subjects of the train
@@ -99,9 +110,10 @@ class TrainingConfig(Parameters):
         threads: of torch on the CPU while training; None keeps the present number.
         loaders: processes that cut windows; None for 4 per GPU, and none on a CPU.
         tf32: on a GPU, products of float32 with ten bits of mantissa instead of 23: predictions within 1e-2.
+        logger: also write each epoch into a local store for `tensorboard` or `mlflow`; no effect on the result.
     """
 
-    LATER = frozenset({"device", "loaders", "tf32"})
+    LATER = frozenset({"device", "loaders", "tf32", "selected_by", "logger"})
 
     seed: Seed = 0
     length: int = Field(default=300, ge=2, le=100_000)
@@ -119,6 +131,7 @@ class TrainingConfig(Parameters):
     loss: LossConfig = LossConfig()
     supervision: float = Field(default=0.3, ge=0, le=1e6)
     targets: tuple[Target, ...] = TARGETS
+    selected_by: Literal["valence_arousal", "all_tasks"] = "valence_arousal"
     per_dimension: bool = False
     folds: int = Field(default=0, ge=0, le=100)
     recalibrate: bool = False
@@ -132,6 +145,7 @@ class TrainingConfig(Parameters):
     threads: int | None = Field(default=None, ge=1, le=1024)
     loaders: int | None = Field(default=None, ge=0, le=64)
     tf32: bool = False
+    logger: Literal["none", "tensorboard", "mlflow"] = "none"
 
     @field_validator("targets")
     @classmethod
@@ -189,6 +203,7 @@ class EncoderTrainingConfig(Parameters):
         encoder: the name of an encoder with trainable weights, or a mapping {name, weights, changes}.
         start: `weights` starts from the published file, or from the checkpoint in `encoder.weights`; `random` from
             random weights.
+        layers: the last layers of a transformer that are trained, with what follows them; None trains all weights.
         epochs: largest number of epochs.
         patience: epochs without a better validation CCC before training stops.
         batch: faces, clips of faces, or windows of sound in an optimiser step; the CCC is taken over them.
@@ -200,13 +215,16 @@ class EncoderTrainingConfig(Parameters):
         mask_time, mask_bands: longest part of a window of sound, and widest group of its bands, that is hidden, as a
             share of the window's length and of its bands.
         context_s: sound around a step (s), for encoders that attend over a full recording (`wavlm_base_plus`,
-            `hubert_base`).
+            `hubert_base`, `wavlm_large`, `hubert_large`, `wav2vec2_vad`).
         seed: of all random numbers.
         device: `auto` uses a GPU if there is one.
     """
 
+    LATER = frozenset({"layers"})
+
     encoder: EncoderChoice = EncoderChoice(name="resnet18")
     start: Literal["weights", "random"] = "weights"
+    layers: int | None = Field(default=None, ge=1)
     epochs: int = Field(default=10, ge=1, le=1000)
     patience: int = Field(default=3, ge=1, le=1000)
     batch: int = Field(default=64, ge=4, le=4096)
@@ -236,6 +254,13 @@ class EncoderTrainingConfig(Parameters):
         if entry.runtime:
             raise ValueError(f"{choice.name} can't be trained: it is not a network of torch")
         return choice
+
+    @model_validator(mode="after")
+    def _has_layers(self) -> Self:
+        there = self.encoder.entry(self.modality).layers
+        if self.layers is not None and self.layers > there:
+            raise ValueError(f"layers={self.layers}, but {self.encoder.name} has {there or 'no'} layers to count")
+        return self
 
     @property
     def modality(self) -> Modality:

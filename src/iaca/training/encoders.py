@@ -117,9 +117,8 @@ def fine_tune(config: EncoderTrainingConfig, train: Samples, validation: Samples
     """
     torch.manual_seed(torch_seed(config.seed, Stream.WEIGHTS))
     encoder, head = _networks(config)
-    optimiser = torch.optim.AdamW(
-        [*encoder.parameters(), *head.parameters()], lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    learning = [p for p in (*encoder.parameters(), *head.parameters()) if p.requires_grad]
+    optimiser = torch.optim.AdamW(learning, lr=config.learning_rate, weight_decay=config.weight_decay)
     history: list[dict[str, float]] = []
     state: dict[str, Tensor] = {}
     in_order = np.arange(len(validation.labels))
@@ -139,11 +138,15 @@ def fine_tune(config: EncoderTrainingConfig, train: Samples, validation: Samples
 
 
 def _networks(config: EncoderTrainingConfig) -> tuple[nn.Module, nn.Module]:
-    """The encoder and a regression head, on the device."""
+    """The encoder and a regression head, on the device; only the last `config.layers` learn, if that is a number."""
     device = pick_device(config.device)
     entry = config.encoder.entry(config.modality)
     weights = weights_of(config.encoder, config.modality) if config.start == "weights" else None
-    encoder = build_network(config.encoder, config.modality, weights)
+    encoder: Any = build_network(config.encoder, config.modality, weights)
+    if config.layers is not None:
+        encoder.requires_grad_(False)
+        for part in encoder.last_layers(config.layers):
+            part.requires_grad_(True)
     return encoder.to(device), nn.Sequential(nn.Linear(entry.dim, 2), nn.Tanh()).to(device)
 
 

@@ -29,9 +29,12 @@ from torch.export import Dim, ExportedProgram
 
 from iaca.errors import InputError
 from iaca.files import replacing
+from iaca.formats.affwild2 import UNITS
 from iaca.training.config import TARGETS
 from iaca.training.model_file import TrainedModel, load_model, model_file
+from iaca.training.predict import probabilities_of
 from iaca.training.sample import BOTH, modalities_of
+from iaca.training.validation import THRESHOLDS
 
 Format = Literal["onnx", "torch"]
 Run = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]  # inputs by name -> outputs by name
@@ -97,15 +100,23 @@ def facts_of(trained: TrainedModel) -> dict[str, str]:
     """Metadata of an exported model, as strings.
 
     As JSON: config, gate_labels (names of the k weights of each gate_<name>), targets (the dimensions it was trained
-    for). As plain text: the names in `ORIGIN`, empty where the model file has none.
+    for), and unit_thresholds (from which probability on each action unit counts as active) if it has any. As plain
+    text: the names in `ORIGIN`, empty where the model file has none.
     """
     labels = {f"gate_{name}": options for name, options in trained.build().gate_labels.items()}
     return {
         "config": trained.config.model_dump_json(),
         "gate_labels": json.dumps(labels),
         "targets": json.dumps(trained.targets),
+        **_unit_thresholds(trained),
         **{name: trained.metadata.get(name, "") for name in ORIGIN},
     }
+
+
+def _unit_thresholds(trained: TrainedModel) -> dict[str, str]:
+    if THRESHOLDS not in trained.weights:
+        return {}
+    return {"unit_thresholds": json.dumps(dict(zip(UNITS, trained.weights[THRESHOLDS].tolist(), strict=True)))}
 
 
 # --- the model, traced ---
@@ -162,7 +173,8 @@ class Exportable(nn.Module):
 
         Returns:
             prediction (b, t, 2) valence, arousal, NaN for a dimension that was not trained; gate_<name> (b, t, k) for
-            each gate; observed (b, t) bool.
+            each gate; task_expression (b, t, 8) and task_action_units (b, t, 12) probabilities, of a model with these
+            tasks; observed (b, t) bool.
         """
         present = {"audio": audio_present & padding, "visual": visual_present & padding}
         audio = self._normalised(audio, "audio", present["audio"][..., None])
@@ -180,7 +192,8 @@ class Exportable(nn.Module):
             prediction = (prediction * self.get_buffer("scale") + self.get_buffer("offset")).clamp(-1.0, 1.0)
         if self.partial:
             prediction = prediction.masked_fill(self.get_buffer("unlearned"), torch.nan)
-        return {"prediction": prediction, **gates, "observed": output.observed}
+        tasks = {f"task_{task}": probabilities_of(task, logits) for task, logits in output.tasks.items()}
+        return {"prediction": prediction, **gates, **tasks, "observed": output.observed}
 
     def _known(self, present: dict[str, Tensor]) -> Tensor:
         """(b, t, q) bool: whether what each cue describes was present."""

@@ -1,16 +1,22 @@
-"""What training minimises: the concordance correlation coefficient (CCC) as a loss, and supervision of gates.
+"""What training minimises: the concordance correlation coefficient (CCC) as a loss, cross-entropy of expressions and
+action units, and supervision of gates.
 
 Letters: b batch, t steps, k dimensions, m modalities, n steps of a sequence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from iaca.errors import InputError
+from iaca.formats.affwild2 import EXPRESSIONS
 from iaca.parameters import MODALITIES
 from iaca.training.config import LossConfig
 
@@ -129,6 +135,68 @@ def _check(prediction: Tensor, gold: Tensor, valid: Tensor) -> None:
             f"the shapes do not match: {shapes}",
             remedy="give prediction and gold as (b, t, k) and valid as (b, t)",
         )
+
+
+def task_losses(
+    logits: Mapping[str, Tensor], labels: Tensor, weights: Mapping[str, Tensor] = MappingProxyType({})
+) -> dict[str, Tensor]:
+    """Cross-entropy of expressions and of action units, each over the cells that are annotated with it.
+
+    Args:
+        logits: of a `FusionOutput`, `expression` (b, t, 8) and `action_units` (b, t, 12), or one of them.
+        labels: (b, t, 13) class and units, of a `Sample`; NaN where a cell does not count. The gradient there is zero.
+        weights: `expression` (8,) of the classes, whose weighted mean is taken; `action_units` (12,) of active frames.
+
+    Returns:
+        Task -> scalar, float32 or better. Units weigh the same, however many frames have them: that is how they are
+        scored. Without an annotated cell exactly zero, with a gradient of zeros.
+    """
+    losses = {}
+    if "expression" in logits:
+        scores, gold = _exact(logits["expression"]), labels[..., 0]
+        known = gold.isfinite()
+        chosen = torch.where(known, gold, 0.0).long()
+        weight = weights["expression"][chosen] if "expression" in weights else torch.ones_like(gold)
+        weight = torch.where(known, weight, 0.0).to(scores.dtype)
+        each = -scores.log_softmax(dim=-1).gather(-1, chosen[..., None])[..., 0]
+        losses["expression"] = (each * weight).sum() / weight.sum().clamp(min=EPSILON)
+    if "action_units" in logits:
+        scores, gold = _exact(logits["action_units"]).flatten(0, -2), labels[..., 1:].flatten(0, -2)
+        known = gold.isfinite()
+        each = F.binary_cross_entropy_with_logits(
+            scores, torch.where(known, gold, 0.0).to(scores.dtype), known.to(scores.dtype),
+            reduction="none", pos_weight=weights.get("action_units"),
+        )  # fmt: skip
+        means = each.sum(0) / known.sum(0).clamp(min=1)  # (12,)
+        losses["action_units"] = means.sum() / known.any(0).sum().clamp(min=1)
+    return losses
+
+
+MOST_WEIGHT = 10.0
+
+
+def balanced_weights(labels: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
+    """Weights of `task_losses` by the inverse of how often a class, and an active unit, is annotated.
+
+    A class that is never annotated, or a unit that is never active, weighs 1. No weight is above `MOST_WEIGHT`, nor
+    below its inverse.
+
+    Args:
+        labels: (t, 13) of each clip of the train partition.
+    """
+    rows = np.concatenate(labels)
+    classes = np.bincount(rows[np.isfinite(rows[:, 0]), 0].astype(np.int64), minlength=len(EXPRESSIONS)).astype(float)
+    active, known = (rows[:, 1:] == 1).sum(axis=0), np.isfinite(rows[:, 1:]).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_classes = np.where(classes > 0, classes.sum() / (len(EXPRESSIONS) * classes), 1.0)
+        of_units = np.where(active > 0, (known - active) / active, 1.0)
+    both = {"expression": of_classes, "action_units": of_units}
+    return {task: torch.tensor(w.clip(1 / MOST_WEIGHT, MOST_WEIGHT), dtype=torch.float32) for task, w in both.items()}
+
+
+def _exact(logits: Tensor) -> Tensor:
+    """In float32 or better under any autocast."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def gate_supervision(gates: Mapping[str, Tensor], corrupted: Tensor, present: Tensor, padding: Tensor) -> Tensor:

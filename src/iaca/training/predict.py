@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from iaca.encoders.config import mismatches
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
+from iaca.formats.affwild2 import EXPRESSIONS, UNITS
 from iaca.fusion.attention import Past
-from iaca.fusion.model import FusionModel
+from iaca.fusion.config import TASK_WIDTHS
+from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.parameters import MODALITIES
 from iaca.training.calibration import Calibration, TrailingPresence
 from iaca.training.config import TARGETS, Target
@@ -23,8 +25,10 @@ from iaca.training.data import window_starts
 from iaca.training.model_file import PerDimension, TrainedModel
 from iaca.training.readings import rate_of, read_steps
 from iaca.training.sample import FloatArray, Normalisation, WindowSpec, collate, cut, model_arguments, padded
+from iaca.training.validation import THRESHOLDS
 
 ENDS = ("low", "high")
+TASK = "task "  # begins the name of a task where gates have names, too: a gate's has no blank
 BATCH = 16  # windows; bounds the memory that a long clip takes
 PART = 4096  # steps; likewise
 
@@ -41,6 +45,8 @@ class ClipPrediction:
         bounds: (t, 2, 2) float32, low and high of valence and arousal: calibrated intervals; None without any.
         inconsistency: (t,) float32 in [0, 1], how unusual the disagreement of voice and face is; NaN where they were
             not both observed nearby; None for a model that does not judge it.
+        tasks: of a model with more tasks: `expression` (t, 8) and `action_units` (t, 12) float32 probabilities.
+        thresholds: (12,) float32, the probability from which on a unit counts as active.
     """
 
     prediction: FloatArray
@@ -48,12 +54,16 @@ class ClipPrediction:
     observed: NDArray[np.bool_]
     bounds: FloatArray | None = None
     inconsistency: FloatArray | None = None
+    tasks: Mapping[str, FloatArray] = field(default_factory=dict)
+    thresholds: FloatArray | None = None
 
     def part(self, steps: slice) -> ClipPrediction:
         """Some steps in a row."""
         gates = {name: weights[steps] for name, weights in self.gates.items()}
         bounds, inconsistency = (None if x is None else x[steps] for x in (self.bounds, self.inconsistency))
-        return ClipPrediction(self.prediction[steps], gates, self.observed[steps], bounds, inconsistency)
+        tasks = {task: values[steps] for task, values in self.tasks.items()}
+        parts = (self.prediction[steps], gates, self.observed[steps], bounds, inconsistency, tasks)
+        return ClipPrediction(*parts, self.thresholds)
 
 
 @dataclass(frozen=True)
@@ -107,13 +117,24 @@ def _judged(
     if not all(np.isfinite(values).all() for values in averages.values()):
         raise InputError("the model's predictions are not finite: its weights are too large", remedy="train it again")
     prediction = averages.pop("prediction").clip(-1.0, 1.0)
+    more: dict[str, Any] = {
+        "tasks": {task: averages.pop(TASK + task) for task in built.model.config.tasks},
+        **_thresholds(built),
+    }
     if built.calibration is not None and built.calibration.recalibration is not None:
         prediction = built.calibration.recalibration.of(prediction)
     prediction[:, [target not in built.targets for target in TARGETS]] = np.nan
     if built.calibration is None:
-        return ClipPrediction(prediction, averages, clip.observed)
+        return ClipPrediction(prediction, averages, clip.observed, **more)
     judged = built.calibration.judge(clip, built.normalisation, prediction, presence)
-    return ClipPrediction(prediction, averages, clip.observed, judged.bounds, judged.inconsistency)
+    return ClipPrediction(prediction, averages, clip.observed, judged.bounds, judged.inconsistency, **more)
+
+
+def _thresholds(built: BuiltModel) -> dict[str, FloatArray]:
+    """The thresholds of the model's action units; empty without any."""
+    if "action_units" not in built.model.config.tasks:
+        return {}
+    return {"thresholds": built.model.get_buffer(THRESHOLDS).cpu().numpy()}
 
 
 PIECE = 512
@@ -186,14 +207,15 @@ class RunningPrediction:
         with torch.inference_mode():
             arguments = model_arguments(on_device, reads_cues=bool(config.cues))
             output = self._built.model(*arguments, past=self._past)
-        tensors = {"prediction": output.prediction, **output.gates}
-        return {name: tensor[0].float().cpu().numpy() for name, tensor in tensors.items()}
+        return {name: values[0] for name, values in _arrays(output).items()}
 
 
 def _nothing(built: BuiltModel) -> ClipPrediction:
     """The prediction of no step."""
     empty = {name: np.empty((0, len(labels)), np.float32) for name, labels in built.model.gate_labels.items()}
-    return ClipPrediction(np.empty((0, 2), np.float32), empty, np.empty(0, np.bool_))
+    none: dict[str, Any] = {task: np.empty((0, TASK_WIDTHS[task])) for task in built.model.config.tasks}
+    more: dict[str, Any] = {"tasks": none, **_thresholds(built)}
+    return ClipPrediction(np.empty((0, 2), np.float32), empty, np.empty(0, np.bool_), **more)
 
 
 def joined_predictions(parts: Sequence[ClipPrediction]) -> ClipPrediction:
@@ -210,6 +232,8 @@ def joined_predictions(parts: Sequence[ClipPrediction]) -> ClipPrediction:
         np.concatenate([part.observed for part in parts]),
         joined([part.bounds for part in parts]),
         joined([part.inconsistency for part in parts]),
+        {task: np.concatenate([part.tasks[task] for part in parts]) for task in parts[0].tasks},
+        parts[0].thresholds,
     )
 
 
@@ -250,10 +274,22 @@ def _window_outputs(
         on_device = {name: tensor.to(built.device) for name, tensor in batch.items()}
         with torch.inference_mode():
             output = built.model(*model_arguments(on_device, reads_cues=bool(config.cues)))
-        tensors = {"prediction": output.prediction, **output.gates}
-        arrays = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
+        arrays = _arrays(output)
         for i, start in enumerate(batch_starts):
             yield start, {name: array[i] for name, array in arrays.items()}
+
+
+def _arrays(output: FusionOutput) -> dict[str, FloatArray]:
+    """What a model gives for a batch, by name (b, t, k)."""
+    tensors = {"prediction": output.prediction, **output.gates}
+    for task, logits in output.tasks.items():
+        tensors[TASK + task] = probabilities_of(task, logits)
+    return {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
+
+
+def probabilities_of(task: str, logits: torch.Tensor) -> torch.Tensor:
+    """Of classes, which sum to one; of action units, each on its own."""
+    return logits.softmax(dim=-1) if task == "expression" else logits.sigmoid()
 
 
 def _readings(built: BuiltModel, clip: ClipEmbedding) -> FloatArray:
@@ -283,7 +319,9 @@ def prediction_table(
 
     Columns: clip, frame (0-based), time_s, valence, arousal (float32, NaN where neither modality was present),
     {valence,arousal}_{low,high} (float32, NaN without an interval), inconsistency (float32 in [0, 1], NaN where
-    unknown), face_found, audio_present, and gate_<name>_<label> (float32) for every gate weight.
+    unknown), face_found, audio_present, and gate_<name>_<label> (float32) for every gate weight. Of a model with more
+    tasks, empty where neither modality was present: expression (0 to 7) and its probabilities
+    expression_<class> (float32); au<number> (0 or 1) and au<number>_probability.
     """
     columns = prediction_columns(clip, prediction, gate_labels)
     return pd.DataFrame({"clip": clip_name, **columns}, index=pd.RangeIndex(len(clip)))
@@ -309,4 +347,25 @@ def prediction_columns(
     }
     for name, labels in gate_labels.items():
         columns |= {f"gate_{name}_{label}": prediction.gates[name][:, i] for i, label in enumerate(labels)}
+    columns |= _task_columns(prediction)
     return columns
+
+
+def _task_columns(prediction: ClipPrediction) -> dict[str, Any]:
+    """The columns of expressions and action units."""
+    columns: dict[str, Any] = {}
+    if (expressions := prediction.tasks.get("expression")) is not None:
+        columns["expression"] = _decided(expressions.argmax(axis=1), prediction.observed)
+        seen = np.where(prediction.observed[:, None], expressions, np.float32(np.nan))
+        columns |= {f"expression_{name}": seen[:, i] for i, name in enumerate(EXPRESSIONS)}
+    if (units := prediction.tasks.get("action_units")) is not None:
+        active = units >= (0.5 if prediction.thresholds is None else prediction.thresholds)
+        seen = np.where(prediction.observed[:, None], units, np.float32(np.nan))
+        columns |= {name: _decided(active[:, i], prediction.observed) for i, name in enumerate(UNITS)}
+        columns |= {f"{name}_probability": seen[:, i] for i, name in enumerate(UNITS)}
+    return columns
+
+
+def _decided(values: NDArray[np.generic], observed: NDArray[np.bool_]) -> pd.arrays.IntegerArray:
+    """(t,) integers, missing where nothing was observed."""
+    return pd.arrays.IntegerArray(values.astype(np.int8), ~observed)

@@ -148,6 +148,18 @@ def every_nth(rows: BoolArray, n: int) -> BoolArray:
 
 # --- the fit ---
 
+Read = Callable[[ClipEmbedding], tuple[NDArray[np.float32], BoolArray]]
+"""A clip of t steps -> columns (t, p), and where there is something to read (t,)."""
+
+
+class _Fit(NamedTuple):
+    """One regression: weights (p, 2) for all clips and by fold, CCC (2,) out of fold, and folds with annotation."""
+
+    whole: Array
+    by_fold: dict[int, Array]
+    ccc: Array
+    annotated: set[int]
+
 
 def fit_readings(
     clips: Mapping[str, AnnotatedClip], subjects: Mapping[str, str], normalisation: Normalisation
@@ -164,59 +176,103 @@ def fit_readings(
     Returns:
         None if fewer than two subjects have an annotated step with a face and one with sound: nobody can be left out.
     """
-    names = sorted({subjects.get(name, name) for name in clips})
-    fold_of = {name: names.index(subjects.get(name, name)) % FOLDS for name in clips}
-    fits = {modality: _fit_modality(modality, clips, fold_of, normalisation) for modality in MODALITIES}
-    if any(fit is None for fit in fits.values()):
+    fold_of = _folds({name: subjects.get(name, name) for name in clips})
+    spaces = _spaces(clips, normalisation)
+    reads: dict[Modality, Read] = {m: _reading_of(m, spaces[m], normalisation, WINDOWS_S) for m in MODALITIES}
+    everything = {m: _subsets([spaces[m].shape[1]], len(WINDOWS_S))[:1] for m in MODALITIES}
+    fits = {m: _fit(reads[m], clips, fold_of, everything[m], np.zeros(2)) for m in MODALITIES}
+    if any(len(fit.annotated) < 2 for fit in fits.values()):
         return None
-    (audio, heard), (visual, seen) = (fit for fit in fits.values() if fit is not None)
-    out_of_fold = {name: np.stack([heard[name], seen[name]], axis=1) for name in clips}
-    return Readings(Readers(audio, visual), out_of_fold)
+    readers = {
+        m: Reader(spaces[m], fit.whole.astype(np.float32), fit.ccc.astype(np.float32)) for m, fit in fits.items()
+    }
+
+    def out_of_fold(name: str) -> FloatArray:
+        read = [reads[m](clips[name].embedding)[0] @ fits[m].by_fold[fold_of[name]] for m in MODALITIES]
+        return np.stack(read, axis=1).astype(np.float32)
+
+    return Readings(Readers(**readers), {name: out_of_fold(name) for name in clips})
 
 
-def _fit_modality(
-    modality: Modality,
+def _folds(group: Mapping[str, str]) -> dict[str, int]:
+    """The fold of each clip; clips of one group share it."""
+    names = sorted(set(group.values()))
+    return {name: names.index(of) % FOLDS for name, of in group.items()}
+
+
+def _spaces(clips: Mapping[str, AnnotatedClip], normalisation: Normalisation) -> dict[Modality, FloatArray]:
+    """The principal components (D, c) of each modality."""
+
+    def observed(modality: Modality) -> Iterator[FloatArray]:
+        for clip in clips.values():
+            present = clip.embedding.present[modality]
+            yield normalisation.apply(clip.embedding.features[modality], present, modality)[present]
+
+    return {m: _principal(observed(m), normalisation, m) for m in MODALITIES}
+
+
+def _reading_of(
+    modality: Modality, components: FloatArray, normalisation: Normalisation, averages_s: Sequence[float]
+) -> Read:
+    def read(clip: ClipEmbedding) -> tuple[NDArray[np.float32], BoolArray]:
+        present = clip.present[modality]
+        x = normalisation.apply(clip.features[modality], present, modality) @ components
+        return columns(x, present, rate_of(clip), averages_s), present
+
+    return read
+
+
+def _subsets(widths: Sequence[int], averages: int) -> list[NDArray[np.bool_]]:
+    """Columns with all averages, and without the last: masks (p,)."""
+    without = [np.repeat(np.arange(1 + averages) < averages, width) for width in widths]
+    used = np.concatenate([*without, np.ones(1, np.bool_)])
+    return [np.ones_like(used), used] if averages else [used]
+
+
+def _fit(
+    read: Read,
     clips: Mapping[str, AnnotatedClip],
     fold_of: Mapping[str, int],
-    normalisation: Normalisation,
-) -> tuple[Reader, dict[str, FloatArray]] | None:
-    """The reader of a modality, and its reading (t, 2) of each clip by folds."""
-
-    def prepared() -> Iterator[tuple[str, FloatArray, BoolArray, float]]:
-        for name, clip in clips.items():
-            present = clip.embedding.present[modality]
-            x = normalisation.apply(clip.embedding.features[modality], present, modality)
-            yield name, x, present, rate_of(clip.embedding)
-
-    components = _principal((x[present] for _, x, present, _ in prepared()), normalisation, modality)
+    subsets: Sequence[NDArray[np.bool_]],
+    mean: Array,
+) -> _Fit:
+    """A regression, with its spread matched to that of the gold out of fold."""
     sums: dict[int, _Sums] = {}
-    for name, x, present, rate in prepared():
-        rows = present & np.isfinite(clips[name].labels).all(axis=1)
-        if rows.any():
-            part = _Sums.of(columns(x @ components, present, rate)[rows], clips[name].labels[rows])
-            fold = fold_of[name]
-            sums[fold] = sums[fold] + part if fold in sums else part
-    if len(sums) < 2:
-        return None
-    solutions = {fold: _total(s for f, s in sums.items() if f != fold).solve() for fold in set(fold_of.values())}
-    spread, gold_spread, mean, gold_mean, covariance = _moments(sums, solutions)
-    scale = np.minimum(gold_spread / np.maximum(spread, 1e-9), LARGEST_SCALE)  # (penalties, 2)
-    shift = gold_mean - scale * mean
+    for name, clip in clips.items():
+        x, there = read(clip.embedding)
+        rows = there & np.isfinite(clip.labels).all(axis=1)
+        part = _Sums.of(x[rows], clip.labels[rows])
+        fold = fold_of[name]
+        sums[fold] = sums[fold] + part if fold in sums else part
+    nothing = np.zeros((len(subsets[0]), len(subsets) * len(PENALTIES), 2))
+    nothing[-1] = mean
+
+    def solved(parts: list[_Sums]) -> Array:
+        if not sum(part.rows for part in parts):
+            return nothing
+        total = _total(parts)
+        return np.concatenate([total.solve(used) for used in subsets], axis=1)  # (p, candidates, 2)
+
+    by_fold = {fold: solved([part for other, part in sums.items() if other != fold]) for fold in sums}
+    annotated = {fold for fold, part in sums.items() if part.rows}
+    if not annotated:
+        weights = nothing[:, 0]
+        return _Fit(weights, dict.fromkeys(sums, weights), np.zeros(2), annotated)
+    spread, gold_spread, predicted_mean, gold_mean, covariance = _moments(sums, by_fold)  # (candidates, 2)
+    scale = np.where(spread > 1e-6, np.minimum(gold_spread / np.maximum(spread, 1e-6), LARGEST_SCALE), 1.0)
+    shift = gold_mean - scale * predicted_mean
     scores = _matched_ccc(scale, spread, gold_spread, covariance)
-    best, dimension = np.nan_to_num(scores, nan=-1.0).argmax(axis=0), [0, 1]  # (2,)
+    # of equal ones the last: the largest penalty
+    best, dimension = len(scores) - 1 - np.nan_to_num(scores[::-1], nan=-1.0).argmax(axis=0), [0, 1]
 
     def matched(weights: Array) -> Array:
         chosen = weights[:, best, dimension] * scale[best, dimension]
         chosen[-1] += shift[best, dimension]
         return np.asarray(chosen)
 
-    whole, by_fold = matched(_total(sums.values()).solve()), {fold: matched(w) for fold, w in solutions.items()}
-    readings = {
-        name: (columns(x @ components, present, rate) @ by_fold[fold_of[name]]).astype(np.float32)
-        for name, x, present, rate in prepared()
-    }
-    reliability = np.nan_to_num(scores[best, dimension], nan=0.0)
-    return Reader(components, whole.astype(np.float32), reliability.astype(np.float32)), readings
+    ccc = np.nan_to_num(scores[best, dimension], nan=0.0)
+    whole, by_fold = matched(solved(list(sums.values()))), {f: matched(w) for f, w in by_fold.items()}
+    return _Fit(whole, by_fold, ccc, annotated)
 
 
 def ccc_of(prediction: NDArray[np.floating], gold: NDArray[np.floating]) -> Array:
@@ -355,18 +411,6 @@ class FusionReadings(NamedTuple):
     ccc: Array
 
 
-class _Fit(NamedTuple):
-    """One regression: weights (p, 2) for all clips and by fold, and CCC (2,) out of fold."""
-
-    whole: Array
-    by_fold: dict[int, Array]
-    ccc: Array
-
-
-Read = Callable[[ClipEmbedding], tuple[NDArray[np.float32], BoolArray]]
-"""A clip of t steps -> columns (t, p), and where there is something to read (t,)."""
-
-
 def fit_fusion_readings(
     config: FusionConfig,
     clips: Mapping[str, AnnotatedClip],
@@ -390,31 +434,11 @@ def fit_fusion_readings(
     clips = {n: replace(c, labels=np.where(learned, c.labels, np.float32(0.0))) for n, c in clips.items()}
     group = {name: subjects.get(name, name) for name in clips}
     group = group if len(set(group.values())) > 1 else {name: name for name in clips}
-    names = sorted(set(group.values()))
-    fold_of = {name: names.index(group[name]) % FOLDS for name in clips}
-    spaces = {
-        m: _principal(
-            (
-                normalisation.apply(c.embedding.features[m], p, m)[p]
-                for c in clips.values()
-                for p in [c.embedding.present[m]]
-            ),
-            normalisation,
-            m,
-        )
-        for m in MODALITIES
-    }
-
-    def read(modality: Modality) -> Read:
-        def columns_of(clip: ClipEmbedding) -> tuple[NDArray[np.float32], BoolArray]:
-            present = clip.present[modality]
-            x = normalisation.apply(clip.features[modality], present, modality) @ spaces[modality]
-            return columns(x, present, rate_of(clip), config.averages_s), present
-
-        return columns_of
+    fold_of, spaces = _folds(group), _spaces(clips, normalisation)
+    reads: dict[Modality, Read] = {m: _reading_of(m, spaces[m], normalisation, config.averages_s) for m in MODALITIES}
 
     def read_both(clip: ClipEmbedding) -> tuple[NDArray[np.float32], BoolArray]:
-        (heard, audible), (seen, visible) = (read(m)(clip) for m in MODALITIES)
+        (heard, audible), (seen, visible) = (reads[m](clip) for m in MODALITIES)
         return np.concatenate([heard[:, :-1], seen], axis=1), audible | visible
 
     gold = np.concatenate([c.labels[np.isfinite(c.labels).all(axis=1)] for c in clips.values()]).astype(np.float64)
@@ -431,63 +455,12 @@ def fit_fusion_readings(
         whole = _buffers(spaces, parts(fit.whole)) | {"mean": _tensor(mean)}
         return FusionReadings(whole, {name: of_fold[fold] for name, fold in fold_of.items()}, fit.ccc)
     fits = [
-        _fit(read(m), clips, fold_of, _subsets([spaces[m].shape[1]], len(config.averages_s)), mean) for m in MODALITIES
+        _fit(reads[m], clips, fold_of, _subsets([spaces[m].shape[1]], len(config.averages_s)), mean) for m in MODALITIES
     ]
     whole = _buffers(spaces, [fit.whole for fit in fits]) | {"mean": _tensor(mean)}
     of_fold = {fold: _buffers(spaces, [fit.by_fold[fold] for fit in fits]) for fold in set(fold_of.values())}
-    weighing, ccc = _fit_weights(config, fits, [read(m) for m in MODALITIES], clips, fold_of, mean)
+    weighing, ccc = _fit_weights(config, fits, [reads[m] for m in MODALITIES], clips, fold_of, mean)
     return FusionReadings(whole | weighing, {name: of_fold[fold] for name, fold in fold_of.items()}, ccc)
-
-
-def _subsets(widths: Sequence[int], averages: int) -> list[NDArray[np.bool_]]:
-    """Columns with all averages, and without the last: masks (p,)."""
-    without = [np.repeat(np.arange(1 + averages) < averages, width) for width in widths]
-    used = np.concatenate([*without, np.ones(1, np.bool_)])
-    return [np.ones_like(used), used] if averages else [used]
-
-
-def _fit(
-    read: Read,
-    clips: Mapping[str, AnnotatedClip],
-    fold_of: Mapping[str, int],
-    subsets: Sequence[NDArray[np.bool_]],
-    mean: Array,
-) -> _Fit:
-    """A regression, with its spread matched to that of the gold out of fold."""
-    sums: dict[int, _Sums] = {}
-    for name, clip in clips.items():
-        x, there = read(clip.embedding)
-        rows = there & np.isfinite(clip.labels).all(axis=1)
-        part = _Sums.of(x[rows], clip.labels[rows])
-        fold = fold_of[name]
-        sums[fold] = sums[fold] + part if fold in sums else part
-    nothing = np.zeros((len(subsets[0]), len(subsets) * len(PENALTIES), 2))
-    nothing[-1] = mean
-
-    def solved(parts: list[_Sums]) -> Array:
-        if not sum(part.rows for part in parts):
-            return nothing
-        total = _total(parts)
-        return np.concatenate([total.solve(used) for used in subsets], axis=1)  # (p, candidates, 2)
-
-    by_fold = {fold: solved([part for other, part in sums.items() if other != fold]) for fold in sums}
-    if not _total(sums.values()).rows:
-        weights = nothing[:, 0]
-        return _Fit(weights, dict.fromkeys(sums, weights), np.zeros(2))
-    spread, gold_spread, predicted_mean, gold_mean, covariance = _moments(sums, by_fold)  # (candidates, 2)
-    scale = np.where(spread > 1e-6, np.minimum(gold_spread / np.maximum(spread, 1e-6), LARGEST_SCALE), 1.0)
-    shift = gold_mean - scale * predicted_mean
-    scores = _matched_ccc(scale, spread, gold_spread, covariance)
-    # of equal ones the last: the largest penalty
-    best, dimension = len(scores) - 1 - np.nan_to_num(scores[::-1], nan=-1.0).argmax(axis=0), [0, 1]
-
-    def matched(weights: Array) -> Array:
-        chosen = weights[:, best, dimension] * scale[best, dimension]
-        chosen[-1] += shift[best, dimension]
-        return np.asarray(chosen)
-
-    ccc = np.nan_to_num(scores[best, dimension], nan=0.0)
-    return _Fit(matched(solved(list(sums.values()))), {f: matched(w) for f, w in by_fold.items()}, ccc)
 
 
 def _fit_weights(

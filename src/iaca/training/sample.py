@@ -83,11 +83,14 @@ class Sample(ModelInput):
         labels: (t, 2) float32 valence, arousal; NaN where not annotated.
         valid: (t,) bool, the steps that count: annotated, something observed, not counted by another window.
         corrupted: (t, 2) bool (audio, visual), True where corruption was injected into what was observed.
+        tasks: (t, 13) float32 expression and action units, NaN where one is not annotated or the step does not count;
+            (0, 0) if the clip was read without them.
     """
 
     labels: FloatArray
     valid: BoolArray
     corrupted: BoolArray
+    tasks: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 def cut_sample(clip: AnnotatedClip, window: Window, spec: WindowSpec) -> Sample:
@@ -96,11 +99,15 @@ def cut_sample(clip: AnnotatedClip, window: Window, spec: WindowSpec) -> Sample:
     labels = padded(clip.labels[window.start : window.start + spec.length], spec.length)
     annotated = np.isfinite(labels[:, [TARGETS.index(target) for target in spec.targets]]).all(axis=1)
     fresh = np.arange(window.start, window.start + spec.length) >= window.fresh
+    counts = inputs.present.any(axis=1) & fresh  # nothing is present in the padding
+    steps = slice(window.start, window.start + spec.length)
+    known = np.empty((0, 0), np.float32) if clip.tasks is None else padded(clip.tasks[steps], spec.length)
     return Sample(
         **vars(inputs),
         labels=labels,
-        valid=annotated & inputs.present.any(axis=1) & fresh,  # nothing is present in the padding
+        valid=annotated & counts,
         corrupted=np.zeros((spec.length, len(MODALITIES)), dtype=np.bool_),
+        tasks=known if clip.tasks is None else np.where(counts[:, None], known, np.float32(np.nan)),
     )
 
 

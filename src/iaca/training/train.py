@@ -15,9 +15,9 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,9 +26,6 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from tqdm import tqdm
 
@@ -39,31 +36,34 @@ from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig, ModelChoice
 from iaca.fusion.iaca_plus import Readings
 from iaca.fusion.model import FusionModel, FusionOutput
+from iaca.parameters import flat
 from iaca.training.calibration import Predict, calibrate
 from iaca.training.checkpoints import (
     BEST,
     LAST,
     AtomicCheckpointIO,
+    Finished,
+    ResumableEarlyStopping,
     checkpoint_callbacks,
     cluster_environment,
     data_fingerprint,
+    finished_file,
     read_checkpoint,
     remove_checkpoints,
+    remove_finished,
     restored_torch_settings,
     resumable_checkpoint,
     run_fingerprint,
     silenced_lightning,
     strategy_of,
+    train_once,
 )
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.data import Clips, placement, torch_device, training_loader, validation_loaders
-from iaca.training.loss import gate_supervision, latent_loss, training_loss
+from iaca.training.loss import balanced_weights, gate_supervision, latent_loss, task_losses, training_loss
 from iaca.training.model_file import (
-    HISTORY_KEY,
     TrainedModel,
-    history_of,
     history_table,
-    load_model,
     merged_histories,
     save_model,
     with_clips,
@@ -73,11 +73,22 @@ from iaca.training.model_file import (
 from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.readings import fit_fusion_readings
 from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
-from iaca.training.validation import CONDITIONS, SHARE, Scored, held_back, score_row, validation_row
+from iaca.training.tracking import EpochTracker, Tracking
+from iaca.training.validation import (
+    CONDITIONS,
+    SHARE,
+    THRESHOLDS,
+    Scored,
+    Tasks,
+    held_back,
+    score_of_all,
+    score_row,
+    task_row,
+    unit_thresholds,
+    validation_row,
+)
 
 Batch = dict[str, Tensor]
-FINISHED = ".safetensors"  # file of a network in `checkpoints` until its run is complete ...
-FINISHED_FINGERPRINT = "finished_fingerprint"  # ... and what its metadata say it belongs to
 
 
 def train_file(
@@ -91,6 +102,7 @@ def train_file(
     checkpoints: Path,
     subjects: Mapping[str, str] | None = None,
     progress: bool = False,
+    tracking: Tracking | None = None,
 ) -> None:
     """Train on the named clips and write the model file, with the origin of the model in its metadata.
 
@@ -105,17 +117,19 @@ def train_file(
         checkpoints: a folder for this run alone.
         subjects: of the clips; a clip that is not listed is a subject of its own.
         progress: show a bar of epochs.
+        tracking: a store that receives the epochs of each network.
 
     Raises:
         InputError: a partition has no clip or no annotated step; a timeline does not fit its embedding.
     """
     pairs = zip(files[: len(files) // 2], files[len(files) // 2 :], strict=True)
-    clips = {embedding.stem: read_annotated(embedding, timeline) for embedding, timeline in pairs}
+    tasks = bool(choice.build(1, 1).tasks)
+    clips = {embedding.stem: read_annotated(embedding, timeline, tasks) for embedding, timeline in pairs}
     embeddings = embeddings_of(clips)
     dims = next((clip.dims for clip in embeddings.values()), {"audio": 1, "visual": 1})
     fusion = choice.build(dims["audio"], dims["visual"], shared_cues(embeddings))
     to_train, to_validate = ({name: clips[name] for name in names} for names in (train_clips, validation_clips))
-    run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress, subjects or {})
+    run = TrainingRun(fusion, training, to_train, to_validate, checkpoints, progress, subjects or {}, tracking)
     model, history = calibrated(run)
     origin = {"preset": choice.preset, "corpus": corpus["name"], "caveat": corpus["caveat"]}
     model = replace(model, metadata={**model.metadata, **origin})
@@ -134,6 +148,7 @@ class TrainingRun:
             data; a finished run leaves nothing in it.
         progress: show a bar of epochs.
         subjects: of the clips; a clip that is not listed is a subject of its own.
+        tracking: a store that receives the epochs of each network; no effect on the result.
     """
 
     fusion: FusionConfig
@@ -143,6 +158,7 @@ class TrainingRun:
     checkpoints: Path
     progress: bool = False
     subjects: Mapping[str, str] = field(default_factory=dict)
+    tracking: Tracking | None = None
 
     @cached_property
     def data(self) -> str:
@@ -168,12 +184,12 @@ def calibrated(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     A model of one dimension is not calibrated. Result and errors are otherwise those of `train`.
     """
     folds = {f"fold{i}": part for i, part in enumerate(subject_folds(run.train_clips, run.subjects, run.config.folds))}
-    networks = {"whole": _train_once(train, run, "whole") if folds else train(run)}
+    networks = {"whole": _train_once(train, run, run.checkpoints, "whole") if folds else train(run)}
     for name, left_out in folds.items():
         clips = {clip: annotated for clip, annotated in run.train_clips.items() if clip not in left_out}
         part = replace(run, train_clips=clips, checkpoints=run.checkpoints / name)
-        networks[name] = _train_once(train, part, name, run.checkpoints)
-    _remove_finished(run.checkpoints, networks)
+        networks[name] = _train_once(train, part, run.checkpoints, name)
+    remove_finished(run.checkpoints, networks)
     model, history = networks["whole"]
     if model.targets != TARGETS:
         return model, history
@@ -189,6 +205,10 @@ def calibrated(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
         run.fusion.causal,
     )
     return replace(model, calibration=calibration), history
+
+
+def _train_once(network: Callable[[TrainingRun], Finished], run: TrainingRun, kept: Path, name: str) -> Finished:
+    return train_once(partial(network, run), finished_file(kept, name), run.fingerprint)
 
 
 def subject_folds(clips: Clips, subjects: Mapping[str, str], folds: int) -> list[frozenset[str]]:
@@ -218,8 +238,13 @@ def train(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
 
     Raises:
         InputError: no clips, none annotated, embeddings that do not fit the model, a clip without a cue that the model
-            reads, or a strategy that cannot be started from here.
+            reads, a network per dimension of a model with more tasks, or a strategy that cannot be started from here.
     """
+    if run.fusion.tasks and run.config.per_dimension:
+        raise InputError(
+            f"per_dimension=True trains two networks, but the model predicts {', '.join(run.fusion.tasks)} once",
+            remedy="leave out one of training.per_dimension and fusion.tasks",
+        )
     model, history = train_pair(run) if run.config.per_dimension else train_network(run)
     return with_training_settings(model, run.config), history
 
@@ -234,7 +259,7 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     normalisation = Normalisation.fit(embeddings_of(run.train_clips), fusion.cues)
     spec = WindowSpec(config.length, normalisation, fusion.cues, config.targets)
     with silenced_lightning(), restored_torch_settings(config.threads, config.tf32):
-        module = FusionTraining(fusion, config, run.fingerprint)
+        module = FusionTraining(fusion, config, run.fingerprint, _task_weights(run))
         start = _start(module, run, spec) if fusion.reads else Start()
         loaders = validation_loaders(run.validation_clips, config, spec, start.whole)
         if not fusion.has_network:
@@ -259,10 +284,34 @@ def train_network(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     if fusion.reads:
         with restored_torch_settings(config.threads, config.tf32):
             weights, scores = held_back(fusion, weights, loaders, config.targets, run.subjects, torch_device(config))
-        chosen = {**chosen, **scores}
+        chosen = {**chosen, **scores, "score": _score({**chosen, **scores}, config)}
         facts = {"correction": ", ".join(f"{s:.2f}" for s in weights[SHARE].tolist())}
     metadata = {**_metadata(run, chosen), **facts}
-    return TrainedModel(fusion, weights, normalisation, metadata, config.targets), history_table(history)
+    model = TrainedModel(fusion, weights, normalisation, metadata, config.targets)
+    return _with_thresholds(model, run), history_table(history)
+
+
+def _score(row: dict[str, float], config: TrainingConfig) -> float:
+    """What an epoch is chosen by, from its scores."""
+    return row["score"] if config.selected_by == "valence_arousal" else score_of_all(row)
+
+
+def _task_weights(run: TrainingRun) -> dict[str, Tensor]:
+    """The weights of classes and active units, by the train partition; none unless they are asked for."""
+    if not run.fusion.tasks or run.config.loss.class_weights == "none":
+        return {}
+    return balanced_weights([clip.tasks for clip in run.train_clips.values() if clip.tasks is not None])
+
+
+def _with_thresholds(model: TrainedModel, run: TrainingRun) -> TrainedModel:
+    """The model with the thresholds of its action units that are best on the validation clips."""
+    if "action_units" not in model.config.tasks:
+        return model
+    built, known = BuiltModel.of(model, torch_device(run.config)), run.validation_clips.values()
+    probabilities = [predict_clip(built, clip.embedding).tasks["action_units"] for clip in known]
+    gold = [np.where(clip.embedding.observed[:, None], clip.tasks[:, 1:], np.nan) for clip in known]  # type: ignore[index]  # see `_check_tasks`
+    chosen = unit_thresholds(np.concatenate(probabilities), np.concatenate(gold))
+    return replace(model, weights={**model.weights, THRESHOLDS: torch.from_numpy(chosen)})
 
 
 class Start(NamedTuple):
@@ -322,6 +371,18 @@ def _check_clips(run: TrainingRun) -> None:
                 f"no step of the {partition} partition is annotated ({counted(len(clips), 'clip')})",
                 remedy="check the annotation files and the partition of the corpus",
             )
+        _check_tasks(run, partition, clips)
+
+
+def _check_tasks(run: TrainingRun, partition: str, clips: Clips) -> None:
+    columns = {"expression": slice(0, 1), "action_units": slice(1, None)}
+    for task in run.fusion.tasks:
+        known = (clip.tasks[:, columns[task]] for clip in clips.values() if clip.tasks is not None)
+        if not any(np.isfinite(rows).any() for rows in known):
+            raise InputError(
+                f"no step of the {partition} partition is annotated with {task}",
+                remedy="add the challenge's annotation of it to the corpus, or leave the task out of fusion.tasks",
+            )
 
 
 def _trainer(run: TrainingRun) -> lightning.Trainer:
@@ -338,6 +399,7 @@ def _trainer(run: TrainingRun) -> lightning.Trainer:
         callbacks=[
             stop,
             EpochBar(config) if run.progress else EpochLines(run.checkpoints.name),
+            *_trackers(run),
             *checkpoint_callbacks(run.checkpoints),
         ],
         deterministic=True,
@@ -347,6 +409,14 @@ def _trainer(run: TrainingRun) -> lightning.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def _trackers(run: TrainingRun) -> list[lightning.Callback]:
+    if run.tracking is None:
+        return []
+    known = {"fusion": run.fusion.model_dump(mode="json"), "training": run.config.model_dump(mode="json")}
+    opened = partial(run.tracking.store, run.checkpoints, run.fingerprint)
+    return [EpochTracker(opened, dict(flat(known)))]
 
 
 def _metadata(run: TrainingRun, best: Mapping[str, float]) -> dict[str, str]:
@@ -373,9 +443,16 @@ class FusionTraining(lightning.LightningModule):
     history. So an epoch is the same whether or not the run was interrupted before it.
     """
 
-    def __init__(self, fusion: FusionConfig, config: TrainingConfig, fingerprint: str):
+    def __init__(
+        self,
+        fusion: FusionConfig,
+        config: TrainingConfig,
+        fingerprint: str,
+        weights: Mapping[str, Tensor] = MappingProxyType({}),
+    ):
         super().__init__()
         self.config, self.fingerprint = config, fingerprint
+        self.task_weights = dict(weights)  # of classes and active units
         self.columns = [TARGETS.index(target) for target in config.targets]
         self.supervised = fusion.learns_reliability and config.supervision > 0
         torch.manual_seed(torch_seed(config.seed, Stream.WEIGHTS))
@@ -383,6 +460,7 @@ class FusionTraining(lightning.LightningModule):
         self.history: list[dict[str, float]] = []
         self.losses: dict[str, list[Tensor]] = {}  # of the epoch
         self.scored: Scored = {}
+        self.tasks: Tasks = {}
 
     def setup(self, stage: str) -> None:
         if self.config.threads is not None:  # processes of `ddp_spawn` do not inherit these settings
@@ -421,19 +499,32 @@ class FusionTraining(lightning.LightningModule):
             gold = batch["labels"][..., self.columns]
             losses["supervision"] = latent_loss(alone, gold, batch["valid"], batch["present"], self.config.loss)
             loss = loss + self.config.supervision * losses["supervision"]
+        if output.tasks:
+            weights = {task: weight.to(loss.device) for task, weight in self.task_weights.items()}
+            of_tasks = task_losses(output.tasks, batch["tasks"], weights)
+            losses |= {f"{task}_loss": value for task, value in of_tasks.items()}
+            loss = loss + sum(getattr(self.config.loss, task) * value for task, value in of_tasks.items())
         for name, value in losses.items():
             self.losses.setdefault(name, []).append(value.detach())
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        self.scored = {condition: [] for condition in CONDITIONS}
+        self.scored, self.tasks = {condition: [] for condition in CONDITIONS}, {}
 
     def validation_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
-        prediction, gold = self._targets(self(batch), batch)
+        output = self(batch)
+        prediction, gold = self._targets(output, batch)
         self.scored[CONDITIONS[dataloader_idx]].append((prediction.double(), gold.double(), batch["valid"]))
+        if output.tasks:
+            self.tasks.setdefault(CONDITIONS[dataloader_idx], []).append((output.tasks, batch["tasks"]))
 
     def on_validation_epoch_end(self) -> None:
-        row = {"epoch": float(self.current_epoch), **score_row(self.scored, self.config.targets)}
+        row = {
+            "epoch": float(self.current_epoch),
+            **score_row(self.scored, self.config.targets),
+            **task_row(self.tasks),
+        }
+        row["score"] = _score(row, self.config)
         self.log("score", row["score"])
         self.history.append(row)
 
@@ -442,6 +533,9 @@ class FusionTraining(lightning.LightningModule):
         means = {name: torch.stack(values).mean() for name, values in self.losses.items()}
         over_devices = {name: self.trainer.strategy.reduce(mean, reduce_op="mean") for name, mean in means.items()}
         self.history[-1] |= {name: mean.item() for name, mean in over_devices.items()} | {"learning_rate": rate}
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # always a list
+            if isinstance(callback, EpochTracker):
+                callback.record(self.history[-1])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint |= {"fingerprint": self.fingerprint, "history": self.history}
@@ -494,18 +588,6 @@ def reductions(scores: Sequence[float], patience: int, warmup: int) -> int:
 
 
 # --- callbacks ---
-
-
-class ResumableEarlyStopping(EarlyStopping):
-    """Early stopping that a resumed run respects.
-
-    The checkpoint records that training has stopped, but Lightning checks only after an epoch: a run that was killed
-    between its last checkpoint and its end would train for one epoch more than an uninterrupted one.
-    """
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if self.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
-            trainer.should_stop = True
 
 
 class EpochBar(lightning.Callback):
@@ -571,8 +653,8 @@ def train_pair(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
     for target in TARGETS:
         alone = run.config.model_copy(update={"targets": (target,), "per_dimension": False})
         part = replace(run, config=alone, checkpoints=run.checkpoints / target)
-        models[target], histories[target] = _train_once(train_network, part, target, run.checkpoints)
-    _remove_finished(run.checkpoints, TARGETS)
+        models[target], histories[target] = _train_once(train_network, part, run.checkpoints, target)
+    remove_finished(run.checkpoints, TARGETS)
     return _joined(models), merged_histories(histories)
 
 
@@ -586,47 +668,3 @@ def _joined(models: Mapping[str, TrainedModel]) -> TrainedModel:
             metadata[f"{name}_{target}" if name in in_both else name] = model.metadata[name]
     weights = {f"{t}.{name}": tensor for t in TARGETS for name, tensor in models[t].weights.items()}
     return TrainedModel(first.config, weights, first.normalisation, metadata, TARGETS, per_dimension=True)
-
-
-# --- networks of one run: a finished one is kept until all are, so an interrupted run does not train it twice ---
-
-
-def _train_once(
-    network: Callable[[TrainingRun], tuple[TrainedModel, pd.DataFrame]],
-    run: TrainingRun,
-    name: str,
-    kept: Path | None = None,
-) -> tuple[TrainedModel, pd.DataFrame]:
-    """What `network(run)` returns; if an interrupted run has finished it, from the file of that name in `kept`."""
-    file = (kept or run.checkpoints) / f"{name}{FINISHED}"
-    finished = _read_finished(file, run.fingerprint)
-    if finished is None:
-        finished = network(run)
-        _keep_finished(*finished, file, run.fingerprint)
-    return finished
-
-
-def _read_finished(file: Path, fingerprint: str) -> tuple[TrainedModel, pd.DataFrame] | None:
-    """A network that this run finished before it was interrupted."""
-    try:
-        model = load_model(file)
-    except InputError:  # missing or torn
-        return None
-    if model.metadata.get(FINISHED_FINGERPRINT) != fingerprint:
-        return None
-    metadata = {n: text for n, text in model.metadata.items() if n not in {HISTORY_KEY, FINISHED_FINGERPRINT}}
-    return replace(model, metadata=metadata), history_of(model)
-
-
-@rank_zero_only
-def _keep_finished(model: TrainedModel, history: pd.DataFrame, file: Path, fingerprint: str) -> None:
-    metadata = {**model.metadata, FINISHED_FINGERPRINT: fingerprint}
-    save_model(with_history(replace(model, metadata=metadata), history), file)
-
-
-@rank_zero_only
-def _remove_finished(checkpoints: Path, names: Iterable[str]) -> None:
-    for name in names:
-        (checkpoints / f"{name}{FINISHED}").unlink(missing_ok=True)
-    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
-        checkpoints.rmdir()

@@ -1,12 +1,14 @@
 """How is a network scored on the validation partition, and how far is it believed?
 
 The score of an epoch is the mean of clean and corrupted validation CCC, pooled over the partition; the epoch with the
-best one is kept. `held_back` then decides how much of the network of `iaca_plus` is used, against late fusion.
+best one is kept. `held_back` then decides how much of the network of `iaca_plus` is used, against late fusion. Of a
+model with more tasks, expressions and action units are scored by F1, and `unit_thresholds` are chosen here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from torch import Tensor
 
+from iaca.formats.affwild2 import EXPRESSIONS
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel
 from iaca.training.config import TARGETS, Target
@@ -27,6 +30,10 @@ SHARE = "readings.share"
 """The buffer in a model's weights that says how much of its network is used, per dimension."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 DOUBT, FEWEST = 0.05, 5
+
+THRESHOLDS = "tasks.thresholds"
+"""The buffer in a model's weights that says from which probability on each action unit counts as active."""
+CANDIDATES = tuple(i / 20 for i in range(1, 20))
 
 Scored = dict[str, list[tuple[Tensor, Tensor, Tensor]]]
 """By condition: prediction and gold (b, t, k) and valid steps (b, t), batch by batch."""
@@ -69,6 +76,85 @@ def score_row(scored: Scored, targets: Sequence[Target]) -> dict[str, float]:
     row = {"score": sum(means.values()) / len(means)}
     row |= {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
     return row | {f"validation_ccc_{target}": mean for target, mean in means.items()}
+
+
+# --- expressions and action units ---
+
+Tasks = dict[str, list[tuple[dict[str, Tensor], Tensor]]]
+"""By condition: logits by task (b, t, k) and labels (b, t, 13), batch by batch."""
+Array = NDArray[np.float64]
+
+
+def task_row(scored: Tasks) -> dict[str, float]:
+    """`{clean,corrupted}_expression` (macro-F1) and `..._action_units` (mean F1 at a probability of 0.5)."""
+    row = {}
+    for condition, batches in scored.items():
+        labels = torch.cat([gold.flatten(0, -2) for _, gold in batches]).double().cpu().numpy()
+        for task in batches[0][0]:
+            logits = torch.cat([own[task].flatten(0, -2) for own, _ in batches]).double().cpu().numpy()
+            decided = logits.argmax(axis=1) if task == "expression" else logits > 0
+            f1 = expression_f1(decided, labels[:, 0]) if task == "expression" else unit_f1(decided, labels[:, 1:])
+            row[f"{condition}_{task}"] = float(f1.mean() if task == "expression" else np.nanmean(f1))
+    return row
+
+
+def score_of_all(row: dict[str, float]) -> float:
+    """The mean of validation CCC and of the F1 of each task, each the mean of clean and corrupted."""
+    tasks = [t for t in ("expression", "action_units") if f"{CONDITIONS[0]}_{t}" in row]
+    each = [sum(row[f"{condition}_{task}"] for condition in CONDITIONS) / len(CONDITIONS) for task in tasks]
+    return (row["score"] + sum(each)) / (1 + len(each))
+
+
+def expression_f1(predicted: NDArray[np.generic], gold: Array) -> Array:
+    """F1 of each of the 8 classes (8,), over the frames that are annotated.
+
+    F1 = 2 TP / (2 TP + FP + FN), and 0 for a class that is neither annotated nor predicted, so that the macro-F1 always
+    divides by 8: as `sklearn.metrics.f1_score(..., labels=range(8), average=None, zero_division=0)`.
+
+    Args:
+        predicted: (n,) classes.
+        gold: (n,) classes, NaN where not annotated. NaN for all classes if no frame is.
+    """
+    known = np.isfinite(gold)
+    if not known.any():
+        return np.full(len(EXPRESSIONS), np.nan)
+    classes = np.arange(len(EXPRESSIONS))
+    return _f1(predicted[known, None] == classes, gold[known, None] == classes, np.ones((1, 1), np.bool_))
+
+
+def unit_f1(predicted: NDArray[np.generic], gold: Array) -> Array:
+    """F1 of the active state of each unit (12,), each over the frames in which that unit is annotated.
+
+    0 if it is neither annotated as active nor predicted as active, NaN if it is never annotated.
+
+    Args:
+        predicted: (n, 12) whether active.
+        gold: (n, 12) 0 or 1, NaN where not annotated.
+    """
+    known = np.isfinite(gold)
+    return np.where(known.any(axis=0), _f1(predicted.astype(np.bool_), gold == 1, known), np.nan)
+
+
+def _f1(predicted: NDArray[np.bool_], gold: NDArray[np.bool_], known: NDArray[np.bool_]) -> Array:
+    """(k,) of columns (n, k)."""
+    hits = (predicted & gold & known).sum(axis=0)
+    errors = ((predicted != gold) & known).sum(axis=0)
+    return np.asarray(2 * hits / np.maximum(2 * hits + errors, 1), np.float64)
+
+
+def unit_thresholds(probabilities: NDArray[np.floating[Any]], gold: Array) -> NDArray[np.float32]:
+    """For each unit the probability, out of `CANDIDATES`, from which on it counts as active: that of the best F1.
+
+    Of several the one nearest to 0.5; 0.5 for a unit that is never annotated as active.
+
+    Args:
+        probabilities: (n, 12) on validation frames.
+        gold: (n, 12) 0 or 1, NaN where not annotated.
+    """
+    ordered = sorted(CANDIDATES, key=lambda value: abs(value - 0.5))
+    scores = np.nan_to_num(np.stack([unit_f1(probabilities >= value, gold) for value in ordered]))  # (candidates, 12)
+    best = np.where((gold == 1).any(axis=0), scores.argmax(axis=0), 0)
+    return np.array(ordered, np.float32)[best]
 
 
 # --- how much of the network of `iaca_plus` is used ---

@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
         "--max-seconds", type=float, default=fields["max_seconds"].default, help="longest video (%(default)s s)"
     )
     parser.add_argument(
+        "--annotations", metavar="FOLDER", help="folder of videos to annotate, which stays (default: none stays)"
+    )
+    parser.add_argument(
         "--limit", dest="limits", action="append", default=[], metavar="NAME=N",
         help="another limit of a video, such as max_pixels=33177600 (docs/reference/media.md)",
     )  # fmt: skip
@@ -61,13 +64,17 @@ def _serve_from(root: Path, config: WebConfig) -> None:
     worker = Worker([path.absolute() for path in find_models(config.model)], root / "scratch", config.limits)
     sessions = Sessions(root, worker, config.max_seconds, config.limits)
     _close_environment(sessions.uploads)
+    annotations = None
     try:
         page_module = _page_module()
-        page = page_module.build_page(sessions, worker.start(), config)
-        address = page_module.launch(page, sessions, config)
+        annotations = page_module.Annotations(root, config)
+        page = page_module.build_page(sessions, annotations, worker.start(), config)
+        address = page_module.launch(page, sessions, annotations, config)
         print(f"iaca is at {address} (this machine only); Ctrl-C stops it and removes all uploads", flush=True)  # noqa: T201
         threading.Event().wait()
     finally:
+        if annotations is not None:
+            annotations.close()
         sessions.close()
 
 

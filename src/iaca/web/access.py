@@ -122,13 +122,21 @@ NEEDED = {
         "/gradio_api/upload_progress",
         "/gradio_api/queue/data",  # progress of an analysis
         f"/gradio_api/heartbeat/{SESSION}",  # ends the session when the page is closed
+        "/iaca/annotate",  # clips, raters and models of this browser
+        "/iaca/annotate/clip",
+        "/iaca/annotate/adapt",  # progress
+        "/iaca/annotate/media/[0-9a-f]{32}",
     ],
     "HEAD": ["/"],  # Gradio requests it when it starts
     "POST": [
         "/gradio_api/upload",
         "/gradio_api/run/predict",  # receives an upload
         "/gradio_api/queue/join",  # starts its analysis
+        "/iaca/annotate/clips",  # receives a clip
+        "/iaca/annotate/clip/(remove|copy|person)",
+        "/iaca/annotate/(forget|gold|import|export|adapt|adapt/cancel)",
     ],
+    "PUT": ["/iaca/annotate/clip"],  # a rater's trace
 }
 """Per method, patterns of full paths. Result files are served too."""
 

@@ -9,7 +9,7 @@ import html
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ import gradio as gr
 import numpy as np
 import pandas as pd
 from gradio.routes import App, ORJSONResponse
+from starlette.routing import BaseRoute
 
 from iaca.errors import InputError, counted
 from iaca.evaluation.events import believed, has_modality_gates
@@ -27,6 +28,7 @@ from iaca.inference.predictor import stamp
 from iaca.inference.summary import SOUND_ALONE, as_drawn
 from iaca.parameters import MODALITIES
 from iaca.web.access import FILE, guarded
+from iaca.web.annotate import Annotations, routes
 from iaca.web.sessions import Job, Sessions, WebConfig, shown_error
 
 FILES = {".csv": "CSV, a row per frame", ".mp4": "Overlay video", ".png": "Picture", ".json": "Summary"}
@@ -41,22 +43,38 @@ PROGRESS_S = 0.5
 Shown = tuple[str, dict[str, Any]]  # message, and result ({} for none)
 
 
-def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) -> gr.Blocks:
+def build_page(sessions: Sessions, annotations: Annotations, origin: dict[str, str], config: WebConfig) -> gr.Blocks:
     """The page for a model of this origin (`Predictor.origin`)."""
     idle_s = 60 * config.idle_minutes
     with gr.Blocks(title="iaca", analytics_enabled=False, delete_cache=(idle_s, idle_s)) as page:
         gr.HTML(_head(origin, config))
-        drop = gr.File(label="Drop a video here", elem_id="drop", height=130)  # any file: `receive` says what is wrong
-        message = gr.HTML(elem_id="said")
-        result = gr.HTML(
-            {}, html_template=_static("result.html"), js_on_load=_static("traces.js"), elem_id="result",
-            apply_default_css=False,
-        )  # fmt: skip
-        job = gr.State(None)
+        _tabs()
+        with _panel("predict", "iaca-shown"):
+            model = gr.HTML(
+                {"chosen": ""}, html_template=_static("model.html"), js_on_load=_static("model.js"), elem_id="model",
+                apply_default_css=False,
+            )  # fmt: skip
+            drop = gr.File(label="Drop a video here", elem_id="drop", height=130)  # any: `receive` says what is wrong
+            message = gr.HTML(elem_id="said")
+            result = gr.HTML(
+                {}, html_template=_static("result.html"), js_on_load=_static("traces.js"), elem_id="result",
+                apply_default_css=False,
+            )  # fmt: skip
+            job = gr.State(None)
+        with _panel("annotate"):
+            gr.HTML(
+                {}, html_template=_static("annotate.html"), js_on_load=_static("annotate.js"), elem_id="annotation",
+                apply_default_css=False,
+            )  # fmt: skip
+        with _panel("live"):
+            pass
 
-        def receive(upload: str, request: gr.Request) -> tuple[None, str, dict[str, Any], Job | None]:
+        def receive(
+            upload: str, choice: dict[str, Any], request: gr.Request
+        ) -> tuple[None, str, dict[str, Any], Job | None]:
             try:
-                return None, _busy("Waiting"), {}, sessions.receive(_session(request), Path(upload))
+                models = annotations.chosen(str(choice["chosen"]))
+                return None, _busy("Waiting"), {}, sessions.receive(_session(request), Path(upload), models)
             except Exception as error:  # noqa: BLE001  a message for this file, whatever library raised it
                 return None, _error(shown_error(error)), {}, None
 
@@ -72,18 +90,34 @@ def build_page(sessions: Sessions, origin: dict[str, str], config: WebConfig) ->
         # Receive without a queue, so that errors are shown at once. Analyse without Gradio's limit: `sessions` runs one
         # video at a time and knows which ones are waiting.
         options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
-        upload_event = drop.upload(receive, drop, [drop, message, result, job], queue=False, **options)
+        upload_event = drop.upload(receive, [drop, model], [drop, message, result, job], queue=False, **options)
         upload_event.then(analyse, job, [message, result], concurrency_limit=None, **options)
         page.unload(forget)
     return page
 
 
-def launch(page: gr.Blocks, sessions: Sessions, config: WebConfig) -> str:
+TABS = {"predict": "Predict", "annotate": "Annotate"}
+"""Id of a panel, and the name of its tab. A panel without a tab is hidden."""
+
+
+def _panel(name: str, *classes: str) -> gr.Column:
+    return gr.Column(elem_id=name, elem_classes=["iaca-panel", *classes])
+
+
+def _tabs() -> gr.HTML:
+    return gr.HTML(
+        [{"id": name, "label": label} for name, label in TABS.items()], js_on_load=_static("tabs.js"), elem_id="tabs",
+        html_template='<div class="iaca-tabs" role="tablist" aria-label="What to do"></div>', apply_default_css=False,
+    )  # fmt: skip
+
+
+def launch(page: gr.Blocks, sessions: Sessions, annotations: Annotations, config: WebConfig) -> str:
     """Serve the page on this machine only, in the background; return its address."""
+    app = _GuardedApp(sessions.results, routes(annotations))
     _, address, _ = page.queue().launch(
         server_name="127.0.0.1", server_port=config.port, root_path="", max_file_size=config.max_mb * 2**20,
         theme=gr.themes.Base(font=FONT, font_mono=FIXED_FONT), css=_static("page.css"), footer_links=[],
-        allowed_paths=[str(sessions.results)], prevent_thread_lock=True, quiet=True, _app=_GuardedApp(sessions.results),
+        allowed_paths=[str(sessions.results)], prevent_thread_lock=True, quiet=True, _app=app,
         share=False, run_history=False, mcp_server=False, enable_monitoring=False, pwa=False, ssr_mode=False,
         num_workers=0,  # they would serve files at other ports, without our checks
     )  # fmt: skip
@@ -91,11 +125,13 @@ def launch(page: gr.Blocks, sessions: Sessions, config: WebConfig) -> str:
 
 
 class _GuardedApp(App):  # type: ignore[misc]
-    """Gradio's application, with our checks outside all of its middleware, which answers some requests itself."""
+    """Gradio's application with routes of our own, and our checks outside all of its middleware, which answers some
+    requests itself."""
 
-    def __init__(self, results: Path):
+    def __init__(self, results: Path, own: Sequence[BaseRoute]):
         super().__init__(default_response_class=ORJSONResponse, openapi_url=None)
         self._results = results
+        self.router.routes.extend(own)
 
     def build_middleware_stack(self) -> Any:
         return guarded(super().build_middleware_stack(), self._results)
@@ -143,8 +179,8 @@ def _head(origin: dict[str, str], config: WebConfig) -> str:
     name, caveat = model_words(origin)
     return (
         '<div class="iaca-head"><h1>Valence and arousal of a video</h1>'
-        f"<p>The video stays on this machine, and is removed when this page is closed. Up to {config.max_mb} MB and "
-        f"{config.max_seconds:g} s.</p>"
+        "<p>Videos stay on this machine. One that is dropped to predict is removed when this page is closed. Up to "
+        f"{config.max_mb} MB and {config.max_seconds:g} s.</p>"
         "<p>Not for decisions about people. In the European Union, inferring emotions at work and in education is "
         "prohibited.</p></div>"
         f'<p class="iaca-model"><b>Model: {html.escape(name)}</b>{html.escape(caveat)}</p>'

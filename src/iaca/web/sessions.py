@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -41,6 +41,8 @@ class WebConfig(Parameters):
         max_seconds: longest video, in s.
         limits: other limits of a video; on the command line NAME=N, several times.
         idle_minutes: uploads that were never analysed are removed after this time.
+        annotations: folder of videos that are annotated there, and where labels and models stay; None for a folder that
+            is removed at the end.
     """
 
     model: str = ZERO_SHOT
@@ -49,6 +51,7 @@ class WebConfig(Parameters):
     max_seconds: float = Field(default=300, gt=0)
     limits: MediaLimits = MediaLimits()
     idle_minutes: int = Field(default=10, ge=1)
+    annotations: str | None = Field(default=None, min_length=1)
 
     @field_validator("limits", mode="before")
     @classmethod
@@ -58,11 +61,13 @@ class WebConfig(Parameters):
 
 @dataclass(frozen=True)
 class Job:
-    """A video, and the folder and name of its results: NAME.csv, NAME.png, NAME.mp4 and NAME.json."""
+    """A video, the folder and name of its results (NAME.csv, NAME.png, NAME.mp4 and NAME.json), and the models if they
+    are not those of the page."""
 
     video: Path
     folder: Path
     name: str
+    models: tuple[Path, ...] = ()
 
 
 NAME_LENGTH = 60
@@ -86,8 +91,13 @@ class Sessions:
         for folder in (self.uploads, self.results, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def receive(self, session: str, upload: Path) -> Job:
+    def receive(self, session: str, upload: Path, models: tuple[Path, ...] = ()) -> Job:
         """Move an upload to the session's folder, replacing earlier ones, and check that it can be analysed.
+
+        Args:
+            session: of the browser's tab.
+            upload: the file.
+            models: to analyse it with; by default those of the page.
 
         Raises:
             InputError: it is not a video, is too long, or exceeds another limit.
@@ -98,11 +108,11 @@ class Sessions:
         try:
             self._take(upload, video)
             self._clear(session, keep=folder)  # afterwards: the same upload may belong to the old job
-            self._check(video, upload.name)
+            check_video(video, upload.name, self._max_seconds, self._limits)
         except Exception:
             self.end(session)
             raise
-        return Job(video, folder, upload.stem[:NAME_LENGTH])
+        return Job(video, folder, upload.stem[:NAME_LENGTH], models)
 
     def analyse(self, session: str, job: Job) -> None:
         """Run a job when those before it are done; then remove its upload.
@@ -173,20 +183,26 @@ class Sessions:
             if upload and upload not in self._uploads_of.values():
                 shutil.rmtree(upload.parent, ignore_errors=True)
 
-    def _check(self, video: Path, name: str) -> None:
-        try:
-            media, length = probe(video, limits=self._limits), stored_length_s(video, self._limits)
-        except LimitError as error:
-            raise InputError(f"the video {error.problem}", name, remedy=error.remedy) from error
-        except InputError as error:
-            remedy = "drop a video file that plays on this machine, such as MP4 (H.264), MOV, MKV or WebM"
-            raise InputError(f"this is not a readable video: {error.problem}", name, remedy=remedy) from error
-        if not media.has_video:
-            raise InputError("there is sound but no picture", name, remedy="drop a file with pictures")
-        if length > self._max_seconds:
-            problem = f"the video is {length:.0f} s long, and this page accepts at most {self._max_seconds:g} s"
-            remedy = "cut it, or start the page with a larger --max-seconds"
-            raise InputError(problem, name, remedy=remedy)
+
+def check_video(video: Path, name: str, max_seconds: float, limits: MediaLimits | None = None) -> None:
+    """Check that an upload is a video that the page accepts.
+
+    Raises:
+        InputError: it is not a video, is too long, or exceeds another limit; the message names it `name`.
+    """
+    try:
+        media, length = probe(video, limits=limits), stored_length_s(video, limits)
+    except LimitError as error:
+        raise InputError(f"the video {error.problem}", name, remedy=error.remedy) from error
+    except InputError as error:
+        remedy = "drop a video file that plays on this machine, such as MP4 (H.264), MOV, MKV or WebM"
+        raise InputError(f"this is not a readable video: {error.problem}", name, remedy=remedy) from error
+    if not media.has_video:
+        raise InputError("there is sound but no picture", name, remedy="drop a file with pictures")
+    if length > max_seconds:
+        problem = f"the video is {length:.0f} s long, and this page accepts at most {max_seconds:g} s"
+        remedy = "cut it, or start the page with a larger --max-seconds"
+        raise InputError(problem, name, remedy=remedy)
 
 
 class Worker:
@@ -263,8 +279,8 @@ def _run(job: Job, models: tuple[Path, ...], limits: MediaLimits) -> InputError 
     """Analyse a video; return its error, whatever library raised it, so that the next video finds a living process."""
     try:
         analyse_video(
-            job.video, *models, target=job.folder / f"{job.name}.json", folder=job.folder, name=job.name,
-            drawing=Drawing(), faces=FaceConfig(), limits=limits,
+            job.video, *(job.models or models), target=job.folder / f"{job.name}.json", folder=job.folder,
+            name=job.name, drawing=Drawing(), faces=FaceConfig(), limits=limits,
         )  # fmt: skip
     except Exception as error:  # noqa: BLE001
         return shown_error(error)
@@ -276,3 +292,68 @@ def shown_error(error: Exception) -> InputError:
     if not isinstance(error, InputError):
         log.error("unexpected error", exc_info=error)
     return as_input_error(error)
+
+
+class Helper:
+    """One function at a time in a process of its own, which can be cancelled: `adapt`, `copy`.
+
+    The function gets a pipe and sends a dictionary for each step; the last one is its result, or its error.
+    """
+
+    def __init__(self) -> None:
+        self._process: BaseProcess | None = None
+        self._change, self._owner, self._cancelled = threading.Lock(), "", False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process is running."""
+        return self._process is not None
+
+    def run(self, owner: str, function: Callable[..., Any], *arguments: Any) -> Iterator[dict[str, Any]]:
+        """Start the process; yield what it sends until it ends. Only one runs at a time.
+
+        Raises:
+            InputError: another one is running, this one failed, or it was cancelled.
+        """
+        context = multiprocessing.get_context("spawn")
+        with self._change:
+            if self._process is not None:
+                raise InputError("another one is running", remedy="wait until it is done, or cancel it")
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=_help, args=(theirs, function, arguments), daemon=True)
+            self._process, self._owner, self._cancelled = process, owner, False
+            process.start()
+        theirs.close()
+        try:
+            while True:
+                sent = ours.recv()
+                if isinstance(sent, InputError):
+                    raise sent
+                yield sent
+                if sent.get("done"):
+                    return
+        except (EOFError, OSError) as error:
+            what = "it was cancelled" if self._cancelled else "it was stopped, perhaps for lack of memory"
+            raise InputError(what, remedy="start it again") from error
+        finally:
+            process.kill()
+            process.join()
+            with self._change:
+                self._process = None
+
+    def cancel(self, owner: str | None = None) -> None:
+        """Kill the process of this owner, or of anybody."""
+        with self._change:
+            if self._process is not None and owner in (None, self._owner):
+                self._cancelled = True
+                self._process.kill()
+
+
+def _help(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    prepare()
+    try:
+        pipe.send({**(function(pipe.send, *arguments) or {}), "done": True})
+    except KeyboardInterrupt:
+        return  # the page was closed
+    except Exception as error:  # noqa: BLE001  shown on the page
+        pipe.send(shown_error(error))

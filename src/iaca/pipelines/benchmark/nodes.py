@@ -36,7 +36,7 @@ from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
 from iaca.evaluation.partition import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
 from iaca.pipelines.embedding.nodes import BATCHES
-from iaca.pipelines.training.nodes import learned_from
+from iaca.pipelines.training.nodes import learned_from, untracked
 from iaca.training.config import LOW_MEMORY, TrainingConfig
 from iaca.training.config import VERSION as TRAINING_VERSION
 from iaca.training.train import train_file
@@ -60,6 +60,7 @@ def plan_runs(
     files, parts = learned_from(embeddings, timelines, training_index)
     shared = {"corpus": corpus_card, **parts}
     folder = (checkpoints / "benchmark").absolute()
+    training, tracking = untracked(training, checkpoints)
     return {
         run: Task(
             "train",
@@ -70,7 +71,7 @@ def plan_runs(
                 "training": run_settings(training, seed, model.label in benchmark.main),
                 **shared,
             },
-            settings={"checkpoints": folder / run},
+            settings={"checkpoints": folder / run, **tracking},
             version=TRAINING_VERSION,
             low_memory=LOW_MEMORY,
         )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from iaca.corpora.features import FeaturesConfig
 from iaca.corpora.importers import IngestionConfig
-from iaca.encoders.config import EMBEDDING_VERSION, EmbeddingConfig, describe
+from iaca.encoders.config import EMBEDDING_VERSION, NOTHING, EmbeddingConfig, Fetching, describe, get_missing
 from iaca.encoders.embed import embed_file
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.engine.task import FEWER_WORKERS
@@ -27,6 +27,7 @@ def plan_embeddings(
     ingestion: IngestionConfig,
     root: Path,
     clips: pd.DataFrame,
+    fetching: Fetching = NOTHING,
 ) -> Mapping[str, Task]:
     """One task per clip with a complete timeline, annotated or not. A corpus of features brings its embeddings.
 
@@ -35,6 +36,7 @@ def plan_embeddings(
     """
     if isinstance(ingestion.root, FeaturesConfig):
         return plan_feature_embeddings(root, clips, ingestion.root, config.dtype)
+    get_missing([config], fetching)
     parameters = {"config": config, "encoders": describe(config)}
 
     def embed(clip: str) -> Task:

@@ -13,4 +13,5 @@ def create_pipeline() -> Pipeline:
     Run when a dataset is saved: `embeddings` embeds each clip that is new or has changed.
     """
     inputs = ["faces", "audio", "timelines", "params:embedding", "params:ingestion", "corpus", "clips"]
+    inputs.append("params:encoders")
     return Pipeline([Node(plan_embeddings, inputs, "embeddings", name="plan_embeddings-embedded_on_save")], tags="data")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from iaca.corpora.importers import IngestionConfig
-from iaca.encoders.config import EmbeddingConfig, describe
+from iaca.encoders.config import NOTHING, EmbeddingConfig, Fetching, describe, get_missing
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
 from iaca.training.config import LOW_MEMORY_OF_ENCODERS, EncoderTrainingConfig
@@ -20,6 +20,7 @@ def plan_encoder(
     corpus_card: dict[str, str],
     config: EncoderTrainingConfig,
     ingestion: IngestionConfig,
+    fetching: Fetching = NOTHING,
 ) -> dict[str, Task]:
     """Fine-tune on the train partition and score on the validation partition, on the encoder's modality.
 
@@ -36,7 +37,9 @@ def plan_encoder(
     names = parts["train"] + parts["validation"]
     before = "random"
     if config.start == "weights":
-        before = describe(EmbeddingConfig(**{config.modality: (config.encoder,)}))[f"{config.modality}_version"]
+        encoders = EmbeddingConfig(**{config.modality: (config.encoder,)})
+        get_missing([encoders], fetching)
+        before = describe(encoders)[f"{config.modality}_version"]
     shown = faces if config.modality == "visual" else audio
     return {
         config.encoder.name: Task(

@@ -13,4 +13,5 @@ def create_pipeline() -> Pipeline:
     Run when a dataset is saved: `tuned_encoders` trains the encoder, unless it is up to date.
     """
     inputs = ["clips", "faces", "audio", "timelines", "corpus_card", "params:encoder_training", "params:ingestion"]
+    inputs.append("params:encoders")
     return Pipeline([Node(plan_encoder, inputs, "tuned_encoders", name="plan_encoder-trained_on_save")], tags="model")

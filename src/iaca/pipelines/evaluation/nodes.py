@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from iaca.encoders import read_embedding
+from iaca.encoders.config import origins
 from iaca.encoders.networks import pick_device
 from iaca.engine import ClipPaths
 from iaca.errors import InputError, counted
@@ -20,11 +21,13 @@ from iaca.evaluation.errors import Results, calibration, failures, quadrant_conf
 from iaca.evaluation.events import event_response, event_scores, gate_auroc
 from iaca.evaluation.figures import analysis_figures, report_figures
 from iaca.evaluation.metrics import join_labels
-from iaca.evaluation.model_card import CardData, origins, render_card
+from iaca.evaluation.model_card import CardData, render_card
+from iaca.evaluation.multitask import UNIT_THRESHOLDS, multitask_table
 from iaca.evaluation.report import FIGURES, ReportData, render_report
 from iaca.evaluation.style import new_figure
 from iaca.evaluation.tables import comparison, headline, postprocessing_table, video_table
 from iaca.faces.detect import FaceConfig
+from iaca.formats.affwild2 import UNITS
 from iaca.training.model_file import (
     CLIPS_KEY,
     SETTINGS_KEY,
@@ -37,6 +40,7 @@ from iaca.training.model_file import (
     weights_digest,
 )
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
+from iaca.training.validation import THRESHOLDS
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +50,8 @@ def predict_partitions(
 ) -> pd.DataFrame:
     """Predictions of one model for every clip of the evaluated partitions, one row per decoded frame.
 
-    The table's attributes, which are stored with it, name the model: `NAME`, and `MODEL`, its `weights_digest`.
+    The table's attributes, which are stored with it, name the model: `NAME`, and `MODEL`, its `weights_digest`; and
+    hold the thresholds of its action units, `UNIT_THRESHOLDS`.
 
     Raises:
         InputError: the model learned from a clip that it would be scored on.
@@ -61,6 +66,8 @@ def predict_partitions(
         tables.append(prediction_table(clip, embedding, prediction, built.model.gate_labels))
     table = pd.concat(tables, ignore_index=True)
     table.attrs = {NAME: model_name(model), MODEL: weights_digest(model)}
+    if THRESHOLDS in model.weights:
+        table.attrs[UNIT_THRESHOLDS] = dict(zip(UNITS, model.weights[THRESHOLDS].double().tolist(), strict=True))
     return table
 
 
@@ -142,6 +149,23 @@ def score_postprocessing(
     scored = labels[labels["partition"].isin(config.partitions)]
     subjects = _subjects(training_index)
     return postprocessing_table(predictions, scored, config.postprocessing, config.replicates, config.seed, subjects)
+
+
+def score_tasks(
+    model: TrainedModel,
+    predictions: pd.DataFrame,
+    labels: pd.DataFrame,
+    training_index: pd.DataFrame,
+    config: EvaluationConfig,
+) -> pd.DataFrame:
+    """P_MTL and its parts, of a model with more tasks than valence and arousal; otherwise no row.
+
+    Raises:
+        InputError: the predictions are another model's than `model`.
+    """
+    _require_predictions_of(model, predictions)
+    scored = labels[labels["partition"].isin(config.partitions)]
+    return multitask_table(predictions, scored, config.replicates, config.seed, _subjects(training_index))
 
 
 def _subjects(training_index: pd.DataFrame) -> dict[str, str]:

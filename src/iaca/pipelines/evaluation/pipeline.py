@@ -17,6 +17,7 @@ from iaca.pipelines.evaluation.nodes import (
     score_gates,
     score_models,
     score_postprocessing,
+    score_tasks,
     write_report,
 )
 
@@ -29,6 +30,7 @@ def create_pipeline() -> Pipeline:
     model, embeddings           -> [predict] -> predictions ----------\\
     baseline_models, embeddings -> [predict] -> baseline_predictions --> [score] -> comparison, per_video, metrics
     predictions, labels         -> [score postprocessing] -> postprocessing
+    predictions, labels         -> [score tasks] -> multitask
     predictions, events         -> [score gates] -> gate_scores
     predictions, labels, events -> [score certainty] -> coverage, inconsistency_scores
     predictions, labels, events -> [analyse] -> calibration, regions, quadrants, event_response, event_scores
@@ -69,6 +71,9 @@ def _scoring() -> list[Node]:
             ["predictions", "labels", "training_index", CONFIG],
             "postprocessing",
             name="score_postprocessing",
+        ),
+        Node(
+            score_tasks, ["model", "predictions", "labels", "training_index", CONFIG], "multitask", name="score_tasks"
         ),
         Node(score_gates, ["predictions", "events", "labels", CONFIG], "gate_scores", name="score_gates"),
         Node(
@@ -111,7 +116,10 @@ def _drawing() -> list[Node]:
 
 
 def _report() -> Node:
-    tables = ("comparison", "calibration", "regions", "quadrants", "event_response", "event_scores", "postprocessing")
+    tables = (
+        "comparison", "calibration", "regions", "quadrants", "event_response", "event_scores", "postprocessing",
+        "multitask",
+    )  # fmt: skip
     return Node(
         write_report,
         {

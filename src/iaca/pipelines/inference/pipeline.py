@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 plan_inference,
-                ["params:inference", "params:faces", "inference_model", "params:media"],
+                ["params:inference", "params:faces", "inference_model", "params:media", "params:encoders"],
                 "inference_results",
                 name="plan_inference-predicted_on_save",
             ),

@@ -75,8 +75,16 @@ def plan_timelines(
         name, function = "build_features_timeline", features.build_timeline
         return _feature_tasks(name, function, root, clip_index, ingestion.root)
 
-    def build(_: str, *files: str) -> Task:
+    several = {} if isinstance(ingestion.root, FolderConfig | BahConfig) else affwild2.annotation_files(root)
+    partitions = dict(zip(clip_index["clip"], clip_index["partition"], strict=True)) if several else {}
+
+    def build(clip: str, *files: str) -> Task:
         inputs, settings = tuple(root / file for file in files if file), {"limits": limits}
+        kinds = several.get((partitions.get(clip, ""), clip), {})
+        if set(kinds) - {"valence_arousal"}:
+            inputs, named = (root / files[0], *kinds.values()), {"clip": clip} if "multitask" in kinds else {}
+            chosen = {"kinds": tuple(kinds), **named}
+            return Task("build_timeline", timeline.build_timeline, inputs, chosen, settings, timeline.VERSION)
         if isinstance(config := ingestion.root, FolderConfig):
             settled = {"tolerance_s": config.tolerance_s}
             return Task(

