@@ -172,10 +172,15 @@ class Stream:
             self._predicted = [part.part(slice(1, None)) for part in parts]
             shares = observed_shares(joint.prediction.gates, joint.labels, clip, self._near)
             columns = prediction_columns(clip, replace(joint.prediction, gates=shares), joint.labels)
-            row = {name: values[0].item() for name, values in columns.items()}
+            row = {name: _plain(values[0]) for name, values in columns.items()}
             rows.append({"clip": NAME, **row, "frame": face.frame})
             self.box = tuple(map(float, face.numbers[1:5])) if face.track >= 0 else None
         return rows
+
+
+def _plain(value: Any) -> Any:
+    """A value of a table as Python's own; None for a missing integer."""
+    return value.item() if isinstance(value, np.generic) else None
 
 
 class _PlacedSamples:
