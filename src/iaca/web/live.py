@@ -49,22 +49,22 @@ PANEL = """<section class="iaca-live">
   <style>
   .iaca-live { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 0.6rem 1.2rem;
     align-items: start; }
-  .iaca-live .message, .iaca-live .controls, .iaca-live .traces { grid-column: 1 / -1; }
+  .iaca-live .live-message, .iaca-live .controls, .iaca-live .live-traces { grid-column: 1 / -1; }
   .iaca-live .controls { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; align-items: center; }
   .iaca-live button { padding: 0.35rem 0.9rem; border-radius: 8px; font-size: 0.95rem; cursor: pointer;
     border: 1px solid var(--border-color-primary); color: var(--body-text-color); background: none; }
   .iaca-live .start { background: #1f6fb4; border-color: #1f6fb4; color: #fff; font-weight: 600; min-width: 5.5rem; }
   .iaca-live button:disabled { opacity: 0.5; cursor: default; }
   .iaca-live button:focus-visible { outline: 3px solid #1f6fb4; outline-offset: 2px; }
-  .iaca-live .message { border-left: 5px solid #c0392b; background: rgba(192, 57, 43, 0.1); padding: 0.6rem 0.9rem;
+  .iaca-live .live-message { border-left: 5px solid #c0392b; background: rgba(192, 57, 43, 0.1); padding: 0.6rem 0.9rem;
     border-radius: 6px; }
-  .iaca-live .message b { display: block; }
+  .iaca-live .live-message b { display: block; }
   .iaca-live [hidden] { display: none !important; }
   .iaca-live .camera { position: relative; }
   .iaca-live video { width: 100%; max-height: 60vh; border-radius: 8px; background: #14181d; display: block;
     transform: scaleX(-1); }
   .iaca-live canvas { width: 100%; display: block; color: var(--body-text-color); }
-  .iaca-live .now { font-variant-numeric: tabular-nums; margin: 0.4rem 0 0; display: flex; flex-wrap: wrap;
+  .iaca-live .live-now { font-variant-numeric: tabular-nums; margin: 0.4rem 0 0; display: flex; flex-wrap: wrap;
     gap: 0.2rem 1rem; }
   .iaca-live .hint { font-size: 0.85rem; opacity: 0.75; margin: 0; }
   .iaca-live .stamp { color: #c2630f; margin: 0; font-size: 0.9rem; }
@@ -78,10 +78,10 @@ PANEL = """<section class="iaca-live">
     <p class="hint">Start asks for camera and microphone. Pictures and sound go to the program on this machine, and are
       kept nowhere.</p>
   </div>
-  <div class="message" role="alert" hidden></div>
-  <div class="camera"><video muted playsinline></video><p class="now" role="status"></p><p class="stamp"></p></div>
-  <canvas class="plane" role="img" aria-label="Valence and arousal now, and in the last seconds"></canvas>
-  <canvas class="traces" role="img" aria-label="Valence, arousal, shares of voice and face, in 30 seconds"></canvas>
+  <div class="live-message" role="alert" hidden></div>
+  <div class="camera"><video muted playsinline></video><p class="live-now" role="status"></p><p class="stamp"></p></div>
+  <canvas class="live-plane" role="img" aria-label="Valence and arousal now, and in the last seconds"></canvas>
+  <canvas class="live-traces" role="img" aria-label="Valence, arousal, shares of voice and face over time"></canvas>
 </section>"""
 """What `static/live.js` fills."""
 

@@ -1,6 +1,6 @@
 // The live view: after a click, camera and microphone; each frame goes to the server with the sound up to it, one at a
 // time, and its rows are drawn. Gradio runs this once with `element`. No picture is kept; the table is, in this page.
-const ADDRESS = "/iaca/live", COLOURS = { valence: "#2f7fc4", arousal: "#e07a1f", audio: "#8e5ea2", visual: "#3d9970" };
+const ADDRESS = "/iaca/live", COLOURS = { valence: "#2f7fc4", arousal: "#e07a1f", audio: "#3aa396", visual: "#a3447c" };
 const FPS = 15, WIDTH = 640, QUALITY = 0.9, SPAN_S = 30, TRAIL_S = 3, SOUND_WAIT_MS = 120, MOST_ROWS = 108000;
 const part = (name) => element.querySelector("." + name);
 const signed = (value) => (value === null ? "–" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2));
@@ -19,10 +19,10 @@ async function ask(path, body) {
 }
 
 function say(error) {
-  part("message").hidden = !error;
+  part("live-message").hidden = !error;
   if (!error) return;
   const bold = Object.assign(document.createElement("b"), { textContent: (error.problem || error.message || error) + "." });
-  part("message").replaceChildren(bold, error.remedy ? `What helps: ${error.remedy}.` : "");
+  part("live-message").replaceChildren(bold, error.remedy ? `What helps: ${error.remedy}.` : "");
 }
 
 // ---- camera, microphone ----------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ async function start() {
   say(null);
   const begun = performance.now(), current = { at: () => (performance.now() - begun) / 1000 };
   part("start").disabled = true;
-  part("now").textContent = "Loading the model …";
+  part("live-now").textContent = "Loading the model …";
   try {
     current.stream = await devices();
     run = current;
@@ -160,7 +160,7 @@ function stop(current = run) {  // the camera's light goes out
   part("start").disabled = false;
   part("stop").disabled = true;
   part("save").disabled = !rows.length;
-  if (!rows.length) part("now").textContent = "";
+  if (!rows.length) part("live-now").textContent = "";
 }
 
 function save() {
@@ -189,7 +189,7 @@ function gates(row) {  // shares of voice and face: of the first gate that weigh
 }
 
 function drawPlane() {
-  const canvas = part("plane"), [context, width] = pen(canvas, Math.min(canvas.clientWidth, 320));
+  const canvas = part("live-plane"), [context, width] = pen(canvas, Math.min(canvas.clientWidth, 320));
   const side = Math.min(width, 320) - 40, left = (width - side) / 2, top = 12, last = rows[rows.length - 1];
   const x = (value) => left + ((value + 1) / 2) * side, y = (value) => top + ((1 - value) / 2) * side;
   context.globalAlpha = 0.35;
@@ -220,7 +220,7 @@ function drawPlane() {
 }
 
 function drawTraces() {
-  const [context, width] = pen(part("traces"), 190), left = 44, ink = context.fillStyle;
+  const [context, width] = pen(part("live-traces"), 190), left = 44, ink = context.fillStyle;
   const last = rows[rows.length - 1].time_s, shown = rows.slice(-FPS * SPAN_S * 2).filter((row) => last - row.time_s <= SPAN_S);
   const x = (time) => width - 8 - ((last - time) / SPAN_S) * (width - left - 8), y = (value) => 20 + ((1 - value) / 2) * 110;
   context.textAlign = "right";
@@ -274,7 +274,7 @@ function draw() {
   if (share && share.audio !== null) said.push(`voice ${Math.round(100 * share.audio)} %`);
   if (!row.face_found) said.push("no face");
   if (!row.audio_present) said.push("no sound");
-  part("now").replaceChildren(...said.map((words) => Object.assign(document.createElement("span"), { textContent: words })));
+  part("live-now").replaceChildren(...said.map((words) => Object.assign(document.createElement("span"), { textContent: words })));
   drawPlane();
   drawTraces();
 }
