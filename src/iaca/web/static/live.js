@@ -105,7 +105,9 @@ async function frame(current) {
   for (const limit = performance.now() + SOUND_WAIT_MS; sound && heard(sound) <= time && performance.now() < limit;) await pause(4);
   const { first, samples } = sound ? taken(sound) : { first: 0, samples: new Int16Array(0) };
   const head = new TextEncoder().encode(JSON.stringify({ time_s: time, sound_s: first, rate: sound ? sound.rate : 16000, picture: jpeg.size }));
-  const answer = await ask("/step", new Blob([new Uint32Array([head.length]), head, jpeg, samples]));
+  if (run !== current) return;
+  current.asked = ask("/step", new Blob([new Uint32Array([head.length]), head, jpeg, samples]));
+  const answer = await current.asked;
   if (run !== current) return;
   for (const row of answer.rows) {
     behind = 1000 * (current.at() - row.time_s);
@@ -129,15 +131,17 @@ async function loop(current) {
 async function start() {
   say(null);
   const begun = performance.now(), current = { at: () => (performance.now() - begun) / 1000 };
+  run = current;
   part("start").disabled = true;
+  part("stop").disabled = false;
   part("live-now").textContent = "Loading the model …";
   try {
     current.stream = await devices();
-    run = current;
-    part("stop").disabled = false;
+    if (run !== current) return release(current);
     video.srcObject = current.stream;
     await video.play();
-    const { stamp } = await ask("/start");
+    current.asked = ask("/start");
+    const { stamp } = await current.asked;
     if (run !== current) return;
     rows = [];
     part("stamp").textContent = stamp;
@@ -145,17 +149,23 @@ async function start() {
     current.sound = await listen(current.stream, () => current.at());
     await loop(current);
   } catch (error) {
-    if (run && run !== current) return;
+    if (run !== current) return;  // it was stopped meanwhile
     say(refused(error));
-    stop(current);
+    stop();
   }
 }
 
-function stop(current = run) {  // the camera's light goes out
-  if (current && current.stream) current.stream.getTracks().forEach((track) => track.stop());
-  if (current && current.sound) current.sound.context.close();
-  if (run) ask("/stop").catch(() => {});
+function release({ stream, sound }) {  // the camera's light goes out
+  if (stream) stream.getTracks().forEach((track) => track.stop());
+  if (sound) sound.context.close();
+}
+
+function stop(leaving = false) {
+  const current = run, end = () => ask("/stop").catch(() => {});
   run = null;
+  release(current);
+  if (leaving || !current.asked) end();
+  else current.asked.catch(() => {}).finally(end);  // what was sent is answered first
   video.srcObject = null;
   part("start").disabled = false;
   part("stop").disabled = true;
@@ -282,6 +292,6 @@ function draw() {
 part("start").addEventListener("click", start);
 part("stop").addEventListener("click", () => stop());
 part("save").addEventListener("click", save);
-window.addEventListener("pagehide", () => run && stop());
+window.addEventListener("pagehide", () => run && stop(true));
 document.addEventListener("iaca-tab", ({ detail }) => { if (detail !== "live" && run) stop(); });
 new ResizeObserver(draw).observe(element);
