@@ -1,7 +1,7 @@
 """How far behind the camera is a stream, does its memory grow over an hour, and what does causality cost?
 
     python benchmarks/live.py latency [--seconds 60] [--model zero_shot]
-    python benchmarks/live.py hour [--minutes 60] [--size 160 120]
+    python benchmarks/live.py hour [--minutes 60] [--fps 15] [--size 160 120]
     python benchmarks/live.py causality [--seeds 0 1 2]
 
 `latency` plays a portrait at 15 frames/s and 640x360 px in real time, with its sound, on the number of threads of this
@@ -114,20 +114,20 @@ def resident_mb() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
 
-def print_hour(minutes: float, size: tuple[int, int]) -> None:
+def print_hour(minutes: float, fps: int, size: tuple[int, int]) -> None:
     """The table of memory over time."""
     images, sound = portrait(size)
     print("| minutes of input | memory, MiB | computed in, min |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         stream = Predictor.load(untrained(Path(folder))).stream()
-        start, step, rows = time.monotonic(), RATE // FPS, 0
-        shown = [round(60 * FPS * at) for at in SHOWN_MIN if at <= minutes]
-        for k in range(round(60 * FPS * minutes) + 1):
+        start, step, rows = time.monotonic(), RATE // fps, 0
+        shown = [round(60 * fps * at) for at in SHOWN_MIN if at <= minutes]
+        for k in range(round(60 * fps * minutes) + 1):
             place = (k * step) % (len(sound) - step)
-            rows += len(stream.sound(sound[place : place + step])) + len(stream.frame(images[k % len(images)], k / FPS))
+            rows += len(stream.sound(sound[place : place + step])) + len(stream.frame(images[k % len(images)], k / fps))
             if k in shown:
                 spent = (time.monotonic() - start) / 60
-                print(f"| {k / 60 / FPS:.0f} | {resident_mb():.0f} | {spent:.1f} |", flush=True)
+                print(f"| {k / 60 / fps:.0f} | {resident_mb():.0f} | {spent:.1f} |", flush=True)
         assert rows > 0.99 * k
 
 
@@ -193,6 +193,7 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=["causal", "zero_shot"], help="causal is an untrained one")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--fps", type=int, default=FPS, help="of the hour")
     parser.add_argument("--size", type=int, nargs=2, default=(160, 120))
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     given = parser.parse_args()
@@ -200,7 +201,7 @@ def main() -> None:
     if given.what == "latency":
         print_latency(given.model, given.seconds)
     elif given.what == "hour":
-        print_hour(given.minutes, tuple(given.size))
+        print_hour(given.minutes, given.fps, tuple(given.size))
     else:
         print_causality(given.seeds)
 

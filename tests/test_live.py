@@ -179,8 +179,7 @@ def test_ctrl_c_ends_it_cleanly(video: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline().startswith("clip,frame")  # it has begun
     os.kill(process.pid, signal.SIGINT)
-    out, said = process.communicate(timeout=300)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "ms behind the camera" in said
     assert "Traceback" not in said
-    assert out.count("\n") >= 1
