@@ -27,13 +27,16 @@ needs_chromium = pytest.mark.skipif(
 
 
 @contextmanager
-def tab(strangers: str = "fail") -> Iterator[Any]:
-    """A tab (a playwright page). What it asks of other machines fails the test or, with "block", gets no answer."""
+def tab(strangers: str = "fail", *more: str) -> Iterator[Any]:
+    """A tab (a playwright page). What it asks of other machines fails the test or, with "block", gets no answer.
+
+    `more` are further arguments of Chromium.
+    """
     from playwright.sync_api import sync_playwright
 
     asked: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *more])
         try:
             page = browser.new_page(viewport={"width": 1440, "height": 1000})
             page.on("request", lambda request: asked.append(request.url))

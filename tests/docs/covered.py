@@ -51,6 +51,10 @@ COVERED = {
     "test_a_folder_of_the_user_stays_and_its_videos_are_not_removed",
     r"python -m iaca.web( --.*)?": "tests/web/test_page.py::"
     "test_a_dropped_video_gets_an_overlay_traces_tied_to_it_and_a_table",
+    r"kedro run --env causal" + PARAMS: "tests/pipelines/test_causal_environment.py::"
+    "test_the_environment_makes_a_model_that_runs_live",
+    r"python -m iaca.live --(file \S+|camera 0 --microphone default)": "tests/test_live.py::"
+    "test_a_file_is_played_and_its_rows_are_those_of_the_recording",
     r"python -m iaca.evaluation.score \S+ \S+( [\[-].*)?": f"{SCORE}::"
     "test_the_command_prints_the_headline_and_the_rest_beside_it",
     r"kedro run --env affwild2( --pipelines (ingestion|preprocessing|embedding))?" + PARAMS: f"{AFFWILD2}::"

@@ -84,6 +84,7 @@ NEEDED = {
             "adapt/cancel",
         )
     },
+    **{f"POST /iaca/live/{path}": f"/iaca/live/{path}" for path in ("start", "step", "stop")},
 }
 """The routes that are served, and for each an address that is."""
 ABSENT = "The page has no such address.\n"

@@ -151,6 +151,12 @@ class LogMel:
         for spectrum in self._spectra(samples):
             yield spectrum.pow(self.config.power) @ self._bands.to(samples.dtype)
 
+    def of_frames(self, frames: Tensor, loudest: float) -> Tensor:
+        """Frames (f, window) of samples -> log-mel (f, mels), floored 80 dB below `loudest`, a mel power."""
+        window = torch.hann_window(self.config.window, dtype=frames.dtype)
+        spectrum = torch.fft.rfft(frames * window, n=self.config.fft).abs()
+        return self._log(spectrum.pow(self.config.power) @ self._bands.to(frames.dtype), loudest)
+
     def _log(self, mel: Tensor, loudest: float) -> Tensor:
         if self.config.log == "offset":
             return torch.log(mel + 0.01)
@@ -194,6 +200,7 @@ def _mel(hertz: Tensor | float) -> Tensor:
 
 LOWEST, HIGHEST = 60.0, 420.0  # Hz, the range of human speech
 PITCH_BLOCK = 3000
+PITCH_S = 0.04
 OCTAVE_COST = 0.04
 SILENT = 1e-8  # energy, relative to the loudest frame
 
@@ -207,16 +214,21 @@ def pitch(samples: Sound, rate: int, hop: int) -> tuple[Tensor, Tensor]:
     Method: P. Boersma, *Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of
     a sampled sound* (1993), without its path search. Frames 80 dB below the loudest count as silent, whatever the gain.
     """
-    length = int(rate * 0.04)
-    window = torch.hann_window(length)
-    lags = int(rate / LOWEST) + 2  # the longest period, and one more to interpolate a peak there
-    reference = _autocorrelation(window[None], lags)[0]
+    length = int(rate * PITCH_S)
     found = [
-        _peak(_autocorrelation((block - block.mean(1, keepdim=True)) * window, lags), reference, rate)
+        _pitch(block, rate)
         for block in frame_blocks(samples, length, hop, length // 2, 1 + len(samples) // hop, PITCH_BLOCK)
     ]
     frequency, voicing, energy = (torch.cat(parts) for parts in zip(*found, strict=True))
     return frequency, torch.where(energy > SILENT * energy.max(), voicing, 0.0)
+
+
+def _pitch(frames: Tensor, rate: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames (f, length) -> frequency (f,) in Hz, voicing and energy (f,)."""
+    window = torch.hann_window(frames.shape[1])
+    lags = int(rate / LOWEST) + 2  # the longest period, and one more to interpolate a peak there
+    reference = _autocorrelation(window[None], lags)[0]
+    return _peak(_autocorrelation((frames - frames.mean(1, keepdim=True)) * window, lags), reference, rate)
 
 
 def _autocorrelation(frames: Tensor, lags: int) -> Tensor:
@@ -309,7 +321,7 @@ def _described(mel: Tensor, last: Tensor | None, frequency: Tensor, voicing: Ten
     bands = torch.arange(mel.shape[1], dtype=torch.float32)
     centred = bands - bands.mean()
     weight = torch.pow(10.0, mel / 20)
-    level = 10 * torch.log10(torch.pow(10.0, mel / 10).sum(1) + 1e-10)
+    level = _level(mel)
     before = torch.cat([mel[:1] if last is None else last, mel[:-1]])
     cepstrum = mel @ torchaudio.functional.create_dct(MFCCS + 1, mel.shape[1], norm="ortho")
     columns = [
@@ -360,6 +372,7 @@ class _WindowSums:
 # Vocal effort
 
 EFFORT_SPAN_S = 3.0
+TILT_S = 0.032
 
 
 def vocal_effort(samples: Sound, times: Tensor, frequency: Tensor, voicing: Tensor, rate: int = PAPER.rate) -> Tensor:
@@ -403,18 +416,114 @@ def _nanmedian(values: Tensor) -> Tensor:
 
 def _spectral_tilt(samples: Sound, rate: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Blocks of alpha ratio and Hammarberg index (f, 2) in dB, and of the power (f, 2) above 4 kHz and below."""
-    length = round(0.032 * rate)
-    window = torch.hann_window(length)
-    low, at_1k, at_2k, at_4k, at_5k = (round(hertz * length / rate) for hertz in (50, 1000, 2000, 4000, 5000))
+    length = round(TILT_S * rate)
     for frames in frame_blocks(samples, length, PAPER.hop, length // 2, 1 + len(samples) // PAPER.hop, BLOCK):
-        power = torch.view_as_real(torch.fft.rfft(frames * window)).square().sum(2)
-        alpha = _ratio_db(power[:, at_1k:at_5k].sum(1), power[:, low:at_1k].sum(1))
-        hammarberg = _ratio_db(power[:, :at_2k].amax(1), power[:, at_2k : at_5k + 1].amax(1))
-        powers = torch.stack([power[:, at_4k:].sum(1), power[:, low:at_4k].sum(1)], 1)
-        yield torch.stack([alpha, hammarberg], 1), powers
+        yield _tilt(frames, rate)
+
+
+def _tilt(frames: Tensor, rate: int) -> tuple[Tensor, Tensor]:
+    """Frames (f, length) -> what `_spectral_tilt` yields."""
+    length = frames.shape[1]
+    low, at_1k, at_2k, at_4k, at_5k = (round(hertz * length / rate) for hertz in (50, 1000, 2000, 4000, 5000))
+    power = torch.view_as_real(torch.fft.rfft(frames * torch.hann_window(length))).square().sum(2)
+    alpha = _ratio_db(power[:, at_1k:at_5k].sum(1), power[:, low:at_1k].sum(1))
+    hammarberg = _ratio_db(power[:, :at_2k].amax(1), power[:, at_2k : at_5k + 1].amax(1))
+    powers = torch.stack([power[:, at_4k:].sum(1), power[:, low:at_4k].sum(1)], 1)
+    return torch.stack([alpha, hammarberg], 1), powers
 
 
 def _ratio_db(upper: Tensor, lower: Tensor) -> Tensor:
     """Ratio of powers in dB within +-80; 0 where there is neither."""
     least = torch.finfo(upper.dtype).tiny
     return (10 * torch.log10(upper.clamp_min(least) / lower.clamp_min(least))).clamp(-80, 80)
+
+
+# The same without later sound
+
+FULL_SCALE_SINE = (PAPER.window / 4) ** 2
+"""Mel power of a sine of amplitude 1. A sound that is not over yet has no maximum, so this takes its place: the floor
+of `db` is 80 dB below it."""
+LONGEST_FRAME = int(PAPER.rate * PITCH_S)
+SILENT_ENERGY = SILENT * 0.5 * 0.375 * LONGEST_FRAME
+"""Likewise for silent frames of `pitch`: relative to the energy of that sine under a Hann window."""
+
+
+class TrailingDescriptors:
+    """The statistics of `functionals` over the sound before a time, for 16 kHz sound that arrives in pieces.
+
+    The windows of 1 s and 3 s end at the last frame that is complete: 20 ms before the time at the latest. Levels are
+    compared with full scale, not with the loudest part of the sound. Of the frames, 3 s and those not yet asked for are
+    kept.
+    """
+
+    def __init__(self) -> None:
+        before = LONGEST_FRAME // 2
+        self._samples = torch.zeros(before)  # the first frame is centred on sample 0
+        self._frames = np.zeros((0, len(LOW_LEVEL) + len(EFFORT) + 2))
+        self._last_mel: Tensor | None = None
+        self._done, self._first = 0, 0  # frames that are described, and the first of those kept
+
+    def hear(self, samples: np.ndarray) -> None:
+        """Add samples (n,) in [-1, 1]."""
+        self._samples = torch.cat([self._samples, torch.from_numpy(np.require(samples, np.float32, "W"))])
+        complete = (len(self._samples) - LONGEST_FRAME) // PAPER.hop + 1
+        if complete > 0:
+            frames = self._samples.unfold(0, LONGEST_FRAME, PAPER.hop)[:complete]
+            self._frames = np.concatenate([self._frames, self._described(frames)])
+            self._samples, self._done = self._samples[complete * PAPER.hop :], self._done + complete
+
+    def row(self, time_s: float) -> np.ndarray:
+        """The statistics (44,) before a time (s), not earlier than the last; all sound before it has been heard."""
+        count = min(int((time_s * PAPER.rate - LONGEST_FRAME // 2) // PAPER.hop) + 1, self._done)
+        if count <= 0:
+            return np.zeros(len(NAMES), np.float32)
+        gone = max(count - round(EFFORT_SPAN_S * PAPER.rate / PAPER.hop) - self._first, 0)
+        self._frames, self._first = self._frames[gone:], self._first + gone
+        effort = self._frames[: count - self._first]
+        second = effort[-round(PAPER.rate / PAPER.hop) :]
+        return np.concatenate([_mean_and_deviation(second), _effort(effort)]).astype(np.float32)
+
+    def _described(self, frames: Tensor) -> np.ndarray:
+        """Frames (f, `LONGEST_FRAME`) -> columns (f, 25): low level, voiced, change of level, tilt, powers."""
+
+        def middle(length: int) -> Tensor:
+            start = (LONGEST_FRAME - length) // 2
+            return frames[:, start : start + length]
+
+        mel = _LOG_MEL.of_frames(middle(PAPER.window), FULL_SCALE_SINE)
+        frequency, voicing, energy = _pitch(frames, PAPER.rate)
+        voicing = torch.where(energy > SILENT_ENERGY, voicing, 0.0)
+        described, last = _described(mel, self._last_mel, frequency, voicing), self._last_mel
+        level_before = described[:1, 0] if last is None else _level(last)
+        change = (described[:, 0] - torch.cat([level_before, described[:-1, 0]])).abs()
+        tilts, powers = _tilt(middle(round(TILT_S * PAPER.rate)), PAPER.rate)
+        self._last_mel = mel[-1:]
+        columns = [described, (voicing > VOICED).float()[:, None], change[:, None], tilts, powers]
+        return np.asarray(torch.cat(columns, 1).double().numpy())
+
+
+_LOG_MEL = LogMel()
+
+
+def _level(mel: Tensor) -> Tensor:
+    """Log-mel frames (f, 64) in dB -> level (f,) in dB."""
+    return 10 * torch.log10(torch.pow(10.0, mel / 10).sum(1) + 1e-10)
+
+
+def _mean_and_deviation(frames: np.ndarray) -> np.ndarray:
+    """Columns of `TrailingDescriptors` over 1 s -> the first statistics of `functionals`, up to `level_motion`."""
+    low, voiced = frames[:, : len(LOW_LEVEL)], frames[:, len(LOW_LEVEL)]
+    mean, deviation = low.mean(0), low.std(0)
+    pitches = low[voiced > 0, PITCH]
+    mean[PITCH], deviation[PITCH] = (pitches.mean(), pitches.std()) if len(pitches) else (0.0, 0.0)
+    return np.concatenate([mean, deviation, [voiced.mean(), frames[:, len(LOW_LEVEL) + 1].mean()]])
+
+
+def _effort(frames: np.ndarray) -> np.ndarray:
+    """Columns of `TrailingDescriptors` over 3 s -> those of `vocal_effort`."""
+    *tilts, above, below = frames[:, len(LOW_LEVEL) + 2 :].T
+    voiced = frames[:, len(LOW_LEVEL)] > 0
+    values = [column[voiced] for column in (*tilts, frames[:, PITCH])]
+    medians = [np.sort(v)[(len(v) - 1) // 2] if len(v) else 0.0 for v in values]
+    treble = _ratio_db(torch.tensor([above.sum()]), torch.tensor([below.sum()])).numpy()
+    return np.concatenate([medians, treble])

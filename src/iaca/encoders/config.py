@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 
 EMBEDDING_VERSION = "5"
 """Raised by hand when the embedding of a clip changes by something else than its encoders: cues, times, alignment."""
+CAUSAL = "-causal"
+"""Ending of that version for embeddings that read nothing later than their step."""
+ONE_FACE, CAUSAL_AUDIO = "1 face", ("prosody",)
+"""Reach of the visual encoders, and names of the audio encoders, that can be causal."""
 Precision = Literal["float32", "tf32", "bfloat16", "float16", "auto"]
 
 
@@ -251,9 +255,11 @@ class EmbeddingConfig(Parameters):
         batch: steps in one forward pass; None takes the batch of each encoder, but at most 16 on a CPU.
         dtype: of the rows on disk and in memory. `float16` halves the space and the time of reading; predictions
             change by less than 1e-3.
+        causal: read no later sound or frame, as in a live stream: windows of sound end at the step, and nothing is
+            compared with the whole recording. For models that run live; `CAUSAL_AUDIO` and encoders of one face.
     """
 
-    LATER = frozenset({"dtype"})
+    LATER = frozenset({"dtype", "causal"})
 
     visual: Choices = (EncoderChoice(name="mini_xception"),)
     audio: Choices = (EncoderChoice(name="prosody"),)
@@ -261,6 +267,7 @@ class EmbeddingConfig(Parameters):
     precision: Precision = "float32"
     batch: int | None = Field(default=None, ge=2, le=4096)
     dtype: Dtype = "float32"
+    causal: bool = False
 
     @field_validator("visual", "audio")
     @classmethod
@@ -274,6 +281,17 @@ class EmbeddingConfig(Parameters):
         for choices in (self.visual, self.audio):
             if len({choice.model_dump_json() for choice in choices}) < len(choices):
                 raise ValueError(f"an encoder is named twice: {'+'.join(choice.name for choice in choices)}")
+        return self
+
+    @model_validator(mode="after")
+    def _able_to_stream(self) -> Self:
+        for modality in ENCODERS if self.causal else ():
+            for choice in self.choices(modality):
+                if not (choice.name in CAUSAL_AUDIO or choice.entry(modality).reach == ONE_FACE):
+                    raise ValueError(
+                        f"causal=True, but {choice.name} reads later {'sound' if modality == 'audio' else 'frames'}; "
+                        f"take {', '.join(CAUSAL_AUDIO)} and an encoder of one face"
+                    )
         return self
 
     def choices(self, modality: Modality) -> tuple[EncoderChoice, ...]:
@@ -311,7 +329,7 @@ def identity(config: EmbeddingConfig) -> dict[str, str]:
 
     It is written to embedding files, and from there to models, and compared by `mismatches`. Raises as `describe`.
     """
-    return {**describe(config), "embedding_version": EMBEDDING_VERSION}
+    return {**describe(config), "embedding_version": EMBEDDING_VERSION + (CAUSAL if config.causal else "")}
 
 
 def require_zero_shot(config: EmbeddingConfig) -> None:
@@ -396,7 +414,8 @@ def config_of(metadata: Mapping[str, str], device: str = "auto") -> EmbeddingCon
         ValueError: the metadata name unknown encoders.
     """
     given = {m: metadata.get(f"{m}_choice") or json.dumps(metadata.get(f"{m}_encoder")) for m in ENCODERS}
-    return EmbeddingConfig(**{name: parse_json(text) for name, text in given.items()}, device=device)
+    causal = metadata.get("embedding_version", "").endswith(CAUSAL)
+    return EmbeddingConfig(**{name: parse_json(text) for name, text in given.items()}, device=device, causal=causal)
 
 
 def mismatches(metadata: Mapping[str, str], facts: Mapping[str, str]) -> list[str]:

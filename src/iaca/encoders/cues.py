@@ -7,6 +7,7 @@ showed is in `docs/reference/cues.md`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -140,6 +141,75 @@ def sound_cues(
     return {name: cue.astype(np.float32) for name, cue in cues.items()}
 
 
+QUIET_DB = -80.0
+"""Level of a quiet room, to which the trailing cues raise silence: sound that is not over yet has no maximum."""
+FRAMES = round(LEVEL_S / FRAME_S)  # of a block
+
+
+class TrailingSoundCues:
+    """The cues of `sound_cues` from the sound before a time, for sound that arrives in pieces.
+
+    Level, loudness and clipping are means over the last 50 and 400 ms; the noise floor is the minimum of the level over
+    the last second, averaged over that second; the signal-to-noise estimate is the 90th percentile of the level over
+    the last second above it. Up to 5 ms before the time are not yet used. The last two seconds are kept, and what is
+    not yet asked for.
+
+    Args:
+        rate: of the samples, Hz.
+    """
+
+    def __init__(self, rate: int):
+        self._rate, self._frame, self._sections = rate, max(round(rate * FRAME_S), 1), k_weighting(rate)
+        self._state = np.zeros_like(sosfilt_zi(self._sections))
+        self._rest = np.zeros((0, 2))  # samples of an incomplete frame, and whether they are present
+        self._frames = np.zeros((0, 4))  # mean square, the same weighted, share at full scale, whether all is present
+        self._first = 0  # of the frames that are kept
+
+    def hear(self, samples: NDArray[np.float32], present: bool = True) -> None:
+        """Add samples (n,); zeros that are not `present` are no quiet room."""
+        new = np.column_stack([samples.astype(np.float64), np.full(len(samples), float(present))])
+        part = np.concatenate([self._rest, new])
+        whole = len(part) // self._frame * self._frame
+        (x, known), self._rest = part[:whole].T, part[whole:]
+        if not whole:
+            return
+        weighted, self._state = sosfilt(self._sections, x, zi=self._state)
+        columns = [x * x, weighted * weighted, np.abs(x) >= FULL_SCALE]
+        means = [column.reshape(-1, self._frame).mean(axis=1) for column in columns]
+        self._frames = np.concatenate([self._frames, np.column_stack([*means, known.reshape(-1, self._frame).min(1)])])
+
+    def at(self, time_s: float) -> dict[str, float]:
+        """All cues of the sound before a time (s), not earlier than the last; all sound before it has been heard."""
+        end = min(int(time_s * self._rate / self._frame + 1e-9), self._first + len(self._frames))
+        kept = round((FLOOR_S + LOUD_S) / FRAME_S) + FRAMES
+        gone = max(end - kept - self._first, 0)
+        self._frames, self._first = self._frames[gone:], self._first + gone
+        frames = self._frames[: end - self._first]
+        momentary = frames[-round(LOUDNESS_S / FRAME_S) :].sum(axis=0) / round(LOUDNESS_S / FRAME_S)
+        power = frames[-FRAMES:, 0].sum() / FRAMES
+        snr, active = self._above_floor(frames)
+        return {
+            "sound_level": float(_decibel(power)), "loudness": float(_decibel(10**-0.0691 * momentary[1])),
+            "snr_estimate": snr, "voice_activity": active, "clipping": float(momentary[2]),
+        }  # fmt: skip
+
+    @staticmethod
+    def _above_floor(frames: Array) -> tuple[float, float]:
+        """Signal-to-noise estimate and voice activity at the end of the frames (n, 4)."""
+        blocks = len(frames) // FRAMES
+        if blocks == 0:
+            return 0.0, 0.0
+        block = frames[len(frames) - blocks * FRAMES :].reshape(blocks, FRAMES, 4)
+        level = 10 * np.log10(np.maximum(block[:, :, 0].mean(axis=1), 10 ** (QUIET_DB / 10)))
+        known = np.where(block[:, :, 3].min(axis=1) > 0, level, np.inf)
+        span = round(FLOOR_S / LEVEL_S)
+        floors = np.array([known[max(i - span + 1, 0) : i + 1].min() for i in range(max(blocks - span, 0), blocks)])
+        floors = floors[np.isfinite(floors)]
+        floor = float(floors.mean()) if len(floors) else float(level[-1])
+        snr = float(np.percentile(level[-round(LOUD_S / LEVEL_S) :], 90)) - floor
+        return snr, float(np.clip((level[-1] - floor - 3) / 12, 0, 1))
+
+
 def k_weighting(rate: int) -> Array:
     """The two filters of ITU-R BS.1770-4 as second-order sections (2, 6) at a rate (Hz), by bilinear transform."""
     f, q, gain = SHELF
@@ -225,13 +295,24 @@ class FaceCues:
     """Measures the visual cues of a clip while its faces pass by once.
 
     Args:
-        faces: rows of `iaca.faces.extract_faces`; box and landmarks are unknown if their columns are missing.
+        faces: rows of `iaca.faces.extract_faces`, of which box and landmarks are unknown if their columns are missing;
+            or `iaca.faces.store.NUMBERS` of each (t, 15).
+        before: `last_mouth` of the row before the first.
     """
 
-    def __init__(self, faces: pd.DataFrame):
-        self._faces = faces
+    def __init__(self, faces: pd.DataFrame | FloatArray, before: NDArray[np.uint8] | None = None):
+        self._numbers: FloatArray = (
+            faces.reindex(columns=["score", *BOX, *LANDMARKS]).to_numpy(np.float32)
+            if isinstance(faces, pd.DataFrame)
+            else faces
+        )
         self._measured = {name: np.full(len(faces), np.nan, np.float32) for name in PER_IMAGE}
-        self._last: tuple[int, NDArray[np.uint8]] | None = None
+        self._last = None if before is None else (-1, before)
+
+    @property
+    def last_mouth(self) -> NDArray[np.uint8] | None:
+        """The mouth region of the last row; None if that has no face."""
+        return self._last[1] if self._last is not None and self._last[0] == len(self._numbers) - 1 else None
 
     def add(self, index: int, face: NDArray[np.uint8]) -> None:
         """Measure the aligned face (side, side, 3) RGB of a row; rows come in order, those without a face are skipped.
@@ -256,7 +337,7 @@ class FaceCues:
 
     def columns(self) -> dict[str, FloatArray]:
         """All visual cues (t,) by name: NaN without a face, except for a score of 0."""
-        table = self._faces.reindex(columns=["score", *BOX, *LANDMARKS]).to_numpy(np.float32)
+        table = self._numbers
         score, box, points = table[:, 0], table[:, 1:5], table[:, 5:].reshape(-1, 5, 2)
         pose = head_pose(points)
         return {
@@ -360,6 +441,29 @@ def synchrony(opening: FloatArray, level: FloatArray, times: Array, known: NDArr
     return {"synchrony": agreement[at].astype(np.float32), "synchrony_lag": lag[at].astype(np.float32)}
 
 
+class TrailingSynchrony:
+    """`synchrony` at a step from the 8 s before it: the agreement over the last 2 s, the lag over all of them."""
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[float, float, float, bool]] = deque()
+
+    def step(self, opening: float, level: float, time_s: float, known: bool) -> dict[str, float]:
+        """Both values at the next step; arguments and values are those of one step of `synchrony`."""
+        known = known and bool(np.isfinite(opening) and np.isfinite(level))
+        self._steps.append((time_s, opening if known else 0.0, level if known else 0.0, known))
+        while time_s - self._steps[0][0] > LAG_S:
+            self._steps.popleft()
+        times, openings, levels, there = (np.array(column) for column in zip(*self._steps, strict=True))
+        if len(times) < 3 or there.sum() < 3:
+            return {"synchrony": 0.0, LAG: np.nan}
+        pair = Pair.of(openings, levels, times, there.astype(bool))
+        peaks = pair.without_drift().at_the_end(LAG_S)
+        reach, top = len(peaks) // 2, int(peaks.argmax())
+        lag = (top - reach) / pair.rate if peaks[top] >= TRUSTED else np.nan
+        shift = 0 if np.isnan(lag) else top - reach
+        return {"synchrony": float(pair.at_the_end(AGREEMENT_S)[reach + shift]), LAG: lag}
+
+
 @dataclass(frozen=True)
 class Pair:
     """Opening of the mouth and amplitude of the sound (n,), standardised, on one grid of `rate` Hz from `start` (s).
@@ -374,7 +478,9 @@ class Pair:
     rate: float
 
     @classmethod
-    def of(cls, opening: FloatArray, level: FloatArray, times: Array, known: NDArray[np.bool_]) -> Pair:
+    def of(
+        cls, opening: NDArray[np.floating], level: NDArray[np.floating], times: Array, known: NDArray[np.bool_]
+    ) -> Pair:
         """Interpolate steps, given as in `synchrony`, onto the grid; it is coarser if timestamps are sparse."""
         span = float(times[-1] - times[0])
         rate = min(RATE_HZ, 40 * len(times) / max(span, 1e-3))
@@ -413,6 +519,24 @@ class Pair:
         moving = (variances[0] > 1e-4) & (variances[1] > 1e-4)
         r = np.where(moving, covariance / np.sqrt(np.maximum(variances[0] * variances[1], 1e-8)), 0.0)
         return np.asarray(np.clip(r, -1, 1) * np.minimum(share / EVIDENCE, 1.0))
+
+    def at_the_end(self, span_s: float) -> Array:
+        """`agreement` over the last `span_s` at every lag, the earliest sound first: (2 reach + 1,)."""
+        n, reach = len(self.mouth), max(int(REACH_S * self.rate), 1)
+        size = max(int(span_s * self.rate), 3)
+        place = np.arange(n - size, n)
+        there = place + np.arange(-reach, reach + 1)[:, None]  # (lags, size)
+        inside = (there >= 0) & (there < n) & (place >= 0)
+        at = np.clip(there, 0, n - 1)
+        w = np.where(inside, self.known[at] * self.known[np.clip(place, 0, n - 1)], 0.0)
+        x, y = np.broadcast_to(self.mouth[np.clip(place, 0, n - 1)], w.shape), self.sound[at]
+        share, mean_x, mean_y, xx, yy, xy = ((w * z).mean(axis=1) for z in (1.0, x, y, x * x, y * y, x * y))
+        least = np.maximum(share, 1e-6)
+        mean_x, mean_y = mean_x / least, mean_y / least
+        variances = (xx / least - mean_x**2, yy / least - mean_y**2)
+        moving = (variances[0] > 1e-4) & (variances[1] > 1e-4)
+        r = (xy / least - mean_x * mean_y) / np.sqrt(np.maximum(variances[0] * variances[1], 1e-8))
+        return np.asarray(np.where(moving, np.clip(r, -1, 1), 0.0) * np.minimum(share / EVIDENCE, 1.0))
 
     def best(self, span_s: float) -> tuple[Array, Array]:
         """The highest correlation (n,) over all lags in windows of `span_s`, and its lag (n,) in s."""

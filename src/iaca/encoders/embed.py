@@ -6,6 +6,7 @@ does not need them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,10 +18,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iaca.encoders.config import EmbeddingConfig, describe, identity, mismatches
-from iaca.encoders.cues import BOX, LANDMARKS, NAMES, FaceCues, sound_cues, stacked, synchrony
+from iaca.encoders.cues import (
+    BOX,
+    LAG,
+    LANDMARKS,
+    NAMES,
+    FaceCues,
+    TrailingSoundCues,
+    TrailingSynchrony,
+    sound_cues,
+    stacked,
+    synchrony,
+)
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.errors import InputError
-from iaca.faces.store import FaceImages, Jpegs, read_faces
+from iaca.faces.store import FaceImages, FaceRow, Jpegs, decode_face, read_faces
 from iaca.media import AudioTrack, present_at, read_audio_file
 
 if TYPE_CHECKING:
@@ -86,7 +98,7 @@ def embed(
         visual = encode_faces(jpegs, found, visual_encoder, pool, face_cues)
         encoded_sound = encoding_sound.result()
     cues = {**face_cues.columns(), **encoded_sound.cues}
-    cues |= synchrony(cues["mouth_opening"], cues["sound_level"], times, found & audio_present)
+    cues |= _synchrony(cues, times, found & audio_present, config)
     return ClipEmbedding(
         audio=encoded_sound.rows,
         visual=visual,
@@ -101,10 +113,117 @@ def embed(
 
 def embed_sound(audio: AudioTrack, times: NDArray[np.float64], config: EmbeddingConfig) -> Sound:
     """The part of `embed` that is the same for everyone in a video; `times` (t,) in s."""
+    if config.causal:
+        return _trailing_sound(audio, times)
     from iaca.encoders.networks import build_encoders
 
     _, encoder = build_encoders(config)
     return Sound(encoder.encode(audio.samples, times), sound_cues(audio.samples, audio.rate, times, audio.present))
+
+
+def _synchrony(
+    cues: Mapping[str, NDArray[np.float32]],
+    times: NDArray[np.float64],
+    both: NDArray[np.bool_],
+    config: EmbeddingConfig,
+) -> dict[str, NDArray[np.float32]]:
+    """Synchrony of mouth and sound (t,) by name, where `both` are present."""
+    opening, level = cues["mouth_opening"], cues["sound_level"]
+    if not config.causal:
+        return synchrony(opening, level, times, both)
+    trailing = TrailingSynchrony()
+    steps = [trailing.step(*step) for step in zip(opening, level, times, both, strict=True)]
+    return {name: np.array([step[name] for step in steps], np.float32) for name in ("synchrony", LAG)}
+
+
+class TrailingSound:
+    """Embedding and cues of sound that arrives in pieces: at each step, of the sound before it."""
+
+    def __init__(self) -> None:
+        from iaca.audio.features import PAPER, TrailingDescriptors
+
+        self._rate, self.heard = PAPER.rate, 0
+        """`heard`: samples so far."""
+        self._descriptors, self._cues = TrailingDescriptors(), TrailingSoundCues(PAPER.rate)
+
+    @property
+    def heard_s(self) -> float:
+        """How much has been heard, s."""
+        return self.heard / self._rate
+
+    def hear(self, samples: NDArray[np.float32], present: bool = True) -> None:
+        """Add 16 kHz samples (n,); `present` is whether the recording has them, or they fill a gap."""
+        self.heard += len(samples)
+        self._descriptors.hear(samples)
+        self._cues.hear(samples, present)
+
+    def step(self, time_s: float) -> tuple[NDArray[np.float32], dict[str, float]]:
+        """The row (D_a,) and the cues at the next step, at a time (s); sound that is missing up to then is silence."""
+        missing = math.ceil(time_s * self._rate) - self.heard
+        if missing > 0:
+            self.hear(np.zeros(missing, np.float32), present=False)
+        return self._descriptors.row(time_s), self._cues.at(time_s)
+
+
+def _trailing_sound(audio: AudioTrack, times: NDArray[np.float64]) -> Sound:
+    """`TrailingSound` of a whole recording: it is heard in pieces of a second, none later than needed."""
+    sound, place, count = TrailingSound(), 0, len(audio.samples)
+    edges = sorted({round(edge * audio.rate) for stretch in audio.present for edge in stretch} | {count})
+    rows, cues = [], []
+    for time_s in times:
+        while place < min(count, math.ceil(time_s * audio.rate)):
+            stop = min(place + audio.rate, count, next(edge for edge in edges if edge > place))
+            middle = np.array([(place + stop) / 2 / audio.rate])
+            sound.hear(audio.samples[place:stop], bool(present_at(audio.present, middle)[0]))
+            place = stop
+        row, measured = sound.step(float(time_s))
+        rows.append(row)
+        cues.append(measured)
+    names = sound.step(0.0)[1] if not cues else cues[0]
+    return Sound(
+        np.stack(rows) if rows else np.zeros((0, len(sound.step(0.0)[0])), np.float32),
+        {name: np.array([measured[name] for measured in cues], np.float32) for name in names},
+    )
+
+
+class StreamEmbedder:
+    """Embeddings of a stream, step by step: what `embed` makes of the whole recording with `config.causal`.
+
+    Args:
+        config: which encoders, causal ones.
+    """
+
+    def __init__(self, config: EmbeddingConfig):
+        from iaca.encoders.networks import build_encoders
+
+        self._encoder, _ = build_encoders(config)
+        self._metadata = identity(config)
+        self.sound, self._synchrony = TrailingSound(), TrailingSynchrony()
+        self._mouth: NDArray[np.uint8] | None = None
+
+    def step(self, row: FaceRow, audio_present: bool) -> ClipEmbedding:
+        """The embedding of the next step alone; all sound before it has been heard."""
+        found, face_cues = row.track >= 0, FaceCues(row.numbers[None], self._mouth)
+        visual = np.zeros((1, self._encoder.dim), np.float32)
+        if found:
+            face = decode_face(row.jpeg)
+            face_cues.add(0, face)
+            visual = self._encoder.encode(face[None])
+        self._mouth = face_cues.last_mouth
+        sound, heard = self.sound.step(row.time_s)
+        cues = {name: float(values[0]) for name, values in face_cues.columns().items()} | heard
+        level = float(np.float32(cues["sound_level"]))
+        cues |= self._synchrony.step(cues["mouth_opening"], level, row.time_s, found and audio_present)
+        return ClipEmbedding(
+            audio=sound[None],
+            visual=visual,
+            audio_present=np.array([audio_present]),
+            face_found=np.array([found]),
+            time_s=np.array([row.time_s]),
+            quality=stacked({name: np.array([value]) for name, value in cues.items()}),
+            quality_names=NAMES,
+            metadata=self._metadata,
+        )
 
 
 def encode_faces(
@@ -152,11 +271,8 @@ def with_sound(clip: ClipEmbedding, sound: AudioTrack, config: EmbeddingConfig) 
         sound: 16 kHz, zero at the start of the container, present where the clip's own sound is.
         config: which encoders.
     """
-    from iaca.encoders.networks import build_encoders
-
-    _, encoder = build_encoders(config)
-    cues = sound_cues(sound.samples, sound.rate, clip.time_s, sound.present)
-    return replace(clip, audio=encoder.encode(sound.samples, clip.time_s), quality=_with_cues(clip, cues))
+    embedded = embed_sound(sound, clip.time_s, config)
+    return replace(clip, audio=embedded.rows, quality=_with_cues(clip, embedded.cues, config))
 
 
 def with_faces(clip: ClipEmbedding, faces: pd.DataFrame, jpegs: Jpegs, config: EmbeddingConfig) -> ClipEmbedding:
@@ -174,12 +290,13 @@ def with_faces(clip: ClipEmbedding, faces: pd.DataFrame, jpegs: Jpegs, config: E
     cues = FaceCues(faces)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="embed") as pool:
         visual = encode_faces(jpegs, clip.face_found, encoder, pool, cues)
-    return replace(clip, visual=visual, quality=_with_cues(clip, cues.columns()))
+    return replace(clip, visual=visual, quality=_with_cues(clip, cues.columns(), config))
 
 
-def _with_cues(clip: ClipEmbedding, cues: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+def _with_cues(
+    clip: ClipEmbedding, cues: Mapping[str, NDArray[np.float32]], config: EmbeddingConfig
+) -> NDArray[np.float32]:
     """The cues of the clip (t, q) with some replaced, and with the synchrony of mouth and sound that follows."""
-    known = dict(zip(clip.quality_names, clip.quality.T, strict=True)) | cues
-    both = clip.face_found & clip.audio_present
-    known |= synchrony(known["mouth_opening"], known["sound_level"], clip.time_s, both)
+    known = {**dict(zip(clip.quality_names, clip.quality.T, strict=True)), **cues}
+    known |= _synchrony(known, clip.time_s, clip.face_found & clip.audio_present, config)
     return stacked({name: known[name] for name in NAMES})

@@ -8,7 +8,7 @@ corpus. Imports no torch: safetensors does when a file is mapped.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -93,6 +93,19 @@ class ClipEmbedding:
     def dims(self) -> dict[Modality, int]:
         """Width of the features by modality."""
         return {modality: features.shape[1] for modality, features in self.features.items()}
+
+    def part(self, steps: slice) -> Self:
+        """Some steps in a row."""
+        arrays: dict[str, Any] = {name: getattr(self, name)[steps] for name in ARRAYS}
+        return replace(self, **arrays)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Consecutive parts of a clip, at least one, as one."""
+        if len(parts) == 1:
+            return parts[0]
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
+        return replace(parts[0], **arrays)
 
     def with_modalities(
         self,

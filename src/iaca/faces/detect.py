@@ -58,7 +58,11 @@ class FaceConfig(Parameters):
         min_track_s: tracks shorter than this (s) are treated as false alarms.
         join: when the track of the person ends (a cut, a long absence), a clip without `side` continues with the next
             face that is alone in view; set it to false where several people take turns.
+        causal: track and choose the person without later frames, as in a live stream (`iaca.faces.track`); for models
+            that run live.
     """
+
+    LATER = frozenset({"causal"})
 
     source: Literal["auto", "crops", "detect"] = "auto"
     detector: DetectorName = "mtcnn"
@@ -74,6 +78,7 @@ class FaceConfig(Parameters):
     relink_s: float = Field(3.0, ge=0.0, le=LONGEST_S)
     min_track_s: float = Field(0.3, ge=0.0, le=LONGEST_S)
     join: bool = True
+    causal: bool = False
 
     @model_validator(mode="after")
     def _intervals_in_order(self) -> FaceConfig:

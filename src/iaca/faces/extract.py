@@ -22,12 +22,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from iaca.errors import plain_name
+from iaca.errors import InputError, plain_name
 from iaca.faces.detect import Detection, FaceConfig, FaceDetector, PeopleRule, Side, align, make_detector, within
 from iaca.faces.store import NUMBERS, FaceRow, decode_face, encode_face, faces_frame, write_batches
-from iaca.faces.track import LOOK, FaceTracker, TrackSummary, choose, people
+from iaca.faces.track import LOOK, CausalChoice, CausalTracker, FaceTracker, TrackSummary, choose, people
 from iaca.files import make_folder
-from iaca.media import MediaLimits, read_frames
+from iaca.media import MediaLimits, VideoFrame, prefetch, read_frames
 
 log = logging.getLogger(__name__)
 CROPS_VERSION = "1"
@@ -63,6 +63,8 @@ def extract_faces(
     Raises:
         InputError: the file has no pictures that decode, exceeds a limit, or the detector lacks its weights.
     """
+    if config.causal:
+        return faces_frame(list(_causal_rows(media_path, config, side, detector, limits)))
     with _Spool() as spool:
         spool.fill(media_path, config, detector, limits)
         return faces_frame(list(spool.rows(spool.main(config, side))))
@@ -78,6 +80,9 @@ def extract_faces_file(
 ) -> None:
     """Like `write_faces(target, extract_faces(...))`, in memory that does not grow with the length of the video."""
     make_folder(Path(target).parent)
+    if config.causal:
+        write_batches(target, _causal_rows(media_path, config, side, detector, limits))
+        return
     with _Spool(Path(target).parent) as spool:
         spool.fill(media_path, config, detector, limits)
         write_batches(target, spool.rows(spool.main(config, side)))
@@ -96,6 +101,9 @@ def extract_people_files(
     Writes `person1.parquet`, `person2.parquet`, ... into `folder`, as `extract_faces_file` does; person 1 has the
     largest sum of box areas over time. A video without any face gets one file without faces. Raises the same errors.
     """
+    if config.causal:
+        remedy = "analyse the main person (inference.people=main), or use a model that is not causal"
+        raise InputError("a causal model follows one person", media_path, remedy=remedy)
     with _Spool(folder) as spool:
         spool.fill(media_path, config, detector, limits)
         files = []
@@ -103,6 +111,42 @@ def extract_people_files(
             files.append(folder / f"person{number}.parquet")
             write_batches(files[-1], spool.rows(tracks))
         return files
+
+
+class CausalFaces:
+    """The face of the person of a stream, frame by frame (`CausalTracker`, `CausalChoice`).
+
+    Args:
+        config: parameters; `causal` is not looked at.
+        side: as for `extract_faces`.
+        detector: used instead of the configured one.
+    """
+
+    def __init__(self, config: FaceConfig, side: Side | None = None, detector: FaceDetector | None = None):
+        self._config = config
+        self._tracker = CausalTracker(detector or make_detector(config), config)
+        self._choice = CausalChoice(config, side)
+
+    def row(self, frame: VideoFrame) -> FaceRow:
+        """The row of the next frame, with the aligned face as JPEG."""
+        faces = self._tracker.step(frame)
+        track = self._choice.step(faces, frame.time_s, frame.image.shape[:2], self._tracker.alive)
+        if track < 0:
+            return FaceRow(frame.index, frame.time_s)
+        aligned = align(frame.image, faces[track].landmarks, self._config.size)
+        jpeg = encode_face(aligned, self._config.jpeg_quality)
+        return FaceRow(frame.index, frame.time_s, _numbers(faces[track]), track, jpeg)
+
+
+def _causal_rows(
+    media_path: str | Path,
+    config: FaceConfig,
+    side: Side | None,
+    detector: FaceDetector | None,
+    limits: MediaLimits | None,
+) -> Iterator[FaceRow]:
+    faces = CausalFaces(config, side, detector)
+    return (faces.row(frame) for frame in prefetch(read_frames(media_path, limits)))
 
 
 class _Spool:

@@ -6,7 +6,7 @@ Faces are detected on some frames and followed by optical flow on those between;
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -176,6 +176,67 @@ class _Upcoming(Iterator[tuple[VideoFrame, "FlowImage"]]):
         """The `count`-th frame from here, or the last one if there are fewer; None if there is none."""
         self._waiting.extend(islice(self._frames, max(count - len(self._waiting), 0)))
         return self._waiting[min(count, len(self._waiting)) - 1][0] if self._waiting else None
+
+
+class CausalTracker:
+    """The faces of one frame at a time, from that frame and those before it: for live streams, and for models that run
+    on them.
+
+    Faces are detected on every k-th frame at least, and at once when the flow loses a face or the scene changes; flow
+    covers the frames between. A detected face takes the place of the followed one at once, and a new face is found with
+    the next detection: nothing is spread over earlier frames. Intervals are those of `FaceTracker`.
+    """
+
+    def __init__(self, detector: FaceDetector, config: FaceConfig):
+        self._detector, self._config = detector, config
+        self._interval, self._waited, self._next_track = config.every, 0, 0
+        self._seen: dict[int, _Seen] = {}  # where each live track was last found
+        self._before: tuple[FlowImage, Faces, tuple[int, int]] | None = None
+
+    @property
+    def alive(self) -> Collection[int]:
+        """Tracks that a face may continue."""
+        return self._seen.keys()
+
+    def step(self, frame: VideoFrame) -> Faces:
+        """The faces of the next frame."""
+        image, size = FlowImage.of(frame.image), frame.image.shape[:2]
+        before, self._waited = self._before, self._waited + 1
+        followed: Faces | None = None  # None: nothing to follow from
+        if before is not None and is_cut(before[0], image):
+            self._seen = {}
+        elif before is not None and before[2] != size:
+            self._seen = {t: seen.resized(before[2], size) for t, seen in self._seen.items()}
+        elif before is not None:
+            moved = {track: follow(face, before[0], image) for track, face in before[1].items()}
+            followed = {track: face for track, face in moved.items() if face is not None}
+        lost = followed is None or (before is not None and len(followed) < len(before[1]))
+        if lost or followed is None or self._waited >= self._interval:
+            faces = self._detect(frame, followed or {})
+        else:
+            faces = followed
+        for track, face in faces.items():
+            self._seen[track] = _Seen(face, frame.time_s)
+        self._before = (image, faces, size)
+        return faces
+
+    def _detect(self, frame: VideoFrame, followed: Faces) -> Faces:
+        found = self._detector.detect([frame.image])[0]
+        agreed = match({track: face.box for track, face in followed.items()}, found, AGREE_IOU)
+        steady = 0 < len(agreed) == len(found) == len(followed)
+        self._interval = min(self._interval + 1, self._config.max_every) if steady else self._config.every
+        self._waited = 0
+        self._seen = {t: s for t, s in self._seen.items() if frame.time_s - s.time_s <= self._config.relink_s}
+        boxes = {track: seen.face.box for track, seen in self._seen.items()}
+        pairs = match(boxes | {track: face.box for track, face in followed.items()}, found, LINK_IOU)
+        tracks = {row: track for track, row in pairs.items()}
+        faces: Faces = {}
+        for row, face in enumerate(found):
+            track = tracks.get(row)
+            if track is None:
+                track, self._next_track = self._next_track, self._next_track + 1
+            faces[track] = face
+        return faces
 
 
 def match(boxes: dict[int, np.ndarray], found: Sequence[Detection], least: float) -> dict[int, int]:
@@ -394,6 +455,56 @@ def choose(tracks: list[TrackSummary], config: FaceConfig, side: Side | None = N
             chosen.append(other.track)
             frames |= other.frames
     return chosen
+
+
+PRESENCE_S = 2.0
+"""Time constant (s) of the average by which faces of a stream are compared."""
+CLEARLY = 2.0
+"""Another face takes over when its average box area is this many times that of the person."""
+
+
+class CausalChoice:
+    """Which track is the person of a stream, decided with each frame.
+
+    Without a side: the first face, the largest of several. Another one takes over when the person's track is over (a
+    cut, an absence of `config.relink_s`), or when its box area, averaged over the last seconds (`PRESENCE_S`), is
+    `CLEARLY` larger. With a side: the leftmost or rightmost of the faces in view that are not `MINOR`. Without
+    `config.join` nobody takes over.
+    """
+
+    def __init__(self, config: FaceConfig, side: Side | None = None):
+        self._config, self._side = config, side
+        self._person, self._time_s = -1, 0.0
+        self._areas: dict[int, float] = {}  # averages over time
+
+    def step(self, faces: Faces, time_s: float, size: tuple[int, int], alive: Collection[int]) -> int:
+        """The person's track in the next frame, -1 if that is not in view.
+
+        Args:
+            faces: of the frame.
+            time_s: its time.
+            size: its height and width (px).
+            alive: tracks that are not over.
+        """
+        now = {t: float(np.prod(face.box[2:] - face.box[:2])) / min(size) ** 2 for t, face in faces.items()}
+        kept, self._time_s = float(np.exp(-max(time_s - self._time_s, 0.0) / PRESENCE_S)), time_s
+        areas = {t: kept * self._areas.get(t, 0.0) + (1 - kept) * now.get(t, 0.0) for t in {*self._areas, *now}}
+        self._areas = {t: area for t, area in areas.items() if t in now or t == self._person or area > 1e-6}
+        if now:
+            self._decide(faces, now, self._person not in alive)
+        return self._person if self._person in faces else -1
+
+    def _decide(self, faces: Faces, now: dict[int, float], over: bool) -> None:
+        if self._side is not None:
+            largest = max(now.values())
+            centres = {t: faces[t].box[0] + faces[t].box[2] for t, area in now.items() if area >= MINOR * largest}
+            self._person = (min if self._side == "left" else max)(centres, key=lambda t: centres[t])
+            return
+        other = max(now, key=lambda t: (self._areas[t], now[t], -t))
+        larger = self._person < 0 or self._areas[other] > CLEARLY * self._areas[self._person]
+        if self._person < 0 or (self._config.join and (over or larger)):
+            self._person = other
+            self._areas[other] = max(self._areas[other], now[other])  # nobody takes over from a newcomer at once
 
 
 def _main(tracks: list[TrackSummary], side: Side | None) -> TrackSummary:

@@ -10,7 +10,7 @@ stream of m, p_m in [0, 1] (t) how far m counts at each step.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,24 @@ PADDED = -1e9  # finite: a sequence without any real step stays finite; next to 
 # --- masks ---
 
 
+@dataclass
+class Past:
+    """What the parts of a causal model keep of the steps before those that they are given next.
+
+    A sequence in pieces, with one `Past` for all of them, gives what the whole sequence gives. What is kept is bounded.
+    """
+
+    kept: dict[nn.Module, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    def joined(self, part: nn.Module, keep: int, *rows: Tensor) -> tuple[Tensor, ...]:
+        """Rows (b, t, ...) with those kept by the part before them; the last `keep` of all are kept."""
+        before = self.kept.get(part)
+        if before is not None:
+            rows = tuple(torch.cat(pair, dim=1) for pair in zip(before, rows, strict=True))
+        self.kept[part] = tuple(x[:, max(x.shape[1] - keep, 0) :] for x in rows)
+        return rows
+
+
 @dataclass(frozen=True)
 class Masks:
     """Presence and padding of a batch.
@@ -33,15 +51,22 @@ class Masks:
     Attributes:
         audio, visual: (b, t) float in [0, 1], how far the modality counts: 1 observed, 0 absent or padded.
         steps: (b, t) bool, True where the step exists.
+        past: of a causal model that is given a sequence in pieces; None for a whole one.
     """
 
     audio: Tensor
     visual: Tensor
     steps: Tensor
+    past: Past | None = None
 
     @classmethod
     def build(
-        cls, like: Tensor, audio_present: Tensor | None, visual_present: Tensor | None, padding: Tensor | None
+        cls,
+        like: Tensor,
+        audio_present: Tensor | None,
+        visual_present: Tensor | None,
+        padding: Tensor | None,
+        past: Past | None = None,
     ) -> Masks:
         """Masks of a batch shaped as `like` (b, t, ...). None means that everything is there.
 
@@ -54,7 +79,7 @@ class Masks:
                 raise InputError(f"{name} is {tuple(mask.shape)}, but the batch has (b, t) = {tuple(like.shape[:2])}")
         everything = torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
         audio, visual, steps = (everything if mask is None else mask.bool() for mask in given.values())
-        return cls((audio & steps).to(like.dtype), (visual & steps).to(like.dtype), steps)
+        return cls((audio & steps).to(like.dtype), (visual & steps).to(like.dtype), steps, past)
 
     def of(self, modality: str) -> Tensor:
         """(b, t) float of one modality."""
@@ -80,8 +105,48 @@ class Masks:
         Returns:
             (b, 1, 1, t), broadcast over heads and queries.
         """
-        bias = log_presence(presence).masked_fill(~self.steps, PADDED)  # (b, t)
-        return bias[:, None, None, :]
+        return self._key_bias(presence)[:, None, None, :]
+
+    def _key_bias(self, presence: Tensor) -> Tensor:
+        return log_presence(presence).masked_fill(~self.steps, PADDED)  # (b, t)
+
+    def joined(self, part: nn.Module, keep: int, *rows: Tensor) -> tuple[Tensor, ...]:
+        """Rows (b, t, ...) with what the part kept of the steps before, if these are a piece of a sequence."""
+        return rows if self.past is None else self.past.joined(part, keep, *rows)
+
+    def keys(
+        self, part: nn.Module, memory: int | None, presence: Tensor, *rows: Tensor
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """What a part attends to, and the bias of `key_bias`.
+
+        Args:
+            part: that attends.
+            memory: steps that a causal part reaches back; None reads the whole sequence.
+            presence: (b, t) float in [0, 1], of the keys.
+            rows: keys and values (b, t, d).
+
+        Returns:
+            The rows (b, s, d), s = t or more with steps kept from before; the bias (b, 1, 1 or t, s).
+        """
+        if memory is None:
+            return rows, self.key_bias(presence)
+        *joined, bias = self.joined(part, memory - 1, *rows, self._key_bias(presence))
+        reach = within_reach(presence.shape[1], bias.shape[1], memory, bias.device)  # (t, s)
+        return tuple(joined), torch.where(reach, bias[:, None, None, :], PADDED)
+
+
+def within_reach(steps: int, keys: int, memory: int, device: torch.device) -> Tensor:
+    """(t, s) bool: which keys a causal step reads, itself and the `memory` - 1 before it.
+
+    Steps are the last t of the s keys.
+    """
+    behind = distances(steps, keys, device)
+    return (behind >= 0) & (behind < memory)
+
+
+def distances(steps: int, keys: int, device: torch.device) -> Tensor:
+    """(t, s) how many steps each key is behind each step; steps are the last t of the s keys."""
+    return torch.arange(keys - steps, keys, device=device)[:, None] - torch.arange(keys, device=device)
 
 
 def log_presence(presence: Tensor) -> Tensor:
@@ -114,10 +179,9 @@ class Locality(nn.Module):
         slopes = [0.125 * 0.25**i for i in range(heads)]
         self.slope = nn.Parameter(torch.tensor([math.log(math.expm1(slope)) for slope in slopes]))
 
-    def forward(self, t: int) -> Tensor:
-        """Number of steps -> what is added to the scores, (h, t, t)."""
-        steps = torch.arange(t, device=self.slope.device)
-        distance = (steps[:, None] - steps[None]).abs().to(self.slope.dtype)  # (t, t)
+    def forward(self, t: int, keys: int | None = None) -> Tensor:
+        """Number of steps, and of keys that end with them (None: these steps) -> what is added to scores, (h, t, s)."""
+        distance = distances(t, t if keys is None else keys, self.slope.device).abs().to(self.slope.dtype)  # (t, s)
         return -F.softplus(self.slope)[:, None, None] * distance
 
 
@@ -151,9 +215,9 @@ class EncoderLayer(nn.Module):
     s = x + W_o attend(LN x);  s <- s + FFN(LN s). Positions come from the temporal encoder, or from `Locality`.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float, local: bool = False):
+    def __init__(self, width: int, heads: int, dropout: float, local: bool = False, memory: int | None = None):
         super().__init__()
-        self.heads = heads
+        self.heads, self.memory = heads, memory
         self.locality = Locality(heads) if local else None
         self.norm_attention = nn.LayerNorm(width)
         self.to_qkv = nn.Linear(width, 3 * width, bias=False)
@@ -165,12 +229,17 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
         """(b, t, d) -> (b, t, d), attending only to keys with `presence` (b, t) where there are any."""
         query, key, value = self.to_qkv(self.norm_attention(x)).chunk(3, dim=-1)  # 3 of (b, t, d)
-        bias = masks.key_bias(presence)  # (b, 1, 1, t)
+        (key, value), bias = masks.keys(self, self.memory, presence, key, value)  # (b, s, d) twice, (b, 1, 1 or t, s)
         if self.locality is not None:
-            bias = bias + self.locality(x.shape[1])  # (b, h, t, t)
+            bias = bias + self.locality(x.shape[1], key.shape[1])  # (b, h, t, s)
         x = x + self.dropout(self.out(attend(query, key, value, bias, self.heads)))
         update: Tensor = self.dropout(self.feedforward(self.norm_feedforward(x)))
         return x + update
+
+
+def causal_memory(config: FusionConfig) -> int | None:
+    """Steps that the attentions of a model reach back; None if they read the whole sequence."""
+    return config.memory if config.causal else None
 
 
 # --- cross-attention: each modality attends to the other one ---
@@ -187,13 +256,24 @@ class CrossAttention(nn.Module):
         super().__init__()
         # scores of about unit variance at the start; the published initialisation has a variance of d [ours]
         self.correlation = nn.Parameter(torch.randn(config.width, config.width) / config.width)
+        self.memory = causal_memory(config)
+        self.from_voice, self.from_face = nn.Identity(), nn.Identity()  # each keeps its own source's past
 
     def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
         """(b, t, d) twice -> (b, t, d) twice."""
+        if self.memory is not None:
+            return self._causal(x_a, x_v, masks)
         from_v, from_a = masks.key_bias(masks.visual)[:, 0], masks.key_bias(masks.audio)[:, 0]  # (b, 1, t)
         z = x_a @ self.correlation @ x_v.transpose(1, 2)  # (b, t, t)
         a_a, a_v = torch.softmax(z + from_v, dim=-1), torch.softmax(z.transpose(1, 2) + from_a, dim=-1)
         return torch.tanh(x_a + a_a @ x_v), torch.tanh(x_v + a_v @ x_a)
+
+    def _causal(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
+        (voice,), from_a = masks.keys(self.from_voice, self.memory, masks.audio, x_a)  # (b, s, d), (b, 1, t, s)
+        (face,), from_v = masks.keys(self.from_face, self.memory, masks.visual, x_v)
+        a_a = torch.softmax(x_a @ self.correlation @ face.transpose(1, 2) + from_v[:, 0], dim=-1)  # (b, t, s)
+        a_v = torch.softmax(x_v @ self.correlation.T @ voice.transpose(1, 2) + from_a[:, 0], dim=-1)
+        return torch.tanh(x_a + a_a @ face), torch.tanh(x_v + a_v @ voice)
 
 
 class MultiHeadCrossAttention(nn.Module):
@@ -206,8 +286,7 @@ class MultiHeadCrossAttention(nn.Module):
 
     def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
         """(b, t, d) twice -> (b, t, d) twice."""
-        from_v, from_a = masks.key_bias(masks.visual), masks.key_bias(masks.audio)
-        return self.audio(x_a, x_v, from_v), self.visual(x_v, x_a, from_a)
+        return self.audio.between(x_a, x_v, masks.visual, masks), self.visual.between(x_v, x_a, masks.audio, masks)
 
 
 class HeadsInto(nn.Module):
@@ -215,7 +294,7 @@ class HeadsInto(nn.Module):
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        d, self.heads = config.width, config.heads
+        d, self.heads, self.memory = config.width, config.heads, causal_memory(config)
         self.to_query = nn.Linear(d, d)
         self.to_key_value = nn.Linear(d, 2 * d, bias=False)
         self.out = nn.Linear(d, d)
@@ -224,6 +303,14 @@ class HeadsInto(nn.Module):
     def forward(self, x: Tensor, other: Tensor, bias: Tensor) -> Tensor:
         """x (b, t, d), other (b, s, d), bias (b, 1, 1, s) -> (b, t, d)."""
         key, value = self.to_key_value(other).chunk(2, dim=-1)  # (b, s, d) twice
+        return self._into(x, key, value, bias)
+
+    def between(self, x: Tensor, other: Tensor, presence: Tensor, masks: Masks) -> Tensor:
+        """x and other (b, t, d) of the same steps, presence of the other (b, t) -> (b, t, d)."""
+        (key, value), bias = masks.keys(self, self.memory, presence, *self.to_key_value(other).chunk(2, dim=-1))
+        return self._into(x, key, value, bias)
+
+    def _into(self, x: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         attended = attend(self.to_query(x), key, value, bias, self.heads)  # (b, t, d)
         update: Tensor = self.dropout(self.out(attended))
         return x + update
@@ -254,14 +341,15 @@ class JointLayer(nn.Module):
         self.out = nn.ModuleDict({m: nn.Linear(d, d) for m in config.modalities})
         self.heads = config.heads if config.locality else 1
         self.locality = Locality(self.heads) if config.locality else None
+        self.memory = causal_memory(config)
         self.dropout = ChannelDropout(config.dropout)
 
     def forward(self, x_a: Tensor, x_v: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
         """(b, t, d) twice -> (b, t, d) twice."""
         joint = torch.cat([x_a * masks.audio[..., None], x_v * masks.visual[..., None]], dim=-1)  # J (b, t, 2d)
-        key, value, bias = self.key(joint), self.joint(joint), masks.key_bias(masks.either)  # K, Q (b, t, d)
+        (key, value), bias = masks.keys(self, self.memory, masks.either, self.key(joint), self.joint(joint))  # K, Q
         if self.locality is not None:
-            bias = bias + self.locality(x_a.shape[1])  # (b, h, t, t)
+            bias = bias + self.locality(x_a.shape[1], key.shape[1])  # (b, h, t, s)
 
         def updated(x: Tensor, modality: str) -> Tensor:
             hidden = attend(self.query[modality](x), key, value, bias, self.heads).tanh().relu()  # H_m (b, t, d)

@@ -49,6 +49,7 @@ class Part:
         stage2: of a gate: it has a second stage.
         own_features: of a gate: stage 1 weighs self-attended features, unless `stage1_source` is `raw`.
         reliability: of a gate: how far each modality is trusted is learned, from the features and quality cues.
+        causal: it has a form that reads no later step.
     """
 
     heads: bool = False
@@ -62,20 +63,21 @@ class Part:
     stage2: bool = False
     own_features: bool = False
     reliability: bool = False
+    causal: bool = True
 
 
 TEMPORAL_PARTS: dict[str, Part] = {
     NONE: Part(),
     "tcn": Part(odd_kernel=True),
     "lstm": Part(halves=True),
-    "lstm_unit": Part(halves=True),
+    "lstm_unit": Part(halves=True, causal=False),
     "transformer": Part(heads=True),
 }
 ATTENTION_PARTS: dict[str, Part] = {
     NONE: Part(),
     "ca": Part(),
     "jca": Part(heads=True),
-    "jca_fixed": Part(length=True, layers=True, widths=True),
+    "jca_fixed": Part(length=True, layers=True, widths=True, causal=False),
     "rjca": Part(heads=True, layers=True),
     "mha": Part(heads=True),
     "lfan": Part(),
@@ -87,7 +89,7 @@ GATE_PARTS: dict[str, Part] = {
     "hgrjca": Part(layers=True, depth=2, widths=True),
     "tagf": Part(layers=True, widths=True, halves=True),
     "cold": Part(streams=True),
-    "raav": Part(streams=True, heads=True),
+    "raav": Part(streams=True, heads=True, causal=False),
     "iaca": Part(stage2=True, own_features=True),
     "iaca_plus": Part(stage2=True, own_features=True, reliability=True),
 }
@@ -177,9 +179,13 @@ class FusionConfig(Parameters):
         dropout: probability, in every residual branch and in the head.
         tasks: predicted besides valence and arousal, each by a head of its own on the fused features: `expression` (8
             classes), `action_units` (12) [ours].
+        causal: read no later step than `lookahead` allows, so that the model can run live. An LSTM then reads forwards
+            only, and a temporal transformer prefers near steps instead of having positions [ours].
+        lookahead: of a causal model: steps that are awaited before a step is predicted.
+        memory: of a causal model: steps that an attention, an average or a repair reaches back, its own step included.
     """
 
-    LATER = frozenset({"tasks"})
+    LATER = frozenset({"causal", "lookahead", "memory", "tasks"})
 
     audio_dim: int = Field(ge=1, le=65536)
     visual_dim: int = Field(ge=1, le=65536)
@@ -212,6 +218,9 @@ class FusionConfig(Parameters):
     head: Literal["joint", "separate"] = "joint"
     bounds: Literal["tanh", "clip"] = "tanh"
     dropout: float = Field(default=0.2, ge=0, lt=1)
+    causal: bool = False
+    lookahead: int = Field(default=0, ge=0, le=1000)
+    memory: int = Field(default=250, ge=1, le=10_000)
     tasks: tuple[Task, ...] = ()
 
     @field_validator("tasks", mode="before")
@@ -243,7 +252,7 @@ class FusionConfig(Parameters):
 
     @model_validator(mode="after")
     def _refuse_clashes(self) -> Self:
-        found = (*self._clashing_parts(), *self._clashing_gates(), *self._clashing_sizes())
+        found = (*self._clashing_parts(), *self._clashing_gates(), *self._clashing_sizes(), *self._not_causal())
         clashes = [message for clash, message in found if clash]
         if clashes:
             raise ValueError("; ".join(clashes))
@@ -319,6 +328,23 @@ class FusionConfig(Parameters):
             (self.context != NONE and odd, f"context={self.context!r} halves the width, but {width} is odd"),
             (temporal.odd_kernel and self.kernel % 2 == 0, f"{encoder} is centred, but kernel={self.kernel} is even"),
             (self.uses_heads and any(size % self.heads for size in sizes), f"{heads} does not divide {width}"),
+        ]
+
+    def _not_causal(self) -> list[tuple[bool, str]]:
+        parts = {
+            f"temporal={self.temporal!r}": TEMPORAL_PARTS[self.temporal],
+            f"attention={self.attention!r}": ATTENTION_PARTS[self.attention],
+            f"gate={self.gate!r}": GATE_PARTS[self.gate],
+            f"context={self.context!r}": Part(causal=self.context != "lstm_unit"),
+            f"readings={self.readings!r}": Part(causal=self.readings == NONE),
+        }
+        delays = f"lookahead={self.lookahead} is of a causal model, but causal=False"
+        return [
+            (not self.causal and self.lookahead > 0, delays),
+            *(
+                (self.causal and not part.causal, f"causal=True, but {given} reads later steps")
+                for given, part in parts.items()
+            ),
         ]
 
     @property

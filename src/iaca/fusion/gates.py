@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iaca.fusion.attention import EncoderLayer, HeadsInto, Masks, log_presence
+from iaca.fusion.attention import EncoderLayer, HeadsInto, Masks, causal_memory, log_presence
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.temporal import TemporalTransformer, UnitBiLSTM
 
@@ -151,7 +151,11 @@ class Gating(nn.Module):
         super().__init__()
         d, heads, dropout = config.width, config.heads, config.dropout
         self.attend = nn.ModuleDict(
-            {m: EncoderLayer(d, heads, dropout, config.locality) for m in config.modalities if config.self_attends}
+            {
+                m: EncoderLayer(d, heads, dropout, config.locality, causal_memory(config))
+                for m in config.modalities
+                if config.self_attends
+            }
         )
         self.stage1 = StageOne(config)
         self.stage2 = None if config.stage2 == "none" else STAGE2[config.stage2](config)

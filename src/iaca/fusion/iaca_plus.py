@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iaca.fusion.attention import Masks
+from iaca.fusion.attention import Masks, causal_memory, distances, within_reach
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.gates import Features
 from iaca.fusion.temporal import TemporalConvolution
@@ -40,14 +40,17 @@ class Reliability(nn.Module):
     The two are separate, since a corrupted stream may still help once it is smoothed over time.
 
     x_m are the projected embeddings, before the temporal encoder mixes them, so that a corrupted step is judged before
-    it spreads. mu_m is the mean of x_m over the observed steps of the sequence: a stretch of another person stands out
-    against the rest of its stream, which tells *which* of two contradicting modalities is wrong. The product of mouth
+    it spreads. mu_m is the mean of x_m over the observed steps of the sequence (with `causal`, over those in memory): a
+    stretch of another person stands out against the rest, which tells *which* of two contradicting modalities is wrong.
+    The product of mouth
     motion and sound level, smoothed by the TCN, is their covariance: does the mouth move with the sound?
     """
 
     def __init__(self, config: FusionConfig):
         super().__init__()
         d, e = config.width, max(config.width // 2, 8)
+        self.memory = causal_memory(config)
+        self.kept = nn.ModuleDict({m: nn.Identity() for m in config.modalities})  # of the past of each
         self.pair = [config.cues.index(name) for name in (MOTION, LEVEL) if name in config.cues]
         self.cues = len(config.cues)
         self.mix = nn.Linear(5 * d + self.cues + (len(self.pair) == 2), e)
@@ -60,12 +63,22 @@ class Reliability(nn.Module):
     def forward(self, embedded: dict[str, Tensor], quality: Tensor | None, masks: Masks) -> tuple[Masks, Tensor]:
         """Projected embeddings (b, t, d) per modality, cues (b, t, q) or None -> masks of r_m, trusted_m (b, t, 2)."""
         x_a, x_v = embedded["audio"], embedded["visual"]
-        features = [x_a, x_v, (x_a - x_v).abs(), _deviation(x_a, masks.audio), _deviation(x_v, masks.visual)]
+        features = [x_a, x_v, (x_a - x_v).abs(), *(self._deviation(embedded[m], masks, m) for m in MODALITIES)]
         mixed = self.mix(torch.cat([*features, *self._cues(quality, x_a)], dim=-1))  # (b, t, e)
         logits = self.out(self.context(mixed, masks.either, masks))  # (b, t, 4)
         judged = torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
         trusted, used = judged.chunk(2, dim=-1)  # (b, t, 2) twice
         return replace(masks, audio=masks.audio * used[..., 0], visual=masks.visual * used[..., 1]), trusted
+
+    def _deviation(self, x: Tensor, masks: Masks, modality: str) -> Tensor:
+        presence = masks.of(modality)
+        if self.memory is None:
+            return _deviation(x, presence)
+        seen, there = masks.joined(self.kept[modality], self.memory - 1, x, presence)  # (b, s, d), (b, s)
+        reach = within_reach(x.shape[1], seen.shape[1], self.memory, x.device).to(x.dtype)  # (t, s)
+        weight = reach * there[:, None]  # (b, t, s)
+        mean = weight @ seen / weight.sum(dim=-1, keepdim=True).clamp(min=1.0)  # (b, t, d)
+        return (x - mean).square() * presence[..., None]
 
     def _cues(self, quality: Tensor | None, like: Tensor) -> list[Tensor]:
         if self.cues == 0:
@@ -107,12 +120,12 @@ class Repair(nn.Module):
     Near the edge of a gap the neighbours are as good as the step itself; in the middle of a long one they say little.
     How fast that changes is learned. A filled step counts in keys and gates as far as it does not rest on the token.
     Without repair the temporal encoder meets a token at every gap, and a stream with every second step missing looks
-    like no stream at all.
+    like no stream at all. With `causal`, only steps before a gap fill it, of those in memory.
     """
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        self.fill = nn.ModuleDict({m: Fill() for m in config.modalities})
+        self.fill = nn.ModuleDict({m: Fill(causal_memory(config)) for m in config.modalities})
 
     def forward(
         self, embedded: dict[str, Tensor], tokens: dict[str, Tensor], masks: Masks
@@ -120,7 +133,7 @@ class Repair(nn.Module):
         """Projected embeddings (b, t, d) and the absent token (d,) per modality -> both, repaired."""
         repaired, known = dict(embedded), {}
         for m, fill in self.fill.items():
-            repaired[m], known[m] = fill(embedded[m], tokens[m], masks.of(m))
+            repaired[m], known[m] = fill(embedded[m], tokens[m], masks.of(m), masks)
             known[m] = known[m] * masks.steps
         return repaired, replace(masks, **known)
 
@@ -128,26 +141,43 @@ class Repair(nn.Module):
 class Fill(nn.Module):
     """The repair of one modality."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: int | None = None) -> None:
         super().__init__()
-        n = len(REACHES)
+        n, self.memory = len(REACHES), memory
         self.rate = nn.Parameter(torch.tensor([math.log(math.expm1(1.0 / reach)) for reach in REACHES]))
         choice = nn.Linear(HIDDEN, 1 + n)  # the token, and each reach
         with torch.no_grad():
             choice.bias.copy_(torch.tensor([DOUBT] + n * [0.0]))
         self.judge = nn.Sequential(nn.Linear(n, HIDDEN), nn.ReLU(), choice)
 
-    def forward(self, x: Tensor, token: Tensor, presence: Tensor) -> tuple[Tensor, Tensor]:
-        """x (b, t, d), token (d,), presence (b, t) -> x and presence, repaired."""
+    def forward(self, x: Tensor, token: Tensor, presence: Tensor, masks: Masks | None = None) -> tuple[Tensor, Tensor]:
+        """x (b, t, d), token (d,), presence (b, t) -> x and presence, repaired; `masks` are needed with a memory."""
         there = presence.to(x.dtype)  # r (b, t)
+        if self.memory is not None and masks is not None:
+            filled, weights = self._from_past(x, token, there, masks, self.memory)
+        else:
+            filled, weights = self._from_around(x, token, there)
+        known = presence + (1.0 - presence) * (1.0 - weights[..., 0]).to(presence.dtype)
+        return there[..., None] * x + (1.0 - there[..., None]) * filled, known
+
+    def _from_past(self, x: Tensor, token: Tensor, there: Tensor, masks: Masks, memory: int) -> tuple[Tensor, Tensor]:
+        seen, observed = masks.joined(self, memory - 1, x, there)  # (b, s, d), (b, s)
+        behind = distances(x.shape[1], seen.shape[1], x.device)  # (t, s)
+        reach = within_reach(x.shape[1], seen.shape[1], memory, x.device).to(x.dtype)
+        kernel = torch.exp(-F.softplus(self.rate)[:, None, None] * behind.clamp(min=0)).to(x.dtype) * reach  # (n, t, s)
+        mass = torch.einsum("nts,bs->btn", kernel, observed)  # K_i r
+        weights = torch.softmax(self.judge((mass + FAINT).log()), dim=-1)  # w (b, t, 1 + n)
+        shares = weights[..., 1:] / (mass + FAINT)  # (b, t, n)
+        taken = torch.einsum("btn,nts,bs->bts", shares, kernel, observed)
+        return weights[..., :1] * token + taken @ seen, weights
+
+    def _from_around(self, x: Tensor, token: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         kernel = self._kernel(x)  # K (n, t, t)
         mass = (there @ kernel).permute(1, 2, 0)  # K_i r (b, t, n)
         weights = torch.softmax(self.judge((mass + FAINT).log()), dim=-1)  # w (b, t, 1 + n)
         shares = weights[..., 1:] / (mass + FAINT)  # (b, t, n)
         taken = (shares.transpose(0, 1) @ kernel.transpose(0, 1)).transpose(0, 1)  # sum_i w_i K_i / K_i r (b, t, t)
-        filled = weights[..., :1] * token + (taken * there[:, None]) @ x  # (b, t, d)
-        known = presence + (1.0 - presence) * (1.0 - weights[..., 0]).to(presence.dtype)
-        return there[..., None] * x + (1.0 - there[..., None]) * filled, known
+        return weights[..., :1] * token + (taken * there[:, None]) @ x, weights  # (b, t, d)
 
     def _kernel(self, x: Tensor) -> Tensor:
         """How much each reach counts a step at each distance, (n, t, t)."""

@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iaca.errors import InputError
-from iaca.fusion.attention import ATTENTION, ChannelDropout, Masks
+from iaca.fusion.attention import ATTENTION, ChannelDropout, Masks, Past
 from iaca.fusion.config import GATE_PARTS, NONE, TASK_WIDTHS, FusionConfig, weighing_gates
 from iaca.fusion.gates import GATES, Features, Gate, LatentFusion
 from iaca.fusion.iaca_plus import LABELS, ReadingGate, Readings, Reliability, Repair, gates_of
-from iaca.fusion.temporal import TEMPORAL, BidirectionalLSTM, UnitBiLSTM
+from iaca.fusion.temporal import UnitBiLSTM, temporal_encoder
 from iaca.parameters import MODALITIES, Modality
 
 
@@ -127,6 +127,7 @@ class FusionModel(nn.Module):
         padding: Tensor | None = None,
         quality: Tensor | None = None,
         readings: Tensor | None = None,
+        past: Past | None = None,
     ) -> FusionOutput:
         """Predict a batch.
 
@@ -140,17 +141,22 @@ class FusionModel(nn.Module):
             readings: (b, t, modality, 2) of the whole sequence that this is a part of, see `Readings`; None is 0, the
                 middle of both scales. Only members with readings use them.
 
+            past: of a causal model that is given a sequence in pieces: what it keeps from one piece to the next. Step s
+                of the output then predicts step s - `lookahead`: the first outputs of a stream belong to no step. None
+                takes the sequence as a whole, and the output has the steps of the input.
+
         Raises:
             InputError: shapes that do not fit each other or the configuration.
         """
         inputs = {"audio": audio, "visual": visual}
         self._check(inputs, quality, readings)
-        masks = Masks.build(audio, audio_present, visual_present, padding)
+        masks = Masks.build(audio, audio_present, visual_present, padding, past)
         observed = masks.either > 0
         if self.readings is None:
             fused = self._features(inputs, quality, masks)
             prediction = self.head(fused.features, fused.masks)
-            return FusionOutput(prediction, fused.gates, observed, self._alone(fused), self._tasks(fused))
+            output = FusionOutput(prediction, fused.gates, observed, self._alone(fused), self._tasks(fused))
+            return ahead(output, self.config.lookahead, masks.steps) if past is None else output
         presence = torch.stack([masks.audio, masks.visual], dim=-1)  # (b, t, modality)
         read = audio.new_zeros(*presence.shape, 2) if readings is None else readings
         if not self.config.has_network:
@@ -269,7 +275,7 @@ class Stream(nn.Module):
         dropout = config.dropout if config.temporal_dropout is None else config.temporal_dropout
         self.project = nn.Linear(config.dims[modality], width)
         self.absent = nn.Parameter(torch.randn(width) * width**-0.5)
-        self.temporal = TEMPORAL[config.temporal](config.model_copy(update={"width": width, "dropout": dropout}))
+        self.temporal = temporal_encoder(config.model_copy(update={"width": width, "dropout": dropout}))
         self.norm = nn.LayerNorm(width) if config.normalisation == "layer" else nn.Identity()
 
     def embed(self, x: Tensor, masks: Masks) -> Tensor:
@@ -301,7 +307,8 @@ class Head(nn.Module):
         fused, self.cuts = config.fused_width, config.bounds == "clip"
         self.context: Any = None
         if config.context == "lstm":
-            self.context = BidirectionalLSTM(config.model_copy(update={"width": fused, "temporal_layers": 1}))
+            over = config.model_copy(update={"temporal": "lstm", "width": fused, "temporal_layers": 1})
+            self.context = temporal_encoder(over)
         elif config.context == "lstm_unit":
             self.context, fused = UnitBiLSTM(fused, config.width, 2, 0.0), config.width
         if config.head == "joint":
@@ -328,6 +335,29 @@ class Head(nn.Module):
         if not self.cuts:
             return y.tanh()
         return y if self.training else y.clamp(-1.0, 1.0)
+
+
+def ahead(output: FusionOutput, lookahead: int, steps: Tensor) -> FusionOutput:
+    """The output of a causal model for the steps that it predicts: that of `lookahead` steps later, and at the end of
+    a sequence that of its last step.
+
+    Args:
+        output: of a batch, step by step; what was observed stays where it is.
+        lookahead: steps.
+        steps: (b, t) bool, True where the step exists.
+    """
+    if lookahead == 0:
+        return output
+    last = (steps.sum(dim=1, keepdim=True) - 1).clamp(min=0)  # (b, 1)
+    later = torch.minimum(torch.arange(steps.shape[1], device=steps.device) + lookahead, last)  # (b, t)
+
+    def shifted(x: Tensor) -> Tensor:
+        return x.gather(1, later[..., None].expand(-1, -1, x.shape[-1]))
+
+    gates = {name: shifted(weights) for name, weights in output.gates.items()}
+    alone = {name: shifted(x) for name, x in output.alone.items()}
+    tasks = {name: shifted(x) for name, x in output.tasks.items()}
+    return FusionOutput(shifted(output.prediction), gates, output.observed, alone, tasks)
 
 
 class TaskHeads(nn.Module):

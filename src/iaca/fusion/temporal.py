@@ -17,23 +17,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iaca.fusion.attention import ChannelDropout, EncoderLayer, Masks
+from iaca.fusion.attention import ChannelDropout, EncoderLayer, Masks, causal_memory
 from iaca.fusion.config import FusionConfig
 
 
 class TemporalConvolution(nn.Module):
     """Residual dilated convolutions [sibling: a TCN with kernel 5; form ours].
 
-    x <- x + relu(conv(LN x)), dilation 1, 2, 4, ... Looks both ways, since a video is read as a whole. LayerNorm, not
-    batch statistics: a sequence must not depend on what it is batched with.
+    x <- x + relu(conv(LN x)), dilation 1, 2, 4, ... Looks both ways, since a video is read as a whole; with `causal`,
+    the kernel ends at the step. LayerNorm, not batch statistics: a sequence must not depend on what it is batched with.
     """
 
     def __init__(self, config: FusionConfig):
         super().__init__()
-        d, k = config.width, config.kernel
+        d, k, self.causal = config.width, config.kernel, config.causal
         self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(config.temporal_layers))
+        around = 0 if config.causal else k // 2
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(d, d, k, dilation=2**i, padding=2**i * (k // 2)) for i in range(config.temporal_layers)
+            nn.Conv1d(d, d, k, dilation=2**i, padding=2**i * around) for i in range(config.temporal_layers)
         )
         self.dropout = ChannelDropout(config.dropout)
 
@@ -42,9 +43,18 @@ class TemporalConvolution(nn.Module):
         exists = masks.steps[..., None].to(x.dtype)  # (b, t, 1)
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             inside = norm(x) * exists  # (b, t, d), zero at padded steps, as the convolution itself pads
+            if self.causal:
+                inside = self._with_past(inside, convolution, masks)  # (b, before + t, d)
             convolved = convolution(inside.transpose(1, 2)).transpose(1, 2).contiguous()  # (b, t, d)
             x = x + self.dropout(convolved.relu())
         return x
+
+    @staticmethod
+    def _with_past(inside: Tensor, convolution: Any, masks: Masks) -> Tensor:
+        """Steps with as many before them as the kernel reaches back; zeros before the first."""
+        before, t = convolution.dilation[0] * (convolution.kernel_size[0] - 1), inside.shape[1]
+        (joined,) = masks.joined(convolution, before, inside)
+        return F.pad(joined, (0, 0, before + t - joined.shape[1], 0))
 
 
 class BidirectionalLSTM(nn.Module):
@@ -66,6 +76,24 @@ class BidirectionalLSTM(nn.Module):
         hidden = x
         for layer in self.layers:
             hidden = layer(hidden, ahead, back)
+        update: Tensor = self.dropout(hidden)
+        return x + update
+
+
+class CausalLSTM(nn.Module):
+    """An LSTM of width d with a residual [ours]: `BidirectionalLSTM` without the way back. Padding is read last."""
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        self.ahead = nn.LSTM(config.width, config.width, config.temporal_layers, batch_first=True)
+        self.dropout = ChannelDropout(config.dropout)
+
+    def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
+        """(b, t, d) -> (b, t, d)."""
+        before: Any = None if masks.past is None else masks.past.kept.get(self)
+        hidden, after = self.ahead(x, before)
+        if masks.past is not None:
+            masks.past.kept[self] = after
         update: Tensor = self.dropout(hidden)
         return x + update
 
@@ -178,17 +206,24 @@ class TemporalUnitBiLSTM(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """Transformer encoder over the observed steps, with sinusoidal positions (Vaswani et al., 2017)."""
+    """Transformer encoder over the observed steps, with sinusoidal positions (Vaswani et al., 2017).
+
+    With `causal` there are no positions, which would grow without end in a stream: near steps are preferred instead, by
+    `Locality` [ours].
+    """
 
     def __init__(self, config: FusionConfig):
         super().__init__()
+        self.causal = config.causal
         self.layers = nn.ModuleList(
-            EncoderLayer(config.width, config.heads, config.dropout) for _ in range(config.temporal_layers)
+            EncoderLayer(config.width, config.heads, config.dropout, config.causal, causal_memory(config))
+            for _ in range(config.temporal_layers)
         )
 
     def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
         """(b, t, d) -> (b, t, d)."""
-        x = x + positions(masks.steps, x.shape[-1]).to(x.dtype)
+        if not self.causal:
+            x = x + positions(masks.steps, x.shape[-1]).to(x.dtype)
         for layer in self.layers:
             x = layer(x, presence, masks)
         return x
@@ -211,6 +246,11 @@ class NoTemporal(nn.Module):
     def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
         """(b, t, d) -> (b, t, d), unchanged."""
         return x
+
+
+def temporal_encoder(config: FusionConfig) -> nn.Module:
+    """The temporal encoder of a configuration."""
+    return CausalLSTM(config) if config.causal and config.temporal == "lstm" else TEMPORAL[config.temporal](config)
 
 
 TEMPORAL: dict[str, type[nn.Module]] = {

@@ -34,12 +34,21 @@ from iaca.inference.ridge import (
     annotated_rows,
     columns_of,
     corrected,
+    joined_columns,
     leave_one_out,
     score_table,
     verdict,
+    weighted_columns,
     widths,
 )
-from iaca.inference.zero_shot import INCONSISTENCY, ZeroShot, ZeroShotConfig
+from iaca.inference.zero_shot import (
+    INCONSISTENCY,
+    OneSided,
+    RunningZeroShot,
+    ZeroShot,
+    ZeroShotConfig,
+    ZeroShotPast,
+)
 from iaca.parameters import MODALITIES, faults, text_table
 from iaca.text import parse_json
 from iaca.training.calibration import Calibration, Errors, Intervals, fit_intervals, origin_of_intervals
@@ -176,6 +185,10 @@ class AdaptedModel:
         bounds = None if self.intervals is None else self.intervals.of(prediction, self.base.cases(clip))
         return replace(self.base.predict(clip), prediction=prediction, bounds=bounds)
 
+    def stream(self) -> RunningAdapted:
+        """The predictions for a stream."""
+        return RunningAdapted(self)
+
     def save(self, path: Path) -> None:
         """Write the file atomically; the same model gives the same bytes."""
         header = {"version": VERSION, "zero_shot": self._rules(), "facts": dict(self.facts)}
@@ -208,6 +221,27 @@ class AdaptedModel:
         except TypeError as error:  # numpy lacks some types of safetensors
             raise InputError(f"the weights are not finite float64 ({error})", path, remedy=REMEDY) from error
         return cls(*_checked(text, weights, path), _checked_intervals(arrays, path))
+
+
+class RunningAdapted:
+    """The predictions of an adapted model for a stream: zero-shot part and averages read the past alone.
+
+    Its intervals are left out: they were calibrated on averages over past and future.
+    """
+
+    def __init__(self, model: AdaptedModel):
+        self._model, self._base = model, RunningZeroShot(model.base)
+        self._past, self._around = ZeroShotPast(), OneSided()
+
+    def push(self, clip: ClipEmbedding) -> ClipPrediction:
+        """The prediction of the next steps."""
+        config, zero_shot = self._model.zero_shot, self._base.push(clip)
+        weighted = weighted_columns(clip, self._past.durations(clip.time_s, config.step_s))
+        columns = joined_columns(zero_shot, self._around.of(weighted, clip.time_s, config.smoothing_s))
+        return replace(zero_shot, prediction=corrected(columns, self._model.weights).astype(np.float32))
+
+    def finish(self) -> ClipPrediction | None:
+        """None: no step waits."""
 
 
 def _checked_intervals(arrays: Mapping[str, NDArray[np.float32]], path: Path) -> Intervals | None:

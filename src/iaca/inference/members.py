@@ -18,10 +18,21 @@ from iaca.inference.zero_shot import ZeroShot, read_config
 from iaca.parameters import MODALITIES
 from iaca.training.config import TARGETS
 from iaca.training.model_file import load_model
-from iaca.training.predict import BuiltModel, ClipPrediction, predict_clip
+from iaca.training.predict import BuiltModel, ClipPrediction, RunningPrediction, predict_clip
 
 Labels = Mapping[str, tuple[str, ...]]
 FloatArray = NDArray[np.float32]
+
+
+class Running(Protocol):
+    """The predictions of a model for a stream."""
+
+    def push(self, clip: ClipEmbedding) -> ClipPrediction:
+        """The next steps arrive -> the prediction of the steps that are now determined, in order: fewer, or none, if
+        the model looks ahead."""
+
+    def finish(self) -> ClipPrediction | None:
+        """The prediction of the steps that still wait, if there may be any."""
 
 
 class Member(Protocol):
@@ -41,6 +52,13 @@ class Member(Protocol):
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
         """The prediction for a clip of t steps."""
+
+    def stream(self) -> Running:
+        """The predictions for a stream.
+
+        Raises:
+            InputError: the model reads later steps.
+        """
 
 
 def load_member(path: Path, device: torch.device) -> Member:
@@ -91,8 +109,12 @@ class FusionMember:
         return dict.fromkeys(TARGETS, tuple(modality for modality in MODALITIES if modality in inputs))
 
     def predict(self, clip: ClipEmbedding) -> ClipPrediction:
-        """Predict in overlapping windows."""
+        """Predict in overlapping windows, or step after step."""
         return predict_clip(self.built, clip)
+
+    def stream(self) -> RunningPrediction:
+        """The predictions for a stream, by a causal model alone."""
+        return RunningPrediction(self.built)
 
 
 @dataclass(frozen=True)
@@ -151,23 +173,44 @@ HALVED_AFTER_S = 1.0
 """A modality that was not observed for this long (s) has half of its share."""
 
 
-def observed_shares(gates: Mapping[str, FloatArray], labels: Labels, clip: ClipEmbedding) -> dict[str, FloatArray]:
+def observed_shares(
+    gates: Mapping[str, FloatArray], labels: Labels, clip: ClipEmbedding, near: Nearness | None = None
+) -> dict[str, FloatArray]:
     """The gates of a clip of t steps; in those across voice and face, shares of what was observed.
 
         share_m(t) = w_m(t) 2^(-d_m(t) / 1 s) / sum over the modalities;   NaN where neither was observed
 
     w is the gate's weight and d_m the time (s) to the nearest step at which m was observed. A network gives some weight
-    to a modality that is absent: there is nothing behind it but its neighbours in time, and soon nothing at all.
+    to a modality that is absent: there is nothing behind it but its neighbours in time, and soon nothing at all. With
+    `near`, of a causal model, d_m is the time since that step.
     """
-    near = np.stack([_nearness(clip.present[modality], clip.time_s) for modality in MODALITIES], axis=1)
+    if near is None:
+        weight = np.stack([_nearness(clip.present[modality], clip.time_s) for modality in MODALITIES], axis=1)
+    else:
+        weight = near.of(clip)
     shares = dict(gates)
     for name, parts in labels.items():
         if parts == MODALITIES:
-            weights = gates[name] * near
+            weights = gates[name] * weight
             with np.errstate(invalid="ignore"):
                 weights = weights / weights.sum(axis=1, keepdims=True)
             shares[name] = np.where(clip.observed[:, None], weights, np.nan).astype(np.float32)
     return shares
+
+
+class Nearness:
+    """`_nearness` without what comes later, for the steps of a clip that arrives in pieces."""
+
+    def __init__(self) -> None:
+        self._last_s = np.full(len(MODALITIES), -np.inf)
+
+    def of(self, clip: ClipEmbedding) -> NDArray[np.float64]:
+        """(t, modality) at the next steps."""
+        present = np.column_stack([clip.present[modality] for modality in MODALITIES])
+        seen = np.where(present, clip.time_s[:, None], -np.inf)
+        before = np.maximum(np.maximum.accumulate(seen), self._last_s)
+        self._last_s = before[-1] if len(before) else self._last_s
+        return np.asarray(2.0 ** -((clip.time_s[:, None] - before) / HALVED_AFTER_S))
 
 
 def _nearness(present: NDArray[np.bool_], time_s: NDArray[np.float64]) -> NDArray[np.float64]:

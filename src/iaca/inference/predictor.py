@@ -30,7 +30,9 @@ from iaca.parameters import MODALITIES
 from iaca.training.config import TARGETS
 
 if TYPE_CHECKING:
+    from iaca.faces.detect import Side
     from iaca.inference.members import Member
+    from iaca.inference.stream import Stream
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -112,7 +114,7 @@ class Predictor:
         get_missing(encoders_of(paths) if download else (), Fetching(download=download))
         members = _members(paths, device)
         embedding = _embedding_config(paths[0], members[0].metadata, device)
-        return cls(members, embedding, faces or FaceConfig(), limits or MediaLimits(), tuple(paths))
+        return cls(members, embedding, _faces_for(embedding, faces), limits or MediaLimits(), tuple(paths))
 
     @classmethod
     def from_pretrained(
@@ -144,7 +146,9 @@ class Predictor:
         get_missing(encoders_of(paths) if download else (), Fetching(download=download))
         members = _members(paths, device)
         embedding = _embedding_config(paths[0], relocated(members[0].metadata, found.folder), device)
-        return cls(members, embedding, faces or FaceConfig(), limits or MediaLimits(), tuple(paths), found.origin)
+        return cls(
+            members, embedding, _faces_for(embedding, faces), limits or MediaLimits(), tuple(paths), found.origin
+        )
 
     def save_pretrained(self, folder: str | Path, licence: str = "other", report: str | Path | None = None) -> None:
         """Write what `push_to_hub` would push to a folder, to look at it or to pass it on. Raises as that does."""
@@ -188,6 +192,22 @@ class Predictor:
         """For valence and arousal, the modalities that at least one of the models reads it from."""
         read = [member.sources for member in self.members]
         return {name: tuple(m for m in MODALITIES if any(m in of[name] for of in read)) for name in TARGETS}
+
+    def stream(self, side: Side | None = None) -> Stream:
+        """The predictions for frames and sound as they arrive, see `Stream`.
+
+        A causal model gives what `predict` gives for the whole recording. The zero-shot models and adapted ones run on
+        averages of the past alone, and give other numbers than `predict`.
+
+        Args:
+            side: of two people in view, the one on that side; None for the person with the largest face.
+
+        Raises:
+            InputError: a model reads later steps, or its encoders do.
+        """
+        from iaca.inference.stream import Stream
+
+        return Stream(self.members, self.embedding, self.faces, side)
 
     def predict(self, video: str | Path) -> pd.DataFrame:
         """Valence and arousal in [-1, 1] for every decoded frame, with the columns of a predictions table.
@@ -259,11 +279,12 @@ class Predictor:
                 yield embed(table, jpegs, audio, self.embedding, shared)
 
     def _table(self, name: str, clip: ClipEmbedding, box: np.ndarray) -> pd.DataFrame:
-        from iaca.inference.members import join, observed_shares  # torch
+        from iaca.inference.members import Nearness, join, observed_shares  # torch
         from iaca.training.predict import prediction_table
 
         joint = join(self.members, [member.predict(clip) for member in self.members])
-        shares = observed_shares(joint.prediction.gates, joint.labels, clip)
+        near = Nearness() if self.embedding.causal else None
+        shares = observed_shares(joint.prediction.gates, joint.labels, clip, near)
         table = prediction_table(name, clip, replace(joint.prediction, gates=shares), joint.labels)
         table[BOX] = box
         return table
@@ -289,6 +310,12 @@ def _members(paths: Sequence[Path], device: str) -> tuple[Member, ...]:
     members = tuple(load_member(path, pick_device(device)) for path in paths)
     check_alike(paths, [member.metadata for member in members])
     return members
+
+
+def _faces_for(embedding: EmbeddingConfig, faces: FaceConfig | None) -> FaceConfig:
+    """How faces are found; for embeddings that read nothing later, without later frames."""
+    faces = faces or FaceConfig()
+    return faces.model_copy(update={"causal": True}) if embedding.causal else faces
 
 
 def _embedding_config(path: Path, metadata: Mapping[str, str], device: str) -> EmbeddingConfig:

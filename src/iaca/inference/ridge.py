@@ -25,6 +25,7 @@ from iaca.errors import counted
 from iaca.evaluation.metrics import DIMENSIONS, ccc, paired_difference
 from iaca.inference.zero_shot import ZeroShot, durations, two_sided
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters, Seed
+from iaca.training.predict import ClipPrediction
 
 Array = NDArray[np.float64]
 
@@ -81,15 +82,24 @@ class Rows:
 
 def columns_of(model: ZeroShot, clip: ClipEmbedding) -> Array:
     """(t, p) float64, finite, the inputs of the correction: p is 5 + the widths of both embeddings."""
-    weights = durations(clip.time_s, model.config.step_s)[:, None]
+    weighted = weighted_columns(clip, durations(clip.time_s, model.config.step_s))
+    return joined_columns(model.predict(clip), two_sided(weighted, clip.time_s, model.config.smoothing_s))
+
+
+def weighted_columns(clip: ClipEmbedding, seconds: Array) -> Array:
+    """(t, p - 2): s that each step stands for, and presence and embedding of sound and face times these."""
+    weights = seconds[:, None]
     masked = [
         np.where(clip.present[m][:, None], np.column_stack([clip.present[m], np.nan_to_num(clip.features[m])]), 0.0)
         for m in MODALITIES
     ]
-    weighted = np.concatenate([weights, *(weights * part for part in masked)], axis=1)
-    around = two_sided(weighted, clip.time_s, model.config.smoothing_s)
-    prediction = model.predict(clip).prediction.astype(np.float64)
-    return np.concatenate([np.ones_like(weights), prediction, around[:, 1:] / np.maximum(around[:, :1], 1e-9)], axis=1)
+    return np.concatenate([weights, *(weights * part for part in masked)], axis=1)
+
+
+def joined_columns(zero_shot: ClipPrediction, around: Array) -> Array:
+    """The inputs of the correction from the zero-shot prediction and the smoothed `weighted_columns`."""
+    prediction, averages = zero_shot.prediction.astype(np.float64), around[:, 1:] / np.maximum(around[:, :1], 1e-9)
+    return np.concatenate([np.ones((len(prediction), 1)), prediction, averages], axis=1)
 
 
 def annotated_rows(group: str, name: str, model: ZeroShot, clip: AnnotatedClip, every_s: float) -> Rows | None:

@@ -319,7 +319,9 @@ class ZeroShot:
         encoder reads it from the voice. Inconsistency is the share of
         pairs with less `surprise` if readings go together as `agreement` states: stated, not calibrated on people.
         """
-        heard, seen, mass = self.readings(clip)
+        return self._prediction(clip, *self.readings(clip))
+
+    def _prediction(self, clip: ClipEmbedding, heard: Array, seen: Array, mass: Array) -> ClipPrediction:
         present = np.stack([clip.present[modality] for modality in MODALITIES], axis=1)
         return ClipPrediction(
             prediction=self._joint(heard, seen),
@@ -327,6 +329,10 @@ class ZeroShot:
             observed=clip.observed,
             inconsistency=product_share(self._surprise(heard, seen, mass)).astype(np.float32),
         )
+
+    def stream(self) -> RunningZeroShot:
+        """The predictions for a stream."""
+        return RunningZeroShot(self)
 
     def cases(self, clip: ClipEmbedding) -> Array:
         """What an error of the model may depend on, (t, q): see `calibration.circumstances`."""
@@ -346,19 +352,60 @@ class ZeroShot:
         surprise = self.config.agreement.surprise(heard[:, 1], seen[:, 1])
         return np.where((mass > LEAST_S).all(axis=1), surprise, np.nan)
 
-    def readings(self, clip: ClipEmbedding) -> tuple[Array, Array, Array]:
-        """What voice and face say, (t, 2) each, and the trusted evidence of each within reach, in s, (t, k)."""
+    def readings(self, clip: ClipEmbedding, stream: ZeroShotPast | None = None) -> tuple[Array, Array, Array]:
+        """What voice and face say, (t, 2) each, and the trusted evidence of each within reach, in s, (t, k).
+
+        Args:
+            clip: of t steps.
+            stream: of the steps before, if these are the next ones of a stream; later ones are then not read.
+        """
         config, times = self.config, clip.time_s
-        seconds = durations(times, config.step_s)
-        readings = (voice_evidence(clip, config.voice, seconds), face_evidence(clip, config.face, seconds))
+        seconds = durations(times, config.step_s) if stream is None else stream.durations(times, config.step_s)
+        own = (None, None) if stream is None else (stream.voice, stream.face)
+        readings = (
+            voice_evidence(clip, config.voice, seconds, own[0]),
+            face_evidence(clip, config.face, seconds, own[1]),
+        )
         weights = np.stack([reading.trust for reading in readings], axis=1) * seconds[:, None]  # (t, k)
         values = np.stack([reading.value for reading in readings], axis=1) * weights[..., None]  # (t, k, 2)
         columns = np.concatenate([weights, values.reshape(len(clip), 4)], axis=1)
-        smooth = two_sided(columns, times, config.smoothing_s)
+        if stream is None:
+            smooth, sides = two_sided(columns, times, config.smoothing_s), 2
+        else:
+            smooth, sides = stream.smooth.of(columns, times, config.smoothing_s), 1
         mass, sums = smooth[:, :2], smooth[:, 2:].reshape(len(clip), 2, 2)  # (t, k), (t, k, 2)
-        lasting = 1 + config.prior_s / (2 * config.smoothing_s)
+        lasting = 1 + config.prior_s / (sides * config.smoothing_s)
         voice, face = np.moveaxis((lasting * sums / (config.prior_s + mass[..., None])).clip(-1, 1), 1, 0)
         return voice, face, mass
+
+
+class ZeroShotPast:
+    """What the zero-shot model keeps of a stream: own means so far instead of those of the clip, a one-sided average
+    instead of a two-sided one."""
+
+    def __init__(self) -> None:
+        self.voice, self.face, self.smooth = OwnMean(), OwnMean(), OneSided()
+        self._last_s: float | None = None
+
+    def durations(self, times: Array, longest: float) -> Array:
+        """How many s each of the next t steps stands for: the way from the step before, at most `longest` s."""
+        before = times[:1] - longest if self._last_s is None else np.array([self._last_s])
+        self._last_s = float(times[-1]) if len(times) else self._last_s
+        return np.asarray(np.clip(np.diff(np.concatenate([before, times])), 0, longest))
+
+
+class RunningZeroShot:
+    """The predictions of a zero-shot model for a stream, step by step."""
+
+    def __init__(self, model: ZeroShot):
+        self._model, self._past = model, ZeroShotPast()
+
+    def push(self, clip: ClipEmbedding) -> ClipPrediction:
+        """The prediction of the next steps."""
+        return self._model._prediction(clip, *self._model.readings(clip, self._past))
+
+    def finish(self) -> ClipPrediction | None:
+        """None: no step waits."""
 
 
 def joined(one: Array, other: Array) -> Array:
@@ -405,7 +452,7 @@ class Evidence:
     trust: Array
 
 
-def face_evidence(clip: ClipEmbedding, rules: FaceRules, seconds: Array) -> Evidence:
+def face_evidence(clip: ClipEmbedding, rules: FaceRules, seconds: Array, own: OwnMean | None = None) -> Evidence:
     """Mean position of the face on the valence-arousal plane over the readings of its encoders.
 
     A reading is the expected position of the expression, i.e. posteriors of the classes times their coordinates; the
@@ -417,6 +464,7 @@ def face_evidence(clip: ClipEmbedding, rules: FaceRules, seconds: Array) -> Evid
         clip: its visual columns are those of `rules.encoders`, in this order.
         rules: how each encoder is read, and ramps.
         seconds: (t,) s that each step stands for.
+        own: the face's own mean so far, in a stream.
     """
     trust = np.where(clip.face_found, trusted(_cues(clip), rules.trust, len(clip)), 0.0)
     ends = np.cumsum([ENCODERS["visual"][name].dim for name in rules.encoders])
@@ -425,7 +473,7 @@ def face_evidence(clip: ClipEmbedding, rules: FaceRules, seconds: Array) -> Evid
     weights = np.stack([reading.trust for reading in readings])  # (encoders, t)
     total = sum(reading.value * reading.trust[:, None] for reading in readings)
     value = total / np.maximum(weights.sum(axis=0), 1e-9)[:, None]
-    return _less_own_mean(value, trust * weights.max(axis=0), seconds, rules.rest)
+    return _less_own_mean(value, trust * weights.max(axis=0), seconds, rules.rest, own)
 
 
 def read_face(encoder: Reader, columns: NDArray[np.float32], rules: FaceRules) -> Evidence:
@@ -438,7 +486,7 @@ def read_face(encoder: Reader, columns: NDArray[np.float32], rules: FaceRules) -
     return Evidence(_softmax(rows[:, -len(CLASSES) :]) @ np.array([rules.coordinates[name] for name in CLASSES]), found)
 
 
-def voice_evidence(clip: ClipEmbedding, rules: VoiceRules, seconds: Array) -> Evidence:
+def voice_evidence(clip: ClipEmbedding, rules: VoiceRules, seconds: Array, own: OwnMean | None = None) -> Evidence:
     """Arousal by vocal effort, which no gain changes; by effort, a voice has nothing to say about valence.
 
     arousal = tanh(c (z_alpha + z_hammarberg) + z_pitch) for z = (x - usual) / unit, where x is the median of a
@@ -451,6 +499,7 @@ def voice_evidence(clip: ClipEmbedding, rules: VoiceRules, seconds: Array) -> Ev
         clip: its audio columns are those of `rules.encoders`, in this order.
         rules: scales and ramps.
         seconds: (t,) s that each step stands for.
+        own: the speaker's own mean so far, in a stream.
     """
     sound = {name: clip.audio[:, i].astype(np.float64) for i, name in enumerate(NAMES)}
     cues = _cues(clip) | sound
@@ -459,9 +508,9 @@ def voice_evidence(clip: ClipEmbedding, rules: VoiceRules, seconds: Array) -> Ev
     effort = np.tanh(channel * sum(z[name] for name in TILT) + z[PITCH])
     voiced = np.where(clip.audio_present, trusted(cues, rules.trust, len(clip)), 0.0)
     if rules.head:
-        return _less_own_mean(clip.audio[:, -2:].astype(np.float64).clip(-1, 1), voiced, seconds, rules.rest)
+        return _less_own_mean(clip.audio[:, -2:].astype(np.float64).clip(-1, 1), voiced, seconds, rules.rest, own)
     trust = voiced * (1 + 2 * channel) / 3
-    return _less_own_mean(np.stack([np.zeros_like(effort), effort], axis=1), trust, seconds, rules.rest)
+    return _less_own_mean(np.stack([np.zeros_like(effort), effort], axis=1), trust, seconds, rules.rest, own)
 
 
 def trusted(measured: Mapping[str, Array], ramps: Mapping[str, Ramp], steps: int) -> Array:
@@ -479,15 +528,50 @@ def _cues(clip: ClipEmbedding) -> dict[str, Array]:
     return {name: clip.quality[:, i].astype(np.float64) for i, name in enumerate(clip.quality_names)}
 
 
-def _less_own_mean(value: Array, trust: Array, seconds: Array, rest: Rest) -> Evidence:
+def _less_own_mean(value: Array, trust: Array, seconds: Array, rest: Rest, own: OwnMean | None = None) -> Evidence:
     """Subtract the part of the clip's own mean that `rest` sets from readings (t, 2); zero where there is no trust."""
     value = np.where(trust[:, None] > 0, value, 0.0)
     weight = trust * seconds
     seen_s = float(weight.sum())
-    if seen_s > 0:
+    if own is not None:
+        value = value - own.part(value, weight, rest)
+    elif seen_s > 0:
         share = rest.share * seen_s / (seen_s + rest.half_s)
         value = value - share * (weight @ value) / seen_s
     return Evidence(np.where(trust[:, None] > 0, value, 0.0).clip(-1, 1), trust)
+
+
+class OwnMean:
+    """The mean of the readings of a stream so far, weighted by trust and time."""
+
+    def __init__(self) -> None:
+        self._seen_s, self._sum = 0.0, np.zeros(2)
+
+    def part(self, value: Array, weight: Array, rest: Rest) -> Array:
+        """Readings (t, 2) and weights (t,) of the next steps -> the part of the mean that `rest` sets, at each."""
+        seen_s = self._seen_s + np.cumsum(weight)
+        sums = self._sum + np.cumsum(value * weight[:, None], axis=0)
+        if len(value):
+            self._seen_s, self._sum = float(seen_s[-1]), sums[-1]
+        share = rest.share / (seen_s + rest.half_s)  # of the sum: the seconds of the mean and of the share cancel
+        return np.asarray(share[:, None] * sums)
+
+
+class OneSided:
+    """`two_sided` without what comes later: a decaying sum over a step and all before it."""
+
+    def __init__(self) -> None:
+        self._sum: Array | None = None
+        self._last_s = 0.0
+
+    def of(self, values: Array, times: Array, constant: float) -> Array:
+        """(t, k) -> (t, k) at the next steps."""
+        sums = np.zeros_like(values)
+        for i, (value, time_s) in enumerate(zip(values, times, strict=True)):
+            before = 0.0 if self._sum is None else self._sum * np.exp(-abs(time_s - self._last_s) / constant)
+            self._sum, self._last_s = value + before, float(time_s)
+            sums[i] = self._sum
+        return sums
 
 
 def _softmax(logits: Array) -> Array:

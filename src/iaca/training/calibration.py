@@ -100,7 +100,31 @@ class Intervals:
         return np.asarray(np.clip(standard @ self.weights[:-1] + self.weights[-1], *self.bounds))
 
 
-def circumstances(clip: ClipEmbedding, prediction: FloatArray, readings: FloatArray, odds: Array) -> Array:
+PRESENCE_S = 1.0
+"""Time (s) over which presence is averaged."""
+
+
+class TrailingPresence:
+    """Share of the steps of the last second with a voice, and with a face, for a clip that arrives in pieces."""
+
+    def __init__(self) -> None:
+        self._times, self._present = np.zeros(0), np.zeros((0, len(MODALITIES)))
+
+    def of(self, clip: ClipEmbedding) -> Array:
+        """(t, 2) at the next steps."""
+        before = len(self._times)
+        times = np.concatenate([self._times, clip.time_s])
+        present = np.concatenate([self._present, np.column_stack([clip.present[m] for m in MODALITIES])])
+        first, end = np.searchsorted(times, times[before:] - PRESENCE_S, "right"), np.arange(before + 1, len(times) + 1)
+        sums = np.concatenate([np.zeros((1, len(MODALITIES))), present.cumsum(axis=0)])
+        kept = first[-1] if len(first) else 0
+        self._times, self._present = times[kept:], present[kept:]
+        return np.asarray((sums[end] - sums[first]) / (end - first)[:, None])
+
+
+def circumstances(
+    clip: ClipEmbedding, prediction: FloatArray, readings: FloatArray, odds: Array, observed: Array | None = None
+) -> Array:
     """What an error may depend on, (t, q), finite.
 
     Args:
@@ -108,10 +132,12 @@ def circumstances(clip: ClipEmbedding, prediction: FloatArray, readings: FloatAr
         prediction: (t, d).
         readings: (t, modality, d), see `Readers.read`.
         odds: (t, 3), see `Inconsistency.log_odds`; NaN where unknown.
+        observed: (t, 2), the share of the time around each step in which voice and face are present; None for the
+            second around it.
     """
-    rate = rate_of(clip)
     presence = np.column_stack([clip.audio_present, clip.face_found]).astype(np.float64)
-    observed = local_mean(presence, np.ones(len(clip), np.bool_), rate)
+    if observed is None:
+        observed = local_mean(presence, np.ones(len(clip), np.bool_), PRESENCE_S * rate_of(clip))
     apart = np.abs(readings - prediction[:, None]).reshape(len(clip), -1)
     cues = read_cues(clip, CUES).astype(np.float64)
     parts = [
@@ -231,6 +257,8 @@ class Calibration:
         intervals: None with too few calibration clips.
         facts: what was calibrated on what, or why not, by `intervals`, `inconsistency` and `recalibration`.
         recalibration: of the predictions; None leaves them as they are.
+        causal: that of the model: circumstances are those of the last second, and nothing is compared with the rest of
+            the clip, so that there are no readers.
     """
 
     modalities: tuple[Modality, ...]
@@ -239,17 +267,34 @@ class Calibration:
     intervals: Intervals | None
     facts: Mapping[str, str]
     recalibration: Recalibration | None = None
+    causal: bool = False
 
-    def judge(self, clip: ClipEmbedding, normalisation: Normalisation, prediction: FloatArray) -> Judgement:
-        """Bounds and inconsistency of a clip's prediction (t, d)."""
+    def judge(
+        self,
+        clip: ClipEmbedding,
+        normalisation: Normalisation,
+        prediction: FloatArray,
+        presence: TrailingPresence | None = None,
+    ) -> Judgement:
+        """Bounds and inconsistency of a clip's prediction (t, d).
+
+        Args:
+            clip: of t steps, or a piece of one.
+            normalisation: of its embeddings.
+            prediction: of these steps.
+            presence: of the pieces before, for a causal model.
+        """
         clip = used(clip, self.modalities)
+        observed = self._observed(clip, presence)
         readings, odds = self._opinions(clip, normalisation, prediction)
         shares = np.full(len(clip), np.nan, np.float32)
         if self.inconsistency is not None:
             shares = self.inconsistency.share(odds)
         if self.intervals is None:
             return Judgement(np.full((len(clip), 2, prediction.shape[1]), np.nan, np.float32), shares)
-        return Judgement(self.intervals.of(prediction, circumstances(clip, prediction, readings, odds)), shares)
+        return Judgement(
+            self.intervals.of(prediction, circumstances(clip, prediction, readings, odds, observed)), shares
+        )
 
     def errors(
         self, clip: AnnotatedClip, subject: str, normalisation: Normalisation, prediction: FloatArray, every: int = 1
@@ -257,8 +302,12 @@ class Calibration:
         """The errors of a prediction at every n-th of the annotated steps, for `fit_intervals`."""
         embedding = used(clip.embedding, self.modalities)
         rows = every_nth(np.isfinite(clip.labels).all(axis=1) & embedding.observed, every)
-        cases = circumstances(embedding, prediction, *self._opinions(embedding, normalisation, prediction))
+        opinions = self._opinions(embedding, normalisation, prediction)
+        cases = circumstances(embedding, prediction, *opinions, self._observed(embedding))
         return Errors(subject, cases[rows], np.abs(clip.labels - prediction)[rows].astype(np.float64))
+
+    def _observed(self, clip: ClipEmbedding, presence: TrailingPresence | None = None) -> Array | None:
+        return (presence or TrailingPresence()).of(clip) if self.causal else None
 
     def _opinions(
         self, clip: ClipEmbedding, normalisation: Normalisation, prediction: FloatArray
@@ -382,6 +431,7 @@ def calibrate(
     subjects: Mapping[str, str],
     folds: Sequence[tuple[frozenset[str], Predict]] = (),
     recalibrate: bool = False,
+    causal: bool = False,
 ) -> Calibration:
     """Fit everything that a model needs to judge its predictions.
 
@@ -393,24 +443,27 @@ def calibrate(
         subjects: of the clips; a clip that is not listed is a subject of its own.
         folds: names of train clips, with the prediction of a model that has not seen their subjects.
         recalibrate: fit scale and offset too; everything else then describes recalibrated predictions.
+        causal: that of the model.
     """
     facts = {}
-    readings = fit_readings(train_clips, subjects, normalisation) if len(modalities) == len(MODALITIES) else None
+    fits = len(modalities) == len(MODALITIES) and not causal
+    readings = fit_readings(train_clips, subjects, normalisation) if fits else None
     judge = readings and fit_inconsistency(train_clips, subjects, readings, validation_clips, normalisation)
     readers = None if readings is None or judge is None else readings.readers
     if judge is None:
-        facts["inconsistency"] = (
-            "none: the model uses one modality"
-            if len(modalities) < len(MODALITIES)
-            else "none: voice and face were not observed together in two subjects of the train partition"
-        )
+        reason = "voice and face were not observed together in two subjects of the train partition"
+        if len(modalities) < len(MODALITIES):
+            reason = "the model uses one modality"
+        elif causal:
+            reason = "a causal model does not compare a stretch with the rest of the clip"
+        facts["inconsistency"] = f"none: {reason}"
     held_out = [
         (name, clip, prediction(clip.embedding))
         for clips, prediction in ((validation_clips, predict), *(({n: train_clips[n] for n in f}, p) for f, p in folds))
         for name, clip in sorted(clips.items())
     ]
     recalibration = _recalibrated(held_out, facts) if recalibrate else None
-    draft = Calibration(modalities, readers, judge, None, facts, recalibration)
+    draft = Calibration(modalities, readers, judge, None, facts, recalibration, causal)
     errors, every = [], stride({name: clip for name, clip, _ in held_out})
     for name, clip, prediction in held_out:
         final = prediction if recalibration is None else recalibration.of(prediction)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from iaca.errors import InputError, brief
 from iaca.files import current_files, replacing
+from iaca.fusion.attention import Past
 from iaca.fusion.config import PRESETS, FusionConfig, preset, weighing_gates
 from iaca.fusion.gates import Features
 from iaca.fusion.model import FusionModel, FusionOutput
@@ -206,7 +207,8 @@ def _calibration(
         if differing := sorted(name for name, tensor in found.items() if tensor.dtype != torch.float32):
             raise ValueError(f"{brief(differing[0])} is not float32")
         arrays = {name: tensor.numpy() for name, tensor in found.items()}
-        return Calibration.of_arrays(arrays, config.modalities, config.dims, facts)
+        calibration = Calibration.of_arrays(arrays, config.modalities, config.dims, facts)
+        return replace(calibration, causal=config.causal)
     except ValueError as error:
         raise InputError(f"the calibration in the model file is not valid: {error}", path, remedy=REMEDY) from error
 
@@ -290,9 +292,10 @@ class PerDimension(nn.Module):
         padding: Tensor | None = None,
         quality: Tensor | None = None,
         readings: Tensor | None = None,
+        past: Past | None = None,
     ) -> FusionOutput:
         """As `FusionModel.forward`."""
-        inputs = (audio, visual, audio_present, visual_present, padding, quality, readings)
+        inputs = (audio, visual, audio_present, visual_present, padding, quality, readings, past)
         outputs: dict[str, FusionOutput] = {"valence": self.valence(*inputs), "arousal": self.arousal(*inputs)}
         prediction = torch.stack([outputs[target].prediction[..., i] for i, target in enumerate(TARGETS)], dim=-1)
         gates = {f"{target}_{name}": weights for target in TARGETS for name, weights in outputs[target].gates.items()}

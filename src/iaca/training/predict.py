@@ -1,8 +1,8 @@
-"""How a model predicts a clip: window by window, averaged where windows overlap."""
+"""How a model predicts a clip: window by window, averaged where windows overlap; a causal model piece by piece."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,10 +15,11 @@ from iaca.encoders.config import mismatches
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
 from iaca.formats.affwild2 import EXPRESSIONS, UNITS
+from iaca.fusion.attention import Past
 from iaca.fusion.config import TASK_WIDTHS
-from iaca.fusion.model import FusionModel
+from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.parameters import MODALITIES
-from iaca.training.calibration import Calibration
+from iaca.training.calibration import Calibration, TrailingPresence
 from iaca.training.config import TARGETS, Target
 from iaca.training.data import window_starts
 from iaca.training.model_file import PerDimension, TrainedModel
@@ -56,6 +57,14 @@ class ClipPrediction:
     tasks: Mapping[str, FloatArray] = field(default_factory=dict)
     thresholds: FloatArray | None = None
 
+    def part(self, steps: slice) -> ClipPrediction:
+        """Some steps in a row."""
+        gates = {name: weights[steps] for name, weights in self.gates.items()}
+        bounds, inconsistency = (None if x is None else x[steps] for x in (self.bounds, self.inconsistency))
+        tasks = {task: values[steps] for task, values in self.tasks.items()}
+        parts = (self.prediction[steps], gates, self.observed[steps], bounds, inconsistency, tasks)
+        return ClipPrediction(*parts, self.thresholds)
+
 
 @dataclass(frozen=True)
 class BuiltModel:
@@ -84,31 +93,40 @@ def predict_clip(
         model: trained, or built once for many clips.
         clip: embeddings of t steps, of the widths the model was trained on. The model gets the quality cues that it
             reads, by name; a cue that the clip lacks is unknown at every step.
-        window, hop: steps. A model whose weights fix the length (`jca_fixed`) uses that length as its window.
+        window, hop: steps. A model whose weights fix the length (`jca_fixed`) uses that length as its window. A causal
+            model has no windows.
 
     Raises:
         InputError: embeddings of another width or other encoders; a hop above the window, which would skip steps;
             predictions that are not finite.
     """
     built = BuiltModel.of(model) if isinstance(model, TrainedModel) else model
+    if built.model.config.causal:
+        return _predict_causal(built, clip)
     window = built.model.config.length or window
     _check(built, clip, window, hop)
     if len(clip) == 0:
-        empty = {name: np.empty((0, len(labels)), np.float32) for name, labels in built.model.gate_labels.items()}
-        none: dict[str, Any] = {task: np.empty((0, TASK_WIDTHS[task])) for task in built.model.config.tasks}
-        more: dict[str, Any] = {"tasks": none, **_thresholds(built)}
-        return ClipPrediction(np.empty((0, 2), np.float32), empty, np.empty(0, np.bool_), **more)
-    averages = _average(_window_outputs(built, clip, window, hop), len(clip))
+        return _nothing(built)
+    return _judged(built, clip, _average(_window_outputs(built, clip, window, hop), len(clip)))
+
+
+def _judged(
+    built: BuiltModel, clip: ClipEmbedding, averages: dict[str, FloatArray], presence: TrailingPresence | None = None
+) -> ClipPrediction:
+    """The prediction of the steps of a clip, from the outputs of the network by name, with all that is known of it."""
     if not all(np.isfinite(values).all() for values in averages.values()):
         raise InputError("the model's predictions are not finite: its weights are too large", remedy="train it again")
     prediction = averages.pop("prediction").clip(-1.0, 1.0)
-    more = {"tasks": {task: averages.pop(TASK + task) for task in built.model.config.tasks}, **_thresholds(built)}
+    more: dict[str, Any] = {
+        "tasks": {task: averages.pop(TASK + task) for task in built.model.config.tasks},
+        **_thresholds(built),
+    }
     if built.calibration is not None and built.calibration.recalibration is not None:
         prediction = built.calibration.recalibration.of(prediction)
     prediction[:, [target not in built.targets for target in TARGETS]] = np.nan
     if built.calibration is None:
         return ClipPrediction(prediction, averages, clip.observed, **more)
-    judged = built.calibration.judge(clip, built.normalisation, prediction)
+    judged = built.calibration.judge(clip, built.normalisation, prediction, presence)
     return ClipPrediction(prediction, averages, clip.observed, judged.bounds, judged.inconsistency, **more)
 
 
@@ -117,6 +135,106 @@ def _thresholds(built: BuiltModel) -> dict[str, FloatArray]:
     if "action_units" not in built.model.config.tasks:
         return {}
     return {"thresholds": built.model.get_buffer(THRESHOLDS).cpu().numpy()}
+
+
+PIECE = 512
+"""Steps of a clip that a causal model is given at a time."""
+
+
+def _predict_causal(built: BuiltModel, clip: ClipEmbedding) -> ClipPrediction:
+    running = RunningPrediction(built)
+    starts = range(0, max(len(clip), 1), PIECE)
+    parts = [running.push(clip.part(slice(start, start + PIECE))) for start in starts]
+    return joined_predictions([*parts, running.finish()])
+
+
+class RunningPrediction:
+    """The predictions of a causal model for a clip that arrives in pieces.
+
+    What is kept from piece to piece does not grow. A step is predicted when `lookahead` more have arrived.
+
+    Raises:
+        InputError: the model is not causal.
+    """
+
+    def __init__(self, built: BuiltModel):
+        if not built.model.config.causal:
+            raise InputError(
+                "this model reads later steps, so it can't run on a stream",
+                remedy="train a causal one (docs/guide/live.md), or use zero_shot",
+            )
+        self._built, self._past, self._presence = built, Past(), TrailingPresence()
+        self._early = built.model.config.lookahead  # outputs that belong to no step
+        self._waiting: list[ClipEmbedding] = []  # steps that are not predicted yet
+        self._last: dict[str, FloatArray] = {}  # the last output
+
+    def push(self, clip: ClipEmbedding) -> ClipPrediction:
+        """The prediction of the steps that the next steps complete, fewer or more than those.
+
+        Raises:
+            InputError: as `predict_clip`.
+        """
+        _check(self._built, clip, 1, 1)
+        if not len(clip):
+            return _nothing(self._built)
+        output = self._output(clip)
+        self._last = {name: x[-1:] for name, x in output.items()}
+        self._waiting.append(clip)
+        skipped = min(self._early, len(clip))
+        self._early -= skipped
+        return self._next({name: x[skipped:] for name, x in output.items()}, len(clip) - skipped)
+
+    def finish(self) -> ClipPrediction:
+        """The prediction of the steps that still wait: the last output, since nothing else arrives."""
+        steps = sum(map(len, self._waiting))
+        if not self._last:
+            return _nothing(self._built)
+        return self._next({name: np.repeat(x, steps, axis=0) for name, x in self._last.items()}, steps)
+
+    def _next(self, output: dict[str, FloatArray], steps: int) -> ClipPrediction:
+        """The prediction of the first of the steps that wait."""
+        if not steps:
+            return _nothing(self._built)
+        waiting = ClipEmbedding.joined(self._waiting)
+        clip, rest = waiting.part(slice(steps)), waiting.part(slice(steps, None))
+        self._waiting = [rest]
+        return _judged(self._built, clip, output, self._presence)
+
+    def _output(self, clip: ClipEmbedding) -> dict[str, FloatArray]:
+        config = self._built.model.config
+        batch = collate([cut(clip, 0, WindowSpec(len(clip), self._built.normalisation, config.cues))])
+        on_device = {name: tensor.to(self._built.device) for name, tensor in batch.items()}
+        with torch.inference_mode():
+            arguments = model_arguments(on_device, reads_cues=bool(config.cues))
+            output = self._built.model(*arguments, past=self._past)
+        return {name: values[0] for name, values in _arrays(output).items()}
+
+
+def _nothing(built: BuiltModel) -> ClipPrediction:
+    """The prediction of no step."""
+    empty = {name: np.empty((0, len(labels)), np.float32) for name, labels in built.model.gate_labels.items()}
+    none: dict[str, Any] = {task: np.empty((0, TASK_WIDTHS[task])) for task in built.model.config.tasks}
+    more: dict[str, Any] = {"tasks": none, **_thresholds(built)}
+    return ClipPrediction(np.empty((0, 2), np.float32), empty, np.empty(0, np.bool_), **more)
+
+
+def joined_predictions(parts: Sequence[ClipPrediction]) -> ClipPrediction:
+    """Predictions of consecutive parts of a clip as one."""
+    parts = [part for part in parts if len(part.observed)] or [parts[0]]
+
+    def joined(arrays: Sequence[FloatArray | None]) -> FloatArray | None:
+        known = [array for array in arrays if array is not None]
+        return np.concatenate(known) if known else None
+
+    return ClipPrediction(
+        np.concatenate([part.prediction for part in parts]),
+        {name: np.concatenate([part.gates[name] for part in parts]) for name in parts[0].gates},
+        np.concatenate([part.observed for part in parts]),
+        joined([part.bounds for part in parts]),
+        joined([part.inconsistency for part in parts]),
+        {task: np.concatenate([part.tasks[task] for part in parts]) for task in parts[0].tasks},
+        parts[0].thresholds,
+    )
 
 
 def _check(built: BuiltModel, clip: ClipEmbedding, window: int, hop: int) -> None:
@@ -156,12 +274,17 @@ def _window_outputs(
         on_device = {name: tensor.to(built.device) for name, tensor in batch.items()}
         with torch.inference_mode():
             output = built.model(*model_arguments(on_device, reads_cues=bool(config.cues)))
-        tensors = {"prediction": output.prediction, **output.gates}
-        for task, logits in output.tasks.items():
-            tensors[TASK + task] = probabilities_of(task, logits)
-        arrays = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
+        arrays = _arrays(output)
         for i, start in enumerate(batch_starts):
             yield start, {name: array[i] for name, array in arrays.items()}
+
+
+def _arrays(output: FusionOutput) -> dict[str, FloatArray]:
+    """What a model gives for a batch, by name (b, t, k)."""
+    tensors = {"prediction": output.prediction, **output.gates}
+    for task, logits in output.tasks.items():
+        tensors[TASK + task] = probabilities_of(task, logits)
+    return {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
 
 
 def probabilities_of(task: str, logits: torch.Tensor) -> torch.Tensor:
@@ -200,12 +323,19 @@ def prediction_table(
     tasks, empty where neither modality was present: expression (0 to 7) and its probabilities
     expression_<class> (float32); au<number> (0 or 1) and au<number>_probability.
     """
+    columns = prediction_columns(clip, prediction, gate_labels)
+    return pd.DataFrame({"clip": clip_name, **columns}, index=pd.RangeIndex(len(clip)))
+
+
+def prediction_columns(
+    clip: ClipEmbedding, prediction: ClipPrediction, gate_labels: Mapping[str, tuple[str, ...]]
+) -> dict[str, NDArray[Any]]:
+    """The columns (t,) of `prediction_table` behind the clip, by name."""
     seen, unknown = prediction.observed[:, None], np.full(len(clip), np.nan, np.float32)
     values = np.where(seen, prediction.prediction, np.float32(np.nan))
     bounds = np.full((len(clip), 2, 2), np.nan, np.float32) if prediction.bounds is None else prediction.bounds
     bounds = np.where(seen[..., None], bounds, np.float32(np.nan))
-    columns: dict[str, object] = {
-        "clip": clip_name,
+    columns: dict[str, NDArray[Any]] = {
         "frame": np.arange(len(clip), dtype=np.int32),
         "time_s": clip.time_s,
         "valence": values[:, 0],
@@ -218,12 +348,12 @@ def prediction_table(
     for name, labels in gate_labels.items():
         columns |= {f"gate_{name}_{label}": prediction.gates[name][:, i] for i, label in enumerate(labels)}
     columns |= _task_columns(prediction)
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(clip)))
+    return columns
 
 
-def _task_columns(prediction: ClipPrediction) -> dict[str, object]:
+def _task_columns(prediction: ClipPrediction) -> dict[str, Any]:
     """The columns of expressions and action units."""
-    columns: dict[str, object] = {}
+    columns: dict[str, Any] = {}
     if (expressions := prediction.tasks.get("expression")) is not None:
         columns["expression"] = _decided(expressions.argmax(axis=1), prediction.observed)
         seen = np.where(prediction.observed[:, None], expressions, np.float32(np.nan))

@@ -202,6 +202,7 @@ def calibrated(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
         run.subjects,
         [(left_out, _predictor(networks[name][0], run.config)) for name, left_out in folds.items()],
         run.config.recalibrate,
+        run.fusion.causal,
     )
     return replace(model, calibration=calibration), history
 

@@ -135,6 +135,7 @@ NEEDED = {
         "/iaca/annotate/clips",  # receives a clip
         "/iaca/annotate/clip/(remove|copy|person)",
         "/iaca/annotate/(forget|gold|import|export|adapt|adapt/cancel)",
+        "/iaca/live/(start|step|stop)",
     ],
     "PUT": ["/iaca/annotate/clip"],  # a rater's trace
 }

@@ -24,11 +24,14 @@ from iaca.errors import InputError, counted
 from iaca.evaluation.events import believed, has_modality_gates
 from iaca.evaluation.metrics import DIMENSIONS
 from iaca.evaluation.style import signed, stretches
+from iaca.inference.config import find_models
 from iaca.inference.predictor import stamp
 from iaca.inference.summary import NEAR, SOUND_ALONE, as_drawn
 from iaca.parameters import MODALITIES
 from iaca.web.access import FILE, guarded
 from iaca.web.annotate import Annotations, routes
+from iaca.web.live import PANEL, Live
+from iaca.web.live import routes as live_routes
 from iaca.web.sessions import Job, Sessions, WebConfig, shown_error
 
 FILES = {".csv": "CSV, a row per frame", ".mp4": "Overlay video", ".png": "Picture", ".json": "Summary"}
@@ -65,7 +68,9 @@ def build_page(sessions: Sessions, annotations: Annotations, origin: dict[str, s
                 apply_default_css=False,
             )  # fmt: skip
         with _panel("live"):
-            pass
+            gr.HTML(
+                {}, html_template=PANEL, js_on_load=_static("live.js"), elem_id="live-view", apply_default_css=False
+            )
 
         def receive(
             upload: str, choice: dict[str, Any], request: gr.Request
@@ -94,7 +99,7 @@ def build_page(sessions: Sessions, annotations: Annotations, origin: dict[str, s
     return page
 
 
-TABS = {"predict": "Predict", "annotate": "Annotate"}
+TABS = {"predict": "Predict", "annotate": "Annotate", "live": "Live"}
 """Id of a panel, and the name of its tab. A panel without a tab is hidden."""
 
 
@@ -111,7 +116,8 @@ def _tabs() -> gr.HTML:
 
 def launch(page: gr.Blocks, sessions: Sessions, annotations: Annotations, config: WebConfig) -> str:
     """Serve the page on this machine only, in the background; return its address."""
-    app = _GuardedApp(sessions.results, routes(annotations))
+    own = [*routes(annotations), *live_routes(Live(find_models(config.model)))]
+    app = _GuardedApp(sessions.results, own)
     _, address, _ = page.queue().launch(
         server_name="127.0.0.1", server_port=config.port, root_path="", max_file_size=config.max_mb * 2**20,
         theme=gr.themes.Base(font=FONT, font_mono=FIXED_FONT), css=_static("page.css"), footer_links=[],
