@@ -19,12 +19,14 @@ from iaca.encoders.blendshapes import BELOW, MEMBERS, NAMES, POINTS, READ, SIDE,
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice, NoOptions, describe
 from iaca.encoders.cues import NAMES as CUES
 from iaca.encoders.embed import NUMBERS as FACE_NUMBERS
-from iaca.encoders.embed import embed, jaw_opening, with_faces, with_sound
+from iaca.encoders.embed import StreamEmbedder, embed, jaw_opening, with_faces, with_sound
 from iaca.encoders.networks import build_encoders, build_network
 from iaca.encoders.weights import WEIGHTS, locate, sha256
 from iaca.errors import InputError
 from iaca.faces import encode_face
 from iaca.faces.detect import TEMPLATE, align, apply, similarity
+from iaca.faces.store import NUMBERS as FACE_STORE
+from iaca.faces.store import FaceRow
 from iaca.media import AudioTrack
 from iaca.training.config import EncoderTrainingConfig
 from shared import SHARED, needs_shared
@@ -265,3 +267,14 @@ def test_synchrony_follows_the_jaw_and_other_sound_or_faces_keep_it(smiling: np.
     assert opening.std() > 0
     np.testing.assert_array_equal(with_faces(clip, table, jpegs, config).quality, clip.quality)
     np.testing.assert_array_equal(with_sound(clip, sound, config).quality, clip.quality)
+
+
+@needs_landmarker
+def test_a_stream_takes_the_jaw_as_a_recording_does(smiling: np.ndarray) -> None:
+    stream = StreamEmbedder(EmbeddingConfig(visual="blendshapes", device="cpu", causal=True))
+    stream.sound.hear(np.zeros(8000, np.float32))
+    numbers = np.ones(len(FACE_STORE), np.float32)
+    for number in range(2):
+        step = stream.step(FaceRow(number, number / 25, numbers, 0, encode_face(smiling, 95)), audio_present=True)
+        assert step.quality[0, CUES.index("mouth_opening")] == step.visual[0, column("jawOpen")]
+    assert np.isnan(stream.step(FaceRow(2, 0.08), audio_present=True).quality[0, CUES.index("mouth_opening")])
