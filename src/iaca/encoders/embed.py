@@ -265,8 +265,8 @@ def jaw_opening(
     """The cue `mouth_opening` (t,) by the coefficient `jawOpen`, if blendshapes are among the encoders that
     made the rows (t, dim).
 
-    It follows a voice better than the darkness of the mouth does (docs/engineering/cue_validity.md). NaN where no face
-    was found or the landmarker sees none.
+    On the demo corpus it follows a voice at least as well as the darkness of the mouth does
+    (docs/engineering/cue_validity.md). NaN where no face was found or the landmarker sees none.
     """
     names = [choice.name for choice in config.visual]
     if "blendshapes" not in names:
