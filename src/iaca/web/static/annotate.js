@@ -349,7 +349,7 @@ function showClips() {
     chosen.setAttribute("aria-pressed", each.clip === clip);
     const person = make("input", { value: each.person, maxLength: 40, onchange: (event) => nameOf(each.clip, event.target.value) });
     const facts = Object.entries(each.raters).map(([name, found]) =>
-      make("li", {}, `${name}: valence ${share(found.valence)}, arousal ${share(found.arousal)}`));
+      make("li", {}, `${name}: ${found.problem || `valence ${share(found.valence)}, arousal ${share(found.arousal)}`}`));
     const remove = make("button", { type: "button", className: "remove", title: `Remove ${each.clip}`, onclick: () => drop(each.clip) }, "×");
     remove.setAttribute("aria-label", `Remove ${each.clip}`);
     return make("li", { className: each.clip === clip ? "chosen" : "" }, chosen, ...(page.kept ? [] : [remove]),
@@ -428,7 +428,7 @@ const bring = attempt(async (chosen) => {
   const found = await ask("POST", "/import", { clip, rater: rater(), files, ...named });
   await refresh();
   await open(clip);
-  part("progress").textContent = Object.entries(found).filter(([name]) => name !== "frames")
+  part("brought").textContent = Object.entries(found).filter(([name]) => name !== "frames")
     .map(([name, count]) => `${name}: ${count} of ${found.frames} frames`).join("; ");
 });
 
@@ -455,6 +455,7 @@ async function refresh() {
   const running = page.adaptation;
   page = await ask("GET", "");
   if (watching) page.adaptation = running;
+  if (page.problems.length) say({ problem: page.problems.join("; ") });
   part("where").textContent = page.kept
     ? `Clips, traces and the model are in ${page.kept} and stay there.`
     : `Clips and traces stay on this machine, and are removed when iaca is stopped: export them before, or start it with --annotations FOLDER. Up to ${page.largest_mb} MB and ${page.longest_s} s each.`;
