@@ -336,7 +336,7 @@ def _delays(ratings: Sequence[Mapping[str, tuple[Array, Array]]], config: GoldCo
 
 
 def read_report(video: Path) -> dict[str, Any]:
-    """How the gold standard next to a video was made; empty without such a file, or if `write_gold` did not write it."""
+    """How the gold standard next to a video was made; empty without that file, or if `write_gold` did not write it."""
     path = video.with_suffix(REPORT)
     try:
         found = parse_json(path.read_text(encoding="utf-8")) if path.exists() else {}
