@@ -73,8 +73,8 @@ class LossConfig(Parameters):
 
     form: Literal["pooled", "window"] = "pooled"
     mse: float = Field(default=0.0, ge=0, le=1e6)
-    expression: float = Field(default=1.0, ge=0, le=1e6)
-    action_units: float = Field(default=1.0, ge=0, le=1e6)
+    expression: float = Field(default=0.2, ge=0, le=1e6)
+    action_units: float = Field(default=0.2, ge=0, le=1e6)
     class_weights: Literal["none", "balanced"] = "none"
 
 
