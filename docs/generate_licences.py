@@ -172,9 +172,9 @@ libgfortran and libgomp are under the GPL with GCC's runtime exception: programs
 """
 WEIGHT_WORDS = """\
 None of them is in the repository. `make setup` fetches those of `mini_xception`, MTCNN's are in the wheel of
-facenet-pytorch, and all others are downloaded by hand ([encoders](encoders.md#getting-weights)). The licence is that of
-the publisher of the weights. What the licences of their training data allow is a separate question; some of those
-corpora are for research only.
+facenet-pytorch, and you get all others yourself ([encoders](encoders.md#getting-weights)). The licence is that of the
+publisher of the weights; that of `wav2vec2_vad` forbids commercial use. What the licences of their training data allow
+is a separate question; some of those corpora are for research only.
 """
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from kedro.io.core import DatasetError, Version
 
 from iaca.datasets.model import AdaptedModelDataset, BaselinesDataset, ModelDataset, ModelPath
 from iaca.encoders.config import EmbeddingConfig
+from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel
 from iaca.inference.adaptation import AdaptedModel
-from iaca.inference.config import NAMED
+from iaca.inference.config import NAMED, find_models
 from iaca.inference.ridge import FIRST
 from iaca.inference.zero_shot import ZeroShot
 from iaca.training.model_file import TrainedBaselines, TrainedModel
@@ -66,6 +67,16 @@ def test_the_path_of_a_model_is_read_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error")
+def test_what_is_said_of_a_missing_model_names_every_one_that_comes_with_the_project(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError) as of_kedro:
+        ModelPath(filepath=str(tmp_path / "missing.safetensors")).load()
+    with pytest.raises(InputError) as of_inference:
+        find_models(tmp_path / "missing.safetensors")
+    assert set(NAMED) >= {"zero_shot", "zero_shot_blendshapes", "zero_shot_heads"}
+    for said in (str(of_kedro.value), str(of_inference.value)):
+        assert ", ".join(NAMED) in said
+
+
 def test_a_model_that_equals_the_newest_version_is_not_saved_again(tmp_path: Path) -> None:
     config = FusionConfig(audio_dim=3, visual_dim=4, width=8)
     normalisation = Normalisation(*(np.ones(n, np.float32) for n in (3, 3, 4, 4)))

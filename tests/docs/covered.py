@@ -45,6 +45,10 @@ COVERED = {
     "test_the_way_from_videos_to_the_report_is_the_usual_one_in_folders_of_its_own",
     r"kedro run --env folder --pipelines adaptation" + PARAMS: "tests/pipelines/test_inference_pipeline.py::"
     "test_a_few_annotated_clips_adapt_the_heuristic_and_predict_under_its_name",
+    r"python -m iaca.corpora.raters (gold|import|export) \S+.*": "tests/corpora/test_raters.py::"
+    "test_traces_of_other_programs_come_and_go_by_command",
+    r"python -m iaca.web --annotations FOLDER": "tests/web/test_annotate.py::"
+    "test_a_folder_of_the_user_stays_and_its_videos_are_not_removed",
     r"python -m iaca.web( --.*)?": "tests/web/test_page.py::"
     "test_a_dropped_video_gets_an_overlay_traces_tied_to_it_and_a_table",
     r"kedro run --env causal" + PARAMS: "tests/pipelines/test_causal_environment.py::"

@@ -18,12 +18,17 @@ from safetensors.torch import load_file, save_file
 from tiny_models import model_on
 
 from affwild2_tree import movie
-from iaca.encoders.config import EmbeddingConfig, EncoderChoice
+from iaca.encoders.config import EmbeddingConfig, EncoderChoice, identity
 from iaca.encoders.networks import build_network
 from iaca.errors import InputError
 from iaca.inference import Predictor
+from iaca.inference.adaptation import AdaptedModel
+from iaca.inference.config import NAMED
 from iaca.inference.hub import CITATION, LAW, fetched
-from iaca.training.model_file import save_model
+from iaca.inference.ridge import FIRST
+from iaca.inference.zero_shot import ZeroShot
+from iaca.parameters import MODALITIES
+from iaca.training.model_file import load_model, save_model
 from project import ROOT, environment
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
@@ -129,6 +134,22 @@ def test_a_folder_needs_no_hub(model: Path, tmp_path: Path, monkeypatch: pytest.
         Predictor.from_pretrained("no/such/folder")
 
 
+def test_an_adapted_model_is_pushed_with_its_kind_and_caveat(hub: Hub, tmp_path: Path) -> None:
+    rules = ZeroShot.read(NAMED["zero_shot"]).config
+    width = FIRST + 2 + sum(EmbeddingConfig().dim(modality) for modality in MODALITIES)
+    weights = np.random.default_rng(0).normal(0, 0.01, (width, 2))
+    facts = {**identity(EmbeddingConfig()), "corpus": "mine", "caveat": "ADAPTED HEURISTIC", "intervals": "none"}
+    AdaptedModel(rules, weights, facts).save(tmp_path / "adapted.safetensors")
+    Predictor.load(tmp_path / "adapted.safetensors").push_to_hub(NAME, token=TOKEN)
+    text = hub.files(NAME)["README.md"].decode()
+    assert "> ADAPTED HEURISTIC" in text
+    assert "Kind: adapted heuristic, model `zero_shot, adapted`, corpus: mine." in text
+    assert "model-index" not in front_matter(text)
+    assert "None are in the model file." in text
+    (found,) = Predictor.from_pretrained(NAME).members
+    np.testing.assert_array_equal(found.weights, weights)  # type: ignore[attr-defined]
+
+
 def test_an_ensemble_and_own_checkpoints_travel_with_the_model(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +172,16 @@ def test_an_ensemble_and_own_checkpoints_travel_with_the_model(
     (choice,) = found.embedding.visual
     assert Path(choice.weights or "").parent.name == "encoders"
     assert load_file(choice.weights or "").keys() == build_network(choice, "visual", None).backbone.state_dict().keys()
+
+
+@pytest.mark.parametrize("choice", ["5", "[5]", "{", '[{"weights": 3}]', '[{"name": "resnet18", "weights": ".."}]'])
+def test_a_model_with_a_hostile_choice_of_encoders_is_refused(model: Path, tmp_path: Path, choice: str) -> None:
+    trained = load_model(model)
+    changed = {**trained.metadata, "visual_choice": choice}
+    save_model(replace(trained, metadata=changed), tmp_path / "repository/model.safetensors")
+    (tmp_path / "repository/encoders").mkdir()
+    with pytest.raises(InputError):
+        Predictor.from_pretrained(tmp_path / "repository")
 
 
 def test_a_pinned_commit_stays_what_it_was_and_needs_no_network(
@@ -311,6 +342,19 @@ def test_as_a_user_does_it_with_the_hubs_own_variables(hub: Hub, model: Path, tm
     assert f"{NAME}@{commit}" in done.stdout
     assert TOKEN not in done.stdout + done.stderr
     assert {token for _, path, token in hub.asked if path.startswith("storage")} == {None}
+
+
+@pytest.mark.slow
+def test_nothing_of_the_hub_is_imported_unless_a_repository_is_named(model: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom iaca.inference import Predictor\n"
+        f"Predictor.load({str(model)!r})\nPredictor.from_pretrained({str(tmp_path / 'folder')!r})\n"
+        "print([name for name in ('huggingface_hub', 'transformers', 'timm', 'iaca.evaluation.report') "
+        "if name in sys.modules])"
+    )
+    Predictor.load(model).save_pretrained(tmp_path / "folder")
+    done = subprocess.run([sys.executable, "-c", script], env=environment(ROOT), capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
 def test_a_fetched_models_summary_names_repository_and_commit(hub: Hub, model: Path) -> None:

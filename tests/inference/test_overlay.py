@@ -191,7 +191,7 @@ def test_several_people_have_numbered_boxes_and_a_row_each_up_to_three():
     for count in (2, 4):
         painter = OverlayPainter([one, *others][:count], 640, 360)
         image = painter(grey(30))
-        assert image.shape[0] == 360 + min(count, 3) * 120
+        assert image.shape[0] == 360 + min(count, 3) * canvas.PANEL_HEIGHT
         picture, rows = image[:360], image[360:]
         for number, colour in enumerate(canvas.PEOPLE[:count]):
             assert has_colour(picture, colour)
@@ -263,3 +263,20 @@ def test_a_frame_of_another_shape_keeps_it_and_is_in_the_middle():
     assert not picture[:, :230].any()
     assert not picture[:, 410:].any()
     assert (picture[300:, 230:410] == 128).all()
+
+
+def test_the_mean_of_the_trail_is_named_below_the_dial(monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    draw = canvas.draw_text
+    monkeypatch.setattr(
+        canvas, "draw_text", lambda image, text, *rest, **more: (said.append(text), draw(image, text, *rest, **more))
+    )
+    clip = table().assign(valence=-0.5, arousal=0.6)
+    _, panel = painted(clip)
+    assert "unpleasant, active: near “angry”" in said
+    assert (panel[120:134, 14:200] == np.array(canvas.DIM)).all(axis=-1).any()  # and nothing is cut off or covered
+    assert not (panel[134:] != np.array(canvas.PANEL)).any()
+    for values, expected in (((0.05, -0.05), "neutral"), ((0.9, -0.9), "pleasant, passive"), ((np.nan, 0.4), None)):
+        said.clear()
+        painted(table().assign(valence=values[0], arousal=values[1]))
+        assert (expected in said) if expected else not any("," in text for text in said)

@@ -8,7 +8,16 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.inference.config import InferenceConfig
-from iaca.inference.summary import WORDS, as_drawn, summarise, summarise_people, words
+from iaca.inference.summary import (
+    WORD_COLUMNS,
+    WORDS,
+    as_drawn,
+    caption,
+    summarise,
+    summarise_people,
+    with_words,
+    words,
+)
 
 
 @pytest.fixture
@@ -210,3 +219,27 @@ def test_words_are_of_the_frames_in_which_the_person_was_observed() -> None:
 def test_every_word_is_nearest_to_its_own_place() -> None:
     for word, place in WORDS.items():
         assert words(*place)["nearest"] == word
+
+
+def test_words_of_each_frame_are_columns_and_empty_where_nothing_was_read():
+    table = pd.DataFrame({"frame": [0, 1, 2], "valence": [-0.5, 0.05, 0.8], "arousal": [0.6, 0.1, 0.5]})
+    drawn = table.assign(valence=[-0.5, 0.05, np.nan])
+    named = with_words(table, drawn)
+    assert list(named.columns) == [*table.columns, *WORD_COLUMNS]
+    assert named["quadrant"].tolist()[:2] == ["unpleasant, active", "neutral"]
+    assert named["word"].tolist()[0] == "angry"
+    assert named["word_distance"].tolist()[0] == 0.0
+    assert named.loc[2, list(WORD_COLUMNS)].isna().all()
+    assert named[table.columns.tolist()].equals(table)
+    assert list(table.columns) == ["frame", "valence", "arousal"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((-0.5, 0.6), "unpleasant, active: near “angry”"), ((0.9, -0.9), "pleasant, passive"), ((0.1, 0.1), "neutral"),
+        ((np.nan, 0.5), ""),
+    ],
+)  # fmt: skip
+def test_a_caption_has_a_word_only_if_it_is_near(values: tuple[float, float], said: str):
+    assert caption(*values) == said

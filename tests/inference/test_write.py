@@ -226,3 +226,13 @@ def test_a_video_without_a_face_has_no_mean_valence_from_the_heuristic(tmp_path:
     assert summary["mean_gates"] == {"modalities_audio": 1.0, "modalities_visual": 0.0}
     assert "valence was not read: this model reads it from the face, and there was none" in summary["warnings"]
     assert any(words.startswith("the values come from the sound alone") for words in summary["warnings"])
+
+
+def test_words_are_in_the_tables_only_if_asked_for(made: Path, tmp_path: Path) -> None:
+    run(made, tmp_path / "plain")
+    run(made, tmp_path / "named", drawing=BARE.model_copy(update={"words": True}))
+    plain, named = (pd.read_csv(tmp_path / folder / "two people.csv") for folder in ("plain", "named"))
+    assert set(named) - set(plain) == {"quadrant", "word", "word_distance"}
+    pd.testing.assert_frame_equal(named[list(plain)], plain)
+    assert named["quadrant"].notna().all()
+    assert "words" not in BARE.model_dump()

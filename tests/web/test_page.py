@@ -1,14 +1,9 @@
 """The page as a person uses it: in a browser, with a real clip, on a machine that lets nothing out."""
 
 import functools
-import os
 import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,18 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import skimage.data
+from started_page import PATIENCE_S, Server, files, opened, started, wait_for
 from tiny_model import MARKUP, ORIGIN, save_tiny_model
 
 from browser import needs_chromium, tab
 from iaca.media import frame_times, probe, write_movie
-from project import ROOT, environment
-from servers import free_port
 from shared import SHARED
-from tattle import tattling
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 REAL = SHARED / "media/single_face.mp4"
-PATIENCE_S = 300  # a hang, not a timing: a page that is there is gone on with at once
 VIDEO = "document.querySelector('video.overlay')"
 CURSOR = "Number(document.querySelector('.cursor').dataset.time)"
 
@@ -44,63 +36,22 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@dataclass(frozen=True)
-class Server:
-    """The running page, its temporary folder, and the file in which any connection to elsewhere is noted."""
-
-    port: int
-    temporary: Path
-    tattle: Path
-    process: subprocess.Popen[bytes]
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("web")
-    model, log, port = save_tiny_model(folder / "tiny.safetensors"), folder / "log", free_port()
-    variables, tattle = tattling(folder, ROOT / "src")
-    (folder / "temporary").mkdir()
-    words = [sys.executable, "-m", "iaca.web", "--model", str(model), "--port", str(port)]
-    words += ["--max-mb", "1", "--max-seconds", "3"]
-    own = {"TMPDIR": str(folder / "temporary"), **variables}
-    own |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")  # where nobody answers
-    with log.open("w") as output:
-        process = subprocess.Popen(words, env={**environment(ROOT), **own}, stdout=output, stderr=output)
-    try:
-        wait_for(lambda: "iaca is at" in log.read_text() or process.poll() is not None)
-        assert process.poll() is None, log.read_text()
-        yield Server(port, folder / "temporary", tattle, process)
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    model = save_tiny_model(folder / "tiny.safetensors")
+    with started(folder, "--model", str(model), "--max-mb", "1", "--max-seconds", "3") as server:
+        yield server
 
 
 @pytest.fixture
 def page(server: Server) -> Iterator[Any]:
-    refused: list[str] = []
-    with tab() as opened:
-        opened.set_default_timeout(1000 * PATIENCE_S)
-        opened.on("response", lambda answer: refused.append(answer.url) if answer.status in (403, 404) else None)
-        opened.on("console", lambda said: refused.append(said.text) if "Content Security Policy" in said.text else None)
-        opened.goto(f"http://127.0.0.1:{server.port}/")
-        opened.wait_for_selector("#drop input[type=file]", state="attached")
-        yield opened
-    assert refused == []  # the page asks for nothing that it is not given
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    with opened(server) as page:
+        yield page
 
 
 def drop(page: Any, file: Path) -> None:
     page.set_input_files("#drop input[type=file]", file)
-
-
-def files(folder: Path) -> list[Path]:
-    return [Path(place, name) for place, _, names in os.walk(folder) for name in names]  # bears folders that vanish
 
 
 def test_a_dropped_video_gets_an_overlay_traces_tied_to_it_and_a_table(

@@ -161,8 +161,9 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
             return find_models(self._filepath)
         except InputError as error:
             raise DatasetError(
-                f"There is no model at {error.file}. Train one with `kedro run`, or name a model file: "
-                "--params inference.model=FILE. Without that parameter the zero-shot model is used"
+                f"There is no model at {error.file}. Train one with `kedro run`, or name a model file or one "
+                f"that comes with the project ({', '.join(NAMED)}): --params inference.model=FILE_OR_NAME. Without "
+                "that parameter it is zero_shot"
             ) from error
 
     def save(self, data: NoReturn) -> None:

@@ -56,7 +56,7 @@ class PatchOptions(FaceOptions):
     """Options of a transformer that sees a face as patches of 14 px.
 
     Attributes:
-        side: the face is scaled to this, px; a multiple of 14. 112 takes a quarter of the time of 224.
+        side: the face is scaled to this, px; a multiple of 14. At 112 there are a quarter of the patches of 224.
     """
 
     side: int = Field(default=224, ge=28, le=518, multiple_of=14)

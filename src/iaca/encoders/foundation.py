@@ -141,7 +141,7 @@ class FaceTransformer(nn.Module):
     def __init__(self, shape: Shape, side: int, statistics: Any, weights: Path | None):
         super().__init__()
         self.prepare, self.backbone = Normalise(side, statistics), VisionTransformer(shape)
-        load(self.backbone, weights, arrange=arranged)
+        load(self.backbone, weights, drop=("fc.", "head.", "classifier."), arrange=arranged)
         self.eval()
 
     def forward(self, faces: Tensor) -> Tensor:

@@ -190,7 +190,7 @@ WEIGHTS = {
     "clip_vitb32": WeightFile(
         name="clip_vitb32.safetensors",
         source="huggingface.co/timm/vit_base_patch32_clip_224.openai, open_clip_model.safetensors",
-        licence="MIT; trained on pictures of the web that are not public",
+        licence="MIT, that of OpenAI's repository; trained on pictures of the web that are not public",
         sha256="e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
         url=f"{_HUB}/timm/vit_base_patch32_clip_224.openai/resolve/a6f597a30f7b82c51704746581f9a4e41421e878"
         "/open_clip_model.safetensors",

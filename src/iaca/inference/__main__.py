@@ -38,6 +38,7 @@ def main(given: Sequence[str] | None = None) -> int:
             people=arguments.people,
             overlay=arguments.overlay,
             plot=arguments.plot,
+            words=arguments.words,
             **place,
         )
         executor = ExecutorConfig() if arguments.jobs is None else ExecutorConfig(workers=arguments.jobs)
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         default=InferenceConfig.model_fields["people"].default,
         help="(%(default)s)",
     )
+    parser.add_argument("--words", action="store_true", help="quadrant and nearest emotion word in the tables")
     parser.add_argument("--no-overlay", dest="overlay", action="store_false", help="no overlay video: faster")
     parser.add_argument("--no-plot", dest="plot", action="store_false", help="no plot")
     parser.add_argument("--download", action="store_true", help="get weights of encoders that are missing")

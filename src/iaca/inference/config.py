@@ -31,19 +31,23 @@ ModelName = Annotated[str, Field(min_length=1)]
 
 
 class Drawing(Parameters):
-    """What is drawn besides the tables.
+    """What is drawn besides the tables, and what they have besides numbers.
 
     Attributes:
         overlay: write the video with face box, dial and gates (the slowest part).
         plot: write the picture of valence, arousal and gates over time.
         overlay_width: smaller videos are enlarged to this width in px, so that the text is readable.
         trail_s: how much of the past the dial shows, in seconds.
+        words: also write the quadrant and the nearest emotion word of each frame into the tables.
     """
+
+    LATER = frozenset({"words"})
 
     overlay: bool = True
     plot: bool = True
     overlay_width: int = Field(default=640, ge=320, le=3840)
     trail_s: float = Field(default=2.0, ge=0, le=30)
+    words: bool = False
 
 
 class People(PeopleRule):
@@ -105,8 +109,8 @@ NAMED = {
 log = logging.getLogger(__name__)
 
 _MODEL_REMEDY = (
-    f"give a model file, a list of them, a folder that contains some ({MODEL_SUFFIX}), a pattern, or {ZERO_SHOT}; "
-    "`kedro run` trains models into data/06_models"
+    f"give a model file, a list of them, a folder that contains some ({MODEL_SUFFIX}), a pattern, or one of "
+    f"{', '.join(NAMED)}; `kedro run` trains models into data/06_models"
 )
 
 

@@ -180,15 +180,16 @@ def _require_models(repository: str, files: Mapping[str, int]) -> None:
 def relocated(metadata: Mapping[str, str], folder: Path) -> dict[str, str]:
     """The metadata, with the user's own checkpoints of encoders taken from `folder/encoders`, where it has them."""
     changed = dict(metadata)
-    for modality in MODALITIES:
-        key = f"{modality}_choice"
-        choices = parse_json(changed.get(key) or "[]")
-        for choice in choices:
-            here = folder / CHECKPOINTS / PurePath(choice.get("weights") or CHECKPOINTS).name
-            if choice.get("weights") and here.is_file():
+    for key in (f"{modality}_choice" for modality in MODALITIES):
+        try:
+            choices = parse_json(changed.get(key, ""))
+        except ValueError:  # none, or damaged: whoever builds the encoders says so
+            continue
+        for choice in choices if isinstance(choices, list) else ():
+            named = choice.get("weights") if isinstance(choice, dict) else None
+            if isinstance(named, str) and (here := folder / CHECKPOINTS / PurePath(named).name).is_file():
                 choice["weights"] = str(here)
-        if choices:
-            changed[key] = json.dumps(choices)
+        changed[key] = json.dumps(choices)
     return changed
 
 
@@ -418,7 +419,7 @@ def model_card(predictor: Loaded, name: str, licence: str = "other", report: str
 
 
 def _what(facts: Mapping[str, str], members: int) -> str:
-    preset, corpus = (_plain(facts[key]) for key in ("preset", "corpus"))
+    preset, corpus = plain_name(facts["preset"]).replace("`", "'"), _plain(facts["corpus"])
     several = "" if members == 1 else f" The mean of {members} models."
     caveat = f"> {_plain(facts['caveat'])}\n\n" if facts["caveat"] else ""
     return (

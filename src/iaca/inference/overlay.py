@@ -1,7 +1,7 @@
 """The overlay: a video's own frames with face boxes and, below the picture, dial, values, gates and disagreement.
 
     OverlayPainter   the picture with boxes and notices, and a row for each of the first people
-    PersonPanel      one row: dial, valence and arousal with intervals, gates, disagreement
+    PersonPanel      one row: dial, valence and arousal with intervals, gates, disagreement, words
     Dial             the valence-arousal circle with the recent past as a trail
     DrawnTrack       one person's predictions as arrays by row
     draw_*           anti-aliased drawing on RGB images, in fractions of a pixel
@@ -24,7 +24,7 @@ import pandas as pd
 
 from iaca.errors import InputError
 from iaca.evaluation.events import believed, has_modality_gates
-from iaca.inference.summary import UNUSUAL
+from iaca.inference.summary import UNUSUAL, caption
 from iaca.media import VideoFrame
 
 Image = npt.NDArray[np.uint8]
@@ -175,7 +175,7 @@ def _even(length: float) -> int:
     return max(2, 2 * round(length / 2))
 
 
-PANEL_WIDTH, PANEL_HEIGHT = 640, 120
+PANEL_WIDTH, PANEL_HEIGHT = 640, 138
 """Size of a row in design units; everything on it is placed in these and scaled."""
 _METER_LEFT, _RIGHT, _METER_RIGHT, _COLUMN = 136, 628, 376, 412
 
@@ -207,6 +207,7 @@ class PersonPanel:
         self.clear(panel)
         first = int(np.searchsorted(track.time_s, track.time_s[row] - trail_s))
         self._dial.draw_point(panel, track.values[first : row + 1])
+        self._words(panel, track.values[first : row + 1])
         if self._number is not None:
             self._badge(panel, in_view=bool(track.face[row]))
         for i, (baseline, colour) in enumerate(((34, VALENCE), (84, AROUSAL))):
@@ -221,6 +222,13 @@ class PersonPanel:
     def _badge(self, panel: Image, in_view: bool) -> None:
         u, number = self._unit, self._number or 0
         draw_badge(panel, number, 17 * u, 18 * u, 17 * u, PEOPLE[(number - 1) % len(PEOPLE)], filled=in_view)
+
+    def _words(self, panel: Image, trail: Array) -> None:
+        """Name the quadrant, and the nearest word if it is near, of the mean of the trail (n, 2): a reading aid."""
+        known = trail[np.isfinite(trail).all(axis=1)]
+        if len(known) and np.isfinite(trail[-1]).all():
+            valence, arousal = known.mean(axis=0)
+            draw_text(panel, caption(valence, arousal), 14 * self._unit, 130 * self._unit, 14 * self._unit, DIM)
 
     def _meter(self, panel: Image, baseline: float, value: float, colour: Colour) -> None:
         """Draw a value in [-1, 1] as a number and as a bar that grows from the middle."""

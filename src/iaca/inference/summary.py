@@ -34,6 +34,9 @@ WORDS = {
 """Valence and arousal of words, from Figure 4 of J. A. Russell, *A circumplex model of affect* (1980), one decimal."""
 NEUTRAL = 0.2
 """Closer to (0, 0) than this, a mean has neither a quadrant nor a word."""
+NEAR = 0.3
+"""A word that is farther from the values than this is not shown in pictures."""
+WORD_COLUMNS = ("quadrant", "word", "word_distance")
 
 
 def summarise(
@@ -152,6 +155,23 @@ def words(valence: float | None, arousal: float | None) -> dict[str, object]:
     distances = {word: math.dist((valence, arousal), place) for word, place in WORDS.items()}
     nearest = min(distances, key=distances.__getitem__)
     return {"quadrant": quadrant, "nearest": nearest, "distance": round(distances[nearest], 3)}
+
+
+def caption(valence: float, arousal: float) -> str:
+    """`unpleasant, active: near “angry”`: what is drawn of `words`; "" where there is nothing to name."""
+    if not math.isfinite(valence + arousal):
+        return ""
+    found = words(valence, arousal)
+    near = found["nearest"] if isinstance(found["distance"], float) and found["distance"] <= NEAR else None
+    return f"{found['quadrant']}: near “{near}”" if near else str(found["quadrant"])
+
+
+def with_words(table: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """The table with `WORD_COLUMNS` of each row, empty where `drawn` (see `as_drawn`) has no valence or no arousal."""
+    pairs = zip(drawn["valence"], drawn["arousal"], strict=True)
+    found = [words(*pair) if math.isfinite(sum(pair)) else words(None, None) for pair in pairs]
+    named = pd.DataFrame(found, index=table.index)[["quadrant", "nearest", "distance"]].set_axis(WORD_COLUMNS, axis=1)
+    return pd.concat([table, named], axis=1)
 
 
 def _mean_width(table: pd.DataFrame, name: str) -> object:

@@ -27,12 +27,12 @@ from iaca.inference.config import (
     find_videos,
 )
 from iaca.inference.predictor import BOX, Predictor, encoders_of, stamp
-from iaca.inference.summary import Sources, as_drawn, summarise, summarise_people
+from iaca.inference.summary import Sources, as_drawn, summarise, summarise_people, with_words
 from iaca.media import MediaInfo, MediaLimits, rewrite_movie
 from iaca.text import parse_json
 
 log = logging.getLogger(__name__)
-VERSION = "5"
+VERSION = "6"
 FILES = "files"
 """Key of the summary: names of the other files."""
 
@@ -59,11 +59,12 @@ def analyse_video(
     predictor = _predictor(models, faces, limits or MediaLimits(), device)
     analysis = predictor.analyse(video, people, folder)
     tables = table_names(name, len(analysis.tables), people)
-    for file, table in zip(tables, analysis.tables, strict=True):
-        write_text(folder / file, _csv(table.assign(clip=name)))
     origin = predictor.origin()
     sources = predictor.sources()
     shown = [as_drawn(table, sources) for table in analysis.tables]
+    for file, table, drawn_table in zip(tables, analysis.tables, shown, strict=True):
+        written = with_words(table, drawn_table) if drawing.words else table
+        write_text(folder / file, _csv(written.assign(clip=name)))
     drawn = _draw(video, analysis.media, shown, sources, folder, name, drawing, stamp(origin), predictor.limits)
     _remove_outdated(folder, name, {*tables, *drawn})
     caveats = [origin["caveat"]] if origin["caveat"] else []

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import threading
 import zipfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,10 +85,10 @@ class Annotations:
     def __init__(self, root: Path, config: WebConfig):
         self.config, self.kept = config, None if config.annotations is None else Path(config.annotations).absolute()
         self._folder, self._models, self._copies = (root / name for name in ("annotate", "models", "copies"))
-        self.scratch = root / "scratch"
-        self._browsers, self._change = dict[str, Workspace](), threading.Lock()
+        self.scratch = root / "work"  # not that of `Sessions`, which empties its own
+        self._browsers, self._change, self._copying = dict[str, Workspace](), threading.Lock(), threading.Lock()
         self._media = dict[str, Path]()  # what the browser plays, by an address that can't be guessed
-        self.helper, self.copier = Helper(), Helper()
+        self.helper, self.copier = Helper(self.scratch), Helper(self.scratch)
         if self.kept is not None:
             make_folder(self.kept)
 
@@ -119,19 +119,27 @@ class Annotations:
         """The video of an address."""
         return self._media.get(name)
 
+    def playable(self, video: Path) -> str:
+        """The address of a video, or of its copy if there is one."""
+        copy = self._copy_of(video)
+        return self.address(copy if copy.exists() else video)
+
     def copy(self, workspace: Workspace, clip: str) -> str:
         """The address of a copy (H.264) for a browser that does not play the video; frames keep their times.
 
         Raises:
-            InputError: the video can't be redrawn, or another copy is being made.
+            InputError: the video can't be redrawn.
         """
         video = workspace.video(clip)
+        with self._copying:
+            if not self._copy_of(video).exists():
+                for _ in self.copier.run(workspace.name, make_copy, video, self._copy_of(video), self.config.limits):
+                    pass
+        return self.playable(video)
+
+    def _copy_of(self, video: Path) -> Path:
         name = hashlib.sha256(f"{video} {video.stat().st_mtime_ns}".encode()).hexdigest()[:24]
-        target = self._copies / f"{name}.mp4"
-        if not target.exists():
-            for _ in self.copier.run(workspace.name, make_copy, video, target, self.config.limits):
-                pass
-        return self.address(target)
+        return self._copies / f"{name}.mp4"
 
     def model(self, workspace: Workspace) -> Answer | None:
         """The adapted model of a browser under the name by which it is chosen; None if there is none."""
@@ -146,6 +154,14 @@ class Annotations:
                 partial.write_bytes(data)
         found = AdaptedModel.load(copy)
         return None if found is None else {"name": name, "caveat": found.metadata["caveat"], "label": "adapted"}
+
+    def forget(self, videos: Iterable[Path], workspace: Workspace | None = None) -> None:
+        """Remove the copies of videos and, if all of a browser goes, of its model."""
+        model = None if workspace is None else self.model(workspace)
+        if model is not None:
+            (self._models / f"{model['name']}.safetensors").unlink(missing_ok=True)
+        for video in videos:
+            self._copy_of(video).unlink(missing_ok=True)
 
     def chosen(self, name: str) -> tuple[Path, ...]:
         """The model of a name, as a model for `Sessions.receive`; empty for the page's own.
@@ -306,7 +322,7 @@ def state(annotations: Annotations, workspace: Workspace) -> Answer:
         clips.append(
             {
                 "clip": clip,
-                "media": annotations.address(video),
+                "media": annotations.playable(video),
                 "person": people.get(clip, clip),
                 "raters": {rater: workspace.shares(path) for rater, path in files.get(clip, {}).items()},
                 "gold": parse_json(report.read_text(encoding="utf-8")) if report.exists() else None,
@@ -557,6 +573,7 @@ def _save(annotations: Annotations, space: Workspace, given: Answer) -> Answer:
 def _remove(annotations: Annotations, space: Workspace, given: Answer) -> Answer:
     if annotations.kept is not None:
         raise InputError("the videos of this folder are yours", annotations.kept, remedy="remove the file there")
+    annotations.forget([space.video(_text(given, "clip"))])
     space.remove(_text(given, "clip"))
     return {}
 
@@ -567,6 +584,7 @@ def _forget(annotations: Annotations, space: Workspace, given: Answer) -> Answer
         raise InputError("the videos of this folder are yours", annotations.kept, remedy="remove them there")
     annotations.helper.cancel(space.name)
     with space.lock:
+        annotations.forget(space.videos().values(), space)
         shutil.rmtree(space.root, ignore_errors=True)
         space.adaptation = {"state": "idle"}
     return {}

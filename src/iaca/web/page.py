@@ -26,7 +26,7 @@ from iaca.evaluation.metrics import DIMENSIONS
 from iaca.evaluation.style import signed, stretches
 from iaca.inference.config import find_models
 from iaca.inference.predictor import stamp
-from iaca.inference.summary import SOUND_ALONE, as_drawn
+from iaca.inference.summary import NEAR, SOUND_ALONE, as_drawn
 from iaca.parameters import MODALITIES
 from iaca.web.access import FILE, guarded
 from iaca.web.annotate import Annotations, routes
@@ -38,8 +38,6 @@ FILES = {".csv": "CSV, a row per frame", ".mp4": "Overlay video", ".png": "Pictu
 ABSENT = {"face_found": "no face", "audio_present": "no sound"}
 STATIC = Path(__file__).parent / "static"
 FONT, FIXED_FONT = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # installed ones: nothing is fetched
-NEAR = 0.3
-"""A word that is farther from the means is not shown."""
 PROGRESS_S = 0.5
 """Interval (s) between progress messages."""
 

@@ -298,10 +298,14 @@ class Helper:
     """One function at a time in a process of its own, which can be cancelled: `adapt`, `copy`.
 
     The function gets a pipe and sends a dictionary for each step; the last one is its result, or its error.
+
+    Args:
+        scratch: folder for temporary files.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Path):
         self._process: BaseProcess | None = None
+        self._scratch = scratch
         self._change, self._owner, self._cancelled = threading.Lock(), "", False
 
     @property
@@ -320,7 +324,7 @@ class Helper:
             if self._process is not None:
                 raise InputError("another one is running", remedy="wait until it is done, or cancel it")
             ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_help, args=(theirs, function, arguments), daemon=True)
+            process = context.Process(target=_help, args=(theirs, self._scratch, function, arguments), daemon=True)
             self._process, self._owner, self._cancelled = process, owner, False
             process.start()
         theirs.close()
@@ -349,8 +353,10 @@ class Helper:
                 self._process.kill()
 
 
-def _help(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _help(pipe: Connection, scratch: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     prepare()
+    scratch.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(scratch)
     try:
         pipe.send({**(function(pipe.send, *arguments) or {}), "done": True})
     except KeyboardInterrupt:

@@ -42,8 +42,8 @@ const attempt = (action) => async (...given) => {
 
 // ---- what is traced --------------------------------------------------------------------------------------------
 let page = { clips: [], raters: [] }, clip = "", times = [], traces = {}, practice = [];
-let mode = "", value = 0, events = [], reached = -1, recording = false, changed = false, savedAt = 0, offset = 0;
-const copies = new Set();  // clips that the browser does not play as they are
+let mode = "", value = 0, events = [], stretch = 0, reached = -1, recording = false, changed = false, savedAt = 0, offset = 0;
+const copying = new Set();  // clips that the browser does not play: a copy is being made, or was made in vain
 let held = 0, lastTick = 0, stick = false, lastButton = false;
 const video = part("clip"), pad = part("pad");
 const rater = () => part("rater").value.trim();
@@ -60,16 +60,21 @@ function frameAt(time) {  // the frame on screen: the last one that has begun
   return low;
 }
 
-function setValue(given) {  // a frame gets the last value that was set before it begins
+function setValue(given, event) {  // a frame gets the last value that was set before it begins
   value = Math.round(1e4 * Math.min(1, Math.max(-1, given))) / 1e4;
-  if (recording) events.push([now(), value]);
   pad.setAttribute("aria-valuenow", value);
   pad.setAttribute("aria-valuetext", signed(value));
+  if (!recording) return;
+  const waited = event ? Math.max(0, performance.now() - event.timeStamp) / 1000 : 0;  // a busy page handles it late
+  const time = Math.max(now() - waited, events[events.length - 1][0]);
+  events.push([time, value]);
+  while (reached >= stretch && times[reached] > time + 1e-4) reached -= 1;
 }
 
 function begin() {  // a stretch of playback: frames from the one on screen on are overwritten
   if (!mode || video.paused || video.seeking || recording) return;
-  reached = frameAt(now()) - 1;
+  stretch = frameAt(now());
+  reached = stretch - 1;
   events = [[-1, value]];
   recording = true;
 }
@@ -118,6 +123,7 @@ async function start(wanted) {
   if (!rater()) { part("rater").focus(); throw { problem: "the rater has no name", remedy: "write your name above the video" }; }
   if (wanted === "record" && !practised())
     throw { problem: "a practice run comes first", remedy: "press Practice: it plays the clip, and nothing is saved" };
+  if (!video.videoWidth) throw { problem: "the clip can't be played yet", remedy: "wait until its picture is there" };
   if (mode && mode !== wanted) await stop();
   if (wanted === "practice" && mode !== wanted) practice = times.map(() => null);
   mode = wanted;
@@ -133,6 +139,7 @@ async function stop() {
   nameButtons();
 }
 
+const usual = () => mode || (practised() ? "record" : "practice");
 const toggle = attempt(async (wanted) => (video.paused || mode !== wanted ? start(wanted) : stop()));
 
 function paused() {
@@ -145,6 +152,7 @@ function paused() {
 function ended() {
   end(Infinity);
   if (mode === "practice") localStorage.setItem(practisedKey(), "yes");
+  mode = "";
   save().then(refresh);
   nameButtons();
 }
@@ -189,7 +197,7 @@ function readGamepad() {
   const up = -(found.axes[1] || 0), pressed = Boolean(found.buttons[0] && found.buttons[0].pressed);
   stick = stick || Math.abs(up) > STILL;
   if (stick && !video.paused) setValue(Math.abs(up) > STILL ? up : 0);
-  if (pressed && !lastButton && mode) toggle(mode);
+  if (pressed && !lastButton && clip) toggle(usual());
   lastButton = pressed;
 }
 
@@ -197,7 +205,7 @@ function readGamepad() {
 function point(event) {
   const box = pad.getBoundingClientRect(), playing = !video.paused;
   if (event.type === "pointerdown") pad.setPointerCapture(event.pointerId);
-  if (playing || event.type === "pointerdown" || event.buttons === 1) setValue(1 - (2 * (event.clientY - box.top)) / box.height);
+  if (playing || event.type === "pointerdown" || event.buttons === 1) setValue(1 - (2 * (event.clientY - box.top)) / box.height, event);
   if (!playing && event.type === "pointerdown") seek(timeAt(event.clientX - box.left));
 }
 
@@ -206,10 +214,10 @@ function press(event) {
   if (!document.getElementById("annotate").classList.contains("iaca-shown") || !element.contains(event.target)) return;
   const way = { ArrowUp: 1, ArrowDown: -1 }[event.key], by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (way) {
-    if (!event.repeat) setValue(value + way * STEP);
+    if (!event.repeat) setValue(value + way * STEP, event);
     held = way;
   } else if (by && video.paused) seek(times[Math.min(times.length - 1, Math.max(0, frameAt(now()) + by))] + 1e-3);
-  else if (event.key === " ") toggle(mode || (practised() ? "record" : "practice"));
+  else if (event.key === " ") toggle(usual());
   else if (event.key === "Backspace") seek(now() - BACK_S);
   else if (event.key === "0") setValue(0);
   else return;
@@ -281,7 +289,8 @@ async function open(name) {
   traces = { valence: found.valence, arousal: found.arousal };
   localStorage.setItem("iaca-clip", clip);
   const { media } = page.clips.find((each) => each.clip === name);
-  if (!video.src.endsWith(media) && video.dataset.clip !== name) load(media, name);
+  if (!video.src.endsWith(media)) load(media, name);
+  showCopying();
   showClips();
   nameButtons();
 }
@@ -296,15 +305,20 @@ function load(media, name) {
 const copy = attempt(async () => {  // the browser does not know the codec
   const name = clip;
   if (!name) return;
-  if (copies.has(name)) throw { problem: "this browser can't play the video", remedy: "convert it to MP4 (H.264)" };
-  copies.add(name);
-  part("copying").hidden = false;
+  if (copying.has(name)) throw { problem: "this browser can't play the video", remedy: "convert it to MP4 (H.264)" };
+  copying.add(name);
+  showCopying();
   try {
     const { media } = await ask("POST", "/clip/copy", { clip: name });
-    page.clips.find((each) => each.clip === name).media = media;
+    await refresh();  // says the address of the copy from now on
     if (clip === name) load(media, name);
-  } finally { part("copying").hidden = true; }
+  } catch (error) {
+    copying.delete(name);
+    throw error;
+  } finally { showCopying(); }
 });
+
+const showCopying = () => { part("copying").hidden = !(clip && video.dataset.clip === clip && copying.has(clip) && !video.videoWidth); };
 
 const add = attempt(async (files) => {
   const problems = [];
@@ -396,7 +410,7 @@ function showModel() {
   }))] : []);
   part("scores").hidden = !scores || running;
   if (!scores) return;
-  const number = (found) => (found === null || found === undefined ? "–" : found.toFixed(2));
+  const number = (found) => (found === null || found === undefined ? "–" : found.toFixed(2).replace("-", "−"));
   const cell = (row, name) => `${number(row[`ccc_zero_shot_${name}`])} → ${number(row[`ccc_adapted_${name}`])}`;
   part("scores").querySelector("tbody").replaceChildren(...scores.rows.map((row) =>
     make("tr", {}, make("td", {}, row.held_out), make("td", {}, cell(row, "valence")), make("td", {}, cell(row, "arousal")))));
@@ -407,8 +421,8 @@ function showModel() {
 const bring = attempt(async (chosen) => {
   if (!clip || !rater()) throw { problem: "no clip or no rater is chosen", remedy: "choose a clip, and write the rater's name" };
   const files = {}, named = {};
-  for (const file of chosen) files[file.name] = String.fromCharCode.apply(null, []) + [...new Uint8Array(await file.arrayBuffer())]
-    .map((byte) => String.fromCharCode(byte)).join("");
+  for (const file of chosen)  // a character per byte: some files are binary
+    files[file.name] = Array.from(new Uint8Array(await file.arrayBuffer()), (byte) => String.fromCharCode(byte)).join("");
   for (const input of element.querySelectorAll(".tier")) if (input.value.trim()) named[input.name] = input.value.trim();
   for (const input of element.querySelectorAll(".end")) if (input.value !== "") named[input.name] = Number(input.value);
   const found = await ask("POST", "/import", { clip, rater: rater(), files, ...named });
@@ -481,7 +495,7 @@ video.addEventListener("play", nameButtons);
 video.addEventListener("pause", () => video.ended || paused());
 video.addEventListener("ended", ended);
 video.addEventListener("error", () => video.getAttribute("src") && copy());
-video.addEventListener("loadedmetadata", () => video.videoWidth || copy());
+video.addEventListener("loadedmetadata", () => { showCopying(); if (!video.videoWidth) copy(); });
 video.addEventListener("ratechange", () => { if (video.playbackRate !== 1) video.playbackRate = 1; });  // normal speed
 document.addEventListener("visibilitychange", () => document.hidden && !video.paused && stop());
 document.addEventListener("iaca-tab", (event) => event.detail !== "annotate" && !video.paused && stop());

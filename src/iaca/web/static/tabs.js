@@ -2,7 +2,7 @@
 // Other scripts open a tab with the event `iaca-open` (detail: id of the panel), and hear of it by `iaca-tab`.
 const list = element.querySelector("[role=tablist]");
 const tabs = props.value;
-const tabOf = (id) => list.querySelector(`[aria-controls="${id}"]`);
+const tabOf = (id) => [...list.children].find((tab) => tab.getAttribute("aria-controls") === id);
 
 function open(id, focus) {
   if (!tabOf(id)) return;
@@ -15,6 +15,7 @@ function open(id, focus) {
     tabOf(other).tabIndex = chosen ? 0 : -1;
   }
   if (focus) tabOf(id).focus();
+  history.replaceState(null, "", `#${id}`);  // a reload opens it again
   document.dispatchEvent(new CustomEvent("iaca-tab", { detail: id }));
 }
 
@@ -27,7 +28,7 @@ function move(event) {
 }
 
 function begin() {  // Gradio may add the panels after this script has run
-  if (tabs.every(({ id }) => document.getElementById(id))) open(tabs[0].id);
+  if (tabs.every(({ id }) => document.getElementById(id))) open(tabOf(location.hash.slice(1)) ? location.hash.slice(1) : tabs[0].id);
   else requestAnimationFrame(begin);
 }
 
