@@ -115,7 +115,7 @@ def main() -> None:
                     "preset": preset,
                     "seed": seed,
                     "heads": heads,
-                    **scores(seed, preset, tasks, parts if tasks else plain),
+                    **scores(seed, preset, tasks, given.weight, parts if tasks else plain),
                 }
                 for heads, tasks in TASKS.items()
             ]

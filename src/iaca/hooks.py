@@ -1,11 +1,12 @@
 """Additions to Kedro: versions in order despite a wrong clock, checks of `--params`, bounded YAML, short errors, early
-refusals, run locks, last lines that name the results."""
+refusals, tracking in `--env mlflow`, run locks, last lines that name the results."""
 
 from __future__ import annotations
 
 import atexit
 import glob
 import hashlib
+import importlib
 import logging
 import math
 import os
@@ -413,6 +414,48 @@ def labels_needed(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:
     if made & set(TRAINED):
         needed |= {"train": "training", "validation": "training"}
     return needed
+
+
+MLFLOW, KEDRO_MLFLOW = "mlflow", ("kedro_mlflow", "kedro-mlflow")
+"""The environment in which runs are tracked by kedro-mlflow, and the name of that plugin in both spellings."""
+HEADLINE = "headline"
+
+
+class MlflowRuns:
+    """Tracks runs of `--env mlflow` by kedro-mlflow: parameters, and the headline of a run that scores a model.
+
+    The plugin registers itself for every run of every environment; `settings.py` switches that off. Its hooks are
+    registered here, for this environment alone.
+    """
+
+    def __init__(self) -> None:
+        self._tracks = False
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Register the plugin's hooks, and call the first of them.
+
+        Raises:
+            InputError: the plugin is not installed.
+        """
+        if context.env != MLFLOW:
+            return
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        try:
+            found = importlib.import_module("kedro_mlflow.framework.hooks.mlflow_hook").MlflowHook()
+        except ImportError as error:
+            remedy = "pip install -e '.[kedro-mlflow]', or run without --env mlflow"
+            raise InputError(f"--env {MLFLOW} needs the package {KEDRO_MLFLOW[1]}", remedy=remedy) from error
+        (context.project_path / "data/06_models/tracking/mlflow").mkdir(parents=True, exist_ok=True)
+        context._hook_manager.register(found)
+        found.after_context_created(context)
+        self._tracks = True
+
+    @hook_impl(tryfirst=True)
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Log the headline, before the plugin ends its run."""
+        if self._tracks and HEADLINE in pipeline.all_outputs():
+            importlib.import_module("mlflow").log_metrics(catalog[HEADLINE].load())
 
 
 FIRST = (".html", ".md", ".json", ".safetensors", "", ".parquet", ".csv", ".png")

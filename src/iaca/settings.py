@@ -8,7 +8,9 @@ sys.excepthook = show_early  # while the imports below run
 
 from iaca.cli import read_alike  # noqa: E402
 from iaca.hooks import (  # noqa: E402
+    KEDRO_MLFLOW,
     BoundedConfigLoader,
+    MlflowRuns,
     OneRunAtATime,
     ProjectContext,
     RunParameters,
@@ -25,6 +27,7 @@ keep_to_one_message()
 CONTEXT_CLASS = ProjectContext
 run_locks = OneRunAtATime()
 HOOKS = (  # Kedro calls the last one first
+    MlflowRuns(),
     RunParameters(),
     WhereResultsLie(),
     RunsThatCanSucceed(run_locks.on_pipeline_error),
@@ -32,7 +35,7 @@ HOOKS = (  # Kedro calls the last one first
 )
 # The hook of kedro-viz records how each run ended, and kedro-viz later shows the error as HTML. A script in a file name
 # or a cell that the error quotes would run. Graph, previews and lineage do not need these records.
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz", *KEDRO_MLFLOW)  # see `MlflowRuns`
 CONFIG_LOADER_CLASS = BoundedConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -9,7 +9,9 @@ from kedro.framework.project import pipelines  # noqa: F401  # registers the pro
 
 from iaca.corpora.affwild2 import annotation_files, index_affwild2, inspect_annotation
 from iaca.corpora.check import check_corpus
+from iaca.corpora.convert import main
 from iaca.corpora.features import build_timeline as build_features_timeline
+from iaca.corpora.features import index_features
 from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.index import NOTED, STOPS
 from iaca.corpora.timeline import build_timeline
@@ -244,3 +246,82 @@ def test_tasks_of_another_length_are_refused() -> None:
     clip = ClipEmbedding(rows, rows, there, there, np.arange(3.0), np.zeros((3, 0), np.float32))
     with pytest.raises(ValueError, match="tasks"):
         AnnotatedClip(clip, np.zeros((3, 2), np.float32), np.zeros((3, 12), np.float32))
+
+
+# --- a team's features and the challenge's annotations, without videos ---
+
+
+def team(root: Path) -> Path:
+    """Features of four clips in 25 and 10 Hz, annotations of three of them, frame rates of two."""
+    for clip, fps in {"1-25-64x48": 25, "video2": 10, "video2_left": 10, "test9": 25}.items():
+        steps = 10 if fps == 25 else 6
+        for kind in ("audio", "visual"):
+            rows = [f"{i / fps:.4f},{(3 * i) % 7},{len(clip) + i % 2}" for i in range(steps)]
+            write(root / f"features/{kind}/{clip}.csv", "time_s,a,b", *rows)
+    affect = [f"0.{i},-5" if i == 3 else f"0.{i},0.5" for i in range(10)]
+    write(root / VA / "Train_Set/1-25-64x48.txt", "valence,arousal", *affect)
+    write(root / EXPR / "Train_Set/1-25-64x48.txt", EXPR_HEAD, *(str(i % 8) for i in range(11)))
+    write(root / AU / "Validation_Set/video2.txt", AU_HEAD, *[UNIT_ROW] * 6)
+    write(root / "MTL_Challenge/validation_set.txt", MTL_HEAD, f"video2_left/00002.jpg,0.5,0.25,6,{UNIT_ROW}")
+    write(root / "fps.csv", "clip,fps", "1-25-64x48,25", "video2,10")
+    return root
+
+
+def converted(source: Path, root: Path, *words: str) -> None:
+    main(["abaw", str(source), str(root), "--audio", "features/audio", "--visual", "features/visual", *words])
+
+
+def test_annotations_by_frame_become_labels_on_the_clock_of_each_video(tmp_path: Path) -> None:
+    source, root = team(tmp_path / "source"), tmp_path / "root"
+    converted(source, root)
+    rows = pd.read_csv(root / "partition.csv").set_index("clip")
+    assert rows["partition"].to_dict() == {
+        "1-25-64x48": "train", "test9": "test", "video2": "validation", "video2_left": "validation",
+    }  # fmt: skip
+    assert rows.loc["video2_left", "subject"] == "video2"
+    labels = pd.read_csv(root / "labels/1-25-64x48.csv", na_values="nan")
+    assert list(labels.columns) == ["time_s", "valence", "arousal", *TASK_COLUMNS]
+    np.testing.assert_allclose(labels["time_s"], np.arange(11) / 25, atol=1e-9)
+    np.testing.assert_array_equal(labels["expression"], [*range(8), 0, 1, 2])
+    assert labels["valence"].isna().tolist() == [i in (3, 10) for i in range(11)]
+    assert labels["au1"].isna().all()
+    other = pd.read_csv(root / "labels/video2_left.csv", na_values="nan")
+    np.testing.assert_allclose(other["time_s"], [0, 0.1])
+    assert other["expression"].tolist()[1] == 6
+    assert not (root / "labels/test9.csv").exists()
+    assert "Row i of an annotation" in (root / "corpus.json").read_text()
+    clips = index_features(root).clips.set_index("clip")
+    assert clips["annotated"].to_dict() == {"1-25-64x48": 9, "test9": 0, "video2": 0, "video2_left": 1}
+
+
+def test_a_clip_without_frame_rate_features_or_with_lengths_that_differ_is_left_out(tmp_path: Path) -> None:
+    source, root = team(tmp_path / "source"), tmp_path / "root"
+    write(source / "fps.csv", "clip,fps", "1-25-64x48,25")
+    write(source / EXPR / "Train_Set/1-25-64x48.txt", EXPR_HEAD, *["1"] * 14)
+    write(source / AU / "Train_Set/nowhere.txt", AU_HEAD, UNIT_ROW)
+    with pytest.raises(SystemExit):
+        converted(source, root)  # nothing annotated is left
+    assert not root.exists()
+    converted(source, root, "--rate", "10")
+    problems = pd.read_csv(root / "conversion_problems.csv").set_index("clip")["problem"]
+    assert problems["1-25-64x48"] == "14 rows, but another annotation of the clip has 10"
+    assert problems["nowhere"] == "no features of this clip"
+    assert set(pd.read_csv(root / "partition.csv")["clip"]) == {"test9", "video2", "video2_left"}
+
+
+@pytest.mark.parametrize(
+    ("words", "fps", "message"),
+    [
+        (["--delay", "2"], "25", "are not of this corpus"),
+        ([], "fast", "is not a number of frames per second"),
+        ([], "0", "is not a number of frames per second"),
+    ],
+)
+def test_parameters_of_other_corpora_and_rates_that_are_none_are_refused(
+    tmp_path: Path, words: list[str], fps: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = team(tmp_path / "source")
+    write(source / "fps.csv", "clip,fps", f"1-25-64x48,{fps}")
+    with pytest.raises(SystemExit):
+        converted(source, tmp_path / "root", *words)
+    assert message in capsys.readouterr().err

@@ -45,7 +45,7 @@ ANVIL = """<?xml version="1.0" encoding="ISO-8859-1"?>
   <head><specification src="spec.xml" /><video src="clip.avi" /></head>
   <body>
     <track name="face" type="primary">
-      <el index="0" start="0.5" end="1.25"><attribute name="valence">40</attribute><attribute name="on">true</attribute></el>
+<el index="0" start="0.5" end="1.25"><attribute name="valence">40</attribute><attribute name="on">true</attribute></el>
       <el index="1" start="1.25" end="3.0"><attribute name="valence">-100</attribute></el>
     </track>
     <track name="comment" type="span" ref="face"><el index="0" start="0" end="1" /></track>

@@ -14,8 +14,8 @@ from environments import catalog_of, location
 from project import ROOT
 
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-UNTRACKED = {"checkpoints", "benchmark_found"}  # work in progress; shown where it is there, never made for the report
-APART = {"encoder_training": "tuned_encoders"}  # makes files only for who asks for it: no stage, whatever it writes
+UNTRACKED = {"checkpoints", "sweep_store", "benchmark_found"}  # work in progress; shown where it is, never made for it
+APART = {"encoder_training": "tuned_encoders", "sweep": "sweep_trials"}  # made only for who asks for it: no stage
 PAGE = "report"  # a stage of the pipeline `evaluation`: its page, which shows the benchmark too
 TAGGED = (
     "benchmark",

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from iaca.corpora.index import (
     CLIP_COLUMNS,
@@ -38,9 +39,10 @@ from iaca.corpora.index import (
     subject_problems,
     unique_files,
 )
+from iaca.corpora.timeline import TOLERANCE, rows_of
 from iaca.errors import InputError, counted, plain_name
 from iaca.faces.extract import crop_files
-from iaca.formats.affwild2 import parse_annotation, parse_expressions, parse_units, read_multitask
+from iaca.formats.affwild2 import WIDTH, parse_annotation, parse_expressions, parse_units, read_multitask
 from iaca.formats.labels import AnnotationFacts
 from iaca.text import clip_of, composed
 
@@ -107,6 +109,45 @@ def annotation_files(root: Path) -> dict[tuple[str, str], dict[str, Path]]:
             if kind != MULTITASK or not own:
                 own[kind] = path
     return files
+
+
+def frame_labels(root: Path, problems: list[Problem]) -> dict[str, tuple[str, dict[str, Path]]]:
+    """Clip -> its partition and its annotation files by kind, of a tree without videos.
+
+    Raises:
+        InputError: there is no annotation folder.
+    """
+    found = _annotations(root, problems)
+    people = {clip: split_clip(clip)[0] for of_kind in found.values() for clip in of_kind}
+    clips = _in_one_partition(root, found, people, problems)
+    return {clip: (partition, {_kind_of(path): path for path in files}) for clip, (partition, files) in clips.items()}
+
+
+def read_frames(clip: str, files: Mapping[str, Path]) -> NDArray[np.float32]:
+    """(n, 15) valence, arousal, class and units by frame, NaN where not annotated.
+
+    Raises:
+        InputError: a file has a fault, or its length differs from the first one's by more than a few rows.
+    """
+    if MULTITASK in files:
+        rows = read_multitask(files[MULTITASK], clip)[clip]
+        if rows.faults:
+            raise rows.faults[0]
+        whole = np.full((int(rows.frames.max()) + 1, 2 + WIDTH), np.nan, np.float32)
+        whole[rows.frames] = np.column_stack([rows.valence_arousal, rows.tasks])
+        return whole
+    parts = {kind: rows_of(kind, path) for kind, path in files.items()}
+    first, whole = len(next(iter(parts.values()))), np.full((max(map(len, parts.values())), 2 + WIDTH), np.nan)
+    for kind, part in parts.items():
+        if abs(len(part) - first) > TOLERANCE:
+            what = f"{len(part)} rows, but another annotation of the clip has {first}"
+            raise InputError(what, files[kind], remedy="check that both belong to the same video, or remove one")
+        whole[: len(part), COLUMNS[kind]] = part
+    return whole.astype(np.float32)
+
+
+COLUMNS = {"valence_arousal": slice(0, 2), "expression": slice(2, 3), "action_units": slice(3, None)}
+"""Of the columns of `read_frames`, those of each kind."""
 
 
 def _in_one_partition(

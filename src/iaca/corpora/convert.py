@@ -1,6 +1,6 @@
-"""Convert AVEC 2019, RECOLA or MuSe into the layout of `iaca.corpora.features`, completely or not at all.
+"""Convert AVEC 2019, RECOLA, MuSe or ABAW into the layout of `iaca.corpora.features`, completely or not at all.
 
-`python -m iaca.corpora.convert avec2019|recola|muse SOURCE ROOT --audio FOLDER --visual FOLDER [--delay 2.4]`.
+`python -m iaca.corpora.convert avec2019|recola|muse|abaw SOURCE ROOT --audio FOLDER --visual FOLDER [--delay 2.4]`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 from pydantic import ValidationError
 
+from iaca.corpora.affwild2 import read_frames
 from iaca.corpora.check import failure
 from iaca.corpora.features import FOLDERS
 from iaca.corpora.index import (
@@ -47,6 +48,7 @@ from iaca.corpora.timeline import (
 from iaca.engine.run import progress
 from iaca.errors import InputError, counted, printable
 from iaca.files import LEFTOVER, write_text
+from iaca.formats.affwild2 import TASK_COLUMNS
 from iaca.formats.labels import LABELS
 from iaca.formats.tables import Table, read_rows, write_table
 from iaca.parameters import add_options, faults
@@ -79,9 +81,9 @@ def convert(corpus: str, source: Path, root: Path, config: ConvertConfig, form: 
     found = reader.recordings(source, config, conversion.problems)
     try:
         written = [recording for recording in progress(found, "clips", len(found)) if conversion.write(recording)]
-        if not written or (any(r.labels for r in found) and not any(r.labels for r in written)):
+        if not written or (any(r.annotated for r in found) and not any(r.annotated for r in written)):
             raise _nothing(source, conversion.problems)
-        _finish(partial, written, _card(reader.name, config), conversion.problems)
+        _finish(partial, written, _card(reader.name, config, any(r.frames for r in written)), conversion.problems)
         partial.replace(root)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -95,7 +97,9 @@ def _nothing(source: Path, problems: list[Problem]) -> InputError:
     return InputError(what, source, remedy=str(first["remedy"]))
 
 
-def _card(name: str, config: ConvertConfig) -> CorpusCard:
+def _card(name: str, config: ConvertConfig, by_frame: bool) -> CorpusCard:
+    if by_frame:
+        return CorpusCard(name=name, caveat="Row i of an annotation is at i / frames per second, a nominal rate.")
     rate = "at their own times" if config.rate is None else f"interpolated to {config.rate:g} Hz"
     scaled = f", multiplied by {config.scale:g}" if config.scale != 1 else ""
     features = {"keep": "at their own times", "nearest": "nearest rows", "mean": "means"}[config.features]
@@ -142,7 +146,7 @@ class Conversion:
         try:
             traces = self._traces(recording)
             features = {kind: _complete(self._read(recording, path)) for kind, path in recording.features.items()}
-            times, labels = self._labels(recording, traces)
+            times, labels = self._frames(recording) if recording.frames else self._labels(recording, traces)
             _require_one_clock(features, times)
         except InputError as error:
             self.problems.append(failure(recording.clip, str(error), self.source))
@@ -150,8 +154,17 @@ class Conversion:
         for kind, rows in features.items():
             self._write_table(recording, kind, rows.names, *self._at(rows, times))
         if labels is not None and times is not None:
-            self._write_table(recording, "labels", LABELS, times, labels)
+            named = LABELS if labels.shape[1] == len(LABELS) else (*LABELS, *TASK_COLUMNS)
+            self._write_table(recording, "labels", named, times, labels)
         return True
+
+    @staticmethod
+    def _frames(recording: Recording) -> tuple[Times, Values]:
+        """Times (t,) and labels (t, 15) of an annotation by frame."""
+        assert recording.frames is not None
+        rate, files = recording.frames
+        labels = read_frames(recording.clip, files)
+        return np.arange(len(labels)) / rate, labels
 
     def _read(self, recording: Recording, path: Path) -> Table:
         try:

@@ -1,4 +1,4 @@
-"""The recordings of AVEC 2019, RECOLA and MuSe: their files, partitions and subjects, for `iaca.corpora.convert`.
+"""The recordings of AVEC 2019, RECOLA, MuSe and ABAW: their files, partitions and subjects, for `iaca.corpora.convert`.
 
 AVEC 2019, cross-cultural emotion (SEWA): one label file per recording, at 10 Hz, with a column per dimension. The
 partition is the first part of the name. Numbers restart in each part, so every recording counts as its own subject.
@@ -18,10 +18,18 @@ MuSe (MuSe-CaR and its successors): labels and features in segments, times in mi
     SOURCE/label_segments/<dimension>/<id>.csv            timestamp,segment_id,value
     SOURCE/feature_segments/<features>/<id>.csv           timestamp,segment_id, then one column per feature
     SOURCE/partition.csv, or SOURCE/metadata/partition.csv    Id,Proposal, or clip,partition[,subject]
+
+ABAW (Aff-Wild2): the annotation folders of the challenge (`iaca.corpora.affwild2`), one row per video frame, with
+features of a team's own. A clip without annotation belongs to the test partition.
+
+    SOURCE/{VA_Estimation,EXPR_Recognition,AU_Detection}_Challenge/..., SOURCE/MTL_Challenge/...
+    SOURCE/<features>/<clip>.csv      time (s), then one column per feature
+    SOURCE/fps.csv                    clip,fps: frames per second of its video, unless `rate` is that of all
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,10 +38,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from iaca.corpora.affwild2 import frame_labels, split_clip
 from iaca.corpora.index import USUAL_NAMES, Problem, partition_named, problem
 from iaca.errors import InputError, brief, counted
 from iaca.parameters import Parameters
-from iaca.text import clip_of, composed, csv_rows
+from iaca.text import clip_of, composed, csv_rows, csv_table, number
 
 
 class ConvertConfig(Parameters):
@@ -48,7 +57,8 @@ class ConvertConfig(Parameters):
         column: RECOLA, CSV with several annotators: the column to use, or `mean` of all.
         delay: reaction time (s) of the annotators, by which labels are moved to earlier times. 2 to 4 s are usual for
             RECOLA and SEWA; 0 if the labels are already compensated, as in MuSe.
-        rate: of the labels (Hz), interpolated linearly; by default they keep their own times.
+        rate: of the labels (Hz), interpolated linearly; by default they keep their own times. ABAW: frames per second
+            of the videos that fps.csv does not list; row i of an annotation is at i / rate.
         features: `keep` their own times, or resample them to those of the labels: the `nearest` row, or the `mean` of
             the rows around each.
         scale: labels are multiplied by this, for a corpus whose scale is not [-1, 1].
@@ -81,6 +91,7 @@ class Recording:
         labels: file and column by `valence` and `arousal`; no column if the file has only one dimension. Empty if the
             clip is not annotated.
         features: file by `audio` and `visual`, if it has one.
+        frames: frames per second, and annotation files by kind, of a clip that is annotated by frame.
     """
 
     clip: str
@@ -88,6 +99,12 @@ class Recording:
     subject: str
     labels: dict[str, tuple[Path, str | None]] = field(default_factory=dict)
     features: dict[str, Path] = field(default_factory=dict)
+    frames: tuple[float, dict[str, Path]] | None = None
+
+    @property
+    def annotated(self) -> bool:
+        """Whether there is an annotation of the clip."""
+        return bool(self.labels) or self.frames is not None
 
 
 def feature_files(source: Path, config: ConvertConfig) -> dict[str, dict[str, Path]]:
@@ -242,6 +259,56 @@ def recola_recordings(source: Path, config: ConvertConfig, problems: list[Proble
     return found
 
 
+FPS_FILE = "fps.csv"
+
+
+def abaw_recordings(source: Path, config: ConvertConfig, problems: list[Problem]) -> list[Recording]:
+    """Every clip with features; `problems` receives annotations without features, and clips without a frame rate.
+
+    Raises:
+        InputError: a folder is missing, a row of fps.csv is none, or a parameter is given that is of another corpus.
+    """
+    plain = ConvertConfig(audio=config.audio, visual=config.visual, rate=config.rate, features=config.features)
+    if config != plain:
+        raise InputError(
+            "labels, valence, arousal, column, delay and scale are not of this corpus",
+            remedy="give --audio, --visual, --rate and --features alone",
+        )
+    annotations, features = frame_labels(source, problems), feature_files(source, config)
+    rates = _frame_rates(source / FPS_FILE)
+    found = []
+    for clip in sorted(set(annotations).union(*features.values())):
+        files = {kind: paths[clip] for kind, paths in features.items() if clip in paths}
+        partition, known = annotations.get(clip, ("test", {}))
+        rate = rates.get(clip, rates.get(split_clip(clip)[0], config.rate))
+        if not files:
+            first = next(iter(known.values()))
+            problems.append(problem(clip, place(first, source), "no features of this clip", "add them"))
+        elif known and rate is None:
+            remedy = "write a row clip,fps, or give --rate if all videos have the same"
+            problems.append(problem(clip, FPS_FILE, "the frame rate of the video is not known", remedy))
+        else:
+            frames = (rate, known) if known and rate is not None else None
+            found.append(Recording(clip, partition, split_clip(clip)[0], features=files, frames=frames))
+    return found
+
+
+def _frame_rates(path: Path) -> dict[str, float]:
+    """Clip or video -> frames per second; empty without the file."""
+    rates: dict[str, float] = {}
+    if not path.exists():
+        return rates
+    for line, row in csv_table(path, ("clip", "fps"), "write one row per video below the line clip,fps"):
+        try:
+            rates[row["clip"]] = number(row["fps"])
+        except ValueError:
+            rates[row["clip"]] = math.nan
+        if not 0 < rates[row["clip"]] <= 1000:
+            what = f"{brief(repr(row['fps']))} is not a number of frames per second"
+            raise InputError(what, path, line, "write it as 29.97")
+    return rates
+
+
 @dataclass(frozen=True)
 class CorpusReader:
     """How the files of one corpus are read.
@@ -261,4 +328,5 @@ CORPORA = {
     "avec2019": CorpusReader("AVEC 2019 (SEWA)", 1.0, avec2019_recordings),
     "recola": CorpusReader("RECOLA", 1.0, recola_recordings),
     "muse": CorpusReader("MuSe", 1e-3, muse_recordings),
+    "abaw": CorpusReader("ABAW (Aff-Wild2)", 1.0, abaw_recordings),
 }

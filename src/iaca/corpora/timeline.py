@@ -67,7 +67,7 @@ def build_timeline(
         if kind == "multitask":
             rows = _add_multitask(path, clip, labels, tasks)
             continue
-        given = _rows_of(kind, path)
+        given = rows_of(kind, path)
         if rows is not None and (wrong := length_problem(len(times), len(given))):
             remedy = "check that annotation and video belong together, or remove the file; the clip is left out"
             raise InputError(wrong, path, remedy=remedy)
@@ -79,7 +79,7 @@ def build_timeline(
     write_timeline(target, times, labels, facts | {"annotation_rows": rows}, tasks=known)
 
 
-def _rows_of(kind: str, path: Path) -> Values:
+def rows_of(kind: str, path: Path) -> Values:
     """The annotation of each frame.
 
     Raises:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from iaca.encoders.config import ENCODERS, EncoderChoice
+from iaca.fusion.config import FusionConfig
 from iaca.parameters import DEVICE, Modality, Parameters, Seed
 
 VERSION = "8"
@@ -279,3 +280,103 @@ def modality_of(choice: EncoderChoice) -> Modality:
             return modality
     known = ", ".join(name for encoders in ENCODERS.values() for name in encoders)
     raise ValueError(f"there is no encoder named {choice.name!r}; choose one of {known}")
+
+
+Bounded = Annotated[int, Field(ge=-(10**9), le=10**9)] | Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+class Dimension(Parameters):
+    """The values of one parameter among which a sweep searches: a range with both ends, or choices.
+
+    Attributes:
+        low, high: ends of the range; of integers, if both are.
+        log: search on a logarithmic scale.
+        choices: values in no order.
+    """
+
+    low: Bounded | None = None
+    high: Bounded | None = None
+    log: bool = False
+    choices: tuple[bool | int | float | str | None, ...] | None = Field(default=None, min_length=2, max_length=100)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.choices is not None:
+            if self.low is not None or self.high is not None or self.log:
+                raise ValueError("choices have no low, high or log")
+        elif self.low is None or self.high is None or not self.low < self.high:
+            raise ValueError("give low below high, or choices")
+        elif self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic scale begins above 0, but low={self.low}")
+        return self
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the range is one of integers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """The values that are validated before a sweep begins."""
+        return self.choices if self.choices is not None else (self.low, self.high)
+
+
+FIXED = {"seed", "targets", "per_dimension", "folds", "recalibrate", "selected_by", *MACHINE}
+"""Fields of `TrainingConfig` that a sweep does not search: they change what is scored, or do not change it."""
+
+
+class SweepConfig(Parameters):
+    """A search for settings of the main model, scored on the validation partition.
+
+    Attributes:
+        trials: settings that are tried; more of them continue a search.
+        seed: of the search.
+        startup: trials at random before the search follows what it has seen.
+        seeds: seeds, other than `training.seed`, with which the best and the present settings are trained again.
+        space: parameter -> where it is searched: `fusion.NAME`, `training.NAME`, `training.corruption.NAME`,
+            `training.loss.NAME`.
+    """
+
+    trials: int = Field(default=20, ge=1, le=100_000)
+    seed: Seed = 0
+    startup: int = Field(default=8, ge=1, le=100_000)
+    seeds: int = Field(default=3, ge=0, le=100)
+    space: dict[str, Dimension] = Field(
+        default={
+            "training.learning_rate": Dimension(low=3e-4, high=3e-3, log=True),
+            "training.corruption.share": Dimension(low=0.3, high=0.8),
+            "fusion.width": Dimension(choices=(64, 128, 256)),
+            "fusion.dropout": Dimension(low=0.1, high=0.5),
+        },
+        min_length=1,
+        max_length=50,
+    )
+
+    @field_validator("space")
+    @classmethod
+    def _names_parameters(cls, space: dict[str, Dimension]) -> dict[str, Dimension]:
+        for name in space:
+            group, _, field = name.partition(".")
+            if group not in ("fusion", "training") or not field:
+                raise ValueError(f"{name}: begin with fusion. or training.")
+            if group == "training" and field.split(".")[0] in FIXED:
+                raise ValueError(f"{name} is not searched: it changes what is scored, or does not change it")
+            for value in space[name].ends:
+                if wrong := _fault_of(group, field, value):
+                    raise ValueError(f"{name}={value}: {wrong}")
+        return space
+
+
+def _fault_of(group: str, field: str, value: Any) -> str | None:
+    """Why a parameter can't have a value, whatever the others are; None if it can."""
+    *outer, last = field.split(".")
+    given: dict[str, Any] = {last: value}
+    for part in reversed(outer):
+        given = {part: given}
+    model: type[Parameters] = FusionConfig if group == "fusion" else TrainingConfig
+    try:
+        model.model_validate({"audio_dim": 1, "visual_dim": 1, **given} if group == "fusion" else given)
+    except ValidationError as error:
+        own = [e["msg"] for e in error.errors() if e["loc"] and e["loc"][0] == (outer or [last])[0]]
+        return own[0] if own else None
+    return None
