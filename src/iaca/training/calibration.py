@@ -115,7 +115,10 @@ class TrailingPresence:
         before = len(self._times)
         times = np.concatenate([self._times, clip.time_s])
         present = np.concatenate([self._present, np.column_stack([clip.present[m] for m in MODALITIES])])
-        first, end = np.searchsorted(times, times[before:] - PRESENCE_S, "right"), np.arange(before + 1, len(times) + 1)
+        first, end = (
+            np.searchsorted(times, times[before:] - PRESENCE_S + 1e-6, "right"),
+            np.arange(before + 1, len(times) + 1),
+        )
         sums = np.concatenate([np.zeros((1, len(MODALITIES))), present.cumsum(axis=0)])
         kept = first[-1] if len(first) else 0
         self._times, self._present = times[kept:], present[kept:]
