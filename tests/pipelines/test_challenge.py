@@ -175,7 +175,7 @@ def test_the_sweep_of_the_page_ends_with_a_file_of_parameters_that_a_run_takes(r
     assert trials["kind"].value_counts().to_dict() == {"trial": 2, "best": 2, "present": 2}
     baselines = "baselines: [concat]\n"
     (project / "conf/features/parameters_training.yml").write_text(baselines + best.read_text())
-    run('kedro run --env features --pipelines training --params "ingestion.root=ROOT,training.seed=5"')
+    run('kedro run --env features --pipelines ingestion,training --params "ingestion.root=ROOT,training.seed=5"')
     history = pd.read_csv(project / "data/06_models/features/history.csv")
     assert "clean_expression" in history
 
