@@ -15,7 +15,7 @@ from project import ROOT, environment
 from servers import free_port
 from tattle import tattling
 
-PATIENCE_S = 60
+PATIENCE_S = 300  # a hang, not a timing: a page that is there is gone on with at once
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,11 @@ def test_clips_are_bounded_in_number_and_in_size(client, movie, monkeypatch) -> 
     assert add(client, movie, "b.mp4").status_code == 400
 
 
-def test_browsers_and_requests_are_bounded(annotations, client, monkeypatch) -> None:
+def test_browsers_and_requests_are_bounded(annotations, client, movie, monkeypatch) -> None:
     monkeypatch.setattr(module, "MOST_BROWSERS", 1)
-    assert ask(client, "GET", "").status_code == 200
+    looking = client_of(annotations, "ef" * 16)
+    assert ask(looking, "GET", "").status_code == 200  # without clips it takes no place
+    add(client, movie, "a.mp4")
     other = ask(client_of(annotations, OTHER), "GET", "")
     assert (other.status_code, other.json()["problem"]) == (400, "1 browser annotated here already")
     monkeypatch.setattr(module, "MOST_JSON", 100)

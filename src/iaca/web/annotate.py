@@ -64,7 +64,7 @@ Answer = dict[str, Any]
 
 ADDRESS = "/iaca/annotate"
 KEY_HEADER, KEY = "x-iaca-key", re.compile("[0-9a-f]{32}")
-MOST_BROWSERS, MOST_CLIPS = 8, 50
+MOST_BROWSERS, MOST_CLIPS = 16, 50
 MOST_UPLOADS = 10
 """All clips of a browser together are at most this often as large as the largest upload."""
 MOST_JSON = 2**24  # bytes of a request
@@ -101,6 +101,8 @@ class Annotations:
         name = "kept" if self.kept is not None else hashlib.sha256(key.encode()).hexdigest()[:24]
         with self._change:
             if name not in self._browsers:
+                if len(self._browsers) >= MOST_BROWSERS:  # those that only looked do not count
+                    self._browsers = {other: each for other, each in self._browsers.items() if each.root.exists()}
                 if len(self._browsers) >= MOST_BROWSERS:
                     remedy = "start the page again, or with --annotations FOLDER, which all browsers share"
                     raise InputError(f"{counted(MOST_BROWSERS, 'browser')} annotated here already", remedy=remedy)

@@ -2,7 +2,7 @@
 // Gradio runs this once with `element`. The server is asked for JSON below ADDRESS with the key of this browser.
 const ADDRESS = "/iaca/annotate", COLOURS = { valence: "#2f7fc4", arousal: "#e07a1f" };
 const ENDS = { valence: ["unpleasant", "pleasant"], arousal: ["calm", "excited"] };
-const SAVE_S = 3, BACK_S = 5, PRACTICE_S = 5, SPEED = 1, STEP = 0.02, WINDOW_S = 20, STILL = 0.08, LEFT = 84;
+const SAVE_S = 3, BACK_S = 5, PRACTICE_S = 5, SPEED = 1, STEP = 0.02, WINDOW_S = 20, FIRST_MS = 1500, STILL = 0.08, LEFT = 84;
 const part = (name) => element.querySelector("." + name);
 const make = (tag, attributes, ...children) => {
   const node = Object.assign(document.createElement(tag), attributes);
@@ -124,6 +124,7 @@ async function start(wanted) {
   if (wanted === "record" && !practised())
     throw { problem: "a practice run comes first", remedy: "press Practice: it plays the clip, and nothing is saved" };
   if (!video.videoWidth) throw { problem: "the clip can't be played yet", remedy: "wait until its picture is there" };
+  await measured;
   if (mode && mode !== wanted) await stop();
   if (wanted === "practice" && mode !== wanted) practice = times.map(() => null);
   mode = wanted;
@@ -288,9 +289,21 @@ async function open(name) {
   nameButtons();
 }
 
-function load(media, name) {
+let measured = Promise.resolve();
+function load(media, name) {  // and find out where the browser begins to count: at 0, or at the first picture
   video.dataset.clip = name;
   video.src = media;
+  measured = new Promise((done) => {
+    let known = false;  // the first picture says it best; a browser that tells of none has its clock alone
+    const found = (time) => {
+      if (!known && video.src.endsWith(media)) offset = Math.abs(time) < 0.002 ? 0 : time;
+      known = true;
+      done();
+    };
+    video.addEventListener("loadeddata", () => setTimeout(() => found(video.currentTime), FIRST_MS), { once: true });
+    if (video.requestVideoFrameCallback)
+      video.requestVideoFrameCallback((_, frame) => video.src.endsWith(media) && found(frame.mediaTime - times[0]));
+  });
 }
 
 const copy = attempt(async () => {  // the browser does not know the codec
@@ -488,7 +501,6 @@ video.addEventListener("pause", () => video.ended || paused());
 video.addEventListener("ended", ended);
 video.addEventListener("error", () => video.getAttribute("src") && copy());
 video.addEventListener("loadedmetadata", () => {
-  offset = video.currentTime;  // the start of the file, where the server's times begin; not 0 in every browser
   showCopying();
   if (!video.videoWidth) copy();
 });
