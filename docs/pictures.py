@@ -5,13 +5,14 @@ kedro run --pipelines benchmark        (only for the two pictures of differences
 python docs/pictures.py [NAME ...]     (all pictures, or those named, such as `overlay web`)
 
 It also writes the date and versions of each picture into docs/images/made.json, and from there into CONTRIBUTING.md.
-Needs a Chromium on the machine for `report`, `web` and `kedro-viz`. `s2-differences` is the file
+Needs a Chromium on the machine for `report`, `web`, `annotate` and `kedro-viz`. `s2-differences` is the file
 benchmark_differences.png of the first command of docs/engineering/experiments.md; copy it by hand.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -30,7 +31,8 @@ import pandas as pd
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from iaca.media import read_frames
+from iaca.formats.affwild2 import read_annotation
+from iaca.media import frame_times, read_frames
 
 ROOT = Path(__file__).parents[1]
 IMAGES, DATA = ROOT / "docs/images", ROOT / "data"
@@ -87,6 +89,47 @@ def web(results: Path) -> None:
         page.screenshot(path=IMAGES / "web.png", full_page=True)
 
 
+def annotate(results: Path) -> None:
+    """The annotation panel with three clips: one is traced by the mouse, all have the labels of the corpus."""
+    videos = sorted((DATA / "01_raw/demo").rglob("*.mp4"))[:3]
+    port, pad = "7862", ".pad"
+    with served("python", "-m", "iaca.web", "--port", port), tab(1000, 1100) as page:
+        page.goto(f"http://127.0.0.1:{port}/#annotate")
+        page.set_input_files(".add", videos)
+        page.wait_for_function("document.querySelectorAll('.clips > li').length === 3")
+        page.fill(".rater", "corpus")
+        page.locator(".rater").press("Tab")
+        page.click(".exchange summary")
+        for video in videos:
+            page.click(f".choose >> text={video.stem}")
+            page.wait_for_function(f"document.querySelector('.chosen .choose')?.textContent === '{video.stem}'")
+            page.set_input_files(".import", {"name": "labels.csv", "mimeType": "text/csv", "buffer": _labels(video)})
+            page.wait_for_selector(".chosen >> text=/corpus: valence [1-9]/")
+        page.click(".exchange summary")
+        page.click(".adapt")
+        page.wait_for_selector(".scores:not([hidden])")
+        page.fill(".rater", "Ann")
+        page.locator(".rater").press("Tab")
+        page.click(".practice")
+        page.wait_for_function("document.querySelector('video.clip').currentTime > 5.2")
+        page.click(".practice")
+        page.click(".start")
+        box = page.locator(pad).bounding_box()
+        page.click(".record")
+        for step in range(60):
+            page.mouse.move(box["x"] + 200, box["y"] + box["height"] * (0.45 - 0.3 * math.sin(step / 9)))
+            page.wait_for_timeout(90)
+        page.screenshot(path=IMAGES / "annotate.png", full_page=True)
+
+
+def _labels(video: Path) -> bytes:
+    """The corpus's annotation of a video as time_s, valence, arousal."""
+    text = next((DATA / "01_raw/demo").rglob(f"{video.stem}.txt"))
+    values, times = read_annotation(text), frame_times(video)
+    rows = [f"{t:.6f},{v:.4f},{a:.4f}" for t, (v, a) in zip(times, values, strict=False) if math.isfinite(v + a)]
+    return "\n".join(["time_s,valence,arousal", *rows]).encode()
+
+
 def kedro_viz(results: Path) -> None:
     """The evaluation pipeline with the preview of the gates."""
     with served("kedro", "viz", "run", "--no-browser", "--port", "4142"), tab(1440, 900) as page:
@@ -140,7 +183,7 @@ def tool(name: str) -> str:
 
 PICTURES = {
     "overlay": overlay, "prediction": prediction, "gates": gates, "report": report,
-    "web": web, "kedro-viz": kedro_viz, "demo-differences": differences,
+    "web": web, "annotate": annotate, "kedro-viz": kedro_viz, "demo-differences": differences,
 }  # fmt: skip
 
 

@@ -429,27 +429,36 @@ class MlflowRuns:
     """
 
     def __init__(self) -> None:
-        self._tracks = False
+        self._asked = self._tracks = False
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Register the plugin's hooks, and call the first of them.
-
-        Raises:
-            InputError: the plugin is not installed.
-        """
+        """Register the plugin's hooks, and call the first of them."""
         if context.env != MLFLOW:
             return
+        self._asked = True
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         try:
             found = importlib.import_module("kedro_mlflow.framework.hooks.mlflow_hook").MlflowHook()
-        except ImportError as error:
-            remedy = "pip install -e '.[kedro-mlflow]', or run without --env mlflow"
-            raise InputError(f"--env {MLFLOW} needs the package {KEDRO_MLFLOW[1]}", remedy=remedy) from error
+        except ImportError:  # a run is refused below; the graph and the parameters can be looked at
+            return
         (context.project_path / "data/06_models/tracking/mlflow").mkdir(parents=True, exist_ok=True)
         context._hook_manager.register(found)
         found.after_context_created(context)
         self._tracks = True
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self) -> None:
+        """Refuse a run of the environment without the plugin.
+
+        Raises:
+            InputError: it is not installed.
+        """
+        if self._asked and not self._tracks:
+            raise InputError(
+                "the environment mlflow needs the package kedro-mlflow",
+                remedy="pip install -e '.[kedro-mlflow]', or run without --env mlflow",
+            )
 
     @hook_impl(tryfirst=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -7,6 +7,7 @@ SCORE = "tests/evaluation/test_score.py"
 FEATURES = "tests/pipelines/test_features_environment.py"
 FOLDER = "tests/pipelines/test_folder_environment.py"
 AFFWILD2 = "tests/pipelines/test_affwild2_environment.py"
+CHALLENGE = "tests/pipelines/test_challenge.py"
 CLUSTER = "tests/engine/test_engine_cluster.py"
 DVC = "tests/dvc/test_dvc_use.py"
 PARAMS = r'( --params "?\S+"?)?'
@@ -33,6 +34,12 @@ COVERED = {
     "test_a_broken_video_costs_only_itself_and_a_rerun_does_only_what_is_new",
     r"kedro run --pipelines benchmark" + PARAMS: "tests/pipelines/test_benchmark_pipeline.py::"
     "test_the_command_makes_the_promised_files_and_does_nothing_twice",
+    r"kedro run --env features --params \"?ingestion.root=ROOT,fusion.tasks=\S+": f"{CHALLENGE}::"
+    "test_the_page_leads_from_the_download_to_a_checked_submission_of_every_track",
+    r"python -m iaca.evaluation.multitask \S+ --labels \S+ --out \S+": f"{CHALLENGE}::"
+    "test_the_page_leads_from_the_download_to_a_checked_submission_of_every_track",
+    r"python -m iaca.evaluation.submission \S+ \S+ \S+ --choices \S+": f"{CHALLENGE}::"
+    "test_the_page_leads_from_the_download_to_a_checked_submission_of_every_track",
     r"kedro run --env features" + PARAMS: f"{FEATURES}::"
     "test_features_become_a_report_and_a_broken_clip_costs_only_itself",
     r"kedro run --env features --pipelines ingestion" + PARAMS: f"{FEATURES}::"

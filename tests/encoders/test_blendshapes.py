@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import skimage.data
 import torch
@@ -16,10 +17,17 @@ from pydantic import ValidationError
 from iaca.encoders import blendshapes
 from iaca.encoders.blendshapes import BELOW, MEMBERS, NAMES, POINTS, READ, SIDE, SPAN, Blendshapes, view
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice, NoOptions, describe
+from iaca.encoders.cues import NAMES as CUES
+from iaca.encoders.embed import NUMBERS as FACE_NUMBERS
+from iaca.encoders.embed import StreamEmbedder, embed, jaw_opening, with_faces, with_sound
 from iaca.encoders.networks import build_encoders, build_network
 from iaca.encoders.weights import WEIGHTS, locate, sha256
 from iaca.errors import InputError
+from iaca.faces import encode_face
 from iaca.faces.detect import TEMPLATE, align, apply, similarity
+from iaca.faces.store import NUMBERS as FACE_STORE
+from iaca.faces.store import FaceRow
+from iaca.media import AudioTrack
 from iaca.training.config import EncoderTrainingConfig
 from shared import SHARED, needs_shared
 
@@ -226,3 +234,47 @@ def test_points_are_where_a_face_mesh_on_the_whole_picture_has_them(network: Ble
     points = apply(similarity(TEMPLATE, LANDMARKS), network.mesh(smiling)[0][:, :2].astype(np.float64))
     distances = [np.linalg.norm(points[point] - reference[group][0]) for group, point in EYES.items()]
     assert np.mean(distances) < 2  # px, the tolerance of the reference
+
+
+def test_the_opening_of_the_mouth_is_that_of_the_jaw_where_the_landmarker_sees_a_face() -> None:
+    config = EmbeddingConfig(visual="mini_xception+blendshapes")
+    visual = np.zeros((4, 135 + 52), np.float32)
+    visual[:, 135], visual[:, 135 + column("jawOpen")] = (0.9, 0.9, 0.2, 0.9), (0.1, 0.6, 0.0, 0.3)
+    visual[:, column("jawOpen")] = 7.0  # of the other encoder
+    opening = jaw_opening(visual, np.array([True, True, True, False]), config)["mouth_opening"]
+    np.testing.assert_allclose(opening, [0.1, 0.6, np.nan, np.nan], atol=1e-6)
+    assert jaw_opening(visual, np.ones(4, bool), EmbeddingConfig()) == {}
+    assert describe_without_weights(config) != describe_without_weights(EmbeddingConfig())
+
+
+def describe_without_weights(config: EmbeddingConfig) -> list[str]:
+    return [choice.entry("visual").version for choice in config.visual]
+
+
+@needs_landmarker
+def test_synchrony_follows_the_jaw_and_other_sound_or_faces_keep_it(smiling: np.ndarray) -> None:
+    config = EmbeddingConfig(visual="blendshapes", device="cpu")
+    steps = 12
+    jpegs = [encode_face(np.roll(smiling, i % 3, axis=0), 95) for i in range(steps)]
+    table = pd.DataFrame({"time_s": np.arange(steps) / 25, "face_found": True}).assign(
+        **dict.fromkeys([name for name in FACE_NUMBERS if name not in ("time_s", "face_found")], np.float32(1))
+    )
+    tone = (0.1 * np.sin(np.arange(8000) / 5)).astype(np.float32)
+    sound = AudioTrack(tone, 16_000, ((0.0, 0.5),))
+    clip = embed(table, jpegs, sound, config)
+    opening = clip.quality[:, CUES.index("mouth_opening")]
+    np.testing.assert_array_equal(opening, clip.visual[:, column("jawOpen")])
+    assert opening.std() > 0
+    np.testing.assert_array_equal(with_faces(clip, table, jpegs, config).quality, clip.quality)
+    np.testing.assert_array_equal(with_sound(clip, sound, config).quality, clip.quality)
+
+
+@needs_landmarker
+def test_a_stream_takes_the_jaw_as_a_recording_does(smiling: np.ndarray) -> None:
+    stream = StreamEmbedder(EmbeddingConfig(visual="blendshapes", device="cpu", causal=True))
+    stream.sound.hear(np.zeros(8000, np.float32))
+    numbers = np.ones(len(FACE_STORE), np.float32)
+    for number in range(2):
+        step = stream.step(FaceRow(number, number / 25, numbers, 0, encode_face(smiling, 95)), audio_present=True)
+        assert step.quality[0, CUES.index("mouth_opening")] == step.visual[0, column("jawOpen")]
+    assert np.isnan(stream.step(FaceRow(2, 0.08), audio_present=True).quality[0, CUES.index("mouth_opening")])

@@ -45,7 +45,8 @@ ANVIL = """<?xml version="1.0" encoding="ISO-8859-1"?>
   <head><specification src="spec.xml" /><video src="clip.avi" /></head>
   <body>
     <track name="face" type="primary">
-<el index="0" start="0.5" end="1.25"><attribute name="valence">40</attribute><attribute name="on">true</attribute></el>
+      <el index="0" start="0.5" end="1.25"><attribute name="valence">40</attribute><attribute name="a">b</attribute>
+      </el>
       <el index="1" start="1.25" end="3.0"><attribute name="valence">-100</attribute></el>
     </track>
     <track name="comment" type="span" ref="face"><el index="0" start="0" end="1" /></track>
@@ -173,7 +174,7 @@ def test_tables_of_labels_are_traces_too(tmp_path: Path) -> None:
         ("clip.eaf", "</HEADER>", "</HEAD>", r"line 5: not an XML file \(mismatched tag\)"),
         ("clip.eaf", "ANNOTATION_DOCUMENT", "DOCUMENT", r"line 2: the root element is DOCUMENT"),
         ("clip.eaf", 'TIME_SLOT_REF1="ts2"', 'TIME_SLOT_REF1="ts1"', r"two values start at 0 s"),
-        ("clip.anvil", 'start="1.25"', 'start="1.0"', r"line 7: the value at 1 s starts before the one before it ends"),
+        ("clip.anvil", 'start="1.25"', 'start="1.0"', r"line 8: the value at 1 s starts before the one before it ends"),
         ("clip.anvil", 'end="1.25"', 'end="soon"', r"line 6: end of el is not a time: 'soon'"),
         ("clip.annotation", "CONTINUOUS", "DISCRETE", r"line 5: the scheme is 'DISCRETE', not CONTINUOUS"),
         ("clip.annotation", 'sr="5"', 'sr="0"', r"line 5: the rate sr is 0"),

@@ -31,15 +31,19 @@ class Context:
 
 def test_without_the_plugin_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kedro_mlflow", None)
+    hook = MlflowRuns()
+    hook.after_context_created(Context())
     with pytest.raises(InputError, match=r"needs the package kedro-mlflow.*\[kedro-mlflow\]"):
-        MlflowRuns().after_context_created(Context())
+        hook.before_pipeline_run()
 
 
 def test_another_environment_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kedro_mlflow", None)
     context = Context()
     context.env = "features"
-    MlflowRuns().after_context_created(context)
+    hook = MlflowRuns()
+    hook.after_context_created(context)
+    hook.before_pipeline_run()
 
 
 def test_the_environment_logs_epochs_and_changes_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from iaca.errors import InputError
 from iaca.fusion.config import ModelChoice
 from iaca.pipelines.sweep import nodes
 from iaca.pipelines.sweep.nodes import check_space, present, run_sweep, settings_with
-from iaca.training.config import Dimension, SweepConfig, TrainingConfig
+from iaca.training.config import MACHINE, Dimension, SweepConfig, TrainingConfig
 from project import ROOT, environment
 
 FUSION = ModelChoice(preset="iaca", width=8, heads=2, temporal_layers=1)
@@ -109,8 +109,12 @@ def test_the_best_settings_are_yaml_that_the_parameters_take(swept: tuple[Path, 
     best = trials[trials["kind"] == "best"].iloc[0]
     assert found["training"]["corruption"]["share"] == best["training.corruption.share"]
     assert found["training"]["learning_rate"] == best["training.learning_rate"]
-    ModelChoice.model_validate({"preset": "iaca", "heads": 2, **found["fusion"]})
-    TrainingConfig.model_validate(found["training"])
+    values = {name: best[name] for name in SPACE} | {"fusion.width": int(best["fusion.width"])}
+    fusion, training = settings_with(FUSION, TRAINING, values)
+    assert ModelChoice.model_validate(found["fusion"]) == fusion
+    assert TrainingConfig.model_validate(found["training"]).model_dump(exclude=MACHINE) == training.model_dump(
+        exclude=MACHINE
+    )
 
 
 @pytest.mark.slow

@@ -298,6 +298,23 @@ def test_labels_of_the_user_are_not_replaced(tmp_path, movie) -> None:
     assert (answer["file"], answer["problem"]) == ("a.csv", "these labels were not made from the raters' traces")
 
 
+def test_damaged_files_of_a_folder_are_named_and_do_not_hide_the_clips(tmp_path, movie) -> None:
+    (tmp_path / "own/raters/Ann").mkdir(parents=True)
+    (tmp_path / "own/a.mp4").write_bytes(movie.read_bytes())
+    (tmp_path / "own/raters/Ann/a.csv").write_text("time_s,valence,arousal\n0,0.1,0.2\n0.1,9,0\n")
+    (tmp_path / "own/a.raters.json").write_text("[]")
+    (tmp_path / "own/adapted.safetensors").write_bytes(b"damaged")
+    (tmp_path / "own/adapted.json").write_text("{")
+    client = client_of(Annotations(tmp_path / "page", WebConfig(annotations=str(tmp_path / "own"))))
+    state = ask(client, "GET", "").json()
+    (clip,) = state["clips"]
+    assert clip["gold"] is None
+    assert "a.csv, line 3: 9 is outside [-1, 1]" in clip["raters"]["Ann"]["problem"]
+    assert (state["model"], state["scores"]) == (None, None)
+    answer = ask(client, "POST", "/gold").json()
+    assert (answer["file"], answer["row"]) == ("a.csv", 3)
+
+
 # --- a copy, and adaptation, in processes of their own ---
 
 

@@ -76,7 +76,7 @@ def practise(page: Any, rater: str) -> None:
 def trace(page: Any, clip: str, heights: np.ndarray) -> None:
     """Record the chosen dimension of a clip with the mouse at these heights (0 top, 1 bottom), one after the other."""
     page.click(f".choose >> text={clip}")
-    page.wait_for_function(f"document.querySelector('.chosen .choose').textContent === '{clip}'")
+    page.wait_for_function(f"document.querySelector('.chosen .choose')?.textContent === '{clip}'")
     page.wait_for_function(f"{VIDEO}.readyState >= 2 && {VIDEO}.videoWidth && {VIDEO}.dataset.clip === '{clip}'")
     box = page.locator(".pad").bounding_box()
     page.mouse.move(box["x"] + 200, box["y"] + heights[0] * box["height"])
@@ -127,6 +127,29 @@ def test_a_clip_annotated_by_a_mouse_is_exact_to_a_frame(page: Any, grey: Path, 
     after = last >= 0
     np.testing.assert_allclose(table["valence"][after], notes[last[after], 1], atol=1e-4)
     assert len(set(table["valence"])) > 15
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_clip_whose_picture_starts_late_has_its_trace_in_the_right_place(
+    page: Any, tmp_path: Path, sound: bool
+) -> None:
+    """Without sound the file starts with the picture."""
+    times = 0.8 + np.arange(FRAMES) / 25
+    tone = 0.1 * np.sin(np.arange(16_000 * 5) / 9).astype(np.float32) if sound else None
+    pictures = ((t, np.full((48, 64, 3), 20 + EVERY * i, np.uint8)) for i, t in enumerate(times))
+    write_movie(tmp_path / "late.mp4", pictures, 25, tone)
+    np.testing.assert_allclose(frame_times(tmp_path / "late.mp4"), times if sound else times - 0.8, atol=1e-3)
+    add(page, tmp_path / "late.mp4")
+    practise(page, "Ann")
+    page.evaluate(NOTES)
+    trace(page, "late", np.random.default_rng(1).uniform(0.05, 0.95, 40))
+    notes = np.array(page.evaluate("window.notes"))
+    table = labels(page)["raters/Ann/late.csv"]
+    first = [np.flatnonzero(np.abs(table["valence"] - value) < 1e-3) for value in notes[:, 1]]
+    seen = np.round((notes[:, 2] - 20) / EVERY)
+    after = np.array([found[0] - frame for found, frame in zip(first, seen, strict=True) if len(found)])
+    assert len(after) > 15
+    assert -1 <= np.median(after) <= 2  # frames between the picture on screen and the first with the value
 
 
 def test_a_stretch_that_is_played_again_is_recorded_again_and_a_reload_goes_on(page: Any, grey: Path) -> None:

@@ -335,16 +335,22 @@ def _delays(ratings: Sequence[Mapping[str, tuple[Array, Array]]], config: GoldCo
     return delays, f"estimated by correlation with the mean of the other raters; {alone}"
 
 
+def read_report(video: Path) -> dict[str, Any]:
+    """How the gold standard next to a video was made; empty without that file, or if `write_gold` did not write it."""
+    path = video.with_suffix(REPORT)
+    try:
+        found = parse_json(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and {"delays_s", "weights", "labels_sha256", "notes"} <= set(found) else {}
+
+
 def _require_own(video: Path) -> None:
     """Refuse to replace labels that `write_gold` did not write, or that were changed afterwards."""
-    labels, report = video.with_suffix(".csv"), video.with_suffix(REPORT)
+    labels, made = video.with_suffix(".csv"), read_report(video)
     if not labels.exists():
         return
-    try:
-        made = parse_json(report.read_text(encoding="utf-8")) if report.exists() else {}
-        known = [made.get("labels_sha256"), made.get("replaced_sha256")]
-    except (ValueError, AttributeError):
-        known = []
+    known = [made.get("labels_sha256"), made.get("replaced_sha256")]
     if hashlib.sha256(labels.read_bytes()).hexdigest() not in known:
         raise InputError("these labels were not made from the raters' traces", labels, remedy=FOREIGN)
 
@@ -433,7 +439,9 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(prog="python -m iaca.corpora.raters", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m iaca.corpora.raters", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     gold = commands.add_parser("gold", help="make the gold standard of all clips")
     gold.add_argument("root", type=Path, help="folder of the videos")
@@ -452,6 +460,7 @@ def build_parser() -> argparse.ArgumentParser:
     writing.add_argument("form", choices=FORMATS, help="format")
     writing.add_argument("--rater", help="whose trace; without it the labels next to the video")
     writing.add_argument("--target", type=Path, default=Path(), help="folder for the files")
+    parser.epilog = "\n".join(each.format_usage() for each in (gold, reading, writing))
     return parser
 
 

@@ -69,8 +69,11 @@ def build_timeline(
             continue
         given = rows_of(kind, path)
         if rows is not None and (wrong := length_problem(len(times), len(given))):
-            remedy = "check that annotation and video belong together, or remove the file; the clip is left out"
-            raise InputError(wrong, path, remedy=remedy)
+            raise InputError(
+                f"the length differs from the video's: {wrong}",
+                path,
+                remedy="check that annotation and video belong together, or remove the file; the clip is left out",
+            )
         rows = len(given) if rows is None else rows
         shared = min(len(given), len(times))
         columns = labels if kind == "valence_arousal" else tasks[:, :1] if kind == "expression" else tasks[:, 1:]

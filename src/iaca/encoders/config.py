@@ -184,7 +184,7 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         "enet_b0_8_best_vgaf": EncoderFacts(1288, f"{_IMAGENET}, 224 px", "1 face", batch=32),
         "mbf_va_mtl": EncoderFacts(522, "RGB, 112 px, [-1, 1]", "1 face", batch=32),
         "mobilevit_va_mtl": EncoderFacts(778, f"{_IMAGENET}, 224 px", "1 face", batch=32),
-        "blendshapes": EncoderFacts(52, "RGB, 256 px", "1 face", batch=16, runtime="ai_edge_litert"),
+        "blendshapes": EncoderFacts(52, "RGB, 256 px", "1 face", batch=16, version="2", runtime="ai_edge_litert"),
         "dinov2_vits14": EncoderFacts(384, _IMAGENET, "1 face", PatchOptions, 32, layers=12),
         "dinov2_vitb14": EncoderFacts(768, _IMAGENET, "1 face", PatchOptions, 32, layers=12),
         "clip_vitb32": EncoderFacts(768, "RGB, 224 px, CLIP's mean and deviation", "1 face", batch=32, layers=12),

@@ -97,7 +97,7 @@ def embed(
         encoding_sound = pool.submit(lambda: sound or embed_sound(audio, times, config))
         visual = encode_faces(jpegs, found, visual_encoder, pool, face_cues)
         encoded_sound = encoding_sound.result()
-    cues = {**face_cues.columns(), **encoded_sound.cues}
+    cues = {**face_cues.columns(), **jaw_opening(visual, found, config), **encoded_sound.cues}
     cues |= _synchrony(cues, times, found & audio_present, config)
     return ClipEmbedding(
         audio=encoded_sound.rows,
@@ -197,7 +197,7 @@ class StreamEmbedder:
         from iaca.encoders.networks import build_encoders
 
         self._encoder, _ = build_encoders(config)
-        self._metadata = identity(config)
+        self._config, self._metadata = config, identity(config)
         self.sound, self._synchrony = TrailingSound(), TrailingSynchrony()
         self._mouth: NDArray[np.uint8] | None = None
 
@@ -211,7 +211,8 @@ class StreamEmbedder:
             visual = self._encoder.encode(face[None])
         self._mouth = face_cues.last_mouth
         sound, heard = self.sound.step(row.time_s)
-        cues = {name: float(values[0]) for name, values in face_cues.columns().items()} | heard
+        seen = face_cues.columns() | jaw_opening(visual, np.array([found]), self._config)
+        cues = {name: float(values[0]) for name, values in seen.items()} | heard
         level = float(np.float32(cues["sound_level"]))
         cues |= self._synchrony.step(cues["mouth_opening"], level, row.time_s, found and audio_present)
         return ClipEmbedding(
@@ -258,6 +259,25 @@ def encode_faces(
     return rows
 
 
+def jaw_opening(
+    visual: NDArray[np.float32], found: NDArray[np.bool_], config: EmbeddingConfig
+) -> dict[str, NDArray[np.float32]]:
+    """The cue `mouth_opening` (t,) by the coefficient `jawOpen`, if blendshapes are among the encoders that
+    made the rows (t, dim).
+
+    On the demo corpus it follows a voice at least as well as the darkness of the mouth does
+    (docs/engineering/cue_validity.md). NaN where no face was found or the landmarker sees none.
+    """
+    names = [choice.name for choice in config.visual]
+    if "blendshapes" not in names:
+        return {}
+    from iaca.encoders.blendshapes import NAMES as COLUMNS
+
+    first = sum(choice.entry("visual").dim for choice in config.visual[: names.index("blendshapes")])
+    presence, opening = visual[:, first], visual[:, first + COLUMNS.index("jawOpen")]
+    return {"mouth_opening": np.where(found & (presence > 0.5), opening, np.nan).astype(np.float32)}
+
+
 def _measure_cues(batch: FaceBatch, cues: FaceCues) -> None:
     for step, place in zip(batch.steps, np.searchsorted(batch.frames, batch.steps), strict=True):
         cues.add(int(step), batch.faces[place])
@@ -290,7 +310,8 @@ def with_faces(clip: ClipEmbedding, faces: pd.DataFrame, jpegs: Jpegs, config: E
     cues = FaceCues(faces)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="embed") as pool:
         visual = encode_faces(jpegs, clip.face_found, encoder, pool, cues)
-    return replace(clip, visual=visual, quality=_with_cues(clip, cues.columns(), config))
+    measured = cues.columns() | jaw_opening(visual, clip.face_found, config)
+    return replace(clip, visual=visual, quality=_with_cues(clip, measured, config))
 
 
 def _with_cues(

@@ -92,7 +92,7 @@ def _parse_classes(path: Path, names: Sequence[str], largest: int, width: int) -
                 values[index] = classes(line.split(",", width), largest, width)
             except ValueError as error:
                 remedy = f"write -1 for what is not annotated, otherwise {'0 or 1' if largest == 1 else '0 to 7'}"
-                yield InputError(f"{error}: {line[:40]!r}", path, index + 2, remedy)
+                yield InputError(f"a row with {error}: {line[:40]!r}", path, index + 2, remedy)
 
     return values, first_faults(faulty())
 
@@ -103,7 +103,7 @@ def classes(cells: Sequence[str], largest: int, width: int) -> Array:
     Raises:
         ValueError: another number of cells, or a cell is something else; the message says which values are allowed.
     """
-    allowed = f"not {f'{width} values' if width > 1 else 'one value'} out of -1 and 0 to {largest}"
+    allowed = f"other than {f'{width} values' if width > 1 else 'one value'} out of -1 and 0 to {largest}"
     try:
         row = np.array([number(cell) for cell in cells])
     except ValueError:
@@ -166,7 +166,7 @@ def _multitask_rows(path: Path, rows: list[tuple[int, str, str]]) -> MultitaskRo
                 values[index] = _multitask_row(text.split(",", 2 + WIDTH))
             except ValueError as error:
                 remedy = "write -5 for valence and arousal, and -1 for a class or unit, that is not annotated"
-                yield InputError(f"{error}: {text[:60]!r}", path, line, remedy)
+                yield InputError(f"a row with {error}: {text[:60]!r}", path, line, remedy)
             if int(image) in seen:
                 what = f"image {image} of this clip was on line {seen[int(image)]} already"
                 yield InputError(what, path, line, "keep one row per image")
@@ -179,13 +179,13 @@ def _multitask_rows(path: Path, rows: list[tuple[int, str, str]]) -> MultitaskRo
 def _multitask_row(cells: Sequence[str]) -> Array:
     """(15,) valence, arousal, class, units."""
     if len(cells) != 2 + WIDTH:
-        raise ValueError(f"not {2 + WIDTH} values")
+        raise ValueError(f"other than {2 + WIDTH} values")
     try:
         affect = np.array([number(cell) for cell in cells[:2]])
     except ValueError:
         affect = np.array([np.nan])
     if not ((np.abs(affect) <= 1) | (affect == UNANNOTATED)).all():
-        raise ValueError("valence and arousal are not two numbers in [-1, 1] or -5")
+        raise ValueError("valence and arousal other than two numbers in [-1, 1] or -5")
     if (affect == UNANNOTATED).any():
         affect[:] = np.nan
     return np.concatenate([affect, classes(cells[2:3], len(EXPRESSIONS) - 1, 1), classes(cells[3:], 1, len(UNITS))])

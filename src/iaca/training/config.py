@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from iaca.encoders.config import ENCODERS, EncoderChoice
-from iaca.fusion.config import FusionConfig
 from iaca.parameters import DEVICE, Modality, Parameters, Seed
 
 VERSION = "8"
@@ -73,8 +72,8 @@ class LossConfig(Parameters):
 
     form: Literal["pooled", "window"] = "pooled"
     mse: float = Field(default=0.0, ge=0, le=1e6)
-    expression: float = Field(default=1.0, ge=0, le=1e6)
-    action_units: float = Field(default=1.0, ge=0, le=1e6)
+    expression: float = Field(default=0.2, ge=0, le=1e6)
+    action_units: float = Field(default=0.2, ge=0, le=1e6)
     class_weights: Literal["none", "balanced"] = "none"
 
 
@@ -369,6 +368,8 @@ class SweepConfig(Parameters):
 
 def _fault_of(group: str, field: str, value: Any) -> str | None:
     """Why a parameter can't have a value, whatever the others are; None if it can."""
+    from iaca.fusion.config import FusionConfig  # its package imports torch: only who sweeps needs it
+
     *outer, last = field.split(".")
     given: dict[str, Any] = {last: value}
     for part in reversed(outer):

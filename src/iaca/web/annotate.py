@@ -22,7 +22,6 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -38,6 +37,7 @@ from iaca.corpora.raters import (
     import_trace,
     rater_files,
     rater_folder,
+    read_report,
     read_trace,
     save_trace,
     write_gold,
@@ -46,7 +46,7 @@ from iaca.encoders.embedding import annotate
 from iaca.errors import InputError, brief, counted, plain_name
 from iaca.files import is_name, make_folder, replacing, work_folder, write_text
 from iaca.formats.annotations import export
-from iaca.formats.labels import LABELS, inspect_labels
+from iaca.formats.labels import LABELS, inspect_labels, read_labels
 from iaca.inference import Predictor
 from iaca.inference.adaptation import AdaptedModel, Clip, adapt
 from iaca.inference.config import NAMED, ZERO_SHOT
@@ -198,7 +198,7 @@ class Workspace:
     adaptation: Answer = field(default_factory=lambda: {"state": "idle"})
     lock: threading.RLock = field(default_factory=threading.RLock)
     _clocks: dict[tuple[Path, int], Array] = field(default_factory=dict)
-    _shares: dict[tuple[Path, int], dict[str, float]] = field(default_factory=dict)
+    _shares: dict[tuple[Path, int], Answer] = field(default_factory=dict)
 
     def videos(self) -> dict[str, Path]:
         """Clip -> video."""
@@ -223,13 +223,16 @@ class Workspace:
             self._clocks[place] = frame_times(video, limits)
         return self._clocks[place]
 
-    def shares(self, path: Path) -> dict[str, float]:
-        """The share of a trace's frames that have a value, per dimension."""
+    def shares(self, path: Path) -> Answer:
+        """The share of a trace's rows that have a value, per dimension; and its first fault as `problem`."""
         place = path, path.stat().st_mtime_ns
         if place not in self._shares:
-            rows = [cells for _, cells in csv_rows(path)]
-            table = pd.DataFrame(rows[1:], columns=rows[0]) if len(rows) > 1 else pd.DataFrame()
-            self._shares[place] = {d: float((table[d] != "").mean()) if d in table else 0.0 for d in LABELS}
+            try:
+                values = read_labels(path).values
+                found: Answer = dict(zip(LABELS, np.isfinite(values).mean(axis=0).tolist(), strict=True))
+            except InputError as error:
+                found = {**dict.fromkeys(LABELS, 0.0), "problem": str(error.about(path.name))}
+            self._shares[place] = found
         return self._shares[place]
 
     def take(self, upload: Path, name: str, config: WebConfig) -> str:
@@ -317,7 +320,6 @@ def state(annotations: Annotations, workspace: Workspace) -> Answer:
     people = {clip: subject for clip, (subject, _) in read_subjects(workspace.root).items()}
     clips = []
     for clip, video in sorted(videos.items()):
-        report = video.with_suffix(REPORT)
         labels = video.with_suffix(".csv")
         clips.append(
             {
@@ -325,22 +327,40 @@ def state(annotations: Annotations, workspace: Workspace) -> Answer:
                 "media": annotations.playable(video),
                 "person": people.get(clip, clip),
                 "raters": {rater: workspace.shares(path) for rater, path in files.get(clip, {}).items()},
-                "gold": parse_json(report.read_text(encoding="utf-8")) if report.exists() else None,
+                "gold": read_report(video) or None,
                 "labelled": labels.exists() and inspect_labels(labels).annotated > 0,
             }
         )
-    scores = workspace.root / SCORES
+    problems, model, scores = [], None, None
+    try:
+        model = annotations.model(workspace)
+        scores = _scores(workspace.root) if model else None
+    except InputError as error:
+        problems.append(str(error))
     return {
+        "problems": problems,
         "kept": str(annotations.kept) if annotations.kept else None,
         "clips": clips,
         "raters": sorted({rater for found in files.values() for rater in found}),
         "needed": {"people": PEOPLE, "intervals": clips_needed(LEVEL)},
         "adaptation": workspace.adaptation,
-        "scores": parse_json(scores.read_text(encoding="utf-8")) if scores.exists() else None,
-        "model": annotations.model(workspace),
+        "scores": scores,
+        "model": model,
         "longest_s": annotations.config.max_seconds,
         "largest_mb": annotations.config.max_mb,
     }
+
+
+def _scores(root: Path) -> Answer | None:
+    """What `adapt_clips` wrote about the model of a folder; None if there is nothing."""
+    path = root / SCORES
+    try:
+        found = parse_json(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError as error:
+        raise InputError(
+            f"not the scores of an adapted model ({error})", path, remedy="adapt the model again"
+        ) from error
+    return dict(found) if found else None
 
 
 # Adaptation: in a process of its own

@@ -56,8 +56,8 @@ def run_sweep(
     Returns:
         One row per trial and per repetition: `kind` (`trial`, `best`, `present`), `trial`, `seed`, `state`
         (`complete`; `refused`: settings that do not fit each other), `score` (of the best epoch on validation),
-        `epoch`, and a column per parameter of the space; and the best settings as YAML, ready for a file
-        `parameters_training.yml` of an environment.
+        `epoch`, and a column per parameter of the space; and all settings, with the best values, as YAML:
+        a whole file `parameters_training.yml` of an environment.
 
     Raises:
         InputError: Optuna is not installed, a parameter of the space does not exist or takes no such value, or no
@@ -65,9 +65,9 @@ def run_sweep(
     """
     optuna = imported_optuna()
     check_space(fusion, training, sweep)
-    training, tracking = untracked(training.model_copy(update={"folds": 0}), checkpoints)
+    alone, tracking = untracked(training.model_copy(update={"folds": 0}), checkpoints)
     data = read_partitions(embeddings, timelines, training_index, bool(fusion.build(1, 1).tasks))
-    runs = Runs(data, checkpoints.absolute() / "sweep", fusion, training, tracking.get("tracking"))
+    runs = Runs(data, checkpoints.absolute() / "sweep", fusion, alone, tracking.get("tracking"))
     study = open_study(optuna, store, runs.fingerprint(sweep))
     search(optuna, study, runs, sweep)
     rows = trial_rows(optuna, study, training.seed)
@@ -80,7 +80,7 @@ def run_sweep(
     ]
     trials = pd.DataFrame([*rows, *repeated], columns=[*COLUMNS, *sweep.space])
     trials["trial"] = trials["trial"].astype("Int64")
-    text = best_text(number, values, trials)
+    text = best_text(number, settings_with(fusion, training, values), trials)
     log.info("%s", text)
     return trials, text
 
@@ -304,23 +304,22 @@ def trial_rows(optuna: Any, study: Any, seed: int) -> list[dict[str, Any]]:
     ]
 
 
-def best_text(number: int, values: Values, trials: pd.DataFrame) -> str:
-    """The best settings as YAML, with what their score is worth as a comment."""
-    nested: dict[str, Any] = {}
-    for name, value in values.items():
-        *path, last = name.split(".")
-        place = nested
-        for part in path:
-            place = place.setdefault(part, {})
-        place[last] = value
+def best_text(number: int, best: tuple[ModelChoice, TrainingConfig], trials: pd.DataFrame) -> str:
+    """The best settings as a whole file of parameters, with what their score is worth as a comment."""
+    fusion, training = best
+    groups = {
+        "fusion": {"preset": fusion.preset, **fusion.changes},
+        "training": training.model_dump(mode="json", exclude=MACHINE),
+    }
     tried = trials[trials["kind"] == TRIAL].set_index("trial")["score"]
     lines = [
         f"The best of {counted(len(tried), 'trial')} (trial {number}): validation score {tried[number]:.4f}.",
         "It is the best of many on the partition that chose it: too good an estimate, also of the same settings.",
         *_remarks(trials),
-        "To use these settings, save this file as parameters_training.yml in conf/local, or in the folder of --env.",
+        "All settings of the model, the searched ones among them. To use them: conf/local/parameters_training.yml, or",
+        "in place of that file in the folder of --env.",
     ]
-    return "".join(f"# {line}\n" for line in lines) + yaml.safe_dump(nested, sort_keys=False)
+    return "".join(f"# {line}\n" for line in lines) + yaml.safe_dump(groups, sort_keys=False)
 
 
 def _remarks(trials: pd.DataFrame) -> list[str]:

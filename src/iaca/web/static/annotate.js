@@ -127,7 +127,7 @@ async function start(wanted) {
   if (mode && mode !== wanted) await stop();
   if (wanted === "practice" && mode !== wanted) practice = times.map(() => null);
   mode = wanted;
-  if (video.ended || frameAt(now()) === times.length - 1) video.currentTime = 0;
+  if (video.ended || frameAt(now()) === times.length - 1) seek(0);
   pad.focus({ preventScroll: true });
   await video.play();
 }
@@ -182,13 +182,6 @@ function tick(time) {
 function follow() {  // every frame that is shown, where the browser tells of them
   fill();
   video.requestVideoFrameCallback(follow);
-}
-
-function firstFrame(_, { mediaTime }) {  // times of the server begin with the container, those of some browsers with it
-  if (times.length && frameAt(video.currentTime) === 0) {
-    const found = mediaTime - times[0];
-    offset = Math.abs(found) < 0.002 ? 0 : found;
-  }
 }
 
 function readGamepad() {
@@ -297,9 +290,7 @@ async function open(name) {
 
 function load(media, name) {
   video.dataset.clip = name;
-  offset = 0;
   video.src = media;
-  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(firstFrame);
 }
 
 const copy = attempt(async () => {  // the browser does not know the codec
@@ -349,7 +340,7 @@ function showClips() {
     chosen.setAttribute("aria-pressed", each.clip === clip);
     const person = make("input", { value: each.person, maxLength: 40, onchange: (event) => nameOf(each.clip, event.target.value) });
     const facts = Object.entries(each.raters).map(([name, found]) =>
-      make("li", {}, `${name}: valence ${share(found.valence)}, arousal ${share(found.arousal)}`));
+      make("li", {}, `${name}: ${found.problem || `valence ${share(found.valence)}, arousal ${share(found.arousal)}`}`));
     const remove = make("button", { type: "button", className: "remove", title: `Remove ${each.clip}`, onclick: () => drop(each.clip) }, "×");
     remove.setAttribute("aria-label", `Remove ${each.clip}`);
     return make("li", { className: each.clip === clip ? "chosen" : "" }, chosen, ...(page.kept ? [] : [remove]),
@@ -428,7 +419,7 @@ const bring = attempt(async (chosen) => {
   const found = await ask("POST", "/import", { clip, rater: rater(), files, ...named });
   await refresh();
   await open(clip);
-  part("progress").textContent = Object.entries(found).filter(([name]) => name !== "frames")
+  part("brought").textContent = Object.entries(found).filter(([name]) => name !== "frames")
     .map(([name, count]) => `${name}: ${count} of ${found.frames} frames`).join("; ");
 });
 
@@ -455,6 +446,7 @@ async function refresh() {
   const running = page.adaptation;
   page = await ask("GET", "");
   if (watching) page.adaptation = running;
+  if (page.problems.length) say({ problem: page.problems.join("; ") });
   part("where").textContent = page.kept
     ? `Clips, traces and the model are in ${page.kept} and stay there.`
     : `Clips and traces stay on this machine, and are removed when iaca is stopped: export them before, or start it with --annotations FOLDER. Up to ${page.largest_mb} MB and ${page.longest_s} s each.`;
@@ -495,7 +487,11 @@ video.addEventListener("play", nameButtons);
 video.addEventListener("pause", () => video.ended || paused());
 video.addEventListener("ended", ended);
 video.addEventListener("error", () => video.getAttribute("src") && copy());
-video.addEventListener("loadedmetadata", () => { showCopying(); if (!video.videoWidth) copy(); });
+video.addEventListener("loadedmetadata", () => {
+  offset = video.currentTime;  // the start of the file, where the server's times begin; not 0 in every browser
+  showCopying();
+  if (!video.videoWidth) copy();
+});
 video.addEventListener("ratechange", () => { if (video.playbackRate !== 1) video.playbackRate = 1; });  // normal speed
 document.addEventListener("visibilitychange", () => document.hidden && !video.paused && stop());
 document.addEventListener("iaca-tab", (event) => event.detail !== "annotate" && !video.paused && stop());
