@@ -151,7 +151,7 @@ def test_errors_on_train_clips_are_those_of_networks_that_have_not_seen_them(
     module = sys.modules[train.__module__]
     monkeypatch.setattr(module, "calibrate", lambda *arguments: given.append(arguments) or calibrate(*arguments))
     calibrated(run(tmp_path / "checkpoints", SHORT.model_copy(update={"folds": 2})))
-    _, _, of_whole, _, held, _, folds, _ = given[0]
+    _, _, of_whole, _, held, _, folds, *_ = given[0]
     assert held == HELD
     assert sorted(name for left_out, _ in folds for name in left_out) == sorted(TRAIN)
     for left_out, predict in folds:
