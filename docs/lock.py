@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
-BY_HAND = {"fuzz", "tracking", "kedro-mlflow", "sweep"}
+BY_HAND = {"fuzz", "mlflow", "kedro-mlflow"}
 """Extras that `make setup` does not install; they are not locked."""
 PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 """The only form of a line of the lock: no address, path, option, range or marker."""

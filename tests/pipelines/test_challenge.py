@@ -181,7 +181,7 @@ def test_the_sweep_of_the_page_ends_with_a_file_of_parameters_that_a_run_takes(r
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="tensorboard is of the extra `tracking`")
+@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="tensorboard is of an extra of that name")
 def test_the_logger_of_the_page_fills_a_local_store(run) -> None:
     project: Path = run.project
     if not (project.parent / "root").exists():

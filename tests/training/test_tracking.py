@@ -42,7 +42,7 @@ def run_of(folder: Path, logger: str) -> TrainingRun:
 
 
 def needed(package: str) -> None:
-    pytest.importorskip(package, reason=f"{package} is of the extra `tracking`")
+    pytest.importorskip(package, reason=f"{package} is an extra")
 
 
 @pytest.mark.parametrize("logger", ["none", "tensorboard", "mlflow"])
@@ -138,7 +138,7 @@ def test_a_logger_that_is_not_installed_is_refused_before_anything_runs(
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     require_installed("none")
-    with pytest.raises(InputError, match=r"training\.logger needs the package mlflow.*\[tracking\]"):
+    with pytest.raises(InputError, match=r"training\.logger needs the package mlflow.*\[mlflow\]"):
         untracked(TrainingConfig(logger="mlflow"), tmp_path / "checkpoints")
 
 

@@ -152,7 +152,7 @@ def require_installed(logger: str) -> None:
         InputError: it is not.
     """
     if logger != "none" and importlib.util.find_spec(logger) is None:
-        remedy = "pip install -e '.[tracking]', or leave training.logger out"
+        remedy = f"pip install -e '.[{logger}]', or leave training.logger out"
         raise InputError(f"training.logger needs the package {logger}", remedy=remedy)
 
 
