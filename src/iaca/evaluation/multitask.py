@@ -408,7 +408,7 @@ def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
     """`averaged` tables of predictions (Parquet; of a folder of versions the newest), with the thresholds of the model.
 
     Raises:
-        InputError: a file is missing, is no such table, or does not fit the others.
+        InputError: a file is missing, is not such a table, or does not fit the others.
     """
     tables = []
     for path in map(prediction_file, paths):

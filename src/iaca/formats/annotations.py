@@ -433,7 +433,7 @@ def _table_header(path: Path, rows: Rows) -> tuple[dict[str, list[str]], list[st
 
 
 def _table_range(path: Path, facts: Mapping[str, list[str]], rows: Rows, names: list[str]) -> tuple[float, float]:
-    """The range that the file states: DARMA's magnitude, CARMA's minimum and maximum above or beside the ratings."""
+    """The range that the file states: DARMA's magnitude, CARMA's minimum and maximum above or next to the ratings."""
 
     def stated(name: str) -> float | None:
         if facts.get(name):

@@ -183,7 +183,7 @@ def relocated(metadata: Mapping[str, str], folder: Path) -> dict[str, str]:
     for key in (f"{modality}_choice" for modality in MODALITIES):
         try:
             choices = parse_json(changed.get(key, ""))
-        except ValueError:  # none, or damaged: whoever builds the encoders says so
+        except ValueError:  # none, or damaged: building the encoders reports it
             continue
         for choice in choices if isinstance(choices, list) else ():
             named = choice.get("weights") if isinstance(choice, dict) else None

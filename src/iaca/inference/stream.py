@@ -90,7 +90,7 @@ class Stream:
         """Take the next frame: RGB (h, w, 3) uint8, upright, at a time (s).
 
         Raises:
-            InputError: it is no such image, or its time does not increase.
+            InputError: it is not such an image, or its time does not increase.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
             raise InputError(

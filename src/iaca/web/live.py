@@ -265,7 +265,7 @@ def image_of(jpeg: bytes) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as opened:  # its header only
             pixels = opened.width * opened.height
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError("the picture is no JPEG", remedy="reload the page") from error
+        raise InputError("the picture is not a JPEG", remedy="reload the page") from error
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if pixels <= MOST_PIXELS else None
     if image is None:
         raise InputError(f"the picture is damaged or has more than {MOST_PIXELS:,} pixels", remedy="reload the page")

@@ -334,5 +334,5 @@ def _remarks(trials: pd.DataFrame) -> list[str]:
         return [text]
     half = student_t.ppf(0.975, len(difference) - 1) * difference.std() / np.sqrt(len(difference))
     low, high = difference.mean() - half, difference.mean() + half
-    verdict = "above 0" if low > 0 else "not told apart from 0 by so few seeds" if high > 0 else "below 0"
+    verdict = "above 0" if low > 0 else "not to be distinguished from 0 with so few seeds" if high > 0 else "below 0"
     return [text, f"Difference over paired seeds {difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]: {verdict}."]

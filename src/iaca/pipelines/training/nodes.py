@@ -107,7 +107,7 @@ def plan_runs(
 
 
 def untracked(training: TrainingConfig, checkpoints: Path) -> tuple[TrainingConfig, dict[str, Tracking]]:
-    """The settings without a logger, which is no part of a fingerprint, and the setting `tracking` of tasks in its
+    """The settings without a logger, which is not part of a fingerprint, and the setting `tracking` of tasks in its
     place; the stores are next to the checkpoints.
 
     Raises:
