@@ -22,8 +22,14 @@ PROGRAM = re.compile(r"python (?:-m (?P<module>iaca[\w.]*)|(?P<file>[\w/]+\.py))
 PROGRAMS = {typed.words: found for typed in NAMED if (found := PROGRAM.fullmatch(typed.words))}
 EXTRA = {"fuzz/run.py"}  # needs a package of an extra that is not installed
 ASK = """
-import contextlib, io, json, runpy, sys
+import argparse, contextlib, io, json, runpy, sys
 texts = {}
+def with_commands(parser, file=None):
+    print(parser.format_help())
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            print(*(command.format_help() for command in action.choices.values()))
+argparse.ArgumentParser.print_help = with_commands
 for path in sys.argv[1:]:
     text, sys.argv, sys.path[0] = io.StringIO(), [path, "--help"], path.rpartition("/")[0]
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):

@@ -189,9 +189,7 @@ def test_the_logger_of_the_page_fills_a_local_store(run) -> None:
     for words in commands_of(PARTS[0])[1:]:
         run(words)
     run('kedro run --env features --params "ingestion.root=ROOT" --to-nodes index_steps')
-    (words,) = [
-        words for block in PARTS if block.needs and "`tracking`:" in block.needs for words in commands_of(block)
-    ]
+    (words,) = [words for block in PARTS for words in commands_of(block) if "training.logger=tensorboard" in words]
     run(words.replace("training.logger", "training.epochs=3,training.logger"))
     store = project / "data/06_models/features/tracking/tensorboard"
     assert {path.name.partition("-")[0] for path in store.iterdir()} >= {"main", "concat"}

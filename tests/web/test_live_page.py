@@ -90,7 +90,7 @@ def test_a_picture_is_read_as_rgb_and_anything_else_is_refused(monkeypatch: pyte
     with io.BytesIO() as buffer:
         Image.fromarray(red).save(buffer, "PNG")
         for other in (b"no picture", buffer.getvalue(), b""):
-            with pytest.raises(InputError, match="no JPEG"):
+            with pytest.raises(InputError, match="not a JPEG"):
                 image_of(other)
     with pytest.raises(InputError, match="damaged or has more than"):
         image_of(jpeg(np.zeros((2048, 2048, 3), np.uint8)))
