@@ -265,7 +265,7 @@ def test_a_frame_of_another_shape_keeps_it_and_is_in_the_middle():
     assert (picture[300:, 230:410] == 128).all()
 
 
-def test_the_mean_of_the_trail_is_named_below_the_dial(monkeypatch: pytest.MonkeyPatch):
+def test_the_values_of_the_frame_are_named_below_the_dial(monkeypatch: pytest.MonkeyPatch):
     said: list[str] = []
     draw = canvas.draw_text
     monkeypatch.setattr(
@@ -280,3 +280,6 @@ def test_the_mean_of_the_trail_is_named_below_the_dial(monkeypatch: pytest.Monke
         said.clear()
         painted(table().assign(valence=values[0], arousal=values[1]))
         assert (expected in said) if expected else not any("," in text for text in said)
+    said.clear()
+    painted(table().assign(valence=np.where(np.arange(60) < 30, -0.5, 0.1), arousal=0.6), index=30)
+    assert "pleasant, active" in " ".join(said)  # whatever the frames before were

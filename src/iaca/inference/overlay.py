@@ -207,7 +207,7 @@ class PersonPanel:
         self.clear(panel)
         first = int(np.searchsorted(track.time_s, track.time_s[row] - trail_s))
         self._dial.draw_point(panel, track.values[first : row + 1])
-        self._words(panel, track.values[first : row + 1])
+        self._words(panel, track.values[row])
         if self._number is not None:
             self._badge(panel, in_view=bool(track.face[row]))
         for i, (baseline, colour) in enumerate(((34, VALENCE), (84, AROUSAL))):
@@ -223,12 +223,10 @@ class PersonPanel:
         u, number = self._unit, self._number or 0
         draw_badge(panel, number, 17 * u, 18 * u, 17 * u, PEOPLE[(number - 1) % len(PEOPLE)], filled=in_view)
 
-    def _words(self, panel: Image, trail: Array) -> None:
-        """Name the quadrant, and the nearest word if it is near, of the mean of the trail (n, 2): a reading aid."""
-        known = trail[np.isfinite(trail).all(axis=1)]
-        if len(known) and np.isfinite(trail[-1]).all():
-            valence, arousal = known.mean(axis=0)
-            draw_text(panel, caption(valence, arousal), 14 * self._unit, 130 * self._unit, 14 * self._unit, DIM)
+    def _words(self, panel: Image, values: Array) -> None:
+        """Name the quadrant of valence and arousal (2,), and the nearest word if it is near: a reading aid."""
+        valence, arousal = values
+        draw_text(panel, caption(valence, arousal), 14 * self._unit, 130 * self._unit, 14 * self._unit, DIM)
 
     def _meter(self, panel: Image, baseline: float, value: float, colour: Colour) -> None:
         """Draw a value in [-1, 1] as a number and as a bar that grows from the middle."""
