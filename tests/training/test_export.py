@@ -57,9 +57,10 @@ NOT_PRESETS = {
     "lstm": FusionConfig(**SMALL | {"temporal_layers": 2}, temporal="lstm", context="lstm"),
     "small": FusionConfig(**SMALL, temporal="none", attention="ca", gate="dca"),
     "fixed": FusionConfig(**SMALL, temporal="none", attention="jca_fixed", length=5, gate="none"),
+    "causal": FusionConfig(**SMALL, causal=True, lookahead=2, memory=4),
 }
 
-every_part = pytest.mark.parametrize("name", COVERING)
+every_part = pytest.mark.parametrize("name", [*COVERING, "causal"])
 
 
 @cache
