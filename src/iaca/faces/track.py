@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import count, islice
 
 import cv2
 import numpy as np
@@ -63,7 +63,7 @@ class FaceTracker:
         self._detector, self._config = detector, config
         self._interval = config.every
         self._seen: dict[int, _Seen] = {}  # where each live track was last found
-        self._next_track = 0
+        self._new_tracks = count()
         self._last: tuple[FlowImage, Faces] | None = None  # of the frame before the chunk
         self._chunk: list[VideoFrame] = []
         self._followed: list[Faces] = []
@@ -151,14 +151,8 @@ class FaceTracker:
             relink_s = self._config.relink_s
             self._seen = {t: seen for t, seen in self._seen.items() if frame.time_s - seen.time_s <= relink_s}
             pairs = match({track: seen.face.box for track, seen in self._seen.items()}, found, LINK_IOU)
-            tracks = {row: track for track, row in pairs.items()}
-            here: Faces = {}
-            for row, face in enumerate(found):
-                track = tracks.get(row)
-                if track is None:
-                    track, self._next_track = self._next_track, self._next_track + 1
-                here[track] = face
-                self._seen[track] = _Seen(face, frame.time_s)
+            here = assigned(found, pairs, self._new_tracks)
+            self._seen |= {track: _Seen(face, frame.time_s) for track, face in here.items()}
             linked.append(here)
         return linked
 
@@ -189,7 +183,7 @@ class CausalTracker:
 
     def __init__(self, detector: FaceDetector, config: FaceConfig):
         self._detector, self._config = detector, config
-        self._interval, self._waited, self._next_track = config.every, 0, 0
+        self._interval, self._waited, self._new_tracks = config.every, 0, count()
         self._seen: dict[int, _Seen] = {}  # where each live track was last found
         self._before: tuple[FlowImage, Faces, tuple[int, int]] | None = None
 
@@ -229,14 +223,7 @@ class CausalTracker:
         self._seen = {t: s for t, s in self._seen.items() if frame.time_s - s.time_s <= self._config.relink_s}
         boxes = {track: seen.face.box for track, seen in self._seen.items()}
         pairs = match(boxes | {track: face.box for track, face in followed.items()}, found, LINK_IOU)
-        tracks = {row: track for track, row in pairs.items()}
-        faces: Faces = {}
-        for row, face in enumerate(found):
-            track = tracks.get(row)
-            if track is None:
-                track, self._next_track = self._next_track, self._next_track + 1
-            faces[track] = face
-        return faces
+        return assigned(found, pairs, self._new_tracks)
 
 
 def match(boxes: dict[int, np.ndarray], found: Sequence[Detection], least: float) -> dict[int, int]:
@@ -250,6 +237,12 @@ def match(boxes: dict[int, np.ndarray], found: Sequence[Detection], least: float
         if overlap >= least and key not in pairs and row not in pairs.values():
             pairs[key] = row
     return pairs
+
+
+def assigned(found: Sequence[Detection], pairs: dict[int, int], new_tracks: Iterator[int]) -> Faces:
+    """Detections by track: that of `match` (track -> row), or the next new one."""
+    tracks = {row: track for track, row in pairs.items()}
+    return {tracks[row] if row in tracks else next(new_tracks): face for row, face in enumerate(found)}
 
 
 def _without_drift(followed: list[Faces], pairs: dict[int, int], found: Sequence[Detection]) -> list[Faces]:
