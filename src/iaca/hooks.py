@@ -433,10 +433,10 @@ class MlflowRuns:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Register the plugin's hooks, and call the first of them."""
-        if context.env != MLFLOW:
+        """Register the plugin's hooks, and call the first of them; a notebook may have had another environment."""
+        self._asked, self._tracks = context.env == MLFLOW, False
+        if not self._asked:
             return
-        self._asked = True
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         try:
             found = importlib.import_module("kedro_mlflow.framework.hooks.mlflow_hook").MlflowHook()

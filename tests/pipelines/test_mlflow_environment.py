@@ -40,8 +40,9 @@ def test_without_the_plugin_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch)
 def test_another_environment_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kedro_mlflow", None)
     context = Context()
-    context.env = "features"
     hook = MlflowRuns()
+    hook.after_context_created(context)  # of a session before this one, in the same notebook
+    context.env = "features"
     hook.after_context_created(context)
     hook.before_pipeline_run()
 
