@@ -33,7 +33,7 @@ from iaca.evaluation.benchmark_summary import (
     too_few,
 )
 from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
-from iaca.evaluation.partition import drawn_order
+from iaca.evaluation.corruption import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
 from iaca.pipelines.embedding.nodes import BATCHES
 from iaca.pipelines.training.nodes import learned_from, untracked
