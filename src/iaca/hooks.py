@@ -30,7 +30,6 @@ from kedro.validation import ParameterValidationError
 from pydantic import BaseModel, ValidationError
 
 from iaca.corpora.check import require_annotated, require_subjects
-from iaca.corpora.importers import IMPORTERS
 from iaca.corpora.index import COUNT
 from iaca.datasets.files import ClipFiles
 from iaca.encoders.config import require_zero_shot
@@ -40,6 +39,7 @@ from iaca.errors import InputError, is_text, message_of_machine, printable
 from iaca.files import PROJECT, make_folder, newest_version, version_after
 from iaca.inference.config import NAMED
 from iaca.parameters import faults
+from iaca.pipelines.ingestion.nodes import IMPORTERS
 
 log = logging.getLogger(__name__)
 

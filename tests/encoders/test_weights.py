@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from affwild2_tree import movie
-from iaca.corpora.importers import IngestionConfig
 from iaca.encoders import weights
 from iaca.encoders.__main__ import main, table
 from iaca.encoders.checkpoint import load_onnx
@@ -28,6 +27,7 @@ from iaca.inference import InferenceConfig, Predictor
 from iaca.inference.write import plan_inference
 from iaca.media import MediaLimits
 from iaca.pipelines.embedding.nodes import plan_embeddings
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 NAME = "weights.pth"

@@ -9,7 +9,6 @@ from kedro.pipeline import Node, Pipeline
 
 from affwild2_tree import annotate, movie
 from iaca.corpora.features import index_features
-from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
 from iaca.datasets.files import BenchmarkOutput, ClipFiles, CSVDataset
 from iaca.datasets.model import ModelDataset
@@ -20,7 +19,7 @@ from iaca.errors import InputError
 from iaca.evaluation.config import BenchmarkConfig, EvaluationConfig
 from iaca.hooks import RunsThatCanSucceed
 from iaca.media.container import MediaLimits
-from iaca.pipelines.ingestion.nodes import index_corpus
+from iaca.pipelines.ingestion.nodes import IngestionConfig, index_corpus
 from project import copy_project, runner
 
 

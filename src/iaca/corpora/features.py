@@ -62,7 +62,7 @@ class FeaturesConfig(Parameters):
     """Parameters of the importer `features`.
 
     Attributes:
-        importer: set by the environment; see `iaca.corpora.importers`.
+        importer: set by the environment; see `iaca.pipelines.ingestion.nodes`.
         root: folder of the corpus, as given on the command line; the catalog's `corpus` reads it.
         tolerance_s: largest distance (s) at which a row counts for a step. By default half the longer of two median
             steps, that of the clip's clock and that of the table.
