@@ -28,7 +28,7 @@ from iaca.encoders.cues import OF, synchrony
 from iaca.encoders.embedding import ClipEmbedding, read_embedding
 from iaca.evaluation.config import SNR, Condition, ProtocolName, RobustnessConfig
 from iaca.parameters import MODALITIES, Modality
-from iaca.training.corruption import lasting_noise
+from iaca.training.data import lasting_noise
 
 MISSING = {"missing_audio": "audio", "missing_video": "visual"}
 SYNCHRONY_INPUTS = ("mouth_opening", "sound_level")
