@@ -16,7 +16,7 @@ from iaca.corpora.index import NOTED, STOPS
 from iaca.corpora.timeline import build_timeline
 from iaca.encoders.embedding import AnnotatedClip
 from iaca.errors import InputError
-from iaca.formats.affwild2 import (
+from iaca.formats.labels import (
     EXPRESSIONS,
     TASK_COLUMNS,
     UNITS,

@@ -14,7 +14,7 @@ from synthetic_clips import annotated
 
 from iaca.encoders.embedding import AnnotatedClip, read_annotated, write_embedding
 from iaca.errors import InputError
-from iaca.formats.affwild2 import TASK_COLUMNS, UNITS
+from iaca.formats.labels import TASK_COLUMNS, UNITS
 from iaca.fusion import FusionConfig, FusionModel, preset
 from iaca.fusion.config import ModelChoice
 from iaca.inference.members import FusionMember, join

@@ -44,8 +44,7 @@ from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, Dtype, write_e
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
 from iaca.errors import InputError, counted
-from iaca.formats.affwild2 import EXPRESSIONS, MISSING, TASK_COLUMNS, UNITS, WIDTH
-from iaca.formats.labels import LABELS
+from iaca.formats.labels import EXPRESSIONS, LABELS, MISSING, TASK_COLUMNS, UNITS, WIDTH
 from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
 from iaca.text import clip_of

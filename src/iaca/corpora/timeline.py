@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from iaca.errors import InputError, counted
 from iaca.faces import read_faces
-from iaca.formats.affwild2 import TASK_COLUMNS, WIDTH, parse_expressions, parse_units, read_annotation, read_multitask
+from iaca.formats.labels import TASK_COLUMNS, WIDTH, parse_expressions, parse_units, read_annotation, read_multitask
 from iaca.media import MediaLimits, frame_times, present_at, probe, read_audio_file
 
 VERSION = "3"

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from iaca.errors import InputError, brief, counted
-from iaca.formats.affwild2 import TASK_COLUMNS, WIDTH
+from iaca.formats.labels import TASK_COLUMNS, WIDTH
 from iaca.parameters import MODALITIES, Modality, text_table
 from iaca.text import parse_json
 

@@ -33,7 +33,7 @@ from iaca.evaluation.config import FilterStep
 from iaca.evaluation.metrics import DIMENSIONS, are_few, clip_statistics, pooled_ccc, resamples
 from iaca.evaluation.tables import filtered, postprocess
 from iaca.files import write_text
-from iaca.formats.affwild2 import EXPRESSIONS, TASK_COLUMNS, UNITS
+from iaca.formats.labels import EXPRESSIONS, TASK_COLUMNS, UNITS
 from iaca.formats.predictions import TABLE_COLUMNS, prediction_file, read_parquet
 from iaca.parameters import Parameters, faults
 from iaca.training.validation import unit_thresholds

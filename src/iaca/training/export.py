@@ -29,7 +29,7 @@ from torch.export import Dim, ExportedProgram
 
 from iaca.errors import InputError
 from iaca.files import replacing
-from iaca.formats.affwild2 import UNITS
+from iaca.formats.labels import UNITS
 from iaca.training.config import TARGETS
 from iaca.training.model_file import TrainedModel, load_model, model_file
 from iaca.training.predict import probabilities_of

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iaca.errors import InputError
-from iaca.formats.affwild2 import EXPRESSIONS
+from iaca.formats.labels import EXPRESSIONS
 from iaca.parameters import MODALITIES
 from iaca.training.config import LossConfig
 

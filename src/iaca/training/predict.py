@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from iaca.encoders.config import mismatches
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
-from iaca.formats.affwild2 import EXPRESSIONS, UNITS
+from iaca.formats.labels import EXPRESSIONS, UNITS
 from iaca.fusion.attention import Past
 from iaca.fusion.config import TASK_WIDTHS
 from iaca.fusion.model import FusionModel, FusionOutput

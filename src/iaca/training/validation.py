@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from torch import Tensor
 
-from iaca.formats.affwild2 import EXPRESSIONS
+from iaca.formats.labels import EXPRESSIONS
 from iaca.fusion.config import FusionConfig
 from iaca.fusion.model import FusionModel
 from iaca.training.config import TARGETS, Target

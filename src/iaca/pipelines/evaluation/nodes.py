@@ -26,7 +26,7 @@ from iaca.evaluation.report import FIGURES, CardData, ReportData, render_card, r
 from iaca.evaluation.style import new_figure
 from iaca.evaluation.tables import comparison, headline, postprocessing_table, video_table
 from iaca.faces.detect import FaceConfig
-from iaca.formats.affwild2 import UNITS
+from iaca.formats.labels import UNITS
 from iaca.training.model_file import (
     CLIPS_KEY,
     SETTINGS_KEY,
