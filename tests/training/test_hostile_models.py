@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from iaca.encoders.checkpoint import load, read_tensors
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.mini_xception import load_mini_xception
+from iaca.encoders.visual import load_mini_xception
 from iaca.encoders.weights import locate
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel
