@@ -28,10 +28,8 @@ from iaca.formats.predictions import check_submission, parse_predictions
 from iaca.formats.tables import read_rows, read_table
 from iaca.fusion.config import FusionConfig
 from iaca.inference import zero_shot
-from iaca.inference.adaptation import HEADER as ADAPTED
-from iaca.inference.adaptation import WEIGHTS
-from iaca.inference.members import load_member
-from iaca.inference.ridge import FIRST
+from iaca.inference.members import FIRST, WEIGHTS, load_member
+from iaca.inference.members import HEADER as ADAPTED
 from iaca.parameters import MODALITIES
 from iaca.training.model_file import HEADER, TrainedModel, network, save_model
 from iaca.training.sample import Normalisation

@@ -22,10 +22,9 @@ from iaca.encoders.config import EmbeddingConfig, EncoderChoice, identity
 from iaca.encoders.networks import build_network
 from iaca.errors import InputError
 from iaca.inference import Predictor
-from iaca.inference.adaptation import AdaptedModel
 from iaca.inference.config import NAMED
 from iaca.inference.hub import CITATION, LAW, fetched
-from iaca.inference.ridge import FIRST
+from iaca.inference.members import FIRST, AdaptedModel
 from iaca.inference.zero_shot import ZeroShot
 from iaca.parameters import MODALITIES
 from iaca.training.model_file import load_model, save_model

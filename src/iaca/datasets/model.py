@@ -19,7 +19,7 @@ from iaca.inference.config import NAMED, find_models
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from iaca.inference.adaptation import AdaptedModel
+    from iaca.inference.members import AdaptedModel
     from iaca.training.model_file import TrainedBaselines, TrainedModel
 
 
@@ -113,7 +113,7 @@ class BaselinesDataset(_ModelFile):
 
 
 class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
-    """An adapted model as a safetensors file; the data is an `iaca.inference.adaptation.AdaptedModel`."""
+    """An adapted model as a safetensors file; the data is an `iaca.inference.members.AdaptedModel`."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
         self._filepath = Path(filepath)
@@ -125,7 +125,7 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
         Raises:
             DatasetError: the file is missing or contains another model.
         """
-        from iaca.inference.adaptation import AdaptedModel
+        from iaca.inference.members import AdaptedModel
 
         model = AdaptedModel.load(self._filepath)
         if model is None:

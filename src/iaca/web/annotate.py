@@ -48,9 +48,9 @@ from iaca.files import is_name, make_folder, replacing, work_folder, write_text
 from iaca.formats.annotations import export
 from iaca.formats.labels import LABELS, inspect_labels, read_labels
 from iaca.inference import Predictor
-from iaca.inference.adaptation import AdaptedModel, Clip, adapt
+from iaca.inference.adaptation import AdaptationConfig, Clip, adapt, verdict
 from iaca.inference.config import NAMED, ZERO_SHOT
-from iaca.inference.ridge import AdaptationConfig, verdict
+from iaca.inference.members import AdaptedModel
 from iaca.inference.zero_shot import ZeroShot
 from iaca.media import MediaLimits, frame_times, rewrite_movie
 from iaca.parameters import faults

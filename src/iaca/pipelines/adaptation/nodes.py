@@ -8,9 +8,9 @@ import pandas as pd
 
 from iaca.encoders import read_annotated
 from iaca.engine import ClipPaths
-from iaca.inference.adaptation import AdaptedModel, adapt
+from iaca.inference.adaptation import AdaptationConfig, adapt, verdict
 from iaca.inference.config import NAMED
-from iaca.inference.ridge import AdaptationConfig, verdict
+from iaca.inference.members import AdaptedModel
 from iaca.inference.zero_shot import ZeroShot
 
 log = logging.getLogger(__name__)
