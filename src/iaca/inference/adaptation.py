@@ -8,10 +8,11 @@ correction on people it has not seen, each subject in turn is left out of the fi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from math import comb
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,17 +21,27 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from iaca.corpora.check import require_subjects
+from iaca.corpora.folder import FolderConfig, build_timeline, index_folder
+from iaca.corpora.index import read_card
 from iaca.encoders.config import identity, mismatches
-from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, annotate
 from iaca.errors import InputError, counted
 from iaca.evaluation.metrics import DIMENSIONS, ccc, paired_difference
+from iaca.files import write_text
+from iaca.formats.labels import inspect_labels
+from iaca.inference.config import NAMED, ZERO_SHOT
 from iaca.inference.members import FIRST, AdaptedModel, columns_of, corrected, widths
+from iaca.inference.predictor import Predictor
 from iaca.inference.zero_shot import ZeroShot
+from iaca.media import MediaLimits
 from iaca.parameters import LONGEST_S, Parameters, Seed
 from iaca.training.calibration import Errors, Intervals, fit_intervals, origin_of_intervals
 
 Clip = tuple[str, str, AnnotatedClip]
 """Subject, name, embeddings and annotation."""
+Labelled = tuple[str, str, Path, Path]
+"""Subject, clip, video, labels."""
+MODEL, SCORES = "adapted.safetensors", "adapted.json"
 
 
 def adapt(
@@ -104,6 +115,49 @@ def _caveat(fitter: Fitter, scores: pd.DataFrame, card: Mapping[str, str]) -> st
 
 
 Array = NDArray[np.float64]
+
+
+# A folder of labelled videos
+
+
+def labelled_clips(root: Path) -> list[Labelled]:
+    """The clips whose labels have both dimensions somewhere."""
+    table = index_folder(root, FolderConfig()).clips
+    rows = table[["subject", "clip", "media", "annotation"]].itertuples(index=False, name=None)
+    found = [(subject, clip, root / media, root / labels) for subject, clip, media, labels in rows if labels]
+    return [each for each in found if inspect_labels(each[3]).annotated]
+
+
+def adapt_clips(
+    send: Callable[[dict[str, Any]], None], clips: list[Labelled], root: Path, scratch: Path, limits: MediaLimits
+) -> None:
+    """Write the model adapted to labelled clips, and its scores, into `scratch`; send a message before each step."""
+    predictor = Predictor.load(ZERO_SHOT, limits=limits)
+
+    def embedded() -> Any:
+        for number, (subject, clip, video, labels) in enumerate(clips):
+            send({"number": number, "step": f"reading face and voice of {clip}"})
+            timeline = scratch / "timeline.parquet"
+            build_timeline(video, labels, target=timeline, limits=limits)
+            found: Clip = (subject, clip, annotate(predictor.embed(video, scratch), timeline))
+            yield found
+        send({"number": len(clips), "step": "fitting"})
+
+    card = read_card(root).model_dump() if (root / "corpus.json").exists() else {"name": "annotated on the page"}
+    model, scores = adapt(ZeroShot.read(NAMED[ZERO_SHOT]), embedded(), card, AdaptationConfig())
+    model.save(scratch / MODEL)
+    rows = json.loads(scores.to_json(orient="records"))
+    found = {
+        "rows": rows,
+        "verdict": verdict(scores),
+        "intervals": model.metadata["intervals"],
+        "has_intervals": model.intervals is not None,
+        "caveat": model.metadata["caveat"],
+    }
+    write_text(scratch / SCORES, json.dumps(found, ensure_ascii=False) + "\n")
+
+
+# The fit
 
 
 class AdaptationConfig(Parameters):
