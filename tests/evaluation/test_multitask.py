@@ -21,7 +21,7 @@ from iaca.evaluation.multitask import (
     read_tables,
 )
 from iaca.formats.labels import EXPRESSIONS, TASK_COLUMNS, UNITS
-from iaca.training.validation import expression_f1, unit_f1, unit_thresholds
+from iaca.training.loss import expression_f1, unit_f1, unit_thresholds
 
 NAN = np.nan
 

@@ -36,7 +36,7 @@ from iaca.files import write_text
 from iaca.formats.labels import EXPRESSIONS, TASK_COLUMNS, UNITS
 from iaca.formats.predictions import TABLE_COLUMNS, prediction_file, read_parquet
 from iaca.parameters import Parameters, faults
-from iaca.training.validation import unit_thresholds
+from iaca.training.loss import unit_thresholds
 
 log = logging.getLogger(__name__)
 

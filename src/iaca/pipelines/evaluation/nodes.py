@@ -27,6 +27,7 @@ from iaca.evaluation.style import new_figure
 from iaca.evaluation.tables import comparison, headline, postprocessing_table, video_table
 from iaca.faces.detect import FaceConfig
 from iaca.formats.labels import UNITS
+from iaca.training.loss import THRESHOLDS
 from iaca.training.model_file import (
     CLIPS_KEY,
     SETTINGS_KEY,
@@ -39,7 +40,6 @@ from iaca.training.model_file import (
     weights_digest,
 )
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
-from iaca.training.validation import THRESHOLDS
 
 log = logging.getLogger(__name__)
 
