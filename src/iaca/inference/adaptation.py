@@ -8,6 +8,7 @@ correction on people it has not seen, each subject in turn is left out of the fi
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -24,7 +25,8 @@ from iaca.corpora.check import require_subjects
 from iaca.corpora.folder import FolderConfig, build_timeline, index_folder
 from iaca.corpora.index import read_card
 from iaca.encoders.config import identity, mismatches
-from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, annotate
+from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, annotate, read_annotated
+from iaca.engine import ClipPaths
 from iaca.errors import InputError, counted
 from iaca.evaluation.metrics import DIMENSIONS, ccc, paired_difference
 from iaca.files import write_text
@@ -36,6 +38,8 @@ from iaca.inference.zero_shot import ZeroShot
 from iaca.media import MediaLimits
 from iaca.parameters import LONGEST_S, Parameters, Seed
 from iaca.training.calibration import Errors, Intervals, fit_intervals, origin_of_intervals
+
+log = logging.getLogger(__name__)
 
 Clip = tuple[str, str, AnnotatedClip]
 """Subject, name, embeddings and annotation."""
@@ -115,6 +119,32 @@ def _caveat(fitter: Fitter, scores: pd.DataFrame, card: Mapping[str, str]) -> st
 
 
 Array = NDArray[np.float64]
+
+
+# A corpus
+
+
+def adapt_model(
+    clips: pd.DataFrame,
+    embeddings: ClipPaths,
+    timelines: ClipPaths,
+    corpus_card: dict[str, str],
+    config: AdaptationConfig,
+) -> tuple[AdaptedModel, pd.DataFrame]:
+    """The zero-shot model corrected by the annotated clips, and its scores on held-out subjects, which are logged."""
+    known = clips[clips["clip"].isin(set(embeddings) & set(timelines))]
+    read = (
+        (str(subject), clip, read_annotated(embeddings.whole(clip), timelines.whole(clip)))
+        for clip, subject in zip(known["clip"], known["subject"], strict=True)
+    )
+    model, scores = adapt(ZeroShot.read(NAMED[ZERO_SHOT]), read, corpus_card, config)
+    shown = scores[
+        [name for name in scores if not str(name).startswith(("difference", "low", "high", "better", "chance"))]
+    ]
+    log.info("each subject predicted by a model fitted to the others:\n%s", shown.round(3).to_string(index=False))
+    for sentence in verdict(scores):
+        log.info("%s", sentence)
+    return model, scores
 
 
 # A folder of labelled videos
