@@ -30,7 +30,7 @@ from iaca.evaluation.signal_corruption import (
 )
 from iaca.faces import decode_face, encode_face
 from iaca.faces.detect import TEMPLATE
-from iaca.faces.store import NUMBERS, FaceRow, write_batches
+from iaca.faces.extract import NUMBERS, FaceRow, write_batches
 from iaca.media import AudioTrack, read_audio_file, write_audio
 
 RATE = 16_000

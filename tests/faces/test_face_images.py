@@ -12,7 +12,7 @@ from PIL import Image
 from iaca.errors import InputError
 from iaca.faces import FaceImages, align, decode_face, encode_face, read_faces
 from iaca.faces.detect import TEMPLATE
-from iaca.faces.store import BATCH, HELD, NUMBERS, FaceRow, contact_sheet, write_batches
+from iaca.faces.extract import BATCH, HELD, NUMBERS, FaceRow, contact_sheet, write_batches
 
 ROWS = 10 * BATCH + 7
 SIZE = 4000

@@ -18,7 +18,7 @@ from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embeddin
 from iaca.engine import ExecutorConfig, Task, run_tasks
 from iaca.engine.results import Manifest, read_failures
 from iaca.errors import StorageError
-from iaca.faces.store import NUMBERS, FaceRow, write_batches
+from iaca.faces.extract import NUMBERS, FaceRow, write_batches
 from iaca.files import replacing
 from iaca.fusion import FusionConfig
 from iaca.media import AudioTrack, read_audio_file, rewrite_movie, write_audio, write_movie

@@ -15,7 +15,7 @@ from iaca.encoders.networks import build_encoders, build_network
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.faces import encode_face
-from iaca.faces.store import NUMBERS, write_faces
+from iaca.faces.extract import NUMBERS, write_faces
 from iaca.pipelines.encoder_training.nodes import plan_encoder
 from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.training.config import EncoderTrainingConfig

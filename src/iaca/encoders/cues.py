@@ -296,7 +296,7 @@ class FaceCues:
 
     Args:
         faces: rows of `iaca.faces.extract_faces`, of which box and landmarks are unknown if their columns are missing;
-            or `iaca.faces.store.NUMBERS` of each (t, 15).
+            or `iaca.faces.extract.NUMBERS` of each (t, 15).
         before: `last_mouth` of the row before the first.
     """
 

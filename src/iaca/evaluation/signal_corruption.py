@@ -31,7 +31,7 @@ from iaca.evaluation.config import Condition, RobustnessConfig
 from iaca.evaluation.corruption import LEFT_ALONE, clip_generator, corrupted_steps
 from iaca.faces import FaceImages, read_faces
 from iaca.faces.detect import TEMPLATE, TEMPLATE_SIDE
-from iaca.faces.store import Jpegs, decode_face
+from iaca.faces.extract import Jpegs, decode_face
 from iaca.media import AudioTrack, read_audio_file
 
 SILENT_RMS = 1e-4

@@ -1,8 +1,17 @@
 """Faces in videos: detected, tracked, aligned, stored. Importing this package loads no torch."""
 
 from iaca.faces.detect import Detection, FaceConfig, FaceDetector, PeopleRule, Side, align, iou, make_detector
-from iaca.faces.extract import extract_faces, extract_faces_file, extract_people_files
-from iaca.faces.store import FaceImages, decode_face, encode_face, iter_faces, read_faces, write_faces
+from iaca.faces.extract import (
+    FaceImages,
+    decode_face,
+    encode_face,
+    extract_faces,
+    extract_faces_file,
+    extract_people_files,
+    iter_faces,
+    read_faces,
+    write_faces,
+)
 
 __all__ = [
     "Detection",
