@@ -37,6 +37,7 @@ from iaca.engine import ExecutorConfig
 from iaca.engine.results import locked
 from iaca.errors import InputError, is_text, message_of_machine, printable
 from iaca.files import PROJECT, make_folder, newest_version, version_after
+from iaca.fusion.config import ModelChoice
 from iaca.inference.config import NAMED
 from iaca.parameters import faults
 from iaca.pipelines.ingestion.nodes import IMPORTERS
@@ -384,6 +385,9 @@ class RunsThatCanSucceed:
             require_zero_shot(catalog["params:embedding"].load())
         if "inference_results" in pipeline.all_outputs():
             catalog["params:inference"].load().named_input()
+        if "params:training" in pipeline.inputs():
+            for model in models_to_train(pipeline, catalog):
+                catalog["params:training"].load().require_trainable(model.build(1, 1).tasks)
         for name in sorted(pipeline.inputs()):
             dataset = catalog[name] if not name.startswith(("params:", "parameters")) else None
             if dataset is not None and (isinstance(dataset, ClipFiles) or not dataset.exists()):
@@ -414,6 +418,13 @@ def labels_needed(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:
     if made & set(TRAINED):
         needed |= {"train": "training", "validation": "training"}
     return needed
+
+
+def models_to_train(pipeline: Pipeline, catalog: DataCatalog) -> list[ModelChoice]:
+    """Every model that a run of this pipeline trains, but for the baselines: those are presets as they are."""
+    given = pipeline.inputs()
+    main = [catalog["params:fusion"].load()] if "params:fusion" in given else []
+    return main + (list(catalog["params:benchmark"].load().models) if "params:benchmark" in given else [])
 
 
 MLFLOW, KEDRO_MLFLOW = "mlflow", ("kedro_mlflow", "kedro-mlflow")

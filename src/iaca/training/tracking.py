@@ -10,7 +10,6 @@ MLflow's usage data are switched off before its import. The result of a run does
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 import time
@@ -24,9 +23,8 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from iaca.engine.run import watched
-from iaca.errors import InputError
 from iaca.files import make_folder
-from iaca.training.config import TARGETS, TrainingConfig
+from iaca.training.config import TARGETS, TrainingConfig, require_installed
 
 Logger = Literal["tensorboard", "mlflow"]
 EXPERIMENT = "iaca"
@@ -148,17 +146,6 @@ class MlflowStore:
     def close(self) -> None:
         """Mark the run as finished."""
         self._client.set_terminated(self._run.info.run_id)
-
-
-def require_installed(logger: str) -> None:
-    """Check that the package of a logger is there, without importing it.
-
-    Raises:
-        InputError: it is not.
-    """
-    if logger != "none" and importlib.util.find_spec(logger) is None:
-        remedy = f"pip install -e '.[{logger}]', or leave training.logger out"
-        raise InputError(f"training.logger needs the package {logger}", remedy=remedy)
 
 
 class EpochTracker(lightning.Callback):

@@ -238,11 +238,7 @@ def train(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
         InputError: no clips, none annotated, embeddings that do not fit the model, a clip without a cue that the model
             reads, a network per dimension of a model with more tasks, or a strategy that cannot be started from here.
     """
-    if run.fusion.tasks and run.config.per_dimension:
-        raise InputError(
-            f"per_dimension=True trains two networks, but the model predicts {', '.join(run.fusion.tasks)} once",
-            remedy="leave out one of training.per_dimension and fusion.tasks",
-        )
+    run.config.require_trainable(run.fusion.tasks)
     model, history = train_pair(run) if run.config.per_dimension else train_network(run)
     return with_training_settings(model, run.config), history
 
