@@ -40,6 +40,7 @@ from iaca.parameters import LONGEST_S, Parameters, Seed
 from iaca.training.calibration import Errors, Intervals, fit_intervals, origin_of_intervals
 
 log = logging.getLogger(__name__)
+Array = NDArray[np.float64]
 
 Clip = tuple[str, str, AnnotatedClip]
 """Subject, name, embeddings and annotation."""
@@ -116,9 +117,6 @@ def _caveat(fitter: Fitter, scores: pd.DataFrame, card: Mapping[str, str]) -> st
     text = f"ADAPTED HEURISTIC: the zero-shot model, corrected by {videos} of {subjects} ({card.get('name', '')}). "
     text += "; ".join(verdict(scores))
     return f"{text}. {card['caveat']}" if card.get("caveat") else text
-
-
-Array = NDArray[np.float64]
 
 
 # A corpus
