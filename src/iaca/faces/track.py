@@ -228,13 +228,10 @@ class CausalTracker:
 
 def match(boxes: dict[int, np.ndarray], found: Sequence[Detection], least: float) -> dict[int, int]:
     """Pair boxes (by key) with detections (by row), largest overlap first, down to an IoU of `least`."""
-    overlaps = sorted(
-        ((iou(box, face.box), key, row) for key, box in boxes.items() for row, face in enumerate(found)),
-        key=lambda overlap: (-overlap[0], overlap[1], overlap[2]),
-    )
+    overlaps = sorted((-iou(box, face.box), key, row) for key, box in boxes.items() for row, face in enumerate(found))
     pairs: dict[int, int] = {}
-    for overlap, key, row in overlaps:
-        if overlap >= least and key not in pairs and row not in pairs.values():
+    for minus_iou, key, row in overlaps:  # the largest first
+        if minus_iou <= -least and key not in pairs and row not in pairs.values():
             pairs[key] = row
     return pairs
 
