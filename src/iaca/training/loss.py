@@ -1,9 +1,7 @@
-"""What training minimises, what an epoch is scored by, and the learning rate.
+"""What training minimises, what expressions and action units are scored by, and the learning rate.
 
 The loss is the concordance correlation coefficient (CCC), cross-entropy of expressions and action units, and
-supervision of gates. The score of an epoch is the mean of clean and corrupted validation CCC, pooled over the
-partition; the epoch with the best one is kept. Of a model with more tasks, expressions and action units are scored by
-F1, and `unit_thresholds` are chosen here.
+supervision of gates. Expressions and action units are scored by F1, and `unit_thresholds` are chosen here.
 
 Letters: b batch, t steps, k dimensions, m modalities, n steps of a sequence.
 """
@@ -24,7 +22,7 @@ from torch import Tensor
 from iaca.errors import InputError
 from iaca.formats.labels import EXPRESSIONS
 from iaca.parameters import MODALITIES
-from iaca.training.config import LossConfig, Target, TrainingConfig
+from iaca.training.config import LossConfig, TrainingConfig
 
 EPSILON = 1e-8  # makes 0/0 of two constants 0, with a finite gradient
 FEWEST = 2  # valid steps of a window that has a CCC
@@ -286,30 +284,16 @@ def _negative_log(weights: Tensor) -> Tensor:
     return -exact.clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
-# Scores: CCC of valence and arousal, F1 of expressions and action units
+# Scores of expressions and action units
 
 CONDITIONS = ("clean", "corrupted")
 """The validation loaders, in order."""
 THRESHOLDS = "tasks.thresholds"
 """The buffer in a model's weights that says from which probability on each action unit counts as active."""
 CANDIDATES = tuple(i / 20 for i in range(1, 20))
-Scored = dict[str, list[tuple[Tensor, Tensor, Tensor]]]
-"""By condition: prediction and gold (b, t, k) and valid steps (b, t), batch by batch."""
 Tasks = dict[str, list[tuple[dict[str, Tensor], Tensor]]]
 """By condition: logits by task (b, t, k) and labels (b, t, 13), batch by batch."""
 Array = NDArray[np.float64]
-
-
-def score_row(scored: Scored, targets: Sequence[Target]) -> dict[str, float]:
-    """The scores of one epoch."""
-    cccs = {}
-    for condition, batches in scored.items():
-        prediction, gold, valid = (torch.cat(column) for column in zip(*batches, strict=True))
-        cccs[condition] = dict(zip(targets, concordance(prediction, gold, valid).tolist(), strict=True))
-    means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in targets}
-    row = {"score": sum(means.values()) / len(means)}
-    row |= {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
-    return row | {f"validation_ccc_{target}": mean for target, mean in means.items()}
 
 
 def task_row(scored: Tasks) -> dict[str, float]:

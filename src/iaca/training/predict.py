@@ -1,7 +1,8 @@
 """How a model predicts a clip: window by window, averaged where windows overlap; a causal model piece by piece.
 
-And the validation windows of a run: `held_back` decides by them how much of the network of `iaca_plus` is used, against
-late fusion.
+And the validation windows of a run. The score of an epoch is the mean of clean and corrupted validation CCC, pooled
+over the partition; the epoch with the best one is kept. `held_back` then decides how much of the network of `iaca_plus`
+is used, against late fusion.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from iaca.parameters import MODALITIES
 from iaca.training.calibration import Calibration, TrailingPresence
 from iaca.training.config import TARGETS, Target
 from iaca.training.data import Loader, window_starts
-from iaca.training.loss import CONDITIONS, THRESHOLDS, Scored, score_row
+from iaca.training.loss import CONDITIONS, THRESHOLDS, concordance
 from iaca.training.model_file import PerDimension, TrainedModel
 from iaca.training.readings import rate_of, read_steps
 from iaca.training.sample import FloatArray, Normalisation, Window, WindowSpec, collate, cut, model_arguments, padded
@@ -384,6 +385,8 @@ SHARE = "readings.share"
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 DOUBT, FEWEST = 0.05, 5
 CPU = torch.device("cpu")
+Scored = dict[str, list[tuple[Tensor, Tensor, Tensor]]]
+"""By condition: prediction and gold (b, t, k) and valid steps (b, t), batch by batch."""
 
 
 def validation_row(
@@ -408,6 +411,18 @@ def predicted_windows(
                 both = (x[..., columns].double() for x in (prediction, batch["labels"]))
                 scored.setdefault(condition, []).append((*both, batch["valid"]))  # type: ignore[arg-type]
     return scored
+
+
+def score_row(scored: Scored, targets: Sequence[Target]) -> dict[str, float]:
+    """The scores of one epoch."""
+    cccs = {}
+    for condition, batches in scored.items():
+        prediction, gold, valid = (torch.cat(column) for column in zip(*batches, strict=True))
+        cccs[condition] = dict(zip(targets, concordance(prediction, gold, valid).tolist(), strict=True))
+    means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in targets}
+    row = {"score": sum(means.values()) / len(means)}
+    row |= {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
+    return row | {f"validation_ccc_{target}": mean for target, mean in means.items()}
 
 
 def held_back(

@@ -59,14 +59,12 @@ from iaca.training.data import Clips, placement, torch_device, training_loader, 
 from iaca.training.loss import (
     CONDITIONS,
     THRESHOLDS,
-    Scored,
     Tasks,
     balanced_weights,
     gate_supervision,
     latent_loss,
     learning_rate,
     score_of_all,
-    score_row,
     task_losses,
     task_row,
     training_loss,
@@ -81,7 +79,15 @@ from iaca.training.model_file import (
     with_history,
     with_training_settings,
 )
-from iaca.training.predict import SHARE, BuiltModel, held_back, predict_clip, validation_row
+from iaca.training.predict import (
+    SHARE,
+    BuiltModel,
+    Scored,
+    held_back,
+    predict_clip,
+    score_row,
+    validation_row,
+)
 from iaca.training.readings import fit_fusion_readings
 from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
 from iaca.training.tracking import EpochBar, EpochLines, EpochTracker, Tracking
