@@ -129,6 +129,8 @@ def test_all_other_values_are_yaml_as_kedro_has_it() -> None:
     assert parsed("") == {}
     with pytest.raises(click.UsageError, match="Item `2` must contain a key"):
         parsed("training.seed=1,2")
+    with pytest.raises(click.UsageError, match=r"join several values by a plus: NAME=A\+B"):
+        parsed("baselines=audio,concat")
 
 
 def test_a_name_that_sets_a_group_as_well_is_refused() -> None:

@@ -53,6 +53,37 @@ def test_a_decimal_comma_is_read_where_it_is_not_the_delimiter(name: str, delimi
     assert repr(read(given(tmp_path, text.encode(), f"{name}.csv"))) == repr(plain)
 
 
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize(("delimiter", "comma"), [(";", True), ("\t", True), (",", False), (";", False)])
+@pytest.mark.parametrize("header_too", [True, False])
+def test_cells_in_quotes_are_the_cells_without(
+    name: str, delimiter: str, comma: bool, header_too: bool, tmp_path: Path
+) -> None:
+    read, header, row = READERS[name]
+    header, row = header.replace(";", ","), row.replace(";", ",")
+    plain = read(given(tmp_path, f"{header}\n{row}\n".encode(), f"{name}.csv"))
+    above = delimiter.join(f'"{cell}"' if header_too else cell for cell in header.split(","))
+    below = delimiter.join(f'"{cell.replace(".", ",") if comma else cell}"' for cell in row.split(","))
+    assert repr(read(given(tmp_path, f"{above}\n{below}\n".encode(), f"{name}.csv"))) == repr(plain)
+
+
+@pytest.mark.parametrize("name", ["labels", "features", "rows", "predictions"])
+def test_a_comma_in_quotes_between_commas_may_separate_thousands_and_is_no_number(name: str, tmp_path: Path) -> None:
+    read, header, row = READERS[name]
+    row = ",".join(f'"{cell.replace(".", ",")}"' for cell in row.replace(";", ",").split(","))
+    with pytest.raises(InputError, match=r"line 2: .*not (a|two) number"):
+        read(given(tmp_path, f"{header.replace(';', ',')}\n{row}\n".encode(), f"{name}.csv"))
+
+
+def test_quotes_protect_delimiters_and_quotes_in_names_and_headers(tmp_path: Path) -> None:
+    rows = read_rows(given(tmp_path, b'"name";"time";"a;b";"c"\n"x;y";"0,5";"1,25";"-2"\n"x;y";"1,5";"";"3"\n'))
+    assert rows.names == ("a;b", "c")
+    assert rows.times.tolist() == [0.5, 1.5]
+    np.testing.assert_array_equal(rows.values, np.array([[1.25, -2], [np.nan, 3]], np.float32))
+    single = read_rows(given(tmp_path, b"name;time;f0\n'say; \"x\"';0.5;1\n".replace(b'"', b"")))
+    assert single.times.tolist() == [0.5]
+
+
 def test_rows_without_a_header_and_with_decimal_commas(tmp_path: Path) -> None:
     rows = read_rows(given(tmp_path, b"'a';0,5;1,25;2,5\n'a';1,5;-3,5;1e-1\n"))
     assert rows.times.tolist() == [0.5, 1.5]

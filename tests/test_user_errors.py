@@ -8,13 +8,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 from kedro.config import MissingConfigException
 from kedro.io import DatasetError
 from kedro.validation import ParameterValidationError
+from kedro.validation.parameter_validator import ParameterValidator
 from yaml.parser import ParserError
 
 from iaca.errors import INTERRUPTED, InputError
-from iaca.hooks import STACK, BoundedConfigLoader, message_of, show
+from iaca.hooks import STACK, BoundedConfigLoader, keep_to_one_message, message_of, show
+from iaca.parameters import Parameters
+from iaca.settings import CONFIG_LOADER_ARGS
 
 
 def raised(*chain: Exception) -> Exception:
@@ -126,6 +130,89 @@ def bomb(folder: Path, levels: int) -> Path:
 
 def loader(folder: Path) -> BoundedConfigLoader:
     return BoundedConfigLoader(str(folder), base_env="base", default_run_env="local")
+
+
+def conf(folder: Path, **files: str) -> BoundedConfigLoader:
+    """A loader of `parameters.yml` in `base` and `local`, with these texts."""
+    for name in ("base", "local"):
+        (folder / name).mkdir()
+        (folder / name / "parameters.yml").write_text(files.get(name, ""))
+    return BoundedConfigLoader(str(folder), **CONFIG_LOADER_ARGS)
+
+
+BASE = "training: {loss: {form: pooled, mse: 0.0}, epochs: 30}\nbaselines: [audio, visual]\n"
+
+
+@pytest.mark.parametrize("given", ["training: [1]", "training: {epochs: 2, loss: [pooled]}", "baselines: {audio: 1}"])
+@pytest.mark.parametrize("there", ["local", "--params"])
+def test_a_list_in_place_of_a_group_is_named_with_its_file(tmp_path: Path, given: str, there: str) -> None:
+    found = conf(tmp_path, base=BASE, local=given if there == "local" else "")
+    if there == "--params":
+        found.runtime_params = yaml.safe_load(given)
+    with pytest.raises(InputError) as refused:
+        found["parameters"]
+    name = {"t": "training", "b": "baselines"}[given[0]] + (".loss" if "loss" in given else "")
+    kinds = ("a list", "a group of values") if name != "baselines" else ("a group of values", "a list")
+    assert refused.value.problem == f"{name} is {kinds[0]}, where {tmp_path}/base/parameters.yml has {kinds[1]}"
+    assert refused.value.file == (f"{tmp_path}/local/parameters.yml" if there == "local" else there)
+    advice = {"training": "training.loss", "training.loss": "training.loss.form", "baselines": "give a list"}[name]
+    assert str(refused.value.remedy).endswith(advice)
+
+
+def test_a_reference_to_what_does_not_exist_is_one_sentence_with_its_parameter(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"training\.epochs has no value \(Interpolation key 'x' not found\) Remedy: write"
+    ):
+        conf(tmp_path, base=BASE, local="training: {epochs: '${x}'}")["parameters"]
+
+
+def test_groups_and_lists_that_fit_are_merged(tmp_path: Path) -> None:
+    found = conf(tmp_path, base=BASE, local="training: {loss: {mse: 0.5}}\nbaselines: [concat]")
+    assert found["parameters"] == {
+        "training": {"loss": {"form": "pooled", "mse": 0.5}, "epochs": 30}, "baselines": ["concat"]
+    }  # fmt: skip
+
+
+def test_an_environment_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
+    for name in ("base", "local", "folder"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=r"'foldr' Remedy: did you mean folder\? choose one of base, folder, local"):
+        BoundedConfigLoader(str(tmp_path), env="foldr", base_env="base", default_run_env="local")
+
+
+class Loss(Parameters):
+    form: str = "pooled"
+
+
+class Training(Parameters):
+    epochs: int = 3
+    loss: Loss = Loss()
+
+
+def of_kedro(**given: object) -> str | None:
+    """What is shown of Kedro's own error for these parameters."""
+    validator = ParameterValidator({})
+    with pytest.raises(ParameterValidationError) as refused:
+        validator._apply_validation(given, dict.fromkeys(given, Training))
+    return message_of(refused.value)
+
+
+def test_invalid_parameters_are_named_with_their_groups_and_without_pydantics_own_words() -> None:
+    advice = "Remedy: correct the value, or leave the parameter out"
+    said = of_kedro(training={"epoch": 2, "loss": {"form": 3}}, fusion="fast", sweep=None)
+    assert said == (
+        "invalid parameter: training.loss.form: Input should be a valid string; "
+        "training.epoch: Extra inputs are not permitted; did you mean epochs?; "
+        "fusion: it is not a group of values; set one by its name, such as epochs; "
+        f"sweep: value is None but type is not Optional {advice}"
+    )
+    assert str(of_kedro(training={"loss": [1]})).startswith("invalid parameter: training.loss: it is not a group")
+
+
+def test_kedro_does_not_log_what_is_shown_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    keep_to_one_message()
+    of_kedro(training={"epoch": 2})
+    assert caplog.text == ""
 
 
 def test_aliases_without_end_are_refused_in_a_moment_and_honest_ones_are_read(tmp_path: Path) -> None:

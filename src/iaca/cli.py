@@ -43,7 +43,11 @@ def split_params(usual: Parse, context: click.Context | None, option: click.Para
         if parts := [name for name in names if name.startswith(f"{group}.")]:
             what = f"`params` sets {parts[0]}, and also {group} as a whole: leave one of them out"
             raise click.UsageError(what, context)
-    found = usual(context, option, ",".join(item for name, item in items if name not in AS_TYPED))
+    try:
+        found = usual(context, option, ",".join(item for name, item in items if name not in AS_TYPED))
+    except click.UsageError as error:
+        what = f"{error.message} A comma separates parameters; join several values by a plus: NAME=A+B"
+        raise click.UsageError(what, context) from error
     for name, item in items:
         if name in AS_TYPED:
             *groups, last = name.split(".")

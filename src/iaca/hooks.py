@@ -27,6 +27,8 @@ from kedro.io import AbstractDataset, CatalogProtocol, DataCatalog, DatasetError
 from kedro.io.core import generate_timestamp
 from kedro.pipeline import Pipeline
 from kedro.validation import ParameterValidationError
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from iaca.corpora.check import require_annotated, require_subjects
@@ -35,7 +37,7 @@ from iaca.datasets.files import ClipFiles
 from iaca.encoders.config import require_zero_shot
 from iaca.engine import ExecutorConfig
 from iaca.engine.results import locked
-from iaca.errors import InputError, is_text, message_of_machine, printable
+from iaca.errors import InputError, brief, is_text, message_of_machine, printable
 from iaca.files import PROJECT, make_folder, newest_version, version_after
 from iaca.fusion.config import ModelChoice
 from iaca.inference.config import NAMED
@@ -51,14 +53,70 @@ MOST_VALUES = 100_000
 
 class BoundedConfigLoader(OmegaConfigLoader):
     """Refuses YAML whose aliases expand without end: nine lines can make a billion values, for which OmegaConf would
-    take hours and all memory."""
+    take hours and all memory. Names the environments where there is none of a name, and the values that can't be
+    merged."""
 
     def __init__(self, conf_source: str | Path, env: str | None = None, **options: Any):
+        if env is not None and Path(conf_source).is_dir() and not Path(conf_source, env).is_dir():
+            known = sorted(folder.name for folder in Path(conf_source).iterdir() if folder.is_dir())
+            raise InputError(
+                f"there is no environment {env!r}",
+                remedy=f"{_did_you_mean(env, known)}choose one of {', '.join(known)}",
+            )
         folders = {options.get("base_env"), env or options.get("default_run_env")} - {None}
         for file in sorted(file for folder in folders for file in Path(conf_source, str(folder)).rglob("*")):
             if file.suffix in (".yml", ".yaml", ".json") and file.is_file():
                 _check_size(file)
         super().__init__(conf_source, env, **options)
+
+    def __getitem__(self, key: str) -> Any:
+        """The configuration of a kind, merged and resolved.
+
+        Raises:
+            InputError: a list and a group of values have the same name, or `${...}` refers to what does not exist.
+        """
+        try:
+            return super().__getitem__(key)
+        except OmegaConfBaseException as error:
+            raise self._explained(key, error) from error
+
+    def _explained(self, key: str, error: OmegaConfBaseException) -> InputError:
+        """The values that OmegaConf, which names no file, could not merge or resolve."""
+        base, own, *_ = self._read_raw_config(key)
+        found = [(str(file), OmegaConf.to_container(values)) for file, values in [*base.items(), *own.items()]]
+        found.append(("--params", self.runtime_params or {}))
+        for place, (file, values) in enumerate(found):
+            for usual_file, usual in found[:place]:
+                if (clash := _clash(usual, values)) is not None:
+                    return _unlike(*clash, file, usual_file)
+        said, name = brief(str(error).partition("\n")[0]), getattr(error, "full_key", None) or key
+        remedy = "write a value itself; `${NAME}` stands for the value of another name"
+        return InputError(f"{name} has no value ({said})", remedy=remedy)
+
+
+def _clash(usual: Any, given: Any, name: str = "") -> tuple[str, Mapping[str, Any] | None] | None:
+    """The first name at which one has a list and the other a mapping; with the mapping if it is the usual one."""
+    if isinstance(usual, Mapping) and isinstance(given, Mapping):
+        inner = (_clash(usual[key], given[key], f"{name}.{key}") for key in given if key in usual)
+        return next(filter(None, inner), None)
+    if isinstance(usual, Mapping) and isinstance(given, list | tuple):
+        return name.lstrip("."), usual
+    if isinstance(usual, list | tuple) and isinstance(given, Mapping):
+        return name.lstrip("."), None
+    return None
+
+
+def _unlike(name: str, group: Mapping[str, Any] | None, file: str, usual: str) -> InputError:
+    """The error for what `_clash` has found."""
+    if group is None:
+        return InputError(f"{name} is a group of values, where {usual} has a list", file, remedy="give a list")
+    remedy = f"set one of them by its name, such as {name}.{next(iter(group), 'NAME')}"
+    return InputError(f"{name} is a list, where {usual} has a group of values", file, remedy=remedy)
+
+
+def _did_you_mean(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def _check_size(file: Path) -> None:
@@ -265,10 +323,9 @@ def _absolute(value: Any, base: Path) -> Any:
 def _check_groups(given: Mapping[str, Any], known: set[str]) -> None:
     for group in given:
         if group not in known:
-            near = get_close_matches(group, known, n=1)
             raise InputError(
                 f"no pipeline takes a parameter {group!r}",
-                remedy=f"{f'did you mean {near[0]}? ' if near else ''}choose one of {', '.join(sorted(known))}",
+                remedy=f"{_did_you_mean(group, known)}choose one of {', '.join(sorted(known))}",
             )
 
 
@@ -302,13 +359,16 @@ def keep_to_one_message() -> None:
     the command with other options, where the same command continues."""
     logging.getLogger("kedro.pipeline.node").addFilter(_is_no_failure)
     logging.getLogger("kedro.runner.sequential_runner").addFilter(_is_no_failure)
+    logging.getLogger("kedro.validation.parameter_validator").addFilter(_is_no_failure)
 
 
 def _is_no_failure(record: logging.LogRecord) -> bool:
     return record.levelno < logging.WARNING or not record.msg.startswith(OF_FAILURES)
 
 
-OF_FAILURES = ("Node %s failed with error", "No nodes ran. Repeat the previous command", "There are ")
+OF_FAILURES = (
+    "Node %s failed with error", "No nodes ran. Repeat the previous command", "There are ", "Parameter '"
+)  # fmt: skip
 """How these messages begin."""
 
 
@@ -329,10 +389,32 @@ def message_of(error: BaseException) -> str | None:
     if mine:
         wrapped = FAILED in str(error)  # Kedro's wrapper only adds the dataset's name; other wrappers add more
         return str(mine[-1] if wrapped else error)
-    of_kedro = isinstance(error, MissingConfigException | ParameterValidationError) or (
+    if isinstance(error, ParameterValidationError):
+        return _of_parameters(str(error))
+    of_kedro = isinstance(error, MissingConfigException) or (
         all(isinstance(one, DatasetError) for one in chain) or str(error).startswith(NO_PIPELINE)
     )
     return str(error) if of_kedro else None
+
+
+_OF_GROUP = re.compile(r"^- Parameter '([^']*)': ", re.MULTILINE)
+_OF_MODEL = re.compile(r"Failed to instantiate \w+ for parameter .*: \d+ validation errors? for .*\n")
+_OF_FIELD = re.compile(r"(?:^(\S.*)\n)?^  (\S.*?)(?: \[type=.*)?$", re.MULTILINE)
+
+
+def _of_parameters(text: str) -> str:
+    """Kedro's message for invalid parameters without what only their models' author needs: one line per parameter."""
+    _, *parts = _OF_GROUP.split(text)
+    lines = []
+    for group, part in zip(parts[::2], parts[1::2], strict=True):
+        model = _OF_MODEL.match(part)
+        fields = _OF_FIELD.findall(part[model.end() :]) if model else [("", part.strip())]
+        lines += [f"{group}{f'.{name}' if name else ''}: {message}" for name, message in fields]
+    if not lines:
+        return text
+    return str(
+        InputError(f"invalid parameter: {'; '.join(lines)}", remedy="correct the value, or leave the parameter out")
+    )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

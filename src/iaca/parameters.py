@@ -37,6 +37,7 @@ DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
 LONGEST_S = 1e7
 """Upper bound (s) of every duration among the parameters: nearly four months."""
 UNKNOWN = "extra_forbidden"  # pydantic's type of the error that a name is unknown
+NO_GROUP = "model_type"  # and that a value is given for a group of them
 
 _LARGEST = 2**63 - 1  # the largest integer that numpy, torch and Parquet can hold
 _SHOWN = 5  # validation errors named in a message
@@ -72,6 +73,10 @@ class Parameters(BaseModel):
                     continue
                 unknown = e["type"] == UNKNOWN and len(e["loc"]) == 1  # a longer place is in a model inside this one
                 message = unknown_name(str(e["loc"][0]), cls.model_fields) if unknown else e["msg"]
+                if e["type"] == NO_GROUP and not e["loc"]:
+                    message = (
+                        f"it is not a group of values; set one by its name, such as {next(iter(cls.model_fields))}"
+                    )
                 lines.append(fault(e["type"], message, e["loc"], e["input"]))
             raise ValidationError.from_exception_data(error.title, lines) from None
 

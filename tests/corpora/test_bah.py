@@ -140,6 +140,8 @@ def changed(root: Path, old: str, new: str) -> None:
     [
         ("  - - frame-1.jpg", "  - - frame-7.jpg", "is for the frame 'frame-7.jpg'"),
         ("  - - frame-0.jpg", "  - - frame-2.jpg", "is for the frame 'frame-2.jpg'"),
+        ("  - - frame-0.jpg", "  - - frame.jpg", "entry 0 of .* is for the frame 'frame.jpg'"),
+        ("  - - frame-1.jpg", "  - - frame.jpg", "entry 1 of .* is for the frame 'frame.jpg'"),
         ("  - - frame-0.jpg\n    - 1", "  - - frame-0.jpg\n    - 0.5", "has the label 0.5"),
         ("  - - frame-0.jpg\n    - 1", "  - - frame-0.jpg", "not a frame and its label"),
         ("frame_annotation", "frames", "no frame_annotation of 82579"),

@@ -78,6 +78,20 @@ def test_two_person_videos_are_a_left_and_a_right_clip_of_which_one_speaks():
     assert all(clip.clip == plan.name and clip.speaks for plan, clip in CLIPS if len(plan.people) == 1)
 
 
+@pytest.mark.parametrize("identities", [4, 12])
+def test_without_pairs_every_video_shows_one_person_and_nobody_has_fewer_clips(identities):
+    plans = plan_corpus(DemoConfig(identities=identities, pairs=False))
+    assert {len(plan.people) for plan in plans} == {1}
+    assert len(plans) == identities * DEFAULT.clips_per_identity
+    assert set(subject_table(plans).subject.value_counts()) == {DEFAULT.clips_per_identity}
+
+
+def test_a_pair_needs_two_people():
+    plans = plan_corpus(DemoConfig(identities=4, clips_per_identity=2))
+    shown = {part: sorted(len(p.people) for p in plans if p.partition == part) for part in PARTITIONS}
+    assert shown == {"train": [1, 1, 2], "validation": [1, 1], "test": [1, 1]}
+
+
 def test_odd_and_variable_frame_rates_occur():
     assert {round(plan.fps, 2) for plan in PLANS} == {25.0, 30.0, 24.0, 15.0, 29.97}
     assert sum(plan.variable for plan in PLANS) == 2

@@ -37,6 +37,17 @@ def test_a_movie_has_the_planned_size_times_and_sound(plan, tmp_path):
     np.testing.assert_allclose(frame_times(tmp_path / "movie.mp4"), plan.frame_times(), atol=1e-4)
 
 
+def test_rows_of_annotation_beyond_the_last_frame_repeat_the_row_of_the_last_frame():
+    beyond = 0
+    for plan in CORPUS:
+        for clip in plan.people:
+            (text,) = (text for name, text in TEXTS.items() if name.endswith(f"/{clip.clip}"))
+            rows, frames = text.splitlines()[1:], len(plan.frame_times())
+            assert rows[frames:] == [rows[frames - 1]] * clip.extra_rows
+            beyond += clip.extra_rows
+    assert beyond
+
+
 def test_rendering_twice_gives_the_same_bytes(tmp_path):
     for name in ("a.mp4", "b.mp4"):
         render_movie(PLANS[0], TINY, tmp_path / name)

@@ -1,6 +1,7 @@
 """Precomputed features: one clock for both modalities, and every fault named by file, row and remedy."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,10 @@ def test_where_a_modality_has_no_row_it_is_absent_and_zero(tmp_path: Path) -> No
     annotated = read_clip(clip_files(root), WIDTHS)
     clip = annotated.embedding
     assert facts_of(annotated) == {"has_audio": True, "audio_present": 0.8, "face_found": 1.0, "notes": []}
+    silent = replace(annotated, embedding=replace(clip, audio_present=np.zeros_like(clip.audio_present)))
+    assert facts_of(silent) == {"has_audio": False, "audio_present": 0.0, "face_found": 1.0, "notes": []}
+    faceless = replace(annotated, embedding=replace(clip, face_found=np.zeros_like(clip.face_found)))
+    assert facts_of(faceless) == {"has_audio": True, "audio_present": 0.8, "face_found": 0.0, "notes": []}
     assert np.flatnonzero(~clip.audio_present).tolist() == list(range(10, 20))
     assert (clip.audio[~clip.audio_present] == 0).all()
     assert clip.face_found.all()

@@ -1,6 +1,7 @@
 """A summary is plain JSON and warns of what its reader should know."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from iaca.errors import InputError
 from iaca.inference.config import InferenceConfig
+from iaca.inference.predictor import media_facts
 from iaca.inference.summary import (
     WORD_COLUMNS,
     WORDS,
@@ -18,6 +20,7 @@ from iaca.inference.summary import (
     with_words,
     words,
 )
+from iaca.media import AudioTrack, MediaInfo
 
 
 @pytest.fixture
@@ -114,6 +117,24 @@ def test_a_sound_video_has_no_warning(table):
 )
 def test_missing_faces_are_told(table, share, warning):
     assert warnings(table.assign(face_found=np.arange(200) < 200 * share)) == [warning]
+
+
+def loudness(samples):
+    info = MediaInfo(Path("a.mp4"), 2.0, True, True, 64, 48, 0, 25.0, 50, "h264", "aac", 16_000, 1, 0.0, 0.0)
+    track = AudioTrack(samples.astype(np.float32), 16_000, ((0.0, len(samples) / 16_000),))
+    return media_facts(info, track)["loudness_dbfs"]
+
+
+def test_an_offset_of_the_recorders_input_is_not_heard(table):
+    tone = 0.1 * np.sin(2 * np.pi * 200 * np.arange(90 * 16_000 + 4000) / 16_000)  # longer than what is read at a time
+    level = 20 * np.log10(0.1 / np.sqrt(2))
+    for offset in (0.0, 0.3, -0.5):
+        assert loudness(tone + offset) == pytest.approx(level, abs=0.01)
+        muted = loudness(np.full(40_000, offset))
+        assert warnings(table, loudness_dbfs=muted) == ["the sound is silent: is the track muted?"]
+    half = np.concatenate([np.full(16_000, 0.3), np.zeros(16_000)])
+    assert warnings(table, loudness_dbfs=loudness(half)) == ["the sound is silent: is the track muted?"]
+    assert loudness(np.zeros(0)) is None
 
 
 def test_missing_sound_is_told_by_its_reason(table):

@@ -182,3 +182,13 @@ def test_recordings_of_phones_and_cameras_keep_one_clock(
     assert len(track.present) == 1
     assert len(track.samples) / track.rate == pytest.approx(track.present[0][1], abs=1e-3)
     assert track.present[0] == pytest.approx((start, end), abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4"])
+@pytest.mark.parametrize("start", [0.25, 0.5, 7200.0])
+def test_the_claimed_duration_does_not_count_what_is_before_the_first_frame(
+    tmp_path: Path, name: str, start: float
+) -> None:
+    sound = [(start, tone(2.0, 16_000))]
+    path = make(tmp_path / name, steady(50, start=start), sounds=sound, audio_codec="mp2" if name != "a.mp4" else "aac")
+    assert probe(path, decoding=False).duration_s == pytest.approx(2.0, abs=0.12)

@@ -8,6 +8,7 @@ then the time, in a unit of the corpus's own.
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from collections import Counter
@@ -311,7 +312,11 @@ def _delimited(text: str, path: Path) -> tuple[pd.DataFrame, int]:
     header, _, rest = text.partition("\n")
     separator = dialect.delimiter
     require_few(header.count(separator) + 1, path, 1)
-    names = [cell.strip("\"' \r") for cell in header.split(separator)]
+    try:
+        cells = next(csv.reader([header], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error as error:
+        raise InputError(f"can't be read as a table ({error})", path, 1, "write shorter names of columns") from error
+    names = [cell.strip("\"' \r") for cell in cells]
     if len(names) < 2:
         what = "the file is empty" if not text.strip() else "the first line has a single column"
         raise InputError(what, path, 1, "give a table with `;` or `,` between the cells")
@@ -331,9 +336,11 @@ def _arff(text: str, path: Path) -> tuple[pd.DataFrame, int]:
 
 def _cells(body: str, separator: str, names: list[str] | None, path: Path) -> pd.DataFrame:
     """Cells as text, indexed by their line of the body, without empty lines."""
-    require_few(body[:LONGEST_LINE].split("\n", 1)[0].count(separator) + 1, path, 1)
+    first = body[:LONGEST_LINE].lstrip("\n").split("\n", 1)[0]
+    require_few(first.count(separator) + 1, path, 1)
+    quote = '"' if '"' in first else "'"  # of a spreadsheet, or of openSMILE
     try:
-        table = pd.read_csv(io.StringIO(body), sep=separator, header=None, dtype=str, quotechar="'",
+        table = pd.read_csv(io.StringIO(body), sep=separator, header=None, dtype=str, quotechar=quote,
                             skip_blank_lines=False, keep_default_na=False, skipinitialspace=True)  # fmt: skip
     except pd.errors.EmptyDataError:
         table = pd.DataFrame()

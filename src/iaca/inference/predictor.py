@@ -348,8 +348,8 @@ class Analysis:
         table: one row per decoded frame, the prediction columns and the face's box (px, NaN where there is none); of
             the only person, or of the first.
         media: facts about the file.
-        facts: `media` as plain values, with `audio_end_s` (s) and `loudness_dbfs` (RMS of the sound, dB; None for
-            digital silence).
+        facts: `media` as plain values, with `audio_end_s` (s) and `loudness_dbfs` (RMS of the sound without its
+            offset, dB; None for digital silence).
         others: tables of the other people, if everyone was asked for.
     """
 
@@ -374,12 +374,18 @@ def media_facts(media: MediaInfo, audio: AudioTrack) -> dict[str, object]:
     """Facts about a file and its sound, as in `Analysis.facts`; the sound is read a minute at a time."""
     minute, count = 60 * audio.rate, len(audio.samples)
     parts = (audio.samples[start : start + minute] for start in range(0, count, minute))
-    power = sum(float(np.square(part, dtype=np.float64).sum()) for part in parts) / max(count, 1)
+    power = sum(_heard(part, audio.rate) for part in parts) / max(count, 1)
     return {
         **{name: value for name, value in asdict(media).items() if name != "path"},
         "audio_end_s": audio.present[-1][1] if audio.present else None,
         "loudness_dbfs": 10 * np.log10(power) if power > 0 else None,
     }
+
+
+def _heard(samples: NDArray[np.float32], rate: int) -> float:
+    """Sum of squares without the mean of each second: a constant offset of a recorder's input is not heard."""
+    seconds = (samples[start : start + rate].astype(np.float64) for start in range(0, len(samples), rate))
+    return sum(float(np.square(second - second.mean()).sum()) for second in seconds)
 
 
 # Whose voice it is: a video has one sound track, but may show several people.

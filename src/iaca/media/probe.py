@@ -186,6 +186,9 @@ def _picture(source: Source) -> dict[str, Any]:
 
 def _duration_s(source: Source) -> float:
     if source.container.duration is not None:
-        return float(source.container.duration) / 1e6  # the container counts microseconds
+        claimed = float(source.container.duration) / 1e6  # the container counts microseconds
+        # Matroska writes the last timestamp: of a recording that was cut, it counts from the start of the whole
+        before = float(source.origin) if "matroska" in source.container.format.name else 0.0
+        return claimed - before if before < claimed else claimed
     ends = [s.duration * s.time_base for s in source.streams if s.duration is not None]
     return float(max(ends)) if ends else math.nan
