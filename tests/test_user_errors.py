@@ -266,5 +266,5 @@ def test_an_empty_file_and_names_that_are_not_for_kedro_are_taken(tmp_path: Path
 def test_a_value_that_two_files_set_is_named_with_both(tmp_path: Path) -> None:
     found = conf(tmp_path, base=BASE, local="training: {epochs: 2}\n")
     (tmp_path / "local" / "parameters_more.yml").write_text("training: {epochs: 3}\n")
-    with pytest.raises(InputError, match=r"parameters(_more)?\.yml and .*: training\.epochs Remedy: keep one of them"):
+    with pytest.raises(InputError, match=r"parameters(_more)?\.yml and .*: training\.epochs\) Remedy: keep one"):
         found["parameters"]

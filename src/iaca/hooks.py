@@ -83,7 +83,7 @@ class BoundedConfigLoader(OmegaConfigLoader):
         except ValueError as error:
             if not str(error).startswith("Duplicate keys found"):
                 raise
-            raise InputError(brief(error, 600), remedy="keep one of them") from error
+            raise InputError(f"two files set one value ({brief(error, 600)})", remedy="keep one of them") from error
 
     def _explained(self, key: str, error: OmegaConfBaseException) -> InputError:
         """The values that OmegaConf, which names no file, could not merge or resolve."""
