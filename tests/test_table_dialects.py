@@ -118,3 +118,12 @@ def test_the_letters_of_a_header_may_be_capitals(tmp_path: Path) -> None:
 def test_a_name_with_a_semicolon_or_a_tab_in_it_does_not_change_the_delimiter(tmp_path: Path) -> None:
     path = given(tmp_path, b"time_s,valence,arousal,who;what\n0.5,0.1,0.2,me\n")
     assert read_labels(path).places.tolist() == [0.5]
+
+
+@pytest.mark.parametrize("name", ["partitions", "subjects", "events"])
+def test_a_name_in_the_encoding_of_a_windows_machine_is_refused_with_its_line(name: str, tmp_path: Path) -> None:
+    read, header, row = READERS[name]
+    rows = f"{header}\n{row}\n{row.replace('a,', 'Müller,', 1)}\n"
+    assert len(read(given(tmp_path, rows.encode(), f"{name}.csv"))) == 2  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"line 3: 'M.ller' is not UTF-8 text Remedy: save the table as UTF-8"):
+        read(given(tmp_path, rows.encode("cp1252"), f"{name}.csv"))

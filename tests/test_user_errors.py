@@ -13,7 +13,6 @@ from kedro.config import MissingConfigException
 from kedro.io import DatasetError
 from kedro.validation import ParameterValidationError
 from kedro.validation.parameter_validator import ParameterValidator
-from yaml.parser import ParserError
 
 from iaca.errors import INTERRUPTED, InputError
 from iaca.hooks import STACK, BoundedConfigLoader, keep_to_one_message, message_of, show
@@ -226,6 +225,46 @@ def test_aliases_without_end_are_refused_in_a_moment_and_honest_ones_are_read(tm
     file.write_text("a: &a [*a, *a]")
     with pytest.raises(InputError, match="make more than 100,000 values"):
         loader(tmp_path)
-    file.write_text("a: & b: *")  # Kedro names file and line
-    with pytest.raises(ParserError, match=r"parameters_bomb\.yml"):
-        loader(tmp_path)["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (b"a: & b: *", 1, "can't be read as YAML"),
+        (b"training:\n\tepochs: 3\n", 2, "can't be read as YAML"),
+        (b"training:\n  loss: {mse: 1\n", 3, "can't be read as YAML"),
+        (b"training: 'x\n", 2, "can't be read as YAML"),
+        ("# Müller\n".encode("cp1252"), None, "is not UTF-8 text"),
+        (b"- training\n", 1, "has no names"),
+        (b"hello\n", 1, "has no names"),
+        (b"training: {epochs: 1}\nbaselines: [audio]\ntraining: {epochs: 2}\n", 3, "training is also on line 1"),
+        (b"training:\n  epochs: 1\n  loss: {mse: 0.5}\n  epochs: 2\n", 4, "epochs is also on line 2"),
+        (b"# a comment\ntrainig: {epochs: 1}\n", 2, "no pipeline takes a parameter 'trainig'"),
+    ],
+)
+def test_a_faulty_file_of_configuration_is_named_with_its_line(
+    tmp_path: Path, text: bytes, line: int | None, said: str
+) -> None:
+    conf(tmp_path, base=BASE)
+    file = tmp_path / "local" / "parameters.yml"
+    file.write_bytes(text)
+    with pytest.raises(InputError, match=said) as refused:
+        BoundedConfigLoader(str(tmp_path), **CONFIG_LOADER_ARGS)
+    assert (refused.value.file, refused.value.row) == (file, line)
+    assert refused.value.remedy
+    if "trainig" in said:
+        assert "did you mean training? choose one of baselines, training" in refused.value.remedy
+
+
+def test_an_empty_file_and_names_that_are_not_for_kedro_are_taken(tmp_path: Path) -> None:
+    found = conf(tmp_path, base=BASE, local="_few: &few 2\ntraining: {epochs: *few}\n")
+    assert found["parameters"]["training"]["epochs"] == 2
+    (tmp_path / "local" / "parameters.yml").write_text("# nothing yet\n")
+    assert BoundedConfigLoader(str(tmp_path), **CONFIG_LOADER_ARGS)["parameters"]["training"]["epochs"] == 30
+
+
+def test_a_value_that_two_files_set_is_named_with_both(tmp_path: Path) -> None:
+    found = conf(tmp_path, base=BASE, local="training: {epochs: 2}\n")
+    (tmp_path / "local" / "parameters_more.yml").write_text("training: {epochs: 3}\n")
+    with pytest.raises(InputError, match=r"parameters(_more)?\.yml and .*: training\.epochs\) Remedy: keep one"):
+        found["parameters"]

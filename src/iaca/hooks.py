@@ -63,22 +63,28 @@ class BoundedConfigLoader(OmegaConfigLoader):
                 f"there is no environment {env!r}",
                 remedy=f"{_did_you_mean(env, known)}choose one of {', '.join(known)}",
             )
-        folders = {options.get("base_env"), env or options.get("default_run_env")} - {None}
-        for file in sorted(file for folder in folders for file in Path(conf_source, str(folder)).rglob("*")):
-            if file.suffix in (".yml", ".yaml", ".json") and file.is_file():
-                _check_size(file)
+        usual = _parameter_groups(Path(conf_source, str(options.get("base_env"))))
+        own = _parameter_groups(Path(conf_source, str(env or options.get("default_run_env"))))
+        for group, (file, line) in own.items():
+            if usual and group not in usual and not group.startswith("_"):  # Kedro's mark of names that are not for it
+                raise _unknown_group(group, usual, file, line)
         super().__init__(conf_source, env, **options)
 
     def __getitem__(self, key: str) -> Any:
         """The configuration of a kind, merged and resolved.
 
         Raises:
-            InputError: a list and a group of values have the same name, or `${...}` refers to what does not exist.
+            InputError: a list and a group of values have the same name, `${...}` refers to what does not exist, or two
+                files of a folder set the same value.
         """
         try:
             return super().__getitem__(key)
         except OmegaConfBaseException as error:
             raise self._explained(key, error) from error
+        except ValueError as error:
+            if not str(error).startswith("Duplicate keys found"):
+                raise
+            raise InputError(f"two files set one value ({brief(error, 600)})", remedy="keep one of them") from error
 
     def _explained(self, key: str, error: OmegaConfBaseException) -> InputError:
         """The values that OmegaConf, which names no file, could not merge or resolve."""
@@ -114,36 +120,72 @@ def _unlike(name: str, group: Mapping[str, Any] | None, file: str, usual: str) -
     return InputError(f"{name} is a list, where {usual} has a group of values", file, remedy=remedy)
 
 
+def _unknown_group(group: str, known: Collection[str], file: Path | None = None, line: int | None = None) -> InputError:
+    remedy = f"{_did_you_mean(group, known)}choose one of {', '.join(sorted(known))}"
+    return InputError(f"no pipeline takes a parameter {group!r}", file, line, remedy)
+
+
 def _did_you_mean(name: str, known: Collection[str]) -> str:
     near = get_close_matches(name, known, n=1)
     return f"did you mean {near[0]}? " if near else ""
 
 
-def _check_size(file: Path) -> None:
-    """Count the values of a YAML file without expanding it.
+def _parameter_groups(folder: Path) -> dict[str, tuple[Path, int]]:
+    """Group of parameters -> its file and line, in a folder of configuration. All its files are checked."""
+    groups: dict[str, tuple[Path, int]] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in (".yml", ".yaml", ".json") and file.is_file():
+            names = _check_file(file)
+            if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
+                groups |= {name: (file, line) for name, line in names.items()}
+    return groups
+
+
+def _check_file(file: Path) -> dict[str, int]:
+    """The names at the top of a YAML file, with their lines; its aliases are counted without expanding them.
 
     Raises:
-        InputError: there are more than `MOST_VALUES`, or it contains itself.
+        InputError: it is not YAML or has no names, a name is there twice, there are more than `MOST_VALUES` values, or
+            it contains itself.
     """
-    text = file.read_text(encoding="utf-8", errors="replace")
-    if "&" not in text or "*" not in text:  # no aliases
-        return
+    try:
+        root = yaml.compose(file.read_bytes().decode(), Loader=yaml.CSafeLoader)
+    except UnicodeDecodeError as error:
+        raise InputError("is not UTF-8 text", file, remedy="save it as UTF-8") from error
+    except yaml.YAMLError as error:
+        mark, said = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        line = None if mark is None else mark.line + 1
+        remedy = "correct the line or the one above it: blanks (no tabs) before names, and brackets and quotes in pairs"
+        raise InputError(f"can't be read as YAML ({brief(said or error)})", file, line, remedy) from error
+    if root is None:
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        raise InputError("has no names of values", file, 1, "write `NAME: VALUE`, as the files in conf/base")
     sizes: dict[int, float] = {}
 
     def size(node: yaml.Node) -> float:
         if id(node) not in sizes:
             sizes[id(node)] = math.inf  # while its parts are counted: a part that is the node itself has no end
+            if isinstance(node, yaml.MappingNode):
+                _check_names(node, file)
             parts = sum(node.value, ()) if isinstance(node, yaml.MappingNode) else node.value
             sizes[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(map(size, parts)))
         return sizes[id(node)]
 
-    try:
-        root = yaml.compose(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError:  # Kedro names file and line
-        return
-    if root is not None and size(root) > MOST_VALUES:
+    if size(root) > MOST_VALUES:
         what = f"aliases (`*name`) make more than {MOST_VALUES:,} values of this file"
         raise InputError(what, file, remedy="write the values themselves, or fewer aliases")
+    return {str(name.value): name.start_mark.line + 1 for name, _ in root.value}
+
+
+def _check_names(node: yaml.MappingNode, file: Path) -> None:
+    """Refuse a name that is there twice."""
+    lines: dict[str, int] = {}
+    for name, _ in node.value:
+        line = name.start_mark.line + 1
+        if isinstance(name, yaml.ScalarNode) and lines.setdefault(name.value, line) != line:
+            what = f"{brief(name.value)} is also on line {lines[name.value]}"
+            raise InputError(what, file, line, "keep one of them")
 
 
 MODEL, BASELINES = "model", "baseline_models"
@@ -323,10 +365,7 @@ def _absolute(value: Any, base: Path) -> Any:
 def _check_groups(given: Mapping[str, Any], known: set[str]) -> None:
     for group in given:
         if group not in known:
-            raise InputError(
-                f"no pipeline takes a parameter {group!r}",
-                remedy=f"{_did_you_mean(group, known)}choose one of {', '.join(sorted(known))}",
-            )
+            raise _unknown_group(group, known)
 
 
 def _check_importer(given: object, usual: str) -> None:

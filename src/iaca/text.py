@@ -22,6 +22,7 @@ MOST_CELLS = 2**17  # of a row
 DEEPEST, MOST_NODES = 64, 2_000_000  # of an XML file
 EMPTY = ("", "nan", "na", "n/a", "null")
 """Cells without a number, in lower case."""
+_NO_TEXT = "\ufffd"  # what invalid bytes become
 _HEAD = 4096  # bytes; a file with a NUL among them is not text
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -142,13 +143,17 @@ def csv_table(path: Path, columns: tuple[str, ...], remedy: str) -> Iterator[tup
         remedy: for a missing column.
 
     Raises:
-        InputError: as `csv_rows`; a column is missing.
+        InputError: as `csv_rows`; a column is missing, or a row is not UTF-8: of a name, what is left could be that of
+            another clip or person.
     """
     rows = csv_rows(path)
     names = [cell.strip().lower() for cell in next(rows, (1, []))[1]]
     if missing := [name for name in columns if name not in names]:
         raise InputError(f"no column {missing[0]!r}", path, 1, remedy)
     for line, cells in rows:
+        if unknown := [cell for cell in cells if _NO_TEXT in cell]:
+            what = f"{brief(repr(unknown[0]), 40)} is not UTF-8 text"
+            raise InputError(what, path, line, "save the table as UTF-8 (in Excel: CSV UTF-8)")
         padded = [*(composed(cell.strip()) for cell in cells), *[""] * (len(names) - len(cells))]
         yield line, dict(reversed(list(zip(names, padded, strict=False))))
 

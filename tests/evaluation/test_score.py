@@ -298,3 +298,41 @@ def test_every_faulty_bound_is_named(tmp_path: Path) -> None:
     ]
     np.testing.assert_array_equal(clips["a"][0], [0, 0, np.nan, -0.1, 0.1, np.nan, np.nan, 0.5])
     assert parse_predictions(tmp_path / "given.csv")[1] == []
+
+
+def table_of(path: Path, frames: dict[str, list[int]]) -> Path:
+    """Predictions 0, 0.1, 0.2, ... of the listed frames of each clip."""
+    rows = [f"{clip},{frame},{i / 10},{-i / 10}" for clip, listed in frames.items() for i, frame in enumerate(listed)]
+    path.write_text("\n".join(["clip,frame,valence,arousal", *rows]) + "\n")
+    return path
+
+
+ROWS = {"a": 5, "b": 4, "c": 6}
+FIVE, FOUR, SIX = ([f"0.{k},0" for k in range(ROWS[clip])] for clip in ROWS)
+
+
+@pytest.mark.parametrize(
+    ("listed", "from_one"),
+    [
+        ({"a": range(1, 6), "b": range(1, 5), "c": range(1, 7)}, True),
+        ({"a": range(1, 6), "b": range(1, 4), "c": range(1, 7)}, True),  # b is one short
+        ({"a": [5, 3, 1], "b": [1, 4], "c": [1, 6]}, True),  # not every frame is listed
+        ({"a": range(5), "b": range(1, 5), "c": range(1, 7)}, False),  # a frame 0
+        ({"a": range(1, 5), "b": range(1, 4), "c": range(1, 6)}, False),  # the first frame is not predicted
+        ({"a": range(1, 6), "b": range(1, 4), "c": range(1, 6)}, False),  # two of three end elsewhere
+        ({"a": range(2, 6), "b": range(1, 5), "c": range(1, 7)}, False),
+    ],
+)
+def test_frames_that_are_counted_from_1_are_recognised_by_the_annotation_and_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, listed: dict[str, range], from_one: bool
+) -> None:
+    gold = folder(tmp_path / "gold", {"a": FIVE, "b": FOUR, "c": SIX})
+    given = table_of(tmp_path / "given.csv", {clip: list(frames) for clip, frames in listed.items()})
+    pairing = pair_files(given, gold)
+    assert ("given.csv: frames are counted from 1" in caplog.text) == from_one
+    found = pairing.table.set_index(["clip", "frame"])["valence"]
+    for clip, frames in listed.items():
+        for i, frame in enumerate(frames):
+            if frame - from_one < ROWS[clip]:
+                assert found[clip, frame - from_one] == pytest.approx(i / 10)
+    assert parse_predictions(given)[0]["b"].shape[0] == max(listed["b"]) + 1  # without annotation nothing is assumed

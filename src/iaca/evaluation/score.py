@@ -218,7 +218,8 @@ def pair_files(predictions: Path, annotations: Path, allow_missing: bool = False
         InputError: if any file has a fault; the message names all of them, file by file.
     """
     gold, faults = _annotations(annotations)
-    given, wrong = parse_predictions(predictions, optional=True)
+    rows = {clip: len(values) for clip, values in gold.items()}
+    given, wrong = parse_predictions(predictions, optional=True, annotated=rows)
     faults += wrong
     if not allow_missing:
         remedy = "predict it, or score the other clips with --allow-missing"

@@ -11,8 +11,9 @@ they reject it.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -22,10 +23,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute, parquet
 
-from iaca.errors import InputError, brief, first_faults
+from iaca.errors import InputError, brief, first_faults, plain_name
 from iaca.files import newest_version, require_modest
 from iaca.formats.labels import EXPRESSIONS, LOCATION, MULTITASK, UNITS, Array, classes, parse_prediction
 from iaca.text import clip_of, csv_rows, dialect_of, number, read_text
+
+_log = logging.getLogger(__name__)
 
 TABLE_COLUMNS = ["clip", "frame", "valence", "arousal"]
 SUBMISSION_COLUMNS = ["image_location", "valence", "arousal"]
@@ -49,7 +52,9 @@ SPARSE = 100  # frames allowed per listed one, in a file that exceeds `MOST_FRAM
 Clips = dict[str, Array]
 
 
-def parse_predictions(path: Path, optional: bool = False) -> tuple[Clips, list[InputError]]:
+def parse_predictions(
+    path: Path, optional: bool = False, annotated: Mapping[str, int] | None = None
+) -> tuple[Clips, list[InputError]]:
     """Clip -> (frames, 2) valence and arousal; and all faults of the files.
 
     A frame is NaN, and the metrics count it as not predicted, if a table or submission does not list it or if a table
@@ -59,6 +64,9 @@ def parse_predictions(path: Path, optional: bool = False) -> tuple[Clips, list[I
         path: a file, or a folder with a file per clip.
         optional: read the columns `OPTIONAL` as well. If a table has any, the arrays have a column for each of them
             after valence and arousal, NaN for an empty cell or a column that is not there.
+        annotated: rows of annotation by clip. With them, a table whose frames are counted from 1 is recognised, and
+            noted in the log: no clip has a frame 0, and at least half of those that are annotated end with their last
+            row counted so.
 
     Raises:
         InputError: there is nothing to read, or a table has none of the three forms.
@@ -73,7 +81,7 @@ def parse_predictions(path: Path, optional: bool = False) -> tuple[Clips, list[I
         clips, others = _by_clip(table, file, empty=False)
         return clips, sorted(faults + others, key=lambda fault: fault.row or 0)
     _require_columns(file, table, TABLE_COLUMNS)
-    return _by_clip(table, file, empty=True, optional=optional and bool({*table.columns} & {*OPTIONAL}))
+    return _by_clip(table, file, True, optional and bool({*table.columns} & {*OPTIONAL}), annotated)
 
 
 def prediction_file(path: Path) -> Path:
@@ -120,10 +128,13 @@ def _located(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[InputE
     return located, first_faults(faulty())
 
 
-def _by_clip(table: pd.DataFrame, path: Path, empty: bool, optional: bool = False) -> tuple[Clips, list[InputError]]:
+def _by_clip(
+    table: pd.DataFrame, path: Path, empty: bool, optional: bool = False, annotated: Mapping[str, int] | None = None
+) -> tuple[Clips, list[InputError]]:
     """Rows (index + 2 is the line) as an array per clip.
 
-    `empty` allows rows without a prediction; `optional` adds the columns `OPTIONAL`.
+    `empty` allows rows without a prediction; `optional` adds the columns `OPTIONAL`; with `annotated` rows by clip,
+    frames may be counted from 1.
     """
     lines = table.index.to_numpy() + 2
     clip = table["clip"].astype(str).str.strip().str.normalize("NFC").to_numpy()
@@ -144,12 +155,23 @@ def _by_clip(table: pd.DataFrame, path: Path, empty: bool, optional: bool = Fals
     )
     good = numbered & scored & ~repeated & (clip != "")
     _require_near(path, lines[good], clip[good], frame[good])
+    if annotated and good.any() and _from_one(clip[good], frame[good], annotated):
+        _log.warning("%s: frames are counted from 1: frame 1 is taken for the first", plain_name(path.name))
+        frame = frame - 1
     clips: Clips = {}
     for name, rows in pd.Series(np.flatnonzero(good)).groupby(clip[good]):
         places = frame[rows.to_numpy()].astype(int)
         clips[str(name)] = np.full((places.max() + 1, len(VALUES) + others.shape[1]), np.nan)
         clips[str(name)][places] = np.column_stack([values, others])[rows.to_numpy()]
     return clips, sorted(faults + wrong, key=lambda fault: fault.row or 0) if wrong else faults
+
+
+def _from_one(clip: Array, frame: Array, annotated: Mapping[str, int]) -> bool:
+    """Whether frames are counted from 1 (see `parse_predictions`)."""
+    places = pd.Series(frame).groupby(clip).agg(["min", "max"])
+    ends = places["max"][places.index.isin(list(annotated))]
+    same = [end == annotated[str(name)] for name, end in ends.items()]
+    return bool((places["min"] == 1).all()) and bool(same) and 2 * sum(same) >= len(same)
 
 
 def _blank(text: pd.DataFrame) -> NDArray[np.bool_]:
