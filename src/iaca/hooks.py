@@ -40,7 +40,7 @@ from iaca.engine.results import locked
 from iaca.errors import InputError, brief, is_text, message_of_machine, printable
 from iaca.files import PROJECT, make_folder, newest_version, version_after
 from iaca.fusion.config import ModelChoice
-from iaca.inference.config import NAMED
+from iaca.inference.config import NAMED, named_repository
 from iaca.parameters import faults
 from iaca.pipelines.ingestion.nodes import IMPORTERS
 
@@ -273,7 +273,7 @@ def everywhere(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 PATHS = (("inference", "input"), ("inference", "output"), ("inference", "model"), (INGESTION, "root"))
-"""Parameters that are paths, or patterns or lists of paths. They are made absolute."""
+"""Parameters that are paths, or patterns or lists of paths. They are made absolute; a model may also be on the hub."""
 WEIGHTS = (
     ("faces", "weights"),
     ("embedding", "visual", "weights"),
@@ -296,9 +296,9 @@ def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], proj
     for group, name in PATHS:
         own, default = located.get(group, {}), usual.get(group, {})
         if isinstance(own, dict) and name in own:
-            own[name] = _verbatim(_absolute(_text(own[name], ".".join((group, name))), Path.cwd()))
+            own[name] = _located(_text(own[name], ".".join((group, name))), name, Path.cwd())
         elif isinstance(own, dict) and default.get(name):
-            located[group] = own | {name: _verbatim(_absolute(default[name], project))}
+            located[group] = own | {name: _located(default[name], name, project)}
     for *groups, name in WEIGHTS:
         inner: Any = located
         for group in groups:
@@ -306,6 +306,12 @@ def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], proj
         if isinstance(inner, dict) and name in inner:
             inner[name] = _verbatim(_text(inner[name], ".".join((*groups, name))))
     return located
+
+
+def _located(value: Any, name: str, base: Path) -> Any:
+    """A path, pattern or list of these, absolute, or the repository that a model is named by; for OmegaConf."""
+    repository = named_repository(value, base) if name == MODEL and isinstance(value, str) else None
+    return _verbatim(repository or _absolute(value, base))
 
 
 def _copied(values: Any, project: Path) -> Any:

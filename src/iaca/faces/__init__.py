@@ -3,12 +3,13 @@
 from iaca.faces.detect import Detection, FaceConfig, FaceDetector, PeopleRule, Side, align, iou, make_detector
 from iaca.faces.extract import (
     FaceImages,
+    KeptFaces,
     decode_face,
     encode_face,
     extract_faces,
     extract_faces_file,
-    extract_people_files,
     iter_faces,
+    keep_faces,
     read_faces,
     write_faces,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "FaceConfig",
     "FaceDetector",
     "FaceImages",
+    "KeptFaces",
     "PeopleRule",
     "Side",
     "align",
@@ -25,9 +27,9 @@ __all__ = [
     "encode_face",
     "extract_faces",
     "extract_faces_file",
-    "extract_people_files",
     "iou",
     "iter_faces",
+    "keep_faces",
     "make_detector",
     "read_faces",
     "write_faces",

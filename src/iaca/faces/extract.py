@@ -2,28 +2,31 @@
 
 The file has one row per decoded frame, of the person of a clip or of each person. A video is read once, in bounded
 memory. The tasks that the engine runs per clip are `extract_faces_file` and `collect_crops`.
+
+While a video is analysed, its faces are `KeptFaces`, without Parquet: inference does not install pyarrow, which is
+imported by the functions that need it.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import struct
 import tempfile
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -32,6 +35,10 @@ from iaca.faces.detect import Detection, FaceConfig, FaceDetector, PeopleRule, S
 from iaca.faces.track import LOOK, CausalChoice, CausalTracker, FaceTracker, TrackSummary, choose, people
 from iaca.files import make_folder
 from iaca.media import MediaLimits, VideoFrame, prefetch, read_frames
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 # The faces file: Parquet with a row per frame, and in it the aligned face as JPEG
 
@@ -45,16 +52,6 @@ HELD = 3
 CELL, CELLS_PER_ROW, BACKGROUND = 72, 10, 236
 """Side of a cell (px), cells in a row, and grey level of the contact sheet."""
 
-_SCHEMA = pa.schema(
-    [
-        ("frame", pa.int32()),
-        ("time_s", pa.float64()),
-        ("face_found", pa.bool_()),
-        *((name, pa.float32()) for name in NUMBERS),
-        ("track", pa.int32()),
-        ("jpeg", pa.binary()),
-    ]
-)
 _NOTHING = np.full(len(NUMBERS), np.nan, dtype=np.float32)
 
 
@@ -82,25 +79,53 @@ def faces_frame(rows: Sequence[FaceRow]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def batches_of(rows: Iterable[FaceRow]) -> Iterator[list[FaceRow]]:
+    """The rows, up to `BATCH` at a time."""
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
+
+
+@cache
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("frame", pa.int32()),
+            ("time_s", pa.float64()),
+            ("face_found", pa.bool_()),
+            *((name, pa.float32()) for name in NUMBERS),
+            ("track", pa.int32()),
+            ("jpeg", pa.binary()),
+        ]
+    )
+
+
 def write_faces(path: str | Path, faces: pd.DataFrame) -> None:
     """Write a faces table as Parquet."""
-    with pq.ParquetWriter(str(path), _SCHEMA, compression="zstd") as writer:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(str(path), _schema(), compression="zstd") as writer:
         for start in range(0, max(len(faces), 1), BATCH):
             writer.write_table(_arrow(faces.iloc[start : start + BATCH]))
 
 
 def write_batches(path: str | Path, rows: Iterable[FaceRow]) -> None:
     """Write rows as `write_faces` does, with `BATCH` of them in memory at a time."""
-    iterator = iter(rows)
-    with pq.ParquetWriter(str(path), _SCHEMA, compression="zstd") as writer:
-        while batch := list(islice(iterator, BATCH)):
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(str(path), _schema(), compression="zstd") as writer:
+        for batch in batches_of(rows):
             writer.write_table(_arrow(faces_frame(batch)))
 
 
 def _arrow(faces: pd.DataFrame) -> pa.Table:
+    import pyarrow as pa
+
     # NaN is a value here, not a missing one, so that a table reads back as it was written
-    columns = [pa.array(faces[name].to_numpy(), type=_SCHEMA.field(name).type, from_pandas=False) for name in COLUMNS]
-    return pa.Table.from_arrays(columns, schema=_SCHEMA)
+    columns = [pa.array(faces[name].to_numpy(), type=_schema().field(name).type, from_pandas=False) for name in COLUMNS]
+    return pa.Table.from_arrays(columns, schema=_schema())
 
 
 def read_faces(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -119,6 +144,9 @@ def iter_faces(path: str | Path, columns: Sequence[str] | None = None, rows: int
     Raises:
         InputError: the file is missing or is not a faces table.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     names = list(COLUMNS if columns is None else columns)
     try:
         with pq.ParquetFile(str(path)) as file:
@@ -149,7 +177,7 @@ def _not_faces(path: str | Path) -> InputError:
 
 
 class Jpegs(Protocol):
-    """The JPEG of each frame, in memory or on disk: a list, or `FaceImages`."""
+    """The JPEG of each frame, in memory or on disk: a list, `FaceImages` or `KeptFaces`."""
 
     def __getitem__(self, frame: int, /) -> bytes: ...
 
@@ -167,7 +195,11 @@ class FaceImages:
     """
 
     def __init__(self, path: str | Path):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         self.path, self._lock = path, Lock()
+        self._unreadable = (OSError, pa.ArrowException, KeyError)
         self._held: OrderedDict[int, Any] = OrderedDict()
         try:
             self._file = pq.ParquetFile(str(path))
@@ -202,9 +234,50 @@ class FaceImages:
             self._held.popitem(last=False)
         try:
             self._held[group] = self._file.read_row_group(group, columns=["jpeg"], use_threads=False).column("jpeg")
-        except (OSError, pa.ArrowException, KeyError) as error:
+        except self._unreadable as error:
             raise _not_faces(self.path) from error
         return self._held[group]
+
+
+class KeptFaces:
+    """The faces of one person while a video is analysed: numbers in memory, JPEGs in a file.
+
+    It is a context manager, within which several threads may read JPEGs.
+
+    Args:
+        path: of the new file, which has the JPEGs one after the other. Kept as an attribute, for messages that name it.
+        rows: one per frame, in order.
+
+    Attributes:
+        table: `faces_frame` of the rows, without the JPEGs.
+    """
+
+    def __init__(self, path: str | Path, rows: Iterable[FaceRow]):
+        self.path, ends, tables = path, [0], []
+        with Path(path).open("xb") as file:
+            for batch in batches_of(rows):
+                file.write(b"".join(row.jpeg for row in batch))
+                ends += np.add(ends[-1], np.cumsum([len(row.jpeg) for row in batch])).tolist()
+                tables.append(faces_frame(batch).drop(columns="jpeg"))
+        self._ends = np.array(ends)
+        self.table = pd.concat(tables, ignore_index=True) if tables else faces_frame([]).drop(columns="jpeg")
+
+    def __enter__(self) -> KeptFaces:
+        self._file = os.open(self.path, os.O_RDONLY)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, row: int) -> bytes:
+        """The JPEG of a row; empty if the frame has no face."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        start, end = self._ends[row : row + 2].tolist()
+        return os.pread(self._file, end - start, start)
 
 
 def encode_face(face: NDArray[np.uint8], quality: int) -> bytes:
@@ -304,29 +377,29 @@ def extract_faces_file(
         write_batches(target, spool.rows(spool.main(config, side)))
 
 
-def extract_people_files(
+def keep_faces(
     media_path: str | Path,
     folder: Path,
     config: FaceConfig,
-    rule: PeopleRule,
+    rule: PeopleRule | None = None,
     detector: FaceDetector | None = None,
     limits: MediaLimits | None = None,
-) -> list[Path]:
-    """Extract the faces of every person in a video (`iaca.faces.track.people`) in one pass.
+) -> list[KeptFaces]:
+    """Extract the faces of a video in one pass, for the time of an analysis; their JPEGs are in `folder`.
 
-    Writes `person1.parquet`, `person2.parquet`, ... into `folder`, as `extract_faces_file` does; person 1 has the
-    largest sum of box areas over time. A video without any face gets one file without faces. Raises the same errors.
+    Without a rule they are those of `extract_faces`. With one, they are those of every person in the video
+    (`iaca.faces.track.people`); person 1 has the largest sum of box areas over time, and a video without any face has
+    one person without faces. Raises the same errors.
     """
     if config.causal:
-        remedy = "analyse the main person (inference.people=main), or use a model that is not causal"
-        raise InputError("a causal model follows one person", media_path, remedy=remedy)
+        if rule is not None:
+            remedy = "analyse the main person (inference.people=main), or use a model that is not causal"
+            raise InputError("a causal model follows one person", media_path, remedy=remedy)
+        return [KeptFaces(folder / "faces.jpegs", _causal_rows(media_path, config, None, detector, limits))]
     with _Spool(folder) as spool:
         spool.fill(media_path, config, detector, limits)
-        files = []
-        for number, tracks in enumerate(spool.people(config, rule) or [[]], start=1):
-            files.append(folder / f"person{number}.parquet")
-            write_batches(files[-1], spool.rows(tracks))
-        return files
+        everyone = (spool.people(config, rule) or [[]]) if rule else [spool.main(config, None)]
+        return [KeptFaces(folder / f"faces{i}.jpegs", spool.rows(tracks)) for i, tracks in enumerate(everyone, 1)]
 
 
 class CausalFaces:

@@ -20,8 +20,8 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
-from scipy.special import softmax
-from scipy.stats import norm
+from torch import from_numpy
+from torch.special import ndtr, softmax
 
 from iaca.audio.features import NAMES
 from iaca.encoders.blendshapes import NAMES as BLENDSHAPES
@@ -411,7 +411,7 @@ def joined(one: Array, other: Array) -> Array:
 def product_share(x: Array) -> Array:
     """P(Z1 Z2 < x) for independent standard normal Z1 and Z2, (t,): the mean of P(Z2 < x / |z|) over Z1."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(64)  # of the weight exp(-z^2 / 2); no node is 0
-    return np.asarray(norm.cdf(x[:, None] / np.abs(nodes)) @ (weights / weights.sum()))
+    return np.asarray(ndtr(from_numpy(x[:, None] / np.abs(nodes))).numpy() @ (weights / weights.sum()))
 
 
 def _shares(mass: Array, present: NDArray[np.bool_], heard: int) -> NDArray[np.float32]:
@@ -475,7 +475,7 @@ def read_face(encoder: Reader, columns: NDArray[np.float32], rules: FaceRules) -
     if encoder == "blendshapes" and rules.blendshapes is not None:
         return Evidence(np.tanh(rows @ rules.blendshapes.matrix()), rows[:, 0])
     places = np.array([rules.coordinates[name] for name in CLASSES])
-    return Evidence(softmax(rows[:, -len(CLASSES) :], axis=1) @ places, found)
+    return Evidence(softmax(from_numpy(rows[:, -len(CLASSES) :]), 1).numpy() @ places, found)
 
 
 def voice_evidence(clip: ClipEmbedding, rules: VoiceRules, seconds: Array, own: OwnMean | None = None) -> Evidence:

@@ -28,7 +28,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy.signal import lfilter
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from iaca.encoders.cues import LAG, TABLE
@@ -364,6 +363,8 @@ def lasting_noise(rng: np.random.Generator, shape: tuple[int, int], reach: float
     Encoders look at overlapping windows, and music or a second speaker last for seconds: noise in one step is also in
     its neighbours. White noise would be too easy, since anything that smooths over time averages it away.
     """
+    from scipy.signal import lfilter  # not installed where a model is only run
+
     decay = math.exp(-1.0 / reach)  # AR(1)
     innovation = rng.standard_normal(shape, dtype=np.float32)
     innovation[1:] *= np.float32(math.sqrt(1.0 - decay**2))

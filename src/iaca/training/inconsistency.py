@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from iaca.encoders.cues import synchrony
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
@@ -260,6 +259,8 @@ def _fit_evidence(own: Sequence[NDArray[np.float32]], mixed: Sequence[NDArray[np
 
     Evidence that points the wrong way is worth nothing: its weight is 0.
     """
+    from sklearn.linear_model import LogisticRegression  # not installed where a model is only run
+
     rows = np.concatenate([*own, *mixed])
     apart = np.repeat([False, True], [sum(map(len, own)), sum(map(len, mixed))])
     every = max(1, len(rows) // ROWS)

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
 from torch import Tensor
 
 from iaca.encoders.config import mismatches
@@ -443,6 +442,8 @@ def held_back(
     Returns:
         The weights, and the scores of that model.
     """
+    from scipy.stats import t as student_t  # not installed where a model is only run
+
     model = FusionModel(fusion)
     model.load_state_dict(weights)
     share = model.to(device).get_buffer(SHARE)
