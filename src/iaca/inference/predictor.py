@@ -8,6 +8,7 @@ Torch is imported by the functions that compute: planning a run whose videos are
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -257,9 +258,12 @@ class Predictor:
 
     def _extracted(self, video: Path, work: Path, people: People) -> tuple[list[Path], AudioTrack]:
         """Files of the faces of each person, and the sound, which lies in `work` too."""
-        faces = self._faces(video, work, people)
-        extract_audio(video, work / "audio.flac", limits=self.limits)
-        return faces, read_audio_file(work / "audio.flac")
+        sound = work / "audio.flac"
+        with ThreadPoolExecutor(1, thread_name_prefix="sound") as thread:
+            extracting = thread.submit(extract_audio, video, sound, limits=self.limits)
+            faces = self._faces(video, work, people)
+            extracting.result()
+        return faces, read_audio_file(sound)
 
     def _faces(self, video: Path, folder: Path, people: People) -> list[Path]:
         """Extract the faces of each person to a file, in one pass over the video."""
