@@ -396,7 +396,7 @@ def keep_faces(
             remedy = "analyse the main person (inference.people=main), or use a model that is not causal"
             raise InputError("a causal model follows one person", media_path, remedy=remedy)
         return [KeptFaces(folder / "faces.jpegs", _causal_rows(media_path, config, None, detector, limits))]
-    with _Spool(folder) as spool:
+    with _Spool(folder, comparing=rule is not None) as spool:
         spool.fill(media_path, config, detector, limits)
         everyone = (spool.people(config, rule) or [[]]) if rule else [spool.main(config, None)]
         return [KeptFaces(folder / f"faces{i}.jpegs", spool.rows(tracks)) for i, tracks in enumerate(everyone, 1)]
@@ -443,9 +443,11 @@ class _Spool:
 
     The file has no name, so that nothing stays of a killed process. It is in `folder`, that of the result, or else in
     the system's folder for temporary files. A record is the length of the JPEG, the numbers of the face, and the JPEG.
+    Only with `comparing` are tracks compared by their looks, as `people` does.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, comparing: bool = False) -> None:
+        self._comparing = comparing
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
         self._times: list[float] = []
         self._places: dict[int, dict[int, int]] = {}  # track -> frame -> offset of its record
@@ -468,8 +470,9 @@ class _Spool:
                 summary = self._tracks.setdefault(track, TrackSummary(track, frame.time_s))
                 summary.add(frame.index, frame.time_s, face, frame.image.shape[:2])
                 aligned = align(frame.image, face.landmarks, config.size)
-                reduced = np.asarray(cv2.resize(aligned, (LOOK, LOOK), interpolation=cv2.INTER_AREA), np.uint8)
-                summary.show(reduced, within(frame.image.shape, face.landmarks, LOOK))
+                if self._comparing:
+                    reduced = np.asarray(cv2.resize(aligned, (LOOK, LOOK), interpolation=cv2.INTER_AREA), np.uint8)
+                    summary.show(reduced, within(frame.image.shape, face.landmarks, LOOK))
                 jpeg = encode_face(aligned, config.jpeg_quality)
                 self._places.setdefault(track, {})[frame.index] = self._file.tell()
                 self._file.write(_LENGTH.pack(len(jpeg)) + _numbers(face).tobytes() + jpeg)

@@ -8,6 +8,7 @@ Torch is imported by the functions that compute: planning a run whose videos are
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -257,10 +258,12 @@ class Predictor:
 
     def _extracted(self, video: Path, work: Path, people: People) -> tuple[list[KeptFaces], AudioTrack]:
         """The faces of each person, and the sound; JPEGs and samples are in `work`."""
-        everyone = people if people.people == "all" else None
-        faces = keep_faces(video, work, self.faces, everyone, limits=self.limits)
-        extract_audio(video, work / "audio.flac", limits=self.limits)
-        return faces, read_audio_file(work / "audio.flac")
+        sound, everyone = work / "audio.flac", people if people.people == "all" else None
+        with ThreadPoolExecutor(1, thread_name_prefix="sound") as thread:
+            extracting = thread.submit(extract_audio, video, sound, limits=self.limits)
+            faces = keep_faces(video, work, self.faces, everyone, limits=self.limits)
+            extracting.result()
+        return faces, read_audio_file(sound)
 
     def _embed(self, faces: list[KeptFaces], audio: AudioTrack) -> Iterator[ClipEmbedding]:
         """Embeddings of each person; the sound is embedded once for all."""

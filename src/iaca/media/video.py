@@ -138,14 +138,15 @@ def nominal_fps(stream: Any) -> float:
     return float(rate) if rate else float("nan")
 
 
-def prefetch(items: Iterator[T]) -> Iterator[T]:
-    """The same items in the same order, computed by one thread up to `PREFETCH` items ahead of the caller.
+def prefetch(items: Iterator[T], ahead: int = 0) -> Iterator[T]:
+    """The same items in the same order, computed by one thread up to `ahead`, at least `PREFETCH`, before the caller
+    asks for them.
 
     Meanwhile only that thread may use what the items come from. An exception raised there is raised here, after the
     items before it. A caller that stops early waits for the item in progress; no other is started.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
-        waiting: deque[Future[T]] = deque(thread.submit(next, items, _END) for _ in range(PREFETCH))  # type: ignore[arg-type]
+        waiting: deque[Future[T]] = deque(thread.submit(next, items, _END) for _ in range(max(ahead, PREFETCH)))  # type: ignore[arg-type]
         try:
             while (item := waiting.popleft().result()) is not _END:
                 waiting.append(thread.submit(next, items, _END))  # type: ignore[arg-type]
