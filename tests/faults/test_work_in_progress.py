@@ -90,7 +90,7 @@ def test_what_a_killed_inference_leaves_lies_in_its_output_and_the_next_run_remo
     kill(how, video, out, temporary)
     assert list(temporary.iterdir()) == []
     (left,) = out.iterdir()
-    assert sorted(path.name for path in left.iterdir()) == ["audio.flac", "faces.parquet"]
+    assert sorted(path.name for path in left.iterdir()) == ["audio.flac", "faces1.jpegs"]
     (own := out / ".tmp-holiday").mkdir()  # a folder of the user's
     run_tasks({"a": task(video, out)}, out, ".json", SERIAL, prune=False)
     assert sorted(path.name for path in out.iterdir() if path.name.startswith(".tmp")) == [own.name]

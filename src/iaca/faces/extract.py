@@ -395,7 +395,7 @@ def keep_faces(
         if rule is not None:
             remedy = "analyse the main person (inference.people=main), or use a model that is not causal"
             raise InputError("a causal model follows one person", media_path, remedy=remedy)
-        return [KeptFaces(folder / "faces.jpegs", _causal_rows(media_path, config, None, detector, limits))]
+        return [KeptFaces(folder / "faces1.jpegs", _causal_rows(media_path, config, None, detector, limits))]
     with _Spool(folder, comparing=rule is not None) as spool:
         spool.fill(media_path, config, detector, limits)
         everyone = (spool.people(config, rule) or [[]]) if rule else [spool.main(config, None)]
