@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path, PurePath
 
-from iaca.errors import InputError, StorageError
+from iaca.errors import InputError, StorageError, brief
 
 LEFTOVER, WEB_WORK = ".tmp-", "iaca-web-"
 """Prefix of temporary files and folders, and of the web page's folder: Gradio serves nothing from hidden folders."""
@@ -186,14 +186,18 @@ def make_folder(folder: Path) -> None:
 
     Raises:
         StorageError: the disk is full or read-only.
-        InputError: a file is in its place.
+        InputError: a file is in its place, or the system refuses it for another reason, such as its name.
     """
-    with storage_errors(folder / LEFTOVER):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            remedy = "move that file elsewhere, and run again"
-            raise InputError("a file is in the place of this folder", folder, remedy=remedy) from error
+    try:
+        with storage_errors(folder / LEFTOVER):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                remedy = "move that file elsewhere, and run again"
+                raise InputError("a file is in the place of this folder", folder, remedy=remedy) from error
+    except OSError as error:
+        what = f"this folder can't be created ({error.strerror or error})"
+        raise InputError(what, brief(folder), remedy="choose another folder, and run again") from error
 
 
 def remove(path: Path) -> None:

@@ -483,7 +483,12 @@ class RunsThatCanSucceed:
 
     def __init__(self, release: Callable[[], None] = lambda: None) -> None:
         self._release, self._needed = release, dict[str, str]()
-        self._subjects = False
+        self._subjects, self._env = False, ""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember the environment."""
+        self._env = context.env or ""
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -493,7 +498,8 @@ class RunsThatCanSucceed:
         its own error says how to get it.
 
         Raises:
-            InputError, DatasetError: something is missing or unfinished.
+            InputError, DatasetError: something is missing or unfinished. For a result of another pipeline, the message
+                has the command that makes it.
         """
         try:
             self._look_ahead(pipeline, catalog)
@@ -518,7 +524,15 @@ class RunsThatCanSucceed:
         for name in sorted(pipeline.inputs()):
             dataset = catalog[name] if not name.startswith(("params:", "parameters")) else None
             if dataset is not None and (isinstance(dataset, ClipFiles) or not dataset.exists()):
-                dataset.load()
+                try:
+                    dataset.load()
+                except (InputError, DatasetError) as error:
+                    if dataset.exists() or VAGUE not in str(error):
+                        raise
+                    lacking = {other for other in pipeline.inputs() if not _is_there(other, catalog)}
+                    command = " ".join(["kedro run", *(["--env", self._env] if self._env else []), "--pipelines"])
+                    remedy = f"{command} {','.join(pipelines_for(lacking, catalog))}"
+                    raise InputError("has not been made yet", _path(dataset), remedy=remedy) from error
 
     @hook_impl
     def before_node_run(self, inputs: dict[str, Any]) -> None:
@@ -531,6 +545,30 @@ class RunsThatCanSucceed:
             require_annotated(clips, self._needed)
             if self._subjects:
                 require_subjects(clips.loc[clips[COUNT].astype(int) > 0, "subject"].unique())
+
+
+VAGUE = "run the pipeline that writes it"
+"""Part of the message for a missing result, whose dataset does not know its pipeline."""
+
+
+def pipelines_for(missing: Collection[str], catalog: CatalogProtocol[str, AbstractDataset[Any, Any]]) -> list[str]:
+    """The pipelines that make these datasets, and those that make what they need and is not there, in order."""
+    from iaca.pipeline_registry import CHAIN  # which imports Kedro's project, as this file is imported by its settings
+
+    names = (*CHAIN, *sorted(path.parent.name for path in Path(__file__).parent.glob("pipelines/*/pipeline.py")))
+    pipelines = {name: importlib.import_module(f"iaca.pipelines.{name}").create_pipeline() for name in names}
+    wanted, found = set(missing), set[str]()
+    while wanted:
+        dataset = wanted.pop()
+        maker = next((name for name, made in pipelines.items() if dataset in made.all_outputs()), None)
+        if maker is not None and maker not in found:
+            found.add(maker)
+            wanted |= {other for other in pipelines[maker].inputs() if not _is_there(other, catalog)}
+    return [name for name in pipelines if name in found]
+
+
+def _is_there(name: str, catalog: CatalogProtocol[str, AbstractDataset[Any, Any]]) -> bool:
+    return name.startswith("param") or name not in catalog or bool(catalog[name].exists())
 
 
 def labels_needed(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:

@@ -220,6 +220,13 @@ def test_predictions_that_do_not_fit_are_named(root: Path, tmp_path: Path, capsy
         assert told in capsys.readouterr().err
 
 
+def test_a_truth_that_can_not_be_written_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for out in (root, root / "video_annotation.yaml" / "truth.csv"):
+        with pytest.raises(SystemExit):
+            main([str(root), "--truth", str(out)])
+        assert str(root) in capsys.readouterr().err
+
+
 def test_scores_of_frames_and_clips_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     rows = [("abcdefgh"[i % 8], i // 8) for i in range(400)]

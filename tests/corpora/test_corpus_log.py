@@ -85,4 +85,7 @@ def test_the_screen_has_room_for_so_many_kinds(caplog: pytest.LogCaptureFixture)
     assert lines[0] == f"problems: {SHOWN_PROBLEMS + 7} clips left out"
     assert len(lines) == SHOWN_PROBLEMS + 2
     assert lines[-1] == "and 7 more, in the table of problems"
+    all_shown = logged(caplog, kinds[:SHOWN_PROBLEMS])
+    assert len(all_shown) == SHOWN_PROBLEMS + 1
+    assert "more" not in all_shown[-1]
     assert logged(caplog, []) == ["problems: none"]

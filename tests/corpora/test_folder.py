@@ -101,6 +101,15 @@ def test_clips_of_one_subject_stay_together_annotated_or_not(tmp_path: Path) -> 
     assert set(index.clips["partition"]) == {"train", "validation", "test"}
 
 
+def test_clips_whose_subject_is_left_empty_are_subjects_of_their_own(tmp_path: Path) -> None:
+    table = "clip,subject\na,\nb,  \nc,ann\nd,ann\n"
+    files = {f"{name}.mp4": "" for name in "abcde"} | {f"{name}.csv": BY_TIME for name in "abcde"}
+    index = index_folder(put(tmp_path, files | {"subjects.csv": table}), CONFIG)
+    assert dict(zip(index.clips["clip"], index.clips["subject"], strict=True)) == {
+        "a": "a", "b": "b", "c": "ann", "d": "ann", "e": "e"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_new_subject_moves_none_of_the_others(seed: int) -> None:
     config, subjects = FolderConfig(seed=seed), {f"subject {i}" for i in range(40)}

@@ -72,6 +72,21 @@ def test_the_mouth_moves_between_steps_that_follow_each_other(face: np.ndarray) 
     assert np.isnan(cues.columns()["mouth_motion"]).all()  # of a face that was away nothing is known
 
 
+def test_the_mouth_moves_alike_where_a_clip_is_measured_in_pieces(face: np.ndarray) -> None:
+    faces = [np.roll(face, shift, axis=0) for shift in (0, 2, 5, 1)]
+    whole = seen(*faces)["mouth_motion"]
+    assert np.isfinite(whole[1:]).all()
+    numbers, mouth, pieces = pd.DataFrame({"score": [0.9]}), None, []
+    for one in faces:
+        piece = FaceCues(numbers, mouth)
+        piece.add(0, one)
+        pieces.append(piece.columns()["mouth_motion"][0])
+        mouth = piece.last_mouth
+    np.testing.assert_array_equal(pieces, whole)
+    away = FaceCues(numbers, mouth)  # a row without a face
+    assert away.last_mouth is None
+
+
 def test_without_a_face_or_without_landmarks_nothing_is_known_but_the_score(face: np.ndarray) -> None:
     cues = FaceCues(pd.DataFrame({"score": [0.9, np.nan]}))
     cues.add(0, face)

@@ -336,3 +336,17 @@ def test_frames_that_are_counted_from_1_are_recognised_by_the_annotation_and_not
             if frame - from_one < ROWS[clip]:
                 assert found[clip, frame - from_one] == pytest.approx(i / 10)
     assert parse_predictions(given)[0]["b"].shape[0] == max(listed["b"]) + 1  # without annotation nothing is assumed
+
+
+def test_a_table_that_can_not_be_written_is_one_message(
+    tmp_path: Path, gold: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").write_text("mine")
+    given = str(folder(tmp_path / "given", GIVEN))
+    for out, said in (("taken", "a folder is in the place"), ("taken/file/x.csv", "taken/file")):
+        with pytest.raises(SystemExit) as ended:
+            main([given, str(gold), "--out", str(tmp_path / out)])
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
+    assert (tmp_path / "taken" / "file").read_text() == "mine"

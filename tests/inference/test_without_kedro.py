@@ -116,7 +116,11 @@ def test_its_defaults_are_those_of_the_pipeline(video: Path, tmp_path: Path) -> 
     [
         (["nothing.mp4", "out"], "nothing.mp4"),
         (["a.mp4", "out", "--model", "other.safetensors"], "there is no model"),
-        (["a.mp4", "out", "--jobs", "0"], "greater than or equal to 1"),
+        (["a.mp4", "out", "--jobs", "0"], "workers: Input should be greater than or equal to 1\n"),
+        (["", "out"], "input: String should have at least 1 character\n"),
+        (["a.mp4", "a.mp4/out"], "a.mp4/out: a file is in the place of this folder Remedy: move"),
+        (["a.mp4", "n" * 300], "this folder can't be created (File name too long) Remedy: choose another"),
+        (["a.mp4", "/proc/out"], "/proc/out: this folder can't be created (No such file or directory) Remedy: choose"),
     ],
 )
 def test_what_can_not_be_is_one_message(
@@ -124,4 +128,6 @@ def test_what_can_not_be_is_one_message(
 ) -> None:
     monkeypatch.chdir(video.parent)
     assert main(arguments) == 1
-    assert said in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert shown.count("\n") == 1

@@ -1,6 +1,7 @@
 """A run that can't succeed is refused before anything is decoded: labels, models and earlier results are looked at."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -18,7 +19,7 @@ from iaca.engine.results import UNFINISHED
 from iaca.errors import InputError
 from iaca.evaluation.config import BenchmarkConfig, EvaluationConfig
 from iaca.fusion.config import ModelChoice
-from iaca.hooks import RunsThatCanSucceed
+from iaca.hooks import RunsThatCanSucceed, pipelines_for
 from iaca.media.container import MediaLimits
 from iaca.pipelines.ingestion.nodes import IngestionConfig, index_corpus
 from iaca.training.config import TrainingConfig
@@ -184,6 +185,27 @@ def test_results_that_are_missing_or_unfinished_are_named_before_the_first_node(
     assert "clips.csv: has not been made yet" in refused("faces", "clips")
     assert "no such model file" in refused("faces", "model")
     assert released == [True] * 3
+
+
+@pytest.mark.usefixtures("default_pipelines")
+def test_the_command_that_makes_what_is_missing_is_named_with_all_that_it_needs(tmp_path: Path) -> None:
+    def stored(name: str) -> ClipFiles:
+        return ClipFiles(path=str(tmp_path / name), suffix=".txt")
+
+    names = ("embeddings", "faces", "audio", "frame_labels", "videos")
+    catalog = DataCatalog({name: stored(name) for name in names})
+    pipeline = Pipeline([Node(lambda *_: 1, ["embeddings"], "out", name="n")])
+    hook = RunsThatCanSucceed()
+    hook.after_context_created(SimpleNamespace(env="folder"))
+    with pytest.raises(InputError) as refused:
+        hook.before_pipeline_run(pipeline, catalog)
+    made = "kedro run --env folder --pipelines ingestion,preprocessing,embedding"
+    assert str(refused.value) == f"{tmp_path / 'embeddings'}: has not been made yet Remedy: {made}"
+    for name in ("faces", "audio"):
+        run_tasks({"a": Task("write", write)}, tmp_path / name, ".txt", ExecutorConfig(kind="serial"), bar=False)
+    assert pipelines_for({"embeddings"}, catalog) == ["embedding"]
+    assert pipelines_for({"faces", "clips"}, catalog) == ["ingestion", "preprocessing"]
+    assert pipelines_for({"no such dataset"}, catalog) == []
 
 
 @pytest.mark.slow

@@ -90,6 +90,19 @@ def test_unknown_where_voice_and_face_were_not_both_observed_nearby(fitted: Fitt
     assert np.isnan(found[210:]).all()
 
 
+@pytest.mark.parametrize("never", ["audio", "visual"])
+def test_a_clip_in_which_one_was_never_observed_says_nothing_and_is_no_error(fitted: Fitted, never: str) -> None:
+    readings, judge = fitted
+    clip = next(iter(TEST.values()))
+    nothing = np.zeros(len(clip.embedding), bool)
+    name = {"audio": "audio_present", "visual": "face_found"}[never]
+    alone = replace(clip, embedding=replace(clip.embedding, **{name: nothing}))
+    assert np.isnan(shares(fitted, alone)).all()
+    read = readings.readers.read(alone.embedding, NORMALISATION)
+    odds = judge.log_odds(alone.embedding, NORMALISATION, readings.readers, read)
+    assert not odds[:, 1 + ("audio", "visual").index(never)].any()
+
+
 def density(x: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     return np.asarray(multivariate_normal(np.zeros(len(covariance)), covariance.astype(np.float64)).logpdf(x))
 

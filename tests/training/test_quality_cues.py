@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from synthetic_clips import CUES, annotated, annotated_clips, blind
 
+from iaca.encoders.cues import NAMES, TABLE
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of
 from iaca.training.config import CorruptionConfig
 from iaca.training.data import DROP, FLOOR, CueSimulation, corrupt
@@ -150,6 +151,36 @@ def test_noise_lowers_cues_by_its_scale() -> None:
             drops.append(drop[0])
     assert 0.5 * DROP * 1.0 <= min(drops) < DROP
     assert 2 * DROP < max(drops) <= 1.5 * DROP * 3.0 * (1 + 1e-4)
+
+
+PLACE = ("face_size", "face_brightness", "head_yaw", "head_pitch", "head_roll", "mouth_opening")
+"""What is where, and in which light: neither blur nor a dead signal has a direction for these."""
+CLEAR_FACE = ("face_score", "face_sharpness", "face_contrast", "mouth_motion")
+CLEAR_VOICE = ("sound_level", "snr_estimate", "voice_activity")
+
+
+@pytest.mark.parametrize(
+    ("modality", "kind", "fall", "stay", "rise"),
+    [
+        ("visual", "noise", CLEAR_FACE, PLACE, ()),
+        ("visual", "zeros", CLEAR_FACE, PLACE, ()),
+        ("audio", "noise", CLEAR_VOICE, ("loudness",), ("clipping",)),
+        ("audio", "zeros", (*CLEAR_VOICE, "loudness"), ("clipping",), ()),
+    ],
+)
+def test_corruption_moves_what_measures_clarity_and_not_what_says_where_a_face_is(
+    modality: str, kind: str, fall: tuple[str, ...], stay: tuple[str, ...], rise: tuple[str, ...]
+) -> None:
+    zeros, ones = np.zeros(len(NAMES), np.float32), np.ones(len(NAMES), np.float32)
+    window, other = (replace(w, quality=np.full((70, len(NAMES)), 0.25, np.float32)) for w in (WINDOW, OTHER))
+    every = CueSimulation.of(NAMES, replace(NORMALISATION, quality_mean=zeros, quality_std=ones))
+    sample, hurt = of(modality, kind, window=window, simulation=every, other=other)
+    found = dict(zip(NAMES, sample.quality[hurt].T, strict=True))
+    start = 0.25 if kind == "noise" else 0.0  # a dead signal leaves the others at their mean
+    for names, sign in ((fall, -1), (stay, 0), (rise, 1)):
+        for name in names:
+            assert set(np.sign(np.round(found[name] - start, 6))) == {sign}, name
+    assert {*fall, *stay, *rise} == {name for name in NAMES if TABLE[name].modality == modality}
 
 
 def test_another_clips_segment_comes_with_its_cues() -> None:

@@ -39,6 +39,7 @@ from iaca.corpora.index import (
 )
 from iaca.corpora.timeline import TOLERANCE
 from iaca.errors import InputError, brief, plain_name
+from iaca.files import replacing
 from iaca.text import clip_of, composed, open_text
 
 log = logging.getLogger(__name__)
@@ -297,7 +298,8 @@ def _answers(given: argparse.Namespace) -> Iterator[str]:
     if given.partition:
         truth = truth[truth["partition"] == given.partition].reset_index(drop=True)
     if given.truth is not None:
-        truth.to_csv(given.truth, index=False)
+        with replacing(given.truth) as partial:
+            truth.to_csv(partial, index=False)
         yield f"{len(truth)} frames of {truth['clip'].nunique()} clips in {given.truth}"
     if given.predictions is not None:
         from iaca.evaluation.events import detection_scores  # brings torch, which ingestion does without

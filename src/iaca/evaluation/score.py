@@ -71,13 +71,13 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         pairing = pair_files(given.predictions, given.annotations, given.allow_missing)
         events = None if given.events is None else known_events(given.events, pairing)
+        for line in report_lines(pairing, given.convention, events=events):
+            log.info("%s", printable(line))
+        if given.out:
+            with replacing(given.out) as partial:
+                video_scores(pairing).to_csv(partial, index=False)
     except InputError as error:
         parser.exit(2, f"{error}\n")
-    for line in report_lines(pairing, given.convention, events=events):
-        log.info("%s", printable(line))
-    if given.out:
-        with replacing(given.out) as partial:
-            video_scores(pairing).to_csv(partial, index=False)
 
 
 def known_events(path: Path, pairing: Pairing) -> pd.DataFrame:

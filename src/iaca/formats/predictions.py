@@ -92,7 +92,11 @@ def prediction_file(path: Path) -> Path:
     """
     file = newest_version(path) or path
     if not file.is_file():
-        raise InputError("there are no predictions", path, remedy="run the evaluation pipeline first")
+        raise InputError(
+            "there are no predictions",
+            path,
+            remedy="give a file that exists; the evaluation pipeline writes predictions.parquet",
+        )
     return file
 
 

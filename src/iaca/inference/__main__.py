@@ -21,6 +21,7 @@ from iaca.files import write_text
 from iaca.inference.config import NAMED, ZERO_SHOT, InferenceConfig, find_models
 from iaca.inference.write import plan_inference, summarise_inference
 from iaca.media.container import MediaLimits
+from iaca.parameters import faults
 
 SUFFIX, TABLE = ".json", "inference_summary.csv"
 
@@ -50,7 +51,8 @@ def main(given: Sequence[str] | None = None) -> int:
         found = results(folder, SUFFIX)
         write_text(folder / TABLE, summarise_inference(found).to_csv(index=False))
     except (InputError, ValidationError) as error:
-        sys.stderr.write(f"{printable(str(error))}\n")
+        message = faults(error) if isinstance(error, ValidationError) else str(error)
+        sys.stderr.write(f"{printable(message)}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")
