@@ -216,14 +216,14 @@ def _memory(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
 FEW_BATCHES = 20
 
 
-def measure_training(folder: Path, share: float, models: Sequence[str]) -> Iterator[str]:
+def measure_training(folder: Path, share: float, models: Sequence[str], dim: int = DIM) -> Iterator[str]:
     """Rows: memory and time of a process that trains models in a row on all clips, but for `FEW_BATCHES` batches each.
 
     Everything around the batches is as in a real run: fingerprints, normalisation, readings, calibration. Embeddings
     are written directly, all of the same rows at other places.
     """
-    root = folder / f"embedded_{share:g}"
-    size = _write_embeddings(root, share)
+    root = folder / f"embedded_{share:g}_{dim}"
+    size = _write_embeddings(root, share, dim)
     process = multiprocessing.get_context("spawn").Process(target=_train_briefly, args=(root, models))
     process.start()
     peak, started, cpu = [0.0, 0.0], time.monotonic(), 0.0
@@ -238,7 +238,7 @@ def measure_training(folder: Path, share: float, models: Sequence[str]) -> Itera
     yield f"| {'+'.join(models)} | {size:,} | {wall:.0f} | {cpu:.0f} | {peak[0]:.0f} | {peak[1]:.0f} |"
 
 
-def _write_embeddings(root: Path, share: float) -> int:
+def _write_embeddings(root: Path, share: float, dim: int) -> int:
     """Embeddings and timelines of train and validation, named by partition; returns the number of steps."""
     import pandas as pd
 
@@ -248,7 +248,7 @@ def _write_embeddings(root: Path, share: float) -> int:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         longest = max(map(max, parts.values()))
-        noise = np.random.default_rng(0).standard_normal((2, longest, DIM), dtype=np.float32)
+        noise = np.random.default_rng(0).standard_normal((2, longest, dim), dtype=np.float32)
         for part, steps in parts.items():
             for number, length in enumerate(steps):
                 _write_embedding(partial / f"{part}{number:03d}", noise[:, -length:], number, pd)
@@ -369,6 +369,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters of all commands")
     parser.add_argument("--brief", nargs="+", metavar="MODEL", help="only memory and time around a few batches")
+    parser.add_argument("--dim", type=int, default=DIM, help="features of a modality, with --brief (%(default)s)")
     given = parser.parse_args()
     if given.brief:
         os.environ.update(ONE_THREAD)
@@ -376,7 +377,7 @@ def main() -> None:
             "| models in a row | steps | clock, s | processor, s | anonymous, MiB | mapped, MiB |\n" + "|---" * 6 + "|"
         )
         for share in sorted(given.shares):
-            for row in measure_training(given.folder.absolute(), share, given.brief):
+            for row in measure_training(given.folder.absolute(), share, given.brief, given.dim):
                 print(row, flush=True)
         return
     folder, shares = given.folder.absolute(), sorted(given.shares)
