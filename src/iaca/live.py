@@ -28,6 +28,7 @@ from iaca.errors import InputError, brief, counted, printable
 from iaca.faces.detect import FaceConfig
 from iaca.inference import Predictor
 from iaca.inference.config import ZERO_SHOT
+from iaca.inference.hub import on_this_machine
 from iaca.inference.predictor import stamp
 from iaca.media import audio_blocks, read_frames
 
@@ -62,7 +63,7 @@ def _main(arguments: argparse.Namespace) -> int:
     try:
         source = _source(arguments)
         faces = FaceConfig(every=arguments.every, max_every=max(arguments.every, FaceConfig().max_every))
-        predictor = Predictor.load(arguments.model or ZERO_SHOT, arguments.device, faces)
+        predictor = Predictor.load(on_this_machine(arguments.model or ZERO_SHOT), arguments.device, faces)
     except (InputError, ValueError) as error:
         sys.stderr.write(f"{printable(str(error))}\n")
         return 1
@@ -84,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--camera", metavar="N", help="number of a camera, or its device, such as /dev/video0")
     source.add_argument("--file", type=Path, help="a video, played in real time")
-    parser.add_argument("--model", action="append", help=f"causal model file, or zero-shot model ({ZERO_SHOT})")
+    parser.add_argument(
+        "--model", action="append", help=f"causal model file, OWNER/NAME of the hub, or zero-shot model ({ZERO_SHOT})"
+    )
     parser.add_argument(
         "--microphone", default="default", metavar="NAME", help="ALSA device next to a camera, or none (%(default)s)"
     )

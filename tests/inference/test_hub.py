@@ -27,7 +27,7 @@ from iaca.faces import FaceConfig
 from iaca.hooks import with_absolute_paths
 from iaca.inference import Predictor
 from iaca.inference.config import NAMED, InferenceConfig, named_repository
-from iaca.inference.hub import CITATION, LAW, fetched
+from iaca.inference.hub import CITATION, LAW, fetched, on_this_machine
 from iaca.inference.members import FIRST, AdaptedModel
 from iaca.inference.write import plan_inference
 from iaca.inference.zero_shot import ZeroShot
@@ -177,6 +177,7 @@ def test_an_ensemble_and_own_checkpoints_travel_with_the_model(
     (choice,) = found.embedding.visual
     assert Path(choice.weights or "").parent.name == "encoders"
     assert load_file(choice.weights or "").keys() == build_network(choice, "visual", None).backbone.state_dict().keys()
+    assert Predictor.load(on_this_machine(NAME)).embedding == found.embedding  # as the page and `iaca.live` do
 
 
 @pytest.mark.parametrize("choice", ["5", "[5]", "{", '[{"weights": 3}]', '[{"name": "resnet18", "weights": ".."}]'])
@@ -332,6 +333,12 @@ def test_a_push_that_fails_says_so(hub: Hub, model: Path) -> None:
     with pytest.raises(InputError, match="nothing was committed"):
         Predictor.load(model).push_to_hub(NAME, token=TOKEN)
     assert hub.files(NAME) == {}
+
+
+def test_what_is_no_repository_is_left_as_it_is(hub: Hub, model: Path) -> None:
+    for given in (str(model), "zero_shot", [str(model), NAME]):
+        assert on_this_machine(given) == given
+    assert hub.asked == []
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from iaca.encoders.config import ENCODERS, origins
 from iaca.encoders.weights import GET, WEIGHTS, local, sha256
 from iaca.errors import InputError, brief, gib, plain_name
 from iaca.files import make_folder, replacing, storage_errors, write_text
-from iaca.inference.config import HUB, find_models
+from iaca.inference.config import HUB, find_models, named_repository
 from iaca.parameters import MODALITIES
 from iaca.text import parse_json
 from iaca.training.config import MODEL_SUFFIX, TARGETS
@@ -120,6 +120,13 @@ def fetched(name: str | Path, revision: str | None = None, token: str | None = N
     if revision != folder.name:
         log.info("%s is at revision %s; to keep it, give that as `revision`", repository, folder.name)
     return Fetched(folder, f"{repository}@{folder.name}")
+
+
+def on_this_machine(given: str | Sequence[str]) -> str | Sequence[str]:
+    """What names models, as `find_models` takes it; for a repository of the hub (`iaca.inference.config`) the folder it
+    is fetched to. Raises as `fetched`."""
+    repository = named_repository(given)
+    return given if repository is None else str(fetched(repository).folder)
 
 
 def _cached(repository: str, revision: str | None) -> Path | None:

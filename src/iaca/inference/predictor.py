@@ -101,7 +101,8 @@ class Predictor:
 
         Args:
             model_path: a file, a list of files, a folder, a glob pattern, or the name of a model that comes with the
-                project. Predictions of several models are averaged, and so are their intervals.
+                project. Predictions of several models are averaged, and so are their intervals. The user's own
+                checkpoints of encoders are taken from `encoders/` next to the model, where they are there.
             device: for the networks; "auto" takes a GPU if there is one.
             faces: how faces are found.
             limits: on what a video may contain; None for the defaults.
@@ -111,10 +112,13 @@ class Predictor:
             InputError: a file is not a model file, or was trained on embeddings that this installation can't compute,
                 or on others than the first model.
         """
+        from iaca.inference.hub import relocated
+
         paths = find_models(model_path)
         get_missing(encoders_of(paths) if download else (), Fetching(download=download))
         members = _members(paths, device)
-        embedding = _embedding_config(paths[0], members[0].metadata, device)
+        metadata = relocated(members[0].metadata, paths[0].parent)
+        embedding = _embedding_config(paths[0], metadata, device)
         return cls(members, embedding, _faces_for(embedding, faces), limits or MediaLimits(), tuple(paths))
 
     @classmethod
@@ -140,16 +144,11 @@ class Predictor:
         Raises:
             InputError: as `iaca.inference.hub.fetched` and `load`.
         """
-        from iaca.inference.hub import fetched, relocated
+        from iaca.inference.hub import fetched
 
         found = fetched(name, revision, token)
-        paths = found.models
-        get_missing(encoders_of(paths) if download else (), Fetching(download=download))
-        members = _members(paths, device)
-        embedding = _embedding_config(paths[0], relocated(members[0].metadata, found.folder), device)
-        return cls(
-            members, embedding, _faces_for(embedding, faces), limits or MediaLimits(), tuple(paths), found.origin
-        )
+        loaded = cls.load(found.models, device, faces, limits, download)
+        return replace(loaded, repository=found.origin)
 
     def save_pretrained(self, folder: str | Path, licence: str = "other", report: str | Path | None = None) -> None:
         """Write what `push_to_hub` would push to a folder, to look at it or to pass it on. Raises as that does."""

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from iaca.errors import InputError
 from iaca.files import WEB_WORK, work_folder
 from iaca.inference.config import find_models
+from iaca.inference.hub import on_this_machine
 from iaca.web.sessions import Sessions, WebConfig, Worker
 
 USER_SETTINGS = ("GRADIO_", "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "SPACE_", "SPACES_")
@@ -37,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     fields = WebConfig.model_fields
     parser = argparse.ArgumentParser(prog="python -m iaca.web", description="The web page of iaca, on this machine.")
-    parser.add_argument("--model", default=fields["model"].default, help="model file (default: %(default)s)")
+    parser.add_argument(
+        "--model", default=fields["model"].default, help="model file, or OWNER/NAME of the hub (default: %(default)s)"
+    )
     parser.add_argument("--port", type=int, default=fields["port"].default, help="port of 127.0.0.1 (%(default)s)")
     parser.add_argument("--max-mb", type=int, default=fields["max_mb"].default, help="largest upload (%(default)s MB)")
     parser.add_argument(
@@ -55,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(config: WebConfig) -> None:
     _require_free(config.port)
+    config = config.model_copy(update={"model": on_this_machine(config.model)})
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the folder is removed
     with work_folder(prefix=WEB_WORK) as root:
         _serve_from(root, config)

@@ -35,7 +35,8 @@ class WebConfig(Parameters):
     """Parameters of the web page.
 
     Attributes:
-        model: as for `iaca.inference.Predictor`: a file, a folder, a pattern or a name.
+        model: as for `iaca.inference.Predictor`: a file, a folder, a pattern or a name; on the command line also
+            `owner/name` of the hub.
         port: of 127.0.0.1; the page listens nowhere else.
         max_mb: largest upload, in MiB.
         max_seconds: longest video, in s.
