@@ -216,26 +216,34 @@ def _memory(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
 FEW_BATCHES = 20
 
 
-def measure_training(folder: Path, share: float, models: Sequence[str], dim: int = DIM) -> Iterator[str]:
-    """Rows: memory and time of a process that trains models in a row on all clips, but for `FEW_BATCHES` batches each.
+def measure_training(
+    folder: Path, share: float, models: Sequence[str], dim: int = DIM, processes: int = 1
+) -> Iterator[str]:
+    """Rows: memory and time of processes that train models in a row on all clips, but for `FEW_BATCHES` batches each.
 
     Everything around the batches is as in a real run: fingerprints, normalisation, readings, calibration. Embeddings
-    are written directly, all of the same rows at other places.
+    are written directly, all of the same rows at other places. Memory is that of all processes at one moment; mapped
+    pages, which they share, are those of the largest.
     """
     root = folder / f"embedded_{share:g}_{dim}"
     size = _write_embeddings(root, share, dim)
-    process = multiprocessing.get_context("spawn").Process(target=_train_briefly, args=(root, models))
-    process.start()
-    peak, started, cpu = [0.0, 0.0], time.monotonic(), 0.0
-    while process.is_alive():
-        for now in _memory([process.pid or 0]):
-            peak = [max(a, b) for a, b in zip(peak, now, strict=True)]
-        cpu = max(cpu, _processor_time(process.pid or 0))
+    context, started = multiprocessing.get_context("spawn"), time.monotonic()
+    running = [context.Process(target=_train_briefly, args=(root, models, number)) for number in range(processes)]
+    for process in running:
+        process.start()
+    peak, spent = [0.0, 0.0], dict.fromkeys(range(processes), 0.0)
+    while any(process.is_alive() for process in running):
+        found = list(_memory([process.pid or 0 for process in running]))
+        now = (sum(a for a, _ in found), max((m for _, m in found), default=0.0))
+        peak = [max(a, b) for a, b in zip(peak, now, strict=True)]
+        for number, process in enumerate(running):
+            spent[number] = max(spent[number], _processor_time(process.pid or 0))
         time.sleep(SAMPLE_S / 4)
-    if process.exitcode:
-        raise RuntimeError(f"the training process ended with {process.exitcode}")
-    wall = time.monotonic() - started
-    yield f"| {'+'.join(models)} | {size:,} | {wall:.0f} | {cpu:.0f} | {peak[0]:.0f} | {peak[1]:.0f} |"
+    if codes := [process.exitcode for process in running if process.exitcode]:
+        raise RuntimeError(f"training processes ended with {codes}")
+    wall, cpu = time.monotonic() - started, sum(spent.values())
+    many = f"{processes} x " if processes > 1 else ""
+    yield f"| {many}{'+'.join(models)} | {size:,} | {wall:.0f} | {cpu:.0f} | {peak[0]:.0f} | {peak[1]:.0f} |"
 
 
 def _write_embeddings(root: Path, share: float, dim: int) -> int:
@@ -267,7 +275,7 @@ def _write_embedding(path: Path, rows: NDArray[np.float32], seed: int, pd: Any) 
     pd.DataFrame(felt, columns=["valence", "arousal"]).to_parquet(path.with_suffix(".parquet"))
 
 
-def _train_briefly(root: Path, models: Sequence[str]) -> None:
+def _train_briefly(root: Path, models: Sequence[str], number: int = 0) -> None:
     from functools import partial
 
     from iaca.fusion.config import ModelChoice
@@ -281,10 +289,10 @@ def _train_briefly(root: Path, models: Sequence[str]) -> None:
     files = [root / f"{name}{suffix}" for suffix in (".safetensors", ".parquet") for name in names]
     for model in models:
         module.train_file(
-            *files, target=root.parent / "model.safetensors", choice=ModelChoice(preset=model),
+            *files, target=root.parent / f"model{number}.safetensors", choice=ModelChoice(preset=model),
             training=TrainingConfig(epochs=1, threads=1), train_clips=parts["train"],
             validation_clips=parts["validation"], corpus={"name": "true size", "caveat": "generated"},
-            checkpoints=root.parent / "checkpoints",
+            checkpoints=root.parent / f"checkpoints{number}",
         )  # fmt: skip
 
 
@@ -369,6 +377,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters of all commands")
     parser.add_argument("--brief", nargs="+", metavar="MODEL", help="only memory and time around a few batches")
+    parser.add_argument("--processes", type=int, default=1, help="that train side by side, with --brief")
     parser.add_argument("--dim", type=int, default=DIM, help="features of a modality, with --brief (%(default)s)")
     given = parser.parse_args()
     if given.brief:
@@ -377,7 +386,8 @@ def main() -> None:
             "| models in a row | steps | clock, s | processor, s | anonymous, MiB | mapped, MiB |\n" + "|---" * 6 + "|"
         )
         for share in sorted(given.shares):
-            for row in measure_training(given.folder.absolute(), share, given.brief, given.dim):
+            rows = measure_training(given.folder.absolute(), share, given.brief, given.dim, given.processes)
+            for row in rows:
                 print(row, flush=True)
         return
     folder, shares = given.folder.absolute(), sorted(given.shares)

@@ -191,13 +191,14 @@ def _fit_scale(clips: Sequence[Errors]) -> Intervals:
     y = np.log(np.maximum(np.concatenate([clip.errors for clip in clips]), SMALLEST_ERROR))
     weight = np.concatenate([np.full(len(clip.errors), 1 / len(clip.errors)) for clip in clips]) / len(clips)
     centre = weight @ x
-    spread = np.sqrt(weight @ (x - centre) ** 2)
+    x -= centre  # in place, as below: up to `MOST_STEPS` rows, of which a few copies would be most of the memory
+    spread = np.sqrt(weight @ x**2)
     spread[spread < 1e-6] = 1.0
-    standard = (x - centre) / spread
-    level = weight @ y
-    products = (standard * weight[:, None]).T @ standard + RIDGE * np.eye(x.shape[1])
-    slopes = np.linalg.solve(products, (standard * weight[:, None]).T @ (y - level))
-    bounds = np.quantile(standard @ slopes + level, [0.01, 0.99], axis=0)
+    x /= spread
+    level, weighted = weight @ y, x * weight[:, None]
+    products = weighted.T @ x + RIDGE * np.eye(x.shape[1])
+    slopes = np.linalg.solve(products, weighted.T @ (y - level))
+    bounds = np.quantile(x @ slopes + level, [0.01, 0.99], axis=0)
     fields = (centre, spread, np.vstack([slopes, level]), bounds, np.ones(y.shape[1]))
     return Intervals(*(np.asarray(field, np.float32) for field in fields))
 
