@@ -139,7 +139,7 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
     """Recording -> partition and subject, from a table with any of the published column names.
 
     Raises:
-        InputError: a column is missing, or a partition is unknown.
+        InputError: a column is missing, a partition is unknown, or two rows of a recording differ.
     """
     rows = [(line, [composed(cell.strip().strip("'")) for cell in cells]) for line, cells in csv_rows(path)]
     names = [name.lower() for name in rows[0][1]] if rows else []
@@ -147,7 +147,7 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
     if None in places:
         raise InputError(f"no column named like {CLIP_NAMES[0]} or {PARTITION_NAMES[0]}", path, 1, REMEDY)
     subject = next((names.index(n) for n in SUBJECT_NAMES if n in names), None)
-    members = {}
+    members: dict[str, tuple[str, str]] = {}
     for line, cells in rows[1:]:
         if len(cells) != len(names):
             raise InputError(
@@ -157,7 +157,10 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
                 REMEDY,
             )
         clip, partition = (cells[i] for i in places if i is not None)
-        members[clip] = partition_of(partition, path, line), cells[subject] if subject is not None else clip
+        member = partition_of(partition, path, line), cells[subject] if subject is not None else clip
+        if members.setdefault(clip, member) != member:
+            what = f"{brief(clip)} is listed twice, with another partition or subject"
+            raise InputError(what, path, line, "keep one of its rows")
     return members
 
 
