@@ -42,7 +42,7 @@ from iaca.corpora.affwild2 import frame_labels, split_clip
 from iaca.corpora.index import USUAL_NAMES, Problem, partition_named, problem
 from iaca.errors import InputError, brief, counted
 from iaca.parameters import Parameters
-from iaca.text import clip_of, composed, csv_rows, csv_table, number
+from iaca.text import clip_of, composed, csv_rows, csv_table, dialect_of, number
 
 
 class ConvertConfig(Parameters):
@@ -301,14 +301,18 @@ def _frame_rates(path: Path) -> dict[str, float]:
     rates: dict[str, float] = {}
     if not path.exists():
         return rates
+    decimal_comma = dialect_of(path).decimal_comma
     for line, row in csv_table(path, ("clip", "fps"), "write one row per video below the line clip,fps"):
         try:
-            rates[row["clip"]] = number(row["fps"])
+            rate = number(row["fps"], decimal_comma)
         except ValueError:
-            rates[row["clip"]] = math.nan
-        if not 0 < rates[row["clip"]] <= 1000:
+            rate = math.nan
+        if not 0 < rate <= 1000:
             what = f"{brief(repr(row['fps']))} is not a number of frames per second"
             raise InputError(what, path, line, "write it as 29.97")
+        if rates.setdefault(row["clip"], rate) != rate:
+            what = f"{brief(row['clip'])} also has {rates[row['clip']]:g} frames per second"
+            raise InputError(what, path, line, "keep one of its rows")
     return rates
 
 
