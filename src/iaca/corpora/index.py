@@ -126,6 +126,18 @@ def require_usable(problems: pd.DataFrame, root: Path) -> None:
     raise InputError(f"{first['problem']}{more}", root / str(first["file"]), row, str(first["remedy"]))
 
 
+def require_exact_names(root: Path) -> None:
+    """Refuse a table of a corpus whose name has other capitals: another system would read it, this one would not.
+
+    Raises:
+        InputError: there is one.
+    """
+    for path in sorted(root.glob("*.*")):
+        name = path.name.lower()
+        if name in (PARTITION_FILE, SUBJECT_FILE, EVENT_FILE) and not (root / name).exists():
+            raise InputError("the name of this table has other capitals", path, remedy=f"rename it to {name}")
+
+
 def read_subjects(root: Path) -> dict[str, tuple[str, int]]:
     """Clip -> subject and line, from `subjects.csv`; empty without that file.
 
