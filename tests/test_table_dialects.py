@@ -127,3 +127,17 @@ def test_a_name_in_the_encoding_of_a_windows_machine_is_refused_with_its_line(na
     assert len(read(given(tmp_path, rows.encode(), f"{name}.csv"))) == 2  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"line 3: 'M.ller' is not UTF-8 text Remedy: save the table as UTF-8"):
         read(given(tmp_path, rows.encode("cp1252"), f"{name}.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "same", "other"), [("recordings", "a;train", "a;test"), ("subjects", "a;ann", "a;bob")]
+)
+def test_a_name_that_is_listed_twice_is_refused_unless_both_rows_are_the_same(
+    name: str, same: str, other: str, tmp_path: Path
+) -> None:
+    read, header, _ = READERS[name]
+    once = read(given(tmp_path, f"{header}\n{same}\n".replace(",", ";").encode(), f"{name}.csv"))
+    twice = f"{header}\n{same}\n{same}\n".replace(",", ";")
+    assert read(given(tmp_path, twice.encode(), f"{name}.csv")) == once
+    with pytest.raises(InputError, match=r"line 4: .*\ba is .* Remedy: keep one"):
+        read(given(tmp_path, f"{twice}{other}\n".encode(), f"{name}.csv"))

@@ -308,12 +308,21 @@ def test_a_clip_without_frame_rate_features_or_with_lengths_that_differ_is_left_
     assert set(pd.read_csv(root / "partition.csv")["clip"]) == {"test9", "video2", "video2_left"}
 
 
+def test_frame_rates_may_come_from_a_spreadsheet_with_decimal_commas(tmp_path: Path) -> None:
+    source = team(tmp_path / "source")
+    write(source / "fps.csv", "clip;fps", "1-25-64x48;12,5", "1-25-64x48;12,50", "video2;10")
+    converted(source, tmp_path / "root")
+    labels = pd.read_csv(tmp_path / "root/labels/1-25-64x48.csv", na_values="nan")
+    np.testing.assert_allclose(labels["time_s"], np.arange(11) / 12.5, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("words", "fps", "message"),
     [
         (["--delay", "2"], "25", "are not of this corpus"),
         ([], "fast", "is not a number of frames per second"),
         ([], "0", "is not a number of frames per second"),
+        ([], "25\n1-25-64x48,30", "line 3: 1-25-64x48 also has 25 frames per second Remedy: keep one of its rows"),
     ],
 )
 def test_parameters_of_other_corpora_and_rates_that_are_none_are_refused(

@@ -1,5 +1,6 @@
 """A folder of videos: which clips it holds, how partitions are dealt, and annotations by time and by frame."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from affwild2_tree import movie
+from iaca.corpora.affwild2 import index_affwild2
+from iaca.corpora.features import index_features
 from iaca.corpora.folder import FolderConfig, assign_partitions, build_timeline, index_folder
-from iaca.corpora.index import STOPS
+from iaca.corpora.index import NOTED, STOPS
 from iaca.corpora.timeline import labels_at
 from iaca.errors import InputError
 from iaca.formats.labels import inspect_labels, read_labels
@@ -108,6 +111,29 @@ def test_clips_whose_subject_is_left_empty_are_subjects_of_their_own(tmp_path: P
     assert dict(zip(index.clips["clip"], index.clips["subject"], strict=True)) == {
         "a": "a", "b": "b", "c": "ann", "d": "ann", "e": "e"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["Partition.csv", "SUBJECTS.CSV", "Events.csv"])
+@pytest.mark.parametrize("index", [lambda root: index_folder(root, CONFIG), index_features, index_affwild2])
+def test_a_table_whose_name_has_other_capitals_is_refused(
+    tmp_path: Path, name: str, index: Callable[[Path], object]
+) -> None:
+    root = put(tmp_path, {"a.mp4": "", "a.csv": BY_TIME, name: "clip,partition\na,train\n"})
+    said = rf"{name}: the name of this table has other capitals Remedy: rename it to {name.lower()}"
+    with pytest.raises(InputError, match=said):
+        index(root)
+    if not (root / name.lower()).exists():  # as it would be on a Mac
+        put(root, {name.lower(): "clip,partition,subject\n"})
+        index_folder(root, CONFIG)
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".txt", ".xlsx"])
+def test_an_annotation_in_another_format_is_noted(tmp_path: Path, ending: str) -> None:
+    files = {"a.mp4": "", f"a{ending}": BY_TIME, "b.mp4": "", "b.csv": BY_TIME, f"b{ending}": "what b says"}
+    index = index_folder(put(tmp_path, files | {"notes.txt": ""}), CONFIG)
+    (noted,) = [row for row in index.problems if "is not read" in str(row["problem"])]
+    assert (noted["clip"], noted["file"], noted["effect"]) == ("a", f"a{ending}", NOTED)
+    assert "save it as a.csv" in str(noted["remedy"])
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -270,6 +270,24 @@ def test_synchrony_follows_the_jaw_and_other_sound_or_faces_keep_it(smiling: np.
 
 
 @needs_landmarker
+def test_other_faces_keep_the_jaw_where_there_is_no_sound_and_nothing_where_there_is_no_face(
+    smiling: np.ndarray,
+) -> None:
+    config = EmbeddingConfig(visual="blendshapes", device="cpu")
+    found = np.array([True, True, False, True, False, True])  # sound: in the first half
+    jpegs = [encode_face(np.roll(smiling, i, axis=0), 95) if seen else None for i, seen in enumerate(found)]
+    table = pd.DataFrame({"time_s": np.arange(6) / 25, "face_found": found}).assign(
+        **dict.fromkeys([name for name in FACE_NUMBERS if name not in ("time_s", "face_found")], np.float32(1))
+    )
+    sound = AudioTrack(0.1 * np.sin(np.arange(1920) / 5).astype(np.float32), 16_000, ((0.0, 0.12),))
+    clip = embed(table, jpegs, sound, config)
+    assert clip.audio_present.tolist() == [True] * 3 + [False] * 3
+    for other in (clip, with_faces(clip, table, jpegs, config), with_sound(clip, sound, config)):
+        opening = other.quality[:, CUES.index("mouth_opening")]
+        np.testing.assert_array_equal(opening, np.where(found, clip.visual[:, column("jawOpen")], np.nan))
+
+
+@needs_landmarker
 def test_a_stream_takes_the_jaw_as_a_recording_does(smiling: np.ndarray) -> None:
     stream = StreamEmbedder(EmbeddingConfig(visual="blendshapes", device="cpu", causal=True))
     stream.sound.hear(np.zeros(8000, np.float32))

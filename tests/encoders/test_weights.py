@@ -448,3 +448,13 @@ def test_a_damaged_or_diverged_export_is_refused(tmp_path: Path) -> None:
         network[3].weight[0] = torch.nan  # type: ignore[union-attr, index, operator]
     with pytest.raises(InputError, match="weight of 3 is not finite"):
         load_onnx(network, export(network, example, tmp_path / "nan.onnx"), example)
+
+
+def test_a_name_that_is_no_encoder_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["get", "resnet81", "qqq"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "there is no encoder 'resnet81' Remedy: did you mean resnet18? `python -m iaca.encoders` lists them",
+        "there is no encoder 'qqq' Remedy: `python -m iaca.encoders` lists them",
+    ]

@@ -68,6 +68,9 @@ def test_the_newest_version_of_the_predictions_counts(tmp_path: Path) -> None:
     assert read_predictions(tmp_path / "p.parquet")["valence"].tolist() == [0.2]
     with pytest.raises(InputError, match="run the evaluation pipeline"):
         read_predictions(tmp_path / "none.parquet")
+    predictions(a=[0.2]).to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(InputError, match=r"p\.csv: predictions have to be a Parquet table here Remedy: convert it"):
+        read_predictions(tmp_path / "p.csv")
 
 
 def test_what_is_written_passes_the_check_and_the_command_says_so(tmp_path: Path, caplog) -> None:

@@ -36,6 +36,7 @@ from iaca.corpora.index import (
     Problem,
     problem,
     read_subjects,
+    require_exact_names,
     subject_problems,
     unique_files,
 )
@@ -67,6 +68,7 @@ def index_affwild2(root: Path) -> CorpusIndex:
     Raises:
         InputError: there is no annotation folder.
     """
+    require_exact_names(root)
     problems: list[Problem] = []
     videos, found = unique_files(root, _videos(root), problems), _annotations(root, problems)
     named = read_subjects(root)

@@ -29,6 +29,7 @@ from iaca.corpora.index import (
     Problem,
     problem,
     read_partitions,
+    require_exact_names,
 )
 from iaca.corpora.timeline import (
     TOLERANCE,
@@ -88,6 +89,7 @@ def index_features(root: Path) -> CorpusIndex:
     Raises:
         InputError: partition.csv is missing or unreadable.
     """
+    require_exact_names(root)
     problems: list[Problem] = []
     clips = read_partitions(root / PARTITION_FILE, problems)
     files = {kind: _files(root, kind, problems) for kind in FOLDERS}

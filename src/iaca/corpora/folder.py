@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 from iaca.corpora.index import (
     CLIP_COLUMNS,
     EVENT_FILE,
+    NOTED,
     PARTITION_FILE,
     RATERS,
     SUBJECT_FILE,
@@ -32,6 +33,7 @@ from iaca.corpora.index import (
     problem,
     read_partitions,
     read_subjects,
+    require_exact_names,
     unique_files,
 )
 from iaca.corpora.timeline import (
@@ -53,6 +55,7 @@ from iaca.text import clip_of
 
 VERSION = "3"
 TABLES = (PARTITION_FILE, SUBJECT_FILE, EVENT_FILE)
+OTHER_TABLES = (".tsv", ".txt", ".xlsx", ".xls", ".ods")
 INSIDE = 0.5  # share of the annotated rows that must lie within the video
 
 Notes = list[tuple[str, str]]
@@ -96,8 +99,9 @@ def index_folder(root: Path, config: FolderConfig) -> CorpusIndex:
     are test clips, unless another clip of their subject is annotated: then they join its partition.
 
     Raises:
-        InputError: there is no video, or partition.csv or subjects.csv is unreadable.
+        InputError: there is no video, or partition.csv or subjects.csv is unreadable or has other capitals in its name.
     """
+    require_exact_names(root)
     files = list(_files(root))
     problems: list[Problem] = []
     kinds = {path: _kind(root, path, problems) for path in files}
@@ -162,7 +166,9 @@ def _kind(root: Path, path: Path, problems: list[Problem]) -> Kind:
 
 
 def _report_unused(root: Path, kinds: dict[Path, Kind], videos: dict[str, Path], problems: list[Problem]) -> None:
-    """Report annotations without a video next to them, and sound files, which are not clips."""
+    """Report annotations without a video next to them, or in another format than CSV, and sound files, which are not
+    clips."""
+    annotated = {_place(path) for path in kinds if path.suffix.lower() == ".csv"}
     reported = {row["clip"] for row in problems}
     with_video = {_place(path) for path in videos.values()}
     for path, kind in kinds.items():
@@ -172,6 +178,10 @@ def _report_unused(root: Path, kinds: dict[Path, Kind], videos: dict[str, Path],
         if path.suffix.lower() == ".csv" and not known:
             what = "no video of this name is next to the annotation"
             problems.append(problem(clip, path.relative_to(root), what, "put the video there, or remove the file"))
+        elif path.suffix.lower() in OTHER_TABLES and _place(path) in with_video - annotated:
+            what = f"an annotation has to be a .csv file: this {path.suffix} is not read"
+            remedy = f"if it is the annotation of {clip}, save it as {path.stem}.csv"
+            problems.append(problem(clip, path.relative_to(root), what, remedy, effect=NOTED))
         elif kind == "sound" and _place(path) not in with_video:
             remedy = "extract features from it (docs/guide/features.md), or put it into a video file"
             problems.append(problem(clip, path.relative_to(root), "sound without a picture is not a clip", remedy))

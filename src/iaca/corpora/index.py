@@ -126,17 +126,32 @@ def require_usable(problems: pd.DataFrame, root: Path) -> None:
     raise InputError(f"{first['problem']}{more}", root / str(first["file"]), row, str(first["remedy"]))
 
 
+def require_exact_names(root: Path) -> None:
+    """Refuse a table of a corpus whose name has other capitals: another system would read it, this one would not.
+
+    Raises:
+        InputError: there is one.
+    """
+    for path in sorted(root.glob("*.*")):
+        name = path.name.lower()
+        if name in (PARTITION_FILE, SUBJECT_FILE, EVENT_FILE) and not (root / name).exists():
+            raise InputError("the name of this table has other capitals", path, remedy=f"rename it to {name}")
+
+
 def read_subjects(root: Path) -> dict[str, tuple[str, int]]:
     """Clip -> subject and line, from `subjects.csv`; empty without that file.
 
     Raises:
-        InputError: the table is unreadable, or a column is missing.
+        InputError: the table is unreadable, a column is missing, or a clip has two subjects.
     """
-    path = root / SUBJECT_FILE
+    path, found = root / SUBJECT_FILE, dict[str, tuple[str, int]]()
     if not path.exists():
         return {}
-    rows = csv_table(path, ("clip", "subject"), "write one row per clip below the line clip,subject")
-    return {row["clip"]: (row["subject"], line) for line, row in rows if row["subject"]}
+    for line, row in csv_table(path, ("clip", "subject"), "write one row per clip below the line clip,subject"):
+        if row["subject"] and found.setdefault(row["clip"], (row["subject"], line))[0] != row["subject"]:
+            what = f"clip {brief(row['clip'])} is also of the subject {brief(found[row['clip']][0])}"
+            raise InputError(what, path, line, "keep one of its rows")
+    return found
 
 
 def unique_files(root: Path, files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:

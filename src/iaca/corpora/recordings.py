@@ -42,7 +42,7 @@ from iaca.corpora.affwild2 import frame_labels, split_clip
 from iaca.corpora.index import USUAL_NAMES, Problem, partition_named, problem
 from iaca.errors import InputError, brief, counted
 from iaca.parameters import Parameters
-from iaca.text import clip_of, composed, csv_rows, csv_table, number
+from iaca.text import clip_of, composed, csv_rows, csv_table, dialect_of, number
 
 
 class ConvertConfig(Parameters):
@@ -139,7 +139,7 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
     """Recording -> partition and subject, from a table with any of the published column names.
 
     Raises:
-        InputError: a column is missing, or a partition is unknown.
+        InputError: a column is missing, a partition is unknown, or two rows of a recording differ.
     """
     rows = [(line, [composed(cell.strip().strip("'")) for cell in cells]) for line, cells in csv_rows(path)]
     names = [name.lower() for name in rows[0][1]] if rows else []
@@ -147,7 +147,7 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
     if None in places:
         raise InputError(f"no column named like {CLIP_NAMES[0]} or {PARTITION_NAMES[0]}", path, 1, REMEDY)
     subject = next((names.index(n) for n in SUBJECT_NAMES if n in names), None)
-    members = {}
+    members: dict[str, tuple[str, str]] = {}
     for line, cells in rows[1:]:
         if len(cells) != len(names):
             raise InputError(
@@ -157,7 +157,10 @@ def partition_table(path: Path) -> dict[str, tuple[str, str]]:
                 REMEDY,
             )
         clip, partition = (cells[i] for i in places if i is not None)
-        members[clip] = partition_of(partition, path, line), cells[subject] if subject is not None else clip
+        member = partition_of(partition, path, line), cells[subject] if subject is not None else clip
+        if members.setdefault(clip, member) != member:
+            what = f"{brief(clip)} is listed twice, with another partition or subject"
+            raise InputError(what, path, line, "keep one of its rows")
     return members
 
 
@@ -298,14 +301,18 @@ def _frame_rates(path: Path) -> dict[str, float]:
     rates: dict[str, float] = {}
     if not path.exists():
         return rates
+    decimal_comma = dialect_of(path).decimal_comma
     for line, row in csv_table(path, ("clip", "fps"), "write one row per video below the line clip,fps"):
         try:
-            rates[row["clip"]] = number(row["fps"])
+            rate = number(row["fps"], decimal_comma)
         except ValueError:
-            rates[row["clip"]] = math.nan
-        if not 0 < rates[row["clip"]] <= 1000:
+            rate = math.nan
+        if not 0 < rate <= 1000:
             what = f"{brief(repr(row['fps']))} is not a number of frames per second"
             raise InputError(what, path, line, "write it as 29.97")
+        if rates.setdefault(row["clip"], rate) != rate:
+            what = f"{brief(row['clip'])} also has {rates[row['clip']]:g} frames per second"
+            raise InputError(what, path, line, "keep one of its rows")
     return rates
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from iaca.encoders.config import ENCODERS, EncoderFacts
 from iaca.encoders.weights import ACCEPT, GET, WEIGHTS, get, locate, sha256
@@ -57,10 +58,16 @@ def get_all(names: Sequence[str], accept_licence: bool = False) -> None:
         InputError: of the first that failed, after all have been tried.
     """
     failed: InputError | None = None
+    known = {name for encoders in ENCODERS.values() for name in encoders} | set(WEIGHTS)
     for name in names or [name for name, file in WEIGHTS.items() if file.setup]:
         if file := WEIGHTS.get(name):
             sys.stdout.write(f"{name}: {file.name} of {file.source}; licence {file.licence}\n")
         try:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                did_you_mean = f"did you mean {near[0]}? " if near else ""
+                remedy = f"{did_you_mean}`python -m iaca.encoders` lists them"
+                raise InputError(f"there is no encoder {name!r}", remedy=remedy)
             path = get(name, sys.stderr.isatty(), accept_licence)
         except InputError as error:
             sys.stderr.write(f"{error}\n")

@@ -401,6 +401,9 @@ def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
     """
     tables = []
     for path in map(prediction_file, paths):
+        if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+            remedy = "convert it: pandas.read_csv(FILE).to_parquet(OTHER)"
+            raise InputError("predictions have to be a Parquet table here", path, remedy=remedy)
         schema = parquet.read_schema(path) if path.suffix == ".parquet" else None
         more = [name for name in TASK_TABLE if schema is not None and name in schema.names]
         table = read_parquet(path, [*TABLE_COLUMNS, *more])
