@@ -16,8 +16,8 @@ from kedro.framework.startup import bootstrap_project
 from omegaconf import OmegaConf
 
 from iaca import cli
+from iaca.cli import with_absolute_paths
 from iaca.errors import InputError
-from iaca.hooks import with_absolute_paths
 from project import ROOT
 
 NAMES = [

@@ -1,10 +1,9 @@
-"""Additions to Kedro: versions in order despite a wrong clock, checks of `--params`, bounded YAML, short errors, early
-refusals, tracking in `--env mlflow`, run locks, last lines that name the results."""
+"""Additions to Kedro: versions in order despite a wrong clock, checked configuration, short errors, early refusals,
+tracking in `--env mlflow`, run locks, last lines that name the results."""
 
 from __future__ import annotations
 
 import atexit
-import glob
 import hashlib
 import importlib
 import logging
@@ -29,20 +28,15 @@ from kedro.pipeline import Pipeline
 from kedro.validation import ParameterValidationError
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
 
 from iaca.corpora.check import require_annotated, require_subjects
 from iaca.corpora.index import COUNT
 from iaca.datasets.files import ClipFiles
 from iaca.encoders.config import require_zero_shot
-from iaca.engine import ExecutorConfig
 from iaca.engine.results import locked
-from iaca.errors import InputError, brief, is_text, message_of_machine, printable
-from iaca.files import PROJECT, make_folder, newest_version, version_after
+from iaca.errors import InputError, brief, message_of_machine, printable
+from iaca.files import make_folder, newest_version, version_after
 from iaca.fusion.config import ModelChoice
-from iaca.inference.config import NAMED, named_repository
-from iaca.parameters import faults
-from iaca.pipelines.ingestion.nodes import IMPORTERS
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +61,7 @@ class BoundedConfigLoader(OmegaConfigLoader):
         own = _parameter_groups(Path(conf_source, str(env or options.get("default_run_env"))))
         for group, (file, line) in own.items():
             if usual and group not in usual and not group.startswith("_"):  # Kedro's mark of names that are not for it
-                raise _unknown_group(group, usual, file, line)
+                raise unknown_group(group, usual, file, line)
         super().__init__(conf_source, env, **options)
 
     def __getitem__(self, key: str) -> Any:
@@ -120,7 +114,7 @@ def _unlike(name: str, group: Mapping[str, Any] | None, file: str, usual: str) -
     return InputError(f"{name} is a list, where {usual} has a group of values", file, remedy=remedy)
 
 
-def _unknown_group(group: str, known: Collection[str], file: Path | None = None, line: int | None = None) -> InputError:
+def unknown_group(group: str, known: Collection[str], file: Path | None = None, line: int | None = None) -> InputError:
     remedy = f"{_did_you_mean(group, known)}choose one of {', '.join(sorted(known))}"
     return InputError(f"no pipeline takes a parameter {group!r}", file, line, remedy)
 
@@ -220,177 +214,6 @@ class ProjectContext(KedroContext):
                     newest.parent, proposed, version,
                 )  # fmt: skip
         return super()._get_catalog(catalog_class, version, load_versions)
-
-
-INGESTION, IMPORTER = "ingestion", "importer"
-
-
-class RunParameters:
-    """Before anything runs, makes path parameters absolute and rejects parameters that no pipeline reads."""
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Make the paths of `--params` absolute, and check its groups.
-
-        Raises:
-            InputError: a group is unknown, a value of `executor` or `ingestion` is invalid, or `ingestion` names
-                another importer than the environment.
-        """
-        loader = context.config_loader
-        given: dict[str, Any] = loader.runtime_params or {}
-        loader.runtime_params = {}
-        usual = loader["parameters"]
-        os.environ[PROJECT] = str(context.project_path)  # worker processes inherit it
-        _check_groups(given, {*usual, "executor", DEVICE})
-        if "executor" in given:
-            _check("executor", ExecutorConfig, given["executor"])
-        loader.runtime_params = with_absolute_paths(everywhere(given), usual, context.project_path)
-        if INGESTION in given:
-            importer = usual[INGESTION][IMPORTER]
-            _check_importer(given[INGESTION], importer)
-            _check(INGESTION, IMPORTERS[importer], loader["parameters"][INGESTION])
-
-
-DEVICE = "device"
-COMPUTING = ("faces", "embedding", "encoder_training", "training", "evaluation", "benchmark", "inference")
-"""Groups of parameters with a device."""
-
-
-def everywhere(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given parameters with `device=cuda` in every group that has a device and is not given its own.
-
-    Raises:
-        InputError: `device` is not a name.
-    """
-    device = given.get(DEVICE)
-    if device is None:
-        return dict(given)
-    if not isinstance(device, str):
-        raise InputError(f"device is {device!r}", remedy="use auto, cpu, cuda or cuda:N")
-    groups = {group: given.get(group, {}) for group in COMPUTING}
-    own = {g: {DEVICE: device, **values} for g, values in groups.items() if isinstance(values, Mapping)}
-    return {name: value for name, value in given.items() if name != DEVICE} | own
-
-
-PATHS = (("inference", "input"), ("inference", "output"), ("inference", "model"), (INGESTION, "root"))
-"""Parameters that are paths, or patterns or lists of paths. They are made absolute; a model may also be on the hub."""
-WEIGHTS = (
-    ("faces", "weights"),
-    ("embedding", "visual", "weights"),
-    ("embedding", "audio", "weights"),
-    ("encoder_training", "encoder", "weights"),
-)
-"""Parameters that are paths or names of published files. They are part of fingerprints, hence relative to the project
-(`iaca.files.in_project`), from wherever the command is run."""
-
-
-def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], project: Path) -> dict[str, Any]:
-    """The given parameters, with every path absolute, so that nodes, datasets and workers agree on it.
-
-    A relative path on the command line is relative to the current folder, one in the configuration to the project.
-
-    Raises:
-        InputError: a path is a number, a date or a mapping, which YAML made of it.
-    """
-    located = {group: _copied(values, project) for group, values in given.items()}
-    for group, name in PATHS:
-        own, default = located.get(group, {}), usual.get(group, {})
-        if isinstance(own, dict) and name in own:
-            own[name] = _located(_text(own[name], ".".join((group, name))), name, Path.cwd())
-        elif isinstance(own, dict) and default.get(name):
-            located[group] = own | {name: _located(default[name], name, project)}
-    for *groups, name in WEIGHTS:
-        inner: Any = located
-        for group in groups:
-            inner = inner.get(group) if isinstance(inner, dict) else None
-        if isinstance(inner, dict) and name in inner:
-            inner[name] = _verbatim(_text(inner[name], ".".join((*groups, name))))
-    return located
-
-
-def _located(value: Any, name: str, base: Path) -> Any:
-    """A path, pattern or list of these, absolute, or the repository that a model is named by; for OmegaConf."""
-    repository = named_repository(value, base) if name == MODEL and isinstance(value, str) else None
-    return _verbatim(repository or _absolute(value, base))
-
-
-def _copied(values: Any, project: Path) -> Any:
-    """A copy, in which files of weights that are relative to the current folder are relative to the project."""
-    if isinstance(values, list | tuple):
-        return [_copied(value, project) for value in values]
-    if not isinstance(values, Mapping):
-        return values
-    copied = {name: _copied(value, project) for name, value in values.items()}
-    weights = copied.get("weights")
-    # unlike Path, os.path takes a name that is too long for a file system
-    if isinstance(weights, str) and not Path(weights).is_absolute() and os.path.isfile(weights):  # noqa: PTH113
-        copied["weights"] = os.path.relpath(weights, project)
-    return copied
-
-
-def _text(value: Any, name: str) -> Any:
-    """A path or several, as given.
-
-    Raises:
-        InputError: it is empty or no text; YAML (of a file, or of a notebook's parameters) may have changed it.
-    """
-    for one in value if isinstance(value, list | tuple) else [value]:
-        if one is not None and not isinstance(one, str):
-            remedy = "write the path in quotes, or else YAML changes it"
-            raise InputError(f"{name} is {one!r}, which is not a path", remedy=remedy)
-        if one == "":
-            raise InputError(f"{name} is empty", remedy="give a path, or leave the parameter out")
-        if one and not is_text(one):
-            raise InputError(f"{name} is not valid UTF-8: {one}", remedy="rename it, or name its folder")
-    return value
-
-
-def _verbatim(value: Any) -> Any:
-    """A path that OmegaConf reads as it is: `${x}` would be a reference, and `???` a missing value."""
-    if isinstance(value, list | tuple):
-        return [_verbatim(one) for one in value]
-    if not isinstance(value, str):
-        return value
-    return "./???" if value == "???" else _REFERENCE.sub(lambda found: 2 * found[1] + "\\${", value)
-
-
-_REFERENCE = re.compile(r"(\\*)\$\{")
-
-
-def _absolute(value: Any, base: Path) -> Any:
-    """A path, pattern or list of these, absolute; names of models that come with the project are unchanged."""
-    if isinstance(value, list | tuple):
-        return [_absolute(one, base) for one in value]
-    if not isinstance(value, str) or not value or (value in NAMED and not (base / value).exists()):
-        return value
-    if glob.has_magic(value) and not os.path.lexists(base / value):  # the base folder is not a pattern
-        return str(Path(glob.escape(str(base))) / value)
-    return str(base / value)
-
-
-def _check_groups(given: Mapping[str, Any], known: set[str]) -> None:
-    for group in given:
-        if group not in known:
-            raise _unknown_group(group, known)
-
-
-def _check_importer(given: object, usual: str) -> None:
-    """Reject an importer other than the environment's, because results of both would be mixed."""
-    if isinstance(given, Mapping) and given.get(IMPORTER, usual) != usual:
-        raise InputError(
-            f"ingestion.importer is {given[IMPORTER]!r}, but this environment reads with {usual!r}",
-            remedy="choose the environment of the importer, such as --env folder, and leave the parameter out",
-        )
-
-
-def _check(group: str, model: type[BaseModel], values: object) -> None:
-    try:
-        model.model_validate(values)
-    except ValidationError as error:
-        raise InputError(
-            f"invalid parameter: {faults(error, f'{group}.')}",
-            remedy="correct the value, or leave the parameter out",
-        ) from error
 
 
 STACK = "IACA_TRACEBACK"

@@ -6,14 +6,13 @@ from iaca.errors import show_early
 
 sys.excepthook = show_early  # while the imports below run
 
-from iaca.cli import read_alike  # noqa: E402
+from iaca.cli import RunParameters, read_alike  # noqa: E402
 from iaca.hooks import (  # noqa: E402
     KEDRO_MLFLOW,
     BoundedConfigLoader,
     MlflowRuns,
     OneRunAtATime,
     ProjectContext,
-    RunParameters,
     RunsThatCanSucceed,
     WhereResultsLie,
     keep_to_one_message,

@@ -18,13 +18,13 @@ from safetensors.torch import load_file, save_file
 from tiny_models import model_on
 
 from affwild2_tree import movie
+from iaca.cli import with_absolute_paths
 from iaca.datasets.model import ModelPath
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice, identity
 from iaca.encoders.networks import build_network
 from iaca.engine import Task
 from iaca.errors import InputError
 from iaca.faces import FaceConfig
-from iaca.hooks import with_absolute_paths
 from iaca.inference import Predictor
 from iaca.inference.config import NAMED, InferenceConfig, named_repository
 from iaca.inference.hub import CITATION, LAW, fetched, on_this_machine

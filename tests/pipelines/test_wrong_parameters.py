@@ -13,8 +13,8 @@ from kedro.framework.startup import bootstrap_project
 from kedro.validation import ModelInstantiationError, ParameterValidationError, instantiate_model
 from kedro.validation.type_extractor import TypeExtractor
 
+from iaca.cli import COMPUTING, everywhere
 from iaca.errors import InputError
-from iaca.hooks import COMPUTING, everywhere
 from project import ROOT
 
 ENVIRONMENTS = ("base", "folder", "features")  # those whose importer has parameters of its own
