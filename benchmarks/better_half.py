@@ -28,9 +28,8 @@ import torch
 from iaca.corpora.synthetic import SEES, SyntheticConfig, draw_annotated
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of, read_annotated
 from iaca.evaluation.config import Condition, RobustnessConfig
-from iaca.evaluation.corruption import corrupted
+from iaca.evaluation.corruption import Partition, corrupted
 from iaca.evaluation.metrics import ccc
-from iaca.evaluation.partition import Partition
 from iaca.fusion.config import ModelChoice
 from iaca.parameters import MODALITIES
 from iaca.training.calibration import fit_recalibration

@@ -1,6 +1,6 @@
 """Measure the budgets of a two-core machine without a GPU: faces, embedding, inference, training.
 
-    python benchmarks/budgets.py [--repeat 3]
+    python benchmarks/budgets.py [--repeat 5] [--inference]
 
 Prints the Markdown table of docs/engineering/performance.md. Medians of several runs on one thread, on a machine that
 does nothing else. The video is generated: a portrait that moves and grows in front of noise, 640x360, 25 frames/s. The
@@ -15,9 +15,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from portrait_movie import write_portrait_movie
@@ -26,10 +28,12 @@ from iaca.encoders import AnnotatedClip, ClipEmbedding
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embed import embed
 from iaca.encoders.networks import build_encoders
+from iaca.evaluation.style import png
 from iaca.faces import FaceConfig, decode_face, extract_faces
 from iaca.faces.detect import Detection, FaceDetector, iou, make_detector
 from iaca.fusion.config import ModelChoice
 from iaca.inference.config import Drawing
+from iaca.inference.plot import prediction_plot
 from iaca.inference.write import analyse_video
 from iaca.media import read_audio, read_frames
 from iaca.media.write import rewrite_movie
@@ -167,14 +171,30 @@ class RecordingDetector:
         return self.detector.detect(images)
 
 
+class Cost(NamedTuple):
+    """Seconds of a call, by the clock and of the processor (all threads)."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def of(cls, work: Callable[[], object]) -> Cost:
+        """Of one call."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        return cls(time.perf_counter() - wall, time.process_time() - cpu)
+
+
 def inference_row(video: Path, model: Path, overlay: bool, rounds: int) -> str:
     """Inference including all files that a user gets, compared with its bare parts.
 
-    The parts are: decoding, the detector on the images that tracking asked for, both encoders in full batches, and with
-    an overlay encoding its finished frames.
+    The parts are the work that no way of tracking, storing or predicting could spare: decoding pictures and sound, the
+    detector on the images that tracking asked for, both encoders in full batches, drawing the finished plot, and with
+    an overlay encoding its finished frames. They run one after the other on one thread.
 
     Returns:
-        Text: how many times faster than real time, and the ratio of inference to its parts.
+        Text: how many times faster than real time; the ratio of inference to its parts by the clock and by processor
+        time; and the same without sound and plot among the parts, as it was counted before.
     """
     folder, drawing, faces = video.parent, Drawing(overlay=overlay), FaceConfig()
     detector = RecordingDetector(make_detector(faces))
@@ -186,7 +206,7 @@ def inference_row(video: Path, model: Path, overlay: bool, rounds: int) -> str:
         target = folder / "result.json"
         analyse_video(video, model, target=target, folder=folder, name="result", drawing=drawing, faces=faces)
 
-    def parts() -> None:
+    def networks_and_pictures() -> None:
         for _ in read_frames(video):
             pass
         for batch in detector.batches:
@@ -197,39 +217,51 @@ def inference_row(video: Path, model: Path, overlay: bool, rounds: int) -> str:
         if overlay:
             rewrite_movie(folder / "result.mp4", folder / "encoded.mp4", lambda frame: frame.image)
 
-    of_work, _, ratio = side_by_side(work, parts, rounds)
-    return f"{SECONDS / of_work:.1f} x real time; {1 / ratio:.2f} x its parts"
+    work()
+    predictions = pd.read_csv(folder / "result.csv")
+
+    def sound_and_plot() -> None:
+        read_audio(video)
+        png(prediction_plot(predictions, "result"))
+
+    networks_and_pictures(), sound_and_plot()
+    rounds_of = [[Cost.of(call) for call in (work, networks_and_pictures, sound_and_plot)] for _ in range(rounds)]
+    whole, less, more = (np.array([costs[part] for costs in rounds_of]) for part in range(3))  # (rounds, 2) each
+    (wall, cpu), (wall_before, cpu_before) = np.median(whole / (less + more), 0), np.median(whole / less, 0)
+    return (
+        f"{SECONDS / np.median(whole[:, 0]):.1f} x real time; {wall:.2f} x its parts by the clock, {cpu:.2f} by "
+        f"processor time ({wall_before:.2f} and {cpu_before:.2f} without sound and plot)"
+    )
 
 
-def measure(scratch: Path, repeat: int) -> list[str]:
-    """What was measured, in the order of `BUDGETS`."""
-    video, model = scratch / "video.mp4", scratch / "model.safetensors"
+def measure(scratch: Path, repeat: int, inference: bool) -> dict[str, str]:
+    """What was measured, by the names of `BUDGETS`, in their order; with `inference` only that."""
+    video, model, names = scratch / "video.mp4", scratch / "model.safetensors", list(BUDGETS)
     write_portrait_movie(video, SECONDS, FPS, SIZE, motion)
-    epochs = {threads: epoch_seconds(threads, scratch) for threads in (1, 2)}
+    epochs = {threads: epoch_seconds(threads, scratch) for threads in ((1,) if inference else (1, 2))}
+    rows = {name: inference_row(video, model, name == names[5], repeat) for name in names[4:6]}
+    if inference:
+        return rows
     alone, both = embedding_rows(video, 3 * repeat)
     frames = SECONDS * FPS / median_seconds(lambda: extract_faces(video, FaceConfig()), repeat)
-    return [
-        f"{frames:.0f} frames/s",
-        f"{100 * overlap(video):.1f} % of frames",
-        alone,
-        both,
-        *(inference_row(video, model, overlay, repeat) for overlay in (False, True)),
-        *(f"{epochs[threads]:.1f} s" for threads in (1, 2)),
-    ]
+    before = (f"{frames:.0f} frames/s", f"{100 * overlap(video):.1f} % of frames", alone, both)
+    after = (f"{epochs[threads]:.1f} s" for threads in (1, 2))
+    return dict(zip(names, (*before, *rows.values(), *after), strict=True))
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=3)
-    repeat = parser.parse_args().repeat
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--inference", action="store_true", help="only the rows of inference")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        measured = measure(Path(folder), repeat)
+        measured = measure(Path(folder), given.repeat, given.inference)
     print("| what | measured | budget |\n|---|---|---|")
-    for (what, budget), found in zip(BUDGETS.items(), measured, strict=True):
-        print(f"| {what} | {found} | {budget} |")
+    for what, found in measured.items():
+        print(f"| {what} | {found} | {BUDGETS[what]} |")
 
 
 if __name__ == "__main__":

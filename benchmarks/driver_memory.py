@@ -26,7 +26,6 @@ import pandas as pd
 
 from iaca.audio import AudioConfig
 from iaca.corpora.check import FACTS
-from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.index import CLIP_COLUMNS, problem_table
 from iaca.corpora.timeline import write_timeline
 from iaca.encoders.config import EmbeddingConfig
@@ -36,7 +35,7 @@ from iaca.faces.detect import FaceConfig
 from iaca.files import replacing
 from iaca.media.container import MediaLimits
 from iaca.pipelines.embedding.nodes import plan_embeddings
-from iaca.pipelines.ingestion.nodes import describe_corpus, plan_timelines
+from iaca.pipelines.ingestion.nodes import IngestionConfig, describe_corpus, plan_timelines
 from iaca.pipelines.preprocessing import nodes as preprocessing
 
 DEMO = IngestionConfig.model_validate({"importer": "demo"})

@@ -2,21 +2,24 @@
 
     python benchmarks/gpu.py [--device auto] [--small] [--only agreement training ...]
 
-Prints the Markdown tables of docs/engineering/performance.md, in at most nine minutes on one GPU; a part that is not
-begun after `--minutes` is left out, by name. Without a GPU the same code runs on the CPU with `--small`: the tests do
-so. Nothing is downloaded: encoders have random weights, videos and clips are generated.
+Prints the Markdown tables of docs/engineering/performance.md, in at most nine minutes on one GPU: each part has an
+equal share of the minutes that are left, and what is not begun by then is left out, by name. A part that fails does not
+keep the others from running; the exit status says so. Without a GPU the same code runs on the CPU with `--small`: the
+tests do so. Nothing is downloaded: encoders have random weights, videos and clips are generated.
 
 "Bare" is the network alone, on inputs that are on the device already. The rate of products is measured with one large
-matrix product in the same precision. The busy share is the time of kernels over the time of a step (torch.profiler).
+matrix product in the same precision. The busy share is the part of the time of a step in which at least one kernel or
+copy runs (torch.profiler).
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 from portrait_movie import write_portrait_movie
 from torch import Tensor, nn
+from torch.autograd import DeviceType
 from torch.utils.flop_counter import FlopCounterMode
 from true_size import STEPS as TRUE_STEPS
 
@@ -92,9 +96,11 @@ def seconds(work: Callable[[], object], setting: Setting, repeat: int) -> float:
 def precision(name: str, device: torch.device) -> Iterator[None]:
     """`float32`, `tf32` or `bf16`."""
     set_tf32(name == "tf32")
-    with torch.autocast(device.type, torch.bfloat16) if name == "bf16" else nullcontext():
-        yield
-    set_tf32(False)
+    try:
+        with torch.autocast(device.type, torch.bfloat16) if name == "bf16" else nullcontext():
+            yield
+    finally:
+        set_tf32(False)
 
 
 def precisions(setting: Setting) -> tuple[str, ...]:
@@ -105,19 +111,31 @@ def precisions(setting: Setting) -> tuple[str, ...]:
 
 
 def agreement(setting: Setting) -> Iterator[str]:
-    """The largest difference from the CPU in float32, of every member of the family and every encoder."""
-    kinds = precisions(setting)
+    """The largest difference from the CPU in float32, of every member of the family and every encoder.
+
+    Raises:
+        RuntimeError: after the last row, of all networks whose float32 differs by more than `LIMIT`.
+    """
+    kinds, wrong = precisions(setting), list[str]()
     yield f"| network | {' | '.join(kinds)} |"
     yield "|---" * (len(kinds) + 1) + "|"
     for name in PRESETS:
         model, batch = member(name, setting.few(128, 16), setting), windows(setting.few(4, 1), setting.few(LENGTH, 60))
         arguments = model_arguments(batch, reads_cues=bool(model.config.cues))
-        yield _differences(name, model, arguments, lambda output: output.prediction, kinds, setting)
+        try:
+            yield _differences(name, model, arguments, lambda output: output.prediction, kinds, setting)
+        except RuntimeError as error:
+            wrong.append(str(error))
     for modality, names in encoders(setting).items():
         for name in names:
             network = build_network(EncoderChoice(name=name), modality, None).eval()
             given = inputs(modality, name, setting.few(8, 2))
-            yield _differences(name, network, (given,), lambda rows: rows, kinds, setting)
+            try:
+                yield _differences(name, network, (given,), lambda rows: rows, kinds, setting)
+            except RuntimeError as error:
+                wrong.append(str(error))
+    if wrong:
+        raise RuntimeError("; ".join(wrong))
 
 
 def _differences(
@@ -202,13 +220,17 @@ def training(setting: Setting) -> Iterator[str]:
 
 
 def _training_row(width: int, batch: int, kind: str, form: str, setting: Setting) -> str:
+    given = {n: x.to(setting.device) for n, x in windows(batch, setting.few(LENGTH, 60)).items()}
+    operations = _operations(width, given, setting)
     model = member("iaca", width, setting).train().to(setting.device)
     if form != "plain":
+        torch.compiler.reset()  # the compiler gives up, silently, on code that it has compiled for eight models
         model.compile(mode="reduce-overhead" if form == "CUDA graphs" else "default")
     optimiser = torch.optim.AdamW(model.parameters())
-    given = {n: x.to(setting.device) for n, x in windows(batch, setting.few(LENGTH, 60)).items()}
 
     def step() -> None:
+        if form == "CUDA graphs":
+            torch.compiler.cudagraph_mark_step_begin()  # the outputs of the step before may be overwritten
         optimiser.zero_grad(set_to_none=True)
         with precision(kind, setting.device):
             prediction = model(*model_arguments(given, reads_cues=False)).prediction
@@ -217,37 +239,41 @@ def _training_row(width: int, batch: int, kind: str, form: str, setting: Setting
         optimiser.step()
 
     if setting.device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(setting.device)
     try:
-        with FlopCounterMode(display=False) as counter:
-            member_step = member("iaca", width, setting).train().to(setting.device)
-            ccc_loss(
-                member_step(*model_arguments(given, reads_cues=False)).prediction, given["labels"], given["valid"]
-            ).backward()
         took = seconds(step, setting, setting.few(20, 1))
     except RuntimeError as error:  # a form that this version of torch can't build
         return f"| {width} | {batch} | {kind} | {form} | {type(error).__name__} | | | | |"
-    rate = counter.get_total_flops() / took
-    bare = product_rate(kind, setting)
     memory = (
         f"{torch.cuda.max_memory_allocated(setting.device) / 2**20:.0f} MiB" if setting.device.type == "cuda" else ""
     )
+    rate, bare = operations / took, product_rate(kind, setting)
     return (
         f"| {width} | {batch} | {kind} | {form} | {1 / took:.1f} | {rate / 1e12:.3g} | {rate / bare:.1%} | "
         f"{busy(step, setting)} | {memory} |"
     )
 
 
+def _operations(width: int, given: dict[str, Tensor], setting: Setting) -> int:
+    """Floating-point operations of the products and convolutions of a step, counted on a model of its own."""
+    model = member("iaca", width, setting).train().to(setting.device)
+    with FlopCounterMode(display=False) as counter:
+        prediction = model(*model_arguments(given, reads_cues=False)).prediction
+        ccc_loss(prediction, given["labels"], given["valid"]).backward()
+    return int(counter.get_total_flops())
+
+
 def product_rate(kind: str, setting: Setting) -> float:
-    """FLOP/s of one large matrix product."""
+    """FLOP/s of one large matrix product, of numbers that are bf16 already where that is the precision."""
     n = setting.few(8192, 256)
-    a, b = torch.randn(2, n, n, device=setting.device)
+    a, b = torch.randn(2, n, n, device=setting.device, dtype=torch.bfloat16 if kind == "bf16" else torch.float32)
     with precision(kind, setting.device):
         return 2 * n**3 / seconds(lambda: a @ b, setting, setting.few(10, 1))
 
 
 def busy(work: Callable[[], object], setting: Setting, repeat: int = 5) -> str:
-    """Time of kernels over wall time; empty without a GPU."""
+    """Share of the wall time in which the device computes or copies; empty without a GPU."""
     if setting.device.type != "cuda":
         return ""
     from torch.profiler import ProfilerActivity, profile
@@ -257,8 +283,20 @@ def busy(work: Callable[[], object], setting: Setting, repeat: int = 5) -> str:
         for _ in range(repeat):
             work()
         setting.wait()
-    kernels = sum(event.self_device_time_total for event in profiler.key_averages())
-    return f"{min(kernels / 1e6 / took, 1):.0%}"
+    return f"{min(covered(profiler.events()) / 1e6 / took, 1):.0%}"
+
+
+def covered(events: Iterable[Any]) -> float:
+    """Time (us) in which at least one of a profiler's events ran on the device.
+
+    Streams overlap, and an annotation spans the kernels in it: sums of durations would count both twice.
+    """
+    of_device = (e for e in events if e.device_type == DeviceType.CUDA and not e.is_user_annotation)
+    total, end = 0.0, -math.inf
+    for start, stop in sorted((e.time_range.start, e.time_range.end) for e in of_device):
+        total += max(stop - max(start, end), 0.0)
+        end = max(end, stop)
+    return total
 
 
 def epoch(setting: Setting) -> Iterator[str]:
@@ -312,23 +350,28 @@ def embedding(setting: Setting) -> Iterator[str]:
     for name in EMBEDDED[: setting.few(len(EMBEDDED), 1)]:
         entry = ENCODERS["visual"][name]
         for kind in precisions(setting):
-            module = build_network(EncoderChoice(name=name), "visual", None).to(setting.device).eval()
+            layout = torch.channels_last_3d if name == "r2plus1d_18" else torch.channels_last
+            module = build_network(EncoderChoice(name=name), "visual", None).to(setting.device, memory_format=layout)
             dtype = torch.bfloat16 if kind == "bf16" else torch.float32
             offsets = (0,) * 8 if name == "r2plus1d_18" else (0,)
-            network = Network(module, setting.device, dtype, entry.dim, entry.batch, offsets, kind == "tf32")
+            network = Network(module.eval(), setting.device, dtype, entry.dim, entry.batch, offsets, kind == "tf32")
             encoder = VisualEncoder([network])
             faces = np.random.default_rng(0).integers(0, 256, (setting.few(1024, 8), *FACES), np.uint8)
             given = inputs("visual", name, entry.batch).to(setting.device)
+            batches = max(len(faces) // entry.batch, 1)
 
             def used(encoder: VisualEncoder = encoder, faces: NDArray[np.uint8] = faces) -> None:
                 encoder.encode(faces)
 
-            def bare(network: Network = network, given: Tensor = given, kind: str = kind) -> None:
+            def bare(
+                network: Network = network, given: Tensor = given, kind: str = kind, batches: int = batches
+            ) -> None:
                 with torch.inference_mode(), precision(kind, setting.device):
-                    network.module(given)
+                    for _ in range(batches):  # as many in a row as the encoder has: the device does not wait between
+                        network.module(given)
 
             rate = len(faces) / seconds(used, setting, setting.few(5, 1))
-            alone = len(given) / seconds(bare, setting, setting.few(20, 1))
+            alone = batches * len(given) / seconds(bare, setting, setting.few(5, 1))
             goal = "" if name == "mini_xception" else "0.85"
             cells = (f"`{name}`", kind, f"{rate:.0f}", f"{alone:.0f}", f"{rate / alone:.2f}", busy(used, setting), goal)
             yield f"| {' | '.join(cells)} |"
@@ -378,14 +421,26 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"{name}, torch {torch.__version__}\n")
     with tempfile.TemporaryDirectory() as scratch:
         setting = Setting(device, given.small, Path(scratch))
-        for part in given.only:
+        end, failed = started + 60 * given.minutes, list[str]()
+        for number, part in enumerate(given.only):
+            now = time.monotonic()
+            if now >= end:
+                failed.append(f"stopped after {given.minutes:g} minutes; left out: {', '.join(given.only[number:])}")
+                break
             print(f"### {part}\n", flush=True)
-            for row in PARTS[part](setting):
-                print(row, flush=True)
-                if time.monotonic() - started > 60 * given.minutes:
-                    print(f"\nstopped after {given.minutes:g} minutes")
-                    return
+            until = now + (end - now) / (len(given.only) - number)
+            try:
+                for row in PARTS[part](setting):
+                    print(row, flush=True)
+                    if time.monotonic() > until:
+                        print(f"\nno further row of {part}: its share of the time is over", flush=True)
+                        break
+            except RuntimeError as error:
+                failed.append(f"{part}: {error}")
             print()
+    if failed:
+        print("\n".join(failed))
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from iaca.errors import InputError
-from iaca.formats.affwild2 import parse_annotation
-from iaca.formats.labels import inspect_labels
+from iaca.formats.labels import inspect_labels, parse_annotation
 from iaca.formats.predictions import parse_predictions
 
 FORMS: dict[str, tuple[Callable[[Path], object], str, str]] = {

@@ -25,10 +25,10 @@ from iaca.encoders.embedding import AnnotatedClip, embeddings_of
 from iaca.evaluation.metrics import ccc
 from iaca.fusion.config import ModelChoice
 from iaca.training.config import LossConfig, TrainingConfig
+from iaca.training.loss import THRESHOLDS, expression_f1, unit_f1
 from iaca.training.predict import BuiltModel, predict_clip
 from iaca.training.sample import shared_cues
 from iaca.training.train import TrainingRun, train
-from iaca.training.validation import THRESHOLDS, expression_f1, unit_f1
 
 RATE, LENGTH, HOP, WIDTH = 5.0, 100, 80, 64
 TASKS = {"without": (), "with": ("expression", "action_units")}

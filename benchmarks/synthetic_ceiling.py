@@ -19,8 +19,7 @@ from numpy.polynomial.hermite_e import hermegauss
 from iaca.corpora.synthetic import BEND, SEES, SyntheticConfig, View, draw_views, smooth
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.evaluation.config import Condition, RobustnessConfig
-from iaca.evaluation.corruption import corrupted
-from iaca.evaluation.partition import Partition
+from iaca.evaluation.corruption import Partition, corrupted
 from iaca.parameters import MODALITIES
 
 STEEPNESS = 0.8  # of the labels, as in `iaca.corpora.synthetic`

@@ -16,6 +16,10 @@ docs/engineering/load.md.
 Processor time is that of all processes of a command. Anonymous memory is what a process can't give back; mapped memory
 are pages of files, which the kernel shares between processes and drops when memory is short. Both are sampled once a
 second from the kernel's `smaps_rollup`.
+
+Bytes are those of the kernel's `io` of all processes of a command that have ended: from and to the disk, and through
+read and write calls (which mapped files are not). Corpus and results are dropped from the page cache before each
+command, so that what it needs of them comes from the disk.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,7 +76,7 @@ COMMANDS = {
 """Pipeline -> its parameters. Training of one epoch, since each epoch costs the same."""
 SAMPLE_S = 1.0
 FACTS = re.compile(r"^(Rss|Anonymous):\s+(\d+) kB", re.MULTILINE)
-TRAFFIC = re.compile(r"^(read_bytes|write_bytes): (\d+)", re.MULTILINE)
+TRAFFIC = ("read_bytes", "write_bytes", "rchar", "wchar")
 
 
 class Measured(NamedTuple):
@@ -84,6 +88,7 @@ class Measured(NamedTuple):
         largest: MiB, anonymous, of the largest process.
         mapped: MiB of pages of files in the largest process.
         read, written: MiB from and to the disk. What is in the page cache is not read again.
+        asked, given: MiB through read and write calls, from whatever they come or go to.
     """
 
     wall: float
@@ -93,6 +98,8 @@ class Measured(NamedTuple):
     mapped: float
     read: float
     written: float
+    asked: float
+    given: float
 
 
 # --- the corpus ---
@@ -154,26 +161,40 @@ def measure(words: Sequence[str], folder: Path, environment: dict[str, str]) -> 
     Raises:
         RuntimeError: it fails; the message has the end of its output.
     """
-    log, started = folder / "true_size.log", time.monotonic()
+    log, started, before = folder / "true_size.log", time.monotonic(), _traffic()
     with log.open("w") as output:
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=output, stderr=output)
-    peak, traffic = [0.0, 0.0, 0.0], [0.0, 0.0]
+    peak = [0.0, 0.0, 0.0]
     while True:
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)  # `poll` would lose the resource usage
         if ended:
             break
-        members = family(process.pid)
-        found = list(_memory(members))
-        # a process has its own bytes, and those of its children that have ended
-        now = [sum(column) for column in zip(*_traffic(members), strict=True)] or traffic
-        traffic = [max(a, b) for a, b in zip(traffic, now, strict=True)]
+        found = list(_memory(family(process.pid)))
         held = (sum(a for a, _ in found), max((a for a, _ in found), default=0), max((m for _, m in found), default=0))
         peak = [max(a, b) for a, b in zip(peak, held, strict=True)]
         time.sleep(SAMPLE_S)
+    traffic = [now - then for now, then in zip(_traffic(), before, strict=True)]
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(words)}\n{log.read_text()[-4000:]}")
     return Measured(time.monotonic() - started, usage.ru_utime + usage.ru_stime, *peak, *traffic)
+
+
+def _traffic() -> list[float]:
+    """MiB of `TRAFFIC` so far, of this process and of all below it that have ended: the kernel adds them up."""
+    facts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return [int(facts[name]) / 2**20 for name in TRAFFIC]
+
+
+def drop_from_cache(roots: Iterable[Path]) -> None:
+    """Write files to the disk, and forget their pages."""
+    for path in (path for root in roots for path in root.rglob("*") if path.is_file()):
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+            os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(opened)
 
 
 def _memory(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
@@ -189,30 +210,20 @@ def _memory(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
             yield facts["Anonymous"], facts["Rss"] - facts["Anonymous"]
 
 
-def _traffic(pids: Sequence[int]) -> Iterator[tuple[float, float]]:
-    """MiB read from and written to the disk by each process so far."""
-    for pid in pids:
-        try:
-            facts = dict(TRAFFIC.findall(Path(f"/proc/{pid}/io").read_text()))
-        except OSError:
-            continue
-        yield int(facts["read_bytes"]) / 2**20, int(facts["write_bytes"]) / 2**20
-
-
 # --- one training process, whatever the size ---
 
 
 FEW_BATCHES = 20
 
 
-def measure_training(folder: Path, share: float, models: Sequence[str]) -> Iterator[str]:
+def measure_training(folder: Path, share: float, models: Sequence[str], dim: int = DIM) -> Iterator[str]:
     """Rows: memory and time of a process that trains models in a row on all clips, but for `FEW_BATCHES` batches each.
 
     Everything around the batches is as in a real run: fingerprints, normalisation, readings, calibration. Embeddings
     are written directly, all of the same rows at other places.
     """
-    root = folder / f"embedded_{share:g}"
-    size = _write_embeddings(root, share)
+    root = folder / f"embedded_{share:g}_{dim}"
+    size = _write_embeddings(root, share, dim)
     process = multiprocessing.get_context("spawn").Process(target=_train_briefly, args=(root, models))
     process.start()
     peak, started, cpu = [0.0, 0.0], time.monotonic(), 0.0
@@ -227,7 +238,7 @@ def measure_training(folder: Path, share: float, models: Sequence[str]) -> Itera
     yield f"| {'+'.join(models)} | {size:,} | {wall:.0f} | {cpu:.0f} | {peak[0]:.0f} | {peak[1]:.0f} |"
 
 
-def _write_embeddings(root: Path, share: float) -> int:
+def _write_embeddings(root: Path, share: float, dim: int) -> int:
     """Embeddings and timelines of train and validation, named by partition; returns the number of steps."""
     import pandas as pd
 
@@ -237,7 +248,7 @@ def _write_embeddings(root: Path, share: float) -> int:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         longest = max(map(max, parts.values()))
-        noise = np.random.default_rng(0).standard_normal((2, longest, DIM), dtype=np.float32)
+        noise = np.random.default_rng(0).standard_normal((2, longest, dim), dtype=np.float32)
         for part, steps in parts.items():
             for number, length in enumerate(steps):
                 _write_embedding(partial / f"{part}{number:03d}", noise[:, -length:], number, pd)
@@ -310,6 +321,7 @@ def measure_all(folder: Path, shares: Sequence[float], steps: Sequence[str], wor
                 filter(None, [f"ingestion.root={root}", f"executor.workers={workers}", COMMANDS[step], more])
             )
             words = ["kedro", "run", "--env", "features", "--pipelines", step, "--params", given]
+            drop_from_cache([root, project / "data"])
             done[share, step] = (size, measure(words, project, environment))
             with file.open("a") as results:
                 results.write(json.dumps([share, step, size, *done[share, step][1]]) + "\n")
@@ -318,11 +330,12 @@ def measure_all(folder: Path, shares: Sequence[float], steps: Sequence[str], wor
 
 
 def table(done: Results, shares: Sequence[float], steps: Sequence[str]) -> str:
-    """A row per pipeline and share, and the slope between neighbours: 1 is linear, 0 is constant."""
+    """A row per pipeline and share, and the slopes between neighbours: of processor time as an exponent (1 is linear, 0
+    is constant), of anonymous memory in bytes a step."""
     rows = [
-        "| pipeline | steps | clock, s | processor, s | slope | all anonymous, MiB | slope | largest: anonymous |"
-        " mapped | read, MiB | written, MiB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| pipeline | steps | clock, s | processor, s | slope | all: anonymous, MiB | bytes a step | largest |"
+        " bytes a step | mapped | from disk, MiB | to disk | read calls | write calls |",
+        "|---" * 14 + "|",
     ]
     for step in steps:
         before: tuple[int, Measured] | None = None
@@ -330,17 +343,19 @@ def table(done: Results, shares: Sequence[float], steps: Sequence[str]) -> str:
             if (share, step) not in done:
                 continue
             size, found = done[share, step]
-            slopes = ["", ""]
+            slopes = ["", "", ""]
             if before is not None:
-                grown = math.log(size / before[0])
+                more = size - before[0]
                 slopes = [
-                    f"{math.log(max(getattr(found, n), 1) / max(getattr(before[1], n), 1)) / grown:.2f}"
-                    for n in ("cpu", "anonymous")
+                    f"{math.log(found.cpu / before[1].cpu) / math.log(size / before[0]):.2f}",
+                    f"{(found.anonymous - before[1].anonymous) * 2**20 / more:.0f}",
+                    f"{(found.largest - before[1].largest) * 2**20 / more:.0f}",
                 ]
             before = (size, found)
             rows.append(
                 f"| {step} | {size:,} | {found.wall:.0f} | {found.cpu:.0f} | {slopes[0]} | {found.anonymous:.0f} | "
-                f"{slopes[1]} | {found.largest:.0f} | {found.mapped:.0f} | {found.read:.0f} | {found.written:.0f} |"
+                f"{slopes[1]} | {found.largest:.0f} | {slopes[2]} | {found.mapped:.0f} | {found.read:.0f} | "
+                f"{found.written:.0f} | {found.asked:.0f} | {found.given:.0f} |"
             )
     return "\n".join(rows)
 
@@ -354,6 +369,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters of all commands")
     parser.add_argument("--brief", nargs="+", metavar="MODEL", help="only memory and time around a few batches")
+    parser.add_argument("--dim", type=int, default=DIM, help="features of a modality, with --brief (%(default)s)")
     given = parser.parse_args()
     if given.brief:
         os.environ.update(ONE_THREAD)
@@ -361,7 +377,7 @@ def main() -> None:
             "| models in a row | steps | clock, s | processor, s | anonymous, MiB | mapped, MiB |\n" + "|---" * 6 + "|"
         )
         for share in sorted(given.shares):
-            for row in measure_training(given.folder.absolute(), share, given.brief):
+            for row in measure_training(given.folder.absolute(), share, given.brief, given.dim):
                 print(row, flush=True)
         return
     folder, shares = given.folder.absolute(), sorted(given.shares)

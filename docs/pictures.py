@@ -31,7 +31,7 @@ import pandas as pd
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from iaca.formats.affwild2 import read_annotation
+from iaca.formats.labels import read_annotation
 from iaca.media import frame_times, read_frames
 
 ROOT = Path(__file__).parents[1]

@@ -23,16 +23,13 @@ from iaca.encoders.config import EmbeddingConfig, config_of
 from iaca.encoders.embedding import read_embedding
 from iaca.engine.results import Manifest, check_result, read_failures
 from iaca.errors import InputError, printable
-from iaca.formats.affwild2 import parse_annotation
-from iaca.formats.labels import inspect_labels, read_event_table
+from iaca.formats.labels import inspect_labels, parse_annotation, read_event_table
 from iaca.formats.predictions import check_submission, parse_predictions
 from iaca.formats.tables import read_rows, read_table
 from iaca.fusion.config import FusionConfig
 from iaca.inference import zero_shot
-from iaca.inference.adaptation import HEADER as ADAPTED
-from iaca.inference.adaptation import WEIGHTS
-from iaca.inference.members import load_member
-from iaca.inference.ridge import FIRST
+from iaca.inference.members import FIRST, WEIGHTS, load_member
+from iaca.inference.members import HEADER as ADAPTED
 from iaca.parameters import MODALITIES
 from iaca.training.model_file import HEADER, TrainedModel, network, save_model
 from iaca.training.sample import Normalisation

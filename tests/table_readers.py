@@ -8,8 +8,7 @@ from pathlib import Path
 from iaca.corpora.index import read_partitions, read_subjects
 from iaca.corpora.recordings import partition_table
 from iaca.errors import InputError
-from iaca.formats.affwild2 import read_annotation
-from iaca.formats.labels import read_event_table, read_labels
+from iaca.formats.labels import read_annotation, read_event_table, read_labels
 from iaca.formats.predictions import check_submission, parse_predictions
 from iaca.formats.tables import read_rows, read_table
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from iaca.errors import MOST_FAULTS, InputError
-from iaca.formats.affwild2 import parse_annotation
-from iaca.formats.labels import AnnotationFacts, inspect_labels
+from iaca.formats.labels import AnnotationFacts, inspect_labels, parse_annotation
 from iaca.formats.predictions import parse_predictions
 from iaca.text import LONGEST_LINE, MOST_CELLS
 from table_readers import READERS, Read, given, submission_faults

@@ -16,8 +16,7 @@ from pyarrow import parquet
 from iaca.corpora.features import index_features
 from iaca.corpora.index import Problem, problem_table, read_partitions, read_subjects
 from iaca.errors import InputError, brief
-from iaca.formats.affwild2 import parse_annotation
-from iaca.formats.labels import read_event_table
+from iaca.formats.labels import parse_annotation, read_event_table
 from iaca.formats.predictions import parse_predictions, read_parquet
 from iaca.formats.tables import read_rows, read_table
 from table_readers import READERS, Read, given

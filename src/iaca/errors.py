@@ -84,8 +84,13 @@ def counted(number: float, noun: str) -> str:
     return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
 
 
-# What neither the input nor the program is to blame for: an interrupt, a machine without memory.
+# What neither the input nor the program is to blame for: an interrupt, a machine without memory, a missing package.
 
+EXTRAS = {
+    **dict.fromkeys(("pyarrow", "scipy", "sklearn"), "evaluation"),
+    **dict.fromkeys(("kedro", "kedro_datasets", "lightning", "yaml", "skimage", "jinja2"), "project"),
+}
+"""Module of a package that inference alone does not install -> the extra that has it."""
 INTERRUPTED = "Interrupted. What is finished is kept: the same command continues from there."
 _NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc",
@@ -109,8 +114,11 @@ def message_of_machine(error: BaseException | None) -> str | None:
 
 
 def show_early(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
-    """A `sys.excepthook` for an interrupt or a lack of memory while a command imports its libraries."""
-    if (message := message_of_machine(error)) is None:
+    """A `sys.excepthook` for an interrupt, a lack of memory or a missing package while a command imports libraries."""
+    message: str | InputError | None = message_of_machine(error)
+    if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) in EXTRAS:
+        message = InputError(f"this needs the package {package}", remedy=f'pip install "iaca[{EXTRAS[package]}]"')
+    if message is None:
         sys.__excepthook__(kind, error, stack)
     else:
         sys.stderr.write(f"{message}\n")

@@ -32,7 +32,6 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from iaca.corpora.check import require_annotated, require_subjects
-from iaca.corpora.importers import IMPORTERS
 from iaca.corpora.index import COUNT
 from iaca.datasets.files import ClipFiles
 from iaca.encoders.config import require_zero_shot
@@ -40,8 +39,10 @@ from iaca.engine import ExecutorConfig
 from iaca.engine.results import locked
 from iaca.errors import InputError, brief, is_text, message_of_machine, printable
 from iaca.files import PROJECT, make_folder, newest_version, version_after
-from iaca.inference.config import NAMED
+from iaca.fusion.config import ModelChoice
+from iaca.inference.config import NAMED, named_repository
 from iaca.parameters import faults
+from iaca.pipelines.ingestion.nodes import IMPORTERS
 
 log = logging.getLogger(__name__)
 
@@ -272,7 +273,7 @@ def everywhere(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 PATHS = (("inference", "input"), ("inference", "output"), ("inference", "model"), (INGESTION, "root"))
-"""Parameters that are paths, or patterns or lists of paths. They are made absolute."""
+"""Parameters that are paths, or patterns or lists of paths. They are made absolute; a model may also be on the hub."""
 WEIGHTS = (
     ("faces", "weights"),
     ("embedding", "visual", "weights"),
@@ -295,9 +296,9 @@ def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], proj
     for group, name in PATHS:
         own, default = located.get(group, {}), usual.get(group, {})
         if isinstance(own, dict) and name in own:
-            own[name] = _verbatim(_absolute(_text(own[name], ".".join((group, name))), Path.cwd()))
+            own[name] = _located(_text(own[name], ".".join((group, name))), name, Path.cwd())
         elif isinstance(own, dict) and default.get(name):
-            located[group] = own | {name: _verbatim(_absolute(default[name], project))}
+            located[group] = own | {name: _located(default[name], name, project)}
     for *groups, name in WEIGHTS:
         inner: Any = located
         for group in groups:
@@ -305,6 +306,12 @@ def with_absolute_paths(given: Mapping[str, Any], usual: Mapping[str, Any], proj
         if isinstance(inner, dict) and name in inner:
             inner[name] = _verbatim(_text(inner[name], ".".join((*groups, name))))
     return located
+
+
+def _located(value: Any, name: str, base: Path) -> Any:
+    """A path, pattern or list of these, absolute, or the repository that a model is named by; for OmegaConf."""
+    repository = named_repository(value, base) if name == MODEL and isinstance(value, str) else None
+    return _verbatim(repository or _absolute(value, base))
 
 
 def _copied(values: Any, project: Path) -> Any:
@@ -511,6 +518,9 @@ class RunsThatCanSucceed:
             require_zero_shot(catalog["params:embedding"].load())
         if "inference_results" in pipeline.all_outputs():
             catalog["params:inference"].load().named_input()
+        if "params:training" in pipeline.inputs():
+            for model in models_to_train(pipeline, catalog):
+                catalog["params:training"].load().require_trainable(model.build(1, 1).tasks)
         for name in sorted(pipeline.inputs()):
             dataset = catalog[name] if not name.startswith(("params:", "parameters")) else None
             if dataset is not None and (isinstance(dataset, ClipFiles) or not dataset.exists()):
@@ -573,6 +583,13 @@ def labels_needed(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:
     if made & set(TRAINED):
         needed |= {"train": "training", "validation": "training"}
     return needed
+
+
+def models_to_train(pipeline: Pipeline, catalog: DataCatalog) -> list[ModelChoice]:
+    """Every model that a run of this pipeline trains, but for the baselines: those are presets as they are."""
+    given = pipeline.inputs()
+    main = [catalog["params:fusion"].load()] if "params:fusion" in given else []
+    return main + (list(catalog["params:benchmark"].load().models) if "params:benchmark" in given else [])
 
 
 MLFLOW, KEDRO_MLFLOW = "mlflow", ("kedro_mlflow", "kedro-mlflow")

@@ -1,4 +1,4 @@
-"""Reading text, CSV and JSON of unknown origin, with bounds on lines and cells."""
+"""Reading text, CSV, JSON and XML of unknown origin, with bounds on lines, cells and elements."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
+from xml.parsers import expat
 
 from iaca.errors import InputError, brief
 from iaca.files import require_file
 
 LONGEST_LINE = 4 * 2**20  # characters; 65,536 features, the most a model accepts, need less than half of it
 MOST_CELLS = 2**17  # of a row
+DEEPEST, MOST_NODES = 64, 2_000_000  # of an XML file
 EMPTY = ("", "nan", "na", "n/a", "null")
 """Cells without a number, in lower case."""
 _NO_TEXT = "\ufffd"  # what invalid bytes become
@@ -208,3 +210,74 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
 def _too_long(path: Path, line: int) -> InputError:
     what = f"the line has more than {LONGEST_LINE // 2**20} million characters"
     return InputError(what, path, line, "put line ends between the rows")
+
+
+# XML without document types, so that no entity can expand
+
+
+@dataclass
+class XmlNode:
+    """An element of an XML file, with the line it starts in."""
+
+    tag: str
+    attributes: dict[str, str]
+    line: int
+    children: list[XmlNode] = field(default_factory=list)
+    text: str = ""
+
+    def all(self, tag: str) -> Iterator[XmlNode]:
+        """Every element of this name below, in document order."""
+        for child in self.children:
+            if child.tag == tag:
+                yield child
+            yield from child.all(tag)
+
+    def text_of(self, tag: str) -> str:
+        """Text of the first element of this name directly below, without blanks around it; empty if there is none."""
+        return next((child.text for child in self.children if child.tag == tag), "").strip()
+
+
+def read_xml(path: Path, root: str) -> XmlNode:
+    """The root element.
+
+    Raises:
+        InputError: not XML, another root, a document type, or too many or too deeply nested elements.
+    """
+    remedy = "export it again, without a document type"
+    parser, stack, top = expat.ParserCreate(), list[XmlNode](), list[XmlNode]()
+    count = 0
+
+    def refuse(*_: object) -> None:
+        what = "the file has a document type, which could expand entities"
+        raise InputError(what, path, parser.CurrentLineNumber, remedy)
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal count
+        count += 1
+        if len(stack) >= DEEPEST or count > MOST_NODES:
+            raise InputError(
+                "the file has too many elements, or nested too deeply", path, parser.CurrentLineNumber, remedy
+            )
+        node = XmlNode(tag, attributes, parser.CurrentLineNumber)
+        (stack[-1].children if stack else top).append(node)
+        stack.append(node)
+
+    def data(text: str) -> None:
+        stack[-1].text += text
+
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
+    parser.StartElementHandler, parser.CharacterDataHandler = start, data
+    parser.EndElementHandler = lambda _: stack.pop()
+    try:
+        parser.Parse(path.read_bytes(), True)
+    except expat.ExpatError as error:
+        raise InputError(f"not an XML file ({expat.ErrorString(error.code)})", path, error.lineno, remedy) from error
+    except ValueError as error:  # an encoding that Python does not know
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"not an XML file ({error})", path, remedy=remedy) from error
+    if top[0].tag != root:
+        what = f"the root element is {brief(top[0].tag, 40)}, not {root}"
+        raise InputError(what, path, top[0].line, "give a file that this program wrote")
+    return top[0]

@@ -12,12 +12,11 @@ from iaca.corpora.check import check_corpus
 from iaca.corpora.convert import main
 from iaca.corpora.features import build_timeline as build_features_timeline
 from iaca.corpora.features import index_features
-from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.index import NOTED, STOPS
 from iaca.corpora.timeline import build_timeline
 from iaca.encoders.embedding import AnnotatedClip
 from iaca.errors import InputError
-from iaca.formats.affwild2 import (
+from iaca.formats.labels import (
     EXPRESSIONS,
     TASK_COLUMNS,
     UNITS,
@@ -26,7 +25,7 @@ from iaca.formats.affwild2 import (
     read_multitask,
 )
 from iaca.media import MediaLimits, write_movie
-from iaca.pipelines.ingestion.nodes import plan_timelines
+from iaca.pipelines.ingestion.nodes import IngestionConfig, plan_timelines
 
 EXPR_HEAD = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"
 AU_HEAD = "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26"

@@ -13,8 +13,7 @@ from iaca.corpora.index import STOPS, CorpusCard, card_text, problem_table, read
 from iaca.corpora.timeline import build_timeline, length_problem
 from iaca.engine import ClipPaths, ExecutorConfig, Report, Task, run_tasks
 from iaca.errors import InputError
-from iaca.formats.affwild2 import read_annotation
-from iaca.formats.labels import read_event_table
+from iaca.formats.labels import read_annotation, read_event_table
 from iaca.media import write_movie
 
 

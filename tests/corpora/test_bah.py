@@ -10,9 +10,9 @@ import yaml
 from sklearn.metrics import average_precision_score, f1_score
 
 from iaca.corpora.bah import index_bah, main, read_scores, read_truth
-from iaca.corpora.importers import BahConfig, IngestionConfig
 from iaca.errors import InputError
 from iaca.evaluation.events import average_precision, detection_scores, macro_f1
+from iaca.pipelines.ingestion.nodes import BahConfig, IngestionConfig
 
 LABELS = {
     "82725_Question_1_2024-11-19_15-12-23_Video": ("train", [0, 0, 0, 0]),

@@ -9,12 +9,12 @@ import pytest
 
 from affwild2_tree import annotate, movie
 from iaca.corpora.check import partition_summary
-from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.index import LEFT_OUT, NOTED, OPEN, STOPS
 from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.errors import InputError
 from iaca.media import MediaLimits
 from iaca.pipelines.ingestion import nodes
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 from shared import SHARED, needs_shared
 
 Told = dict[tuple[str, int | None], tuple[str, str]]

@@ -11,13 +11,13 @@ from PIL import Image
 
 from affwild2_tree import FRAMES, crops, tree
 from iaca.corpora.affwild2 import crop_problems, find_crops, index_affwild2
-from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.timeline import build_timeline, complete_timeline
 from iaca.engine import ClipPaths, ExecutorConfig, Task, run_tasks
 from iaca.errors import InputError
 from iaca.faces import FaceConfig, decode_face, extract_faces_file, read_faces
 from iaca.faces.extract import collect_crops
 from iaca.media import MediaLimits, extract_audio, write_movie
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.pipelines.preprocessing.nodes import plan_faces
 
 IMPORT = IngestionConfig.model_validate({"importer": "affwild2"})

@@ -9,8 +9,7 @@ import pytest
 from iaca.corpora.demo import face as g
 from iaca.corpora.demo.face import PORTRAIT_LANDMARKS, Expression, FaceFrame, Pose, cut_out, portrait_frame
 from iaca.corpora.demo.plan import Identity, draw_identities
-from iaca.corpora.demo.puppet import Puppet
-from iaca.corpora.demo.render import draw_backdrop
+from iaca.corpora.demo.render import Puppet, draw_backdrop
 from shared import SHARED, needs_shared
 
 SIZE = (320, 240)

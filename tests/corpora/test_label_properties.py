@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from iaca.corpora.index import PROBLEM_COLUMNS, problem, problem_table
 from iaca.corpora.timeline import grid, labels_at, mean_rows, nearest_rows
 from iaca.evaluation.score import fit_length
-from iaca.formats.affwild2 import UNANNOTATED, parse_annotation
-from iaca.formats.labels import read_labels
+from iaca.formats.labels import UNANNOTATED, parse_annotation, read_labels
 from iaca.formats.tables import read_table, write_table
 
 Values = NDArray[np.float32]

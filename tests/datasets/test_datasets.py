@@ -22,7 +22,7 @@ from iaca.datasets.files import (
 from iaca.datasets.model import ModelDataset, ModelPath
 from iaca.engine import Task
 from iaca.faces import encode_face, write_faces
-from iaca.faces.store import NUMBERS, FaceRow, faces_frame
+from iaca.faces.extract import NUMBERS, FaceRow, faces_frame
 from iaca.fusion import FusionConfig, FusionModel
 from iaca.training.model_file import TrainedModel
 from iaca.training.sample import Normalisation

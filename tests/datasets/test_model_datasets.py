@@ -12,9 +12,8 @@ from iaca.datasets.model import AdaptedModelDataset, BaselinesDataset, ModelData
 from iaca.encoders.config import EmbeddingConfig
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel
-from iaca.inference.adaptation import AdaptedModel
 from iaca.inference.config import NAMED, find_models
-from iaca.inference.ridge import FIRST
+from iaca.inference.members import FIRST, AdaptedModel
 from iaca.inference.zero_shot import ZeroShot
 from iaca.training.model_file import TrainedBaselines, TrainedModel
 from iaca.training.sample import Normalisation

@@ -25,8 +25,8 @@ from iaca.encoders.weights import WEIGHTS, locate, sha256
 from iaca.errors import InputError
 from iaca.faces import encode_face
 from iaca.faces.detect import TEMPLATE, align, apply, similarity
-from iaca.faces.store import NUMBERS as FACE_STORE
-from iaca.faces.store import FaceRow
+from iaca.faces.extract import NUMBERS as FACE_STORE
+from iaca.faces.extract import FaceRow
 from iaca.media import AudioTrack
 from iaca.training.config import EncoderTrainingConfig
 from shared import SHARED, needs_shared

@@ -13,8 +13,8 @@ from iaca.encoders import ClipEmbedding
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.cues import sound_cues, synchrony
 from iaca.encoders.embed import embed, with_faces, with_sound
-from iaca.encoders.mini_xception import EXPRESSIONS, load_mini_xception
 from iaca.encoders.networks import build_encoders, pick_device
+from iaca.encoders.visual import EXPRESSIONS, load_mini_xception
 from iaca.encoders.weights import WEIGHTS, get, locate
 from iaca.errors import InputError
 from iaca.faces import align, encode_face

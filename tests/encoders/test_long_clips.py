@@ -18,7 +18,7 @@ from iaca.encoders.cues import sound_cues
 from iaca.encoders.embed import embed_file
 from iaca.encoders.networks import build_network
 from iaca.faces import encode_face
-from iaca.faces.store import BATCH, NUMBERS, FaceRow, write_batches
+from iaca.faces.extract import BATCH, NUMBERS, FaceRow, write_batches
 from iaca.media import AudioTrack, write_audio
 
 RATE = 16_000

@@ -13,7 +13,6 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from iaca.corpora.importers import IngestionConfig
 from iaca.encoders import config, visual
 from iaca.encoders.__main__ import main, table
 from iaca.encoders.config import ENCODERS, EmbeddingConfig, EncoderChoice, config_of, describe, identity, mismatches
@@ -22,6 +21,7 @@ from iaca.encoders.weights import WEIGHTS, get, locate
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
 from iaca.pipelines.embedding.nodes import plan_embeddings
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 
 NAMES = [name for encoders in ENCODERS.values() for name in encoders]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from affwild2_tree import movie
-from iaca.corpora.importers import IngestionConfig
 from iaca.encoders import weights
 from iaca.encoders.__main__ import main, table
 from iaca.encoders.checkpoint import load_onnx
@@ -22,12 +22,14 @@ from iaca.encoders.config import EmbeddingConfig, Fetching, NoOptions, get_missi
 from iaca.encoders.visual import EmotiEffNetB0, EmotiEffNetB0Expressions
 from iaca.encoders.weights import PART, WEIGHTS, WeightFile, get, git_blob, locate
 from iaca.engine import ClipPaths
-from iaca.errors import InputError
+from iaca.errors import InputError, StorageError
 from iaca.faces import FaceConfig
 from iaca.inference import InferenceConfig, Predictor
 from iaca.inference.write import plan_inference
 from iaca.media import MediaLimits
 from iaca.pipelines.embedding.nodes import plan_embeddings
+from iaca.pipelines.ingestion.nodes import IngestionConfig
+from project import ROOT
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 NAME = "weights.pth"
@@ -199,7 +201,53 @@ def test_the_command_says_licence_and_place_and_tries_the_others_when_one_fails(
     assert "resnet50_affectnet have to be downloaded by hand" in said.err
     assert "resnet18: weights.pth of a page; licence MIT; trained on nothing" in said.out
     assert re.search(r"resnet18: \S+weights/weights\.pth\n", said.out)
-    assert said.out.endswith(f"weights/h.pth (no checksum to compare it with is known; its own: {FILE.sha256})\n")
+    assert said.out.endswith(f"weights/h.pth (no checksum known; sha256 {FILE.sha256}, compared from now on)\n")
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_file_without_a_checksum_is_recorded_at_its_first_use_and_is_that_file_from_then_on(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    by_hand: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(WEIGHTS, "hubert_base", replace(FILE, name="h.pth", sha256="", url=publisher.url))
+    file = tmp_path / "weights/h.pth"
+    if by_hand:
+        file.parent.mkdir()
+        file.write_bytes(publisher.content)
+        assert next(row[-1] for row in table() if row[1] == "hubert_base") == f"here: {file} (no checksum known)"
+    else:
+        get("hubert_base")
+    assert f"no checksum of h.pth is known: its sha256 is {FILE.sha256}, recorded at this first use" in caplog.text
+    assert subprocess.run(["sha256sum", "--check", "--quiet", "h.pth.sha256"], cwd=file.parent).returncode == 0
+    caplog.clear()
+    assert locate("hubert_base") == get("hubert_base") == file
+    assert caplog.text == ""
+    file.write_bytes(b"another")
+    for use in (locate, get):
+        with pytest.raises(InputError, match=r"h\.pth: checksum differs from the one recorded at .*h\.pth\.sha256"):
+            use("hubert_base")
+    (tmp_path / "weights/h.pth.sha256").unlink()
+    assert locate("hubert_base") == file
+
+
+def test_where_nothing_can_be_recorded_the_file_is_used_all_the_same(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read_only(path: Path, text: str) -> None:
+        raise StorageError("this folder can't be written to", path.parent)
+
+    monkeypatch.setitem(WEIGHTS, "hubert_base", replace(FILE, name="h.pth", sha256=""))
+    monkeypatch.setattr(weights, "write_text", read_only)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/h.pth").write_bytes(publisher.content)
+    assert locate("hubert_base").name == "h.pth"
+    assert "it can't be recorded" in caplog.text
+
+
+def test_the_published_files_without_a_checksum_are_those_that_the_docs_name() -> None:
+    page = (ROOT / "docs/reference/encoders.md").read_text()
+    (named,) = re.findall(r"No checksum is known of (.+?):", page)
+    assert set(re.findall(r"`(\w+)`", named)) == {name for name, file in WEIGHTS.items() if not file.pinned}
 
 
 def test_a_licence_with_terms_is_accepted_first_and_once(

@@ -14,10 +14,9 @@ from iaca.evaluation import benchmark_scores as scoring
 from iaca.evaluation.benchmark_scores import SCHEMA, read_scores, score_file
 from iaca.evaluation.certainty import coverage, inconsistency_auroc
 from iaca.evaluation.config import Condition, RobustnessConfig
-from iaca.evaluation.corruption import corrupted
+from iaca.evaluation.corruption import Partition, corrupted
 from iaca.evaluation.events import gate_auroc
 from iaca.evaluation.metrics import ccc, join_labels, pooled_metrics
-from iaca.evaluation.partition import Partition
 from iaca.training.calibration import Calibration, calibrate
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
 

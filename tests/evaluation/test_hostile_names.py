@@ -14,11 +14,10 @@ from iaca.encoders.config import Origin
 from iaca.evaluation import style
 from iaca.evaluation.benchmark_page import PageData, render_page
 from iaca.evaluation.benchmark_summary import certainty_summary, gate_summary, gates_of_runs, summarise
-from iaca.evaluation.error_figures import response_plot
+from iaca.evaluation.errors import response_plot
 from iaca.evaluation.figures import gates_beside_events, traces
 from iaca.evaluation.metrics import join_labels
-from iaca.evaluation.model_card import CardData, render_card
-from iaca.evaluation.report import render_report
+from iaca.evaluation.report import CardData, render_card, render_report
 from iaca.inference.plot import prediction_plot
 
 NAMES = [

@@ -11,7 +11,7 @@ from report_tables import EMPTY, PNG, SUMMARY, data_of
 from iaca.encoders.config import DEMO, OWN, origins
 from iaca.encoders.weights import WEIGHTS
 from iaca.evaluation.benchmark_page import NO_BENCHMARK, find_benchmark
-from iaca.evaluation.model_card import CardData, metric_table, render_card
+from iaca.evaluation.report import CardData, metric_table, render_card
 from iaca.faces.detect import FaceConfig
 
 METADATA = {

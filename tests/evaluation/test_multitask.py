@@ -20,8 +20,8 @@ from iaca.evaluation.multitask import (
     read_choices,
     read_tables,
 )
-from iaca.formats.affwild2 import EXPRESSIONS, TASK_COLUMNS, UNITS
-from iaca.training.validation import expression_f1, unit_f1, unit_thresholds
+from iaca.formats.labels import EXPRESSIONS, TASK_COLUMNS, UNITS
+from iaca.training.loss import expression_f1, unit_f1, unit_thresholds
 
 NAN = np.nan
 

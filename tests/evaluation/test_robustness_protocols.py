@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from iaca.encoders.cues import NAMES, OF, synchrony
 from iaca.evaluation.config import CLEAN, SIGNAL, Condition, RobustnessConfig
-from iaca.evaluation.corruption import PROTOCOLS, corrupted
-from iaca.evaluation.partition import Partition, block_count, segments
+from iaca.evaluation.corruption import PROTOCOLS, Partition, block_count, corrupted, segments
 from iaca.parameters import MODALITIES
 
 CONFIG = RobustnessConfig(block_s=2.0)

@@ -12,10 +12,8 @@ from iaca.encoders.cues import NAMES
 from iaca.encoders.embed import embed
 from iaca.errors import InputError
 from iaca.evaluation.config import Condition, RobustnessConfig, curve_levels
-from iaca.evaluation.corruption import corrupted
-from iaca.evaluation.partition import Partition
+from iaca.evaluation.corruption import LEFT_ALONE, Partition, corrupted, corrupted_steps
 from iaca.evaluation.signal_corruption import (
-    LEFT_ALONE,
     CorruptedFaces,
     add_noise,
     babble,
@@ -23,7 +21,6 @@ from iaca.evaluation.signal_corruption import (
     blurred,
     corrupt_faces_file,
     corrupt_sound_file,
-    corrupted_steps,
     covered,
     left_alone,
     present_samples,
@@ -33,7 +30,7 @@ from iaca.evaluation.signal_corruption import (
 )
 from iaca.faces import decode_face, encode_face
 from iaca.faces.detect import TEMPLATE
-from iaca.faces.store import NUMBERS, FaceRow, write_batches
+from iaca.faces.extract import NUMBERS, FaceRow, write_batches
 from iaca.media import AudioTrack, read_audio_file, write_audio
 
 RATE = 16_000

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
-from iaca.faces import Detection
+from iaca.faces import Detection, KeptFaces
 from iaca.media import write_movie
 
 FPS = 25.0
@@ -72,3 +73,9 @@ class Counting:
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         self.images += len(images)
         return self._detect(images)
+
+
+def whole(kept: KeptFaces) -> pd.DataFrame:
+    """The faces of an analysis as the table that `extract_faces` returns."""
+    with kept as jpegs:
+        return kept.table.assign(jpeg=pd.Series([jpegs[i] for i in range(len(kept))], dtype=object))

@@ -8,7 +8,7 @@ import pytest
 from face_movies import Counting, background, face_at, save, with_face
 
 from iaca.errors import InputError
-from iaca.faces import FaceConfig, extract_faces, extract_people_files, iou, make_detector
+from iaca.faces import FaceConfig, extract_faces, iou, keep_faces, make_detector
 from iaca.faces.detect import PeopleRule
 from iaca.faces.track import CLEARLY, CausalChoice, CausalTracker
 from iaca.media import VideoFrame
@@ -106,4 +106,4 @@ def test_with_a_side_the_person_is_the_one_there():
 def test_everyone_in_view_is_refused(tmp_path, mtcnn):
     video = save(tmp_path / "one.mp4", moving(3))
     with pytest.raises(InputError, match="a causal model follows one person"):
-        extract_people_files(video, tmp_path, CAUSAL, PeopleRule(), detector=mtcnn)
+        keep_faces(video, tmp_path, CAUSAL, PeopleRule(), detector=mtcnn)

@@ -11,7 +11,7 @@ from iaca.errors import InputError
 from iaca.faces import FaceConfig, decode_face, extract_faces, extract_faces_file, iter_faces, make_detector
 from iaca.faces import read_faces as read
 from iaca.faces import write_faces as write
-from iaca.faces.store import COLUMNS, NUMBERS
+from iaca.faces.extract import COLUMNS, NUMBERS
 from iaca.faces.track import TrackSummary, choose
 from iaca.media import frame_times
 from shared import SHARED, needs_shared

@@ -1,10 +1,12 @@
 """Images of faces on disk: read as they are needed, by several threads, and never a torn file taken for whole."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from PIL import Image
@@ -12,7 +14,7 @@ from PIL import Image
 from iaca.errors import InputError
 from iaca.faces import FaceImages, align, decode_face, encode_face, read_faces
 from iaca.faces.detect import TEMPLATE
-from iaca.faces.store import BATCH, HELD, NUMBERS, FaceRow, contact_sheet, write_batches
+from iaca.faces.extract import BATCH, HELD, NUMBERS, FaceRow, KeptFaces, contact_sheet, faces_frame, write_batches
 
 ROWS = 10 * BATCH + 7
 SIZE = 4000
@@ -38,6 +40,25 @@ def test_every_row_gives_its_own_image_in_any_order_and_from_any_thread(path: Pa
             with pytest.raises(IndexError, match=str(ROWS)):
                 images[outside]
     assert read_faces(path, ["jpeg"])["jpeg"].to_list() == [jpeg(row) for row in range(ROWS)]
+
+
+def test_faces_that_are_kept_for_an_analysis_are_those_of_the_file(path: Path, tmp_path: Path) -> None:
+    def rows() -> Iterator[FaceRow]:
+        numbers = np.arange(len(NUMBERS), dtype=np.float32)
+        return (FaceRow(i, i / 25, numbers + i, 0 if jpeg(i) else -1, jpeg(i)) for i in range(ROWS))
+
+    write_batches(tmp_path / "same.parquet", rows())
+    kept = KeptFaces(tmp_path / "faces.jpegs", rows())
+    pd.testing.assert_frame_equal(kept.table, read_faces(tmp_path / "same.parquet").drop(columns="jpeg"))
+    order = np.random.default_rng(1).permutation(np.r_[:40, BATCH - 20 : BATCH + 20, ROWS - 20 : ROWS])
+    with kept as images, ThreadPoolExecutor(4) as pool:
+        assert len(images) == ROWS
+        assert list(pool.map(images.__getitem__, order.tolist())) == [jpeg(int(row)) for row in order]
+        for outside in (-1, ROWS):
+            with pytest.raises(IndexError, match=str(ROWS)):
+                images[outside]
+    with KeptFaces(tmp_path / "none.jpegs", []) as nothing:
+        pd.testing.assert_frame_equal(nothing.table, faces_frame([]).drop(columns="jpeg"))
 
 
 def test_a_few_row_groups_are_in_memory_however_long_the_clip(path: Path) -> None:

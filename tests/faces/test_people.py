@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from face_movies import FPS, SIZE, face_at, save, with_face
+from face_movies import FPS, SIZE, face_at, save, whole, with_face
 
-from iaca.faces import FaceConfig, PeopleRule, extract_faces, extract_people_files, read_faces
+from iaca.faces import FaceConfig, PeopleRule, extract_faces, keep_faces
 from iaca.faces.track import TrackSummary, people
 
 LOOKS = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), dtype=np.uint8)
@@ -73,12 +73,10 @@ def test_in_a_short_video_half_of_it_is_enough():
     assert people([brief], TIMES[:12].tolist(), FaceConfig(), PeopleRule()) == [[0]]
 
 
-def test_everyone_gets_a_file_with_a_row_per_frame_and_the_largest_is_the_main_person(tmp_path):
+def test_everyone_gets_a_table_with_a_row_per_frame_and_the_largest_is_the_main_person(tmp_path):
     both = [with_face(235, 120, 0.9, image=with_face(75, scale=0.65)) for _ in range(12)]
     movie = save(tmp_path / "two.mp4", both)
-    files = extract_people_files(movie, tmp_path, FaceConfig(), PeopleRule())
-    assert [file.name for file in files] == ["person1.parquet", "person2.parquet"]
-    one, two = (read_faces(file) for file in files)
+    one, two = (whole(person) for person in keep_faces(movie, tmp_path, FaceConfig(), PeopleRule()))
     assert len(one) == len(two) == 12
     assert one["face_found"].all()
     assert two["face_found"].all()
@@ -86,7 +84,8 @@ def test_everyone_gets_a_file_with_a_row_per_frame_and_the_largest_is_the_main_p
     assert one.equals(extract_faces(movie, FaceConfig()))
 
 
-def test_without_anyone_there_is_one_file_without_a_face(tmp_path):
+def test_without_anyone_there_is_one_table_without_a_face(tmp_path):
     movie = save(tmp_path / "none.mp4", [np.full((240, 320, 3), 90, np.uint8)] * 6)
-    (file,) = extract_people_files(movie, tmp_path, FaceConfig(), PeopleRule())
-    assert not read_faces(file)["face_found"].any()
+    (nobody,) = keep_faces(movie, tmp_path, FaceConfig(), PeopleRule())
+    assert len(nobody) == 6
+    assert not whole(nobody)["face_found"].any()

@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from face_movies import FPS, background, with_face
+from face_movies import FPS, background, whole, with_face
 from numpy.typing import NDArray
 from PIL import Image
 
-from iaca.faces import FaceConfig, PeopleRule, extract_faces, extract_people_files, iou, make_detector, read_faces
+from iaca.faces import FaceConfig, PeopleRule, extract_faces, iou, keep_faces, make_detector
 from iaca.faces.detect import within
 from media.matroska import matroska, pictures
 
@@ -51,8 +51,8 @@ def test_the_same_face_in_a_smaller_or_larger_picture_keeps_its_track(tmp_path: 
     table = extract_faces(path, FaceConfig())
     assert table["track"].tolist() == [0] * 36
     assert min(boxes_in_detected_size(path, images)) > 0.75
-    (everyone,) = extract_people_files(path, tmp_path, FaceConfig(), PeopleRule())
-    assert read_faces(everyone).equals(table)
+    (everyone,) = keep_faces(path, tmp_path, FaceConfig(), PeopleRule())
+    assert whole(everyone).equals(table)
 
 
 def test_a_picture_of_another_shape_is_the_same_person(tmp_path: Path) -> None:
@@ -61,14 +61,14 @@ def test_a_picture_of_another_shape_is_the_same_person(tmp_path: Path) -> None:
     images = [image[:, 90:230] if 12 <= k < 24 else image for k, image in enumerate(wide)]
     path = film(tmp_path / "turned.mkv", images)
     assert min(boxes_in_detected_size(path, images)) > 0.75
-    (everyone,) = extract_people_files(path, tmp_path, FaceConfig(), PeopleRule())
-    assert read_faces(everyone)["face_found"].all()
+    (everyone,) = keep_faces(path, tmp_path, FaceConfig(), PeopleRule())
+    assert whole(everyone)["face_found"].all()
 
 
 def test_of_two_people_each_keeps_the_own_rows(tmp_path: Path) -> None:
     both = [with_face(235, 120, 0.9, image=with_face(75, scale=0.65)) for _ in range(24)]
     path = film(tmp_path / "two.mkv", [resized(image, 0.5 if 8 <= k < 16 else 1.0) for k, image in enumerate(both)])
-    one, two = (read_faces(file) for file in extract_people_files(path, tmp_path, FaceConfig(), PeopleRule()))
+    one, two = (whole(person) for person in keep_faces(path, tmp_path, FaceConfig(), PeopleRule()))
     middle = np.where((np.arange(24) >= 8) & (np.arange(24) < 16), 80, 160)
     assert (one["x0"].to_numpy() > middle).all()
     assert (two["x1"].to_numpy() < middle).all()

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 
 from iaca.datasets.files import CSVDataset, FigureDataset, JSONDataset, ParquetDataset, TextDataset
 from iaca.encoders.embedding import read_embedding
-from iaca.encoders.mini_xception import load_mini_xception
 from iaca.encoders.networks import read_ahead
+from iaca.encoders.visual import load_mini_xception
 from iaca.errors import InputError
 from iaca.faces import FaceImages, read_faces, write_faces
-from iaca.faces.store import NUMBERS, FaceRow, faces_frame
+from iaca.faces.extract import NUMBERS, FaceRow, faces_frame
 from iaca.media import AudioTrack, read_audio_file, write_audio
 from iaca.training.checkpoints import BEST, LAST, AtomicCheckpointIO, resumable_checkpoint
 

@@ -18,7 +18,7 @@ from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, write_embeddin
 from iaca.engine import ExecutorConfig, Task, run_tasks
 from iaca.engine.results import Manifest, read_failures
 from iaca.errors import StorageError
-from iaca.faces.store import NUMBERS, FaceRow, write_batches
+from iaca.faces.extract import NUMBERS, FaceRow, KeptFaces, write_batches
 from iaca.files import replacing
 from iaca.fusion import FusionConfig
 from iaca.media import AudioTrack, read_audio_file, rewrite_movie, write_audio, write_movie
@@ -49,6 +49,12 @@ def faces(path: Path) -> None:
         write_batches(partial, (FaceRow(i, i / 25, numbers, 0, NOISE.bytes(1000)) for i in range(300)))
 
 
+def kept_faces(path: Path) -> None:
+    with replacing(path) as partial:
+        numbers = np.ones(len(NUMBERS), np.float32)
+        KeptFaces(partial, (FaceRow(i, i / 25, numbers, 0, NOISE.bytes(1000)) for i in range(300)))
+
+
 def embeddings(path: Path) -> None:
     with replacing(path) as partial:
         write_embedding(embedding(), partial)
@@ -64,6 +70,7 @@ def overlay(path: Path) -> None:
 WRITERS: dict[str, Callable[[Path], Any]] = {
     "sound.flac": lambda path: write_audio(path, SOUND),
     "faces.parquet": faces,
+    "faces.jpegs": kept_faces,
     "embedding.safetensors": embeddings,
     "overlay.mp4": overlay,
     "checkpoint.ckpt": lambda path: AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(60_000)}, path),

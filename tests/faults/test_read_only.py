@@ -8,13 +8,12 @@ from kedro.io.core import DatasetError
 
 from affwild2_tree import annotate, crops, movie
 from iaca.audio import AudioConfig
-from iaca.corpora.importers import IngestionConfig
 from iaca.datasets.files import JSONDataset
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError, StorageError
 from iaca.faces.detect import FaceConfig
 from iaca.media import MediaLimits
-from iaca.pipelines.ingestion.nodes import describe_corpus, index_corpus, plan_timelines
+from iaca.pipelines.ingestion.nodes import IngestionConfig, describe_corpus, index_corpus, plan_timelines
 from iaca.pipelines.preprocessing.nodes import plan_audio, plan_faces
 
 SERIAL, LIMITS = ExecutorConfig(kind="serial"), MediaLimits()

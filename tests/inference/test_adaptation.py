@@ -15,25 +15,22 @@ from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.errors import InputError
 from iaca.inference import Predictor
-from iaca.inference.adaptation import HEADER, AdaptedModel, adapt
-from iaca.inference.members import Member
-from iaca.inference.ridge import (
+from iaca.inference.adaptation import (
     ALL,
     CALIBRATION,
-    FIRST,
     NOTHING,
     AdaptationConfig,
     Fitter,
     Rows,
     Sums,
+    adapt,
     annotated_rows,
-    columns_of,
     fit,
     leave_one_out,
     total,
     verdict,
-    widths,
 )
+from iaca.inference.members import FIRST, HEADER, AdaptedModel, Member, columns_of, widths
 
 CONFIG = AdaptationConfig(replicates=200)
 CARD = {"name": "mine", "caveat": ""}

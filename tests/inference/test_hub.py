@@ -18,15 +18,20 @@ from safetensors.torch import load_file, save_file
 from tiny_models import model_on
 
 from affwild2_tree import movie
+from iaca.datasets.model import ModelPath
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice, identity
 from iaca.encoders.networks import build_network
+from iaca.engine import Task
 from iaca.errors import InputError
+from iaca.faces import FaceConfig
+from iaca.hooks import with_absolute_paths
 from iaca.inference import Predictor
-from iaca.inference.adaptation import AdaptedModel
-from iaca.inference.config import NAMED
+from iaca.inference.config import NAMED, InferenceConfig, named_repository
 from iaca.inference.hub import CITATION, LAW, fetched
-from iaca.inference.ridge import FIRST
+from iaca.inference.members import FIRST, AdaptedModel
+from iaca.inference.write import plan_inference
 from iaca.inference.zero_shot import ZeroShot
+from iaca.media import MediaLimits
 from iaca.parameters import MODALITIES
 from iaca.training.model_file import load_model, save_model
 from project import ROOT, environment
@@ -355,6 +360,101 @@ def test_nothing_of_the_hub_is_imported_unless_a_repository_is_named(model: Path
     Predictor.load(model).save_pretrained(tmp_path / "folder")
     done = subprocess.run([sys.executable, "-c", script], env=environment(ROOT), capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "repository"),
+    [
+        ("owner/name", "hub://owner/name"),
+        ("owner/name@v1.0", "hub://owner/name@v1.0"),
+        ("hub://models/name", "hub://models/name"),
+        (("owner/name",), "hub://owner/name"),
+        ("models/name", None),  # `models` is a folder here: a path that is mistyped
+        ("owner/name.safetensors", None),
+        ("a/b/c", None),
+        ("zero_shot", None),
+        ("./owner/name", None),
+        (("owner/name", "owner/other"), None),
+    ],
+)
+def test_a_model_is_on_the_hub_only_if_it_can_not_be_meant_as_a_path(
+    tmp_path: Path, given: str | tuple[str, ...], repository: str | None
+) -> None:
+    (tmp_path / "models").mkdir()
+    assert named_repository(given, tmp_path) == repository
+    (tmp_path / "owner").mkdir()
+    assert named_repository(given, tmp_path) == (repository if "hub://" in str(given) else None)
+
+
+def test_kedro_leaves_a_repository_as_it_is_and_other_models_become_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def located(**given: str) -> dict[str, object]:
+        found: dict[str, object] = with_absolute_paths({"inference": given}, {}, tmp_path)["inference"]
+        return found
+
+    assert located(model=NAME, input="owner/clips") == {
+        "model": f"hub://{NAME}",
+        "input": str(tmp_path / "owner/clips"),
+    }
+    assert located(model="a.safetensors") == {"model": str(tmp_path / "a.safetensors")}
+    assert ModelPath(filepath=f"hub://{NAME}").load() == []
+
+
+def test_many_videos_are_planned_with_the_files_and_the_commit_of_a_repository(
+    hub: Hub, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    commit = hub.commit(NAME, {"model.safetensors": model.read_bytes()})
+    movie(tmp_path / "a.mp4", 8)
+
+    def planned(given: str) -> Task:
+        config = InferenceConfig(input="a.mp4", output=str(tmp_path / "out"), model=given, overlay=False, plot=False)
+        return plan_inference(config, FaceConfig(), [], MediaLimits())["a"]
+
+    task = planned(NAME)
+    assert task.parameters["repository"] == f"{NAME}@{commit}"
+    assert [file.name for file in task.inputs] == ["a.mp4", "model.safetensors"]
+    hub.down = True
+    assert planned(f"{NAME}@{commit}").parameters == task.parameters
+    (tmp_path / "out").mkdir()
+    hub.asked.clear()
+    task.function(*task.inputs, target=tmp_path / "out/a.json", **task.parameters, **task.settings)
+    assert hub.asked == []
+    assert json.loads((tmp_path / "out/a.json").read_text())["model"]["repository"] == f"{NAME}@{commit}"
+    assert "repository" not in planned(str(model)).parameters
+    with pytest.raises(InputError, match=r"owner/other: the hub can't be reached .*no whole copy"):
+        planned("owner/other")
+
+
+@pytest.mark.slow
+def test_the_command_takes_a_repository_and_then_needs_no_network(hub: Hub, model: Path, tmp_path: Path) -> None:
+    commit = hub.commit(NAME, {"model.safetensors": model.read_bytes()})
+    movie(tmp_path / "a.mp4", 8)
+    inherited = {key: value for key, value in environment(ROOT).items() if not key.startswith("HF_")}
+    variables = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "home")}
+
+    def run(name: str, out: str, **more: str) -> subprocess.CompletedProcess[str]:
+        words = ["a.mp4", out, "--model", name, "--no-overlay", "--no-plot", "--jobs", "1"]
+        return subprocess.run(
+            [sys.executable, "-m", "iaca.inference", *words], env={**inherited, **variables, **more},
+            capture_output=True, text=True, cwd=tmp_path,
+        )  # fmt: skip
+
+    first = run(NAME, "one")
+    assert first.returncode == 0, first.stderr
+    assert f"{NAME} is at revision {commit}" in first.stderr
+    hub.asked.clear()
+    second = run(f"{NAME}@{commit}", "two", HF_HUB_OFFLINE="1")
+    assert second.returncode == 0, second.stderr
+    assert hub.asked == []
+    assert (tmp_path / "one/a.json").read_bytes() == (tmp_path / "two/a.json").read_bytes()
+    other = run("owner/other", "three", HF_HUB_OFFLINE="1")
+    assert (other.returncode, hub.asked) == (1, [])
+    assert "owner/other: the hub can't be reached (HF_HUB_OFFLINE is set)" in other.stderr
+    assert "Traceback" not in other.stderr
 
 
 def test_a_fetched_models_summary_names_repository_and_commit(hub: Hub, model: Path) -> None:

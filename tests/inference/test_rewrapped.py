@@ -19,7 +19,7 @@ from zero_shot_clips import speech
 
 from iaca.corpora.demo.face import Expression, FaceFrame, Pose
 from iaca.corpora.demo.plan import Identity
-from iaca.corpora.demo.puppet import Puppet
+from iaca.corpora.demo.render import Puppet
 from iaca.inference import Predictor
 from iaca.media import read_audio, read_frames
 from media.make_media import WAYS, set_display_matrix

@@ -20,9 +20,8 @@ from iaca.encoders.config import EmbeddingConfig, identity
 from iaca.errors import InputError
 from iaca.fusion import FusionModel, preset
 from iaca.inference import Predictor
-from iaca.inference.adaptation import AdaptedModel
 from iaca.inference.config import NAMED
-from iaca.inference.ridge import FIRST
+from iaca.inference.members import FIRST, AdaptedModel
 from iaca.inference.stream import RATE, WAIT_S
 from iaca.inference.zero_shot import ZeroShot
 from iaca.media import read_audio, read_frames, write_movie

@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from affwild2_tree import movie
+from iaca.errors import EXTRAS
 from iaca.faces.detect import FaceConfig
 from iaca.inference.__main__ import main
 from iaca.inference.config import NAMED, InferenceConfig
@@ -17,17 +20,20 @@ from iaca.inference.write import plan_inference
 from iaca.media.container import MediaLimits
 from project import ROOT
 
-HEAVY = ("kedro", "kedro_datasets", "kedro_viz", "lightning", "pytorch_lightning", "dvc", "yaml", "jinja2", "skimage")
+HEAVY = (
+    "kedro", "kedro_datasets", "kedro_viz", "lightning", "pytorch_lightning", "dvc", "yaml", "jinja2", "skimage",
+    "pyarrow", "scipy", "sklearn", "joblib",
+)  # fmt: skip
 ALONE = f"""
 import sys
-from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 
-class Missing(MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] in {HEAVY}:
-            raise ImportError(f"{{name}} is not part of inference")
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {HEAVY} else super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Missing())
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 if __name__ == "__main__":  # worker processes import this file, too
     from iaca.inference.__main__ import main
 
@@ -53,6 +59,33 @@ def test_a_video_is_analysed_without_the_packages_of_the_project(video: Path, tm
     assert len(pd.read_csv(out / "a.csv")) == 20
     assert pd.read_csv(out / "inference_summary.csv")["name"].tolist() == ["a"]
     assert {"a.png", "a.mp4"} <= {path.name for path in out.iterdir()}
+    main([str(video), str(tmp_path / "whole"), "--jobs", "1"])
+    for name in ("a.csv", "a.png", "a.mp4", "a.json", "inference_summary.csv"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "package"), [("evaluation.submission", "pyarrow"), ("corpora.synthetic", "scipy")])
+def test_a_command_that_needs_more_names_the_extra(command: str, package: str, tmp_path: Path) -> None:
+    """A module of that name is found first, and fails as the import of a missing package does."""
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module named {package}', name='{package}')")
+    done = subprocess.run(
+        [sys.executable, "-m", f"iaca.{command}", "--help"], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert done.stderr == f'this needs the package {package} Remedy: pip install "iaca[evaluation]"\n'
+
+
+def test_every_named_extra_has_the_package() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    packages = {
+        "sklearn": "scikit-learn",
+        "yaml": "pyyaml",
+        "skimage": "scikit-image",
+        "kedro_datasets": "kedro-datasets",
+    }
+    for module, extra in EXTRAS.items():
+        assert packages.get(module, module) in {Requirement(line).name for line in extras[extra]}
 
 
 def test_what_is_up_to_date_stays(video: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

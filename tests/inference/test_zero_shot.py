@@ -13,7 +13,7 @@ from scipy.signal import butter, sosfiltfilt
 from sklearn.metrics import roc_auc_score
 from zero_shot_clips import CUES, MODEL, RATE, clip, evidence, speech, spoken
 
-from iaca.encoders.mini_xception import EXPRESSIONS
+from iaca.encoders.visual import EXPRESSIONS
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.config import NAMED

@@ -16,9 +16,8 @@ from iaca.encoders.embedding import ClipEmbedding
 from iaca.encoders.networks import build_network
 from iaca.errors import InputError
 from iaca.inference import Predictor
-from iaca.inference.adaptation import AdaptedModel
 from iaca.inference.config import NAMED
-from iaca.inference.ridge import FIRST
+from iaca.inference.members import FIRST, AdaptedModel
 from iaca.inference.zero_shot import CLASSES, FaceRules, ZeroShot, ZeroShotConfig, joined, read_face
 
 PLAIN, SHAPES, HEADS = (

@@ -185,7 +185,7 @@ class Refusing:
 
 def test_any_error_of_the_colour_conversion_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make(tmp_path / "odd.mp4", steady(3))
-    monkeypatch.setattr("iaca.media.display.VideoReformatter", Refusing)
+    monkeypatch.setattr("iaca.media.video.VideoReformatter", Refusing)
     for reading in (probe, shown, lambda path: rewrite_movie(path, tmp_path / "out.mp4", lambda frame: frame.image)):
         with pytest.raises(InputError, match=r"odd\.mp4.*Operation not supported.*Remedy"):
             reading(path)

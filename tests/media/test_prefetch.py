@@ -57,3 +57,14 @@ def test_the_next_item_is_made_while_one_is_at_work() -> None:
         time.sleep(0.001)
     assert len(made) == 1 + PREFETCH  # as many as may wait, and no more
     items.close()
+
+
+def test_a_caller_may_ask_for_more_ahead() -> None:
+    made: list[int] = []
+    items = prefetch(numbers(100, made), ahead=9)
+    next(items)
+    end = time.monotonic() + 30
+    while len(made) < 10 and time.monotonic() < end:
+        time.sleep(0.001)
+    assert len(made) == 10
+    items.close()

@@ -12,7 +12,6 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from iaca.corpora.features import write_clip_timeline
-from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, draw_corpus
 from iaca.datasets.files import ClipFiles, CSVDataset, FigureDataset, NoClipFiles, TextDataset
 from iaca.encoders.config import EmbeddingConfig
@@ -20,6 +19,7 @@ from iaca.encoders.embedding import write_embedding
 from iaca.engine import ClipPaths, Task
 from iaca.evaluation.config import BenchmarkConfig
 from iaca.pipelines.benchmark import create_pipeline
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.training.config import TrainingConfig
 
 SMALL = {"width": 8, "temporal_layers": 1, "heads": 2}

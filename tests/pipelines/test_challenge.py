@@ -15,7 +15,7 @@ import pytest
 
 from iaca.corpora.synthetic import SyntheticConfig, draw_corpus
 from iaca.encoders.embedding import AnnotatedClip
-from iaca.formats.affwild2 import UNITS
+from iaca.formats.labels import UNITS
 from iaca.formats.predictions import check_submission
 from project import ROOT, copy_project, environment
 

@@ -11,10 +11,10 @@ from kedro.io import DatasetError
 from pydantic import ValidationError
 
 from environments import catalog_of, check_that_results_lie_apart, location
-from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
 from iaca.datasets.files import NoClipFiles, SharedClipFiles
 from iaca.engine import Task
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 from project import copy_project, runner
 
 CORPUS = SyntheticConfig(clips=10, seconds=12.0, audio_dim=6, visual_dim=8, event_share=0.3)

@@ -10,7 +10,6 @@ from kedro.pipeline import Node, Pipeline
 
 from affwild2_tree import annotate, movie
 from iaca.corpora.features import index_features
-from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
 from iaca.datasets.files import BenchmarkOutput, ClipFiles, CSVDataset
 from iaca.datasets.model import ModelDataset
@@ -19,9 +18,11 @@ from iaca.engine import ExecutorConfig, Task, run_tasks
 from iaca.engine.results import UNFINISHED
 from iaca.errors import InputError
 from iaca.evaluation.config import BenchmarkConfig, EvaluationConfig
+from iaca.fusion.config import ModelChoice
 from iaca.hooks import RunsThatCanSucceed, pipelines_for
 from iaca.media.container import MediaLimits
-from iaca.pipelines.ingestion.nodes import index_corpus
+from iaca.pipelines.ingestion.nodes import IngestionConfig, index_corpus
+from iaca.training.config import TrainingConfig
 from project import copy_project, runner
 
 
@@ -226,3 +227,28 @@ def test_nothing_was_decoded_when_the_command_is_refused(tmp_path: Path) -> None
         "Error: there is no pipeline named 'trainnig' Remedy: did you mean training? choose one of adaptation, "
     )
     assert "Traceback" not in typed.stderr
+
+
+@pytest.mark.parametrize("given", ["params:fusion", "params:benchmark"])
+def test_settings_that_only_training_would_run_into(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    valence_arousal, units = {"preset": "iaca"}, {"preset": "iaca", "tasks": ["action_units"]}
+    trains = Pipeline([Node(lambda *_: None, ["params:training", given], "training_runs", name="train")])
+
+    def run(training: dict[str, object], model: dict[str, object]) -> None:
+        compared = {"models": ["concat", {**model, "name": "own"}], "main": ["own"]}
+        chosen = {
+            "params:fusion": ModelChoice.model_validate(model),
+            "params:benchmark": BenchmarkConfig.model_validate(compared),
+            "params:training": TrainingConfig.model_validate(training),
+            "params:ingestion": IngestionConfig.model_validate({"importer": "demo"}),
+        }
+        catalog = DataCatalog({name: MemoryDataset(value) for name, value in chosen.items()})
+        RunsThatCanSucceed().before_pipeline_run(trains, catalog)
+
+    run({"per_dimension": True}, valence_arousal)
+    run({}, units)
+    with pytest.raises(InputError, match="but the model predicts action_units once"):
+        run({"per_dimension": True}, units)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"training\.logger needs the package tensorboard"):
+        run({"logger": "tensorboard"}, valence_arousal)

@@ -221,7 +221,7 @@ def test_planning_embeddings_imports_no_torch(kedro: Command) -> None:
 import sys
 from pathlib import Path
 import pandas as pd
-from iaca.corpora.importers import IngestionConfig
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig
 from iaca.engine import ClipPaths
 from iaca.pipelines.embedding.nodes import plan_embeddings

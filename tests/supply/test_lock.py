@@ -73,6 +73,12 @@ def test_nothing_is_locked_that_nobody_asks_for() -> None:
     assert set(PINS) - asked - kept == set()
 
 
+def test_inference_alone_asks_for_nothing_of_the_pipelines_and_for_no_package_that_only_fitting_needs() -> None:
+    needless = {"kedro", "dvc", "lightning", "pyarrow", "scipy", "scikit-learn", "pyyaml", "scikit-image"}
+    assert needless <= set(PINS)
+    assert not needless & set(LOCK.closure(LOCK.wanted()["inference"]))
+
+
 def test_an_extra_that_is_left_to_the_reader_is_there_and_its_packages_are_not_locked() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for name in LOCK.BY_HAND:

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
 from iaca.encoders.networks import build_encoders, build_network
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.faces import encode_face
-from iaca.faces.store import NUMBERS, write_faces
+from iaca.faces.extract import NUMBERS, write_faces
 from iaca.pipelines.encoder_training.nodes import plan_encoder
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.training.config import EncoderTrainingConfig
 from iaca.training.encoders import FaceSamples, _jittered, augmented_faces, fine_tune
 from iaca.training.sample import Stream, torch_seed

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 from iaca.audio.features import Stretches
-from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice
 from iaca.encoders.networks import build_encoders, build_network
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.media import AudioTrack, write_audio
 from iaca.pipelines.encoder_training.nodes import plan_encoder
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.training.config import EncoderTrainingConfig
 from iaca.training.encoders import SoundSamples, fine_tune, masked_sound
 

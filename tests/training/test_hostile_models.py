@@ -18,16 +18,15 @@ from safetensors.torch import load_file, save_file
 
 from iaca.encoders.checkpoint import load, read_tensors
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.encoders.mini_xception import load_mini_xception
+from iaca.encoders.visual import load_mini_xception
 from iaca.encoders.weights import locate
 from iaca.errors import InputError
 from iaca.fusion import FusionConfig, FusionModel
 from iaca.inference import Predictor
-from iaca.inference.adaptation import HEADER as ADAPTED
-from iaca.inference.adaptation import VERSION as ADAPTED_VERSION
-from iaca.inference.adaptation import WEIGHTS
 from iaca.inference.config import NAMED, ZERO_SHOT
-from iaca.inference.members import load_member
+from iaca.inference.members import HEADER as ADAPTED
+from iaca.inference.members import VERSION as ADAPTED_VERSION
+from iaca.inference.members import WEIGHTS, load_member
 from iaca.training.model_file import HEADER, TrainedModel, load_model, save_model
 from iaca.training.predict import predict_clip
 from iaca.training.sample import Normalisation

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from iaca.corpora.synthetic import SyntheticConfig, draw_annotated
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of
+from iaca.training import inconsistency
 from iaca.training.inconsistency import (
     MEAN_S,
     NOISY,
@@ -37,6 +38,28 @@ def fitted() -> Fitted:
     judge = fit_inconsistency(TRAIN, SUBJECTS, readings, HELD, NORMALISATION)
     assert judge is not None
     return readings, judge
+
+
+def test_steps_that_are_left_out_are_not_kept_in_memory(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice of an array keeps all of it: memory would grow with a corpus of more than `MOST_STEPS`."""
+    kept: list[np.ndarray] = []
+    quantiles, evidence = inconsistency.clip_quantiles, inconsistency._fit_evidence
+
+    def of_clips(values: list[np.ndarray], at: np.ndarray) -> np.ndarray:
+        kept.extend(values)
+        return quantiles(values, at)
+
+    def of_pairs(own: list[np.ndarray], mixed: list[np.ndarray]) -> np.ndarray:
+        kept.extend([*own, *mixed])
+        return evidence(own, mixed)
+
+    monkeypatch.setattr(inconsistency, "stride", lambda *_: 7)
+    monkeypatch.setattr(inconsistency, "clip_quantiles", of_clips)
+    monkeypatch.setattr(inconsistency, "_fit_evidence", of_pairs)
+    assert fit_inconsistency(TRAIN, SUBJECTS, fitted[0], HELD, NORMALISATION) is not None
+    assert len(kept) >= 2 * len(TRAIN)
+    assert all(part.base is None for part in kept)
+    assert max(map(len, kept)) == -(-400 // 7)
 
 
 def shares(fitted: Fitted, clip: AnnotatedClip) -> np.ndarray:

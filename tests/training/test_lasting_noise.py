@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from iaca.training.corruption import draw_reach, lasting_noise
+from iaca.training.data import draw_reach, lasting_noise
 
 
 @pytest.mark.parametrize("reach", [0.3, 5.0, 40.0])

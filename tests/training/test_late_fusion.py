@@ -18,11 +18,10 @@ from iaca.training import readings as readings_module
 from iaca.training.config import CorruptionConfig
 from iaca.training.data import WindowDataset, validation_loaders, windows_of
 from iaca.training.model_file import TrainedModel, load_model, save_model
-from iaca.training.predict import predict_clip, prediction_table
+from iaca.training.predict import held_back, predict_clip, prediction_table
 from iaca.training.readings import fit_fusion_readings, local_mean, rate_of
 from iaca.training.sample import Normalisation, WindowSpec
 from iaca.training.train import FusionTraining, TrainingRun, train
-from iaca.training.validation import held_back
 
 TRAIN, VALIDATION = annotated_clips(8, steps=150), annotated_clips(4, first=100, steps=150)
 SUBJECTS = {name: f"subject{i // 2}" for i, name in enumerate(TRAIN)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iaca.training.config import TrainingConfig
-from iaca.training.train import learning_rate, reductions, warmup_cosine
+from iaca.training.loss import learning_rate, reductions, warmup_cosine
 
 PLATEAU = TrainingConfig(
     schedule="plateau",

@@ -11,7 +11,7 @@ from synthetic_clips import CUES, annotated, annotated_clips, blind
 from iaca.encoders.cues import NAMES, TABLE
 from iaca.encoders.embedding import AnnotatedClip, embeddings_of
 from iaca.training.config import CorruptionConfig
-from iaca.training.corruption import DROP, FLOOR, CueSimulation, corrupt
+from iaca.training.data import DROP, FLOOR, CueSimulation, corrupt
 from iaca.training.sample import (
     Normalisation,
     Sample,

@@ -14,18 +14,17 @@ from synthetic_clips import annotated
 
 from iaca.encoders.embedding import AnnotatedClip, read_annotated, write_embedding
 from iaca.errors import InputError
-from iaca.formats.affwild2 import TASK_COLUMNS, UNITS
+from iaca.formats.labels import TASK_COLUMNS, UNITS
 from iaca.fusion import FusionConfig, FusionModel, preset
 from iaca.fusion.config import ModelChoice
 from iaca.inference.members import FusionMember, join
 from iaca.training.checkpoints import data_fingerprint
 from iaca.training.config import LossConfig, TrainingConfig
-from iaca.training.loss import MOST_WEIGHT, balanced_weights, task_losses
+from iaca.training.loss import MOST_WEIGHT, THRESHOLDS, balanced_weights, score_of_all, task_losses, unit_thresholds
 from iaca.training.model_file import load_model, save_model
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
 from iaca.training.sample import Normalisation, Window, WindowSpec, cut_sample
 from iaca.training.train import TrainingRun, train
-from iaca.training.validation import THRESHOLDS, score_of_all, unit_thresholds
 
 NAN = float("nan")
 BOTH = ("expression", "action_units")

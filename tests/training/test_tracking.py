@@ -12,8 +12,8 @@ import pytest
 from short_runs import MODEL, SHORT, TRAIN, VALIDATION, PowerCutError, equal
 
 from iaca.errors import InputError
-from iaca.training.config import TrainingConfig
-from iaca.training.tracking import Tracking, require_installed
+from iaca.training.config import TrainingConfig, require_installed
+from iaca.training.tracking import Tracking
 from iaca.training.train import FusionTraining, TrainingRun, train
 from project import ROOT, environment
 from tattle import tattling

@@ -137,7 +137,7 @@ def test_progress_is_one_bar_of_epochs(tmp_path: Path, capfd: pytest.CaptureFixt
 def test_a_redirected_log_says_where_a_long_training_is_and_what_it_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr("iaca.training.train.LINE_S", 0.0)
+    monkeypatch.setattr("iaca.training.tracking.LINE_S", 0.0)
     run = TrainingRun(MODEL, SHORT.model_copy(update={"epochs": 2}), TRAIN, VALIDATION, tmp_path / "concat")
     _, history = train(run)
     lines = [line.split(" ", 1)[1] for line in capfd.readouterr().err.splitlines()]
@@ -169,7 +169,7 @@ def test_the_best_epoch_is_kept_and_its_scores_are_in_the_metadata(uninterrupted
 
 
 def test_training_stops_when_it_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iaca.training.validation.concordance", lambda *_: torch.tensor([0.1, 0.1]))
+    monkeypatch.setattr("iaca.training.predict.concordance", lambda *_: torch.tensor([0.1, 0.1]))
     _, history = train(
         TrainingRun(MODEL, SHORT.model_copy(update={"epochs": 9, "patience": 2}), TRAIN, VALIDATION, tmp_path)
     )
@@ -181,7 +181,7 @@ def test_rising_scores_never_stop_it_and_falling_ones_do_after_the_patience(
     step: float, epochs: int, best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = count(0.1, step)
-    monkeypatch.setattr("iaca.training.validation.concordance", lambda *_: torch.tensor([next(scores)] * 2))
+    monkeypatch.setattr("iaca.training.predict.concordance", lambda *_: torch.tensor([next(scores)] * 2))
     model, history = train(
         TrainingRun(MODEL, SHORT.model_copy(update={"epochs": 6, "patience": 2}), TRAIN, VALIDATION, tmp_path)
     )
@@ -213,7 +213,7 @@ def test_the_data_fingerprint_is_of_features_and_annotation() -> None:
 def test_epochs_that_were_no_better_are_remembered_across_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iaca.training.validation.concordance", lambda *_: torch.tensor([0.1, 0.1]))
+    monkeypatch.setattr("iaca.training.predict.concordance", lambda *_: torch.tensor([0.1, 0.1]))
     patient, epochs_run = SHORT.model_copy(update={"epochs": 9, "patience": 3}), []
     run_until(3, monkeypatch, MODEL, patient, TRAIN, VALIDATION, tmp_path)
     monkeypatch.setattr(FusionTraining, "on_train_epoch_start", counting(epochs_run))
@@ -285,7 +285,7 @@ def test_clips_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
 def test_a_run_that_is_killed_when_all_is_done_but_the_model_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iaca.training.validation.concordance", lambda *_: torch.tensor([0.1, 0.1]))
+    monkeypatch.setattr("iaca.training.predict.concordance", lambda *_: torch.tensor([0.1, 0.1]))
     stops_early = SHORT.model_copy(update={"epochs": 9, "patience": 2})
     model, history = train(TrainingRun(MODEL, stops_early, TRAIN, VALIDATION, tmp_path / "uninterrupted"))
     with monkeypatch.context() as patch:

@@ -17,8 +17,7 @@ from iaca.encoders.embedding import AnnotatedClip, embeddings_of
 from iaca.errors import InputError
 from iaca.parameters import MODALITIES
 from iaca.training.config import CorruptionConfig, TrainingConfig
-from iaca.training.corruption import corrupt
-from iaca.training.data import EpochSampler, WindowDataset, validation_loaders, window_starts, windows_of
+from iaca.training.data import EpochSampler, WindowDataset, corrupt, validation_loaders, window_starts, windows_of
 from iaca.training.sample import Normalisation, Sample, Stream, Window, WindowSpec, collate, cut_sample, generator
 
 CLIPS = annotated_clips(4, steps=70)

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from iaca.errors import InputError
 from iaca.inference import Predictor
-from iaca.inference.adaptation import AdaptedModel
+from iaca.inference.members import AdaptedModel
 from iaca.media import frame_times, write_movie
 from iaca.web import annotate as module
 from iaca.web.access import NEEDED

@@ -43,8 +43,7 @@ from iaca.corpora.index import (
 from iaca.corpora.timeline import TOLERANCE, rows_of
 from iaca.errors import InputError, counted, plain_name
 from iaca.faces.extract import crop_files
-from iaca.formats.affwild2 import WIDTH, parse_annotation, parse_expressions, parse_units, read_multitask
-from iaca.formats.labels import AnnotationFacts
+from iaca.formats.labels import WIDTH, AnnotationFacts, parse_annotation, parse_expressions, parse_units, read_multitask
 from iaca.text import clip_of, composed
 
 SETS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}

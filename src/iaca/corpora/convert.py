@@ -48,8 +48,7 @@ from iaca.corpora.timeline import (
 from iaca.engine.run import progress
 from iaca.errors import InputError, counted, printable
 from iaca.files import LEFTOVER, write_text
-from iaca.formats.affwild2 import TASK_COLUMNS
-from iaca.formats.labels import LABELS
+from iaca.formats.labels import LABELS, TASK_COLUMNS
 from iaca.formats.tables import Table, read_rows, write_table
 from iaca.parameters import add_options, faults
 

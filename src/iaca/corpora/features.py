@@ -45,8 +45,7 @@ from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, Dtype, write_e
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
 from iaca.errors import InputError, counted
-from iaca.formats.affwild2 import EXPRESSIONS, MISSING, TASK_COLUMNS, UNITS, WIDTH
-from iaca.formats.labels import LABELS
+from iaca.formats.labels import EXPRESSIONS, LABELS, MISSING, TASK_COLUMNS, UNITS, WIDTH
 from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
 from iaca.text import clip_of
@@ -63,7 +62,7 @@ class FeaturesConfig(Parameters):
     """Parameters of the importer `features`.
 
     Attributes:
-        importer: set by the environment; see `iaca.corpora.importers`.
+        importer: set by the environment; see `iaca.pipelines.ingestion.nodes`.
         root: folder of the corpus, as given on the command line; the catalog's `corpus` reads it.
         tolerance_s: largest distance (s) at which a row counts for a step. By default half the longer of two median
             steps, that of the clip's clock and that of the table.

@@ -66,7 +66,7 @@ class FolderConfig(Parameters):
     """Parameters of the importer `folder`.
 
     Attributes:
-        importer: set by the environment; see `iaca.corpora.importers`.
+        importer: set by the environment; see `iaca.pipelines.ingestion.nodes`.
         root: folder of the corpus, as given on the command line; the catalog's `corpus` reads it.
         tolerance_s: largest distance (s) at which an annotated row counts for a frame. By default one and a half
             median steps of the annotation.

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iaca.errors import InputError, counted
 from iaca.faces import read_faces
-from iaca.formats.affwild2 import TASK_COLUMNS, WIDTH, parse_expressions, parse_units, read_annotation, read_multitask
+from iaca.formats.labels import TASK_COLUMNS, WIDTH, parse_expressions, parse_units, read_annotation, read_multitask
 from iaca.media import MediaLimits, frame_times, present_at, probe, read_audio_file
 
 VERSION = "3"
@@ -150,6 +149,8 @@ def counts(times: NDArray[np.float64], labels: NDArray[np.float32]) -> dict[str,
 
 def read_timeline_facts(path: Path) -> dict[str, Any]:
     """The facts that `write_timeline` stored, without reading the table."""
+    import pyarrow.parquet as pq  # inference writes no timelines and does not install it
+
     facts: dict[str, Any] = json.loads(pq.read_schema(path).metadata[b"pandas"])["attributes"]
     return facts
 

@@ -313,7 +313,7 @@ class FaceFiles(ClipFiles):
 
     def preview(self, nrows: int = 12) -> ImagePreview:  # type: ignore[override]
         """One row per clip, faces in order of time."""
-        from iaca.faces.store import contact_sheet  # imports OpenCV
+        from iaca.faces.extract import contact_sheet  # imports OpenCV
 
         paths = [path for path in self.load().values() if path.is_file()]
         return ImagePreview(base64.b64encode(contact_sheet(paths[:nrows])).decode())

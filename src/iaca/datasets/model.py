@@ -14,12 +14,12 @@ from kedro_datasets._typing import JSONPreview
 from iaca.datasets.files import Versioned, version_root
 from iaca.errors import InputError
 from iaca.files import newest_version, replacing
-from iaca.inference.config import NAMED, find_models
+from iaca.inference.config import HUB, NAMED, find_models
 
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from iaca.inference.adaptation import AdaptedModel
+    from iaca.inference.members import AdaptedModel
     from iaca.training.model_file import TrainedBaselines, TrainedModel
 
 
@@ -113,7 +113,7 @@ class BaselinesDataset(_ModelFile):
 
 
 class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
-    """An adapted model as a safetensors file; the data is an `iaca.inference.adaptation.AdaptedModel`."""
+    """An adapted model as a safetensors file; the data is an `iaca.inference.members.AdaptedModel`."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
         self._filepath = Path(filepath)
@@ -125,7 +125,7 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
         Raises:
             DatasetError: the file is missing or contains another model.
         """
-        from iaca.inference.adaptation import AdaptedModel
+        from iaca.inference.members import AdaptedModel
 
         model = AdaptedModel.load(self._filepath)
         if model is None:
@@ -145,18 +145,23 @@ class AdaptedModelDataset(AbstractDataset["AdaptedModel", "AdaptedModel"]):
 
 class ModelPath(AbstractDataset[NoReturn, list[Path]]):
     """Paths of model files, given as a file, a Kedro-versioned folder (its newest version), the name of a model that
-    comes with the project, or an ensemble: a folder of files, a pattern, or a list of any of these."""
+    comes with the project, or an ensemble: a folder of files, a pattern, or a list of any of these.
+
+    Of a repository of the hub (`hub://...`) there are none: the node that plans the work fetches them.
+    """
 
     def __init__(self, *, filepath: str | list[str], metadata: dict[str, Any] | None = None):
         self._filepath = _named(filepath) if isinstance(filepath, str) else [_named(one) for one in filepath]
         self.metadata = metadata
 
     def load(self) -> list[Path]:
-        """The model files, at least one.
+        """The model files, at least one unless they are on the hub.
 
         Raises:
             DatasetError: there is none; the message says how to get one.
         """
+        if isinstance(self._filepath, str) and self._filepath.startswith(HUB):
+            return []
         try:
             return find_models(self._filepath)
         except InputError as error:

@@ -33,7 +33,7 @@ def state(name: str, entry: EncoderFacts) -> str:
     if file is None:
         return "none published: use a checkpoint of your own"
     try:
-        return f"here: {locate(name)}"
+        return f"here: {locate(name)}{'' if file.pinned else ' (no checksum known)'}"
     except InputError as error:
         if "checksum" in error.problem:
             return f"{file.name} is another file: its {error.problem}"
@@ -73,9 +73,7 @@ def get_all(names: Sequence[str], accept_licence: bool = False) -> None:
             sys.stderr.write(f"{error}\n")
             failed = failed or error
             continue
-        unchecked = (
-            "" if WEIGHTS[name].pinned else f" (no checksum to compare it with is known; its own: {sha256(path)})"
-        )
+        unchecked = "" if WEIGHTS[name].pinned else f" (no checksum known; sha256 {sha256(path)}, compared from now on)"
         sys.stdout.write(f"{name}: {path}{unchecked}\n")
     if failed:
         raise failed

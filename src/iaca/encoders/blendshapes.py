@@ -59,6 +59,12 @@ at the chin; its edges are repeated. Of the sizes that were tried, these change 
 (docs/reference/encoders.md)."""
 
 
+def columns_of(name: str) -> list[int]:
+    """Columns of a coefficient, or of both sides of one; none if there is no such coefficient."""
+    named = (name, f"{name}Left", f"{name}Right")
+    return [column for column, other in enumerate(NAMES[1:], start=1) if other in named]
+
+
 class Blendshapes(nn.Module):
     """51 blendshape coefficients and the probability of a face.
 

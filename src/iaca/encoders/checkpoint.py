@@ -1,4 +1,5 @@
-"""Load a checkpoint into a network. Nothing is unpickled: safetensors, torch files of tensors and ONNX are read."""
+"""Load a checkpoint into a network. Nothing is unpickled: safetensors, torch files of tensors, ONNX and Keras HDF5 are
+read."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
+import h5py
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -256,3 +259,50 @@ def _assign(name: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None
         if not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{part} of {name} is not finite")
         own[part].copy_(tensor)
+
+
+# Keras HDF5 (`model_weights`), layer by layer
+
+LARGEST_KERAS = 2**16  # values in one array of the weights
+
+
+def keras_array(weights: h5py.Group, layer: str, name: str) -> np.ndarray:
+    """An array of a layer, float32.
+
+    Raises:
+        ValueError: it has more than `LARGEST_KERAS` values, or is stored in another file.
+    """
+    path = next(path for path in weights[layer].attrs["weight_names"].astype(str) if path.endswith(f"/{name}:0"))
+    stored = weights[layer][path]
+    if stored.size > LARGEST_KERAS or stored.external or stored.is_virtual:
+        raise ValueError(f"{path} has shape {stored.shape}, or is stored in another file")
+    return np.array(stored, dtype=np.float32)
+
+
+def assign(parameter: Tensor, values: np.ndarray) -> None:
+    """Copy an array into a parameter. Raises ValueError if its shape is another, or a value is not finite."""
+    if values.shape != tuple(parameter.shape) or not np.isfinite(values).all():
+        raise ValueError(f"expected finite values of shape {tuple(parameter.shape)}, got an array {values.shape}")
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+
+
+def copy_conv(conv: nn.Conv2d, weights: h5py.Group, layer: str) -> None:
+    """Copy the kernel of a convolution without bias."""
+    assign(conv.weight, keras_array(weights, layer, "kernel").transpose(3, 2, 0, 1))
+
+
+def copy_batch_norm(norm: nn.Module, weights: h5py.Group, number: int) -> None:
+    """Copy the batch normalisation that Keras numbers so."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    layer = f"batch_normalization_{number}"
+    parts = {
+        "gamma": norm.weight,
+        "beta": norm.bias,
+        "moving_mean": norm.running_mean,
+        "moving_variance": norm.running_var,
+    }
+    for name, parameter in parts.items():
+        assign(parameter, keras_array(weights, layer, name))

@@ -16,9 +16,8 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, minimum_filter1d, percentile_filter, uniform_filter1d
-from scipy.signal import sosfilt, sosfilt_zi
 
+from iaca.encoders.filters import filtered, running_mean, smoothed, windows
 from iaca.media import Samples
 
 Array = NDArray[np.float64]
@@ -160,7 +159,7 @@ class TrailingSoundCues:
 
     def __init__(self, rate: int):
         self._rate, self._frame, self._sections = rate, max(round(rate * FRAME_S), 1), k_weighting(rate)
-        self._state = np.zeros_like(sosfilt_zi(self._sections))
+        self._state = np.zeros((2, 2, 2))
         self._rest = np.zeros((0, 2))  # samples of an incomplete frame, and whether they are present
         self._frames = np.zeros((0, 4))  # mean square, the same weighted, share at full scale, whether all is present
         self._first = 0  # of the frames that are kept
@@ -173,7 +172,7 @@ class TrailingSoundCues:
         (x, known), self._rest = part[:whole].T, part[whole:]
         if not whole:
             return
-        weighted, self._state = sosfilt(self._sections, x, zi=self._state)
+        weighted, self._state = filtered(self._sections, x, self._state)
         columns = [x * x, weighted * weighted, np.abs(x) >= FULL_SCALE]
         means = [column.reshape(-1, self._frame).mean(axis=1) for column in columns]
         self._frames = np.concatenate([self._frames, np.column_stack([*means, known.reshape(-1, self._frame).min(1)])])
@@ -232,12 +231,12 @@ def _poles(k: float, q: float) -> tuple[float, float, float]:
 def _frame_powers(samples: Samples, rate: int, frame: int) -> tuple[Array, Array, Array]:
     """Mean square, K-weighted mean square and share at full scale of every 5 ms, read a minute at a time."""
     sections = k_weighting(rate)
-    state, parts = np.zeros_like(sosfilt_zi(sections)), []
+    state, parts = np.zeros((2, 2, 2)), []
     piece = frame * max(round(MINUTE * rate / frame), 1)
     for start in range(0, len(samples) - frame + 1, piece):
-        part = samples[start : start + piece]
-        part = part[: len(part) // frame * frame].astype(np.float64)
-        weighted, state = sosfilt(sections, part, zi=state)
+        heard = samples[start : start + piece]
+        part = heard[: len(heard) // frame * frame].astype(np.float64)
+        weighted, state = filtered(sections, part, state)
         clipped = np.abs(part) >= FULL_SCALE
         parts.append([x.reshape(-1, frame).mean(axis=1) for x in (part * part, weighted * weighted, clipped)])
     power, loud, full = (np.concatenate(x) for x in zip(*parts, strict=True)) if parts else (np.zeros(0),) * 3
@@ -270,11 +269,13 @@ def _above_floor(power: Array, whole: NDArray[np.bool_], places: Array) -> tuple
     The floor is that of the blocks that are `whole`, and where there is none nearby, that of the nearest.
     """
     level = 10 * np.log10(np.maximum(power, max(power.max() * 10 ** (-RANGE_DB / 10), np.finfo(float).tiny)))
-    floor = minimum_filter1d(np.where(whole, level, np.inf), round(FLOOR_S / LEVEL_S), mode="nearest")
+    floor = windows(np.where(whole, level, np.inf), round(FLOOR_S / LEVEL_S)).min(axis=1)
     known = np.flatnonzero(np.isfinite(floor))
     floor = np.interp(np.arange(len(level)), known, floor[known]) if len(known) else level
-    floor = gaussian_filter1d(floor, 0.5 / LEVEL_S, mode="nearest")
-    snr = percentile_filter(level, 90, size=round(LOUD_S / LEVEL_S), mode="nearest") - floor
+    floor = smoothed(floor, 0.5 / LEVEL_S, "edge")
+    size = round(LOUD_S / LEVEL_S)
+    rank = size * 90 // 100  # the 90th percentile is one of the values
+    snr = np.partition(windows(level, size), rank, axis=1)[:, rank] - floor
     index = np.clip(places.astype(int), 0, len(level) - 1)
     return snr[index], np.clip((level - floor - 3) / 12, 0, 1)[index]
 
@@ -296,7 +297,7 @@ class FaceCues:
 
     Args:
         faces: rows of `iaca.faces.extract_faces`, of which box and landmarks are unknown if their columns are missing;
-            or `iaca.faces.store.NUMBERS` of each (t, 15).
+            or `iaca.faces.extract.NUMBERS` of each (t, 15).
         before: `last_mouth` of the row before the first.
     """
 
@@ -496,10 +497,10 @@ class Pair:
 
     def without_drift(self) -> Pair:
         """Subtract the mean over half a second from both, so that syllables count, not smiles or noise."""
-        weight = np.maximum(gaussian_filter1d(self.known, DRIFT_S * self.rate), 1e-3)
+        weight = np.maximum(smoothed(self.known, DRIFT_S * self.rate), 1e-3)
 
         def fast(x: Array) -> Array:
-            slow = gaussian_filter1d(x * self.known, DRIFT_S * self.rate) / weight
+            slow = smoothed(x * self.known, DRIFT_S * self.rate) / weight
             return _standard(x - slow, self.known)
 
         return Pair(fast(self.mouth), fast(self.sound), self.known, self.start, self.rate)
@@ -513,7 +514,7 @@ class Pair:
         y[here], w[here] = self.sound[there], self.known[there] * self.known[here]
 
         terms = w * np.stack([np.ones(n), x, y, x * x, y * y, x * y])
-        share, *means = uniform_filter1d(terms, size, axis=1, mode="constant")
+        share, *means = running_mean(terms, size)
         mean_x, mean_y, xx, yy, xy = means / np.maximum(share, 1e-6)
         covariance, variances = xy - mean_x * mean_y, (xx - mean_x * mean_x, yy - mean_y * mean_y)
         moving = (variances[0] > 1e-4) & (variances[1] > 1e-4)

@@ -32,7 +32,7 @@ from iaca.encoders.cues import (
 )
 from iaca.encoders.embedding import ClipEmbedding, write_embedding
 from iaca.errors import InputError
-from iaca.faces.store import FaceImages, FaceRow, Jpegs, decode_face, read_faces
+from iaca.faces.extract import FaceImages, FaceRow, Jpegs, decode_face, read_faces
 from iaca.media import AudioTrack, present_at, read_audio_file
 
 if TYPE_CHECKING:

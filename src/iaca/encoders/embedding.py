@@ -16,12 +16,11 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pyarrow import parquet
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from iaca.errors import InputError, brief, counted
-from iaca.formats.affwild2 import TASK_COLUMNS, WIDTH
+from iaca.formats.labels import TASK_COLUMNS, WIDTH
 from iaca.parameters import MODALITIES, Modality, text_table
 from iaca.text import parse_json
 
@@ -159,6 +158,8 @@ def annotate(clip: ClipEmbedding, timeline: Path, tasks: bool = False) -> Annota
     Raises:
         InputError: the timeline has another number of steps.
     """
+    from pyarrow import parquet  # inference reads no timelines and does not install it
+
     columns = ["valence", "arousal"]
     present = set(parquet.read_schema(timeline).names) if tasks else set()
     table = pd.read_parquet(timeline, columns=columns + [name for name in TASK_COLUMNS if name in present])

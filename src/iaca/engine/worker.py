@@ -235,6 +235,6 @@ def _show_gpus_of_step() -> None:
 def _limit_loaded_libraries(loaded: int) -> None:
     """Limit linear algebra libraries, once per set of loaded modules: finding the libraries takes milliseconds."""
     del loaded
-    from threadpoolctl import threadpool_limits  # scikit-learn brings it
+    from threadpoolctl import threadpool_limits
 
     threadpool_limits(limits=1)

@@ -24,10 +24,9 @@ from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, annotate
 from iaca.encoders.networks import pick_device
 from iaca.evaluation.certainty import coverage, inconsistency_auroc
 from iaca.evaluation.config import Condition, RobustnessConfig
-from iaca.evaluation.corruption import corrupted
+from iaca.evaluation.corruption import Mask, Partition, corrupted
 from iaca.evaluation.events import event_mask, gate_auroc, modality_gate
 from iaca.evaluation.metrics import DIMENSIONS, SCORES, ClipStatistics, pooled_ccc
-from iaca.evaluation.partition import Mask, Partition
 from iaca.formats.labels import EVENT_COLUMNS
 from iaca.fusion.config import weighing_gates
 from iaca.parameters import MODALITIES

@@ -110,7 +110,7 @@ class RobustnessConfig(Parameters, allow_inf_nan=True):
         block_s: mean length (s) of the blocks of a timeline. Each block holds one segment, which at a share of 0.5 is
             half as long as its block.
         noise_sd: amplitude of `feature_noise`, in standard deviations of each feature over the train partition.
-        noise_reach: its correlation length in steps, see `iaca.training.corruption.lasting_noise`.
+        noise_reach: its correlation length in steps, see `iaca.training.data.lasting_noise`.
         signal_share: share of the timeline that `audio_noise`, `audio_babble` and `video_blur` corrupt, in segments.
             At 1 there are no clean steps to score gates against.
         seed: of every random draw.

@@ -13,7 +13,6 @@ from dataclasses import astuple, replace
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from iaca.errors import InputError
 from iaca.evaluation.config import AnalysisConfig
@@ -130,6 +129,8 @@ def _classes(predictions: pd.DataFrame, events: pd.DataFrame) -> Iterator[tuple[
 def _score(
     clips: pd.Series, weight: Array, modality: str, kind: str, event: Mask, clean: Mask
 ) -> dict[str, str | float | int]:
+    from sklearn.metrics import roc_auc_score  # the plot of inference takes gates from here, and does not install it
+
     either = event | clean
     return {
         "modality": modality,

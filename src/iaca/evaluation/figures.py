@@ -1,6 +1,6 @@
 """The figures of a report, drawn from the same tables as its numbers: scores, training, traces, gates next to events.
 
-The figures of the error analysis are in `error_figures`.
+The figures of the error analysis are in `errors`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from iaca.errors import InputError, counted
 from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
-from iaca.evaluation.error_figures import calibration_plot, quadrant_plot, region_plot, response_plot
+from iaca.evaluation.errors import calibration_plot, quadrant_plot, region_plot, response_plot
 from iaca.evaluation.events import ANY, believed, event_mask, gate_auroc, has_modality_gates, spans, truth_masks
 from iaca.evaluation.metrics import DIMENSIONS, Array, ccc, join_labels, valid_pairs
 from iaca.evaluation.tables import best_and_worst, is_ranked, too_few, video_table

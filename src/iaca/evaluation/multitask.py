@@ -31,12 +31,12 @@ from pydantic import Field, ValidationError, field_validator
 from iaca.errors import InputError, brief
 from iaca.evaluation.config import FilterStep
 from iaca.evaluation.metrics import DIMENSIONS, are_few, clip_statistics, pooled_ccc, resamples
-from iaca.evaluation.tables import filtered, postprocess
+from iaca.evaluation.tables import filter_clips, postprocess
 from iaca.files import write_text
-from iaca.formats.affwild2 import EXPRESSIONS, TASK_COLUMNS, UNITS
+from iaca.formats.labels import EXPRESSIONS, TASK_COLUMNS, UNITS
 from iaca.formats.predictions import TABLE_COLUMNS, prediction_file, read_parquet
 from iaca.parameters import Parameters, faults
-from iaca.training.validation import unit_thresholds
+from iaca.training.loss import unit_thresholds
 
 log = logging.getLogger(__name__)
 
@@ -306,8 +306,10 @@ def applied(predictions: pd.DataFrame, choices: Choices) -> pd.DataFrame:
         (choices.expression, classes),
         (choices.action_units, [name for name in names if name not in classes]),
     ):
-        if step is not None and columns:
-            changed = changed.assign(**_filtered_columns(changed, columns, step))
+        if step is not None and columns and step.filter != "clip":
+            values = _floats(changed, columns)
+            filter_clips(values, changed, step)
+            changed = changed.assign(**dict(zip(columns, values.T, strict=True)))
     return decided(changed, {**predictions.attrs.get(UNIT_THRESHOLDS, {}), **choices.thresholds})
 
 
@@ -315,19 +317,6 @@ def _probabilities(predictions: pd.DataFrame) -> list[str]:
     """The columns of probabilities that a table has."""
     names = [f"expression_{name}" for name in EXPRESSIONS] + [f"{name}{PROBABILITY}" for name in UNITS]
     return [name for name in names if name in predictions]
-
-
-def _filtered_columns(predictions: pd.DataFrame, columns: list[str], step: FilterStep) -> dict[str, Array]:
-    values, time_s = _floats(predictions, columns), predictions["time_s"].to_numpy(np.float64)
-    if step.filter == "clip":
-        return {}
-    for clip, found in predictions.groupby("clip").indices.items():
-        rows = np.asarray(found)
-        if not np.isfinite(time_s[rows]).all():
-            raise InputError(f"a prediction of clip {clip} has no time", remedy="give each row its time_s")
-        rows = rows[np.argsort(time_s[rows], kind="stable")]
-        values[rows] = filtered(time_s[rows], values[rows], step)
-    return dict(zip(columns, values.T, strict=True))
 
 
 def decided(predictions: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:

@@ -39,8 +39,7 @@ from iaca.evaluation.metrics import (
     video_means,
 )
 from iaca.files import replacing
-from iaca.formats.affwild2 import Array, parse_annotation
-from iaca.formats.labels import read_event_table
+from iaca.formats.labels import Array, parse_annotation, read_event_table
 from iaca.formats.predictions import OPTIONAL, Clips, parse_predictions
 from iaca.text import clip_of
 

@@ -6,7 +6,7 @@ The result is not clipped and may exceed full scale, and the sound keeps its lev
 (`iaca.media.write_audio`) would clip it. Faces: a lower resolution, or a block over the mouth or the eyes.
 
 The tasks corrupt the signal, embed the clip again and write that embedding to a file of its own; scoring reads the
-file. Tasks and scoring draw the corrupted steps by the same function, `corrupted_steps`.
+file. Tasks and scoring draw the corrupted steps by the same function, `iaca.evaluation.corruption.corrupted_steps`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ from iaca.encoders.config import EMBEDDING_VERSION, EmbeddingConfig, describe, m
 from iaca.encoders.embed import NUMBERS, with_faces, with_sound
 from iaca.encoders.embedding import ClipEmbedding, read_embedding, read_metadata, write_embedding
 from iaca.errors import InputError, counted
-from iaca.evaluation.config import SNR, Condition, RobustnessConfig
-from iaca.evaluation.partition import Corrupted, Partition, block_count, clip_generator, segments
+from iaca.evaluation.config import Condition, RobustnessConfig
+from iaca.evaluation.corruption import LEFT_ALONE, clip_generator, corrupted_steps
 from iaca.faces import FaceImages, read_faces
 from iaca.faces.detect import TEMPLATE, TEMPLATE_SIDE
-from iaca.faces.store import Jpegs, decode_face
+from iaca.faces.extract import Jpegs, decode_face
 from iaca.media import AudioTrack, read_audio_file
-from iaca.parameters import MODALITIES
 
 SILENT_RMS = 1e-4
 """A sound with a lower RMS (-80 dB of full scale) is silent: no noise has a ratio to it."""
@@ -185,8 +184,6 @@ def _png(face: Face) -> bytes:
 
 
 VERSION = "1"
-LEFT_ALONE = "left_alone"
-"""Key of an embedding's metadata: the reason why the clip was not corrupted."""
 
 
 def corrupt_sound_file(
@@ -220,7 +217,7 @@ def corrupt_sound_file(
     if rms(samples[present]) < SILENT_RMS:
         write_embedding(_uncorrupted(clean, "no sound to which a noise could have a ratio"), target)
         return
-    rng = _generator(Condition(condition.corruption, 0.0), f"{clip}/noise", corruption)
+    rng = clip_generator(corruption.seed, condition.corruption, f"{clip}/noise")
     if condition.corruption == "audio_babble":
         noise = babble(rng, len(samples), track.rate, [read_audio_file(voice) for voice in voices])
     else:
@@ -285,45 +282,6 @@ def _read_clean(path: Path, config: EmbeddingConfig, encoders: Mapping[str, str]
 
 def _uncorrupted(clean: ClipEmbedding, reason: str) -> ClipEmbedding:
     return replace(clean, metadata={**clean.metadata, LEFT_ALONE: reason})
-
-
-def corrupted_steps(
-    condition: Condition, name: str, time_s: NDArray[np.float64], config: RobustnessConfig
-) -> NDArray[np.bool_]:
-    """(t,) bool, the steps whose signal a condition corrupts, in segments.
-
-    An occlusion covers the share of the clip that its level gives; noise and blur cover `signal_share`.
-    """
-    protocol, level = condition
-    share = level if protocol.startswith("occlusion") else config.signal_share
-    steps = np.zeros(len(time_s), np.bool_)
-    if len(time_s):
-        blocks = block_count(time_s, config.block_s)
-        for part in segments(len(time_s), blocks, share, _generator(condition, name, config)):
-            steps[part] = True
-    return steps
-
-
-def _generator(condition: Condition, name: str, config: RobustnessConfig) -> np.random.Generator:
-    """The same for all levels, so that they differ only in the strength of one noise in the same segments."""
-    return clip_generator(config.seed, condition.corruption, name)
-
-
-def corrupted_signal(
-    protocol: str, name: str, clip: ClipEmbedding, level: float, partition: Partition, config: RobustnessConfig
-) -> Corrupted:
-    """Protocol of `audio_noise`, `audio_babble`, `video_blur`, `occlusion_mouth`, `occlusion_eyes`: read the embedding
-    of the corrupted signal.
-
-    The truth is where the signal was corrupted. Encoders with a longer receptive field spread the corruption beyond
-    those steps; that is not counted. A clip that was not corrupted has no such steps.
-    """
-    changed = read_embedding(partition.corrupted_files[protocol, level, name])
-    truth = np.zeros((len(clip), len(MODALITIES)), np.bool_)
-    if LEFT_ALONE not in changed.metadata:
-        column = MODALITIES.index("audio" if protocol in SNR else "visual")
-        truth[:, column] = corrupted_steps(Condition(protocol, level), name, clip.time_s, config)
-    return Corrupted(changed, truth)
 
 
 def left_alone(

@@ -26,7 +26,7 @@ from iaca.errors import InputError, counted, printable
 from iaca.evaluation.multitask import applied, read_choices, read_tables
 from iaca.evaluation.score import combined
 from iaca.files import write_text
-from iaca.formats.affwild2 import LOCATION, UNITS
+from iaca.formats.labels import LOCATION, UNITS
 from iaca.formats.predictions import check_submission, track_of
 from iaca.text import composed, read_text
 

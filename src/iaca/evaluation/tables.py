@@ -269,14 +269,23 @@ def postprocess(predictions: pd.DataFrame, step: FilterStep) -> pd.DataFrame:
     if step.filter == "clip":
         values = np.clip(values, -1, 1)
     else:
-        time_s = predictions["time_s"].to_numpy(np.float64)
-        for clip, found in predictions.groupby("clip").indices.items():
-            rows = np.asarray(found)
-            if not np.isfinite(time_s[rows]).all():
-                raise InputError(f"a prediction of clip {clip} has no time", remedy="give each row its time_s")
-            rows = rows[np.argsort(time_s[rows], kind="stable")]
-            values[rows] = filtered(time_s[rows], values[rows], step)
+        filter_clips(values, predictions, step)
     return predictions.assign(**dict(zip(DIMENSIONS, values.T, strict=True)))
+
+
+def filter_clips(values: Array, predictions: pd.DataFrame, step: FilterStep) -> None:
+    """Filter values (n, d), one row per row of the predictions (clip, time_s), in place, each clip separately.
+
+    Raises:
+        InputError: if a frame has no finite time.
+    """
+    time_s = predictions["time_s"].to_numpy(np.float64)
+    for clip, found in predictions.groupby("clip").indices.items():
+        rows = np.asarray(found)
+        if not np.isfinite(time_s[rows]).all():
+            raise InputError(f"a prediction of clip {clip} has no time", remedy="give each row its time_s")
+        rows = rows[np.argsort(time_s[rows], kind="stable")]
+        values[rows] = filtered(time_s[rows], values[rows], step)
 
 
 def filtered(time_s: Array, values: Array, step: FilterStep) -> Array:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count, islice
+from itertools import chain, count, islice
 
 import cv2
 import numpy as np
@@ -74,7 +74,12 @@ class FaceTracker:
 
     def run(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, Faces]]:
         """Each frame with its faces, in order. Up to twice `max_every` frames and those decoded ahead are in memory."""
-        upcoming = _Upcoming(prefetch((frame, FlowImage.of(frame.image)) for frame in frames))
+        remaining = iter(frames)
+        first = list(islice(remaining, 1))
+        # the frames up to the next detection are decoded while the detector is at work, if they are small enough
+        room = max((MOST_AHEAD // 2 // max(frame.image.nbytes, 1) for frame in first), default=0)
+        images = ((frame, FlowImage.of(frame.image)) for frame in chain(first, remaining))
+        upcoming = _Upcoming(prefetch(images, min(room, self._config.max_every)))
         with ThreadPoolExecutor(1, thread_name_prefix="detect") as thread:
             yield from self._run(upcoming, thread)
 
@@ -228,13 +233,10 @@ class CausalTracker:
 
 def match(boxes: dict[int, np.ndarray], found: Sequence[Detection], least: float) -> dict[int, int]:
     """Pair boxes (by key) with detections (by row), largest overlap first, down to an IoU of `least`."""
-    overlaps = sorted(
-        ((iou(box, face.box), key, row) for key, box in boxes.items() for row, face in enumerate(found)),
-        key=lambda overlap: (-overlap[0], overlap[1], overlap[2]),
-    )
+    overlaps = sorted((-iou(box, face.box), key, row) for key, box in boxes.items() for row, face in enumerate(found))
     pairs: dict[int, int] = {}
-    for overlap, key, row in overlaps:
-        if overlap >= least and key not in pairs and row not in pairs.values():
+    for minus_iou, key, row in overlaps:  # the largest first
+        if minus_iou <= -least and key not in pairs and row not in pairs.values():
             pairs[key] = row
     return pairs
 
@@ -356,12 +358,11 @@ def _moved(
     side = float((face.box[2:] - face.box[:2]).max())
     matrix = similarity(source, target)
     residual = np.linalg.norm(apply(matrix, source) - target, axis=1)
-    steady = residual <= max(
-        2.0 * float(np.median(residual)), 0.5
-    )  # drop points of a mouth or lid that moves by itself
+    usual = float(np.median(residual))
+    steady = residual <= max(2.0 * usual, 0.5)  # drop points of a mouth or lid that moves by itself
     matrix = similarity(source[steady], target[steady])
     scale = float(np.hypot(*matrix[:, 0]))
-    if float(np.median(residual)) > 0.08 * side or not 0.8 < scale < 1.25:
+    if usual > 0.08 * side or not 0.8 < scale < 1.25:
         return None
     middle = apply(matrix, (face.box[:2] + face.box[2:])[None] / 2)[0]
     if not (middle * after.scale >= 0).all() or not (middle * after.scale < after.grey.shape[::-1]).all():

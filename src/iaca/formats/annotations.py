@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -21,14 +20,13 @@ from numpy.typing import NDArray
 from iaca.errors import InputError, brief, counted
 from iaca.files import require_file
 from iaca.formats.labels import LABELS, read_labels
-from iaca.text import EMPTY, csv_rows, number, read_text
+from iaca.text import EMPTY, XmlNode, csv_rows, number, read_text, read_xml
 
 Array = NDArray[np.float64]
 
 ROUNDING_S = 1e-6  # times of two programs that mean the same frame
 MOST_BYTES = 2**26
 """Of one annotation file."""
-DEEPEST, MOST_NODES = 64, 2_000_000  # of an XML file
 SUFFIXES = {".eaf": "elan", ".anvil": "anvil", ".annotation": "nova"}
 FORMATS = ("elan", "anvil", "nova", "nova_binary", "carma", "darma")
 """What `export` writes."""
@@ -175,77 +173,7 @@ def _numeric(path: Path, cells: Mapping[str, list[tuple[int, float, float, str]]
     return drafts
 
 
-# XML without document types
-
-
-@dataclass
-class _Node:
-    """An element of an XML file, with the line it starts in."""
-
-    tag: str
-    attributes: dict[str, str]
-    line: int
-    children: list[_Node] = field(default_factory=list)
-    text: str = ""
-
-    def all(self, tag: str) -> Iterator[_Node]:
-        """Every element of this name below, in document order."""
-        for child in self.children:
-            if child.tag == tag:
-                yield child
-            yield from child.all(tag)
-
-    def text_of(self, tag: str) -> str:
-        return next((child.text for child in self.children if child.tag == tag), "").strip()
-
-
-def _read_xml(path: Path, root: str) -> _Node:
-    """The root element.
-
-    Raises:
-        InputError: not XML, another root, a document type, or too many or too deeply nested elements.
-    """
-    remedy = "export it again, without a document type"
-    parser, stack, top = expat.ParserCreate(), list[_Node](), list[_Node]()
-    count = 0
-
-    def refuse(*_: object) -> None:
-        what = "the file has a document type, which could expand entities"
-        raise InputError(what, path, parser.CurrentLineNumber, remedy)
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal count
-        count += 1
-        if len(stack) >= DEEPEST or count > MOST_NODES:
-            raise InputError(
-                "the file has too many elements, or nested too deeply", path, parser.CurrentLineNumber, remedy
-            )
-        node = _Node(tag, attributes, parser.CurrentLineNumber)
-        (stack[-1].children if stack else top).append(node)
-        stack.append(node)
-
-    def data(text: str) -> None:
-        stack[-1].text += text
-
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
-    parser.StartElementHandler, parser.CharacterDataHandler = start, data
-    parser.EndElementHandler = lambda _: stack.pop()
-    try:
-        parser.Parse(path.read_bytes(), True)
-    except expat.ExpatError as error:
-        raise InputError(f"not an XML file ({expat.ErrorString(error.code)})", path, error.lineno, remedy) from error
-    except ValueError as error:  # an encoding that Python does not know
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"not an XML file ({error})", path, remedy=remedy) from error
-    if top[0].tag != root:
-        what = f"the root element is {brief(top[0].tag, 40)}, not {root}"
-        raise InputError(what, path, top[0].line, "give a file that this program wrote")
-    return top[0]
-
-
-def _seconds(node: _Node, name: str, path: Path, unit_s: float = 1.0) -> float:
+def _seconds(node: XmlNode, name: str, path: Path, unit_s: float = 1.0) -> float:
     found = _value(node.attributes.get(name, ""))
     if found is None or not math.isfinite(found) or found < 0:
         what = f"{name} of {node.tag} is not a time: {brief(repr(node.attributes.get(name)), 40)}"
@@ -258,7 +186,7 @@ def _seconds(node: _Node, name: str, path: Path, unit_s: float = 1.0) -> float:
 
 def _read_elan(path: Path) -> dict[str, _Draft]:
     """The tiers whose values are numbers; an annotation holds from its start to its end."""
-    root = _read_xml(path, "ANNOTATION_DOCUMENT")
+    root = read_xml(path, "ANNOTATION_DOCUMENT")
     header = next(root.all("HEADER"), None)
     units = header.attributes.get("TIME_UNITS", "milliseconds") if header else "milliseconds"
     if units != "milliseconds":
@@ -285,7 +213,7 @@ def _read_elan(path: Path) -> dict[str, _Draft]:
     return _numeric(path, cells, "tier")
 
 
-def _slots(root: _Node, path: Path) -> dict[str, float]:
+def _slots(root: XmlNode, path: Path) -> dict[str, float]:
     """Time (s) of each slot. Slots without one lie evenly between their neighbours, as ELAN shows them."""
     nodes = list(root.all("TIME_SLOT"))
     times = [_seconds(n, "TIME_VALUE", path, 1e-3) if "TIME_VALUE" in n.attributes else math.nan for n in nodes]
@@ -295,7 +223,7 @@ def _slots(root: _Node, path: Path) -> dict[str, float]:
     return {node.attributes.get("TIME_SLOT_ID", ""): time for node, time in zip(nodes, times, strict=True)}
 
 
-def _slot(node: _Node, slots: Mapping[str, float], name: str, path: Path) -> float:
+def _slot(node: XmlNode, slots: Mapping[str, float], name: str, path: Path) -> float:
     reference = node.attributes.get(name, "")
     time = slots.get(reference, math.nan)
     if not math.isfinite(time):
@@ -309,7 +237,7 @@ def _slot(node: _Node, slots: Mapping[str, float], name: str, path: Path) -> flo
 def _read_anvil(path: Path) -> dict[str, _Draft]:
     """The numeric attributes of primary tracks, as `track.attribute`; times are in seconds."""
     cells: dict[str, list[tuple[int, float, float, str]]] = {}
-    for track in _read_xml(path, "annotation").all("track"):
+    for track in read_xml(path, "annotation").all("track"):
         if track.attributes.get("type", "primary") != "primary":  # refers to elements of another track
             continue
         for element in track.children:
@@ -328,8 +256,8 @@ def _read_anvil(path: Path) -> dict[str, _Draft]:
 
 def _read_nova(path: Path) -> dict[str, _Draft]:
     """The continuous scheme of a header file; its data are in the file of the same name with `~`."""
-    root = _read_xml(path, "annotation")
-    scheme, info = (next(root.all(tag), _Node(tag, {}, root.line)) for tag in ("scheme", "info"))
+    root = read_xml(path, "annotation")
+    scheme, info = (next(root.all(tag), XmlNode(tag, {}, root.line)) for tag in ("scheme", "info"))
     kind = scheme.attributes.get("type", "")
     if kind != "CONTINUOUS":
         what = f"the scheme is {brief(repr(kind), 40)}, not CONTINUOUS"
@@ -350,7 +278,7 @@ def _read_nova(path: Path) -> dict[str, _Draft]:
     return {name: _Draft(rows, low, high, sampled=True)} if rows else {}
 
 
-def _nova_number(scheme: _Node, name: str, path: Path) -> float:
+def _nova_number(scheme: XmlNode, name: str, path: Path) -> float:
     found = _value(scheme.attributes.get(name, ""))
     if found is None or not math.isfinite(found):
         what = f"{name} of the scheme is not a number: {brief(repr(scheme.attributes.get(name)), 40)}"

@@ -1,6 +1,6 @@
 """Predictions of valence and arousal, read from any of three forms into one array per clip; all faults are reported.
 
-* a folder with a file per clip, `<clip>.txt` or `<clip>.csv`: `valence,arousal`, a row per frame (`formats.affwild2`);
+* a folder with a file per clip, `<clip>.txt` or `<clip>.csv`: `valence,arousal`, a row per frame (`formats.labels`);
 * a table, Parquet or CSV: `clip,frame,valence,arousal`, frames counted from 0, as the evaluation pipeline writes it;
   A table may also have `time_s`, intervals as `valence_low` and so on, and `inconsistency`;
 * a challenge submission: `image_location,valence,arousal`, rows `<clip>/00001.jpg,...`, images counted from 1.
@@ -25,7 +25,7 @@ from pyarrow import compute, parquet
 
 from iaca.errors import InputError, brief, first_faults, plain_name
 from iaca.files import newest_version, require_modest
-from iaca.formats.affwild2 import EXPRESSIONS, LOCATION, MULTITASK, UNITS, Array, classes, parse_prediction
+from iaca.formats.labels import EXPRESSIONS, LOCATION, MULTITASK, UNITS, Array, classes, parse_prediction
 from iaca.text import clip_of, csv_rows, dialect_of, number, read_text
 
 _log = logging.getLogger(__name__)

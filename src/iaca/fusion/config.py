@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from iaca.errors import InputError
-from iaca.formats.affwild2 import EXPRESSIONS, UNITS
+from iaca.formats.labels import EXPRESSIONS, UNITS
 from iaca.parameters import MODALITIES, UNKNOWN, Modality, Parameters, fault, listed, unknown_name
 
 NONE = "none"

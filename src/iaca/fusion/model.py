@@ -364,7 +364,7 @@ class TaskHeads(nn.Module):
     """From fused features to the logits of expressions and action units, a hidden layer for each [ours].
 
     The buffer `thresholds` (12,) holds the probabilities from which on a unit counts as active: 0.5 until they are
-    chosen on validation (`iaca.training.validation.unit_thresholds`).
+    chosen on validation (`iaca.training.loss.unit_thresholds`).
     """
 
     def __init__(self, config: FusionConfig):

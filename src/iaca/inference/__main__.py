@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("input", metavar="INPUT", help="a video, a folder of videos, or a pattern in quotes")
     parser.add_argument("output", metavar="OUTPUT", help="folder for tables, plots, overlay videos and summaries")
     parser.add_argument(
-        "--model", action="append", help=f"model file, or {' or '.join(NAMED)}; several are averaged ({ZERO_SHOT})"
+        "--model",
+        action="append",
+        help=f"model file, {' or '.join(NAMED)}, or OWNER/NAME of the hub; several files are averaged ({ZERO_SHOT})",
     )
     parser.add_argument(
         "--people",

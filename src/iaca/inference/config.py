@@ -68,7 +68,7 @@ class InferenceConfig(Drawing, People):
         output: folder for NAME.csv (NAME.person1.csv, ... with `people: all`), NAME.json and, if asked for, NAME.png
             and NAME.mp4.
         model: model file, the name of one that comes with the project, or several whose predictions are averaged: a
-            list, a folder or a glob pattern; None is `zero_shot`.
+            list, a folder or a glob pattern; or a repository of the hub (`named_repository`); None is `zero_shot`.
         device: of encoders and models; `auto` takes a GPU if there is one. That of the face detector is `faces.device`.
     """
 
@@ -110,8 +110,12 @@ log = logging.getLogger(__name__)
 
 _MODEL_REMEDY = (
     f"give a model file, a list of them, a folder that contains some ({MODEL_SUFFIX}), a pattern, or one of "
-    f"{', '.join(NAMED)}; `kedro run` trains models into data/06_models"
+    f"{', '.join(NAMED)}; `kedro run` trains models into data/06_models. A repository of the hub, owner/name, is named "
+    "alone"
 )
+HUB = "hub://"
+"""Before `owner/name`, and `@revision` if wanted: a repository of the hub, whatever files there are."""
+_REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*)/[\w.-]+(@[\w./-]+)?")
 
 
 def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
@@ -263,6 +267,28 @@ def _check_output(named: dict[str, Path], output: Path) -> None:
             raise InputError(
                 "the overlay would replace this video", output / f"{name}.mp4", remedy="name another output folder"
             )
+
+
+def named_repository(given: str | Iterable[str], base: Path | None = None) -> str | None:
+    """`hub://owner/name` or `hub://owner/name@revision` if a model is named so, with or without `hub://`.
+
+    Without it, what may be a path is one: `base` has a file or folder of that name or a folder `owner`, or the name
+    ends like that of a model file. So a mistyped path is not looked for on the hub.
+
+    Args:
+        given: as `find_models` takes it.
+        base: what a relative path is relative to; None for the current folder.
+    """
+    several = [given] if isinstance(given, str) else list(given)
+    if len(several) != 1:
+        return None
+    (name,), base = several, base or Path.cwd()
+    if name.startswith(HUB):
+        return name
+    found = _REPOSITORY.fullmatch(name)
+    if found is None or name.endswith(MODEL_SUFFIX) or (base / name).exists() or (base / found[1]).is_dir():
+        return None
+    return f"{HUB}{name}"
 
 
 def find_models(given: str | Path | Iterable[str | Path]) -> list[Path]:

@@ -26,7 +26,7 @@ from iaca.encoders.config import ENCODERS, origins
 from iaca.encoders.weights import GET, WEIGHTS, local, sha256
 from iaca.errors import InputError, brief, gib, plain_name
 from iaca.files import make_folder, replacing, storage_errors, write_text
-from iaca.inference.config import find_models
+from iaca.inference.config import HUB, find_models
 from iaca.parameters import MODALITIES
 from iaca.text import parse_json
 from iaca.training.config import MODEL_SUFFIX, TARGETS
@@ -94,7 +94,8 @@ def fetched(name: str | Path, revision: str | None = None, token: str | None = N
     to its commit, which is logged; if the hub can't be reached, to the commit that the cache has for it.
 
     Args:
-        name: a folder, or `owner/name` of a repository.
+        name: a folder, or `owner/name` or `owner/name@revision` of a repository; with `hub://` before it, no folder is
+            looked for.
         revision: branch, tag or commit (40 digits) of the repository; None for its main branch.
         token: for a private repository; None for the one that is saved on this machine, if any.
 
@@ -103,16 +104,17 @@ def fetched(name: str | Path, revision: str | None = None, token: str | None = N
             hub describes; the hub can't be reached and the cache has nothing.
         StorageError: the disk of the cache is full.
     """
-    if Path(name).is_dir():
+    if not str(name).startswith(HUB) and Path(name).is_dir():
         if revision is not None:
             raise InputError("a folder has no revisions", name, remedy="leave the revision out, or give `owner/name`")
         return Fetched(Path(name))
-    repository = str(name)
+    repository, _, named = str(name).removeprefix(HUB).partition("@")
+    revision = revision or named or None
     if not REPOSITORY.fullmatch(repository):
         raise InputError(
             "neither a folder nor the name of a repository", repository, remedy="give a folder, or `owner/name`"
         )
-    _require_hub()
+    _require_hub(repository)
     folder = _cached(repository, revision) if revision is not None and COMMIT.fullmatch(revision) else None
     folder = folder or _downloaded(repository, revision, token)
     if revision != folder.name:
@@ -200,12 +202,14 @@ class UnreachableError(Exception):
     """There is no connection to the hub, or it has trouble of its own."""
 
 
-def _require_hub() -> None:
+def _require_hub(repository: str | None = None) -> None:
     try:
         import huggingface_hub  # noqa: F401
     except ImportError as error:
         raise InputError(
-            "repositories need the package huggingface_hub", remedy="pip install 'iaca[hub]', or huggingface_hub"
+            "repositories need the package huggingface_hub",
+            repository,
+            remedy="pip install 'iaca[hub]', or huggingface_hub",
         ) from error
 
 

@@ -1,27 +1,50 @@
-"""The kinds of model that can predict, and how several of them are averaged into one prediction."""
+"""The kinds of model that can predict, and how several of them are averaged into one prediction.
+
+A zero-shot model (`zero_shot.py`), an adapted one, whose file holds weights as safetensors and the rest as JSON in the
+header, or a trained network. Nothing is unpickled.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from iaca.encoders.config import EmbeddingConfig
 from iaca.encoders.embedding import ClipEmbedding
-from iaca.inference.adaptation import AdaptedModel
-from iaca.inference.zero_shot import ZeroShot, read_config
-from iaca.parameters import MODALITIES
+from iaca.errors import InputError, brief
+from iaca.files import replacing
+from iaca.inference.zero_shot import (
+    INCONSISTENCY,
+    OneSided,
+    RunningZeroShot,
+    ZeroShot,
+    ZeroShotConfig,
+    ZeroShotPast,
+    durations,
+    read_config,
+    two_sided,
+)
+from iaca.parameters import MODALITIES, faults, text_table
+from iaca.text import parse_json
+from iaca.training.calibration import Calibration, Intervals
 from iaca.training.config import TARGETS
 from iaca.training.model_file import load_model
 from iaca.training.predict import BuiltModel, ClipPrediction, RunningPrediction, predict_clip
 
 Labels = Mapping[str, tuple[str, ...]]
 FloatArray = NDArray[np.float32]
+Array = NDArray[np.float64]
 
 
 class Running(Protocol):
@@ -115,6 +138,9 @@ class FusionMember:
     def stream(self) -> RunningPrediction:
         """The predictions for a stream, by a causal model alone."""
         return RunningPrediction(self.built)
+
+
+# Several models
 
 
 @dataclass(frozen=True)
@@ -218,3 +244,193 @@ def _nearness(present: NDArray[np.bool_], time_s: NDArray[np.float64]) -> NDArra
     before = np.maximum.accumulate(np.where(present, time_s, -np.inf))
     after = np.minimum.accumulate(np.where(present, time_s, np.inf)[::-1])[::-1]
     return np.asarray(2.0 ** -(np.minimum(time_s - before, after - time_s) / HALVED_AFTER_S))
+
+
+# The adapted model: a zero-shot model with a linear correction
+
+HEADER, VERSION, WEIGHTS, INTERVALS = "iaca_adapted", 2, "weights", "intervals."
+KIND = "adapted heuristic"
+REMEDY = "give a file written by the adaptation pipeline, or adapt again"
+FIRST = 3  # columns of the correction before the embeddings
+
+
+def columns_of(model: ZeroShot, clip: ClipEmbedding) -> Array:
+    """(t, p) float64, finite, the inputs of the correction: p is 5 + the widths of both embeddings.
+
+    1; zero-shot valence and arousal; then for sound and for face its presence and its embedding, both averaged over the
+    same stretch of time as the zero-shot model averages, absent steps as zeros.
+    """
+    weighted = weighted_columns(clip, durations(clip.time_s, model.config.step_s))
+    return joined_columns(model.predict(clip), two_sided(weighted, clip.time_s, model.config.smoothing_s))
+
+
+def weighted_columns(clip: ClipEmbedding, seconds: Array) -> Array:
+    """(t, p - 2): s that each step stands for, and presence and embedding of sound and face times these."""
+    weights = seconds[:, None]
+    masked = [
+        np.where(clip.present[m][:, None], np.column_stack([clip.present[m], np.nan_to_num(clip.features[m])]), 0.0)
+        for m in MODALITIES
+    ]
+    return np.concatenate([weights, *(weights * part for part in masked)], axis=1)
+
+
+def joined_columns(zero_shot: ClipPrediction, around: Array) -> Array:
+    """The inputs of the correction from the zero-shot prediction and the smoothed `weighted_columns`."""
+    prediction, averages = zero_shot.prediction.astype(np.float64), around[:, 1:] / np.maximum(around[:, :1], 1e-9)
+    return np.concatenate([np.ones((len(prediction), 1)), prediction, averages], axis=1)
+
+
+def widths(audio: int, visual: int) -> tuple[slice, slice]:
+    """Columns of the presence and embedding of sound, and of face."""
+    return slice(FIRST, FIRST + 1 + audio), slice(FIRST + 1 + audio, FIRST + 2 + audio + visual)
+
+
+def corrected(columns: Array, weights: Array) -> Array:
+    """(t, p) and (p, 2) -> (t, 2) valence and arousal in [-1, 1]."""
+    return np.asarray((columns[:, 1:3] + columns @ weights).clip(-1, 1))
+
+
+@dataclass(frozen=True)
+class AdaptedModel:
+    """A zero-shot model with a linear correction.
+
+    Attributes:
+        zero_shot: rules of the model that is corrected.
+        weights: (p, 2) float64, of the columns of `columns_of`.
+        facts: encoders, corpus, chosen penalties and scores, as strings.
+        intervals: None with too few annotated clips.
+    """
+
+    zero_shot: ZeroShotConfig
+    weights: NDArray[np.float64]
+    facts: Mapping[str, str]
+    intervals: Intervals | None = None
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """Its kind, and the encoders it needs."""
+        return {"preset": "zero_shot, adapted", "kind": KIND, "inconsistency": INCONSISTENCY, **self.facts}
+
+    @cached_property
+    def base(self) -> ZeroShot:
+        """The zero-shot part."""
+        return ZeroShot(self.zero_shot)
+
+    @property
+    def gate_labels(self) -> Mapping[str, tuple[str, ...]]:
+        """Those of the zero-shot part."""
+        return self.base.gate_labels
+
+    @property
+    def sources(self) -> Mapping[str, tuple[str, ...]]:
+        """The inputs whose columns have a weight, and those of the zero-shot readings that have one."""
+        config = self.zero_shot.embedding
+        columns = dict(zip(MODALITIES, widths(config.dim("audio"), config.dim("visual")), strict=True))
+        effect = self.weights.copy()
+        effect[1:FIRST] += np.eye(len(TARGETS))  # the correction is added to the zero-shot prediction
+        read: dict[str, tuple[str, ...]] = {}
+        for d, name in enumerate(TARGETS):
+            used = {m for m, part in columns.items() if effect[part, d].any()}
+            for own, sources in enumerate(self.base.sources[target] for target in TARGETS):
+                used |= set(sources) if effect[1 + own, d] else set()
+            read[name] = tuple(modality for modality in MODALITIES if modality in used)
+        return read
+
+    def predict(self, clip: ClipEmbedding) -> ClipPrediction:
+        """The zero-shot prediction with valence and arousal corrected; gates and inconsistency are unchanged."""
+        prediction = corrected(columns_of(self.base, clip), self.weights).astype(np.float32)
+        bounds = None if self.intervals is None else self.intervals.of(prediction, self.base.cases(clip))
+        return replace(self.base.predict(clip), prediction=prediction, bounds=bounds)
+
+    def stream(self) -> RunningAdapted:
+        """The predictions for a stream."""
+        return RunningAdapted(self)
+
+    def save(self, path: Path) -> None:
+        """Write the file atomically; the same model gives the same bytes."""
+        header = {"version": VERSION, "zero_shot": self._rules(), "facts": dict(self.facts)}
+        arrays = {WEIGHTS: np.ascontiguousarray(self.weights)}
+        if self.intervals is not None:
+            arrays |= {INTERVALS + name: np.ascontiguousarray(array) for name, array in vars(self.intervals).items()}
+        with replacing(path) as partial:
+            partial.write_bytes(save(arrays, {HEADER: json.dumps(header, sort_keys=True)}))
+
+    def _rules(self) -> dict[str, Any]:
+        return self.zero_shot.model_dump(mode="json", exclude_defaults=True)
+
+    @classmethod
+    def load(cls, path: Path) -> AdaptedModel | None:
+        """Read a model file; None if it is missing or is not the file of an adapted model.
+
+        Raises:
+            InputError: it has the header of an adapted model, but is damaged.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                text = (file.metadata() or {}).get(HEADER)
+                if text is None:
+                    return None
+                weights = file.get_tensor(WEIGHTS)
+                names = [name for name in file.keys() if name.startswith(INTERVALS)]  # noqa: SIM118, not a mapping
+                arrays = {name: file.get_tensor(name) for name in names}
+        except (SafetensorError, OSError):
+            return None
+        except TypeError as error:  # numpy lacks some types of safetensors
+            raise InputError(f"the weights are not finite float64 ({error})", path, remedy=REMEDY) from error
+        return cls(*_checked(text, weights, path), _checked_intervals(arrays, path))
+
+
+class RunningAdapted:
+    """The predictions of an adapted model for a stream: zero-shot part and averages read the past alone.
+
+    Its intervals are left out: they were calibrated on averages over past and future.
+    """
+
+    def __init__(self, model: AdaptedModel):
+        self._model, self._base = model, RunningZeroShot(model.base)
+        self._past, self._around = ZeroShotPast(), OneSided()
+
+    def push(self, clip: ClipEmbedding) -> ClipPrediction:
+        """The prediction of the next steps."""
+        config, zero_shot = self._model.zero_shot, self._base.push(clip)
+        weighted = weighted_columns(clip, self._past.durations(clip.time_s, config.step_s))
+        columns = joined_columns(zero_shot, self._around.of(weighted, clip.time_s, config.smoothing_s))
+        return replace(zero_shot, prediction=corrected(columns, self._model.weights).astype(np.float32))
+
+    def finish(self) -> ClipPrediction | None:
+        """None: no step waits."""
+
+
+def _checked_intervals(arrays: Mapping[str, NDArray[np.float32]], path: Path) -> Intervals | None:
+    try:
+        if any(array.dtype != np.float32 for array in arrays.values()):
+            raise ValueError("an array is not float32")
+        return Calibration.of_arrays(arrays, MODALITIES, {}, {}).intervals
+    except ValueError as error:
+        raise InputError(f"the intervals of the model are not valid: {error}", path, remedy=REMEDY) from error
+
+
+def _checked(
+    text: str, weights: NDArray[np.float64], path: Path
+) -> tuple[ZeroShotConfig, NDArray[np.float64], dict[str, str]]:
+    try:
+        header = parse_json(text)
+        version = header["version"]
+        if version == VERSION:
+            rules, facts = header["zero_shot"], text_table(header["facts"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"not the header of an adapted model ({brief(error)})", path, remedy=REMEDY) from error
+    if version != VERSION:
+        found = brief(repr(version))
+        raise InputError(f"adapted model version {found}, this program reads {VERSION}", path, remedy=REMEDY)
+    if facts is None:
+        raise InputError("the header's facts are not a table of strings", path, remedy=REMEDY)
+    try:
+        config = ZeroShotConfig.model_validate(rules)
+    except ValidationError as error:
+        raise InputError(f"not the rules of a zero-shot model ({faults(error)})", path, remedy=REMEDY) from error
+    expected = (FIRST + 2 + sum(config.embedding.dim(m) for m in MODALITIES), 2)
+    if weights.shape != expected or weights.dtype != np.float64 or not np.isfinite(weights).all():
+        found = f"{weights.dtype} {weights.shape}"
+        raise InputError(f"the weights are {found}, not finite float64 {expected}", path, remedy=REMEDY)
+    return config, weights, facts

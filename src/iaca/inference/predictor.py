@@ -8,6 +8,7 @@ Torch is imported by the functions that compute: planning a run whose videos are
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from iaca.encoders.config import EmbeddingConfig, Fetching, config_of, get_missi
 from iaca.encoders.embed import NUMBERS, embed, embed_sound
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError, brief, plain_name
-from iaca.faces import FaceConfig, FaceImages, extract_faces_file, extract_people_files, read_faces
+from iaca.faces import FaceConfig, KeptFaces, keep_faces
 from iaca.files import work_folder
 from iaca.inference.config import People, check_alike, find_models
 from iaca.media import AudioTrack, MediaInfo, MediaLimits, extract_audio, probe, read_audio_file
@@ -230,7 +231,7 @@ class Predictor:
         with work_folder(folder) as work:  # faces and sound of a long video exceed memory
             faces, audio = self._extracted(video, work, people)
             clips = list(self._embed(faces, audio))
-            boxes = [read_faces(path, columns=BOX).to_numpy() for path in faces]
+            boxes = [person.table[BOX].to_numpy() for person in faces]
             facts = media_facts(media, audio)
         tables = [
             self._table(plain_name(video.stem), replace(clip, audio_present=own_voice), box)
@@ -255,28 +256,23 @@ class Predictor:
             raise InputError("there is no video stream", video, remedy="give a file with pictures")
         return media
 
-    def _extracted(self, video: Path, work: Path, people: People) -> tuple[list[Path], AudioTrack]:
-        """Files of the faces of each person, and the sound, which lies in `work` too."""
-        faces = self._faces(video, work, people)
-        extract_audio(video, work / "audio.flac", limits=self.limits)
-        return faces, read_audio_file(work / "audio.flac")
+    def _extracted(self, video: Path, work: Path, people: People) -> tuple[list[KeptFaces], AudioTrack]:
+        """The faces of each person, and the sound; JPEGs and samples are in `work`."""
+        sound, everyone = work / "audio.flac", people if people.people == "all" else None
+        with ThreadPoolExecutor(1, thread_name_prefix="sound") as thread:
+            extracting = thread.submit(extract_audio, video, sound, limits=self.limits)
+            faces = keep_faces(video, work, self.faces, everyone, limits=self.limits)
+            extracting.result()
+        return faces, read_audio_file(sound)
 
-    def _faces(self, video: Path, folder: Path, people: People) -> list[Path]:
-        """Extract the faces of each person to a file, in one pass over the video."""
-        if people.people == "all":
-            return extract_people_files(video, folder, self.faces, people, limits=self.limits)
-        extract_faces_file(video, folder / "faces.parquet", self.faces, limits=self.limits)
-        return [folder / "faces.parquet"]
-
-    def _embed(self, faces: list[Path], audio: AudioTrack) -> Iterator[ClipEmbedding]:
+    def _embed(self, faces: list[KeptFaces], audio: AudioTrack) -> Iterator[ClipEmbedding]:
         """Embeddings of each person; the sound is embedded once for all."""
         shared = None
-        for path in faces:
-            table = read_faces(path, columns=NUMBERS)
+        for person in faces:
             if len(faces) > 1 and shared is None:
-                shared = embed_sound(audio, table["time_s"].to_numpy(np.float64), self.embedding)
-            with FaceImages(path) as jpegs:
-                yield embed(table, jpegs, audio, self.embedding, shared)
+                shared = embed_sound(audio, person.table["time_s"].to_numpy(np.float64), self.embedding)
+            with person as jpegs:
+                yield embed(person.table[NUMBERS], jpegs, audio, self.embedding, shared)
 
     def _table(self, name: str, clip: ClipEmbedding, box: np.ndarray) -> pd.DataFrame:
         from iaca.inference.members import Nearness, join, observed_shares  # torch

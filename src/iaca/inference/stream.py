@@ -25,8 +25,7 @@ from iaca.encoders.embed import StreamEmbedder
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
 from iaca.faces.detect import FaceConfig, Side
-from iaca.faces.extract import CausalFaces
-from iaca.faces.store import FaceRow
+from iaca.faces.extract import CausalFaces, FaceRow
 from iaca.inference.members import Member, Nearness, join, observed_shares
 from iaca.media import VideoFrame, present_at
 from iaca.parameters import faults

@@ -18,6 +18,7 @@ from iaca.errors import counted, plain_name
 from iaca.faces import FaceConfig
 from iaca.files import is_name, remove, replacing, write_text
 from iaca.inference.config import (
+    HUB,
     NAMED,
     Drawing,
     InferenceConfig,
@@ -25,6 +26,7 @@ from iaca.inference.config import (
     announcement,
     find_models,
     find_videos,
+    named_repository,
 )
 from iaca.inference.predictor import BOX, Predictor, encoders_of, stamp
 from iaca.inference.summary import Sources, as_drawn, summarise, summarise_people, with_words
@@ -48,15 +50,17 @@ def analyse_video(
     whom: People | None = None,
     limits: MediaLimits | None = None,
     device: str = "auto",
+    repository: str = "",
 ) -> None:
     """The engine's task: write NAME.csv, NAME.png and NAME.mp4 into `folder`, and the summary to `target`.
 
     If everyone is asked for, NAME.person1.csv, NAME.person2.csv, ... are written instead of NAME.csv. The summary is
     written last and lists the other files: where it exists, they are complete. Files that an earlier summary of this
-    name lists and that are no longer written are removed.
+    name lists and that are no longer written are removed. `repository` is that of the hub which the models were fetched
+    from, `owner/name@commit`.
     """
     people = whom or People()
-    predictor = _predictor(models, faces, limits or MediaLimits(), device)
+    predictor = _predictor(models, faces, limits or MediaLimits(), device, repository)
     analysis = predictor.analyse(video, people, folder)
     tables = table_names(name, len(analysis.tables), people)
     origin = predictor.origin()
@@ -87,8 +91,12 @@ def listed_files(summary: Path) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _predictor(models: tuple[Path, ...], faces: FaceConfig, limits: MediaLimits, device: str) -> Predictor:
+def _predictor(
+    models: tuple[Path, ...], faces: FaceConfig, limits: MediaLimits, device: str, repository: str
+) -> Predictor:
     """Cached: a worker analyses many videos with the same models."""
+    if repository:  # its commit is in the cache since the work was planned
+        return Predictor.from_pretrained(f"{HUB}{repository}", None, device, faces, limits)
     return Predictor.load(models, device, faces, limits)
 
 
@@ -157,8 +165,13 @@ def plan_inference(
     limits: MediaLimits,
     fetching: Fetching = NOTHING,
 ) -> dict[str, Task]:
-    """One task per video of the input, with the models that the parameters name, by default the zero-shot model."""
-    output, chosen = Path(config.output), models if config.model is None else find_models(config.model)
+    """One task per video of the input, with the models that the parameters name, by default the zero-shot model.
+
+    Models of a repository of the hub are fetched here, once, and never by a worker.
+    """
+    output = Path(config.output)
+    chosen, repository = (models, "") if config.model is None else _chosen(config.model)
+    fetched_from = {"repository": repository} if repository else {}
     if fetching.download:
         get_missing(encoders_of(chosen), fetching)
     if set(chosen) & set(NAMED.values()):
@@ -171,13 +184,25 @@ def plan_inference(
             "analyse_video",
             analyse_video,
             (video.absolute(), *(model.absolute() for model in chosen)),
-            {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces},
+            {"name": name, "drawing": config.drawing(), "whom": config.whom(), "faces": faces, **fetched_from},
             settings={"folder": output, "limits": limits, "device": config.device},
             version=VERSION,
             extra_files=listed_files,
         )
         for name, video in videos.items()
     }
+
+
+def _chosen(given: str | Sequence[str]) -> tuple[list[Path], str]:
+    """The model files, and the repository and commit that they were fetched from."""
+    repository = named_repository(given)
+    if repository is None:
+        return find_models(given), ""
+    from iaca.inference.hub import fetched
+
+    log.info("no file or folder is given as the model, but a repository: %s", repository)
+    found = fetched(repository)
+    return found.models, found.origin
 
 
 def summarise_inference(results: ClipPaths) -> pd.DataFrame:

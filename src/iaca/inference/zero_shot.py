@@ -20,10 +20,12 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
-from scipy.stats import norm
+from torch import from_numpy
+from torch.special import ndtr, softmax
 
 from iaca.audio.features import NAMES
 from iaca.encoders.blendshapes import NAMES as BLENDSHAPES
+from iaca.encoders.blendshapes import columns_of
 from iaca.encoders.config import ENCODERS, EmbeddingConfig, identity
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError, brief
@@ -119,7 +121,7 @@ class BlendshapeRules(Parameters):
     @model_validator(mode="after")
     def _known(self) -> BlendshapeRules:
         for name in [*self.valence, *self.arousal]:
-            if not columns_of_blendshape(name):
+            if not columns_of(name):
                 raise ValueError(f"no blendshape named {name!r}")
         return self
 
@@ -128,15 +130,8 @@ class BlendshapeRules(Parameters):
         weights = np.zeros((len(BLENDSHAPES), 2))
         for dimension, given in enumerate((self.valence, self.arousal)):
             for name, weight in given.items():
-                columns = columns_of_blendshape(name)
-                weights[columns, dimension] += weight / len(columns)
+                weights[columns_of(name), dimension] += weight / len(columns_of(name))
         return weights
-
-
-def columns_of_blendshape(name: str) -> list[int]:
-    """Columns of a coefficient, or of both sides of one; none if there is no such coefficient."""
-    named = (name, f"{name}Left", f"{name}Right")
-    return [column for column, other in enumerate(BLENDSHAPES[1:], start=1) if other in named]
 
 
 class FaceRules(Parameters):
@@ -279,11 +274,7 @@ class ZeroShot:
 
     @classmethod
     def read(cls, path: Path) -> ZeroShot:
-        """Read the rules from a JSON file.
-
-        Raises:
-            InputError: the file is missing or is not a file of rules.
-        """
+        """Read the rules from a JSON file; errors as `read_config`."""
         return cls(read_config(path), path.stem)
 
     @property
@@ -316,8 +307,8 @@ class ZeroShot:
         r_k = (1 + p / 2T) S(w_k m_k) / (p + S(w_k)), where S is the sum weighted by exp(-|distance| / T),
         T = smoothing_s and p = prior_s. Lasting evidence has S(w_k) = 2T and is taken as it is; without any, r_k is 0.
         Valence is that of the face. Both readings of arousal are joined by `joined`, and so are those of valence if an
-        encoder reads it from the voice. Inconsistency is the share of
-        pairs with less `surprise` if readings go together as `agreement` states: stated, not calibrated on people.
+        encoder reads it from the voice. Inconsistency is the share of pairs with less `surprise` if readings go
+        together as `agreement` states: stated, not calibrated on people.
         """
         return self._prediction(clip, *self.readings(clip))
 
@@ -420,7 +411,7 @@ def joined(one: Array, other: Array) -> Array:
 def product_share(x: Array) -> Array:
     """P(Z1 Z2 < x) for independent standard normal Z1 and Z2, (t,): the mean of P(Z2 < x / |z|) over Z1."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(64)  # of the weight exp(-z^2 / 2); no node is 0
-    return np.asarray(norm.cdf(x[:, None] / np.abs(nodes)) @ (weights / weights.sum()))
+    return np.asarray(ndtr(from_numpy(x[:, None] / np.abs(nodes))).numpy() @ (weights / weights.sum()))
 
 
 def _shares(mass: Array, present: NDArray[np.bool_], heard: int) -> NDArray[np.float32]:
@@ -483,7 +474,8 @@ def read_face(encoder: Reader, columns: NDArray[np.float32], rules: FaceRules) -
         return Evidence(rows[:, -2:].clip(-1, 1), found)
     if encoder == "blendshapes" and rules.blendshapes is not None:
         return Evidence(np.tanh(rows @ rules.blendshapes.matrix()), rows[:, 0])
-    return Evidence(_softmax(rows[:, -len(CLASSES) :]) @ np.array([rules.coordinates[name] for name in CLASSES]), found)
+    places = np.array([rules.coordinates[name] for name in CLASSES])
+    return Evidence(softmax(from_numpy(rows[:, -len(CLASSES) :]), 1).numpy() @ places, found)
 
 
 def voice_evidence(clip: ClipEmbedding, rules: VoiceRules, seconds: Array, own: OwnMean | None = None) -> Evidence:
@@ -572,11 +564,6 @@ class OneSided:
             self._sum, self._last_s = value + before, float(time_s)
             sums[i] = self._sum
         return sums
-
-
-def _softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 # Sums over a clip's own clock, whatever the frame rate and whatever is missing

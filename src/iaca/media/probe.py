@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from iaca.errors import InputError
 from iaca.media.container import MediaLimits, Source, decode, open_source, packets, undecodable
-from iaca.media.display import DisplayConverter, Orientation
-from iaca.media.video import nominal_fps
+from iaca.media.video import DisplayConverter, Orientation, nominal_fps
 
 Kind = Literal["video", "sound", "other"]
 

@@ -19,8 +19,7 @@ from iaca.errors import InputError, plain_name
 from iaca.files import replacing
 from iaca.media.audio import PlacedSound
 from iaca.media.container import MediaLimits, Source, decode, open_source, reason, undecodable
-from iaca.media.display import DisplayConverter
-from iaca.media.video import FrameClock, VideoFrame, nominal_fps, prefetch, require_video
+from iaca.media.video import DisplayConverter, FrameClock, VideoFrame, nominal_fps, prefetch, require_video
 
 _log = logging.getLogger(__name__)
 

@@ -5,11 +5,14 @@ Imports no torch, so that parameters are checked before it is loaded.
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from iaca.encoders.config import ENCODERS, EncoderChoice
+from iaca.errors import InputError
 from iaca.parameters import DEVICE, Modality, Parameters, Seed
 
 VERSION = "8"
@@ -172,6 +175,22 @@ class TrainingConfig(Parameters):
         if ":" in self.device and self.devices not in (1, "auto"):
             raise ValueError(f"device={self.device} is one GPU, but devices={self.devices}; leave out the number")
         return self
+
+    def require_trainable(self, tasks: Collection[str]) -> None:
+        """Check what no field shows by itself, before anything is read.
+
+        Args:
+            tasks: those of the model besides valence and arousal.
+
+        Raises:
+            InputError: two networks for one set of tasks, or the package of the logger is not installed.
+        """
+        require_installed(self.logger)
+        if tasks and self.per_dimension:
+            raise InputError(
+                f"per_dimension=True trains two networks, but the model predicts {', '.join(tasks)} once",
+                remedy="leave out one of training.per_dimension and fusion.tasks",
+            )
 
     @field_validator("folds")
     @classmethod
@@ -381,3 +400,14 @@ def _fault_of(group: str, field: str, value: Any) -> str | None:
         own = [e["msg"] for e in error.errors() if e["loc"] and e["loc"][0] == (outer or [last])[0]]
         return own[0] if own else None
     return None
+
+
+def require_installed(logger: str) -> None:
+    """Check that the package of a logger is there, without importing it.
+
+    Raises:
+        InputError: it is not.
+    """
+    if logger != "none" and importlib.util.find_spec(logger) is None:
+        remedy = f"pip install -e '.[{logger}]', or leave training.logger out"
+        raise InputError(f"training.logger needs the package {logger}", remedy=remedy)

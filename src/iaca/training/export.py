@@ -29,12 +29,12 @@ from torch.export import Dim, ExportedProgram
 
 from iaca.errors import InputError
 from iaca.files import replacing
-from iaca.formats.affwild2 import UNITS
+from iaca.formats.labels import UNITS
 from iaca.training.config import TARGETS
+from iaca.training.loss import THRESHOLDS
 from iaca.training.model_file import TrainedModel, load_model, model_file
 from iaca.training.predict import probabilities_of
 from iaca.training.sample import BOTH, modalities_of
-from iaca.training.validation import THRESHOLDS
 
 Format = Literal["onnx", "torch"]
 Run = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]  # inputs by name -> outputs by name

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from iaca.encoders.cues import synchrony
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
@@ -186,21 +185,24 @@ def fit_inconsistency(
         return _pair(usable[name], readings.out_of_fold[name])
 
     mean, covariance = _moments([pair(name)[every_nth(_both(clip), every)] for name, clip in usable.items()])
-    own = [_evidence(pair(n), c, c, mean, covariance)[::every] for n, c in usable.items()]
+    # copies throughout: a slice would keep the whole array, and memory would grow with the corpus
+    own = [_evidence(pair(n), c, c, mean, covariance)[::every].copy() for n, c in usable.items()]
     mixed = [
-        _evidence(_mixed(pair(voice), pair(face)), usable[voice], usable[face], mean, covariance)[::every]
+        _evidence(_mixed(pair(voice), pair(face)), usable[voice], usable[face], mean, covariance)[::every].copy()
         for voice, face in partners(list(usable), subjects)
     ]
     people = {m: _fit_identity(m, usable, readings.readers, normalisation) for m in MODALITIES}
     persons = {f"{m}_{name}": getattr(people[m], name) for m in MODALITIES for name in ("same", "other")}
     judge = Inconsistency(mean, covariance, _fit_evidence(own, mixed), **persons, quantiles=np.empty(0, np.float32))
     readers = readings.readers
-    # copies: a column would keep the other two
-    odds = [judge.log_odds(c, normalisation, readers, readings.out_of_fold[n])[:, 0].copy() for n, c in usable.items()]
+
+    def known_odds(clip: ClipEmbedding, read: FloatArray) -> Array:
+        odds = judge.log_odds(clip, normalisation, readers, read)[:, 0]
+        return odds[np.isfinite(odds)][::every].copy()
+
+    known = [known_odds(clip, readings.out_of_fold[name]) for name, clip in usable.items()]
     for clip in held_out.values():
-        read = readers.read(clip.embedding, normalisation)
-        odds.append(judge.log_odds(clip.embedding, normalisation, readers, read)[:, 0].copy())
-    known = [values[np.isfinite(values)][::every] for values in odds]
+        known.append(known_odds(clip.embedding, readers.read(clip.embedding, normalisation)))
     quantiles = clip_quantiles([values for values in known if len(values)], np.linspace(0, 1, QUANTILES))
     return Inconsistency(**{**vars(judge), "quantiles": quantiles.astype(np.float32)})
 
@@ -260,6 +262,8 @@ def _fit_evidence(own: Sequence[NDArray[np.float32]], mixed: Sequence[NDArray[np
 
     Evidence that points the wrong way is worth nothing: its weight is 0.
     """
+    from sklearn.linear_model import LogisticRegression  # not installed where a model is only run
+
     rows = np.concatenate([*own, *mixed])
     apart = np.repeat([False, True], [sum(map(len, own)), sum(map(len, mixed))])
     every = max(1, len(rows) // ROWS)

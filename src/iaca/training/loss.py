@@ -1,13 +1,17 @@
-"""What training minimises: the concordance correlation coefficient (CCC) as a loss, cross-entropy of expressions and
-action units, and supervision of gates.
+"""What training minimises, what expressions and action units are scored by, and the learning rate.
+
+The loss is the concordance correlation coefficient (CCC), cross-entropy of expressions and action units, and
+supervision of gates. Expressions and action units are scored by F1, and `unit_thresholds` are chosen here.
 
 Letters: b batch, t steps, k dimensions, m modalities, n steps of a sequence.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iaca.errors import InputError
-from iaca.formats.affwild2 import EXPRESSIONS
+from iaca.formats.labels import EXPRESSIONS
 from iaca.parameters import MODALITIES
-from iaca.training.config import LossConfig
+from iaca.training.config import LossConfig, TrainingConfig
 
 EPSILON = 1e-8  # makes 0/0 of two constants 0, with a finite gradient
 FEWEST = 2  # valid steps of a window that has a CCC
@@ -278,3 +282,126 @@ def _negative_log(weights: Tensor) -> Tensor:
     """-log of weights in float32 or better, finite for a weight of zero."""
     exact = weights.to(torch.promote_types(weights.dtype, torch.float32))
     return -exact.clamp(min=torch.finfo(torch.float32).tiny).log()
+
+
+# Scores of expressions and action units
+
+CONDITIONS = ("clean", "corrupted")
+"""The validation loaders, in order."""
+THRESHOLDS = "tasks.thresholds"
+"""The buffer in a model's weights that says from which probability on each action unit counts as active."""
+CANDIDATES = tuple(i / 20 for i in range(1, 20))
+Tasks = dict[str, list[tuple[dict[str, Tensor], Tensor]]]
+"""By condition: logits by task (b, t, k) and labels (b, t, 13), batch by batch."""
+Array = NDArray[np.float64]
+
+
+def task_row(scored: Tasks) -> dict[str, float]:
+    """`{clean,corrupted}_expression` (macro-F1) and `..._action_units` (mean F1 at a probability of 0.5)."""
+    row = {}
+    for condition, batches in scored.items():
+        labels = torch.cat([gold.flatten(0, -2) for _, gold in batches]).double().cpu().numpy()
+        for task in batches[0][0]:
+            logits = torch.cat([own[task].flatten(0, -2) for own, _ in batches]).double().cpu().numpy()
+            decided = logits.argmax(axis=1) if task == "expression" else logits > 0
+            f1 = expression_f1(decided, labels[:, 0]) if task == "expression" else unit_f1(decided, labels[:, 1:])
+            row[f"{condition}_{task}"] = float(f1.mean() if task == "expression" else np.nanmean(f1))
+    return row
+
+
+def score_of_all(row: dict[str, float]) -> float:
+    """The mean of validation CCC and of the F1 of each task, each the mean of clean and corrupted."""
+    tasks = [t for t in ("expression", "action_units") if f"{CONDITIONS[0]}_{t}" in row]
+    each = [sum(row[f"{condition}_{task}"] for condition in CONDITIONS) / len(CONDITIONS) for task in tasks]
+    return (row["score"] + sum(each)) / (1 + len(each))
+
+
+def expression_f1(predicted: NDArray[np.generic], gold: Array) -> Array:
+    """F1 of each of the 8 classes (8,), over the frames that are annotated.
+
+    F1 = 2 TP / (2 TP + FP + FN), and 0 for a class that is neither annotated nor predicted, so that the macro-F1 always
+    divides by 8: as `sklearn.metrics.f1_score(..., labels=range(8), average=None, zero_division=0)`.
+
+    Args:
+        predicted: (n,) classes.
+        gold: (n,) classes, NaN where not annotated. NaN for all classes if no frame is.
+    """
+    known = np.isfinite(gold)
+    if not known.any():
+        return np.full(len(EXPRESSIONS), np.nan)
+    classes = np.arange(len(EXPRESSIONS))
+    return _f1(predicted[known, None] == classes, gold[known, None] == classes, np.ones((1, 1), np.bool_))
+
+
+def unit_f1(predicted: NDArray[np.generic], gold: Array) -> Array:
+    """F1 of the active state of each unit (12,), each over the frames in which that unit is annotated.
+
+    0 if it is neither annotated as active nor predicted as active, NaN if it is never annotated.
+
+    Args:
+        predicted: (n, 12) whether active.
+        gold: (n, 12) 0 or 1, NaN where not annotated.
+    """
+    known = np.isfinite(gold)
+    return np.where(known.any(axis=0), _f1(predicted.astype(np.bool_), gold == 1, known), np.nan)
+
+
+def _f1(predicted: NDArray[np.bool_], gold: NDArray[np.bool_], known: NDArray[np.bool_]) -> Array:
+    """(k,) of columns (n, k)."""
+    hits = (predicted & gold & known).sum(axis=0)
+    errors = ((predicted != gold) & known).sum(axis=0)
+    return np.asarray(2 * hits / np.maximum(2 * hits + errors, 1), np.float64)
+
+
+def unit_thresholds(probabilities: NDArray[np.floating[Any]], gold: Array) -> NDArray[np.float32]:
+    """For each unit the probability, out of `CANDIDATES`, from which on it counts as active: that of the best F1.
+
+    Of several the one nearest to 0.5; 0.5 for a unit that is never annotated as active.
+
+    Args:
+        probabilities: (n, 12) on validation frames.
+        gold: (n, 12) 0 or 1, NaN where not annotated.
+    """
+    ordered = sorted(CANDIDATES, key=lambda value: abs(value - 0.5))
+    scores = np.nan_to_num(np.stack([unit_f1(probabilities >= value, gold) for value in ordered]))  # (candidates, 12)
+    best = np.where((gold == 1).any(axis=0), scores.argmax(axis=0), 0)
+    return np.array(ordered, np.float32)[best]
+
+
+# Learning rate: a function of the step and of the scores so far, so that a resumed run needs no other state
+
+
+def learning_rate(config: TrainingConfig, step: int, steps: int, scores: Sequence[float]) -> float:
+    """The learning rate of one optimiser step.
+
+    Args:
+        config: which schedule.
+        step: 0-based, counted from the start of the run.
+        steps: optimiser steps of a run of all its epochs.
+        scores: validation scores of the epochs that have ended.
+    """
+    warmup = config.warmup_epochs * steps / config.epochs
+    if config.schedule == "cosine":
+        return config.learning_rate * warmup_cosine(step, steps, warmup)
+    drops = reductions(scores, config.plateau_patience, math.ceil(config.warmup_epochs))
+    return config.learning_rate * min(1.0, (step + 1) / (warmup + 1)) * config.plateau_factor**drops
+
+
+def warmup_cosine(step: int, steps: int, warmup: float) -> float:
+    """Factor on the learning rate: linear over the first `warmup` steps, then half a cosine down to zero."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, steps - warmup))))
+
+
+def reductions(scores: Sequence[float], patience: int, warmup: int) -> int:
+    """How often `patience` epochs in a row brought no new best score. The first `warmup` epochs do not count."""
+    best, waited, drops = -math.inf, 0, 0
+    for epoch, score in enumerate(scores):
+        if score > best:
+            best, waited = score, 0
+        elif epoch >= warmup:
+            waited += 1
+        if waited == patience:
+            waited, drops = 0, drops + 1
+    return drops

@@ -1,4 +1,9 @@
-"""How a model predicts a clip: window by window, averaged where windows overlap; a causal model piece by piece."""
+"""How a model predicts a clip: window by window, averaged where windows overlap; a causal model piece by piece.
+
+And the validation windows of a run. The score of an epoch is the mean of clean and corrupted validation CCC, pooled
+over the partition; the epoch with the best one is kept. `held_back` then decides how much of the network of `iaca_plus`
+is used, against late fusion.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +15,23 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from iaca.encoders.config import mismatches
 from iaca.encoders.embedding import ClipEmbedding
 from iaca.errors import InputError
-from iaca.formats.affwild2 import EXPRESSIONS, UNITS
+from iaca.formats.labels import EXPRESSIONS, UNITS
 from iaca.fusion.attention import Past
-from iaca.fusion.config import TASK_WIDTHS
+from iaca.fusion.config import TASK_WIDTHS, FusionConfig
 from iaca.fusion.model import FusionModel, FusionOutput
 from iaca.parameters import MODALITIES
 from iaca.training.calibration import Calibration, TrailingPresence
 from iaca.training.config import TARGETS, Target
-from iaca.training.data import window_starts
+from iaca.training.data import Loader, window_starts
+from iaca.training.loss import CONDITIONS, THRESHOLDS, concordance
 from iaca.training.model_file import PerDimension, TrainedModel
 from iaca.training.readings import rate_of, read_steps
-from iaca.training.sample import FloatArray, Normalisation, WindowSpec, collate, cut, model_arguments, padded
-from iaca.training.validation import THRESHOLDS
+from iaca.training.sample import FloatArray, Normalisation, Window, WindowSpec, collate, cut, model_arguments, padded
 
 ENDS = ("low", "high")
 TASK = "task "  # begins the name of a task where gates have names, too: a gate's has no blank
@@ -369,3 +375,105 @@ def _task_columns(prediction: ClipPrediction) -> dict[str, Any]:
 def _decided(values: NDArray[np.generic], observed: NDArray[np.bool_]) -> pd.arrays.IntegerArray:
     """(t,) integers, missing where nothing was observed."""
     return pd.arrays.IntegerArray(values.astype(np.int8), ~observed)
+
+
+# Validation windows, and how far the network of `iaca_plus` is believed there
+
+SHARE = "readings.share"
+"""The buffer in a model's weights that says how much of its network is used, per dimension."""
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+DOUBT, FEWEST = 0.05, 5
+CPU = torch.device("cpu")
+Scored = dict[str, list[tuple[Tensor, Tensor, Tensor]]]
+"""By condition: prediction and gold (b, t, k) and valid steps (b, t), batch by batch."""
+
+
+def validation_row(
+    model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target], device: torch.device = CPU
+) -> dict[str, float]:
+    """The scores of a model on the validation loaders."""
+    return score_row(predicted_windows(model, loaders, targets, device), targets)
+
+
+def predicted_windows(
+    model: FusionModel, loaders: Sequence[Loader], targets: Sequence[Target], device: torch.device = CPU
+) -> Scored:
+    """What a model predicts for the windows of the validation loaders, in their order; computed on a device, to which
+    the model moves, and kept on the CPU."""
+    columns, scored = [TARGETS.index(target) for target in targets], Scored()
+    model.to(device).eval()
+    with torch.inference_mode():
+        for condition, loader in zip(CONDITIONS, loaders, strict=True):
+            for batch in loader:
+                there = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+                prediction = model(*model_arguments(there, reads_cues=bool(model.config.cues))).prediction.cpu()
+                both = (x[..., columns].double() for x in (prediction, batch["labels"]))
+                scored.setdefault(condition, []).append((*both, batch["valid"]))  # type: ignore[arg-type]
+    return scored
+
+
+def score_row(scored: Scored, targets: Sequence[Target]) -> dict[str, float]:
+    """The scores of one epoch."""
+    cccs = {}
+    for condition, batches in scored.items():
+        prediction, gold, valid = (torch.cat(column) for column in zip(*batches, strict=True))
+        cccs[condition] = dict(zip(targets, concordance(prediction, gold, valid).tolist(), strict=True))
+    means = {target: sum(each[target] for each in cccs.values()) / len(cccs) for target in targets}
+    row = {"score": sum(means.values()) / len(means)}
+    row |= {f"{condition}_{target}": ccc for condition, each in cccs.items() for target, ccc in each.items()}
+    return row | {f"validation_ccc_{target}": mean for target, mean in means.items()}
+
+
+def held_back(
+    fusion: FusionConfig,
+    weights: dict[str, Tensor],
+    loaders: Sequence[Loader],
+    targets: Sequence[Target],
+    subjects: Mapping[str, str],
+    device: torch.device = CPU,
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Hold the network of `iaca_plus` back per dimension, as far as validation says; at 0 the model is `late`.
+
+    A share of `SHARES` is a candidate if it loses to `late` neither on clean nor on corrupted validation windows. Of
+    the candidates that is taken whose gain over `late`, the mean of both, has the largest lower bound, one-sided at
+    `DOUBT`, by the jackknife over subjects: what a few subjects alone speak for is not believed. With fewer than
+    `FEWEST` subjects no distribution-free test can reach `DOUBT` (the sign test: 2^-n), and the model is `late`.
+
+    Returns:
+        The weights, and the scores of that model.
+    """
+    from scipy.stats import t as student_t  # not installed where a model is only run
+
+    model = FusionModel(fusion)
+    model.load_state_dict(weights)
+    share = model.to(device).get_buffer(SHARE)
+    scored = []
+    for value in SHARES:
+        share.fill_(value)
+        scored.append(predicted_windows(model, loaders, targets, device))
+    windows: Sequence[Window] = loaders[0].dataset.windows  # type: ignore[attr-defined]
+    people = np.array([subjects.get(window.clip, window.clip) for window in windows])
+    everybody = np.ones(len(people), np.bool_)
+    rows = [
+        [_ccc_of(each, targets, keep) for each in scored]
+        for keep in (everybody, *(people != p for p in sorted(set(people))))
+    ]
+    for i, target in enumerate(targets):
+        each = np.array(rows)[..., i]  # (1 + subjects, shares, conditions)
+        sound = (each[0] >= each[0, 0]).all(axis=1)  # (shares,)
+        gain = each.mean(axis=2) - each[:, :1].mean(axis=2)  # (1 + subjects, shares)
+        others = len(gain) - 2  # degrees of freedom
+        if others + 1 >= FEWEST:
+            error = np.sqrt(others * gain[1:].var(axis=0))
+            sure = np.where(sound, gain[0] - student_t.ppf(1 - DOUBT, others) * error, -np.inf)
+            share[TARGETS.index(target)] = SHARES[int(sure.argmax())]
+        else:
+            share[TARGETS.index(target)] = 0.0
+    return {**weights, SHARE: share.cpu().clone()}, validation_row(model, loaders, targets, device)
+
+
+def _ccc_of(scored: Scored, targets: Sequence[Target], keep: NDArray[np.bool_]) -> list[list[float]]:
+    """CCC on some of the windows, by condition and target."""
+    kept = {c: [tuple(torch.cat(x)[torch.from_numpy(keep)] for x in zip(*b, strict=True))] for c, b in scored.items()}
+    row = score_row(kept, targets)  # type: ignore[arg-type]  # tuples of three
+    return [[row[f"{condition}_{target}"] for target in targets] for condition in scored]

@@ -13,8 +13,6 @@ import copy
 import gc
 import json
 import math
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -27,11 +25,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from iaca.encoders.embedding import embeddings_of, read_annotated
 from iaca.encoders.networks import set_tf32
-from iaca.engine.run import watched
 from iaca.errors import InputError, counted
 from iaca.fusion.config import FusionConfig, ModelChoice
 from iaca.fusion.iaca_plus import Readings
@@ -60,7 +56,20 @@ from iaca.training.checkpoints import (
 )
 from iaca.training.config import TARGETS, TrainingConfig
 from iaca.training.data import Clips, placement, torch_device, training_loader, validation_loaders
-from iaca.training.loss import balanced_weights, gate_supervision, latent_loss, task_losses, training_loss
+from iaca.training.loss import (
+    CONDITIONS,
+    THRESHOLDS,
+    Tasks,
+    balanced_weights,
+    gate_supervision,
+    latent_loss,
+    learning_rate,
+    score_of_all,
+    task_losses,
+    task_row,
+    training_loss,
+    unit_thresholds,
+)
 from iaca.training.model_file import (
     TrainedModel,
     history_table,
@@ -70,23 +79,18 @@ from iaca.training.model_file import (
     with_history,
     with_training_settings,
 )
-from iaca.training.predict import BuiltModel, predict_clip
-from iaca.training.readings import fit_fusion_readings
-from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
-from iaca.training.tracking import EpochTracker, Tracking
-from iaca.training.validation import (
-    CONDITIONS,
+from iaca.training.predict import (
     SHARE,
-    THRESHOLDS,
+    BuiltModel,
     Scored,
-    Tasks,
     held_back,
-    score_of_all,
+    predict_clip,
     score_row,
-    task_row,
-    unit_thresholds,
     validation_row,
 )
+from iaca.training.readings import fit_fusion_readings
+from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
+from iaca.training.tracking import EpochBar, EpochLines, EpochTracker, Tracking
 
 Batch = dict[str, Tensor]
 
@@ -240,11 +244,7 @@ def train(run: TrainingRun) -> tuple[TrainedModel, pd.DataFrame]:
         InputError: no clips, none annotated, embeddings that do not fit the model, a clip without a cue that the model
             reads, a network per dimension of a model with more tasks, or a strategy that cannot be started from here.
     """
-    if run.fusion.tasks and run.config.per_dimension:
-        raise InputError(
-            f"per_dimension=True trains two networks, but the model predicts {', '.join(run.fusion.tasks)} once",
-            remedy="leave out one of training.per_dimension and fusion.tasks",
-        )
+    run.config.require_trainable(run.fusion.tasks)
     model, history = train_pair(run) if run.config.per_dimension else train_network(run)
     return with_training_settings(model, run.config), history
 
@@ -546,97 +546,6 @@ class FusionTraining(lightning.LightningModule):
     def _targets(self, output: FusionOutput, batch: Batch) -> tuple[Tensor, Tensor]:
         """Prediction and gold of the dimensions that are learned, (b, t, k) each."""
         return output.prediction[..., self.columns], batch["labels"][..., self.columns]
-
-
-# --- learning rate: a function of the step and of the scores so far, so that a resumed run needs no other state ---
-
-
-def learning_rate(config: TrainingConfig, step: int, steps: int, scores: Sequence[float]) -> float:
-    """The learning rate of one optimiser step.
-
-    Args:
-        config: which schedule.
-        step: 0-based, counted from the start of the run.
-        steps: optimiser steps of a run of all its epochs.
-        scores: validation scores of the epochs that have ended.
-    """
-    warmup = config.warmup_epochs * steps / config.epochs
-    if config.schedule == "cosine":
-        return config.learning_rate * warmup_cosine(step, steps, warmup)
-    drops = reductions(scores, config.plateau_patience, math.ceil(config.warmup_epochs))
-    return config.learning_rate * min(1.0, (step + 1) / (warmup + 1)) * config.plateau_factor**drops
-
-
-def warmup_cosine(step: int, steps: int, warmup: float) -> float:
-    """Factor on the learning rate: linear over the first `warmup` steps, then half a cosine down to zero."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, steps - warmup))))
-
-
-def reductions(scores: Sequence[float], patience: int, warmup: int) -> int:
-    """How often `patience` epochs in a row brought no new best score. The first `warmup` epochs do not count."""
-    best, waited, drops = -math.inf, 0, 0
-    for epoch, score in enumerate(scores):
-        if score > best:
-            best, waited = score, 0
-        elif epoch >= warmup:
-            waited += 1
-        if waited == patience:
-            waited, drops = 0, drops + 1
-    return drops
-
-
-# --- callbacks ---
-
-
-class EpochBar(lightning.Callback):
-    """A bar of epochs with the validation score; a resumed run starts at the epoch where it was interrupted."""
-
-    def __init__(self, config: TrainingConfig):
-        self.epochs = config.epochs
-        self.title = "training" if config.targets == TARGETS else f"training {config.targets[0]}"
-        self.bar: tqdm[Any] | None = None
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self.bar = tqdm(total=self.epochs, initial=trainer.current_epoch, desc=self.title, unit="epoch")
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if self.bar is not None and isinstance(pl_module, FusionTraining):
-            self.bar.set_postfix(score=f"{pl_module.history[-1]['score']:.3f}", refresh=False)
-            self.bar.update()
-
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-LINE_S = 10.0
-"""Least time (s) between two lines of `EpochLines`."""
-
-
-class EpochLines(lightning.Callback):
-    """Lines about a long training where nobody watches a bar, as in a redirected log: one at most every `LINE_S`.
-
-    They go to stderr, since worker processes have no log of their own.
-    """
-
-    def __init__(self, name: str):
-        self.name, self.last = name, time.monotonic()
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if watched() or time.monotonic() - self.last < LINE_S or not trainer.is_global_zero:
-            return
-        self.last = time.monotonic()
-        if isinstance(pl_module, FusionTraining):
-            scores = [row["score"] for row in pl_module.history]
-            best = max(scores)
-            sys.stderr.write(
-                f"{time.strftime('%H:%M:%S')} training {self.name}: epoch {len(scores)} of at most "
-                f"{trainer.max_epochs}, validation score {scores[-1]:.3f}, best {best:.3f} (epoch "
-                f"{scores.index(best) + 1})\n"
-            )
-            sys.stderr.flush()
 
 
 # --- one network per dimension ---

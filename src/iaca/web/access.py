@@ -1,15 +1,24 @@
 """Who may ask the page, and for what: programs and browsers of this machine, and only the routes that the page needs.
 
-`guarded` wraps an application in both checks. Each is ASGI middleware.
+`guarded` wraps an application in both checks. Each is ASGI middleware. `answered` is how the routes of the page's own
+panels answer a browser that shows its key.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from iaca.errors import InputError
+from iaca.parameters import faults
+from iaca.web.sessions import shown_error
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -177,3 +186,72 @@ async def _refuse(scope: Message, send: Send, status: int, text: str) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": f"{text}\n".encode()})
+
+
+# How the panels read a request, and answer it
+
+KEY_HEADER, KEY = "x-iaca-key", re.compile("[0-9a-f]{32}")
+"""A browser draws its key itself and keeps it; a website can't send it."""
+
+
+async def answered(request: Request, answer: Callable[[str], Awaitable[Response]]) -> Response:
+    """Answer the browser of a key. Refuse a request without one (403); show errors of the user (400)."""
+    key = request.headers.get(KEY_HEADER, "")
+    if not KEY.fullmatch(key):
+        return JSONResponse({"problem": "the key of the browser is missing", "remedy": "reload the page"}, 403)
+    try:
+        return await answer(key)
+    except ClientDisconnect:
+        return Response(status_code=400)
+    except ValidationError as error:
+        return _shown(InputError(faults(error), remedy="correct the number"))
+    except Exception as error:  # noqa: BLE001  shown on the page
+        return _shown(shown_error(error))
+
+
+def _shown(error: InputError) -> Response:
+    place = None if error.file is None else Path(error.file).name
+    return JSONResponse(
+        {"problem": error.problem, "file": place, "row": error.row, "remedy": error.remedy}, status_code=400
+    )
+
+
+async def body_of(request: Request, most: int, remedy: str) -> bytes:
+    """The body of a request.
+
+    Raises:
+        InputError: it has more than `most` bytes.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise InputError(f"more than {most // 2**20} MiB were sent", remedy=remedy)
+    return bytes(body)
+
+
+def text_of(given: Mapping[str, Any], name: str) -> str:
+    """A text that was sent. Raises InputError if it was not."""
+    found = given.get(name)
+    if not isinstance(found, str):
+        raise InputError(f"{name} is missing", remedy="reload the page")
+    return found
+
+
+def optional_text(given: Mapping[str, Any], name: str) -> str | None:
+    """A text without blanks around it; None if there is none."""
+    return text_of(given, name).strip() or None if given.get(name) is not None else None
+
+
+def number_of(given: Mapping[str, Any], name: str) -> float | None:
+    """A number; None if none was sent. Raises InputError for anything else."""
+    found = given.get(name)
+    if found is not None and type(found) not in (int, float):
+        raise InputError(f"{name} is not a number", remedy="correct it, or leave it empty")
+    return found
+
+
+def download(name: str, data: bytes) -> Response:
+    """A file for the browser to save."""
+    headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
+    return Response(data, media_type="application/octet-stream", headers=headers)

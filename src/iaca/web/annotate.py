@@ -8,29 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import logging
-import re
 import secrets
 import shutil
 import threading
 import zipfile
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from iaca.corpora.folder import FolderConfig, build_timeline, find_videos, index_folder
-from iaca.corpora.index import PARTITION_FILE, SUBJECT_FILE, read_card, read_subjects
+from iaca.corpora.folder import find_videos
+from iaca.corpora.index import PARTITION_FILE, SUBJECT_FILE, read_subjects
 from iaca.corpora.raters import (
     REPORT,
     GoldConfig,
@@ -42,20 +38,16 @@ from iaca.corpora.raters import (
     save_trace,
     write_gold,
 )
-from iaca.encoders.embedding import annotate
 from iaca.errors import InputError, brief, counted, plain_name
 from iaca.files import is_name, make_folder, replacing, work_folder, write_text
 from iaca.formats.annotations import export
 from iaca.formats.labels import LABELS, inspect_labels, read_labels
-from iaca.inference import Predictor
-from iaca.inference.adaptation import AdaptedModel, Clip, adapt
-from iaca.inference.config import NAMED, ZERO_SHOT
-from iaca.inference.ridge import AdaptationConfig, verdict
-from iaca.inference.zero_shot import ZeroShot
+from iaca.inference.adaptation import MODEL, SCORES, Labelled, adapt_clips, labelled_clips
+from iaca.inference.members import AdaptedModel
 from iaca.media import MediaLimits, frame_times, rewrite_movie
-from iaca.parameters import faults
 from iaca.text import composed, csv_rows, parse_json
 from iaca.training.calibration import LEVEL, clips_needed
+from iaca.web.access import KEY, answered, body_of, download, number_of, optional_text, text_of
 from iaca.web.sessions import NAME_LENGTH, Helper, WebConfig, check_video, shown_error
 
 log = logging.getLogger(__name__)
@@ -63,13 +55,11 @@ Array = NDArray[np.float64]
 Answer = dict[str, Any]
 
 ADDRESS = "/iaca/annotate"
-KEY_HEADER, KEY = "x-iaca-key", re.compile("[0-9a-f]{32}")
 MOST_BROWSERS, MOST_CLIPS = 16, 50
 MOST_UPLOADS = 10
 """All clips of a browser together are at most this often as large as the largest upload."""
 MOST_JSON = 2**24  # bytes of a request
 CHUNK = 2**20
-MODEL, SCORES = "adapted.safetensors", "adapted.json"
 PEOPLE = 2
 """Without another person (or clip) to be tested on, an adapted model is not made."""
 
@@ -379,7 +369,7 @@ def start_adaptation(annotations: Annotations, workspace: Workspace, config: Gol
             raise InputError("the model is being adapted already", remedy="wait until it is done, or cancel it")
         if rater_files(workspace.root):
             make_gold(annotations, workspace, config)
-        clips = _labelled(workspace.root)
+        clips = labelled_clips(workspace.root)
         people = {subject for subject, *_ in clips}
         if len(people) < PEOPLE:
             what = f"{counted(len(clips), 'clip')} of {counted(len(people), 'person').replace('persons', 'people')}"
@@ -402,18 +392,6 @@ def make_gold(annotations: Annotations, workspace: Workspace, config: GoldConfig
         return write_gold(workspace.root, config, clocks)
 
 
-Labelled = tuple[str, str, Path, Path]
-"""Subject, clip, video, labels."""
-
-
-def _labelled(root: Path) -> list[Labelled]:
-    """The clips whose labels have both dimensions somewhere."""
-    table = index_folder(root, FolderConfig()).clips
-    rows = table[["subject", "clip", "media", "annotation"]].itertuples(index=False, name=None)
-    found = [(subject, clip, root / media, root / labels) for subject, clip, media, labels in rows if labels]
-    return [each for each in found if inspect_labels(each[3]).annotated]
-
-
 def _adapt_in_background(annotations: Annotations, workspace: Workspace, clips: list[Labelled]) -> None:
     config, target = annotations.config, workspace.root / MODEL
     try:
@@ -428,35 +406,6 @@ def _adapt_in_background(annotations: Annotations, workspace: Workspace, clips: 
     except Exception as error:  # noqa: BLE001  shown on the page
         found = shown_error(error)
         workspace.adaptation = {"state": "failed", "problem": found.problem, "remedy": found.remedy}
-
-
-def adapt_clips(
-    send: Callable[[Answer], None], clips: list[Labelled], root: Path, scratch: Path, limits: MediaLimits
-) -> None:
-    """Write the model adapted to labelled clips, and its scores, into `scratch`; send a message before each step."""
-    predictor = Predictor.load(ZERO_SHOT, limits=limits)
-
-    def embedded() -> Any:
-        for number, (subject, clip, video, labels) in enumerate(clips):
-            send({"number": number, "step": f"reading face and voice of {clip}"})
-            timeline = scratch / "timeline.parquet"
-            build_timeline(video, labels, target=timeline, limits=limits)
-            found: Clip = (subject, clip, annotate(predictor.embed(video, scratch), timeline))
-            yield found
-        send({"number": len(clips), "step": "fitting"})
-
-    card = read_card(root).model_dump() if (root / "corpus.json").exists() else {"name": "annotated on the page"}
-    model, scores = adapt(ZeroShot.read(NAMED[ZERO_SHOT]), embedded(), card, AdaptationConfig())
-    model.save(scratch / MODEL)
-    rows = json.loads(scores.to_json(orient="records"))
-    found = {
-        "rows": rows,
-        "verdict": verdict(scores),
-        "intervals": model.metadata["intervals"],
-        "has_intervals": model.intervals is not None,
-        "caveat": model.metadata["caveat"],
-    }
-    write_text(scratch / SCORES, json.dumps(found, ensure_ascii=False) + "\n")
 
 
 def make_copy(send: Callable[[Answer], None], video: Path, target: Path, limits: MediaLimits) -> None:
@@ -478,12 +427,14 @@ def routes(annotations: Annotations) -> list[Route]:
 
     def route(method: str, path: str, handler: Handler) -> Route:
         async def endpoint(request: Request) -> Response:
-            return await _guarded(request, annotations, lambda space: _answer(request, annotations, space, handler))
+            return await answered(
+                request, lambda key: _answer(request, annotations, annotations.workspace(key), handler)
+            )
 
         return Route(f"{ADDRESS}{path}", endpoint, methods=[method])
 
     async def upload(request: Request) -> Response:
-        return await _guarded(request, annotations, lambda space: _receive(request, annotations, space))
+        return await answered(request, lambda key: _receive(request, annotations, annotations.workspace(key)))
 
     async def media(request: Request) -> Response:
         path = annotations.media(request.path_params["name"])
@@ -499,40 +450,12 @@ def routes(annotations: Annotations) -> list[Route]:
     ]
 
 
-async def _guarded(
-    request: Request, annotations: Annotations, answer: Callable[[Workspace], Awaitable[Response]]
-) -> Response:
-    """Refuse a request without a key (403); show errors of the user (400)."""
-    key = request.headers.get(KEY_HEADER, "")
-    if not KEY.fullmatch(key):
-        return JSONResponse({"problem": "the key of the browser is missing", "remedy": "reload the page"}, 403)
-    try:
-        return await answer(annotations.workspace(key))
-    except ClientDisconnect:
-        return Response(status_code=400)
-    except ValidationError as error:
-        return _shown(InputError(faults(error), remedy="correct the number"))
-    except Exception as error:  # noqa: BLE001  shown on the page
-        return _shown(shown_error(error))
-
-
-def _shown(error: InputError) -> Response:
-    place = None if error.file is None else Path(error.file).name
-    return JSONResponse(
-        {"problem": error.problem, "file": place, "row": error.row, "remedy": error.remedy}, status_code=400
-    )
-
-
 async def _answer(request: Request, annotations: Annotations, space: Workspace, handler: Handler) -> Response:
     given: Answer = dict(request.query_params)
     if request.method != "GET":
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MOST_JSON:
-                raise InputError(f"more than {MOST_JSON // 2**20} MiB were sent", remedy="send a smaller file")
+        body = await body_of(request, MOST_JSON, "send a smaller file")
         try:
-            given = dict(parse_json(bytes(body)))
+            given = dict(parse_json(body))
         except (ValueError, TypeError) as error:
             raise InputError("the request is not JSON", remedy="reload the page") from error
     found = await run_in_threadpool(handler, annotations, space, given)
@@ -557,27 +480,9 @@ async def _receive(request: Request, annotations: Annotations, space: Workspace)
     return JSONResponse({"clip": clip})
 
 
-def _text(given: Answer, name: str) -> str:
-    found = given.get(name)
-    if not isinstance(found, str):
-        raise InputError(f"{name} is missing", remedy="reload the page")
-    return found
-
-
-def _optional(given: Answer, name: str) -> str | None:
-    return _text(given, name).strip() or None if given.get(name) is not None else None
-
-
-def _number(given: Answer, name: str) -> float | None:
-    found = given.get(name)
-    if found is not None and type(found) not in (int, float):
-        raise InputError(f"{name} is not a number", remedy="correct it, or leave it empty")
-    return found
-
-
 def _show_clip(annotations: Annotations, space: Workspace, given: Answer) -> Answer:
     """Times of the frames, and the rater's own trace: nobody sees those of others."""
-    clip, rater = _text(given, "clip"), _optional(given, "rater")
+    clip, rater = text_of(given, "clip"), optional_text(given, "rater")
     times = space.clock(clip, annotations.config.limits)
     path = rater_folder(space.root, rater) / f"{composed(clip)}.csv" if rater else None
     labels = read_trace(path, times) if path and path.exists() else np.full((len(times), 2), np.nan)
@@ -586,17 +491,17 @@ def _show_clip(annotations: Annotations, space: Workspace, given: Answer) -> Ans
 
 
 def _save(annotations: Annotations, space: Workspace, given: Answer) -> Answer:
-    clip = _text(given, "clip")
+    clip = text_of(given, "clip")
     times = space.clock(clip, annotations.config.limits)
-    space.save(clip, _text(given, "rater"), _text(given, "dimension"), given.get("values"), times)
+    space.save(clip, text_of(given, "rater"), text_of(given, "dimension"), given.get("values"), times)
     return {}
 
 
 def _remove(annotations: Annotations, space: Workspace, given: Answer) -> Answer:
     if annotations.kept is not None:
         raise InputError("the videos of this folder are yours", annotations.kept, remedy="remove the file there")
-    annotations.forget([space.video(_text(given, "clip"))])
-    space.remove(_text(given, "clip"))
+    annotations.forget([space.video(text_of(given, "clip"))])
+    space.remove(text_of(given, "clip"))
     return {}
 
 
@@ -613,11 +518,11 @@ def _forget(annotations: Annotations, space: Workspace, given: Answer) -> Answer
 
 
 def _copy(annotations: Annotations, space: Workspace, given: Answer) -> Answer:
-    return {"media": annotations.copy(space, _text(given, "clip"))}
+    return {"media": annotations.copy(space, text_of(given, "clip"))}
 
 
 def _person(annotations: Annotations, space: Workspace, given: Answer) -> Answer:
-    space.name_person(_text(given, "clip"), _text(given, "person"))
+    space.name_person(text_of(given, "clip"), text_of(given, "person"))
     return {}
 
 
@@ -631,7 +536,7 @@ def _gold(annotations: Annotations, space: Workspace, given: Answer) -> Answer:
 
 def _import(annotations: Annotations, space: Workspace, given: Answer) -> Answer:
     """Read files of another program (`files`: name -> text in latin-1) as the trace of a rater."""
-    clip, rater, files = _text(given, "clip"), _text(given, "rater"), given.get("files")
+    clip, rater, files = text_of(given, "clip"), text_of(given, "rater"), given.get("files")
     if not isinstance(files, dict) or not files or not all(is_name(n) and isinstance(t, str) for n, t in files.items()):
         raise InputError("no file was sent", remedy="choose a file")
     times = space.clock(clip, annotations.config.limits)
@@ -639,35 +544,30 @@ def _import(annotations: Annotations, space: Workspace, given: Answer) -> Answer
         for name, text in files.items():
             (work / name).write_bytes(text.encode("latin-1"))
         first = next((name for name in files if not name.endswith("~")), next(iter(files)))
-        names = {d: _optional(given, d) for d in LABELS}
-        columns = import_trace(work / first, times, names, _number(given, "low"), _number(given, "high"))
+        names = {d: optional_text(given, d) for d in LABELS}
+        columns = import_trace(work / first, times, names, number_of(given, "low"), number_of(given, "high"))
     with space.lock:
         save_trace(space.root, composed(clip), rater, times, columns)
     return {d: int(np.isfinite(values).sum()) for d, values in columns.items()} | {"frames": len(times)}
 
 
 def _export(annotations: Annotations, space: Workspace, given: Answer) -> Response:
-    form = _text(given, "form")
+    form = text_of(given, "form")
     if form == "folder":
-        return _download("annotations.zip", space.archive())
-    clip, rater = _text(given, "clip"), _optional(given, "rater")
+        return download("annotations.zip", space.archive())
+    clip, rater = text_of(given, "clip"), optional_text(given, "rater")
     video, times = space.video(clip), space.clock(clip, annotations.config.limits)
     source = rater_folder(space.root, rater) / f"{composed(clip)}.csv" if rater else video.with_suffix(".csv")
     if not source.exists():
         raise InputError("there are no labels", source, remedy="make the gold standard, or trace the clip, first")
     files = export(form, video.name, times, read_trace(source, times), rater or "")
     if len(files) == 1:
-        return _download(*next(iter(files.items())))
+        return download(*next(iter(files.items())))
     with io.BytesIO() as buffer:
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in files.items():
                 archive.writestr(name, data)
-        return _download(f"{Path(video.name).stem}.{form}.zip", buffer.getvalue())
-
-
-def _download(name: str, data: bytes) -> Response:
-    headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
-    return Response(data, media_type="application/octet-stream", headers=headers)
+        return download(f"{Path(video.name).stem}.{form}.zip", buffer.getvalue())
 
 
 def _adapt(annotations: Annotations, space: Workspace, given: Answer) -> Answer:

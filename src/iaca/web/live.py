@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from iaca.engine.worker import prepare
@@ -33,13 +33,13 @@ from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.predictor import stamp
 from iaca.text import parse_json
+from iaca.web.access import answered, body_of
 from iaca.web.sessions import shown_error
 
 log = logging.getLogger(__name__)
 Answer = dict[str, Any]
 
 ADDRESS = "/iaca/live"
-KEY_HEADER, KEY_LENGTH = "x-iaca-key", 32
 IDLE_S = 20.0
 """Without a frame for this long (s) the process ends, and another browser may start."""
 MOST_BYTES, MOST_PIXELS, MOST_HEAD = 2**22, 2**21, 1024
@@ -284,7 +284,7 @@ def routes(live: Live) -> list[Route]:
 
     def route(path: str, answer: Callable[[str, bytes], Answer]) -> Route:
         async def endpoint(request: Request) -> Response:
-            return await _answered(request, answer)
+            return await answered(request, lambda key: _answer(request, key, answer))
 
         return Route(ADDRESS + path, endpoint, methods=["POST"])
 
@@ -295,20 +295,7 @@ def routes(live: Live) -> list[Route]:
     ]
 
 
-async def _answered(request: Request, answer: Callable[[str, bytes], Answer]) -> Response:
-    key = request.headers.get(KEY_HEADER, "")
-    if len(key) != KEY_LENGTH or not set(key) <= set("0123456789abcdef"):
-        return JSONResponse({"problem": "the key of the browser is missing", "remedy": "reload the page"}, 403)
-    try:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                raise InputError(f"more than {MOST_BYTES // 2**20} MiB were sent", remedy="reload the page")
-        found = await run_in_threadpool(answer, key, bytes(body))
-        return Response(json.dumps(found), media_type="application/json")
-    except ClientDisconnect:
-        return Response(status_code=400)
-    except Exception as error:  # noqa: BLE001  shown on the page
-        shown = shown_error(error)
-        return JSONResponse({"problem": shown.problem, "remedy": shown.remedy}, 400)
+async def _answer(request: Request, key: str, answer: Callable[[str, bytes], Answer]) -> Response:
+    body = await body_of(request, MOST_BYTES, "reload the page")
+    found = await run_in_threadpool(answer, key, body)
+    return Response(json.dumps(found), media_type="application/json")

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from iaca.pipelines.adaptation.nodes import adapt_model
+from iaca.inference.adaptation import adapt_model
 from iaca.pipelines.training.pipeline import from_corpus
 
 

@@ -14,7 +14,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from iaca.corpora.check import require_annotated
-from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig, describe
 from iaca.engine import ClipPaths, Task
 from iaca.engine.task import FEWER_WORKERS
@@ -33,9 +32,10 @@ from iaca.evaluation.benchmark_summary import (
     too_few,
 )
 from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
-from iaca.evaluation.partition import drawn_order
+from iaca.evaluation.corruption import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
 from iaca.pipelines.embedding.nodes import BATCHES
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.pipelines.training.nodes import learned_from, untracked
 from iaca.training.config import LOW_MEMORY, TrainingConfig
 from iaca.training.config import VERSION as TRAINING_VERSION

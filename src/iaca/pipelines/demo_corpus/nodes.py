@@ -7,9 +7,9 @@ from pathlib import Path
 
 from iaca.corpora.demo.plan import DemoConfig, annotation_texts, event_table, plan_corpus, subject_table
 from iaca.corpora.demo.render import VERSION, render_movie
-from iaca.corpora.importers import DemoImport, IngestionConfig
 from iaca.corpora.index import CARD_FILE, NOT_ABOUT_PEOPLE, CorpusCard, card_text
 from iaca.engine import Task
+from iaca.pipelines.ingestion.nodes import DemoImport, IngestionConfig
 
 log = logging.getLogger(__name__)
 CARD = CorpusCard(

@@ -8,12 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from iaca.corpora.features import FeaturesConfig
-from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import EMBEDDING_VERSION, NOTHING, EmbeddingConfig, Fetching, describe, get_missing
 from iaca.encoders.embed import embed_file
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.engine.task import FEWER_WORKERS
-from iaca.pipelines.ingestion.nodes import plan_feature_embeddings
+from iaca.pipelines.ingestion.nodes import IngestionConfig, plan_feature_embeddings
 
 BATCHES = f"{FEWER_WORKERS} and smaller batches (embedding.batch=4), or cut the video into parts"
 """What a user can do if there is not enough memory to embed."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from iaca.corpora.importers import IngestionConfig
 from iaca.encoders.config import NOTHING, EmbeddingConfig, Fetching, describe, get_missing
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.training.config import LOW_MEMORY_OF_ENCODERS, EncoderTrainingConfig
 from iaca.training.encoders import VERSION, fine_tune_file
 

@@ -21,13 +21,13 @@ from iaca.evaluation.errors import Results, calibration, failures, quadrant_conf
 from iaca.evaluation.events import event_response, event_scores, gate_auroc
 from iaca.evaluation.figures import analysis_figures, report_figures
 from iaca.evaluation.metrics import join_labels
-from iaca.evaluation.model_card import CardData, render_card
 from iaca.evaluation.multitask import UNIT_THRESHOLDS, multitask_table
-from iaca.evaluation.report import FIGURES, ReportData, render_report
+from iaca.evaluation.report import FIGURES, CardData, ReportData, render_card, render_report
 from iaca.evaluation.style import new_figure
 from iaca.evaluation.tables import comparison, headline, postprocessing_table, video_table
 from iaca.faces.detect import FaceConfig
-from iaca.formats.affwild2 import UNITS
+from iaca.formats.labels import UNITS
+from iaca.training.loss import THRESHOLDS
 from iaca.training.model_file import (
     CLIPS_KEY,
     SETTINGS_KEY,
@@ -40,7 +40,6 @@ from iaca.training.model_file import (
     weights_digest,
 )
 from iaca.training.predict import BuiltModel, predict_clip, prediction_table
-from iaca.training.validation import THRESHOLDS
 
 log = logging.getLogger(__name__)
 

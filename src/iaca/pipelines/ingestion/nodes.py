@@ -1,6 +1,7 @@
 """Index a corpus, read each clip's timestamps and annotation once, and report problems.
 
-`params:ingestion` names the importer: `iaca.corpora.{affwild2,bah,folder,features}` read the files.
+`params:ingestion` (`IngestionConfig`) names the importer, which decides what else that group accepts:
+`iaca.corpora.{affwild2,bah,folder,features}` read the files.
 """
 
 from __future__ import annotations
@@ -8,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import pandas as pd
+from pydantic import Discriminator, Field, RootModel, Tag, field_validator
 
 from iaca.corpora import affwild2, check, features, folder, timeline
 from iaca.corpora.bah import index_bah
 from iaca.corpora.features import FOLDERS, FeaturesConfig
 from iaca.corpora.folder import FolderConfig
-from iaca.corpora.importers import BahConfig, IngestionConfig
 from iaca.corpora.index import (
     CLIP_COLUMNS,
     COUNT,
@@ -31,6 +33,82 @@ from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.engine.task import FEWER_WORKERS
 from iaca.formats.labels import inspect_labels, read_event_table
 from iaca.media.container import MediaLimits
+from iaca.parameters import Parameters
+
+
+class DemoImport(Parameters):
+    """Parameters of the importer `demo`: the embedded corpus, in Aff-Wild2's layout, in its fixed place."""
+
+    importer: Literal["demo"] = "demo"
+    root: None = None
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _has_a_fixed_place(cls, given: object) -> None:
+        if given is not None:
+            raise ValueError("the demo corpus has a fixed place; for your own corpus add --env folder, --env "
+                             "affwild2 or --env features")  # fmt: skip
+
+
+class Release(Parameters):
+    """Parameters of an importer that reads a corpus as it was downloaded.
+
+    Attributes:
+        root: its folder, as given on the command line; the catalog's `corpus` reads it.
+        importer: set by the environment.
+    """
+
+    root: str | None = Field(default=None, min_length=1)
+
+
+class AffWild2Config(Release):
+    """Parameters of the importer `affwild2`."""
+
+    importer: Literal["affwild2"] = "affwild2"
+
+
+class BahConfig(Release):
+    """Parameters of the importer `bah`."""
+
+    importer: Literal["bah"] = "bah"
+
+
+IMPORTERS: dict[str, type[Parameters]] = {
+    "demo": DemoImport,
+    "affwild2": AffWild2Config,
+    "folder": FolderConfig,
+    "bah": BahConfig,
+    "features": FeaturesConfig,
+}
+
+
+def _importer(given: Any) -> Any:
+    """Name of the importer that the parameters are for."""
+    return given.get("importer") if isinstance(given, Mapping) else getattr(given, "importer", None)
+
+
+_Importer = Annotated[
+    Annotated[DemoImport, Tag("demo")]
+    | Annotated[AffWild2Config, Tag("affwild2")]
+    | Annotated[FolderConfig, Tag("folder")]
+    | Annotated[BahConfig, Tag("bah")]
+    | Annotated[FeaturesConfig, Tag("features")],
+    Discriminator(
+        _importer,
+        custom_error_type="importer",
+        custom_error_message="importer: unknown name; choose demo, affwild2, folder, bah or features",
+    ),
+]
+
+
+class IngestionConfig(RootModel[_Importer]):
+    """Parameters of the importer named by `importer`."""
+
+    @property
+    def has_media(self) -> bool:
+        """Whether the corpus has videos, not only precomputed features."""
+        return not isinstance(self.root, FeaturesConfig)
+
 
 SHORTER_TABLES = f"{FEWER_WORKERS}, or cut the tables of the clip into parts"
 

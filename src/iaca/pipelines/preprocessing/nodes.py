@@ -10,7 +10,6 @@ import pandas as pd
 
 from iaca.audio import AudioConfig
 from iaca.corpora.affwild2 import PATTERN, find_crops
-from iaca.corpora.importers import IngestionConfig
 from iaca.corpora.timeline import complete_timeline
 from iaca.engine import ClipPaths, OnDemand, Task
 from iaca.faces.detect import FaceConfig
@@ -18,6 +17,7 @@ from iaca.faces.extract import CROPS_VERSION, collect_crops, extract_faces_file
 from iaca.media import extract_audio
 from iaca.media.audio import AUDIO_VERSION
 from iaca.media.container import MediaLimits
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from iaca.engine import ClipPaths, Task
 from iaca.engine.run import watched
 from iaca.errors import counted
 from iaca.evaluation.metrics import are_few, few_sentence
-from iaca.formats.affwild2 import TASK_COLUMNS
+from iaca.formats.labels import TASK_COLUMNS
 from iaca.fusion.config import Baselines, ModelChoice
-from iaca.training.config import LOW_MEMORY, VERSION, TrainingConfig
+from iaca.training.config import LOW_MEMORY, VERSION, TrainingConfig, require_installed
 from iaca.training.model_file import TrainedBaselines, TrainedModel, history_of, load_model, weights_digest
-from iaca.training.tracking import Tracking, require_installed
+from iaca.training.tracking import Tracking
 from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
