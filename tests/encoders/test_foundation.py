@@ -28,9 +28,11 @@ from iaca.encoders.foundation import (
     FOUNDATION,
     ClipB32,
     EmotionalSpeech,
+    HubertLarge,
     LargeHiddenStates,
     Shape,
     VisionTransformer,
+    WavLMLarge,
     arranged,
     robust_wav2vec2,
 )
@@ -396,3 +398,21 @@ def test_training_windows_are_heard_as_the_network_hears_sounds(tmp_path: Path) 
         middle = torch.tensor([windows.length / 2 / RATE]).double()
         expected = ours.encode(part, middle, run_of(ours), 1)
     torch.testing.assert_close(rows, expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "relative"), [(WavLMLarge, 315.45e6, True), (HubertLarge, 315.44e6, False)]
+)
+def test_the_large_speech_networks_are_those_that_were_published(
+    kind: type[WavLMLarge] | type[HubertLarge], parameters: int, relative: bool
+) -> None:
+    """24 layers of 1024 features; WavLM's attention has relative positions, HuBERT's has not."""
+    with torch.device("meta"):  # a gigabyte of weights otherwise
+        encoder = kind(LargeLayerOptions(layer=9), None)
+    names = [name for name, _ in encoder.network.named_parameters()]
+    assert sum(weights.numel() for weights in encoder.network.parameters()) == pytest.approx(parameters, rel=1e-4)
+    assert len(encoder.network.encoder.transformer.layers) == 24
+    assert encoder.network.encoder.transformer.layers[0].final_layer_norm.normalized_shape == (1024,)
+    assert any("rel_attn" in name for name in names) == relative
+    assert encoder.layer == 9
+    assert not encoder.training

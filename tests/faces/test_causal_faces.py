@@ -103,6 +103,14 @@ def test_with_a_side_the_person_is_the_one_there():
     assert choose(frames, side="right") == [0] * 5
 
 
+@pytest.mark.parametrize(("left_y", "right_y"), [(60, 200), (200, 60)])
+@pytest.mark.parametrize(("left_side", "right_side"), [(40, 60), (60, 40)])
+def test_left_and_right_do_not_depend_on_who_sits_higher_or_is_larger(left_y, right_y, left_side, right_side):
+    left, right = face_at(130, left_y, left_side), face_at(190, right_y, right_side)
+    assert choose([{0: right, 1: left}] * 3, side="left") == [1] * 3
+    assert choose([{0: right, 1: left}] * 3, side="right") == [0] * 3
+
+
 def test_everyone_in_view_is_refused(tmp_path, mtcnn):
     video = save(tmp_path / "one.mp4", moving(3))
     with pytest.raises(InputError, match="a causal model follows one person"):

@@ -7,7 +7,7 @@ import pytest
 from face_movies import Counting, background, face_at, with_face
 
 from iaca.faces import FaceConfig, iou, make_detector
-from iaca.faces.track import FaceTracker, FlowImage, follow, is_cut
+from iaca.faces.track import FaceTracker, FlowImage, _moved, follow, is_cut
 from iaca.media import VideoFrame
 
 
@@ -113,3 +113,21 @@ def test_the_interval_grows_while_all_agrees_and_every_1_detects_each_frame(mtcn
     counting = Counting(mtcnn.detect)
     track(still, counting, every=3, max_every=20)
     assert counting.images <= 10
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+@pytest.mark.parametrize(
+    ("centre", "kept"),
+    [((1, 50), True), ((-1, 50), False), ((197, 50), True), ((201, 50), False),
+     ((50, 1), True), ((50, -1), False), ((50, 97), True), ((50, 101), False)],
+)  # fmt: skip
+def test_a_face_is_lost_as_soon_as_its_centre_leaves_the_picture_on_any_side(
+    centre: tuple[int, int], kept: bool, scale: float
+) -> None:
+    picture = FlowImage(np.zeros((round(100 * scale), round(200 * scale)), np.uint8), scale)  # of 200 x 100 px
+    face = face_at(90, 60, 30)
+    there = face.landmarks + np.array(centre) - [90, 60]
+    moved = _moved(face, face.landmarks, there, picture)
+    assert (moved is not None) == kept
+    if moved is not None:
+        np.testing.assert_allclose((moved.box[:2] + moved.box[2:]) / 2, centre, atol=1e-6)

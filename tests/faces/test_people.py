@@ -89,3 +89,12 @@ def test_without_anyone_there_is_one_table_without_a_face(tmp_path):
     (nobody,) = keep_faces(movie, tmp_path, FaceConfig(), PeopleRule())
     assert len(nobody) == 6
     assert not whole(nobody)["face_found"].any()
+
+
+def test_a_face_in_the_middle_is_at_the_same_place_in_an_upright_picture_as_in_a_wide_one() -> None:
+    wide, upright = TrackSummary(0, 0.0), TrackSummary(1, 0.0)
+    wide.add(0, 0.0, face_at(160, 120, 60), (240, 320))
+    upright.add(0, 0.0, face_at(120, 160, 60), (320, 240))
+    np.testing.assert_allclose(wide.first_box, upright.first_box)
+    np.testing.assert_allclose(wide.first_box, [-0.125, -0.125, 0.125, 0.125])
+    assert wide.mean_centre == upright.mean_centre == 0.0

@@ -95,7 +95,7 @@ def prediction_file(path: Path) -> Path:
         raise InputError(
             "there are no predictions",
             path,
-            remedy="give a file that exists; the evaluation pipeline writes predictions.parquet",
+            remedy="give a file that exists, or run the evaluation pipeline",
         )
     return file
 
