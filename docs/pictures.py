@@ -1,7 +1,8 @@
 """Remake the pictures in docs/images from the results of the demo corpus.
 
 kedro run
-kedro run --pipelines benchmark        (only for the two pictures of differences)
+kedro run --pipelines benchmark        (only for the picture of differences; for `demo-paper` with
+                                        --params "benchmark.comparison=paper,benchmark.seeds=0+1+2")
 python docs/pictures.py [NAME ...]     (all pictures, or those named, such as `overlay web`)
 
 It also writes the date and versions of each picture into docs/images/made.json, and from there into CONTRIBUTING.md.
@@ -66,6 +67,11 @@ def gates(results: Path) -> None:
 def differences(results: Path) -> None:
     """The figure of the benchmark."""
     shutil.copy(DATA / "08_reporting/benchmark_differences.png", IMAGES / "demo-differences.png")
+
+
+def paper(results: Path) -> None:
+    """The figure of the benchmark with `benchmark.comparison=paper`."""
+    shutil.copy(DATA / "08_reporting/paper/comparison.png", IMAGES / "demo-paper.png")
 
 
 def report(results: Path) -> None:
@@ -184,6 +190,7 @@ def tool(name: str) -> str:
 PICTURES = {
     "overlay": overlay, "prediction": prediction, "gates": gates, "report": report,
     "web": web, "annotate": annotate, "kedro-viz": kedro_viz, "demo-differences": differences,
+    "demo-paper": paper,
 }  # fmt: skip
 
 

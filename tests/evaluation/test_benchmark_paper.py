@@ -93,6 +93,13 @@ def test_latex_is_well_formed_and_marks_the_best_and_what_is_decided(table: pd.D
     assert f"\\textbf{{{mean['mean']:.3f}}}$^{{+}}$ {{\\scriptsize $\\pm$ {mean['sd']:.3f}}}" in rows["IACA over JCA"]
 
 
+def test_a_negative_mean_has_a_minus(results: pd.DataFrame) -> None:
+    below = results.assign(ccc_valence=-results["ccc_valence"].abs() - 0.1)
+    body = [line for line in latex_table(paper_table(below), "corpus", "test").splitlines() if line.endswith("\\\\")]
+    valences = [line.split(" & ")[1] for line in body if "multicolumn" not in line and not line.startswith("model")]
+    assert all(re.match(r"(\\textbf\{)?\$-\$0\.\d{3}", cell) for cell in valences)
+
+
 def test_one_seed_has_no_deviation_and_no_mark(results: pd.DataFrame) -> None:
     text = latex_table(paper_table(results[results["seed"] == 0]), "corpus", "test")
     assert "pm" not in text

@@ -174,7 +174,8 @@ def _cell(row: dict[str, float] | None, gap: dict[str, float] | None, best: floa
     if row is None:
         return "--"
     mean = f"{row['mean']:.3f}"
-    text = f"\\textbf{{{mean}}}" if mean == f"{best:.3f}" else mean
+    number = mean.replace("-", "$-$")  # a hyphen is not a minus
+    text = f"\\textbf{{{number}}}" if mean == f"{best:.3f}" else number
     if gap is not None:
         text += {"better": "$^{+}$", "worse": "$^{-}$", "undecided": ""}[verdict(gap["low"], gap["high"])]
     return text if pd.isna(row["sd"]) else f"{text} {{\\scriptsize $\\pm$ {row['sd']:.3f}}}"
