@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
@@ -36,7 +36,9 @@ from iaca.encoders.config import require_zero_shot
 from iaca.engine.results import locked
 from iaca.errors import InputError, brief, message_of_machine, printable
 from iaca.files import make_folder, newest_version, version_after
-from iaca.fusion.config import ModelChoice
+
+if TYPE_CHECKING:
+    from iaca.fusion.config import ModelChoice  # its package brings torch, which ingestion does without
 
 log = logging.getLogger(__name__)
 

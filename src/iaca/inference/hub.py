@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -196,7 +197,8 @@ def relocated(metadata: Mapping[str, str], folder: Path) -> dict[str, str]:
             continue
         for choice in choices if isinstance(choices, list) else ():
             named = choice.get("weights") if isinstance(choice, dict) else None
-            if isinstance(named, str) and (here := folder / CHECKPOINTS / PurePath(named).name).is_file():
+            # unlike Path, os.path takes a name that is too long for a file system
+            if isinstance(named, str) and os.path.isfile(here := folder / CHECKPOINTS / PurePath(named).name):  # noqa: PTH113
                 choice["weights"] = str(here)
         changed[key] = json.dumps(choices)
     return changed
