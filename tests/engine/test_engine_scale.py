@@ -99,23 +99,24 @@ def test_an_item_costs_the_driver_the_same_among_few_and_among_many(tmp_path: Pa
 
 @pytest.mark.parametrize("stage", ["made", "kept", "next"])
 def test_an_item_costs_the_driver_no_more_than_its_name_and_its_digests(tmp_path: Path, stage: str) -> None:
-    peaks = {}
-    for items in (FEW, 8 * MANY):
-        given, out = tasks(tmp_path / f"in{items}", items), tmp_path / f"out{items}"
-        sources = OnDemand(
-            lambda item, folder=tmp_path / f"in{items}": Task("note", note, (folder / item,)), list(given)
-        )
+    def peak(items: int, folder: Path) -> int:
+        given, out = tasks(folder / "in", items), folder / "out"
+        sources = OnDemand(lambda item: Task("note", note, (folder / "in" / item,)), list(given))
         bring = partial(run_tasks, sources, out, ".txt", SERIAL, bar=False)
         if stage != "made":
             bring()
 
-        def go_on(out: Path = out) -> None:
+        def go_on() -> None:
             made = results(out, ".txt")
             after = OnDemand(lambda item: Task("note", note, (made[item],)), made)
             run_tasks(after, out.with_suffix(".next"), ".txt", SERIAL, bar=False)
 
-        peaks[items] = held(go_on if stage == "next" else bring, tmp_path / f"in{items}" / "0000")
+        found = held(go_on if stage == "next" else bring, folder / "in" / "0000")
         assert len(results(out, ".txt")) == items
+        return found
+
+    # the least of three: a thread that an earlier test has left can only add to what the process holds
+    peaks = {n: min(peak(n, tmp_path / f"{n}-{attempt}") for attempt in range(3)) for n in (FEW, 8 * MANY)}
     assert 0 < (peaks[8 * MANY] - peaks[FEW]) / (8 * MANY - FEW) < HELD, peaks
 
 
