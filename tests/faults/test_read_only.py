@@ -14,7 +14,7 @@ from iaca.errors import InputError, StorageError
 from iaca.faces.detect import FaceConfig
 from iaca.media import MediaLimits
 from iaca.pipelines.ingestion.nodes import IngestionConfig, describe_corpus, index_corpus, plan_timelines
-from iaca.pipelines.preprocessing.nodes import plan_audio, plan_faces
+from iaca.pipelines.preprocessing.pipeline import plan_audio, plan_faces
 
 SERIAL, LIMITS = ExecutorConfig(kind="serial"), MediaLimits()
 

@@ -16,7 +16,7 @@ from iaca.inference import config as inference
 from iaca.inference.config import InferenceConfig
 from iaca.inference.write import plan_inference, summarise_inference
 from iaca.media import MediaLimits, probe
-from iaca.pipelines.demo_corpus.nodes import CARD
+from iaca.pipelines.demo_corpus.pipeline import CARD
 from project import ROOT, runner
 
 

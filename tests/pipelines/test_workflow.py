@@ -224,7 +224,7 @@ import pandas as pd
 from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.encoders.config import EmbeddingConfig
 from iaca.engine import ClipPaths
-from iaca.pipelines.embedding.nodes import plan_embeddings
+from iaca.pipelines.embedding.pipeline import plan_embeddings
 
 clips = ClipPaths({}, {})
 demo = IngestionConfig.model_validate({"importer": "demo"})

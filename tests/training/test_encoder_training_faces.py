@@ -16,7 +16,7 @@ from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.faces import encode_face
 from iaca.faces.extract import NUMBERS, write_faces
-from iaca.pipelines.encoder_training.nodes import plan_encoder
+from iaca.pipelines.encoder_training.pipeline import plan_encoder
 from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.training.config import EncoderTrainingConfig
 from iaca.training.encoders import FaceSamples, _jittered, augmented_faces, fine_tune

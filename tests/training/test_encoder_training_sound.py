@@ -14,7 +14,7 @@ from iaca.encoders.networks import build_encoders, build_network
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.media import AudioTrack, write_audio
-from iaca.pipelines.encoder_training.nodes import plan_encoder
+from iaca.pipelines.encoder_training.pipeline import plan_encoder
 from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.training.config import EncoderTrainingConfig
 from iaca.training.encoders import SoundSamples, fine_tune, masked_sound

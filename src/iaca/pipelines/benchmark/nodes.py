@@ -34,7 +34,7 @@ from iaca.evaluation.benchmark_summary import (
 from iaca.evaluation.config import SNR, BenchmarkConfig, Condition, run_settings
 from iaca.evaluation.corruption import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
-from iaca.pipelines.embedding.nodes import BATCHES
+from iaca.pipelines.embedding.pipeline import BATCHES
 from iaca.pipelines.ingestion.nodes import IngestionConfig
 from iaca.pipelines.training.nodes import learned_from, untracked
 from iaca.training.config import LOW_MEMORY, TrainingConfig
