@@ -1,5 +1,6 @@
 """What tests share: one finished run of the whole workflow on a tiny corpus."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """xdist would take the group with the most tests first: thousands of them take less time than a few commands."""
     config.option.loadscopereorder = False
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_objects() -> None:
+    """Training collects garbage after each model. Among the million objects of a test process that takes 0.8 s, longer
+    than a tiny model takes to train; objects that are there before a file of tests are left out."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
