@@ -79,6 +79,20 @@ def test_fewer_than_three_clips_have_an_estimate_but_no_interval(table, clips):
     assert (np.isnan([interval.low, interval.high]) == (len(clips) < MIN_CLIPS)).all()
 
 
+def test_a_clip_without_valence_and_arousal_is_none_of_those_that_are_drawn(table):
+    """Corpora of several tasks have clips with action units alone: their rows have no annotation here."""
+    three = table[table["clip"] != "d"]
+    other = three[three["clip"] == "a"].assign(clip="units", valence_gold=np.nan, arousal_gold=np.nan)
+    together = pd.concat([three, other])
+    assert bootstrap_ccc(together, 200) == bootstrap_ccc(three, 200)
+    assert paired_difference(together, together.assign(valence=0.1), 200) == paired_difference(
+        three, three.assign(valence=0.1), 200
+    )
+    two = bootstrap_ccc(together[together["clip"] != "c"], 50)["ccc_valence"]
+    assert np.isfinite(two.estimate)
+    assert np.isnan([two.low, two.high]).all()
+
+
 def test_constant_clips_follow_the_rules_of_ccc():
     rows = [("a", 0.1, 0.3), ("a", 0.1, 0.3), ("b", 0.1, 0.3), ("b", 0.1, 0.9)]
     table = pd.DataFrame(

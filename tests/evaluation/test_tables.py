@@ -56,7 +56,12 @@ def test_too_few_clips_or_subjects_have_scores_without_intervals(models, labels,
 def test_a_clip_without_annotation_does_not_count(models, labels):
     known = labels.copy()
     known.loc[known["clip"] == "b", ["valence", "arousal"]] = np.nan
-    assert comparison(models, known, replicates=50).set_index("partition").loc["validation", "few"].all()
+    found = comparison(models, known, replicates=50).set_index("partition").loc["validation"]
+    assert found["few"].all()
+    assert (
+        found["clips"]
+        == comparison(models, labels, replicates=50).set_index("partition").loc["validation", "clips"] - 1
+    ).all()
 
 
 def test_one_clip_of_one_subject_is_written_in_the_singular(models, labels):

@@ -296,10 +296,10 @@ def clip_statistics(table: pd.DataFrame, clips: tuple[str, ...] | None = None) -
 
     Args:
         table: joined predictions (clip, valence, arousal, valence_gold, arousal_gold), any number of frames per clip.
-        clips: clips to include, in this order; by default those of the table, sorted. A clip that the table lacks has
-            zero frames.
+        clips: clips to include, in this order; by default `annotated_clips`. A clip that the table lacks has zero
+            frames.
     """
-    names = tuple(sorted(table["clip"].unique())) if clips is None else clips
+    names = annotated_clips(table) if clips is None else clips
     centre = np.array([_mean_or_zero(valid_pairs(table, dimension)[1]) for dimension in DIMENSIONS])
     sums = np.zeros((len(names), 2, 6))
     lowest, highest = np.full((len(names), 2, 2), np.inf), np.full((len(names), 2, 2), -np.inf)
@@ -312,6 +312,13 @@ def clip_statistics(table: pd.DataFrame, clips: tuple[str, ...] | None = None) -
                 x, y = x - centre[k], y - centre[k]
                 sums[i, k] = x.size, x.sum(), y.sum(), x @ x, y @ y, x @ y
     return ClipStatistics(names, sums, lowest, highest, centre)
+
+
+def annotated_clips(table: pd.DataFrame) -> tuple[str, ...]:
+    """The clips of joined predictions that are annotated in valence or arousal, sorted. One that has only expressions
+    or action units says nothing about the CCC, and must not count as one of the clips that an interval rests on."""
+    annotated = table[[f"{name}_gold" for name in DIMENSIONS]].notna().any(axis=1)
+    return tuple(sorted(table.loc[annotated, "clip"].unique()))
 
 
 def _mean_or_zero(values: Array) -> float:

@@ -33,6 +33,7 @@ from iaca.evaluation.metrics import (
     MIN_CLIPS,
     SCORES,
     Interval,
+    annotated_clips,
     bootstrap_ccc,
     per_video,
     pooled_metrics,
@@ -115,12 +116,12 @@ def report_lines(
     lines += _interval_lines(predicted, replicates)
     lines += _inconsistency_lines(predicted, events, replicates)
     lines.append(
-        f"{counted(table['clip'].nunique(), 'clip')}, "
+        f"{counted(len(annotated_clips(table)), 'clip')}, "
         f"{counted(scores['frames_valence'], 'annotated and predicted frame')}, "
         f"{counted(scores['unpredicted'], 'annotated frame')} without a prediction (not scored); "
         f"{counted(means['videos_scored'], 'clip')} with a defined CCC"
     )
-    if predicted["clip"].nunique() < MIN_CLIPS:
+    if len(annotated_clips(predicted)) < MIN_CLIPS:
         lines.append(f"no interval: it needs at least {MIN_CLIPS} clips")
     return lines + _notes(pairing)
 

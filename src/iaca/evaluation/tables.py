@@ -21,6 +21,7 @@ from iaca.evaluation.metrics import (
     SCORES,
     Array,
     Interval,
+    annotated_clips,
     are_few,
     bootstrap_ccc,
     few_sentence,
@@ -80,7 +81,7 @@ def comparison(
         for model, table in tables.items():
             rows.append(
                 {"model": model, "partition": partition, "main": model == main}
-                | {"clips": int(table["clip"].nunique()), "subjects": count, "few": few}
+                | {"clips": len(annotated_clips(table)), "subjects": count, "few": few}
                 | _without_intervals(_scores(table, tables[main], replicates, seed), few)
             )
     return pd.DataFrame(rows)
