@@ -243,8 +243,29 @@ def test_a_curve_goes_through_the_means_of_its_levels(summary, figures):
     np.testing.assert_allclose(drawn.get_xdata(), 100 * expected["level"])
 
 
+FAMILY = [
+    "iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus", "late", "ridge",
+    "rjca", "grjca", "hgrjca", "tagf", "cold", "raav", "dca_paper",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("models", [FAMILY[:2], FAMILY[:11], FAMILY])
+def test_the_legend_of_any_number_of_models_fits_into_the_picture(summary, models):
+    like = summary[summary["minus"].isna() & (summary["model"] == "iaca")]
+    figure = robustness_curves(pd.concat([like.assign(model=name) for name in models]), [], "test")
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == [
+        look.label or name for name, look in looks(models, []).items()
+    ]
+    box = legend.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    below = min(axes.get_tightbbox().y0 for axes in figure.axes if axes.get_visible())
+    assert figure.bbox.y0 <= box.y0 < box.y1 <= below
+
+
 def test_every_model_has_its_own_look():
-    models = ["iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus", "late", "ridge"]
+    models = FAMILY
     drawn = looks(models, ["iaca", "iaca_plus"])
     assert set(drawn) == set(models)
     assert list(drawn)[:3] == ["iaca", "iaca_plus", "concat"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 from types import MappingProxyType
 
@@ -281,6 +281,9 @@ BASELINE = "concat"
 SOLID, DASHED = "-", (0, (4, 1.6))
 DASHES = (SOLID, (0, (1, 1.3)), (0, (6, 1.5, 1, 1.5)), (0, (2.5, 1.5)))
 MAIN_COLOURS = (style.VALENCE, style.AROUSAL, "#2f8f4e", "#7a52a8")
+OTHERS = tuple(product((style.MUTED, "#a9b6c2", "#a67c45"), DASHES))
+"""Colour and dashes of further models: twelve that can be told apart."""
+LEGEND_COLUMNS = 6
 X_LABELS = {
     "time_shift": "the voice comes late by (s)",
     "frame_drop": "probability of a drop",
@@ -303,7 +306,7 @@ class Look:
 def looks(models: Sequence[str], main: Sequence[str]) -> dict[str, Look]:
     """Line style by model, in the order of the legend: main models, baselines, all others.
 
-    Main models are in colour, baselines in ink, one modality alone in its own colour, all others in grey dashes.
+    Main models are in colour, baselines in ink, one modality alone in its own colour, all others as in `OTHERS`.
     """
     first = {name: Look(colour, 2.7, band=True) for name, colour in zip(main, MAIN_COLOURS, strict=False)}
     known = {
@@ -315,7 +318,7 @@ def looks(models: Sequence[str], main: Sequence[str]) -> dict[str, Look]:
     }
     known = first | {name: look for name, look in known.items() if name not in first}
     others = [model for model in models if model not in known]
-    known |= {model: Look(style.MUTED, 1.3, line) for model, line in zip(others, cycle(DASHES), strict=False)}
+    known |= {model: Look(colour, 1.3, line) for model, (colour, line) in zip(others, cycle(OTHERS), strict=False)}
     return {model: look for model, look in known.items() if model in models}
 
 
@@ -329,17 +332,17 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
     """
     own = summary[summary["minus"].isna() & (summary["measure"] == "ccc_mean")]
     names = [name for name in own["corruption"].unique() if name != CLEAN.corruption]
+    drawn = looks(list(own["model"].unique()), main)
     lines = max(1, -(-len(names) // CURVE_COLUMNS))
     seeds = counted(own["seeds"].max(), "seed")
     figure = style.new_figure(
         12.8,
-        1.55 + 2.75 * lines,
+        1.35 + 2.75 * lines + 0.2 * -(-len(drawn) // LEGEND_COLUMNS),
         curve_finding(summary, main),
         f"Pooled CCC, mean of valence and arousal, {partition} partition. Lines: mean of {seeds}"
         + ("; bands: 95 % interval. Ahead, behind: the paired interval excludes 0." if is_ranked(summary) else "."),
     )
     grid = figure.subplots(lines, CURVE_COLUMNS, sharey=True, squeeze=False).ravel()
-    drawn = looks(list(own["model"].unique()), main)
     for axes, name in zip(grid, names, strict=False):
         _curves(axes, own[own["corruption"] == name], name, drawn)
     grid[0].set_ylim(own["mean"].min() - 0.05, own["mean"].max() + 0.05)  # the wide bands of few seeds may be cut off
@@ -348,8 +351,8 @@ def robustness_curves(summary: pd.DataFrame, main: Sequence[str], partition: str
     for axes in grid[::CURVE_COLUMNS]:
         axes.set_ylabel("CCC")
     figure.legend(
-        *_legend(drawn), loc="outside lower center", ncols=len(drawn), frameon=False, fontsize=style.NORMAL,
-        labelcolor=style.INK, handlelength=2.6, columnspacing=1.6,
+        *_legend(drawn), loc="outside lower center", ncols=min(len(drawn), LEGEND_COLUMNS), frameon=False,
+        fontsize=style.NORMAL, labelcolor=style.INK, handlelength=2.6, columnspacing=1.6,
     )  # fmt: skip
     return figure
 
