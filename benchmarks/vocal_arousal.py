@@ -3,7 +3,7 @@
     python benchmarks/vocal_arousal.py FOLDER
 
 FOLDER holds speech of RAVDESS (Livingstone and Russo, PLoS ONE 2018; CC BY-NC-SA 4.0) as 16 kHz FLAC files under their
-own names. No constant is fitted to them.Prints, for each channel, the AUROC of happy, angry, fearful and
+own names. No constant is fitted to them. Prints, for each channel, the AUROC of happy, angry, fearful and
 surprised against neutral, calm and sad utterances by mean arousal over a clip; the mean arousal of both groups; the
 AUROC of happy against sad, angry, fearful and disgusted by the same number, which shows that such a voice says nothing
 about valence; and the AUROC of clips whose face contradicts the voice against those whose face does not, by mean
