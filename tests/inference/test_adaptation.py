@@ -234,7 +234,8 @@ def test_a_faulty_file_is_named(learned: tuple[AdaptedModel, pd.DataFrame], tmp_
         (model.weights[:5], None, r"weights are float64 \(5, 2\)"),
         (model.weights, {"version": 9}, "version 9"),
         (model.weights, {"version": 1}, "version 1"),
-        (model.weights, {"version": 2}, "not the header"),
+        (model.weights, {"version": 2}, "version 2"),
+        (model.weights, {"version": 3}, "not the header"),
     ):
         replace(model, weights=weights).save(path)
         if header is not None:

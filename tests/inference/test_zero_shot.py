@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import butter, sosfiltfilt
 from sklearn.metrics import roc_auc_score
-from zero_shot_clips import CUES, MODEL, RATE, clip, evidence, speech, spoken
+from zero_shot_clips import CUES, MODEL, RATE, clip, evidence, speech, spoken, with_face
 
 from iaca.encoders.visual import EXPRESSIONS
 from iaca.errors import InputError
 from iaca.inference import Predictor
 from iaca.inference.config import NAMED
-from iaca.inference.zero_shot import CLASSES, ZeroShot, durations, joined, product_share, two_sided
+from iaca.inference.zero_shot import CLASSES, ZeroShot, durations, joined, two_sided
 from iaca.training.predict import prediction_table
 from shared import SHARED, needs_shared
 
@@ -190,10 +190,36 @@ def test_inconsistency_is_the_share_of_pairs_that_agree_better() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.multivariate_normal([0, 0], [[1, agreement.correlation], [agreement.correlation, 1]], 40_000).T
     pairs = agreement.surprise(
-        *(x * scale.unit + scale.usual for x, scale in ((a, agreement.voice), (b, agreement.face)))
+        *(x * deviation + agreement.boundary for x, deviation in ((a, agreement.voice), (b, agreement.face)))
     )
     for share in (0.05, 0.5, 0.95):
-        assert (product_share(pairs) < share).mean() == pytest.approx(share, abs=0.01)
+        assert (agreement.share(pairs) < share).mean() == pytest.approx(share, abs=0.01)
+
+
+def test_readings_contradict_as_far_as_they_lie_on_opposite_sides_of_one_boundary() -> None:
+    agreement = MODEL.config.agreement
+    sides = agreement.boundary + np.array([-0.9, -0.3, 0.0, 0.3, 0.7])
+    surprise = np.array([[float(agreement.surprise(np.array([v]), np.array([f]))[0]) for f in sides] for v in sides])
+    away = np.sign(sides - agreement.boundary)
+    np.testing.assert_array_equal(np.sign(surprise.round(9)), -np.outer(away, away))
+    assert (np.diff(surprise[0]) > 0).all()  # of a calm voice: the more aroused the face
+    assert (np.diff(surprise[-1]) < 0).all()
+    shares = agreement.share(np.array([-1.0, -0.3, 0.0, 0.3, 1.0, np.nan]))
+    assert (np.diff(shares[:5]) > 0).all()
+    np.testing.assert_allclose(shares[[0, 4]], [0, 1], atol=1e-9)
+    assert np.isnan(shares[5])
+
+
+def test_a_channel_that_carries_pitch_alone_lowers_the_boundary_of_the_voice_with_its_reading() -> None:
+    """A voice at the boundary by all three descriptors is at the boundary over a telephone, which leaves one."""
+    effort = np.arctanh(MODEL.config.agreement.boundary) / 3
+    scales = MODEL.config.voice.effort
+    at_boundary = {name: scale.usual + effort * scale.unit for name, scale in scales.items()}
+    good, narrow = (
+        np.nanmedian(MODEL.predict(clip("fear", at_boundary | {"treble": treble})).inconsistency)
+        for treble in (-18.0, -45.0)
+    )
+    assert narrow == pytest.approx(good, abs=0.03)
 
 
 def test_the_kernel_is_the_sum_it_claims_to_be() -> None:
@@ -279,10 +305,11 @@ def noisy(samples: np.ndarray) -> np.ndarray:
 
 
 CHANNELS = [(np.array, 0.85), (telephone, 0.75), (noisy, 0.75)]
+IDS = ["as recorded", "telephone", "noise at 10 dB"]
 
 
 @needs_shared("reference/ravdess_dev")
-@pytest.mark.parametrize(("channel", "least"), CHANNELS, ids=["as recorded", "telephone", "noise at 10 dB"])
+@pytest.mark.parametrize(("channel", "least"), CHANNELS, ids=IDS)
 def test_acted_speech_is_ordered_by_arousal(channel, least: float) -> None:
     files = [path for path in sorted(ACTED.glob("*.flac")) if path.stem[6:8] in HIGH | LOW]
     arousal = [mean_arousal(channel(soundfile.read(path)[0])) for path in files]
@@ -293,3 +320,17 @@ def test_acted_speech_is_ordered_by_arousal(channel, least: float) -> None:
 def test_the_level_of_acted_speech_changes_nothing() -> None:
     samples = soundfile.read(ACTED / "03-01-02-02-01-01-05.flac")[0]  # the quietest
     assert mean_arousal(0.1 * samples) == pytest.approx(mean_arousal(samples), abs=1e-3)
+
+
+@needs_shared("reference/ravdess_dev")
+@pytest.mark.parametrize(("channel", "least"), [(np.array, 0.84), (telephone, 0.79), (noisy, 0.79)], ids=IDS)
+def test_faces_that_contradict_acted_speech_are_found(channel, least: float) -> None:
+    found, apart = [], []
+    for path in sorted(ACTED.glob("*.flac")):
+        if path.stem[6:8] not in HIGH | LOW:
+            continue
+        voice = spoken(channel(soundfile.read(path)[0]))
+        for expression, aroused in {"happy": True, "angry": True, "sad": False, "neutral": False}.items():
+            found.append(float(np.nanmean(MODEL.predict(with_face(voice, expression)).inconsistency)))
+            apart.append(aroused != (path.stem[6:8] in HIGH))
+    assert roc_auc_score(apart, found) >= least

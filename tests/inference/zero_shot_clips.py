@@ -1,5 +1,7 @@
 """Hand-made clips: posteriors of choice for the face, descriptors of choice for the voice; and clips of a sound."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from iaca.audio.features import NAMES
@@ -74,6 +76,13 @@ def spoken(samples: np.ndarray, rate: float = 25.0) -> ClipEmbedding:
         quality[:, CUES.index(name)] = cue
     heard, seen = np.ones(len(times), bool), np.zeros(len(times), bool)
     return ClipEmbedding(sound.rows, np.zeros((len(times), 135), np.float32), heard, seen, times, quality, CUES, {})
+
+
+def with_face(spoken: ClipEmbedding, expression: str, sure: float = 0.7) -> ClipEmbedding:
+    """A clip of a sound with a face that shows an expression throughout: what is not sure is spread over all seven."""
+    posteriors = dict.fromkeys(CLASSES, (1 - sure) / len(CLASSES))
+    face = clip(posteriors | {expression: posteriors[expression] + sure}, steps=len(spoken))
+    return replace(spoken, visual=face.visual, face_found=face.face_found)
 
 
 def speech(arousal: float, pitch_hz: float = 170.0, seconds: float = 4.0, seed: int = 0) -> np.ndarray:

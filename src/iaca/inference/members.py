@@ -248,7 +248,7 @@ def _nearness(present: NDArray[np.bool_], time_s: NDArray[np.float64]) -> NDArra
 
 # The adapted model: a zero-shot model with a linear correction
 
-HEADER, VERSION, WEIGHTS, INTERVALS = "iaca_adapted", 2, "weights", "intervals."
+HEADER, VERSION, WEIGHTS, INTERVALS = "iaca_adapted", 3, "weights", "intervals."
 KIND = "adapted heuristic"
 REMEDY = "give a file written by the adaptation pipeline, or adapt again"
 FIRST = 3  # columns of the correction before the embeddings

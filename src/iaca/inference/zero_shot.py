@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 from torch import from_numpy
-from torch.special import ndtr, softmax
+from torch.special import erf, ndtr, ndtri, softmax
 
 from iaca.audio.features import NAMES
 from iaca.encoders.blendshapes import NAMES as BLENDSHAPES
@@ -68,6 +68,7 @@ UNFITTED, BY_OTHERS = "Never fitted to valence or arousal", "Never fitted to vid
 UNCALIBRATED = "none: nothing was calibrated on annotated clips; adapt the model to clips of your own"
 INCONSISTENCY = "of the arousal of voice and face, if they go together as stated: not calibrated on people"
 REMEDY = "give a file like the project's own zero_shot.json"
+RANKS = 64  # of a reading, at which the share of pairs with less surprise is computed
 LEAST_S = 0.03  # s of evidence that whatever is present at a step has at least in its share
 
 # The numbers of the model, and the JSON file that holds them
@@ -198,22 +199,33 @@ class Agreement(Parameters):
     """How the arousal of voice and face go together where they belong together: as a pair of correlated Gaussians.
 
     Attributes:
-        voice, face: mean and deviation of each reading.
+        boundary: of low and high arousal, the mean of both readings.
+        voice, face: deviation of each reading.
         correlation: of both.
     """
 
-    voice: Scale
-    face: Scale
+    boundary: float = Field(gt=-1, lt=1)
+    voice: float = Field(gt=0)
+    face: float = Field(gt=0)
     correlation: float = Field(gt=0, lt=1)
 
-    def surprise(self, voice: Array, face: Array) -> Array:
-        """Log-odds (t,) that the readings were drawn independently, not as a pair, up to a factor and a constant.
+    def surprise(self, voice: Array, face: Array, used: Array | float = 1.0) -> Array:
+        """How far the readings lie on opposite sides of the boundary, (t,) in [-1, 1]: the product of their ranks.
 
-        With standardised readings a and b of correlation r: (a - b)^2 / 4(1 - r) - (a + b)^2 / 4(1 + r). For a pair,
-        this is the product of two independent standard normal numbers.
+        A rank is the share of readings that are lower less the share that are higher. `used` (t,) is the share of the
+        voice's descriptors that the channel carries: the voice's boundary is that part of the effort at the boundary.
         """
-        a, b = ((x - scale.usual) / scale.unit for x, scale in ((voice, self.voice), (face, self.face)))
-        return np.asarray((a - b) ** 2 / (4 * (1 - self.correlation)) - (a + b) ** 2 / (4 * (1 + self.correlation)))
+        own = np.tanh(used * np.arctanh(self.boundary))
+        z = np.stack([(voice - own) / self.voice, (face - self.boundary) / self.face])
+        x, y = erf(from_numpy(z) / 2**0.5).numpy()
+        return np.asarray(-x * y)
+
+    def share(self, surprise: Array) -> Array:
+        """Share (t,) of pairs with less surprise: P(Y > -surprise / x), the mean over the rank x > 0 of a reading."""
+        x, r = (from_numpy(np.arange(RANKS)) + 0.5) / RANKS, self.correlation  # x < 0 gives the same, by symmetry
+        lower = (1 - from_numpy(surprise[:, None]) / x).clip(0, 2) / 2
+        above = ndtr((r * ndtri((1 + x) / 2) - ndtri(lower)) / (1 - r * r) ** 0.5)
+        return np.asarray(above.mean(1).numpy())
 
 
 class ZeroShotConfig(Parameters):
@@ -228,7 +240,7 @@ class ZeroShotConfig(Parameters):
         agreement: of the readings of arousal, for `inconsistency`.
     """
 
-    version: int = Field(ge=3, le=3)
+    version: int = Field(ge=4, le=4)
     sources: dict[str, str]
     face: FaceRules
     voice: VoiceRules
@@ -318,7 +330,7 @@ class ZeroShot:
             prediction=self._joint(heard, seen),
             gates={"modalities": _shares(mass, present, 2 if self.config.voice.head else 1)},
             observed=clip.observed,
-            inconsistency=product_share(self._surprise(heard, seen, mass)).astype(np.float32),
+            inconsistency=self.config.agreement.share(self._surprise(clip, heard, seen, mass)).astype(np.float32),
         )
 
     def stream(self) -> RunningZeroShot:
@@ -329,18 +341,18 @@ class ZeroShot:
         """What an error of the model may depend on, (t, q): see `calibration.circumstances`."""
         heard, seen, mass = self.readings(clip)
         odds = np.zeros((len(clip), 3))
-        odds[:, 0] = self._surprise(heard, seen, mass)
-        prediction = self._joint(heard, seen)
-        return circumstances(clip, prediction, np.stack([heard, seen], axis=1).astype(np.float32), odds)
+        odds[:, 0] = self._surprise(clip, heard, seen, mass)
+        return circumstances(clip, self._joint(heard, seen), np.stack([heard, seen], 1).astype(np.float32), odds)
 
     def _joint(self, heard: Array, seen: Array) -> NDArray[np.float32]:
         """Valence and arousal (t, 2) of both readings."""
         valence = joined(heard[:, 0], seen[:, 0]) if self.config.voice.head else seen[:, 0]
         return np.stack([valence, joined(heard[:, 1], seen[:, 1])], axis=1).astype(np.float32)
 
-    def _surprise(self, heard: Array, seen: Array, mass: Array) -> Array:
+    def _surprise(self, clip: ClipEmbedding, heard: Array, seen: Array, mass: Array) -> Array:
         """`Agreement.surprise` (t,) of the readings; NaN where there is hardly any evidence of one of them."""
-        surprise = self.config.agreement.surprise(heard[:, 1], seen[:, 1])
+        used = 1.0 if self.config.voice.head else (1 + 2 * trusted(clip, self.config.voice.channel)) / 3
+        surprise = self.config.agreement.surprise(heard[:, 1], seen[:, 1], used)
         return np.where((mass > LEAST_S).all(axis=1), surprise, np.nan)
 
     def readings(self, clip: ClipEmbedding, stream: ZeroShotPast | None = None) -> tuple[Array, Array, Array]:
@@ -408,12 +420,6 @@ def joined(one: Array, other: Array) -> Array:
     return np.asarray((one + other) / np.maximum(1 + one * other, 1e-9))
 
 
-def product_share(x: Array) -> Array:
-    """P(Z1 Z2 < x) for independent standard normal Z1 and Z2, (t,): the mean of P(Z2 < x / |z|) over Z1."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(64)  # of the weight exp(-z^2 / 2); no node is 0
-    return np.asarray(ndtr(from_numpy(x[:, None] / np.abs(nodes))).numpy() @ (weights / weights.sum()))
-
-
 def _shares(mass: Array, present: NDArray[np.bool_], heard: int) -> NDArray[np.float32]:
     """Each modality's share (t, 2) of all evidence used; NaN where neither modality is present.
 
@@ -457,7 +463,7 @@ def face_evidence(clip: ClipEmbedding, rules: FaceRules, seconds: Array, own: Ow
         seconds: (t,) s that each step stands for.
         own: the face's own mean so far, in a stream.
     """
-    trust = np.where(clip.face_found, trusted(_cues(clip), rules.trust, len(clip)), 0.0)
+    trust = np.where(clip.face_found, trusted(clip, rules.trust), 0.0)
     ends = np.cumsum([ENCODERS["visual"][name].dim for name in rules.encoders])
     parts = np.split(clip.visual, ends[:-1], axis=1)
     readings = [read_face(name, part, rules) for name, part in zip(rules.encoders, parts, strict=True)]
@@ -494,30 +500,25 @@ def voice_evidence(clip: ClipEmbedding, rules: VoiceRules, seconds: Array, own: 
         own: the speaker's own mean so far, in a stream.
     """
     sound = {name: clip.audio[:, i].astype(np.float64) for i, name in enumerate(NAMES)}
-    cues = _cues(clip) | sound
-    channel = trusted(cues, rules.channel, len(clip))
+    channel = trusted(clip, rules.channel)
     z = {name: np.nan_to_num((sound[name] - scale.usual) / scale.unit) for name, scale in rules.effort.items()}
     effort = np.tanh(channel * sum(z[name] for name in TILT) + z[PITCH])
-    voiced = np.where(clip.audio_present, trusted(cues, rules.trust, len(clip)), 0.0)
+    voiced = np.where(clip.audio_present, trusted(clip, rules.trust), 0.0)
     if rules.head:
         return _less_own_mean(clip.audio[:, -2:].astype(np.float64).clip(-1, 1), voiced, seconds, rules.rest, own)
     trust = voiced * (1 + 2 * channel) / 3
     return _less_own_mean(np.stack([np.zeros_like(effort), effort], axis=1), trust, seconds, rules.rest, own)
 
 
-def trusted(measured: Mapping[str, Array], ramps: Mapping[str, Ramp], steps: int) -> Array:
+def trusted(clip: ClipEmbedding, ramps: Mapping[str, Ramp]) -> Array:
     """Product of all ramps, (t,) in [0, 1]; a measurement that is unknown or missing counts as good."""
-    trust = np.ones(steps)
+    measured = dict(zip((*NAMES, *clip.quality_names), [*clip.audio.T[: len(NAMES)], *clip.quality.T], strict=True))
+    trust = np.ones(len(clip))
     for name, ramp in ramps.items():
         if name in measured:
-            rise = (measured[name] - ramp.none) / (ramp.full - ramp.none)
+            rise = (measured[name].astype(np.float64) - ramp.none) / (ramp.full - ramp.none)
             trust *= np.nan_to_num(rise, nan=1.0).clip(0, 1)
     return trust
-
-
-def _cues(clip: ClipEmbedding) -> dict[str, Array]:
-    """The clip's quality cues (t,) by name."""
-    return {name: clip.quality[:, i].astype(np.float64) for i, name in enumerate(clip.quality_names)}
 
 
 def _less_own_mean(value: Array, trust: Array, seconds: Array, rest: Rest, own: OwnMean | None = None) -> Evidence:
