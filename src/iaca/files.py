@@ -219,6 +219,27 @@ def fits(folder: Path, name: str) -> bool:
     return is_name(name) and _PREFIX_LENGTH + len(os.fsencode(name)) <= os.pathconf(folder, "PC_NAME_MAX")
 
 
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder and not hidden, in order; nothing if there is no such folder.
+
+    Raises:
+        InputError: the folder may not be read.
+    """
+    try:
+        os.stat(f"{folder}/.")  # noqa: PTH116  Path leaves out the dot, which needs the permission to open files in it
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """The error for a file or folder that the system does not open."""
+    what = os.strerror(error.errno) if error.errno else error  # a library may have other words
+    return InputError(f"can't be read ({what})", path, remedy="fix its permissions, or remove it")
+
+
 def require_file(path: Path, remedy: str) -> None:
     """Refuse pipes and devices: opening a pipe would wait for a writer, a device may do anything.
 

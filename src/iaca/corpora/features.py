@@ -45,6 +45,7 @@ from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, Dtype, write_e
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
 from iaca.errors import InputError, counted
+from iaca.files import entries
 from iaca.formats.labels import EXPRESSIONS, LABELS, MISSING, TASK_COLUMNS, UNITS, WIDTH
 from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
@@ -87,7 +88,7 @@ def index_features(root: Path) -> CorpusIndex:
         file) and `annotated` (rows), and the problems, including those that stop the run.
 
     Raises:
-        InputError: partition.csv is missing or unreadable.
+        InputError: partition.csv is missing, or it or a folder can't be read.
     """
     require_exact_names(root)
     problems: list[Problem] = []
@@ -126,7 +127,7 @@ def feature_widths(root: Path, clips: pd.DataFrame) -> dict[str, int]:
 def _files(root: Path, kind: str, problems: list[Problem]) -> dict[str, Path]:
     """Clip -> its file of this kind. If it has several formats, the first counts."""
     found: dict[str, Path] = {}
-    for path in sorted((root / FOLDERS[kind]).glob("[!.]*")):
+    for path in entries(root / FOLDERS[kind]):
         if path.suffix not in SUFFIXES:
             continue
         clip = clip_of(path)
