@@ -34,6 +34,12 @@ def raised(*chain: Exception) -> Exception:
 UNKNOWN = "Failed to find the pipeline named 'x'."
 BAD = InputError("no column `time_s`", "labels.csv", 1, "name the columns")
 
+DENIED = PermissionError(13, "Permission denied", "conf/base/parameters.yml")
+SAID = (
+    "conf/base/parameters.yml: this user may not read or write it Remedy: fix the permissions of this file and of the "
+    "folders that contain it, and run again"
+)
+
 
 @pytest.mark.parametrize(
     ("error", "told"),
@@ -42,6 +48,9 @@ BAD = InputError("no column `time_s`", "labels.csv", 1, "name the columns")
         (raised(KeyError("clip"), BAD, DatasetError("Failed while saving data to dataset x")), str(BAD)),
         (raised(BAD, DatasetError("There is no model: train one")), "There is no model: train one"),
         (raised(BAD, ValueError("it does not fit")), "it does not fit"),
+        (DENIED, SAID),
+        (raised(DENIED, DatasetError("Failed while saving data to dataset x"), DatasetError("clips: Failed")), SAID),
+        (raised(PermissionError(1, "Operation not permitted"), DatasetError("Failed while loading x")), None),
         (DatasetError("There is no corpus at here"), "There is no corpus at here"),
         (raised(DatasetError("no corpus"), DatasetError("corpus: no corpus")), "corpus: no corpus"),
         (ParameterValidationError("training: epochz"), "training: epochz"),

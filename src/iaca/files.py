@@ -145,11 +145,15 @@ def newest_version(file: str | Path) -> Path | None:
 
 def current_files(path: Path, suffix: str) -> list[Path]:
     """The file of a path; of a folder of versions the newest one; of any other folder, such as one version's, all files
-    directly in it with this suffix, sorted by name. Empty if there is nothing."""
+    directly in it with this suffix, sorted by name. Empty if there is nothing.
+
+    Raises:
+        InputError: the folder may not be read.
+    """
     if path.is_file():
         return [path]
     newest = newest_version(path)
-    return [newest] if newest else sorted(p for p in path.glob(f"[!.]*{suffix}") if p.is_file())
+    return [newest] if newest else [p for p in entries(path) if p.name.endswith(suffix) and p.is_file()]
 
 
 def version_after(proposed: str, files: Iterable[str | PurePath]) -> str:
@@ -226,12 +230,17 @@ def entries(folder: Path) -> list[Path]:
         InputError: the folder may not be read.
     """
     try:
-        os.stat(f"{folder}/.")  # noqa: PTH116  Path leaves out the dot, which needs the permission to open files in it
+        require_access(folder)
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise unreadable(folder, error) from error
+
+
+def require_access(folder: str | Path) -> None:
+    """Raise OSError for a folder in which no file can be opened, although it may be possible to list them."""
+    os.stat(f"{folder}/.")  # noqa: PTH116  Path would leave out the dot
 
 
 def unreadable(path: Path, error: OSError) -> InputError:

@@ -34,7 +34,7 @@ from iaca.corpora.index import COUNT
 from iaca.datasets.files import ClipFiles, CorpusFolder
 from iaca.encoders.config import require_zero_shot
 from iaca.engine.results import locked
-from iaca.errors import InputError, brief, message_of_machine, printable
+from iaca.errors import InputError, brief, message_of_machine, not_permitted, printable
 from iaca.files import make_folder, newest_version, version_after
 
 if TYPE_CHECKING:
@@ -265,6 +265,8 @@ def message_of(error: BaseException) -> str | None:
     if mine:
         wrapped = FAILED in str(error)  # Kedro's wrapper only adds the dataset's name; other wrappers add more
         return str(mine[-1] if wrapped else error)
+    if denied := [one for one in chain if isinstance(one, PermissionError) and one.filename]:
+        return str(not_permitted(denied[0]))
     if isinstance(error, ParameterValidationError):
         return _of_parameters(str(error))
     of_kedro = isinstance(error, MissingConfigException) or (

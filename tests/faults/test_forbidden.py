@@ -5,13 +5,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from kedro.io import DatasetError
 
 from affwild2_tree import annotate, crops, movie
 from iaca.corpora.index import read_card
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
+from iaca.datasets.model import ModelPath
 from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.errors import InputError
 from iaca.faces.detect import FaceConfig
+from iaca.files import current_files
+from iaca.hooks import message_of
+from iaca.inference.__main__ import main
+from iaca.inference.config import find_videos
 from iaca.media import MediaLimits
 from iaca.pipelines.ingestion.nodes import IngestionConfig, describe_corpus, index_corpus, plan_timelines
 from iaca.pipelines.preprocessing.nodes import plan_faces
@@ -115,3 +121,30 @@ def test_an_archive_beside_the_folder_of_crops_is_no_folder_of_crops(affwild2: P
     (affwild2 / "cropped_aligned.zip").write_bytes(b"PK")
     index, _ = index_corpus(affwild2, AFFWILD2, LIMITS)
     assert sorted(index["clip"]) == ["four", "one", "three", "two"]
+
+
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_inference_on_a_folder_keeps_the_videos_that_may_be_read(tmp_path: Path, forbidden: Forbid, mode: int) -> None:
+    for name in ("in/a.mp4", "b.mp4"):
+        movie(tmp_path / name, 10)
+    forbidden(tmp_path / "in", mode=mode)
+    assert set(find_videos(str(tmp_path), tmp_path / "out").values()) == {tmp_path / "in", tmp_path / "b.mp4"}
+    with pytest.raises(InputError, match=rf"in: {REFUSED}"):
+        current_files(tmp_path / "in", ".safetensors")
+
+
+def test_a_folder_of_models_and_an_input_are_named_by_every_command(
+    tmp_path: Path, forbidden: Forbid, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("models/one.safetensors", "videos/a.mp4"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    forbidden(tmp_path / "models", tmp_path / "videos")
+    with pytest.raises(DatasetError) as refused:
+        ModelPath(filepath=str(tmp_path / "models")).load()
+    assert message_of(refused.value) == (
+        f"{tmp_path}/models: can't be read (Permission denied) Remedy: fix its permissions, or remove it"
+    )
+    assert main([str(tmp_path / "videos/a.mp4"), str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"{tmp_path}/videos/a.mp4: this user may not read or write it Remedy: fix the permissions")

@@ -21,7 +21,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from iaca.errors import InputError, brief, plain_name, printable
-from iaca.files import require_file, unreadable
+from iaca.files import require_access, require_file, unreadable
 from iaca.formats.labels import AnnotationFacts
 from iaca.parameters import Parameters, faults
 from iaca.text import clip_of, csv_table
@@ -171,7 +171,7 @@ def files_below(root: Path, problems: list[Problem], others: str = "") -> Iterat
 
     for folder, folders, files in os.walk(root, onerror=report):
         try:
-            os.stat(f"{folder}/.")  # noqa: PTH116  as `iaca.files.entries`
+            require_access(folder)
         except OSError as error:
             report(error)
             files.clear()
