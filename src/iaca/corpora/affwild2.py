@@ -244,7 +244,8 @@ def _annotations_of(root: Path, tops: tuple[str, ...], problems: list[Problem]) 
     found: dict[str, tuple[str, Path]] = {}
     for top in tops:
         for folder, partition in SETS.items():
-            for path in _texts(root / top / folder):
+            alike = [path for path in entries(root / top) if path.name.lower() == folder.lower()]
+            for path in (text for place in alike for text in _texts(place)):
                 clip = clip_of(path)
                 if clip in found:
                     found[clip] = _twice(root, clip, path, found[clip], problems)
@@ -254,7 +255,7 @@ def _annotations_of(root: Path, tops: tuple[str, ...], problems: list[Problem]) 
 
 
 def _texts(folder: Path) -> list[Path]:
-    return [path for path in entries(folder) if path.suffix == ".txt"]
+    return [path for path in entries(folder) if path.suffix.lower() == ".txt"]
 
 
 def _twice(root: Path, clip: str, path: Path, first: tuple[str, Path], problems: list[Problem]) -> tuple[str, Path]:

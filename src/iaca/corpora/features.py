@@ -93,8 +93,9 @@ def index_features(root: Path) -> CorpusIndex:
     require_exact_names(root)
     problems: list[Problem] = []
     clips = read_partitions(root / PARTITION_FILE, problems)
-    files = {kind: _files(root, kind, problems) for kind in FOLDERS}
-    _report_unlisted(root, set(clips["clip"]), files, problems)
+    listed = set(clips["clip"])
+    files = {kind: _files(root, kind, listed, problems) for kind in FOLDERS}
+    _report_unlisted(root, listed, files, problems)
     clips = _with_features(clips, files, problems)
     for kind in FOLDERS:
         clips[kind] = [str(path.relative_to(root)) if path else "" for path in map(files[kind].get, clips["clip"])]
@@ -124,11 +125,16 @@ def feature_widths(root: Path, clips: pd.DataFrame) -> dict[str, int]:
     return widths
 
 
-def _files(root: Path, kind: str, problems: list[Problem]) -> dict[str, Path]:
-    """Clip -> its file of this kind. If it has several formats, the first counts."""
-    found: dict[str, Path] = {}
+def _files(root: Path, kind: str, listed: set[str], problems: list[Problem]) -> dict[str, Path]:
+    """Clip -> its file of this kind. If it has several formats, the first counts.
+
+    A file that is not a table (`CLIP.xlsx`, `CLIP.csv.gz`) is that of a listed clip without a table: its head will be
+    refused. All others are ignored.
+    """
+    found, others = dict[str, Path](), dict[str, Path]()
     for path in entries(root / FOLDERS[kind]):
-        if path.suffix not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES:
+            others |= {clip: path for clip in (clip_of(path), clip_of(Path(path.stem))) if clip in listed}
             continue
         clip = clip_of(path)
         if clip in found:
@@ -137,7 +143,7 @@ def _files(root: Path, kind: str, problems: list[Problem]) -> dict[str, Path]:
             problems.append(problem(clip, path.relative_to(root), what, remedy, effect=NOTED))
             continue
         found[clip] = path
-    return found
+    return others | found
 
 
 def _report_unlisted(root: Path, listed: set[str], files: dict[str, dict[str, Path]], problems: list[Problem]) -> None:
@@ -220,6 +226,8 @@ def _difference(names: tuple[str, ...], expected: tuple[str, ...], kind: str) ->
     if not names:
         return "the clip has no cues, but others have" if kind == "quality" and expected else None
     if missing := [name for name in expected if name not in names]:
+        if kind == "labels":
+            return f"the column {missing[0]!r} is missing"
         return f"{counted(len(names), 'column')} instead of {len(expected)}: {missing[0]!r} is missing"
     if kind == "labels":
         return None
