@@ -6,6 +6,8 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +16,9 @@ from kedro.io import DatasetError
 from kedro.validation import ParameterValidationError
 from kedro.validation.parameter_validator import ParameterValidator
 
+from iaca.cli import RunParameters
 from iaca.errors import INTERRUPTED, InputError
+from iaca.files import PROJECT
 from iaca.hooks import STACK, BoundedConfigLoader, keep_to_one_message, message_of, show
 from iaca.parameters import Parameters
 from iaca.settings import CONFIG_LOADER_ARGS
@@ -30,6 +34,12 @@ def raised(*chain: Exception) -> Exception:
 UNKNOWN = "Failed to find the pipeline named 'x'."
 BAD = InputError("no column `time_s`", "labels.csv", 1, "name the columns")
 
+DENIED = PermissionError(13, "Permission denied", "conf/base/parameters.yml")
+SAID = (
+    "conf/base/parameters.yml: this user may not read or write it Remedy: fix the permissions of this file and of the "
+    "folders that contain it, and run again"
+)
+
 
 @pytest.mark.parametrize(
     ("error", "told"),
@@ -38,6 +48,9 @@ BAD = InputError("no column `time_s`", "labels.csv", 1, "name the columns")
         (raised(KeyError("clip"), BAD, DatasetError("Failed while saving data to dataset x")), str(BAD)),
         (raised(BAD, DatasetError("There is no model: train one")), "There is no model: train one"),
         (raised(BAD, ValueError("it does not fit")), "it does not fit"),
+        (DENIED, SAID),
+        (raised(DENIED, DatasetError("Failed while saving data to dataset x"), DatasetError("clips: Failed")), SAID),
+        (raised(PermissionError(1, "Operation not permitted"), DatasetError("Failed while loading x")), None),
         (DatasetError("There is no corpus at here"), "There is no corpus at here"),
         (raised(DatasetError("no corpus"), DatasetError("corpus: no corpus")), "corpus: no corpus"),
         (ParameterValidationError("training: epochz"), "training: epochz"),
@@ -137,6 +150,18 @@ def conf(folder: Path, **files: str) -> BoundedConfigLoader:
         (folder / name).mkdir()
         (folder / name / "parameters.yml").write_text(files.get(name, ""))
     return BoundedConfigLoader(str(folder), **CONFIG_LOADER_ARGS)
+
+
+@pytest.fixture(autouse=True)
+def own_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook names the project to worker processes; later tests have their own."""
+    monkeypatch.setenv(PROJECT, str(tmp_path))
+
+
+def context(folder: Path, env: str | None = None) -> Any:
+    """What a hook gets of a project with this configuration."""
+    found = BoundedConfigLoader(str(folder), env, **CONFIG_LOADER_ARGS)
+    return SimpleNamespace(config_loader=found, project_path=folder, env=env)
 
 
 BASE = "training: {loss: {form: pooled, mse: 0.0}, epochs: 30}\nbaselines: [audio, visual]\n"
@@ -261,6 +286,77 @@ def test_an_empty_file_and_names_that_are_not_for_kedro_are_taken(tmp_path: Path
     assert found["parameters"]["training"]["epochs"] == 2
     (tmp_path / "local" / "parameters.yml").write_text("# nothing yet\n")
     assert BoundedConfigLoader(str(tmp_path), **CONFIG_LOADER_ARGS)["parameters"]["training"]["epochs"] == 30
+
+
+def test_hidden_files_are_as_good_as_absent(tmp_path: Path) -> None:
+    conf(tmp_path, base=BASE)
+    for name in ("._parameters.yml", ".backup/parameters.yml"):  # of a Mac, and of an editor
+        (tmp_path / "local" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "local" / name).write_bytes(b"\x00\x05\x16\x07 trainig: {")
+    assert BoundedConfigLoader(str(tmp_path), **CONFIG_LOADER_ARGS)["parameters"]["training"]["epochs"] == 30
+
+
+@pytest.mark.parametrize(
+    ("given", "line", "said"),
+    [
+        (
+            "excutor: {kind: serial}",
+            1,
+            r"excutor: .*; did you mean executor\? Remedy: .*; conf/base reads executor and at",
+        ),
+        ("# mine\nAt: 'mine/'", 2, "At: Extra inputs are not permitted Remedy: correct the entry, or remove it"),
+        ("executor: {wokers: 2}", 1, r"executor\.wokers: .*; did you mean workers\?"),
+        ("executor: serial", 1, "executor: it is not a group of values; set one by its name, such as kind"),
+        ("executor: {kind: serail}", 1, r"executor\.kind: Input should be 'processes', 'serial' or 'dask'"),
+        ("at: mine", 1, "at: write the name of a folder with a slash at its end"),
+        ("at: ../mine/", 1, "at: write the name of a folder"),
+        ("at: /mine/", 1, "at: write the name of a folder"),
+        ("at: null", 1, "at: Input should be a valid string"),
+    ],
+)
+def test_a_faulty_entry_of_globals_is_named_with_file_line_and_what_was_meant(
+    tmp_path: Path, given: str, line: int, said: str
+) -> None:
+    conf(tmp_path, base=BASE)
+    (tmp_path / "base/globals.yml").write_text("executor: {kind: serial}\nat: ''\n")
+    file = tmp_path / "local/globals.yml"
+    file.write_text(given)
+    with pytest.raises(InputError, match=said) as refused:
+        RunParameters().after_context_created(context(tmp_path))
+    assert (refused.value.file, refused.value.row) == (file, line)
+    (tmp_path / "base/globals.yml").write_text(given)
+    file.unlink()
+    with pytest.raises(InputError, match=said) as refused:
+        RunParameters().after_context_created(context(tmp_path))
+    assert refused.value.file == tmp_path / "base/globals.yml"
+
+
+def test_entries_of_globals_that_the_users_own_files_read_are_taken(tmp_path: Path) -> None:
+    conf(tmp_path, local="training: {epochs: '${globals:few.really}', batch: '${globals: batch, 3}'}")
+    (tmp_path / "local/globals.yml").write_text("few: {really: 2}\nat: a/b/\nexecutor: {workers: 3}\nbatch: 8\n")
+    here = context(tmp_path)
+    RunParameters().after_context_created(here)
+    assert here.config_loader["parameters"]["training"] == {"epochs": 2, "batch": 8}
+
+
+def test_files_that_kedro_does_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    conf(tmp_path, local="training: {epochs: 2}")
+    (tmp_path / "folder").mkdir()
+    for name in ("parameters_training.yml", "catalog/own.yml", "globals.yml", "sub/parameters.yml", "notes.txt"):
+        (tmp_path / "folder" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "folder" / name).touch()
+    RunParameters().after_context_created(context(tmp_path))
+    assert caplog.messages == []
+    RunParameters().after_context_created(context(tmp_path, "folder"))
+    assert caplog.messages == [f"with --env folder, conf/local is not read: parameters.yml. Write to {tmp_path}/folder"]
+    caplog.clear()
+    (tmp_path / "local/parameters.yml").unlink()
+    (tmp_path / "folder/trainig.yml").touch()
+    (tmp_path / "folder/globals.yaml").touch()
+    RunParameters().after_context_created(context(tmp_path, "folder"))
+    assert [said.split(" is not read: begin its name with parameters")[0] for said in caplog.messages] == [
+        f"{tmp_path}/folder/{name}" for name in ("globals.yaml", "trainig.yml")
+    ]
 
 
 def test_a_value_that_two_files_set_is_named_with_both(tmp_path: Path) -> None:

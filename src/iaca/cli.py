@@ -8,6 +8,7 @@ for commands in a project's `cli.py` first. `kedro viz run` and notebooks read `
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 import sys
@@ -17,19 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import click
+from kedro.config import OmegaConfigLoader
 from kedro.framework.cli import utils
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, field_validator
 
 from iaca.engine import ExecutorConfig
 from iaca.errors import INTERRUPTED, InputError, is_text
 from iaca.files import PROJECT
-from iaca.hooks import unknown_group
+from iaca.hooks import check_file, configuration, unknown_group
 from iaca.inference.config import NAMED, named_repository
-from iaca.parameters import faults
+from iaca.parameters import Parameters, faults
 from iaca.pipelines.ingestion.nodes import IMPORTERS
+
+log = logging.getLogger(__name__)
 
 INGESTION, IMPORTER = "ingestion", "importer"
 DEVICE = "device"
@@ -119,13 +123,15 @@ class RunParameters:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Make the paths of `--params` absolute, and check its groups.
+        """Make the paths of `--params` absolute, and check its groups and `globals.yml`.
 
         Raises:
-            InputError: a group is unknown, a value of `executor` or `ingestion` is invalid, or `ingestion` names
-                another importer than the environment.
+            InputError: an entry of `globals.yml` or a group is unknown, a value of these, of `executor` or of
+                `ingestion` is invalid, or `ingestion` names another importer than the environment.
         """
-        loader = context.config_loader
+        loader: Any = context.config_loader  # of `settings.py`
+        _check_globals(loader)
+        _name_unread(loader)
         given: dict[str, Any] = loader.runtime_params or {}
         loader.runtime_params = {}
         usual = loader["parameters"]
@@ -253,6 +259,57 @@ def _check_importer(given: object, usual: str) -> None:
             f"ingestion.importer is {given[IMPORTER]!r}, but this environment reads with {usual!r}",
             remedy="choose the environment of the importer, such as --env folder, and leave the parameter out",
         )
+
+
+class Globals(Parameters):
+    """The entries of `globals.yml` that `conf/base` reads.
+
+    Attributes:
+        executor: where per-video work runs.
+        at: folder, in each layer of `data`, of the results of an environment.
+    """
+
+    executor: ExecutorConfig = ExecutorConfig()
+    at: str = ""
+
+    @field_validator("at")
+    @classmethod
+    def _is_a_folder_inside(cls, given: str) -> str:
+        if not re.fullmatch("([^/.][^/]*/)*", given):
+            raise ValueError('write the name of a folder with a slash at its end, as in at: "mine/"')
+        return given
+
+
+def _check_globals(loader: OmegaConfigLoader) -> None:
+    """Reject an entry of `globals.yml` that is invalid, or that is unknown and that no file of configuration reads."""
+    folders = [Path(loader.conf_source, env) for env in (loader.env or loader.default_run_env, loader.base_env)]
+    text = "".join(file.read_text(encoding="utf-8") for folder in folders for file in configuration(folder))
+    others = set(re.findall(r"\$\{globals:\s*(\w+)", text)) - set(Globals.model_fields)
+    found: dict[str, tuple[Path, int]] = {}  # Kedro takes an entry from the first of these folders that has it
+    for file in (folder / "globals.yml" for folder in folders):
+        found = {name: (file, line) for name, line in check_file(file).items()} | found if file.is_file() else found
+    for name, (file, line) in found.items():
+        if name in others:
+            continue
+        try:
+            Globals.model_validate({name: loader["globals"][name]})
+        except ValidationError as error:
+            remedy = f"correct the entry, or remove it; conf/base reads {' and '.join(Globals.model_fields)}"
+            raise InputError(f"invalid entry: {faults(error)}", file, line, remedy) from error
+
+
+def _name_unread(loader: OmegaConfigLoader) -> None:
+    """Warn of files that Kedro does not read: those of `conf/local` with another `--env`, and those of other names."""
+    local, own = (Path(loader.conf_source, env or loader.default_run_env) for env in (None, loader.env))
+    if own != local and (names := [str(file.relative_to(local)) for file in configuration(local)]):
+        log.warning("with --env %s, conf/local is not read: %s. Write to %s", own.name, ", ".join(names), own)
+    for file in configuration(own):
+        if not any(part.startswith(READ) for part in file.relative_to(own).parts):
+            log.warning("%s is not read: begin its name with parameters or catalog, or name it globals.yml", file)
+
+
+READ = ("parameters", "catalog", "credentials", "globals.yml", "logging.yml", "mlflow.yml")
+"""Beginnings of the names of files and folders of configuration."""
 
 
 def _check(group: str, model: type[BaseModel], values: object) -> None:

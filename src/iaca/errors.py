@@ -47,6 +47,12 @@ class StorageError(InputError):
     """The disk is full or read-only. Not the fault of one clip: every other clip would fail too."""
 
 
+def not_permitted(error: PermissionError) -> InputError:
+    """The error for a file or folder whose permissions exclude the user, wherever it was met."""
+    remedy = "fix the permissions of this file and of the folders that contain it, and run again"
+    return InputError("this user may not read or write it", error.filename, remedy=remedy)
+
+
 def first_faults(faults: Iterable[InputError]) -> list[InputError]:
     """The first `MOST_FAULTS` faults of a file. If there are more, a final one says so."""
     remaining = iter(faults)

@@ -145,11 +145,15 @@ def newest_version(file: str | Path) -> Path | None:
 
 def current_files(path: Path, suffix: str) -> list[Path]:
     """The file of a path; of a folder of versions the newest one; of any other folder, such as one version's, all files
-    directly in it with this suffix, sorted by name. Empty if there is nothing."""
+    directly in it with this suffix, sorted by name. Empty if there is nothing.
+
+    Raises:
+        InputError: the folder may not be read.
+    """
     if path.is_file():
         return [path]
     newest = newest_version(path)
-    return [newest] if newest else sorted(p for p in path.glob(f"[!.]*{suffix}") if p.is_file())
+    return [newest] if newest else [p for p in entries(path) if p.name.endswith(suffix) and p.is_file()]
 
 
 def version_after(proposed: str, files: Iterable[str | PurePath]) -> str:
@@ -217,6 +221,32 @@ def is_name(name: str) -> bool:
 def fits(folder: Path, name: str) -> bool:
     """Whether `replacing` can write a file of this name into an existing folder, and into no other folder."""
     return is_name(name) and _PREFIX_LENGTH + len(os.fsencode(name)) <= os.pathconf(folder, "PC_NAME_MAX")
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder and not hidden, in order; nothing if there is no such folder.
+
+    Raises:
+        InputError: the folder may not be read.
+    """
+    try:
+        require_access(folder)
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+def require_access(folder: str | Path) -> None:
+    """Raise OSError for a folder in which no file can be opened, although it may be possible to list them."""
+    os.stat(f"{folder}/.")  # noqa: PTH116  Path would leave out the dot
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """The error for a file or folder that the system does not open."""
+    what = os.strerror(error.errno) if error.errno else error  # a library may have other words
+    return InputError(f"can't be read ({what})", path, remedy="fix its permissions, or remove it")
 
 
 def require_file(path: Path, remedy: str) -> None:

@@ -31,10 +31,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from iaca.corpora.check import require_annotated, require_subjects
 from iaca.corpora.index import COUNT
-from iaca.datasets.files import ClipFiles
+from iaca.datasets.files import ClipFiles, CorpusFolder
 from iaca.encoders.config import require_zero_shot
 from iaca.engine.results import locked
-from iaca.errors import InputError, brief, message_of_machine, printable
+from iaca.errors import InputError, brief, message_of_machine, not_permitted, printable
 from iaca.files import make_folder, newest_version, version_after
 
 if TYPE_CHECKING:
@@ -129,15 +129,21 @@ def _did_you_mean(name: str, known: Collection[str]) -> str:
 def _parameter_groups(folder: Path) -> dict[str, tuple[Path, int]]:
     """Group of parameters -> its file and line, in a folder of configuration. All its files are checked."""
     groups: dict[str, tuple[Path, int]] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in (".yml", ".yaml", ".json") and file.is_file():
-            names = _check_file(file)
-            if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
-                groups |= {name: (file, line) for name, line in names.items()}
+    for file in configuration(folder):
+        names = check_file(file)
+        if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
+            groups |= {name: (file, line) for name, line in names.items()}
     return groups
 
 
-def _check_file(file: Path) -> dict[str, int]:
+def configuration(folder: Path) -> list[Path]:
+    """The files of a folder of configuration, in order; as for Kedro, without hidden ones."""
+    hidden = re.compile(r"(^|/)\.")
+    files = (p for p in sorted(folder.rglob("*")) if not hidden.search(p.relative_to(folder).as_posix()))
+    return [path for path in files if path.suffix in (".yml", ".yaml", ".json") and path.is_file()]
+
+
+def check_file(file: Path) -> dict[str, int]:
     """The names at the top of a YAML file, with their lines; its aliases are counted without expanding them.
 
     Raises:
@@ -259,6 +265,8 @@ def message_of(error: BaseException) -> str | None:
     if mine:
         wrapped = FAILED in str(error)  # Kedro's wrapper only adds the dataset's name; other wrappers add more
         return str(mine[-1] if wrapped else error)
+    if denied := [one for one in chain if isinstance(one, PermissionError) and one.filename]:
+        return str(not_permitted(denied[0]))
     if isinstance(error, ParameterValidationError):
         return _of_parameters(str(error))
     of_kedro = isinstance(error, MissingConfigException) or (
@@ -356,7 +364,7 @@ class RunsThatCanSucceed:
                         raise
                     lacking = {other for other in pipeline.inputs() if not _is_there(other, catalog)}
                     command = " ".join(["kedro run", *(["--env", self._env] if self._env else []), "--pipelines"])
-                    remedy = f"{command} {','.join(pipelines_for(lacking, catalog))}"
+                    remedy = f"{command} {','.join(pipelines_for(lacking, catalog))} {_own_corpus(catalog)}".rstrip()
                     raise InputError("has not been made yet", _path(dataset), remedy=remedy) from error
 
     @hook_impl
@@ -393,7 +401,18 @@ def pipelines_for(missing: Collection[str], catalog: CatalogProtocol[str, Abstra
 
 
 def _is_there(name: str, catalog: CatalogProtocol[str, AbstractDataset[Any, Any]]) -> bool:
-    return name.startswith("param") or name not in catalog or bool(catalog[name].exists())
+    if name.startswith("param") or name not in catalog or (name == CORPUS and _own_corpus(catalog)):
+        return True
+    return bool(catalog[name].exists())
+
+
+CORPUS = "corpus"
+
+
+def _own_corpus(catalog: CatalogProtocol[str, AbstractDataset[Any, Any]]) -> str:
+    """What names a user's own corpus in a command; empty for the demo corpus, which a pipeline makes."""
+    corpus = catalog.get(CORPUS)
+    return corpus.option if isinstance(corpus, CorpusFolder) else ""
 
 
 def labels_needed(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:

@@ -72,7 +72,8 @@ class Parameters(BaseModel):
                 if e["type"] == "default_factory_not_called":  # follows from another field's error, which is listed too
                     continue
                 unknown = e["type"] == UNKNOWN and len(e["loc"]) == 1  # a longer place is in a model inside this one
-                message = unknown_name(str(e["loc"][0]), cls.model_fields) if unknown else e["msg"]
+                said = e["msg"].removeprefix("Value error, ")  # of pydantic, before the message of a ValueError
+                message = unknown_name(str(e["loc"][0]), cls.model_fields) if unknown else said
                 if e["type"] == NO_GROUP and not e["loc"]:
                     message = (
                         f"it is not a group of values; set one by its name, such as {next(iter(cls.model_fields))}"

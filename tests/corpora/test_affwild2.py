@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iaca.corpora.affwild2 import index_affwild2
+from affwild2_tree import annotate
+from iaca.corpora.affwild2 import annotation_files, index_affwild2
 from iaca.corpora.check import clip_table, partition_summary
 from iaca.corpora.index import STOPS, CorpusCard, card_text, problem_table, read_card, require_usable, subject_problems
 from iaca.corpora.timeline import build_timeline, length_problem
@@ -229,3 +230,15 @@ def test_a_corpus_without_a_card_goes_by_its_folder_and_a_bad_card_is_named(tmp_
     (tmp_path / "corpus.json").write_text('{"nam": "mine"}')
     with pytest.raises(InputError, match=r"corpus\.json"):
         read_card(tmp_path)
+
+
+def test_capitals_of_a_set_and_of_an_ending_do_not_matter(tmp_path: Path) -> None:
+    """The clips would be test clips without annotation."""
+    for clip, place in (("one", "train_set/one.txt"), ("two", "Validation_Set/two.TXT")):
+        movie(tmp_path / f"{clip}.mp4", 10)
+        (tmp_path / "VA_Set" / place).parent.mkdir(parents=True)
+        annotate(tmp_path / "VA_Set" / place, 10)
+    clips = index_affwild2(tmp_path).clips
+    assert dict(zip(clips["clip"], clips["partition"], strict=True)) == {"one": "train", "two": "validation"}
+    assert clips["annotation"].tolist() == ["VA_Set/train_set/one.txt", "VA_Set/Validation_Set/two.TXT"]
+    assert annotation_files(tmp_path).keys() == {("train", "one"), ("validation", "two")}

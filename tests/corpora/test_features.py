@@ -24,7 +24,8 @@ from iaca.corpora.features import (
     index_features,
     read_clip,
 )
-from iaca.corpora.index import NOTED, STOPS
+from iaca.corpora.index import COUNT, LEFT_OUT, NOTED, STOPS
+from iaca.corpora.synthetic import SyntheticConfig, write_corpus
 from iaca.corpora.timeline import nearest
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError
@@ -502,3 +503,32 @@ def test_labels_of_any_rate_and_of_a_part_of_the_clip_are_read(tmp_path: Path, r
     files = in_unit(tmp_path, "audio", 1, rows=1500)
     labels(files["labels"], rate=rate, rows=rows)
     assert read_clip(files, WIDTHS).embedding.audio_present.any()
+
+
+@pytest.mark.parametrize(("ending", "read"), [(".CSV", True), (".xlsx", False), (".csv.gz", False), (".txt", False)])
+def test_a_table_of_another_ending_is_read_or_named_but_never_missing_without_a_word(
+    tmp_path: Path, ending: str, read: bool
+) -> None:
+    root = tmp_path / "corpus"
+    write_corpus(SyntheticConfig(clips=4, seconds=2.0), root)
+    for file in ("labels/clip00000.csv", "features/audio/clip00001.csv"):
+        (root / file).rename(root / file.replace(".csv", ending))
+    (root / "labels/README.txt").touch()
+    (root / "labels/clip00002.txt").touch()  # beside its table
+    index = index_features(root)
+    assert index.clips["clip"].tolist() == [f"clip{i:05d}" for i in range(0 if read else 2, 4)]
+    assert index.clips[COUNT].gt(0).all()
+    if read:
+        assert index.problems == []
+        return
+    refused = {row["file"]: row["effect"] for row in index.problems if "is not read" in str(row["problem"])}
+    assert refused == {f"labels/clip00000{ending}": LEFT_OUT, f"features/audio/clip00001{ending}": LEFT_OUT}
+
+
+def test_labels_without_a_column_are_told_which(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    write_corpus(SyntheticConfig(clips=4, seconds=2.0), root)
+    labels = root / "labels/clip00000.csv"
+    labels.write_text(labels.read_text().replace("valence", "V", 1))
+    (found,) = (row for row in index_features(root).problems if row["clip"] == "clip00000")
+    assert (found["problem"], found["row"]) == ("the column 'valence' is missing", 1)

@@ -1,5 +1,7 @@
 """The Kedro datasets: whole or not at all, found by version, clear where something is missing."""
 
+import errno
+import os
 from pathlib import Path
 
 import cv2
@@ -156,6 +158,19 @@ def test_what_is_missing_says_how_to_get_it(tmp_path: Path) -> None:
         ClipFiles(path=str(tmp_path / "none"), suffix=".x").load()
     with pytest.raises(DatasetError, match="not an output"):
         WorkFolder(path=str(tmp_path)).save("x")  # type: ignore[arg-type]
+
+
+def test_a_corpus_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "video.mp4").touch()
+    with pytest.raises(DatasetError, match=r"video\.mp4 can't be read \(Not a directory\)\. Give a folder"):
+        CorpusFolder(path=str(tmp_path / "video.mp4")).load()
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
+    with pytest.raises(DatasetError, match=r"can't be read \(Permission denied\)\. .*fix its permissions"):
+        CorpusFolder(path=str(tmp_path)).load()
 
 
 def test_a_demo_is_never_written_into_another_corpus(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Disks that are small or read-only. Without the right to mount, what needs them is skipped, by name."""
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -41,6 +42,29 @@ def read_only() -> Iterator[Callable[[Path], Path]]:
     yield bind
     for folder in bound:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def forbidden() -> Iterator[Callable[..., None]]:
+    """Takes permissions from files and folders; while the test runs, they hold for root, too, in this thread."""
+    libc, header = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0)
+    usual, reduced = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
+    if not hasattr(libc, "capget") or libc.capget(header, usual):
+        pytest.skip("needs the capabilities of Linux")
+    libc.capget(header, reduced)
+    reduced[0] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, of the effective ones
+    modes: list[tuple[Path, int]] = []
+
+    def forbid(*paths: Path, mode: int = 0) -> None:
+        for path in paths:
+            modes.append((path, path.stat().st_mode))
+            path.chmod(mode)
+        assert libc.capset(header, reduced) == 0
+
+    yield forbid
+    assert libc.capset(header, usual) == 0
+    for path, mode in reversed(modes):
+        path.chmod(mode)
 
 
 def fill(disk: Path, leave: int = 0) -> Path:

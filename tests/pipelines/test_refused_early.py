@@ -1,5 +1,6 @@
 """A run that can't succeed is refused before anything is decoded: labels, models and earlier results are looked at."""
 
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,9 +10,10 @@ from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
 from affwild2_tree import annotate, movie
+from environments import catalog_of
 from iaca.corpora.features import index_features
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
-from iaca.datasets.files import BenchmarkOutput, ClipFiles, CSVDataset
+from iaca.datasets.files import BenchmarkOutput, ClipFiles, CorpusFolder, CSVDataset
 from iaca.datasets.model import ModelDataset
 from iaca.encoders.config import EmbeddingConfig
 from iaca.engine import ExecutorConfig, Task, run_tasks
@@ -206,6 +208,40 @@ def test_the_command_that_makes_what_is_missing_is_named_with_all_that_it_needs(
     assert pipelines_for({"embeddings"}, catalog) == ["embedding"]
     assert pipelines_for({"faces", "clips"}, catalog) == ["ingestion", "preprocessing"]
     assert pipelines_for({"no such dataset"}, catalog) == []
+
+
+@pytest.mark.usefixtures("default_pipelines")
+def test_a_missing_corpus_is_made_or_given_as_its_environment_needs_it(tmp_path: Path) -> None:
+    for env in (None, "test", "causal", "cluster", "mlflow"):
+        corpus = catalog_of(env)["corpus"]
+        corpus._path = tmp_path / "none"
+        with pytest.raises(DatasetError, match=r"none\. Make the demo corpus: kedro run .* add --env folder, --env"):
+            corpus.load()
+    for env in ("folder", "features", "affwild2", "bah"):
+        with pytest.raises(DatasetError) as refused:
+            catalog_of(env, root=str(tmp_path / "none"))["corpus"].load()
+        assert "demo" not in str(refused.value)
+        assert "Give the folder" in str(refused.value)
+        assert str(refused.value).endswith(f"(docs/guide/{env}.md): --params ingestion.root=FOLDER")
+
+
+@pytest.mark.usefixtures("default_pipelines")
+@pytest.mark.parametrize("there", [True, False])
+def test_the_command_that_makes_what_is_missing_names_the_users_corpus(tmp_path: Path, there: bool) -> None:
+    root = tmp_path / "my videos"
+    if there:
+        root.mkdir()
+    names = ("embeddings", "faces", "audio", "frame_labels", "clips")
+    files = {name: ClipFiles(path=str(tmp_path / name), suffix=".txt") for name in names}
+    catalog = DataCatalog({"corpus": CorpusFolder(path=str(root), expects="a folder"), **files})
+    hook = RunsThatCanSucceed()
+    hook.after_context_created(SimpleNamespace(env="folder"))
+    with pytest.raises(InputError) as refused:
+        hook.before_pipeline_run(Pipeline([Node(lambda *_: 1, ["embeddings"], "out", name="n")]), catalog)
+    given = shlex.quote(f"ingestion.root={root}") if there else "ingestion.root=FOLDER"
+    assert str(refused.value.remedy) == (
+        f"kedro run --env folder --pipelines ingestion,preprocessing,embedding --params {given}"
+    )
 
 
 @pytest.mark.slow

@@ -17,10 +17,8 @@ on people it has learned from. A clip's rows in a file of the multi-task challen
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping
-from fnmatch import fnmatch
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +32,7 @@ from iaca.corpora.index import (
     SUBJECT_FILE,
     CorpusIndex,
     Problem,
+    files_below,
     problem,
     read_subjects,
     require_exact_names,
@@ -43,6 +42,7 @@ from iaca.corpora.index import (
 from iaca.corpora.timeline import TOLERANCE, rows_of
 from iaca.errors import InputError, counted, plain_name
 from iaca.faces.extract import crop_files
+from iaca.files import entries
 from iaca.formats.labels import WIDTH, AnnotationFacts, parse_annotation, parse_expressions, parse_units, read_multitask
 from iaca.text import clip_of, composed
 
@@ -66,11 +66,12 @@ def index_affwild2(root: Path) -> CorpusIndex:
     partitions is listed in the first, and stops the run.
 
     Raises:
-        InputError: there is no annotation folder.
+        InputError: there is no annotation folder, or it may not be read.
     """
     require_exact_names(root)
     problems: list[Problem] = []
-    videos, found = unique_files(root, _videos(root), problems), _annotations(root, problems)
+    media = (path for path in files_below(root, problems, PATTERN) if path.suffix.lower() in VIDEO_SUFFIXES)
+    videos, found = unique_files(root, media, problems), _annotations(root, problems)
     named = read_subjects(root)
     subjects = {clip: subject for clip, (subject, _) in named.items()}
 
@@ -220,7 +221,7 @@ def _annotations(root: Path, problems: list[Problem]) -> dict[str, dict[str, tup
     """Kind -> clip -> its partition and file."""
     found = {kind: _annotations_of(root, tops, problems) for kind, tops in KINDS.items()}
     found[MULTITASK] = {}
-    for path in sorted((root / MULTITASK_ROOT).glob("[!.]*.txt")):
+    for path in _texts(root / MULTITASK_ROOT):
         partition = next((p for start, p in MULTITASK_FILES.items() if path.name.lower().startswith(start)), None)
         if partition is None:
             raise InputError("the name does not say whose rows these are", path, remedy="begin it with train or val")
@@ -243,13 +244,18 @@ def _annotations_of(root: Path, tops: tuple[str, ...], problems: list[Problem]) 
     found: dict[str, tuple[str, Path]] = {}
     for top in tops:
         for folder, partition in SETS.items():
-            for path in sorted((root / top / folder).glob("[!.]*.txt")):
+            alike = [path for path in entries(root / top) if path.name.lower() == folder.lower()]
+            for path in (text for place in alike for text in _texts(place)):
                 clip = clip_of(path)
                 if clip in found:
                     found[clip] = _twice(root, clip, path, found[clip], problems)
                     continue
                 found[clip] = (partition, path)
     return found
+
+
+def _texts(folder: Path) -> list[Path]:
+    return [path for path in entries(folder) if path.suffix.lower() == ".txt"]
 
 
 def _twice(root: Path, clip: str, path: Path, first: tuple[str, Path], problems: list[Problem]) -> tuple[str, Path]:
@@ -260,13 +266,6 @@ def _twice(root: Path, clip: str, path: Path, first: tuple[str, Path], problems:
     return first
 
 
-def _videos(root: Path) -> Iterator[Path]:
-    """The videos below a folder, found without listing millions of crops."""
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not fnmatch(name, PATTERN)]
-        yield from (Path(folder, name) for name in files if name[0] != "." and name.lower().endswith(VIDEO_SUFFIXES))
-
-
 # Cropped faces
 
 
@@ -274,10 +273,10 @@ def find_crops(root: Path) -> dict[str, Path]:
     """Clip -> its folder of crops, if it has one.
 
     Raises:
-        InputError: a clip has two.
+        InputError: a clip has two, or a folder of crops may not be read.
     """
     found: dict[str, Path] = {}
-    for folder in sorted(path for top in sorted(root.glob(PATTERN)) for path in top.iterdir() if path.is_dir()):
+    for folder in sorted(path for top in root.glob(PATTERN) for path in entries(top) if path.is_dir()):
         clip = composed(folder.name)
         if clip in found:
             other = found[clip].relative_to(root)
@@ -297,7 +296,12 @@ def crop_problems(root: Path, clips: pd.DataFrame) -> list[dict[str, object]]:
             remedy = "none is needed: its faces are detected, unless faces.source is crops"
             problems.append(problem(clip, "", "no folder of crops, though other clips have one", remedy, effect=NOTED))
             continue
-        beyond = sorted(frame + 1 for frame in crop_files(crops[clip]) if not 0 <= frame < frames)
+        try:
+            beyond = sorted(frame + 1 for frame in crop_files(crops[clip]) if not 0 <= frame < frames)
+        except InputError as error:
+            remedy = "fix its permissions; or detect all faces: faces.source=detect"
+            problems.append(problem(clip, crops[clip].relative_to(root), error.problem, remedy, effect=NOTED))
+            continue
         if beyond:
             what = f"{counted(len(beyond), 'crop')} beyond the {frames} decoded frames"
             what += f", numbers {beyond[0]} to {beyond[-1]}"

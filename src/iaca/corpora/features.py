@@ -45,6 +45,7 @@ from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, Dtype, write_e
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
 from iaca.errors import InputError, counted
+from iaca.files import entries
 from iaca.formats.labels import EXPRESSIONS, LABELS, MISSING, TASK_COLUMNS, UNITS, WIDTH
 from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
 from iaca.parameters import LONGEST_S, MODALITIES, Parameters
@@ -87,13 +88,14 @@ def index_features(root: Path) -> CorpusIndex:
         file) and `annotated` (rows), and the problems, including those that stop the run.
 
     Raises:
-        InputError: partition.csv is missing or unreadable.
+        InputError: partition.csv is missing, or it or a folder can't be read.
     """
     require_exact_names(root)
     problems: list[Problem] = []
     clips = read_partitions(root / PARTITION_FILE, problems)
-    files = {kind: _files(root, kind, problems) for kind in FOLDERS}
-    _report_unlisted(root, set(clips["clip"]), files, problems)
+    listed = set(clips["clip"])
+    files = {kind: _files(root, kind, listed, problems) for kind in FOLDERS}
+    _report_unlisted(root, listed, files, problems)
     clips = _with_features(clips, files, problems)
     for kind in FOLDERS:
         clips[kind] = [str(path.relative_to(root)) if path else "" for path in map(files[kind].get, clips["clip"])]
@@ -123,11 +125,16 @@ def feature_widths(root: Path, clips: pd.DataFrame) -> dict[str, int]:
     return widths
 
 
-def _files(root: Path, kind: str, problems: list[Problem]) -> dict[str, Path]:
-    """Clip -> its file of this kind. If it has several formats, the first counts."""
-    found: dict[str, Path] = {}
-    for path in sorted((root / FOLDERS[kind]).glob("[!.]*")):
-        if path.suffix not in SUFFIXES:
+def _files(root: Path, kind: str, listed: set[str], problems: list[Problem]) -> dict[str, Path]:
+    """Clip -> its file of this kind. If it has several formats, the first counts.
+
+    A file that is not a table (`CLIP.xlsx`, `CLIP.csv.gz`) is that of a listed clip without a table: its head will be
+    refused. All others are ignored.
+    """
+    found, others = dict[str, Path](), dict[str, Path]()
+    for path in entries(root / FOLDERS[kind]):
+        if path.suffix.lower() not in SUFFIXES:
+            others |= {clip: path for clip in (clip_of(path), clip_of(Path(path.stem))) if clip in listed}
             continue
         clip = clip_of(path)
         if clip in found:
@@ -136,7 +143,7 @@ def _files(root: Path, kind: str, problems: list[Problem]) -> dict[str, Path]:
             problems.append(problem(clip, path.relative_to(root), what, remedy, effect=NOTED))
             continue
         found[clip] = path
-    return found
+    return others | found
 
 
 def _report_unlisted(root: Path, listed: set[str], files: dict[str, dict[str, Path]], problems: list[Problem]) -> None:
@@ -219,6 +226,8 @@ def _difference(names: tuple[str, ...], expected: tuple[str, ...], kind: str) ->
     if not names:
         return "the clip has no cues, but others have" if kind == "quality" and expected else None
     if missing := [name for name in expected if name not in names]:
+        if kind == "labels":
+            return f"the column {missing[0]!r} is missing"
         return f"{counted(len(names), 'column')} instead of {len(expected)}: {missing[0]!r} is missing"
     if kind == "labels":
         return None

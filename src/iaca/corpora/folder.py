@@ -10,9 +10,8 @@ ROOT/raters/                     optional: traces of single raters (`iaca.corpor
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
@@ -30,6 +29,7 @@ from iaca.corpora.index import (
     SUBJECT_FILE,
     CorpusIndex,
     Problem,
+    files_below,
     problem,
     read_partitions,
     read_subjects,
@@ -102,8 +102,8 @@ def index_folder(root: Path, config: FolderConfig) -> CorpusIndex:
         InputError: there is no video, or partition.csv or subjects.csv is unreadable or has other capitals in its name.
     """
     require_exact_names(root)
-    files = list(_files(root))
     problems: list[Problem] = []
+    files = list(files_below(root, problems))
     kinds = {path: _kind(root, path, problems) for path in files}
     videos = _videos(root, kinds, problems)
     if not videos and not problems:
@@ -127,7 +127,7 @@ def index_folder(root: Path, config: FolderConfig) -> CorpusIndex:
 def find_videos(root: Path) -> dict[str, Path]:
     """The video of each clip of a folder, by the rule of `index_folder`; what is left out there is left out here."""
     problems: list[Problem] = []
-    return _videos(root, {path: _kind(root, path, problems) for path in _files(root)}, problems)
+    return _videos(root, {path: _kind(root, path, problems) for path in files_below(root, problems)}, problems)
 
 
 def _videos(root: Path, kinds: dict[Path, Kind], problems: list[Problem]) -> dict[str, Path]:
@@ -190,12 +190,6 @@ def _report_unused(root: Path, kinds: dict[Path, Kind], videos: dict[str, Path],
 def _place(path: Path) -> tuple[Path, str]:
     """What a video and its annotation have in common: their folder, and the clip."""
     return path.parent, clip_of(path)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if name[0] != ".")
-        yield from (Path(folder, name) for name in sorted(files) if name[0] != ".")
 
 
 def _relative(path: Path | None, root: Path) -> str:

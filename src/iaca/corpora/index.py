@@ -9,9 +9,11 @@ ROOT/corpus.json      the corpus card: name, and a caveat that belongs to every 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from iaca.errors import InputError, brief, plain_name, printable
-from iaca.files import require_file
+from iaca.files import require_access, require_file, unreadable
 from iaca.formats.labels import AnnotationFacts
 from iaca.parameters import Parameters, faults
 from iaca.text import clip_of, csv_table
@@ -154,6 +156,29 @@ def read_subjects(root: Path) -> dict[str, tuple[str, int]]:
     return found
 
 
+def files_below(root: Path, problems: list[Problem], others: str = "") -> Iterator[Path]:
+    """The files below a folder that are not hidden, in order.
+
+    Args:
+        root: the folder.
+        problems: receives folders that may not be read.
+        others: pattern of the names of folders that are left out.
+    """
+
+    def report(error: OSError) -> None:
+        what, remedy = f"this folder can't be read ({error.strerror})", "fix its permissions, or remove it"
+        problems.append(problem("", Path(error.filename).relative_to(root), what, remedy))
+
+    for folder, folders, files in os.walk(root, onerror=report):
+        try:
+            require_access(folder)
+        except OSError as error:
+            report(error)
+            files.clear()
+        folders[:] = sorted(name for name in folders if name[0] != "." and not fnmatch(name, others))
+        yield from (Path(folder, name) for name in sorted(files) if name[0] != ".")
+
+
 def unique_files(root: Path, files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
     """Name without suffix -> file. Two files of one name are ambiguous, so neither is used; nor is a file whose name is
     not plain text, which could not be written into a table."""
@@ -208,6 +233,8 @@ def read_card(root: Path) -> CorpusCard:
     require_file(path, "write a card in its place, or remove it")
     try:
         return CorpusCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise unreadable(path, error) from error
     except (ValidationError, UnicodeDecodeError) as error:
         what = faults(error) if isinstance(error, ValidationError) else error.reason
         raise InputError(

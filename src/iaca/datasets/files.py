@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import inspect
+import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -174,20 +176,41 @@ class FileFolder(PartitionedDataset):  # type: ignore[misc]
 
 
 class CorpusFolder(AbstractDataset[dict[str, str], Path]):
-    """A corpus on disk. `load` returns its root; `save` writes the text files of the demo corpus, by relative name."""
+    """A corpus on disk. `load` returns its root; `save` writes the text files of the demo corpus, by relative name.
 
-    def __init__(self, *, path: str, metadata: dict[str, Any] | None = None):
-        self._path = Path(path)
+    Args:
+        path: its root.
+        expects: the folder that a user gives, in words; None for the demo corpus, which a pipeline makes.
+        metadata: for kedro-viz.
+    """
+
+    def __init__(self, *, path: str, expects: str | None = None, metadata: dict[str, Any] | None = None):
+        self._path, self._expects = Path(path), expects
         self.metadata = metadata
 
+    @property
+    def option(self) -> str:
+        """What names this corpus in a command; empty for the demo corpus."""
+        root = shlex.quote(f"ingestion.root={self._path}") if self._exists() else "ingestion.root=FOLDER"
+        return f"--params {root}" if self._expects else ""
+
     def load(self) -> Path:
-        """The root of the corpus."""
-        if not self._path.is_dir():
-            raise DatasetError(
-                f"There is no corpus at {self._path}. Run the `demo_corpus` pipeline for the embedded one, or give "
-                "the root of your own: --params ingestion.root=FOLDER"
-            )
-        return self._path
+        """The root of the corpus.
+
+        Raises:
+            DatasetError: it is missing, is not a folder, or may not be listed.
+        """
+        try:
+            with os.scandir(self._path):
+                return self._path
+        except FileNotFoundError:
+            what = f"There is no corpus at {self._path}. "
+            own = "for one of your own add --env folder, --env affwild2, --env bah or --env features"
+            demo = f"Make the demo corpus: kedro run --pipelines demo_corpus; {own}"
+            raise DatasetError(what + (f"Give {self._expects}: {self.option}" if self._expects else demo)) from None
+        except OSError as error:
+            remedy = "Give a folder that you may read, or fix its permissions"
+            raise DatasetError(f"The corpus {self._path} can't be read ({error.strerror}). {remedy}") from None
 
     def save(self, data: dict[str, str]) -> None:
         """Write relative name -> text, each file atomically; the card first, because it identifies the corpus. An empty
@@ -219,7 +242,7 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
         )
 
     def _exists(self) -> bool:
-        return self._path.is_dir()
+        return os.path.isdir(self._path)  # noqa: PTH112  Path.is_dir raises an error below a folder that is not ours
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path)}

@@ -165,6 +165,8 @@ class ModelPath(AbstractDataset[NoReturn, list[Path]]):
         try:
             return find_models(self._filepath)
         except InputError as error:
+            if isinstance(error.__cause__, OSError):  # there is one, but it may not be read
+                raise
             raise DatasetError(
                 f"There is no model at {error.file}. Train one with `kedro run`, or name a model file or one "
                 f"that comes with the project ({', '.join(NAMED)}): --params inference.model=FILE_OR_NAME. Without "

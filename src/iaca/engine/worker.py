@@ -18,7 +18,7 @@ from typing import Any
 
 import iaca
 from iaca.engine.results import LOCK, still_ours
-from iaca.engine.task import Task, read_digest
+from iaca.engine.task import Task, read_digest, unreadable
 from iaca.errors import InputError, free_memory, gib, out_of_memory
 from iaca.files import replacing
 
@@ -119,9 +119,11 @@ def _work(task: Task, final: Path, run: str) -> Digests:
 def readable_error(task: Task, error: Exception) -> InputError:
     """The error of a task as a user should read it; an `InputError` stays as it is.
 
-    A missing input is named, whatever its reader raised. Errors of libraries keep their type name and message, but not
-    their class: some can't be pickled.
+    A missing input is named, whatever its reader raised, and so is a file that may not be read. Errors of libraries
+    keep their type name and message, but not their class: some can't be pickled.
     """
+    if isinstance(error, PermissionError) and error.filename:
+        return unreadable(error)
     missing = next((path for path in task.inputs if not path.exists()), None)
     if missing is not None:
         remedy = "restore the file, or remove its clip from the corpus, and run again"

@@ -33,7 +33,7 @@ from PIL import Image
 from iaca.errors import InputError, plain_name
 from iaca.faces.detect import Detection, FaceConfig, FaceDetector, PeopleRule, Side, align, make_detector, within
 from iaca.faces.track import LOOK, CausalChoice, CausalTracker, FaceTracker, TrackSummary, choose, people
-from iaca.files import make_folder
+from iaca.files import make_folder, unreadable
 from iaca.media import MediaLimits, VideoFrame, prefetch, read_frames
 
 if TYPE_CHECKING:
@@ -506,8 +506,14 @@ def crop_files(folder: Path) -> dict[int, str]:
     """Image names of a crop folder by 0-based frame; its images are numbered from 1 (`00001.jpg`).
 
     `00000.jpg` gets frame -1, which does not exist. Other files are ignored.
+
+    Raises:
+        InputError: the folder can't be read.
     """
-    matches = ((_CROP_NAME.fullmatch(path.name), path.name) for path in folder.iterdir())
+    try:
+        matches = [(_CROP_NAME.fullmatch(path.name), path.name) for path in folder.iterdir()]
+    except OSError as error:
+        raise unreadable(folder, error) from error
     return {int(match[1]) - 1: name for match, name in matches if match}
 
 

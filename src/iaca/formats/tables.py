@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from iaca.errors import InputError, brief
-from iaca.files import require_file, require_modest
+from iaca.files import require_file, require_modest, unreadable
 from iaca.text import (
     EMPTY,
     LONGEST_LINE,
@@ -78,7 +78,7 @@ class Table:
 
     def line(self, index: int) -> int:
         """1-based line of row `index` in a CSV file; in other formats the 1-based row."""
-        return _line_of(self.file, index) if self.file.suffix == ".csv" else index + 1
+        return _line_of(self.file, index) if self.file.suffix.lower() == ".csv" else index + 1
 
 
 # Features in this project's layout
@@ -92,7 +92,7 @@ def read_table(path: Path) -> Table:
     """
     names = columns_of(path)
     try:
-        times, values = _tensors(path) if path.suffix == ".safetensors" else _columns(path, names)
+        times, values = _tensors(path) if path.suffix.lower() == ".safetensors" else _columns(path, names)
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
     table = Table(path, times.astype(np.float64), names, values.astype(np.float32, copy=False))
@@ -113,6 +113,9 @@ def read_head(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     Raises:
         InputError: there is no time column, a column occurs twice, or the head can't be read.
     """
+    if path.suffix.lower() not in SUFFIXES:
+        what = f"a table is a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file: {path.suffix} is not read"
+        raise InputError(what, path, remedy=f"save it as {SUFFIXES[0]}, or remove it")
     try:
         require_file(path, "write a table in its place, or remove it")
         names = _head(path)
@@ -135,11 +138,11 @@ def read_head(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def write_table(path: Path, times: NDArray[np.float64], names: tuple[str, ...], values: NDArray[np.float32]) -> None:
     """Write a table in the format of its suffix; reading it returns the same bits. The caller renames."""
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         save_file({TIME: times, BLOCK: np.ascontiguousarray(values)}, path)
         return
     table = pa.table({TIME: times, **{name: values[:, i] for i, name in enumerate(names)}})
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         parquet.write_table(table, path, use_dictionary=False, use_byte_stream_split=True, compression="zstd")
         return
     with path.open("wb") as file:
@@ -148,9 +151,9 @@ def write_table(path: Path, times: NDArray[np.float64], names: tuple[str, ...], 
 
 
 def _head(path: Path) -> list[str]:
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return list(parquet.read_schema(path).names)
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         with safe_open(path, framework="numpy") as file:
             names = list(file.keys())
             width = file.get_slice(BLOCK).get_shape()[-1] if BLOCK in names else 0
@@ -171,7 +174,7 @@ def _tensors(path: Path) -> tuple[Array, Array]:
 
 
 def _columns(path: Path, names: tuple[str, ...]) -> tuple[Array, Array]:
-    table = _read_parquet(path, names) if path.suffix == ".parquet" else _read_csv(path, names)
+    table = _read_parquet(path, names) if path.suffix.lower() == ".parquet" else _read_csv(path, names)
     for field in table.schema:
         _check_type(field, path)
     values = [table[name].to_numpy() for name in names] or [np.empty(0)]
@@ -252,6 +255,8 @@ def _line_of(path: Path, index: int) -> int:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
+    if isinstance(error, PermissionError):
+        return unreadable(path, error)
     return InputError(f"can't be read ({brief(error)})", path, remedy="write the file again, or remove it")
 
 

@@ -21,7 +21,7 @@ from iaca.engine.results import result_digests
 from iaca.engine.task import digest
 from iaca.errors import InputError, counted, plain_name
 from iaca.faces.detect import PeopleRule
-from iaca.files import current_files
+from iaca.files import current_files, require_access
 from iaca.media import MediaLimits, kind_of, left_out, probe
 from iaca.media.probe import Kind
 from iaca.parameters import DEVICE, Parameters
@@ -186,6 +186,11 @@ def _walk(folder: Path) -> list[Path]:
     unreadable: list[Path] = []
     found: list[Path] = []
     for place, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
+        try:
+            require_access(place)
+        except OSError:
+            unreadable.append(Path(place))
+            continue
         found += [Path(place, name) for name in names if not name.startswith(".")]
         for link in (Path(place, name) for name in folders):
             if link.is_symlink():

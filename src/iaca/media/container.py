@@ -163,7 +163,8 @@ def _open_container(path: Path, limits: MediaLimits) -> Any:
         remedy = "give a video or a sound file; playlists, pictures and text are not opened"
         raise InputError("is not in a supported video or sound format", file=path, remedy=remedy) from error
     except (av.FFmpegError, OSError) as error:
-        raise InputError(f"can't be opened as a media file ({reason(error)})", file=path, remedy=REENCODE) from error
+        remedy = "fix its permissions" if isinstance(error, PermissionError) else REENCODE
+        raise InputError(f"can't be opened as a media file ({reason(error)})", file=path, remedy=remedy) from error
 
 
 def _best(container: Any, kind: str) -> Any | None:

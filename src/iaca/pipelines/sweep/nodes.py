@@ -316,8 +316,8 @@ def best_text(number: int, best: tuple[ModelChoice, TrainingConfig], trials: pd.
         f"The best of {counted(len(tried), 'trial')} (trial {number}): validation score {tried[number]:.4f}.",
         "It is the best of many on the partition that chose it: too good an estimate, also of the same settings.",
         *_remarks(trials),
-        "All settings of the model, the searched ones among them. To use them: conf/local/parameters_training.yml, or",
-        "in place of that file in the folder of --env.",
+        "All settings of the model, the searched ones among them. To use them: conf/local/parameters_training.yml, or,",
+        "with --env NAME, which does not read conf/local, in place of conf/NAME/parameters_training.yml.",
     ]
     return "".join(f"# {line}\n" for line in lines) + yaml.safe_dump(groups, sort_keys=False)
 
