@@ -1,15 +1,15 @@
 """A generated corpus with the names, lengths and frame rates of Aff-Wild2, for `kedro run --env affwild2`.
 
     python benchmarks/affwild2.py ROOT NAMES [--share 1]
-    kedro run --env affwild2 --params "ingestion.root=ROOT"
+    kedro run --env affwild2 --params "ingestion.root=ROOT,faces.source=detect"
 
 NAMES is a folder with the published lists: `train.csv`, `val.csv` and `test.csv` name a clip in each line,
 `frames_fps.csv` has its frames and its rate (github.com/sailordiary/m3f.pytorch: names only, no annotation, no image).
 
 Ten seconds of a moving portrait with a tone are encoded once, 160x120 px; every video repeats their packets up to its
 own length and rate: 20 s of processor time and 1 GB for the 25 hours of the whole corpus. Annotations are smooth and
-random, with -5 in the first row; folders of crops are empty, so faces are detected. `--share 0.01` shortens every clip
-to a hundredth.
+random, with -5 in the first row; folders of crops are empty, since they alone name the test clips, so faces have to be
+detected. `--share 0.01` shortens every clip to a hundredth.
 """
 
 from __future__ import annotations
