@@ -110,6 +110,17 @@ def test_a_file_is_downloaded_once_and_then_found(publisher: Publisher, tmp_path
     assert len(publisher.asked) == 1
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    for place in ("cache", "cache/weights"):
+        monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path / place))
+        with pytest.raises(InputError, match=rf"{place}: a file is in the place of this folder Remedy: move that file"):
+            get("resnet18")
+    assert publisher.asked == []
+
+
 def test_a_cut_download_is_continued_where_it_ended(publisher: Publisher) -> None:
     publisher.cuts = 3
     assert get("resnet18").read_bytes() == CONTENT
