@@ -27,7 +27,7 @@ from iaca.faces import FaceConfig
 from iaca.inference import InferenceConfig, Predictor
 from iaca.inference.write import plan_inference
 from iaca.media import MediaLimits
-from iaca.pipelines.embedding.nodes import plan_embeddings
+from iaca.pipelines.embedding.pipeline import plan_embeddings
 from iaca.pipelines.ingestion.nodes import IngestionConfig
 from project import ROOT
 
