@@ -34,7 +34,7 @@ from iaca.engine.task import Task, read_digest
 from iaca.faces.detect import FaceConfig
 from iaca.files import replacing
 from iaca.media.container import MediaLimits
-from iaca.pipelines.embedding.nodes import plan_embeddings
+from iaca.pipelines.embedding.pipeline import plan_embeddings
 from iaca.pipelines.ingestion.nodes import IngestionConfig, describe_corpus, plan_timelines
 from iaca.pipelines.preprocessing import nodes as preprocessing
 

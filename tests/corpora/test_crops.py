@@ -18,7 +18,7 @@ from iaca.faces import FaceConfig, decode_face, extract_faces_file, read_faces
 from iaca.faces.extract import collect_crops
 from iaca.media import MediaLimits, extract_audio, write_movie
 from iaca.pipelines.ingestion.nodes import IngestionConfig
-from iaca.pipelines.preprocessing.nodes import plan_faces
+from iaca.pipelines.preprocessing.pipeline import plan_faces
 
 IMPORT = IngestionConfig.model_validate({"importer": "affwild2"})
 

@@ -67,6 +67,14 @@ def test_a_rater_alone_has_no_delay_that_could_be_seen_and_constants_have_none()
     assert estimate_delays([{"ann": late(0, 2.0), "bob": still}]) == {"ann": 0.0, "bob": 0.0}
 
 
+def test_of_delays_that_fit_equally_well_the_shortest_is_taken() -> None:
+    """A trace with a period of 1.2 s fits 0.4 s, 1.6 s, 2.8 s and 4 s later."""
+    times = np.arange(500) * 0.04
+    pattern = np.random.default_rng(0).choice([-1.0, 1.0], (30, 2))
+    traces = {name: (times, pattern[(np.arange(500) - steps) % 30]) for name, steps in (("ann", 0), ("bob", 10))}
+    assert estimate_delays([traces]) == {"ann": 0.0, "bob": 0.4}
+
+
 def test_no_delay_is_longer_than_four_seconds() -> None:
     found = estimate_delays([{"ann": late(0, 0.0), "bob": late(0, 6.0)}])
     assert max(found.values()) <= 4

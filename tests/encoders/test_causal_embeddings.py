@@ -171,3 +171,12 @@ def test_a_recording_without_sound_or_without_steps_has_rows_all_the_same() -> N
     assert sound.rows.shape == (10, 44)
     assert np.isfinite(sound.rows).all()
     assert embed_sound(empty, np.zeros(0), CAUSAL).rows.shape == (0, 44)
+
+
+def test_a_single_step_is_the_first_of_many(voice: np.ndarray) -> None:
+    track = AudioTrack(voice, RATE, ((0.0, 6.0),))
+    one, many = (embed_sound(track, times, CAUSAL) for times in (np.array([0.2]), np.array([0.2, 1.0, 2.5])))
+    np.testing.assert_array_equal(one.rows, many.rows[:1])
+    assert one.cues.keys() == many.cues.keys()
+    for name, values in one.cues.items():
+        np.testing.assert_array_equal(values, many.cues[name][:1])

@@ -416,3 +416,20 @@ def test_the_large_speech_networks_are_those_that_were_published(
     assert any("rel_attn" in name for name in names) == relative
     assert encoder.layer == 9
     assert not encoder.training
+
+
+def test_the_network_for_emotion_in_speech_is_the_one_that_was_published() -> None:
+    """The sizes in `config.json` of audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim, counted by hand."""
+    width, inner, channels = 1024, 4096, 512
+    extractor = sum(channels * into * kernel + 3 * channels
+                    for into, kernel in zip((1, *[channels] * 6), (10, 3, 3, 3, 3, 2, 2), strict=True))  # fmt: skip
+    projection, positions = 2 * channels + (channels + 1) * width, 128 + 128 * width * width // 16 + width
+    layer = 4 * (width + 1) * width + 2 * inner * width + inner + width + 2 * 2 * width
+    head = (width + 1) * width + (width + 1) * 3
+    with torch.device("meta"):
+        encoder = EmotionalSpeech(PooledOptions(), None)
+    found = sum(weights.numel() for weights in encoder.parameters())
+    assert found == extractor + projection + positions + 12 * layer + 2 * width + head
+    layers = encoder.network.encoder.transformer.layers
+    assert {(one.attention.num_heads, one.final_layer_norm.normalized_shape) for one in layers} == {(16, (width,))}
+    assert len(layers) == 12

@@ -20,7 +20,7 @@ from iaca.encoders.networks import CLASSES, build_encoders, build_network
 from iaca.encoders.weights import WEIGHTS, get, locate
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
-from iaca.pipelines.embedding.nodes import plan_embeddings
+from iaca.pipelines.embedding.pipeline import plan_embeddings
 from iaca.pipelines.ingestion.nodes import IngestionConfig
 
 NAMES = [name for encoders in ENCODERS.values() for name in encoders]

@@ -27,7 +27,7 @@ from iaca.faces import FaceConfig
 from iaca.inference import InferenceConfig, Predictor
 from iaca.inference.write import plan_inference
 from iaca.media import MediaLimits
-from iaca.pipelines.embedding.nodes import plan_embeddings
+from iaca.pipelines.embedding.pipeline import plan_embeddings
 from iaca.pipelines.ingestion.nodes import IngestionConfig
 from project import ROOT
 
@@ -108,6 +108,17 @@ def test_a_file_is_downloaded_once_and_then_found(publisher: Publisher, tmp_path
     assert files(tmp_path) == [NAME]
     assert get("resnet18") == locate("resnet18") == path
     assert len(publisher.asked) == 1
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    for place in ("cache", "cache/weights"):
+        monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path / place))
+        with pytest.raises(InputError, match=rf"{place}: a file is in the place of this folder Remedy: move that file"):
+            get("resnet18")
+    assert publisher.asked == []
 
 
 def test_a_cut_download_is_continued_where_it_ended(publisher: Publisher) -> None:

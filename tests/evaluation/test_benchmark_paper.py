@@ -142,6 +142,10 @@ def test_the_figure_has_a_column_for_each_attention_and_one_for_the_others(table
     ]
     np.testing.assert_allclose(np.concatenate(curves), expected)
     assert style.png(figure) == style.png(paper_figure(table, "corpus", "test"))
+    mixed = paper_figure(table.iloc[::-1], "corpus", "test").axes[0]
+    assert mixed.get_title(loc="right") == "+0.05 to +0.09"
+    mean_by_level = {line.get_linewidth(): list(line.get_ydata()) for line in mixed.lines}
+    assert mean_by_level == {line.get_linewidth(): list(line.get_ydata()) for line in jca.lines}
 
 
 def test_without_missing_sound_the_figure_says_so(results: pd.DataFrame) -> None:

@@ -101,6 +101,16 @@ def test_areas_and_their_shares_of_the_clean_score(results, summary):
     assert share["mean"] == pytest.approx((by_seed(results, "iaca", "time_shift", 2.0) / clean).mean(), abs=1e-12)
 
 
+def test_levels_may_come_in_any_order(scores, summary):
+    turned = summarise({key: [rows[0], *rows[:0:-1]] for key, rows in scores.items()}, MAIN, 200)
+    keys = ["model", "minus", "corruption", "measure"]
+    found, expected = (
+        table[table["measure"].isin(["area", "relative_area"])].set_index(keys)["mean"].sort_index()
+        for table in (turned, summary)
+    )
+    pd.testing.assert_series_equal(found, expected)
+
+
 def test_a_score_at_or_below_zero_has_no_share(scores):
     worthless = {
         key: [row | {"ccc_valence": -0.1, "ccc_arousal": 0.05} for row in rows] for key, rows in scores.items()

@@ -1,10 +1,14 @@
 """The bootstrap over clips is exact, paired, and repeatable."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from iaca.errors import InputError
+from iaca.evaluation import certainty, events, figures, metrics, multitask, score, tables
+from iaca.evaluation.config import AnalysisConfig, EvaluationConfig
 from iaca.evaluation.metrics import (
     MIN_CLIPS,
     bootstrap_ccc,
@@ -101,3 +105,19 @@ def test_constant_clips_follow_the_rules_of_ccc():
     both_constant, varying = pooled_ccc(clip_statistics(table), np.array([[2, 0], [1, 1]]))
     assert np.isnan(both_constant).all()
     assert (varying == 0).all()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        certainty.coverage, certainty.inconsistency_auroc, events.event_scores, figures.report_figures,
+        metrics.bootstrap_ccc, metrics.paired_difference, multitask.multitask_table, score.report_lines,
+        tables.comparison, tables.postprocessing_table,
+    ],
+)  # fmt: skip
+def test_a_call_without_settings_has_those_of_the_pipeline(function):
+    """So that a notebook gives the numbers of the report."""
+    pipeline = {**EvaluationConfig().model_dump(), "level": 0.95, "shown_videos": AnalysisConfig().listed}
+    settings = inspect.signature(function).parameters
+    own = {name: settings[name].default for name in ("replicates", "seed", "level", "shown_videos") if name in settings}
+    assert own == {name: pipeline[name] for name in own} != {}

@@ -65,3 +65,11 @@ def test_what_is_constant_or_absent_is_as_in_the_headline(name: str, prediction:
         assert score == 0
     else:
         assert score == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+@pytest.mark.parametrize(("prediction", "gold"), [([1.0] * 3, [0.0] * 3), ([1.0], [0.0])], ids=["constants", "frame"])
+def test_two_different_constants_and_a_single_frame_have_no_score(
+    name: str, prediction: list[float], gold: list[float]
+) -> None:
+    assert np.isnan(CONVENTIONS[name](joined(prediction, gold))["ccc_mean"])

@@ -129,6 +129,22 @@ def test_a_clip_that_is_not_there_is_named(predictions, events):
         gates_beside_events(predictions, events, ["z"])
 
 
+@pytest.mark.parametrize(("given", "best", "worst"), [({}, "cfa", "ebg"), ({"shown_videos": 2}, "cf", "eb")])
+def test_the_best_and_the_worst_clips_are_drawn_from_top_to_bottom_as_many_as_wished(given, best, worst):
+    steps, noise = 50, {"c": 0.0, "f": 0.1, "a": 0.2, "d": 0.3, "g": 0.5, "b": 0.8, "e": 2.0}
+    wave, turns = np.sin(np.arange(steps) / 4) / 2, (-1) ** np.arange(steps)
+    rows = [pd.DataFrame({"clip": clip, "frame": np.arange(steps), "valence": wave, "arousal": wave}) for clip in noise]
+    gold = pd.concat(rows, ignore_index=True).assign(partition="validation")
+    off = gold["clip"].map(noise) * np.tile(turns, len(noise)) / 4
+    table = gold.drop(columns="partition").assign(time_s=gold["frame"] / 25)
+    table = table.assign(valence=gold["valence"] + off, arousal=gold["arousal"] - off)
+    drawn = report_figures(table, gold, comparison({"iaca": table}, gold, replicates=20), **given)
+    for end, clips in (("best", best), ("worst", worst)):
+        titles = [text.get_text() for text in _texts(drawn[f"{end}_traces"])]
+        found = [title.removesuffix("  valence") for title in titles if title.endswith("  valence")]
+        assert found == list(clips)
+
+
 def test_stretches_are_the_runs_of_a_mask_in_seconds():
     time_s = np.arange(6) / 10
     found = list(style.stretches(np.array([1, 1, 0, 0, 1, 1], bool), time_s))

@@ -130,6 +130,16 @@ def test_the_comparison_on_the_page_is_the_table(page, data):
         assert _numbers(row) == [*expected[scores], *own]
 
 
+def test_every_ranked_partition_has_the_best_model_first_and_one_without_a_score_last(data):
+    rows = data.comparison[data.comparison["partition"] == "validation"]
+    scores = {"validation": [0.2, np.nan, 0.7, 0.4], "train": [0.3, 0.6, np.nan, 0.5]}
+    table = pd.concat([rows.assign(partition=name, ccc_mean=given) for name, given in scores.items()])
+    page = BeautifulSoup(render_report(replace(data, comparison=table)), "html.parser")
+    shown = [[row.th.text for row in found.tbody.find_all("tr")] for found in page.select("#comparison table")]
+    validation = ["visual only", "audio only", "iaca", "concatenation"]
+    assert shown == [validation, validation, ["concatenation", "audio only", "iaca", "visual only"]]
+
+
 def test_what_is_read_is_the_exact_value_rounded(page):
     for found in page.find_all("data"):
         text = found.text.replace("−", "-").replace("\u202f", "").replace("\xa0", "").replace(" ", "")

@@ -169,12 +169,25 @@ def test_the_faults_of_a_submission_are_named_by_line(tmp_path: Path) -> None:
     assert [fault.row for fault in parse_predictions(path)[1]] == [3, 4, 5, 6, 7]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a,b\n1,2\n", "clip,frame,valence,arousal\n", "clip,frame,valence,arousal\na,0,0,0,0\n"]
-)
-def test_what_is_no_table_of_predictions_is_refused(text: str, tmp_path: Path) -> None:
+NO_TABLES = {
+    "nothing": ("", r"given\.csv: this is not a table"),
+    "other columns": ("a,b\n1,2\n", r"given\.csv, line 1: there is no column clip, frame, valence, arousal "),
+    "a table without a column": ("clip,frame,arousal\na,0,0\n", r"given\.csv, line 1: there is no column valence "),
+    "a submission without a column": (
+        "image_location,valence\na/00001.jpg,0\n",
+        r"given\.csv, line 1: there is no column arousal Remedy: .*`image_location,valence,arousal`",
+    ),
+    "a table without a row": ("clip,frame,valence,arousal\n", r"given\.csv, line 2: there is no row below the header"),
+    "a submission without a row": ("image_location,valence,arousal\n", r"given\.csv, line 2: there is no row below"),
+    "too many cells": ("clip,frame,valence,arousal\na,0,0,0,0\n", r"given\.csv, line 2: the rows have more cells"),
+}
+
+
+@pytest.mark.parametrize("name", NO_TABLES)
+def test_what_is_no_table_of_predictions_is_refused(name: str, tmp_path: Path) -> None:
+    text, message = NO_TABLES[name]
     (tmp_path / "given.csv").write_text(text)
-    with pytest.raises(InputError, match=r"given\.csv.*Remedy"):
+    with pytest.raises(InputError, match=message):
         parse_predictions(tmp_path / "given.csv")
     for nothing in (tmp_path / "none.csv", tmp_path):
         (tmp_path / "given.csv").unlink(missing_ok=True)

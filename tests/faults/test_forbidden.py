@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from iaca.pipelines.preprocessing.nodes import plan_faces
+from iaca.pipelines.preprocessing.pipeline import plan_faces
 from kedro.io import DatasetError
 
 from affwild2_tree import annotate, crops, movie

@@ -135,6 +135,10 @@ def test_a_folder_needs_no_hub(model: Path, tmp_path: Path, monkeypatch: pytest.
         Predictor.from_pretrained(tmp_path / "out", revision="main")
     with pytest.raises(InputError, match=r"need the package huggingface_hub.*iaca\[hub\]"):
         Predictor.from_pretrained(NAME)
+    for needs in (lambda: found.push_to_hub(NAME), lambda: found.save_pretrained(tmp_path / "again")):
+        with pytest.raises(InputError, match=r"need the package huggingface_hub.*iaca\[hub\]"):
+            needs()
+    assert not (tmp_path / "again").exists()
     with pytest.raises(InputError, match="neither a folder nor the name of a repository"):
         Predictor.from_pretrained("no/such/folder")
 

@@ -139,6 +139,13 @@ def test_frames_may_come_in_any_order_and_are_not_drawn_on():
     assert (frame.image == 128).all()
 
 
+def test_rows_of_the_table_may_come_in_any_order():
+    mixed = table().sample(frac=1, random_state=0)
+    for index in (5, 30):
+        for found, expected in zip(painted(mixed, index), painted(table(), index), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_the_trail_holds_no_more_than_its_length():
     moved = table()
     moved.loc[:4, ["valence", "arousal"]] = -0.9  # 2.2 s before frame 59

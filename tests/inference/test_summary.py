@@ -179,6 +179,16 @@ def test_nothing_at_all_is_none_and_not_nan(table):
     assert "neither face nor sound: nothing could be predicted" in summary["warnings"]
 
 
+def test_rows_may_come_in_any_order(table):
+    table = table.assign(face_found=table["time_s"].between(2, 5), audio_present=table["time_s"] >= 3)
+    mixed = table.sample(frac=1, random_state=0)
+    for facts in ({"has_audio": True}, {"has_audio": True, "duration_s": 8.0}):
+        assert summarise(mixed, facts) == summarise(table, facts)
+    assert summarise(mixed, {})["duration_s"] == pytest.approx(7.96)
+    (person,) = summarise_people([mixed], ["a.csv"])
+    assert (person["first_s"], person["last_s"]) == (2, 5)
+
+
 def test_an_empty_table_is_refused(table):
     with pytest.raises(InputError, match="no predictions"):
         summarise(table.head(0), {})

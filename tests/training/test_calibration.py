@@ -17,6 +17,7 @@ from iaca.errors import InputError
 from iaca.fusion import preset
 from iaca.training.calibration import (
     CASES,
+    LEVEL,
     Calibration,
     Errors,
     calibrate,
@@ -94,6 +95,20 @@ def test_intervals_cover_new_clips_and_are_wide_where_errors_are() -> None:
     assert 0.88 < np.mean(covered) < 0.94
     ranks = (np.concatenate(part).argsort().argsort() for part in (widths, errors))
     assert np.corrcoef(*ranks)[0, 1] > 0.5
+
+
+def test_the_scale_of_an_error_is_fitted_without_its_subject() -> None:
+    """Ten subjects, of two clips each, are ten folds."""
+    clips = [drawn(i, steps=40 + 20 * i)._replace(subject=f"s{i // 2}") for i in range(20)]
+    scores = []
+    for held in clips:
+        others = fit_intervals([other for other in clips if other.subject != held.subject])
+        assert others is not None
+        scores.append(others.scores(held))
+    found = fit_intervals(clips)
+    assert found is not None
+    expected = [conformal_quantile([each[:, d] for each in scores], LEVEL) for d in range(2)]
+    np.testing.assert_allclose(found.quantile, expected, rtol=1e-6)
 
 
 def test_bounds_stay_on_the_scale_around_the_prediction() -> None:

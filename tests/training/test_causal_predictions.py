@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,16 @@ def test_two_networks_of_one_model_keep_their_own_past() -> None:
 @pytest.mark.parametrize("steps", [0, 1, 4])
 def test_a_clip_shorter_than_the_lookahead_has_an_answer_for_each_step(steps: int) -> None:
     assert predict_clip(some_model("plus"), clip(5, steps)).prediction.shape == (steps, 2)
+
+
+def test_pieces_of_other_encoders_are_refused() -> None:
+    one = clip(5)
+    trained = replace(some_model("tcn"), metadata={**one.metadata, "audio_version": "2"})
+    running = RunningPrediction(BuiltModel.of(trained))
+    with pytest.raises(InputError, match=r"widths \{'audio': 7.*Remedy: embed the clip with the encoders"):
+        running.push(replace(one, audio=np.zeros((len(one), AUDIO_DIM + 1), np.float32)))
+    with pytest.raises(InputError, match=r"audio_version '3', not '2'.*Remedy: embed the clip with the encoders"):
+        running.push(replace(one, metadata={**one.metadata, "audio_version": "3"}))
 
 
 def test_a_model_that_reads_later_steps_can_not_run() -> None:

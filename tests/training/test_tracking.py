@@ -71,6 +71,17 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
     return {tag: {e.step: e.value for e in found.Scalars(tag)} for tag in found.Tags()["scalars"]}
 
 
+@pytest.mark.parametrize("logger", ["tensorboard", "mlflow"])
+@pytest.mark.parametrize("place", ["tracking", "tracking/{}"], ids=["of all", "of the program"])
+def test_a_file_in_the_place_of_the_folder_is_named(logger: str, place: str, tmp_path: Path) -> None:
+    needed(logger)
+    taken = tmp_path / place.format(logger)
+    taken.parent.mkdir(exist_ok=True)
+    taken.write_text("a file")
+    with pytest.raises(InputError, match=rf"tracking/{logger}: a file is in the place of this folder Remedy: move"):
+        train(run_of(tmp_path, logger))
+
+
 def test_tensorboard_has_every_number_of_every_epoch_and_the_model_is_the_same(tmp_path: Path) -> None:
     needed("tensorboard")
     plain, _ = train(replace(run_of(tmp_path / "plain", "tensorboard"), tracking=None))

@@ -175,8 +175,6 @@ def _tensors(path: Path) -> tuple[Array, Array]:
 
 def _columns(path: Path, names: tuple[str, ...]) -> tuple[Array, Array]:
     table = _read_parquet(path, names) if path.suffix.lower() == ".parquet" else _read_csv(path, names)
-    for field in table.schema:
-        _check_type(field, path)
     values = [table[name].to_numpy() for name in names] or [np.empty(0)]
     return table[TIME].to_numpy(), np.stack(values, axis=1)
 

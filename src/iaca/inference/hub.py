@@ -26,7 +26,7 @@ from iaca import __version__
 from iaca.encoders.config import ENCODERS, origins
 from iaca.encoders.weights import GET, WEIGHTS, local, sha256
 from iaca.errors import InputError, brief, gib, plain_name
-from iaca.files import make_folder, replacing, storage_errors, write_text
+from iaca.files import replacing, storage_errors, write_text
 from iaca.inference.config import HUB, find_models, named_repository
 from iaca.parameters import MODALITIES
 from iaca.text import parse_json
@@ -349,7 +349,6 @@ def write_repository(
     card = model_card(predictor, folder.absolute().name, licence, report)
     written = []
     for name, path in files.items():
-        make_folder((folder / name).parent)
         with replacing(folder / name) as partial:
             partial.write_bytes(path.read_bytes())
         written.append(folder / name)
