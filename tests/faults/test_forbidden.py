@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from iaca.pipelines.preprocessing.pipeline import plan_faces
 from kedro.io import DatasetError
 
 from affwild2_tree import annotate, crops, movie
@@ -21,6 +20,7 @@ from iaca.inference.__main__ import main
 from iaca.inference.config import find_videos
 from iaca.media import MediaLimits
 from iaca.pipelines.ingestion.nodes import IngestionConfig, describe_corpus, index_corpus, plan_timelines
+from iaca.pipelines.preprocessing.pipeline import plan_faces
 
 SERIAL, LIMITS = ExecutorConfig(kind="serial"), MediaLimits()
 FOLDER = IngestionConfig.model_validate({"importer": "folder"})

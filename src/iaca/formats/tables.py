@@ -182,10 +182,8 @@ def _columns(path: Path, names: tuple[str, ...]) -> tuple[Array, Array]:
 def _read_parquet(path: Path, names: tuple[str, ...]) -> pa.Table:
     with parquet.ParquetFile(path) as file:
         require_modest(path, 8 * file.metadata.num_rows * file.metadata.num_columns)
-        for field in map(
-            file.schema_arrow.field, (TIME, *names)
-        ):  # before anything is unpacked: strings may be of any length
-            _check_type(field, path)
+        for name in (TIME, *names):  # before anything is unpacked: strings may be of any length
+            _check_type(file.schema_arrow.field(name), path)
         return file.read([TIME, *names])
 
 
@@ -224,9 +222,7 @@ def _faulty_row(path: Path, used: set[str]) -> InputError | None:
         if len(cells) != len(names):
             return _wrong_width(len(cells), len(names), path, line)
         for name, cell in zip(names, cells, strict=True):
-            usable = cell.isascii() and _is_number(
-                cell, dialect.decimal_comma
-            )  # Arrow takes no other blanks and digits
+            usable = cell.isascii() and _is_number(cell, dialect.decimal_comma)  # Arrow's blanks and digits alone
             if name in used and not usable and cell.strip().lower() not in EMPTY:
                 return _not_a_number(cell, name, path, line)
     return None if line else _no_row(path)
