@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
@@ -99,6 +101,17 @@ class Form:
     late: float = 0.0
 
 
+@contextmanager
+def same_priority() -> Iterator[None]:
+    """Undo what SVT-AV1 does to a process of root: it takes the highest real-time priority, which would stay with this
+    process and all that it starts. Browsers then wait for each other on all cores, and nothing else runs."""
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
+
+
 def store(path: Path, form: Form, recording: Recording) -> Path:
     """Write a recording in a form."""
     undo = next(way for _, way in WAYS.values() if undoes(way, WAYS[form.way][1]))
@@ -110,7 +123,7 @@ def store(path: Path, form: Form, recording: Recording) -> Path:
             )
             for image in images
         ]
-    with av.open(str(path), "w", options=form.options) as container:
+    with same_priority(), av.open(str(path), "w", options=form.options) as container:
         video = container.add_stream(form.codec, rate=form.declared, options=form.quality)
         video.height, video.width, video.pix_fmt = *images[0].shape[:2], form.pixels
         video.codec_context.time_base = form.tick
