@@ -36,7 +36,7 @@ from iaca.files import replacing
 from iaca.media.container import MediaLimits
 from iaca.pipelines.embedding.pipeline import plan_embeddings
 from iaca.pipelines.ingestion.nodes import IngestionConfig, describe_corpus, plan_timelines
-from iaca.pipelines.preprocessing.pipeline import plan_audio, plan_faces, plan_timelines
+from iaca.pipelines.preprocessing import pipeline as preprocessing
 
 DEMO = IngestionConfig.model_validate({"importer": "demo"})
 STEPS = ("ingestion", "preprocessing", "embedding")
@@ -92,9 +92,9 @@ def work(step: str) -> None:
         clips.to_csv("clips.csv", index=False, chunksize=500)
     elif step == "preprocessing":
         clips = pd.read_csv("clips.csv", dtype={"clip": str, "subject": str})
-        save("faces", plan_faces(root, clips, found("frame_labels"), FaceConfig(), limits, DEMO))
-        save("audio", plan_audio(root, clips, AudioConfig(), limits, DEMO))
-        save("timelines", plan_timelines(found("frame_labels"), found("faces"), found("audio")))
+        save("faces", preprocessing.plan_faces(root, clips, found("frame_labels"), FaceConfig(), limits, DEMO))
+        save("audio", preprocessing.plan_audio(root, clips, AudioConfig(), limits, DEMO))
+        save("timelines", preprocessing.plan_timelines(found("frame_labels"), found("faces"), found("audio")))
     else:
         parts, clips = [found(name) for name in ("faces", "audio", "timelines")], pd.read_csv("clips.csv")
         save("embeddings", plan_embeddings(*parts, EmbeddingConfig(), DEMO, root, clips))
