@@ -65,11 +65,12 @@ def prepare(clips: int) -> None:
         np.zeros((3, 2), np.float32),
         dict.fromkeys(FACTS, 1) | {"annotation_rows": 3},
     )
-    Path("raw").mkdir()
+    labels = "VA_Estimation_Challenge/Train_Set"
+    Path("raw", labels).mkdir(parents=True)
     for number, name in enumerate(names):
-        for suffix in (".mp4", ".txt"):
-            Path("raw", name + suffix).write_text(name)
-        rows.append((name, f"{number // 10:05d}", "train", f"{name}.mp4", f"{name}.txt", ""))
+        for file in (f"{name}.mp4", f"{labels}/{name}.txt"):
+            Path("raw", file).write_text(name)
+        rows.append((name, f"{number // 10:05d}", "train", f"{name}.mp4", f"{labels}/{name}.txt", ""))
     pd.DataFrame(rows, columns=list(CLIP_COLUMNS)).to_csv("clip_index.csv", index=False)
 
 
