@@ -514,7 +514,7 @@ def test_a_table_of_another_ending_is_read_or_named_but_never_missing_without_a_
     for file in ("labels/clip00000.csv", "features/audio/clip00001.csv"):
         (root / file).rename(root / file.replace(".csv", ending))
     (root / "labels/README.txt").touch()
-    (root / "labels/clip00002.txt").touch()  # beside its table
+    (root / "labels/clip00002.txt").touch()  # next to its table
     index = index_features(root)
     assert index.clips["clip"].tolist() == [f"clip{i:05d}" for i in range(0 if read else 2, 4)]
     assert index.clips[COUNT].gt(0).all()
