@@ -45,7 +45,7 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return (0.1 * rng.standard_normal(int(seconds * RATE))).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", [*WINDOWED, *WHOLE])
+@pytest.mark.parametrize("name", [*WINDOWED, *WHOLE, "emotion2vec_plus_base"])
 def test_rows_have_the_registered_width_and_differ_over_time(name: str, encoder: Callable[[str], AudioEncoder]) -> None:
     times = np.array([0.0, 0.8, 1.2, 9.0])
     rows = encoder(name).encode(noise(1.5), times)

@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import pytest
@@ -14,7 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iaca.encoders.audio import FIELD, RATE, STRIDE, pieces
+from drawn_numbers import RATE, filled, sound
+from iaca.encoders.audio import FIELD, STRIDE, pieces
 from iaca.encoders.checkpoint import load, read_tensors
 from iaca.encoders.config import (
     ENCODERS,
@@ -44,20 +44,6 @@ GOLDEN = Path(__file__).parent / "golden/foundation.json"
 DINO, CLIP = Shape(32, 4, 14, 37, layers=2), Shape(32, 4, 32, 7, layers=2, clip=True)
 SPEECH = {"width": 32, "layers": 2, "heads": 4, "inner": 64, "convolutions": [(32, 10, 5), (32, 19, 4), (32, 16, 16)]}
 Tensors = dict[str, Tensor]
-
-
-def filled(state: Tensors) -> Tensors:
-    """The same tensors for the same names, whatever torch draws."""
-    values = {}
-    for name, tensor in state.items():
-        draw = np.random.default_rng(crc32(name.encode())).standard_normal(tuple(tensor.shape))
-        around = 1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0
-        values[name] = torch.from_numpy(around + 0.2 * draw).float()
-    return values
-
-
-def sound(seconds: float, seed: int = 0) -> Tensor:
-    return torch.from_numpy(0.3 * np.random.default_rng(seed).standard_normal(int(seconds * RATE)) + 0.05).float()
 
 
 def pictures(side: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from affwild2_tree import movie
 from iaca.encoders import weights
 from iaca.encoders.__main__ import main, table
-from iaca.encoders.checkpoint import load_onnx
+from iaca.encoders.checkpoint import load_onnx, read_tensors
 from iaca.encoders.config import EmbeddingConfig, Fetching, NoOptions, get_missing
 from iaca.encoders.visual import EmotiEffNetB0, EmotiEffNetB0Expressions
 from iaca.encoders.weights import PART, WEIGHTS, WeightFile, get, git_blob, locate
@@ -215,6 +215,21 @@ def test_the_command_says_licence_and_place_and_tries_the_others_when_one_fails(
     assert said.out.endswith(f"weights/h.pth (no checksum known; sha256 {FILE.sha256}, compared from now on)\n")
 
 
+def test_a_checkpoint_of_emotion2vec_is_got_and_read_as_tensors(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = {"d2v_model.blocks.0.norm1.weight": torch.arange(3.0)}
+    torch.save({"args": None, "cfg": {"task": {"normalize": True}}, "model": state}, tmp_path / "published")
+    publisher.content = (tmp_path / "published").read_bytes()
+    checksum = hashlib.sha256(publisher.content).hexdigest()
+    changed = replace(WEIGHTS["emotion2vec_plus_base"], url=publisher.url, sha256=checksum)
+    monkeypatch.setitem(WEIGHTS, "emotion2vec_plus_base", changed)
+    main(["get", "emotion2vec_plus_base"])
+    assert "emotion2vec_plus_base.pt of huggingface.co/emotion2vec/emotion2vec_plus_base" in capsys.readouterr().out
+    assert locate("emotion2vec_plus_base") == tmp_path / "weights/emotion2vec_plus_base.pt"
+    torch.testing.assert_close(read_tensors(locate("emotion2vec_plus_base")), state)
+
+
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_a_file_without_a_checksum_is_recorded_at_its_first_use_and_is_that_file_from_then_on(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
@@ -288,7 +303,8 @@ def test_non_commercial_licences_have_terms_and_addresses_on_the_hub_are_pinned_
     assert {name for name, file in on_hub.items() if not re.search(r"/resolve/[0-9a-f]{40}/", file.url)} == {
         name for name, file in on_hub.items() if not file.pinned
     }
-    assert all(file.name.endswith(".safetensors") for file in on_hub.values())
+    emotion2vec = {"emotion2vec_base", "emotion2vec_plus_base", "emotion2vec_plus_large"}  # published as .pt alone
+    assert {name for name, file in on_hub.items() if not file.name.endswith(".safetensors")} == emotion2vec
 
 
 # --- on first use ---

@@ -294,26 +294,14 @@ CORE, CONTEXT = 500, 100  # hidden states: 10 s are used of a piece, and 2 s of 
 
 
 class HiddenStates(nn.Module):
-    """Hidden states of a speech transformer at 50 Hz: 768 features per step, interpolated between the two nearest.
+    """Hidden states of a speech transformer at 50 Hz, w features per step, interpolated between the two nearest.
 
-    Attention grows with the square of the length, so a sound goes through in overlapping pieces. Networks and layout of
-    the weights are those of torchaudio.
+    Attention grows with the square of the length, so a sound goes through in overlapping pieces. A subclass provides
+    `forward(samples (b, m)) -> (b, hidden states, w)`.
     """
 
-    def __init__(self, options: LayerOptions, network: Wav2Vec2Model, weights: Path | None):
-        super().__init__()
-        self.layer, self.network = options.layer, network
-        load(self.network, weights, rename=old_weight_norm, drop=("aux.",))
-        self.eval()
-
-    def forward(self, samples: Tensor) -> Tensor:
-        """(1, m) -> (1, hidden states, 768)."""
-        states, _ = self.network.extract_features(samples, num_layers=self.layer)
-        last: Tensor = states[-1]
-        return last
-
     def encode(self, samples: Sound, times: Tensor, run: Run, batch: int) -> Tensor:
-        """Samples (m,) and times (t,) in s, increasing -> (t, 768). Outside the sound, the first or last state."""
+        """Samples (m,) and times (t,) in s, increasing -> (t, w). Outside the sound, the first or last state."""
         del batch
         states = RowBuffer(run(piece[None])[0, first:last] for piece, first, last in pieces(samples))
         total = count_states(len(samples))
@@ -330,12 +318,28 @@ class HiddenStates(nn.Module):
         return speech_windows(samples, times, context_s)
 
     def rows(self, windows: Tensor) -> Tensor:
-        """(b, samples) -> (b, 768): the middle hidden state of each window, which sees no more than the window.
+        """(b, samples) -> (b, w): the middle hidden state of each window, which sees no more than the window.
 
         In `encode` a state sees 4 s and more; for training, memory allows only short windows.
         """
         states: Tensor = self(windows)
         return states[:, states.shape[1] // 2]
+
+
+class LayerStates(HiddenStates):
+    """Hidden states of one layer of a network of torchaudio, whose layout of the weights is read."""
+
+    def __init__(self, options: LayerOptions, network: Wav2Vec2Model, weights: Path | None):
+        super().__init__()
+        self.layer, self.network = options.layer, network
+        load(self.network, weights, rename=old_weight_norm, drop=("aux.",))
+        self.eval()
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """(b, m) -> (b, hidden states, w)."""
+        states, _ = self.network.extract_features(samples, num_layers=self.layer)
+        last: Tensor = states[-1]
+        return last
 
     def last_layers(self, count: int) -> Sequence[nn.Module]:
         """The last of the layers whose hidden states are taken, for fine-tuning."""
@@ -381,7 +385,7 @@ def pieces(samples: Sound) -> Iterator[tuple[Tensor, int, int]]:
         yield samples[start * STRIDE : end], first - start, min(first + CORE, total) - start
 
 
-class WavLM(HiddenStates):
+class WavLM(LayerStates):
     """WavLM Base, with the weights of WAVLM_BASE_PLUS.
 
     S. Chen et al., *WavLM: Large-Scale Self-Supervised Pre-Training for Full Stack Speech Processing* (2022).
@@ -391,7 +395,7 @@ class WavLM(HiddenStates):
         super().__init__(options, wavlm_base(), weights)
 
 
-class Hubert(HiddenStates):
+class Hubert(LayerStates):
     """HuBERT Base.
 
     W.-N. Hsu et al., *HuBERT: Self-Supervised Speech Representation Learning by Masked Prediction of Hidden Units*

@@ -3,9 +3,11 @@ read."""
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
@@ -96,7 +98,16 @@ def _read_torch(path: Path) -> Any:
     if is_zipfile(path):
         with ZipFile(path) as archive:
             require_modest(path, sum(entry.file_size for entry in archive.infolist()))
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as e:
+        if (found := re.search(r"GLOBAL ([\w.]+) ", str(e))) is None:
+            raise
+        raise InputError(
+            f"it holds other objects than tensors ({brief(found[1])})", path,
+            remedy="whole pickled models are never loaded: save its tensors alone, on a machine where the file may run "
+            "code (docs/reference/encoders.md, Converting a pickled checkpoint)",
+        ) from e  # fmt: skip
 
 
 def _unwrap(content: Any) -> dict[str, Any]:

@@ -199,6 +199,9 @@ ENCODERS: dict[Modality, dict[str, EncoderFacts]] = {
         "wavlm_large": EncoderFacts(1024, _STANDARDISED, "14 s", LargeLayerOptions, 1, layers=24),
         "hubert_large": EncoderFacts(1024, _STANDARDISED, "14 s", LargeLayerOptions, 1, layers=24),
         "wav2vec2_vad": EncoderFacts(1027, _STANDARDISED, "14 s", PooledOptions, 1, layers=12),
+        "emotion2vec_base": EncoderFacts(768, _STANDARDISED, "14 s", batch=1, layers=12),
+        "emotion2vec_plus_base": EncoderFacts(768, _STANDARDISED, "14 s", batch=1, layers=12),
+        "emotion2vec_plus_large": EncoderFacts(1024, _STANDARDISED, "14 s", batch=1, layers=12),
     },
 }
 

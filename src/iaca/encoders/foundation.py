@@ -1,13 +1,15 @@
-"""Large networks trained without labels (DINOv2, CLIP, WavLM, HuBERT), and wav2vec2 with a head for emotion.
+"""Large networks trained without labels (DINOv2, CLIP, WavLM, HuBERT, emotion2vec), and wav2vec2 with a head for
+emotion.
 
     VisionTransformer   DINOv2 and the picture half of CLIP, by their published files (safetensors)
     LargeHiddenStates   WavLM and HuBERT Large, on torchaudio's networks
     EmotionalSpeech     wav2vec2 with a head for arousal, dominance and valence
+    Emotion2vec         emotion2vec and emotion2vec+, by their published files
 
-The networks are written here or taken from torchaudio: transformers and timm are not needed. Each was compared with
-that library's own forward pass (`tests/encoders/test_foundation.py`).
+The networks are written here or taken from torchaudio: transformers, timm and FunASR are not needed. Each was compared
+with that library's own forward pass (`tests/encoders/test_foundation.py`, `tests/encoders/test_emotion2vec.py`).
 
-Letters: n pictures, t steps, s px of a side, p patches, w width.
+Letters: n pictures, b sounds of m samples, t steps or hidden states, s px of a side, p patches, w width, h heads.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from iaca.encoders.audio import (
     RATE,
     STRIDE,
     HiddenStates,
+    LayerStates,
     RowBuffer,
     Run,
     Windows,
@@ -74,34 +77,42 @@ class Shape:
     clip: bool = False
 
 
-class Block(nn.Module):
-    """Attention, then a perceptron, each on normalised tokens and added to them."""
+class TransformerBlock(nn.Module):
+    """The layers of a block: attention, a perceptron, a normalisation for each. A subclass says in which order."""
 
-    def __init__(self, shape: Shape, eps: float):
+    def __init__(self, width: int, heads: int, eps: float = 1e-5):
         super().__init__()
-        width = shape.width
-        self.heads, self.clip = shape.heads, shape.clip
+        self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def attend(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(n, count, w) -> (n, count, w); `bias` (1, h, count, count) is added to the scores before the softmax."""
+        n, count, width = tokens.shape
+        query, key, value = self.qkv(tokens).view(n, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # n heads count d
+        mixed = F.scaled_dot_product_attention(query, key, value, bias).transpose(1, 2).reshape(n, count, width)
+        attended: Tensor = self.out(mixed)
+        return attended
+
+
+class Block(TransformerBlock):
+    """Attention, then a perceptron, each on normalised tokens and added to them."""
+
+    def __init__(self, shape: Shape, eps: float):
+        super().__init__(shape.width, shape.heads, eps)
+        self.clip = shape.clip
         if not shape.clip:
-            self.scale1, self.scale2 = nn.Parameter(torch.ones(width)), nn.Parameter(torch.ones(width))
+            self.scale1, self.scale2 = nn.Parameter(torch.ones(shape.width)), nn.Parameter(torch.ones(shape.width))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(n, p + 1, w) -> (n, p + 1, w)."""
-        attended = self._attend(self.norm1(tokens))
+        attended = self.attend(self.norm1(tokens))
         tokens = tokens + (attended if self.clip else self.scale1 * attended)
         inner = self.fc1(self.norm2(tokens))
         inner = self.fc2(inner * torch.sigmoid(1.702 * inner) if self.clip else F.gelu(inner))
         changed: Tensor = tokens + (inner if self.clip else self.scale2 * inner)
         return changed
-
-    def _attend(self, tokens: Tensor) -> Tensor:
-        n, count, width = tokens.shape
-        query, key, value = self.qkv(tokens).view(n, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # n heads count d
-        mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(n, count, width)
-        attended: Tensor = self.out(mixed)
-        return attended
 
 
 class VisionTransformer(nn.Module):
@@ -269,18 +280,22 @@ class Standardised:
         return (samples - self._mean) * self._scale
 
 
-class LargeHiddenStates(HiddenStates):
-    """As `HiddenStates`, 1024 features per step, of a sound that is brought to mean 0 and deviation 1."""
+class StandardisedStates(HiddenStates):
+    """As `HiddenStates`, of a sound that is brought to mean 0 and deviation 1."""
 
-    eps = 1e-5  # of torchaudio
+    eps = 1e-5  # of torchaudio and FunASR
 
     def encode(self, samples: Sound, times: Tensor, run: Run, batch: int) -> Tensor:
-        """Samples (m,) and times (t,) in s, increasing -> (t, 1024)."""
+        """Samples (m,) and times (t,) in s, increasing -> (t, w)."""
         return super().encode(Standardised(samples, self.eps), times, run, batch)
 
     def rows(self, windows: Tensor) -> Tensor:
-        """(b, samples) -> (b, 1024), for training: each window is standardised by itself."""
+        """(b, samples) -> (b, w), for training: each window is standardised by itself."""
         return super().rows(F.layer_norm(windows, windows.shape[-1:], eps=self.eps))
+
+
+class LargeHiddenStates(StandardisedStates, LayerStates):
+    """1024 features per step, of a standardised sound, on a large network of torchaudio."""
 
 
 class WavLMLarge(LargeHiddenStates):
@@ -395,8 +410,177 @@ def _speech_name(name: str) -> str:
     return name
 
 
+POSITIONS, POSITION_KERNEL, POSITION_GROUPS = 5, 19, 16  # convolutions that encode positions; hidden states; groups
+EXTRA_TOKENS = 10
+
+
+@dataclass(frozen=True)
+class SpeechShape:
+    """Sizes of a network of emotion2vec.
+
+    Attributes:
+        width: of a hidden state.
+        heads: of the attention.
+        prenet, blocks: number of blocks. Those of the prenet come first and compute alike; data2vec 2.0 has one prenet
+            for each kind of input.
+        convolutions: channels, kernel and stride of each, from samples to a feature every 320 samples.
+    """
+
+    width: int = 768
+    heads: int = 12
+    prenet: int = 4
+    blocks: int = 8
+    convolutions: tuple[tuple[int, int, int], ...] = ((512, 10, 5), *((512, 3, 2),) * 4, *((512, 2, 2),) * 2)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of (b, channels, t)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(b, channels, t) -> (b, channels, t)."""
+        return super().forward(features.transpose(1, 2)).transpose(1, 2)
+
+
+class SpeechBlock(TransformerBlock):
+    """Attention, then a perceptron, each added to its input, and the sum normalised."""
+
+    def forward(self, states: Tensor, bias: Tensor) -> Tensor:
+        """(b, t, w), and `bias` (1, h, t, t) of the attention -> (b, t, w)."""
+        states = self.norm1(states + self.attend(states, bias))
+        changed: Tensor = self.norm2(states + self.fc2(F.gelu(self.fc1(states))))
+        return changed
+
+
+class SpeechTransformer(nn.Module):
+    """data2vec 2.0 over sound: samples -> hidden states after the last block.
+
+    A. Baevski et al., *Efficient Self-supervised Learning with Contextualized Target Representations for Vision, Speech
+    and Language* (2023).
+    """
+
+    slopes: Tensor
+
+    def __init__(self, shape: SpeechShape):
+        super().__init__()
+        width, channels = shape.width, [1, *(channels for channels, _, _ in shape.convolutions)]
+        self.convolutions = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv1d(into, out, kernel, stride, bias=False), ChannelNorm(out), nn.GELU())
+                for into, (out, kernel, stride) in zip(channels, shape.convolutions, strict=False)
+            )
+        )
+        self.project = nn.Sequential(nn.LayerNorm(channels[-1]), nn.Linear(channels[-1], width))
+        self.positions = nn.Sequential(*(_position_layer(width) for _ in range(POSITIONS)))
+        self.extra_tokens = nn.Parameter(torch.zeros(1, EXTRA_TOKENS, width))
+        self.norm = nn.LayerNorm(width)
+        self.alibi_scale = nn.Parameter(torch.ones(shape.heads, 1, 1))
+        self.register_buffer("slopes", alibi_slopes(shape.heads)[:, None, None], persistent=False)
+        self.prenet = nn.ModuleList(SpeechBlock(width, shape.heads) for _ in range(shape.prenet))
+        self.blocks = nn.ModuleList(SpeechBlock(width, shape.heads) for _ in range(shape.blocks))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """(b, m), standardised -> (b, t, w)."""
+        features = self.project(self.convolutions(samples[:, None]).transpose(1, 2))  # b t w
+        features = features + self.positions(features.transpose(1, 2)).transpose(1, 2)
+        tokens = torch.cat([self.extra_tokens.expand(len(features), -1, -1), features], 1)
+        states, bias = self.norm(tokens), self._alibi(features.shape[1])
+        for block in (*self.prenet, *self.blocks):
+            states = block(states, bias)
+        kept: Tensor = states[:, EXTRA_TOKENS:]
+        return kept
+
+    def _alibi(self, count: int) -> Tensor:
+        """Bias of the attention (1, h, 10 + t, 10 + t): it falls with the distance, except to and from extra tokens."""
+        place = torch.arange(count, device=self.slopes.device)
+        distance = (place[:, None] - place).abs()
+        bias = -self.slopes * self.alibi_scale.clamp(min=0) * distance
+        return F.pad(bias, (EXTRA_TOKENS, 0, EXTRA_TOKENS, 0))[None]
+
+
+def _position_layer(width: int) -> nn.Module:
+    padding = POSITION_KERNEL // 2
+    convolution = nn.Conv1d(width, width, POSITION_KERNEL, padding=padding, groups=POSITION_GROUPS)
+    return nn.Sequential(convolution, ChannelNorm(width, elementwise_affine=False), nn.GELU())
+
+
+def alibi_slopes(heads: int) -> Tensor:
+    """The slope (h,) of each head's bias per step of distance, before its learned scale.
+
+    A geometric series that ends at 1/256. If the number of heads is no power of two, the series of the largest one
+    below it comes first, then every other slope of the series that is twice as long.
+
+    O. Press et al., *Train Short, Test Long: Attention with Linear Biases Enables Input Length Extrapolation* (2022).
+    """
+    series = 2 ** int(math.log2(heads))
+    exponents = [8 * i / series for i in range(1, series + 1)]
+    exponents += [4 * i / series for i in range(1, 2 * (heads - series), 2)]
+    return 2 ** -torch.tensor(exponents)
+
+
+class Emotion2vec(StandardisedStates):
+    """emotion2vec, and emotion2vec+ without its head for nine emotions: 768 features per step, of a standardised sound.
+
+    Z. Ma et al., *emotion2vec: Self-Supervised Pre-Training for Speech Emotion Representation* (2024).
+    """
+
+    shape = SpeechShape()
+
+    def __init__(self, options: NoOptions, weights: Path | None):
+        del options
+        super().__init__()
+        self.network = SpeechTransformer(self.shape)
+        load(self.network, weights, drop=EMOTION2VEC_UNUSED, arrange=arranged_speech)
+        self.eval()
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """(b, m), standardised -> (b, hidden states, w)."""
+        states: Tensor = self.network(samples)
+        return states
+
+    def last_layers(self, count: int) -> Sequence[nn.Module]:
+        """The last blocks, for fine-tuning."""
+        return [*self.network.prenet, *self.network.blocks][-count:]
+
+
+class Emotion2vecLarge(Emotion2vec):
+    """emotion2vec+ large: 1024 features per step; see `Emotion2vec`."""
+
+    shape = SpeechShape(width=1024, heads=16)
+
+
+EMOTION2VEC_UNUSED = ("proj.", "decoder.", "_ema")
+"""The head for nine emotions, and what only the training without labels needs: its decoder and its teacher."""
+_SPEECH_PARTS = {
+    "d2v_model.": "", "modality_encoders.AUDIO.": "", "project_features.1.": "project.0.",
+    "project_features.2.": "project.1.", "context_encoder.blocks.": "prenet.", "context_encoder.norm.": "norm.",
+    ".attn.proj.": ".out.", ".attn.qkv.": ".qkv.", ".mlp.fc": ".fc",
+    **{f"relative_positional_encoder.{i + 1}.": f"positions.{i}." for i in range(POSITIONS)},
+}  # fmt: skip
+"""Parts of names in published files of emotion2vec -> the same in `SpeechTransformer`."""
+_SPEECH_CONVOLUTION = re.compile(r"local_encoder\.conv_layers\.(\d+)\.(?:2\.)?(\d)\.")
+
+
+def arranged_speech(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a published file of emotion2vec, or of this project, as `SpeechTransformer` has them."""
+    named: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        for published, own in _SPEECH_PARTS.items():
+            name = name.replace(published, own)
+        named[_SPEECH_CONVOLUTION.sub(r"convolutions.\1.\2.", name)] = tensor
+    if "alibi_scale" in named:
+        named["alibi_scale"] = named["alibi_scale"].reshape(-1, 1, 1)  # published as (1, 1, h, 1, 1)
+    return named
+
+
 FOUNDATION: dict[Modality, dict[str, type[nn.Module]]] = {
     "visual": {"dinov2_vits14": Dinov2S, "dinov2_vitb14": Dinov2B, "clip_vitb32": ClipB32},
-    "audio": {"wavlm_large": WavLMLarge, "hubert_large": HubertLarge, "wav2vec2_vad": EmotionalSpeech},
+    "audio": {
+        "wavlm_large": WavLMLarge,
+        "hubert_large": HubertLarge,
+        "wav2vec2_vad": EmotionalSpeech,
+        "emotion2vec_base": Emotion2vec,
+        "emotion2vec_plus_base": Emotion2vec,
+        "emotion2vec_plus_large": Emotion2vecLarge,
+    },
 }
 """Encoders by modality and name; `iaca.encoders.config.ENCODERS` has the facts about them."""

