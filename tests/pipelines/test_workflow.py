@@ -232,3 +232,14 @@ assert plan_embeddings(clips, clips, clips, EmbeddingConfig(), demo, Path(), pd.
 print("torch" in sys.modules)
 """
     assert kedro("python", "-c", script).stdout.strip().endswith("False")
+
+
+def test_lightning_is_imported_only_where_a_model_is_trained(kedro: Command) -> None:
+    names = ["training", "evaluation", "benchmark", "adaptation", "inference"]
+    script = f"""
+import importlib, sys
+for name in {names}:
+    importlib.import_module(f"iaca.pipelines.{{name}}.pipeline")
+print("lightning" in sys.modules)
+"""
+    assert kedro("python", "-c", script).stdout.strip().endswith("False")

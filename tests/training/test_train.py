@@ -137,7 +137,7 @@ def test_progress_is_one_bar_of_epochs(tmp_path: Path, capfd: pytest.CaptureFixt
 def test_a_redirected_log_says_where_a_long_training_is_and_what_it_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr("iaca.training.tracking.LINE_S", 0.0)
+    monkeypatch.setattr("iaca.training.progress.LINE_S", 0.0)
     run = TrainingRun(MODEL, SHORT.model_copy(update={"epochs": 2}), TRAIN, VALIDATION, tmp_path / "concat")
     _, history = train(run)
     lines = [line.split(" ", 1)[1] for line in capfd.readouterr().err.splitlines()]

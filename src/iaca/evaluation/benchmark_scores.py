@@ -18,14 +18,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding, annotate
 from iaca.encoders.networks import pick_device
 from iaca.evaluation.certainty import coverage, inconsistency_auroc
 from iaca.evaluation.config import Condition, RobustnessConfig
 from iaca.evaluation.corruption import Mask, Partition, corrupted
-from iaca.evaluation.events import event_mask, gate_auroc, modality_gate
+from iaca.evaluation.events import event_mask, gate_auroc, gate_values, modality_gate
 from iaca.evaluation.metrics import DIMENSIONS, SCORES, ClipStatistics, pooled_ccc
 from iaca.formats.labels import EVENT_COLUMNS
 from iaca.fusion.config import weighing_gates
@@ -304,21 +303,10 @@ class GateRecord:
         weights, corrupted = np.concatenate(self.weights), np.concatenate(self.corrupted)
         clean = np.concatenate(self.clean)
         return [
-            {"gate": gate, "modality": modality, "kind": kind, **_gate_values(weights[:, i], corrupted[:, i], clean)}
+            {"gate": gate, "modality": modality, "kind": kind, **gate_values(weights[:, i], corrupted[:, i], clean)}
             for i, modality in enumerate(MODALITIES)
             if corrupted[:, i].any() and clean.any()
         ]
-
-
-def _gate_values(weight: Weights, corrupted: Mask, clean: Mask) -> dict[str, float | int]:
-    either = corrupted | clean
-    return {
-        "auroc": float(roc_auc_score(corrupted[either], -weight[either])),
-        "weight_event": float(weight[corrupted].mean(dtype=np.float64)),
-        "weight_clean": float(weight[clean].mean(dtype=np.float64)),
-        "event_frames": int(corrupted.sum()),
-        "clean_frames": int(clean.sum()),
-    }
 
 
 def _observed(clip: ClipEmbedding) -> Mask:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from iaca.errors import InputError, counted
 from iaca.evaluation.benchmark_scores import (
@@ -195,7 +195,7 @@ def over_seeds(values: pd.DataFrame, by: list[str], value: str = "value") -> pd.
     table = groups.agg(seeds="count", mean="mean", sd="std").reset_index()
     n = table["seeds"].to_numpy(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        half = student.ppf(0.5 + COVERAGE / 2, n - 1) * table["sd"].to_numpy(np.float64) / np.sqrt(n)
+        half = stdtrit(n - 1, 0.5 + COVERAGE / 2) * table["sd"].to_numpy(np.float64) / np.sqrt(n)
     return table.assign(low=table["mean"] - half, high=table["mean"] + half)[[*by, *OVER_SEEDS]]
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import rankdata
 
 from iaca.evaluation.events import ANY, Mask, believed, event_mask, truth_masks
 from iaca.evaluation.metrics import (
@@ -172,7 +171,7 @@ def rank_correlation(x: Array, y: Array) -> float:
     """Spearman's correlation of two (n,) sequences; NaN if either is constant."""
     if len(x) < 2 or x.min() == x.max() or y.min() == y.max():
         return float("nan")
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+    return float(np.corrcoef(pd.Series(x).rank(), pd.Series(y).rank())[0, 1])
 
 
 def coverage_metrics(table: pd.DataFrame) -> dict[str, float]:

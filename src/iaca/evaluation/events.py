@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +110,9 @@ def gate_auroc(predictions: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
     weighed = predictions.loc[weights.index]
     clean = ~event_mask(weighed, events)
     rows = [
-        _score(weighed["clip"], weights[modality].to_numpy(np.float64), modality, kind, mask, clean)
+        {"modality": modality, "kind": kind}
+        | gate_values(weights[modality].to_numpy(np.float64), mask, clean)
+        | {"event_clips": int(weighed.loc[mask, "clip"].nunique())}
         for modality, kind, mask in _classes(weighed, events)
         if mask.any() and clean.any()
     ]
@@ -126,21 +129,22 @@ def _classes(predictions: pd.DataFrame, events: pd.DataFrame) -> Iterator[tuple[
             yield modality, ANY, np.logical_or.reduce([masks[modality, kind] for kind in kinds])
 
 
-def _score(
-    clips: pd.Series, weight: Array, modality: str, kind: str, event: Mask, clean: Mask
-) -> dict[str, str | float | int]:
-    from sklearn.metrics import roc_auc_score  # the plot of inference takes gates from here, and does not install it
+def gate_values(weight: npt.NDArray[np.floating[Any]], event: Mask, clean: Mask) -> dict[str, float]:
+    """AUROC of (1 - weight) in an event against clean steps, the mean weights, and the numbers of steps.
+
+    Args:
+        weight: (n,) of the corrupted modality.
+        event, clean: (n,) the two classes, neither of them empty.
+    """
+    from sklearn.metrics import roc_auc_score  # takes 1 s to import, and inference, whose plot has gates, lacks it
 
     either = event | clean
     return {
-        "modality": modality,
-        "kind": kind,
         "auroc": float(roc_auc_score(event[either], -weight[either])),
-        "weight_event": float(weight[event].mean()),
-        "weight_clean": float(weight[clean].mean()),
+        "weight_event": float(weight[event].mean(dtype=np.float64)),
+        "weight_clean": float(weight[clean].mean(dtype=np.float64)),
         "event_frames": int(event.sum()),
         "clean_frames": int(clean.sum()),
-        "event_clips": int(clips[event].nunique()),
     }
 
 

@@ -442,7 +442,7 @@ def held_back(
     Returns:
         The weights, and the scores of that model.
     """
-    from scipy.stats import t as student_t  # not installed where a model is only run
+    from scipy.special import stdtrit  # not installed where a model is only run
 
     model = FusionModel(fusion)
     model.load_state_dict(weights)
@@ -465,7 +465,7 @@ def held_back(
         others = len(gain) - 2  # degrees of freedom
         if others + 1 >= FEWEST:
             error = np.sqrt(others * gain[1:].var(axis=0))
-            sure = np.where(sound, gain[0] - student_t.ppf(1 - DOUBT, others) * error, -np.inf)
+            sure = np.where(sound, gain[0] - stdtrit(others, 1 - DOUBT) * error, -np.inf)
             share[TARGETS.index(target)] = SHARES[int(sure.argmax())]
         else:
             share[TARGETS.index(target)] = 0.0

@@ -88,9 +88,10 @@ from iaca.training.predict import (
     score_row,
     validation_row,
 )
+from iaca.training.progress import EpochBar, EpochLines, EpochTracker
 from iaca.training.readings import fit_fusion_readings
 from iaca.training.sample import Normalisation, Stream, WindowSpec, model_arguments, shared_cues, torch_seed
-from iaca.training.tracking import EpochBar, EpochLines, EpochTracker, Tracking
+from iaca.training.tracking import Tracking
 
 Batch = dict[str, Tensor]
 

@@ -36,10 +36,9 @@ from iaca.evaluation.corruption import drawn_order
 from iaca.evaluation.signal_corruption import VERSION, corrupt_faces_file, corrupt_sound_file, left_alone
 from iaca.pipelines.embedding.pipeline import BATCHES
 from iaca.pipelines.ingestion.nodes import IngestionConfig
-from iaca.pipelines.training.nodes import learned_from, untracked
+from iaca.pipelines.training.nodes import learned_from, train_model, untracked
 from iaca.training.config import LOW_MEMORY, TrainingConfig
 from iaca.training.config import VERSION as TRAINING_VERSION
-from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def plan_runs(
     return {
         run: Task(
             "train",
-            train_file,
+            train_model,
             files,
             {
                 "choice": model.choice(),

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from pydantic import ValidationError
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from iaca.encoders.embedding import embeddings_of, read_annotated
 from iaca.engine import ClipPaths
@@ -332,7 +332,7 @@ def _remarks(trials: pd.DataFrame) -> list[str]:
     difference = scores[BEST] - scores[PRESENT]
     if len(difference) < 2:
         return [text]
-    half = student_t.ppf(0.975, len(difference) - 1) * difference.std() / np.sqrt(len(difference))
+    half = stdtrit(len(difference) - 1, 0.975) * difference.std() / np.sqrt(len(difference))
     low, high = difference.mean() - half, difference.mean() + half
     verdict = "above 0" if low > 0 else "not to be distinguished from 0 with so few seeds" if high > 0 else "below 0"
     return [text, f"Difference over paired seeds {difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]: {verdict}."]

@@ -19,7 +19,6 @@ from iaca.fusion.config import Baselines, ModelChoice
 from iaca.training.config import LOW_MEMORY, VERSION, TrainingConfig, require_installed
 from iaca.training.model_file import TrainedBaselines, TrainedModel, history_of, load_model, weights_digest
 from iaca.training.tracking import Tracking
-from iaca.training.train import train_file
 
 log = logging.getLogger(__name__)
 MAIN = "main"
@@ -87,7 +86,7 @@ def plan_runs(
     """One run per model: the main one, and each baseline on the same data, with the same corruption and seed.
 
     Annotations come from the timelines, so a corrected label repeats training but not embedding. The engine calls
-    `train_file` for each task when the dataset is saved.
+    `train_model` for each task when the dataset is saved.
     """
     files, clips = learned_from(embeddings, timelines, training_index)
     training, tracking = untracked(training, checkpoints)
@@ -95,7 +94,7 @@ def plan_runs(
     return {
         run: Task(
             "train",
-            train_file,
+            train_model,
             files,
             {"choice": choice, "training": settings_of(run, training), "corpus": corpus_card, **clips},
             settings={"checkpoints": (checkpoints / run).absolute(), "progress": run == MAIN and watched(), **tracking},
@@ -104,6 +103,14 @@ def plan_runs(
         )
         for run, choice in choices.items()
     }
+
+
+def train_model(*files: Path, **parameters: Any) -> None:
+    """`iaca.training.train.train_file`, imported in the process that trains: Lightning takes 3 s to import, and most
+    commands train nothing."""
+    from iaca.training.train import train_file
+
+    train_file(*files, **parameters)
 
 
 def untracked(training: TrainingConfig, checkpoints: Path) -> tuple[TrainingConfig, dict[str, Tracking]]:
