@@ -24,7 +24,8 @@ TITLES = {
     "files.py": "Files and disks", "text.py": "Texts and tables", "errors.py": "Texts and tables",
     "inference": "Inference",
     "engine": "Per-video work and clusters", "datasets": "Data catalog", "web": "Web page",
-    "pipelines": "Pipelines", "hooks.py": "Environments", "cli.py": "Environments", "formats": "Tables of other tools",
+    "pipelines": "Pipelines", "hooks.py": "Environments", "refusals.py": "Environments", "cli.py": "Environments",
+    "formats": "Tables of other tools",
 }  # fmt: skip
 
 
