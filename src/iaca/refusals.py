@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import AbstractDataset, CatalogProtocol, DataCatalog, DatasetError
+from kedro.io import AbstractDataset, CatalogProtocol, DataCatalog
 from kedro.pipeline import Pipeline
 
 from iaca.corpora.check import require_annotated, require_subjects
 from iaca.corpora.index import COUNT
-from iaca.datasets.files import ClipFiles, CorpusFolder
+from iaca.datasets.files import ClipFiles, CorpusFolder, NotMadeError
 from iaca.encoders.config import NOTHING, describe, get_missing, require_zero_shot
 from iaca.errors import InputError
 from iaca.hooks import dataset_path
@@ -80,9 +80,7 @@ class RunsThatCanSucceed:
             if dataset is not None and (isinstance(dataset, ClipFiles) or not dataset.exists()):
                 try:
                     dataset.load()
-                except (InputError, DatasetError) as error:
-                    if dataset.exists() or VAGUE not in str(error):
-                        raise
+                except NotMadeError as error:
                     lacking = {other for other in pipeline.inputs() if not _is_there(other, catalog)}
                     command = " ".join(["kedro run", *(["--env", self._env] if self._env else []), "--pipelines"])
                     remedy = f"{command} {','.join(pipelines_for(lacking, catalog))} {_own_corpus(catalog)}".rstrip()
@@ -100,10 +98,6 @@ class RunsThatCanSucceed:
             require_annotated(clips, self._needed)
             if self._subjects:
                 require_subjects(clips.loc[clips[COUNT].astype(int) > 0, "subject"].unique())
-
-
-VAGUE = "run the pipeline that writes it"
-"""Part of the message for a missing result, whose dataset does not know its pipeline."""
 
 
 def pipelines_for(missing: Collection[str], catalog: CatalogProtocol[str, AbstractDataset[Any, Any]]) -> list[str]:

@@ -10,21 +10,23 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from kedro.io.core import Version
 from kedro.pipeline import Node, Pipeline
 
 from affwild2_tree import annotate, movie
 from environments import catalog_of
 from iaca.corpora.features import index_features
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
-from iaca.datasets.files import BenchmarkOutput, ClipFiles, CorpusFolder, CSVDataset
+from iaca.datasets.files import BenchmarkOutput, ClipFiles, CorpusFolder, CSVDataset, NotMadeError
 from iaca.datasets.model import ModelDataset
 from iaca.encoders.config import EmbeddingConfig, EncoderChoice, Fetching, weights_of
-from iaca.engine import ExecutorConfig, Task, run_tasks
+from iaca.engine import ClipPaths, ExecutorConfig, Task, run_tasks
 from iaca.engine.results import UNFINISHED
 from iaca.errors import InputError
 from iaca.evaluation.config import BenchmarkConfig, EvaluationConfig
 from iaca.faces.detect import FaceConfig
 from iaca.fusion.config import ModelChoice
+from iaca.hooks import message_of
 from iaca.media.container import MediaLimits
 from iaca.pipelines.ingestion.nodes import IngestionConfig, index_corpus
 from iaca.refusals import RunsThatCanSucceed, pipelines_for
@@ -280,6 +282,40 @@ def test_results_that_are_missing_or_unfinished_are_named_before_the_first_node(
     assert "clips.csv: has not been made yet" in refused("faces", "clips")
     assert "no such model file" in refused("faces", "model")
     assert released == [True] * 3
+
+
+def test_only_a_result_that_was_never_made_gets_the_command_that_makes_it(tmp_path: Path) -> None:
+    """Others may have the same words in their message."""
+    other = InputError("is damaged", tmp_path, remedy="run the pipeline that writes it")
+
+    class Damaged(ClipFiles):
+        def load(self) -> ClipPaths:
+            raise other
+
+        def _exists(self) -> bool:
+            return False
+
+    catalog = DataCatalog({"faces": Damaged(path=str(tmp_path), suffix=".txt")})
+    pipeline = Pipeline([Node(lambda _: 1, ["faces"], "out", name="n")])
+    with pytest.raises(DatasetError) as refused:
+        RunsThatCanSucceed().before_pipeline_run(pipeline, catalog)
+    assert refused.value.__cause__ is other
+
+
+def test_a_result_that_was_never_made_is_one_kind_of_error(tmp_path: Path) -> None:
+    version = Version(None, "2026-01-31T12.00.00.000Z")
+    for dataset in (
+        ClipFiles(path=str(tmp_path / "none"), suffix=".txt"),
+        CSVDataset(filepath=str(tmp_path / "none")),
+        CSVDataset(filepath=str(tmp_path / "none"), version=version),
+        ModelDataset(filepath=str(tmp_path / "none"), version=version),
+    ):
+        with pytest.raises(NotMadeError) as missing:
+            dataset.load()
+        assert str(missing.value).startswith(f"{tmp_path}/none: ")
+        assert str(missing.value).endswith("Remedy: run the pipeline that writes it")
+        assert message_of(missing.value) == str(missing.value)
+        assert not dataset.exists()
 
 
 @pytest.mark.usefixtures("default_pipelines")
