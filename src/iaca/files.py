@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path, PurePath
 
-from iaca.errors import InputError, StorageError, brief
+from iaca.errors import InputError, StorageError, brief, unreadable
 
 LEFTOVER, WEB_WORK = ".tmp-", "iaca-web-"
 """Prefix of temporary files and folders, and of the web page's folder: Gradio serves nothing from hidden folders."""
@@ -235,18 +235,12 @@ def entries(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise unreadable(folder, error) from error
+        raise unreadable(error, folder) from error
 
 
 def require_access(folder: str | Path) -> None:
     """Raise OSError for a folder in which no file can be opened, although it may be possible to list them."""
     os.stat(f"{folder}/.")  # noqa: PTH116  Path would leave out the dot
-
-
-def unreadable(path: Path, error: OSError) -> InputError:
-    """The error for a file or folder that the system does not open."""
-    what = os.strerror(error.errno) if error.errno else error  # a library may have other words
-    return InputError(f"can't be read ({what})", path, remedy="fix its permissions, or remove it")
 
 
 def require_file(path: Path, remedy: str) -> None:

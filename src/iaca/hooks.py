@@ -30,7 +30,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from iaca.engine.results import locked
-from iaca.errors import InputError, brief, message_of_machine, not_permitted, printable
+from iaca.errors import InputError, brief, message_of_machine, printable, unreadable
 from iaca.files import make_folder, newest_version, version_after
 
 log = logging.getLogger(__name__)
@@ -259,7 +259,7 @@ def message_of(error: BaseException) -> str | None:
         wrapped = FAILED in str(error)  # Kedro's wrapper only adds the dataset's name; other wrappers add more
         return str(mine[-1] if wrapped else error)
     if denied := [one for one in chain if isinstance(one, PermissionError) and one.filename]:
-        return str(not_permitted(denied[0]))
+        return str(unreadable(denied[0]))
     if isinstance(error, ParameterValidationError):
         return _of_parameters(str(error))
     of_kedro = isinstance(error, MissingConfigException) or (

@@ -46,7 +46,7 @@ from iaca.corpora.timeline import (
     unit_problem,
 )
 from iaca.engine.run import progress
-from iaca.errors import InputError, counted, printable
+from iaca.errors import InputError, counted, printable, unreadable
 from iaca.files import LEFTOVER, write_text
 from iaca.formats.labels import LABELS, TASK_COLUMNS
 from iaca.formats.tables import Table, read_rows, write_table
@@ -169,9 +169,7 @@ class Conversion:
         try:
             rows = read_rows(path, self.unit_s)
         except OSError as error:
-            raise InputError(
-                f"can't be read ({error.strerror})", path, remedy="restore the file or fix its permissions"
-            ) from None
+            raise unreadable(error, path) from None
         for note in rows.notes:
             remedy = "none, if this is intended"
             named = place(path, self.source)

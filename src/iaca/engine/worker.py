@@ -18,8 +18,8 @@ from typing import Any
 
 import iaca
 from iaca.engine.results import LOCK, still_ours
-from iaca.engine.task import Task, read_digest, unreadable
-from iaca.errors import InputError, free_memory, gib, out_of_memory
+from iaca.engine.task import Task, read_digest
+from iaca.errors import InputError, free_memory, gib, out_of_memory, unreadable
 from iaca.files import replacing
 
 # Set before a worker imports its numeric libraries: threads of several processes would compete for the cores.

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from iaca.encoders.config import Fetching
 from iaca.engine import ExecutorConfig, results, run_tasks
-from iaca.errors import INTERRUPTED, InputError, counted, not_permitted, printable
+from iaca.errors import INTERRUPTED, InputError, counted, printable, unreadable
 from iaca.faces.detect import FaceConfig
 from iaca.files import write_text
 from iaca.inference.config import NAMED, ZERO_SHOT, InferenceConfig, find_models
@@ -51,7 +51,7 @@ def main(given: Sequence[str] | None = None) -> int:
         found = results(folder, SUFFIX)
         write_text(folder / TABLE, summarise_inference(found).to_csv(index=False))
     except (InputError, ValidationError, PermissionError) as error:
-        known = not_permitted(error) if isinstance(error, PermissionError) else error
+        known = unreadable(error) if isinstance(error, PermissionError) else error
         message = faults(known) if isinstance(known, ValidationError) else str(known)
         sys.stderr.write(f"{printable(message)}\n")
         return 1
