@@ -38,7 +38,7 @@ from iaca.corpora.index import (
     subject_problems,
 )
 from iaca.corpora.timeline import TOLERANCE
-from iaca.errors import InputError, brief, plain_name
+from iaca.errors import InputError, brief, permission_errors, plain_name
 from iaca.files import replacing
 from iaca.text import clip_of, composed, open_text
 
@@ -287,8 +287,9 @@ def main(words: Sequence[str] | None = None) -> None:
     if given.truth is None and given.predictions is None:
         parser.error("give --truth FILE, --predictions FOLDER, or both")
     try:
-        for line in _answers(given):
-            log.info("%s", line)
+        with permission_errors():
+            for line in _answers(given):
+                log.info("%s", line)
     except InputError as error:
         parser.exit(2, f"{error}\n")
 
