@@ -9,6 +9,7 @@ import pytest
 from kedro.io import DatasetError
 
 from affwild2_tree import annotate, crops, movie
+from iaca.corpora.bah import read_truth
 from iaca.corpora.index import read_card
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
 from iaca.datasets.model import ModelPath
@@ -79,6 +80,41 @@ def test_a_folder_of_annotations_stops_the_run(affwild2: Path, features: Path, f
     (features / "features/audio").chmod(0o755)
     with pytest.raises(InputError, match=rf"labels: {REFUSED}"):
         index_corpus(features, FEATURES, LIMITS)
+
+
+@pytest.fixture
+def bah(tmp_path: Path) -> Path:
+    """Two participants; the annotation of frames lies apart from the splits."""
+    for split, person in (("train", "11"), ("val", "22"), ("test", "33")):
+        movie(tmp_path / f"Videos/{person}/Visite_1/{person}_video.mp4", 4)
+        (tmp_path / "split").mkdir(exist_ok=True)
+        (tmp_path / f"split/{split}.txt").write_text(f"Videos/{person}/Visite_1/{person}_video.mp4,0,Well.\n")
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames/video_annotation.yaml").write_text("{}")
+    return tmp_path
+
+
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_a_folder_of_participants_costs_its_clips_and_one_beside_them_stops_the_run(
+    bah: Path, forbidden: Forbid, mode: int
+) -> None:
+    importer = IngestionConfig.model_validate({"importer": "bah"})
+    forbidden(bah / "Videos/22", mode=mode)
+    index, problems = index_corpus(bah, importer, LIMITS)
+    assert index["clip"].tolist() == ["11_video", "33_video"]
+    assert re.match(REFUSED, told(problems)["22_video", "Videos/22/Visite_1/22_video.mp4"])
+    forbidden(bah / "frames", mode=mode)  # there could be other splits in it
+    with pytest.raises(InputError, match=f"{bah}/frames: {REFUSED}"):
+        index_corpus(bah, importer, LIMITS)
+    with pytest.raises(InputError, match=f"{bah}/frames: {REFUSED}"):
+        read_truth(bah)
+    (bah / "frames").chmod(0o755)
+    forbidden(bah / "split", mode=mode)
+    with pytest.raises(InputError, match=f"{bah}/split: {REFUSED}"):
+        index_corpus(bah, importer, LIMITS)
+    forbidden(bah, mode=mode)
+    with pytest.raises(InputError, match=rf"{bah}/Videos: {REFUSED}"):
+        index_corpus(bah, importer, LIMITS)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -91,6 +91,7 @@ COMMANDS: dict[str, Callable[[list[str]], object]] = {
         ("encoders", ["get", "mini_xception"], "closed", "closed/emotion_model.hdf5"),
         ("live", ["--file", "videos/a.mp4"], "videos/a.mp4", "videos/a.mp4"),
         ("live", ["--file", "videos/a.mp4", "--model", "closed/m.safetensors"], "closed", "closed/m.safetensors"),
+        ("bah", ["closed", "--truth", "t.csv"], "closed", "closed"),
         ("synthetic", ["closed/corpus"], "closed", "closed/corpus"),
         ("export", ["closed/m.safetensors", "out"], "closed", "closed/m.safetensors"),
         ("web", ["--model", "closed/m.safetensors", "--port", "17863"], "closed", "closed/m.safetensors"),
