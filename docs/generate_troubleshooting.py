@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/iaca"
 PAGE = ROOT / "docs/reference/troubleshooting.md"
 FIELDS = ("problem", "file", "row", "remedy")
-ERRORS = ("InputError", "StorageError", "OutOfMemoryError", "LimitError")
+ERRORS = ("InputError", "StorageError", "OutOfMemoryError", "LimitError", "NotMadeError")
 OPEN = "…"
 OPEN_REMEDY = "see the message"
 TITLES = {
@@ -24,7 +24,8 @@ TITLES = {
     "files.py": "Files and disks", "text.py": "Texts and tables", "errors.py": "Texts and tables",
     "inference": "Inference",
     "engine": "Per-video work and clusters", "datasets": "Data catalog", "web": "Web page",
-    "pipelines": "Pipelines", "hooks.py": "Environments", "cli.py": "Environments", "formats": "Tables of other tools",
+    "pipelines": "Pipelines", "hooks.py": "Environments", "refusals.py": "Environments", "cli.py": "Environments",
+    "formats": "Tables of other tools",
 }  # fmt: skip
 
 

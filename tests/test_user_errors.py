@@ -17,7 +17,7 @@ from kedro.validation import ParameterValidationError
 from kedro.validation.parameter_validator import ParameterValidator
 
 from iaca.cli import RunParameters
-from iaca.errors import INTERRUPTED, InputError
+from iaca.errors import INTERRUPTED, InputError, unreadable
 from iaca.files import PROJECT
 from iaca.hooks import STACK, BoundedConfigLoader, keep_to_one_message, message_of, show
 from iaca.parameters import Parameters
@@ -36,8 +36,8 @@ BAD = InputError("no column `time_s`", "labels.csv", 1, "name the columns")
 
 DENIED = PermissionError(13, "Permission denied", "conf/base/parameters.yml")
 SAID = (
-    "conf/base/parameters.yml: this user may not read or write it Remedy: fix the permissions of this file and of the "
-    "folders that contain it, and run again"
+    "conf/base/parameters.yml: can't be opened (Permission denied) Remedy: fix its permissions and those of its "
+    "folders, or leave it out, and run again"
 )
 
 
@@ -63,6 +63,25 @@ SAID = (
 )  # fmt: skip
 def test_the_message_of_an_error_is_what_its_user_can_mend(error: BaseException, told: str | None) -> None:
     assert message_of(error) == told
+
+
+OPENS = "Remedy: fix its permissions and those of its folders, or leave it out, and run again"
+MISSES = "Remedy: restore it, or leave it out, and run again"
+
+
+@pytest.mark.parametrize(
+    ("error", "path", "told"),
+    [
+        (PermissionError(13, "Permission denied", "a"), None, f"a: can't be opened (Permission denied) {OPENS}"),
+        (PermissionError(13, "Failed to open"), Path("b"), f"b: can't be opened (Permission denied) {OPENS}"),
+        (PermissionError(1, "x", "/proc/self/c"), "c", f"c: can't be opened (Operation not permitted) {OPENS}"),
+        (FileNotFoundError(2, "No such file", "d"), None, f"d: can't be opened (No such file) {MISSES}"),
+        (OSError(22, "is a pipe", "e"), None, f"e: can't be opened (is a pipe) {MISSES}"),
+        (OSError("no reply"), Path("f"), f"f: can't be opened (no reply) {MISSES}"),
+    ],
+)  # fmt: skip
+def test_a_file_that_the_system_does_not_open_has_one_message(error: OSError, path: Path | None, told: str) -> None:
+    assert str(unreadable(error, path)) == told
 
 
 def test_the_stack_is_shown_where_it_is_asked_for_or_needed(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
@@ -47,10 +47,33 @@ class StorageError(InputError):
     """The disk is full or read-only. Not the fault of one clip: every other clip would fail too."""
 
 
-def not_permitted(error: PermissionError) -> InputError:
-    """The error for a file or folder whose permissions exclude the user, wherever it was met."""
-    remedy = "fix the permissions of this file and of the folders that contain it, and run again"
-    return InputError("this user may not read or write it", error.filename, remedy=remedy)
+def unreadable(error: OSError, path: str | Path | None = None) -> InputError:
+    """The error for a file or folder that the system does not open, wherever it was met.
+
+    Args:
+        error: the system's.
+        path: of the file or folder, if the system's error may not name it.
+    """
+    named = error.filename if path is None and isinstance(error.filename, str | Path) else path
+    refused = isinstance(error, PermissionError)
+    what = os.strerror(error.errno) if refused and error.errno else error.strerror or error  # libraries say more
+    remedy = ("fix its permissions and those of its folders" if refused else "restore it") + ", or leave it out"
+    return InputError(f"can't be opened ({what})", named, remedy=f"{remedy}, and run again")
+
+
+@contextmanager
+def permission_errors() -> Iterator[None]:
+    """Around a whole command: turn a PermissionError that names its file, wherever it was met, into `unreadable`.
+
+    Raises:
+        InputError: the user may not open the file.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        if error.filename is None:  # a socket or a process: nothing that a user can fix
+            raise
+        raise unreadable(error) from error
 
 
 def first_faults(faults: Iterable[InputError]) -> list[InputError]:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path, PurePath
 
-from iaca.errors import InputError, StorageError, brief
+from iaca.errors import InputError, StorageError, brief, unreadable
 
 LEFTOVER, WEB_WORK = ".tmp-", "iaca-web-"
 """Prefix of temporary files and folders, and of the web page's folder: Gradio serves nothing from hidden folders."""
@@ -71,16 +71,16 @@ def replacing(target: str | Path, folder: str | Path | None = None) -> Iterator[
     target = Path(target)
     folder = target.parent if folder is None else Path(folder)
     make_folder(folder)
-    _remove_empty_folder(target)
     partial = folder / _owned(LEFTOVER, target.name)
     try:
         with storage_errors(target):
+            _remove_empty_folder(target)
             _remove_abandoned(folder.absolute())
             yield partial
             target.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(target)
     finally:
-        if partial.exists():  # on a read-only disk, removing a missing file is an error too
+        if os.path.exists(partial):  # noqa: PTH110  on a read-only disk, removing a missing file is an error too
             partial.unlink()
 
 
@@ -107,8 +107,10 @@ def work_folder(parent: str | Path | None = None, prefix: str = LEFTOVER) -> Ite
     try:
         with storage_errors(work):
             yield work
-    except StorageError as error:  # about a file in it: name the folder, for that file is gone
-        raise error.about(work) from error
+    except StorageError as error:
+        if error.file is not None and Path(error.file).is_relative_to(work):  # name the folder, for that file is gone
+            raise error.about(work) from error
+        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -235,18 +237,25 @@ def entries(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise unreadable(folder, error) from error
+        raise unreadable(error, folder) from error
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder in which no file can be read or written.
+
+    Raises:
+        InputError: it may not be read.
+        StorageError: the disk is full or read-only, or the user may not write there.
+    """
+    entries(folder)
+    with storage_errors(folder / LEFTOVER):
+        if (code := _probe(folder)) is not None:
+            raise OSError(code, os.strerror(code), str(folder))
 
 
 def require_access(folder: str | Path) -> None:
     """Raise OSError for a folder in which no file can be opened, although it may be possible to list them."""
     os.stat(f"{folder}/.")  # noqa: PTH116  Path would leave out the dot
-
-
-def unreadable(path: Path, error: OSError) -> InputError:
-    """The error for a file or folder that the system does not open."""
-    what = os.strerror(error.errno) if error.errno else error  # a library may have other words
-    return InputError(f"can't be read ({what})", path, remedy="fix its permissions, or remove it")
 
 
 def require_file(path: Path, remedy: str) -> None:
@@ -337,8 +346,9 @@ def _other_disk_error(target: Path, error: Exception, words: str) -> InputError:
 
 
 def _probe(folder: Path) -> int | None:
-    """Try to write a file into a folder: the error number, or None if it works."""
-    existing = next(above for above in (folder, *folder.parents) if above.exists())
+    """Try to write a file into a folder, or into the first one above that can be seen: the error number, or None if it
+    works. `os.path` takes what is in a closed folder for missing, where `Path` raises."""
+    existing = next(above for above in (folder, *folder.parents) if os.path.exists(above))  # noqa: PTH110
     probe = existing / f"{LEFTOVER}{secrets.token_hex(4)}"
     try:
         descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,5 +1,5 @@
-"""Additions to Kedro: versions in order despite a wrong clock, checked configuration, short errors, early refusals,
-tracking in `--env mlflow`, run locks, last lines that name the results."""
+"""Additions to Kedro: versions in order despite a wrong clock, checked configuration, short errors, tracking in `--env
+mlflow`, run locks, last lines that name the results."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
@@ -29,16 +29,9 @@ from kedro.validation import ParameterValidationError
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from iaca.corpora.check import require_annotated, require_subjects
-from iaca.corpora.index import COUNT
-from iaca.datasets.files import ClipFiles, CorpusFolder
-from iaca.encoders.config import require_zero_shot
 from iaca.engine.results import locked
-from iaca.errors import InputError, brief, message_of_machine, not_permitted, printable
+from iaca.errors import InputError, brief, message_of_machine, printable, unreadable
 from iaca.files import make_folder, newest_version, version_after
-
-if TYPE_CHECKING:
-    from iaca.fusion.config import ModelChoice  # its package brings torch, which ingestion does without
 
 log = logging.getLogger(__name__)
 
@@ -266,7 +259,7 @@ def message_of(error: BaseException) -> str | None:
         wrapped = FAILED in str(error)  # Kedro's wrapper only adds the dataset's name; other wrappers add more
         return str(mine[-1] if wrapped else error)
     if denied := [one for one in chain if isinstance(one, PermissionError) and one.filename]:
-        return str(not_permitted(denied[0]))
+        return str(unreadable(denied[0]))
     if isinstance(error, ParameterValidationError):
         return _of_parameters(str(error))
     of_kedro = isinstance(error, MissingConfigException) or (
@@ -299,141 +292,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
-
-
-TRAINED = ("training_runs", "benchmark_runs", "tuned_encoders")
-"""Results that need annotated clips to train on and to validate on."""
-LABELLED = ("clip_index", "clips", "training_index")
-"""Tables that know how many annotated rows a clip has: as its files have them, then as they were decoded."""
-
-
-class RunsThatCanSucceed:
-    """Refuses a run that lacks labels, a model or other results before anything is decoded or trained.
-
-    Args:
-        release: called when a run is refused before its first node: Kedro tells no hook of that.
-    """
-
-    def __init__(self, release: Callable[[], None] = lambda: None) -> None:
-        self._release, self._needed = release, dict[str, str]()
-        self._subjects, self._env = False, ""
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Remember the environment."""
-        self._env = context.env or ""
-
-    @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Find out which partitions have to be annotated, and load what the run reads but does not make.
-
-        Folders of per-clip files are loaded, which takes a moment and finds unfinished ones, as is everything missing:
-        its own error says how to get it.
-
-        Raises:
-            InputError, DatasetError: something is missing or unfinished. For a result of another pipeline, the message
-                has the command that makes it.
-        """
-        try:
-            self._look_ahead(pipeline, catalog)
-        except Exception:
-            self._release()
-            raise
-
-    def _look_ahead(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        self._needed, self._subjects = labels_needed(pipeline, catalog), "adapted_model" in pipeline.all_outputs()
-        if self._subjects and not catalog["params:ingestion"].load().has_media:
-            raise InputError(
-                "the zero-shot model needs faces and sound, but this environment reads features alone",
-                remedy="adapt it to videos, as in --env folder; a model of features is trained: leave adaptation out",
-            )
-        if self._subjects and "params:embedding" in pipeline.inputs():
-            require_zero_shot(catalog["params:embedding"].load())
-        if "inference_results" in pipeline.all_outputs():
-            catalog["params:inference"].load().named_input()
-        if "params:training" in pipeline.inputs():
-            for model in models_to_train(pipeline, catalog):
-                catalog["params:training"].load().require_trainable(model.build(1, 1).tasks)
-        for name in sorted(pipeline.inputs()):
-            dataset = catalog[name] if not name.startswith(("params:", "parameters")) else None
-            if dataset is not None and (isinstance(dataset, ClipFiles) or not dataset.exists()):
-                try:
-                    dataset.load()
-                except (InputError, DatasetError) as error:
-                    if dataset.exists() or VAGUE not in str(error):
-                        raise
-                    lacking = {other for other in pipeline.inputs() if not _is_there(other, catalog)}
-                    command = " ".join(["kedro run", *(["--env", self._env] if self._env else []), "--pipelines"])
-                    remedy = f"{command} {','.join(pipelines_for(lacking, catalog))} {_own_corpus(catalog)}".rstrip()
-                    raise InputError("has not been made yet", _path(dataset), remedy=remedy) from error
-
-    @hook_impl
-    def before_node_run(self, inputs: dict[str, Any]) -> None:
-        """Check the labels as soon as a table of clips is there.
-
-        Raises:
-            InputError: a partition that has to be annotated is not.
-        """
-        for clips in (inputs[name] for name in LABELLED if name in inputs):
-            require_annotated(clips, self._needed)
-            if self._subjects:
-                require_subjects(clips.loc[clips[COUNT].astype(int) > 0, "subject"].unique())
-
-
-VAGUE = "run the pipeline that writes it"
-"""Part of the message for a missing result, whose dataset does not know its pipeline."""
-
-
-def pipelines_for(missing: Collection[str], catalog: CatalogProtocol[str, AbstractDataset[Any, Any]]) -> list[str]:
-    """The pipelines that make these datasets, and those that make what they need and is not there, in order."""
-    from iaca.pipeline_registry import CHAIN  # which imports Kedro's project, as this file is imported by its settings
-
-    names = (*CHAIN, *sorted(path.parent.name for path in Path(__file__).parent.glob("pipelines/*/pipeline.py")))
-    pipelines = {name: importlib.import_module(f"iaca.pipelines.{name}").create_pipeline() for name in names}
-    wanted, found = set(missing), set[str]()
-    while wanted:
-        dataset = wanted.pop()
-        maker = next((name for name, made in pipelines.items() if dataset in made.all_outputs()), None)
-        if maker is not None and maker not in found:
-            found.add(maker)
-            wanted |= {other for other in pipelines[maker].inputs() if not _is_there(other, catalog)}
-    return [name for name in pipelines if name in found]
-
-
-def _is_there(name: str, catalog: CatalogProtocol[str, AbstractDataset[Any, Any]]) -> bool:
-    if name.startswith("param") or name not in catalog or (name == CORPUS and _own_corpus(catalog)):
-        return True
-    return bool(catalog[name].exists())
-
-
-CORPUS = "corpus"
-
-
-def _own_corpus(catalog: CatalogProtocol[str, AbstractDataset[Any, Any]]) -> str:
-    """What names a user's own corpus in a command; empty for the demo corpus, which a pipeline makes."""
-    corpus = catalog.get(CORPUS)
-    return corpus.option if isinstance(corpus, CorpusFolder) else ""
-
-
-def labels_needed(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:
-    """Partition -> what needs annotated clips of it, for a run of this pipeline."""
-    made, needed = pipeline.all_outputs(), dict[str, str]()
-    if "comparison" in made:
-        shown = catalog["params:evaluation"].load().shown
-        needed[shown] = f"evaluation.shown={shown}"
-    if "benchmark_scores" in made:
-        scored = catalog["params:benchmark"].load().partition
-        needed[scored] = f"benchmark.partition={scored}"
-    if made & set(TRAINED):
-        needed |= {"train": "training", "validation": "training"}
-    return needed
-
-
-def models_to_train(pipeline: Pipeline, catalog: DataCatalog) -> list[ModelChoice]:
-    """Every model that a run of this pipeline trains, but for the baselines: those are presets as they are."""
-    given = pipeline.inputs()
-    main = [catalog["params:fusion"].load()] if "params:fusion" in given else []
-    return main + (list(catalog["params:benchmark"].load().models) if "params:benchmark" in given else [])
 
 
 MLFLOW, KEDRO_MLFLOW = "mlflow", ("kedro_mlflow", "kedro-mlflow")
@@ -498,7 +356,9 @@ class WhereResultsLie:
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Log one line per folder, and one per scored partition."""
-        made = {name: path for name in sorted(pipeline.all_outputs()) if (path := _path(catalog[name])) is not None}
+        made = {
+            name: path for name in sorted(pipeline.all_outputs()) if (path := dataset_path(catalog[name])) is not None
+        }
         if lines := places({path for path in made.values() if path.exists()}):
             log.info("results, by folder:\n%s", printable("\n".join(lines)))
         if "metrics" in made:
@@ -555,7 +415,7 @@ class OneRunAtATime:
             InputError: another run holds one of them; the message names its process and host.
         """
         between = (pipeline.all_outputs() & pipeline.all_inputs()) & set(catalog.keys())
-        paths = {path.absolute() for name in between if (path := _path(catalog[name])) is not None}
+        paths = {path.absolute() for name in between if (path := dataset_path(catalog[name])) is not None}
         make_folder(self._locks)
         self._held.close()  # locks of an interrupted run in the same notebook
         try:
@@ -577,7 +437,7 @@ class OneRunAtATime:
         self._held.close()
 
 
-def _path(dataset: Any) -> Path | None:
+def dataset_path(dataset: Any) -> Path | None:
     """The path of a dataset; None for one in memory."""
     place = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
     return None if place is None else Path(str(place))

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from iaca.errors import InputError, brief, counted, printable
+from iaca.errors import InputError, brief, counted, permission_errors, printable
 from iaca.faces.detect import FaceConfig
 from iaca.inference import Predictor
 from iaca.inference.config import ZERO_SHOT
@@ -54,7 +54,11 @@ def main(given: Sequence[str] | None = None) -> int:
     """Predict until the input ends or Ctrl-C; return 1 if it can't start, 130 if it was stopped before it had."""
     arguments = _parser().parse_args(given)
     try:
-        return _main(arguments)
+        with permission_errors():
+            return _main(arguments)
+    except InputError as error:
+        sys.stderr.write(f"{printable(str(error))}\n")
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -64,7 +68,7 @@ def _main(arguments: argparse.Namespace) -> int:
         source = _source(arguments)
         faces = FaceConfig(every=arguments.every, max_every=max(arguments.every, FaceConfig().max_every))
         predictor = Predictor.load(on_this_machine(arguments.model or ZERO_SHOT), arguments.device, faces)
-    except (InputError, ValueError) as error:
+    except ValueError as error:  # of a parameter of the faces, or an InputError
         sys.stderr.write(f"{printable(str(error))}\n")
         return 1
     if words := stamp(predictor.origin()):
@@ -72,9 +76,6 @@ def _main(arguments: argparse.Namespace) -> int:
     try:
         with closing(source) as events:
             run(predictor, events, sys.stdout, drawn=sys.stdout.isatty(), drops=arguments.speed > 0)
-    except InputError as error:
-        sys.stderr.write(f"{printable(str(error))}\n")
-        return 1
     except BrokenPipeError:  # `| head` has read enough
         sys.stderr.close()
     return 0

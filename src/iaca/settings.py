@@ -13,11 +13,11 @@ from iaca.hooks import (  # noqa: E402
     MlflowRuns,
     OneRunAtATime,
     ProjectContext,
-    RunsThatCanSucceed,
     WhereResultsLie,
     keep_to_one_message,
     show,
 )
+from iaca.refusals import RunsThatCanSucceed  # noqa: E402
 
 sys.excepthook = show
 read_alike()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from xml.parsers import expat
 
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, brief, unreadable
 from iaca.files import require_file
 
 LONGEST_LINE = 4 * 2**20  # characters; 65,536 features, the most a model accepts, need less than half of it
@@ -90,8 +90,9 @@ def open_text(path: Path, utf16: bool = False) -> TextIO:
             raise InputError("the file contains NUL bytes: it is not UTF-8 text", path, 1, "save it again, as UTF-8")
         return path.open(encoding="utf-16" if marked else "utf-8-sig", errors="replace", newline="")
     except OSError as error:
-        what = "there is no such file" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
-        raise InputError(what, path, remedy="give a file that exists and is readable") from error
+        if isinstance(error, FileNotFoundError):
+            raise InputError("there is no such file", path, remedy="correct the path, or restore the file") from error
+        raise unreadable(error, path) from error
 
 
 def read_text(path: Path, utf16: bool = False) -> str:

@@ -19,7 +19,7 @@ def test_an_input_that_is_gone_before_the_run_costs_its_own_clip(
     (corpus / "b").unlink()
     report = run_tasks(tasks, tmp_path / "out", ".txt", SERIAL)
     assert (len(report.kept), list(report.failed)) == (5, ["b"])
-    assert report.failed["b"].startswith(f"{corpus / 'b'}: an input can't be read (No such file or directory) Remedy: ")
+    assert report.failed["b"].startswith(f"{corpus / 'b'}: can't be opened (No such file or directory) Remedy: ")
     assert not (tmp_path / "out/b.txt").exists()
     (corpus / "b").write_text("back")
     assert run_tasks(tasks, tmp_path / "out", ".txt", SERIAL).made == ["b"]
@@ -35,7 +35,7 @@ def test_an_input_that_vanishes_or_changes_while_it_is_read_costs_its_own_clip(
     report = run_tasks(tasks, tmp_path / "out", ".txt", config)
     assert sorted(report.made) == list("adef")  # a file that was only touched is the same
     assert read_failures(tmp_path / "out") == report.failed
-    assert report.failed["b"].startswith(f"{corpus / 'b'}: an input can't be read (No such file or directory) Remedy:")
+    assert report.failed["b"].startswith(f"{corpus / 'b'}: can't be opened (No such file or directory) Remedy:")
     remedy = "run again when nothing writes to it any more"
     assert report.failed["c"] == f"{corpus / 'c'}: changed while it was read Remedy: {remedy}"
     assert not (tmp_path / "out/c.txt").exists()
@@ -68,7 +68,7 @@ def test_what_need_not_be_text_or_a_file_among_inputs_costs_nothing_else(
     os.mkfifo(folder / "2.jpg")
     report = run_tasks(tasks | {"g": Task("count", count, (folder,))}, tmp_path / "out", ".txt", SERIAL)
     assert sorted(report.made) == list("acdefg")
-    assert "an input can't be read (neither a file nor a folder)" in report.failed["b"]
+    assert "can't be opened (neither a file nor a folder)" in report.failed["b"]
 
 
 def count(folder: Path, target: Path) -> None:

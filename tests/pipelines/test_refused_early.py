@@ -1,30 +1,36 @@
 """A run that can't succeed is refused before anything is decoded: labels, models and earlier results are looked at."""
 
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from kedro.io.core import Version
 from kedro.pipeline import Node, Pipeline
 
 from affwild2_tree import annotate, movie
 from environments import catalog_of
 from iaca.corpora.features import index_features
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
-from iaca.datasets.files import BenchmarkOutput, ClipFiles, CorpusFolder, CSVDataset
+from iaca.datasets.files import BenchmarkOutput, ClipFiles, CorpusFolder, CSVDataset, NotMadeError
 from iaca.datasets.model import ModelDataset
-from iaca.encoders.config import EmbeddingConfig
-from iaca.engine import ExecutorConfig, Task, run_tasks
+from iaca.encoders.config import EmbeddingConfig, EncoderChoice, Fetching, weights_of
+from iaca.engine import ClipPaths, ExecutorConfig, Task, run_tasks
 from iaca.engine.results import UNFINISHED
 from iaca.errors import InputError
 from iaca.evaluation.config import BenchmarkConfig, EvaluationConfig
+from iaca.faces.detect import FaceConfig
 from iaca.fusion.config import ModelChoice
-from iaca.hooks import RunsThatCanSucceed, pipelines_for
+from iaca.hooks import message_of
 from iaca.media.container import MediaLimits
 from iaca.pipelines.ingestion.nodes import IngestionConfig, index_corpus
-from iaca.training.config import TrainingConfig
+from iaca.refusals import RunsThatCanSucceed, pipelines_for
+from iaca.training.config import EncoderTrainingConfig, TrainingConfig
 from project import copy_project, runner
 
 
@@ -129,6 +135,95 @@ def own(encoder: str, folder: Path) -> dict[str, str]:
     return {"weights": str(file)} if file.exists() else {}
 
 
+def looked_for_weights(made: str, **given: dict[str, object]) -> None:
+    """What the hook does in a run that makes `made` with these parameters."""
+    chosen: dict[str, object] = {
+        "embedding": EmbeddingConfig.model_validate(given.get("embedding", {})),
+        "encoder_training": EncoderTrainingConfig.model_validate(given.get("encoder_training", {})),
+        "faces": FaceConfig.model_validate(given.get("faces", {})),
+        "encoders": Fetching.model_validate(given.get("encoders", {})),
+        "ingestion": IngestionConfig.model_validate(given.get("ingestion", {"importer": "demo"})),
+    }
+    catalog = DataCatalog({f"params:{name}": MemoryDataset(value) for name, value in chosen.items()})
+    node = Node(lambda *_: None, [f"params:{name}" for name in chosen], made, name="plan")
+    RunsThatCanSucceed().before_pipeline_run(Pipeline([node]), catalog)
+
+
+def told_of_weights(made: str, **given: dict[str, object]) -> str:
+    with pytest.raises(InputError) as refused:
+        looked_for_weights(made, **given)
+    return str(refused.value)
+
+
+def test_missing_weights_are_told_before_anything_is_decoded_as_the_encoder_tells_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
+    with pytest.raises(InputError, match=r"resnet18-f37072fd\.pth: the weights of resnet18 are not") as of_encoder:
+        weights_of(EncoderChoice(name="resnet18"), "visual")
+    resnet: dict[str, object] = {"visual": "resnet18"}
+    assert told_of_weights("embeddings", embedding=resnet) == str(of_encoder.value)
+    assert told_of_weights("tuned_encoders", encoder_training={"encoder": "resnet18"}) == str(of_encoder.value)
+    with pytest.raises(InputError, match="no such checkpoint") as of_own:
+        weights_of(EncoderChoice(name="resnet18", weights="mine.pt"), "visual")
+    own = told_of_weights("embeddings", embedding={"visual": {"name": "resnet18", "weights": "mine.pt"}})
+    assert own == str(of_own.value)
+    looked_for_weights("tuned_encoders", encoder_training={"encoder": "resnet18", "start": "random"})
+    looked_for_weights("timelines", embedding=resnet)
+    looked_for_weights("embeddings", embedding=resnet, ingestion={"importer": "features"})
+
+
+def test_missing_weights_that_may_be_downloaded_are_downloaded_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path))
+    got: list[str] = []
+    monkeypatch.setattr("iaca.encoders.config.get", lambda name, _: got.append(name))
+    said = told_of_weights("embeddings", embedding={"visual": "resnet18"}, encoders={"download": True})
+    assert got == ["resnet18"]
+    assert "the weights of resnet18 are not on this machine" in said  # `get` was replaced here
+
+
+def test_a_detector_without_its_weights_is_told_before_anything_is_decoded(tmp_path: Path) -> None:
+    assert told_of_weights("faces", faces={"detector": "yunet"}).startswith("YuNet needs a weights file, and none is")
+    file = tmp_path / "yunet.onnx"
+    yunet: dict[str, object] = {"detector": "yunet", "weights": str(file)}
+    assert told_of_weights("faces", faces=yunet).startswith(f"{file}: YuNet weights file not found Remedy: set the")
+    looked_for_weights("faces", faces={"detector": "mtcnn"})
+    looked_for_weights("faces", faces=yunet | {"source": "crops"})
+    file.touch()
+    looked_for_weights("faces", faces=yunet)
+
+
+WITHOUT_WEIGHTS = """
+import sys
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+from iaca.encoders.config import EmbeddingConfig, Fetching
+from iaca.pipelines.ingestion.nodes import IngestionConfig
+from iaca.refusals import RunsThatCanSucceed
+
+chosen = {
+    "embedding": EmbeddingConfig(visual="resnet18"),
+    "encoders": Fetching(),
+    "ingestion": IngestionConfig.model_validate({"importer": "demo"}),
+}
+catalog = DataCatalog({f"params:{name}": MemoryDataset(value) for name, value in chosen.items()})
+embeds = Pipeline([Node(print, [f"params:{name}" for name in chosen], "embeddings", name="embed")])
+try:
+    RunsThatCanSucceed().before_pipeline_run(embeds, catalog)
+except ValueError as error:
+    print("are not on this machine" in str(error), "torch" in sys.modules)
+"""
+
+
+def test_missing_weights_are_told_without_torch(tmp_path: Path) -> None:
+    words = (sys.executable, "-c", WITHOUT_WEIGHTS)
+    own = os.environ | {"IACA_WEIGHTS": str(tmp_path)}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=own)
+    assert done.stdout == "True False\n"
+
+
 def test_the_index_of_features_counts_annotated_rows(tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     write_corpus(SyntheticConfig(clips=6, seconds=4.0, audio_dim=2, visual_dim=2), root)
@@ -187,6 +282,40 @@ def test_results_that_are_missing_or_unfinished_are_named_before_the_first_node(
     assert "clips.csv: has not been made yet" in refused("faces", "clips")
     assert "no such model file" in refused("faces", "model")
     assert released == [True] * 3
+
+
+def test_only_a_result_that_was_never_made_gets_the_command_that_makes_it(tmp_path: Path) -> None:
+    """Others may have the same words in their message."""
+    other = InputError("is damaged", tmp_path, remedy="run the pipeline that writes it")
+
+    class Damaged(ClipFiles):
+        def load(self) -> ClipPaths:
+            raise other
+
+        def _exists(self) -> bool:
+            return False
+
+    catalog = DataCatalog({"faces": Damaged(path=str(tmp_path), suffix=".txt")})
+    pipeline = Pipeline([Node(lambda _: 1, ["faces"], "out", name="n")])
+    with pytest.raises(DatasetError) as refused:
+        RunsThatCanSucceed().before_pipeline_run(pipeline, catalog)
+    assert refused.value.__cause__ is other
+
+
+def test_a_result_that_was_never_made_is_one_kind_of_error(tmp_path: Path) -> None:
+    version = Version(None, "2026-01-31T12.00.00.000Z")
+    for dataset in (
+        ClipFiles(path=str(tmp_path / "none"), suffix=".txt"),
+        CSVDataset(filepath=str(tmp_path / "none")),
+        CSVDataset(filepath=str(tmp_path / "none"), version=version),
+        ModelDataset(filepath=str(tmp_path / "none"), version=version),
+    ):
+        with pytest.raises(NotMadeError) as missing:
+            dataset.load()
+        assert str(missing.value).startswith(f"{tmp_path}/none: ")
+        assert str(missing.value).endswith("Remedy: run the pipeline that writes it")
+        assert message_of(missing.value) == str(missing.value)
+        assert not dataset.exists()
 
 
 @pytest.mark.usefixtures("default_pipelines")
@@ -258,6 +387,12 @@ def test_nothing_was_decoded_when_the_command_is_refused(tmp_path: Path) -> None
         assert words not in told
     assert (project / "data/02_intermediate/folder/index_problems.csv").exists()
     assert not (project / "data/02_intermediate/folder/frame_labels").exists()
+    words = ("kedro", "run", "--env", "folder", "--params", f"ingestion.root={root},embedding.visual=resnet18")
+    told = runner(project)(*words, fails=True, IACA_WEIGHTS=str(tmp_path)).stderr
+    assert told.splitlines()[-1].startswith(
+        f"Error: {tmp_path}/resnet18-f37072fd.pth: the weights of resnet18 are not on this machine Remedy: run `python"
+    )
+    assert "Traceback" not in told
     typed = runner(project)("kedro", "run", "--pipelines", "ingestion,trainnig", fails=True)
     assert typed.stderr.splitlines()[-1].startswith(
         "Error: there is no pipeline named 'trainnig' Remedy: did you mean training? choose one of adaptation, "

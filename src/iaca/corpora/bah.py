@@ -38,8 +38,8 @@ from iaca.corpora.index import (
     subject_problems,
 )
 from iaca.corpora.timeline import TOLERANCE
-from iaca.errors import InputError, brief, plain_name
-from iaca.files import replacing
+from iaca.errors import InputError, brief, permission_errors, plain_name, unreadable
+from iaca.files import replacing, require_access
 from iaca.text import clip_of, composed, open_text
 
 log = logging.getLogger(__name__)
@@ -70,20 +70,19 @@ class Video(NamedTuple):
 def index_bah(root: Path) -> CorpusIndex:
     """List the videos of the three splits without opening one.
 
-    A line that is not a path and a label, a path without its participant, and a missing video are problems; their clips
-    are left out. A participant in two partitions stops the run.
+    A line that is not a path and a label, a path without its participant, and a video that is missing or may not be
+    opened are problems; their clips are left out. A participant in two partitions stops the run.
 
     Raises:
-        InputError: a file of the splits is missing or there are several.
+        InputError: a file of the splits is missing or there are several, or a folder outside Videos may not be read.
     """
     problems: list[Problem] = []
     home = _home(root)
     rows = []
     for video in read_splits(root, problems):
         media = home / video.path
-        if not media.is_file():
-            what, remedy = "no such video", f"put it into {VIDEOS}, or remove the line"
-            problems.append(problem(video.clip, media.relative_to(root), what, remedy))
+        if (fault := _fault(media)) is not None:
+            problems.append(problem(video.clip, media.relative_to(root), fault.problem, str(fault.remedy)))
             continue
         rows.append((video.clip, video.subject, video.partition, str(media.relative_to(root)), "", ""))
     clips = pd.DataFrame(rows, columns=list(CLIP_COLUMNS))
@@ -124,6 +123,17 @@ def _video(line: str, partition: str) -> tuple[Video | None, str]:
     return Video(str(place), clip_of(Path(place.name)), place.parts[1], partition, int(label)), ""
 
 
+def _fault(media: Path) -> InputError | None:
+    """Why there is no such video, or why it may not be opened; None if it is there."""
+    try:
+        with permission_errors():
+            there = media.is_file()
+    except InputError as error:
+        return error
+    return None if there else InputError("no such video", media, remedy=f"put it into {VIDEOS}, or remove the line")
+
+
+@permission_errors()
 def _home(root: Path) -> Path:
     """The folder that contains Videos: the root, or its folder `data`."""
     for home in (root, root / DATA):
@@ -145,9 +155,22 @@ def _split_files(root: Path) -> dict[str, Path]:
 
 
 def _found(root: Path, name: str) -> list[Path]:
-    """The files of this name below a folder, found without listing videos and millions of crops."""
+    """The files of this name below a folder, found without listing videos and millions of crops.
+
+    Raises:
+        InputError: a folder may not be read: the file may be there.
+    """
     found = []
-    for folder, folders, files in os.walk(root):
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise unreadable(error)
+
+    for folder, folders, files in os.walk(root, onerror=refuse):
+        try:
+            require_access(folder)
+        except OSError as error:
+            raise unreadable(error, folder) from error
         folders[:] = [name for name in folders if name != VIDEOS and not name.startswith(("cropped", "."))]
         found += [Path(folder, name)] if name in files else []
     return sorted(found)
@@ -287,8 +310,9 @@ def main(words: Sequence[str] | None = None) -> None:
     if given.truth is None and given.predictions is None:
         parser.error("give --truth FILE, --predictions FOLDER, or both")
     try:
-        for line in _answers(given):
-            log.info("%s", line)
+        with permission_errors():
+            for line in _answers(given):
+                log.info("%s", line)
     except InputError as error:
         parser.exit(2, f"{error}\n")
 

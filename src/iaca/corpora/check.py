@@ -33,7 +33,7 @@ from iaca.corpora.index import (
 from iaca.corpora.timeline import length_problem, read_timeline_facts
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
-from iaca.errors import InputError, counted, printable
+from iaca.errors import InputError, counted, printable, unreadable
 from iaca.formats.labels import AnnotationFacts, Inspect
 from iaca.media import MediaInfo, MediaLimits, probe
 
@@ -149,8 +149,7 @@ def _inspected(path: Path, inspect: Inspect) -> AnnotationFacts:
     try:
         facts = inspect(path)
     except OSError as error:
-        fault = InputError(f"can't be read ({error.strerror})", path, None, "restore the file or fix its permissions")
-        return AnnotationFacts(faults=(fault,))
+        return AnnotationFacts(faults=(unreadable(error, path),))
     if not facts.faults:
         cache.set(json.dumps(asdict(facts)))
     return facts

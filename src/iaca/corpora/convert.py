@@ -46,8 +46,8 @@ from iaca.corpora.timeline import (
     unit_problem,
 )
 from iaca.engine.run import progress
-from iaca.errors import InputError, counted, printable
-from iaca.files import LEFTOVER, write_text
+from iaca.errors import InputError, counted, permission_errors, printable, unreadable
+from iaca.files import LEFTOVER, make_folder, storage_errors, write_text
 from iaca.formats.labels import LABELS, TASK_COLUMNS
 from iaca.formats.tables import Table, read_rows, write_table
 from iaca.parameters import add_options, faults
@@ -73,17 +73,20 @@ def convert(corpus: str, source: Path, root: Path, config: ConvertConfig, form: 
     root = root.absolute()
     if root.exists() and any(root.iterdir()):
         raise InputError("the folder is not empty", root, remedy="give a new folder, or empty this one")
-    root.parent.mkdir(parents=True, exist_ok=True)
     reader = CORPORA[corpus]
     partial = root.with_name(f"{LEFTOVER}{secrets.token_hex(4)}-{root.name}")
+    make_folder(root.parent)
     conversion = Conversion(source, partial, config, form, reader.unit_s)
-    found = reader.recordings(source, config, conversion.problems)
     try:
-        written = [recording for recording in progress(found, "clips", len(found)) if conversion.write(recording)]
-        if not written or (any(r.annotated for r in found) and not any(r.annotated for r in written)):
-            raise _nothing(source, conversion.problems)
-        _finish(partial, written, _card(reader.name, config, any(r.frames for r in written)), conversion.problems)
-        partial.replace(root)
+        with storage_errors(root):
+            partial.mkdir()
+        found = reader.recordings(source, config, conversion.problems)
+        with storage_errors(root):
+            written = [recording for recording in progress(found, "clips", len(found)) if conversion.write(recording)]
+            if not written or (any(r.annotated for r in found) and not any(r.annotated for r in written)):
+                raise _nothing(source, conversion.problems)
+            _finish(partial, written, _card(reader.name, config, any(r.frames for r in written)), conversion.problems)
+            partial.replace(root)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return len(written)
@@ -169,9 +172,7 @@ class Conversion:
         try:
             rows = read_rows(path, self.unit_s)
         except OSError as error:
-            raise InputError(
-                f"can't be read ({error.strerror})", path, remedy="restore the file or fix its permissions"
-            ) from None
+            raise unreadable(error, path) from None
         for note in rows.notes:
             remedy = "none, if this is intended"
             named = place(path, self.source)
@@ -253,7 +254,8 @@ def main(words: Sequence[str] | None = None) -> None:
     corpus, source, root, form = (given.pop(name) for name in ("corpus", "source", "root", "format"))
     try:
         config = ConvertConfig(**{name: value for name, value in given.items() if value is not None})
-        clips = convert(corpus, source, root, config, form)
+        with permission_errors():
+            clips = convert(corpus, source, root, config, form)
     except ValidationError as error:
         parser.error(faults(error, "--"))
     except InputError as error:

@@ -124,10 +124,16 @@ def index_folder(root: Path, config: FolderConfig) -> CorpusIndex:
     return CorpusIndex(clips.sort_values("clip", ignore_index=True), problems)
 
 
-def find_videos(root: Path) -> dict[str, Path]:
-    """The video of each clip of a folder, by the rule of `index_folder`; what is left out there is left out here."""
+def find_videos(root: Path, closed: list[Problem] | None = None) -> dict[str, Path]:
+    """The video of each clip of a folder, by the rule of `index_folder`; what is left out there is left out here.
+
+    Args:
+        root: the folder.
+        closed: receives folders that may not be read.
+    """
     problems: list[Problem] = []
-    return _videos(root, {path: _kind(root, path, problems) for path in files_below(root, problems)}, problems)
+    files = files_below(root, problems if closed is None else closed)
+    return _videos(root, {path: _kind(root, path, problems) for path in files}, problems)
 
 
 def _videos(root: Path, kinds: dict[Path, Kind], problems: list[Problem]) -> dict[str, Path]:

@@ -20,8 +20,8 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from iaca.errors import InputError, brief, plain_name, printable
-from iaca.files import require_access, require_file, unreadable
+from iaca.errors import InputError, brief, plain_name, printable, unreadable
+from iaca.files import require_access, require_file
 from iaca.formats.labels import AnnotationFacts
 from iaca.parameters import Parameters, faults
 from iaca.text import clip_of, csv_table
@@ -166,8 +166,8 @@ def files_below(root: Path, problems: list[Problem], others: str = "") -> Iterat
     """
 
     def report(error: OSError) -> None:
-        what, remedy = f"this folder can't be read ({error.strerror})", "fix its permissions, or remove it"
-        problems.append(problem("", Path(error.filename).relative_to(root), what, remedy))
+        said = unreadable(error)
+        problems.append(problem("", Path(error.filename).relative_to(root), said.problem, str(said.remedy)))
 
     for folder, folders, files in os.walk(root, onerror=report):
         try:
@@ -234,7 +234,7 @@ def read_card(root: Path) -> CorpusCard:
     try:
         return CorpusCard.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable(error, path) from error
     except (ValidationError, UnicodeDecodeError) as error:
         what = faults(error) if isinstance(error, ValidationError) else error.reason
         raise InputError(

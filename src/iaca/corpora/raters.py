@@ -26,8 +26,8 @@ from pydantic import Field, ValidationError
 from iaca.corpora.folder import find_videos
 from iaca.corpora.index import RATERS
 from iaca.corpora.timeline import labels_at
-from iaca.errors import InputError, brief, counted, plain_name
-from iaca.files import is_name, replacing, write_text
+from iaca.errors import InputError, brief, counted, permission_errors, plain_name
+from iaca.files import entries, is_name, replacing, write_text
 from iaca.formats.annotations import FORMATS, Trace, choose, export, read_traces
 from iaca.formats.labels import LABELS, read_labels
 from iaca.media import frame_times
@@ -257,10 +257,15 @@ def rater_folder(root: Path, rater: str) -> Path:
 
 
 def rater_files(root: Path) -> dict[str, dict[str, Path]]:
-    """Clip -> rater -> the rater's trace of it."""
+    """Clip -> rater -> the rater's trace of it.
+
+    Raises:
+        InputError: a folder may not be read: without a rater, the gold standard would be another one.
+    """
     found: dict[str, dict[str, Path]] = {}
-    for path in sorted((root / RATERS).glob("[!.]*/[!.]*.csv")):
-        found.setdefault(clip_of(path), {})[composed(path.parent.name)] = path
+    for folder in entries(root / RATERS):
+        for path in (path for path in entries(folder) if path.suffix == ".csv"):
+            found.setdefault(clip_of(path), {})[composed(folder.name)] = path
     return found
 
 
@@ -430,7 +435,8 @@ def main(words: Sequence[str] | None = None) -> None:
     given = vars(parser.parse_args(words))
     commands: dict[str, Callable[..., None]] = {"gold": _gold, "import": _import, "export": _export}
     try:
-        commands[given.pop("command")](**given)
+        with permission_errors():
+            commands[given.pop("command")](**given)
     except ValidationError as error:
         parser.error(faults(error, "--"))
     except InputError as error:

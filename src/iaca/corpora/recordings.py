@@ -41,6 +41,7 @@ from pydantic import Field
 from iaca.corpora.affwild2 import frame_labels, split_clip
 from iaca.corpora.index import USUAL_NAMES, Problem, partition_named, problem
 from iaca.errors import InputError, brief, counted
+from iaca.files import entries
 from iaca.parameters import Parameters
 from iaca.text import clip_of, composed, csv_rows, csv_table, dialect_of, number
 
@@ -117,9 +118,13 @@ def feature_files(source: Path, config: ConvertConfig) -> dict[str, dict[str, Pa
 
 
 def tables(source: Path, name: str | None, kind: str) -> dict[str, Path]:
-    """Recording -> table in the folder `name`; an error lists the existing folders."""
+    """Recording -> table in the folder `name`.
+
+    Raises:
+        InputError: the folder may not be read; or there is none with tables, and the message lists those that have.
+    """
     folder = source / name if name else source
-    found = {clip_of(path): path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES}
+    found = {clip_of(path): path for path in entries(folder) if path.suffix.lower() in SUFFIXES}
     if name and found:
         return found
     if not source.is_dir():

@@ -29,7 +29,7 @@ from iaca.corpora.index import CARD_FILE, NOT_ABOUT_PEOPLE, PARTITION_FILE, PART
 from iaca.encoders.cues import synchrony
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.engine.run import progress
-from iaca.errors import InputError
+from iaca.errors import InputError, permission_errors
 from iaca.files import replacing, require_file, write_text
 from iaca.formats.labels import EVENT_COLUMNS, LABELS
 from iaca.formats.tables import write_table
@@ -578,7 +578,8 @@ def main(words: Sequence[str] | None = None) -> None:
     root, form = given.pop("root"), given.pop("format")
     try:
         config = SyntheticConfig(**{name: value for name, value in given.items() if value is not None})
-        write_corpus(config, root, form)
+        with permission_errors():
+            write_corpus(config, root, form)
     except ValidationError as error:
         parser.error(faults(error, "--"))
     except InputError as error:

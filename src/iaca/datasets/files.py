@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from iaca.evaluation.benchmark_page import BenchmarkFound
 
 
+MAKE_IT = "run the pipeline that writes it"
+
+
 def version_root(dataset: Any) -> Path | None:
     """Where a versioned dataset writes until its file is complete: next to its versions, which are all complete.
 
@@ -44,19 +47,27 @@ def version_root(dataset: Any) -> Path | None:
     return Path(dataset._filepath) if dataset._version else None
 
 
+class NotMadeError(InputError, VersionNotFoundError):
+    """A result that no run has written yet, or that is gone. Its dataset does not know which pipeline writes it.
+
+    Kedro passes it on as it is, and takes it for the absence of a version.
+    """
+
+
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """Turn any library's error about an unreadable file into one that names the file and the remedy.
 
     Raises:
-        InputError: there is no such file, or its content is not what was written.
+        NotMadeError: there is no such file.
+        InputError: its content is not what was written.
     """
     try:
         yield
     except (DatasetError, InputError):
         raise
     except FileNotFoundError as error:
-        raise InputError("has not been made yet, or is gone", path, remedy="run the pipeline that writes it") from error
+        raise NotMadeError("has not been made yet, or is gone", path, remedy=MAKE_IT) from error
     except Exception as error:
         problem = f"is not what was written there ({type(error).__name__}: {error})"
         raise InputError(problem, path, remedy="run the pipeline that writes it again to rebuild it") from error
@@ -80,7 +91,7 @@ class Versioned:
         """The version that the user asked for, else the one that this run saved, else the newest.
 
         Raises:
-            VersionNotFoundError: there is none.
+            NotMadeError: there is none.
         """
         if self._version and not self._version.load:
             own: str = self.resolve_save_version()  # type: ignore[attr-defined]
@@ -89,8 +100,7 @@ class Versioned:
         try:
             return super().resolve_load_version()  # type: ignore[misc, no-any-return]
         except VersionNotFoundError as error:
-            what = f"There is no version of {self._filepath} yet: run the pipeline that writes it first"
-            raise VersionNotFoundError(what) from error
+            raise NotMadeError("no version of it has been made yet", Path(self._filepath), remedy=MAKE_IT) from error
 
     def _get_save_path(self) -> PurePosixPath:
         """Where to save.
@@ -305,9 +315,14 @@ class ClipFiles(AbstractDataset[Mapping[str, Task], ClipPaths]):
         self.metadata = metadata
 
     def load(self) -> ClipPaths:
-        """Clip -> file of every finished clip, sorted by name; and the failures."""
+        """Clip -> file of every finished clip, sorted by name; and the failures.
+
+        Raises:
+            NotMadeError: the folder is missing, or holds no results.
+            InputError: it is unfinished or damaged.
+        """
         if not self._exists():
-            raise DatasetError(f"{self._path} has not been made yet: run the pipeline that writes it first")
+            raise NotMadeError("has not been made yet", self._path, remedy=MAKE_IT)
         return results(self._path, self._suffix)
 
     def save(self, data: Mapping[str, Task]) -> None:

@@ -37,6 +37,8 @@ def state(name: str, entry: EncoderFacts) -> str:
     except InputError as error:
         if "checksum" in error.problem:
             return f"{file.name} is another file: its {error.problem}"
+        if isinstance(error.__cause__, OSError):
+            return f"{error.problem}: {error.file}"
         if file.terms:
             return f"run `{GET} {name} {ACCEPT}`"
         return f"run `{GET} {name}`" if file.by_command else f"get {file.name} from {file.source}"

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from iaca.engine.results import locked
-from iaca.errors import InputError, StorageError, brief
+from iaca.errors import InputError, StorageError, brief, permission_errors
 from iaca.files import in_project, make_folder, storage_errors, write_text
 
 log = logging.getLogger(__name__)
@@ -276,6 +276,7 @@ def weights_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iaca" / "weights"
 
 
+@permission_errors()
 def locate(encoder: str) -> Path:
     """The published weight file of an encoder, compared with the published checksum or, if none is known, with the one
     that was recorded at its first use.
@@ -382,6 +383,7 @@ def _blob(path: Path, size: int, modified_ns: int) -> str:
 # --- getting them ---
 
 
+@permission_errors()
 def get(encoder: str, bar: bool = False, accept_licence: bool = False) -> Path:
     """Get the weights of an encoder, unless they are already here. Needs a network.
 

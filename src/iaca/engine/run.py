@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from iaca.engine.executors import Execution, ExecutorConfig, Outcome
 from iaca.engine.results import FAILURES, UNFINISHED, Entry, Manifest, check_result, locked, write_failures
-from iaca.engine.task import Snapshot, Task, digest, unreadable
-from iaca.errors import InputError, StorageError, printable
+from iaca.engine.task import Snapshot, Task, digest
+from iaca.errors import InputError, StorageError, printable, unreadable
 from iaca.files import fits, make_folder, remove, remove_leftovers, write_text
 
 log = logging.getLogger(__name__)

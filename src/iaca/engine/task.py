@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from iaca.errors import InputError, printable
+from iaca.errors import InputError, printable, unreadable
 
 FORMER_NAMES = {
     "analyse_video": "iaca.inference.write.analyse_video",
@@ -155,13 +155,6 @@ class Snapshot:
 def _signatures(task: Task) -> bytes:
     hashed = (hashlib.blake2b(signature(path).encode(), digest_size=_SIGNATURE_BYTES) for path in task.inputs)
     return b"".join(each.digest() for each in hashed)
-
-
-def unreadable(error: OSError) -> InputError:
-    """The error of an input that is missing or can't be read."""
-    path = Path(error.filename) if isinstance(error.filename, str | Path) else None
-    remedy = "restore the file or fix its permissions, or remove its clip from the corpus, and run again"
-    return InputError(f"an input can't be read ({error.strerror or error})", path, remedy=remedy)
 
 
 def digest(path: Path) -> str:

@@ -18,8 +18,8 @@ from typing import Any
 
 import iaca
 from iaca.engine.results import LOCK, still_ours
-from iaca.engine.task import Task, read_digest, unreadable
-from iaca.errors import InputError, free_memory, gib, out_of_memory
+from iaca.engine.task import Task, read_digest
+from iaca.errors import InputError, free_memory, gib, out_of_memory, unreadable
 from iaca.files import replacing
 
 # Set before a worker imports its numeric libraries: threads of several processes would compete for the cores.
@@ -123,7 +123,7 @@ def readable_error(task: Task, error: Exception) -> InputError:
     keep their type name and message, but not their class: some can't be pickled.
     """
     if isinstance(error, PermissionError) and error.filename:
-        return unreadable(error)
+        return unreadable(error)  # before `exists` raises it again
     missing = next((path for path in task.inputs if not path.exists()), None)
     if missing is not None:
         remedy = "restore the file, or remove its clip from the corpus, and run again"
@@ -136,9 +136,11 @@ def readable_error(task: Task, error: Exception) -> InputError:
 
 
 def as_input_error(error: BaseException) -> InputError:
-    """Any error as an `InputError` with its type name and message."""
+    """Any error as an `InputError`, with its type name and message unless a file may not be read."""
     if isinstance(error, InputError):
         return error
+    if isinstance(error, PermissionError) and error.filename:
+        return unreadable(error)
     remedy = "check that the clip's files are intact; if they are, report this message"
     return InputError(f"unexpected error in this step, {type(error).__name__}: {error}", remedy=remedy)
 

@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from pydantic import Field, ValidationError, field_validator
 
-from iaca.errors import InputError, brief
+from iaca.errors import InputError, brief, permission_errors, unreadable
 from iaca.evaluation.config import FilterStep
 from iaca.evaluation.metrics import DIMENSIONS, are_few, clip_statistics, pooled_ccc, resamples
 from iaca.evaluation.tables import filter_clips, postprocess
 from iaca.files import write_text
 from iaca.formats.labels import EXPRESSIONS, TASK_COLUMNS, UNITS
-from iaca.formats.predictions import TABLE_COLUMNS, prediction_file, read_parquet
+from iaca.formats.predictions import TABLE_COLUMNS, prediction_file, read_parquet, read_schema
 from iaca.parameters import Parameters, faults
 from iaca.training.loss import unit_thresholds
 
@@ -404,7 +404,7 @@ def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
         if path.suffix.lower() in (".csv", ".tsv", ".txt"):
             remedy = "convert it: pandas.read_csv(FILE).to_parquet(OTHER)"
             raise InputError("predictions have to be a Parquet table here", path, remedy=remedy)
-        schema = parquet.read_schema(path) if path.suffix == ".parquet" else None
+        schema = read_schema(path) if path.suffix == ".parquet" else None
         more = [name for name in TASK_TABLE if schema is not None and name in schema.names]
         table = read_parquet(path, [*TABLE_COLUMNS, *more])
         stored = json.loads((schema.metadata or {}).get(b"pandas", b"{}")) if schema is not None else {}
@@ -433,9 +433,10 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON, for the option --choices of the submission")
     given = parser.parse_args(words)
     try:
-        predictions, labels = read_tables(given.predictions), _validation_labels(given.labels)
-        choices, scores = choose(predictions, labels)
-        write_text(given.out, choices.model_dump_json(indent=2) + "\n")
+        with permission_errors():
+            predictions, labels = read_tables(given.predictions), _validation_labels(given.labels)
+            choices, scores = choose(predictions, labels)
+            write_text(given.out, choices.model_dump_json(indent=2) + "\n")
     except InputError as error:
         parser.exit(2, f"{error}\n")
     final = _rows(applied(predictions, choices), labels, 2000, 0, {})
@@ -456,6 +457,8 @@ def _validation_labels(path: Path) -> pd.DataFrame:
         raise InputError("there is no such file", path, remedy="give labels.parquet of the training pipeline")
     try:
         labels = parquet.read_table(path, filters=[("partition", "==", "validation")]).to_pandas()
+    except PermissionError as error:
+        raise unreadable(error, path) from None
     except (pa.ArrowException, OSError) as error:
         what = f"this is not a table of labels: {brief(str(error).splitlines()[0])}"
         raise InputError(what, path, remedy="give labels.parquet of the training pipeline") from None

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from iaca.errors import InputError, counted, printable
+from iaca.errors import InputError, counted, permission_errors, printable
 from iaca.evaluation.certainty import INCONSISTENCY, coverage, has_intervals, inconsistency_auroc
 from iaca.evaluation.metrics import (
     CONVENTIONS,
@@ -39,7 +39,7 @@ from iaca.evaluation.metrics import (
     pooled_metrics,
     video_means,
 )
-from iaca.files import replacing
+from iaca.files import entries, replacing
 from iaca.formats.labels import Array, parse_annotation, read_event_table
 from iaca.formats.predictions import OPTIONAL, Clips, parse_predictions
 from iaca.text import clip_of
@@ -70,13 +70,14 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(words)
     try:
-        pairing = pair_files(given.predictions, given.annotations, given.allow_missing)
-        events = None if given.events is None else known_events(given.events, pairing)
-        for line in report_lines(pairing, given.convention, events=events):
-            log.info("%s", printable(line))
-        if given.out:
-            with replacing(given.out) as partial:
-                video_scores(pairing).to_csv(partial, index=False)
+        with permission_errors():
+            pairing = pair_files(given.predictions, given.annotations, given.allow_missing)
+            events = None if given.events is None else known_events(given.events, pairing)
+            for line in report_lines(pairing, given.convention, events=events):
+                log.info("%s", printable(line))
+            if given.out:
+                with replacing(given.out) as partial:
+                    video_scores(pairing).to_csv(partial, index=False)
     except InputError as error:
         parser.exit(2, f"{error}\n")
 
@@ -247,7 +248,7 @@ def pair_files(predictions: Path, annotations: Path, allow_missing: bool = False
 
 
 def _annotations(folder: Path) -> tuple[Clips, list[InputError]]:
-    files = sorted(p for p in folder.glob("*.txt") if not p.name.startswith("."))
+    files = [path for path in entries(folder) if path.suffix == ".txt"]
     if not files:
         raise InputError("there are no annotations", folder, remedy="give the folder of one partition's `<clip>.txt`")
     clips: Clips = {}

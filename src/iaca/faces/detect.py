@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import cv2
@@ -85,6 +86,24 @@ class FaceConfig(Parameters):
         if self.max_every < self.every:
             raise ValueError(f"max_every ({self.max_every}) is below every ({self.every})")
         return self
+
+    def weights_file(self) -> Path | None:
+        """The weights file of the detector; None for one that comes with its weights.
+
+        Raises:
+            InputError: no file is set, or it is missing.
+        """
+        if self.detector != "yunet":
+            return None
+        if self.weights is None:
+            raise InputError("YuNet needs a weights file, and none is set", remedy=YUNET_REMEDY)
+        path = in_project(self.weights)
+        if not path.is_file():
+            raise InputError("YuNet weights file not found", file=path, remedy=YUNET_REMEDY)
+        return path
+
+
+YUNET_REMEDY = "set the face parameter `weights` to the file face_detection_yunet_2023mar.onnx, or detector to mtcnn"
 
 
 class PeopleRule(Parameters):
@@ -216,16 +235,11 @@ class YunetDetector:
     """
 
     def __init__(self, config: FaceConfig):
-        remedy = "set the face parameter `weights` to the file face_detection_yunet_2023mar.onnx, or detector to mtcnn"
-        if config.weights is None:
-            raise InputError("YuNet needs a weights file, and none is set", remedy=remedy)
-        weights = in_project(config.weights)
-        if not weights.is_file():
-            raise InputError("YuNet weights file not found", file=weights, remedy=remedy)
+        weights = config.weights_file()
         try:
             self._network = cv2.FaceDetectorYN.create(str(weights), "", (320, 320), config.min_score)
         except cv2.error as error:
-            raise InputError("OpenCV can't read this as YuNet weights", file=config.weights, remedy=remedy) from error
+            raise InputError("OpenCV can't read this as YuNet weights", weights, remedy=YUNET_REMEDY) from error
 
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         """Faces of each RGB image (h, w, 3), highest score first."""

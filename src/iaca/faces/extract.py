@@ -30,10 +30,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from iaca.errors import InputError, plain_name
+from iaca.errors import InputError, plain_name, unreadable
 from iaca.faces.detect import Detection, FaceConfig, FaceDetector, PeopleRule, Side, align, make_detector, within
 from iaca.faces.track import LOOK, CausalChoice, CausalTracker, FaceTracker, TrackSummary, choose, people
-from iaca.files import make_folder, unreadable
+from iaca.files import make_folder
 from iaca.media import MediaLimits, VideoFrame, prefetch, read_frames
 
 if TYPE_CHECKING:
@@ -513,7 +513,7 @@ def crop_files(folder: Path) -> dict[int, str]:
     try:
         matches = [(_CROP_NAME.fullmatch(path.name), path.name) for path in folder.iterdir()]
     except OSError as error:
-        raise unreadable(folder, error) from error
+        raise unreadable(error, folder) from error
     return {int(match[1]) - 1: name for match, name in matches if match}
 
 

@@ -23,8 +23,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute, parquet
 
-from iaca.errors import InputError, brief, first_faults, plain_name
-from iaca.files import newest_version, require_modest
+from iaca.errors import InputError, brief, first_faults, plain_name, unreadable
+from iaca.files import entries, newest_version, require_modest
 from iaca.formats.labels import EXPRESSIONS, LOCATION, MULTITASK, UNITS, Array, classes, parse_prediction
 from iaca.text import clip_of, csv_rows, dialect_of, number, read_text
 
@@ -101,7 +101,7 @@ def prediction_file(path: Path) -> Path:
 
 
 def _folder(folder: Path) -> tuple[Clips, list[InputError]]:
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".txt", ".csv") and not p.name.startswith("."))
+    files = [path for path in entries(folder) if path.suffix in (".txt", ".csv")]
     if not files:
         raise InputError("there are no predictions", folder, remedy="put a file per clip there, `<clip>.txt` or .csv")
     clips: Clips = {}
@@ -277,8 +277,8 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFra
     Raises:
         InputError: it is not Parquet, lacks a column, or would take far more memory than its size on disk suggests.
     """
+    known = [name for name in COLUMNS if name in read_schema(path).names]
     try:
-        known = [name for name in COLUMNS if name in parquet.read_schema(path).names]
         with parquet.ParquetFile(path, read_dictionary=[name for name in NAMES if name in known]) as file:
             require_modest(path, 8 * file.metadata.num_rows * max(len(known), 1))
             table = file.read(columns or known)
@@ -296,7 +296,21 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFra
     return frame
 
 
+def read_schema(path: Path) -> pa.Schema:
+    """The columns of a Parquet file, and what pandas has written beside them.
+
+    Raises:
+        InputError: it may not be read, or is not Parquet.
+    """
+    try:
+        return parquet.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _no_table(path, error) from None
+
+
 def _no_table(path: Path, error: Exception) -> InputError:
+    if isinstance(error, PermissionError):
+        return unreadable(error, path)
     what = brief(str(error).splitlines()[0])
     return InputError(f"this is not a table: {what}", path, remedy="give a CSV with a header, or Parquet")
 

@@ -25,8 +25,8 @@ from pyarrow import parquet
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from iaca.errors import InputError, brief
-from iaca.files import require_file, require_modest, unreadable
+from iaca.errors import InputError, brief, unreadable
+from iaca.files import require_file, require_modest
 from iaca.text import (
     EMPTY,
     LONGEST_LINE,
@@ -250,7 +250,7 @@ def _line_of(path: Path, index: int) -> int:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, PermissionError):
-        return unreadable(path, error)
+        return unreadable(error, path)
     return InputError(f"can't be read ({brief(error)})", path, remedy="write the file again, or remove it")
 
 

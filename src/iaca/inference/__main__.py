@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from iaca.encoders.config import Fetching
 from iaca.engine import ExecutorConfig, results, run_tasks
-from iaca.errors import INTERRUPTED, InputError, counted, not_permitted, printable
+from iaca.errors import INTERRUPTED, InputError, counted, permission_errors, printable
 from iaca.faces.detect import FaceConfig
 from iaca.files import write_text
 from iaca.inference.config import NAMED, ZERO_SHOT, InferenceConfig, find_models
@@ -45,14 +45,14 @@ def main(given: Sequence[str] | None = None) -> int:
         executor = ExecutorConfig() if arguments.jobs is None else ExecutorConfig(workers=arguments.jobs)
         models = find_models(ZERO_SHOT) if config.model is None else []
         fetching = Fetching(download=arguments.download)
-        tasks = plan_inference(config, FaceConfig(**place), models, MediaLimits(), fetching)
-        folder = Path(config.output)
-        run_tasks(tasks, folder, SUFFIX, executor, prune=False)
-        found = results(folder, SUFFIX)
-        write_text(folder / TABLE, summarise_inference(found).to_csv(index=False))
-    except (InputError, ValidationError, PermissionError) as error:
-        known = not_permitted(error) if isinstance(error, PermissionError) else error
-        message = faults(known) if isinstance(known, ValidationError) else str(known)
+        with permission_errors():
+            tasks = plan_inference(config, FaceConfig(**place), models, MediaLimits(), fetching)
+            folder = Path(config.output)
+            run_tasks(tasks, folder, SUFFIX, executor, prune=False)
+            found = results(folder, SUFFIX)
+            write_text(folder / TABLE, summarise_inference(found).to_csv(index=False))
+    except (InputError, ValidationError) as error:
+        message = faults(error) if isinstance(error, ValidationError) else str(error)
         sys.stderr.write(f"{printable(message)}\n")
         return 1
     except KeyboardInterrupt:

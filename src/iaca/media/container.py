@@ -20,7 +20,7 @@ import av
 from av.stream import Disposition
 from pydantic import Field
 
-from iaca.errors import InputError, counted, plain_name
+from iaca.errors import InputError, counted, plain_name, unreadable
 from iaca.files import require_file
 from iaca.parameters import Parameters
 
@@ -163,8 +163,9 @@ def _open_container(path: Path, limits: MediaLimits) -> Any:
         remedy = "give a video or a sound file; playlists, pictures and text are not opened"
         raise InputError("is not in a supported video or sound format", file=path, remedy=remedy) from error
     except (av.FFmpegError, OSError) as error:
-        remedy = "fix its permissions" if isinstance(error, PermissionError) else REENCODE
-        raise InputError(f"can't be opened as a media file ({reason(error)})", file=path, remedy=remedy) from error
+        if isinstance(error, PermissionError):
+            raise unreadable(error, path) from error
+        raise InputError(f"can't be opened as a media file ({reason(error)})", file=path, remedy=REENCODE) from error
 
 
 def _best(container: Any, kind: str) -> Any | None:

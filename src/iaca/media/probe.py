@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from iaca.errors import InputError
+from iaca.errors import unreadable
 from iaca.media.container import MediaLimits, Source, decode, open_source, packets, undecodable
 from iaca.media.video import DisplayConverter, Orientation, nominal_fps
 
@@ -86,8 +86,7 @@ def _first_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(_START)
     except OSError as error:
-        remedy = "check its permissions, or move it elsewhere"
-        raise InputError(f"can't be read ({error.strerror})", path, remedy=remedy) from error
+        raise unreadable(error, path) from error
 
 
 def _is_text(start: bytes) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from iaca.encoders.config import ENCODERS, EncoderChoice
+from iaca.encoders.config import ENCODERS, EmbeddingConfig, EncoderChoice
 from iaca.errors import InputError
 from iaca.parameters import DEVICE, Modality, Parameters, Seed
 
@@ -285,6 +285,11 @@ class EncoderTrainingConfig(Parameters):
     def modality(self) -> Modality:
         """What the encoder sees or hears."""
         return modality_of(self.encoder)
+
+    @property
+    def embedding(self) -> EmbeddingConfig:
+        """Embeddings of the encoder as it is before training."""
+        return EmbeddingConfig(**{self.modality: (self.encoder,)})
 
 
 def modality_of(choice: EncoderChoice) -> Modality:

@@ -13,10 +13,11 @@ from types import ModuleType
 
 from pydantic import ValidationError
 
-from iaca.errors import InputError
+from iaca.errors import InputError, permission_errors
 from iaca.files import WEB_WORK, work_folder
 from iaca.inference.config import find_models
 from iaca.inference.hub import on_this_machine
+from iaca.parameters import faults
 from iaca.web.sessions import Sessions, WebConfig, Worker
 
 USER_SETTINGS = ("GRADIO_", "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "SPACE_", "SPACES_")
@@ -26,8 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve the page until it is stopped; return 1 if it can't start."""
     try:
         config = WebConfig(**vars(_parser().parse_args(arguments)))
-        _serve(config)
-    except (InputError, ValidationError) as error:
+        with permission_errors():
+            _serve(config)
+    except ValidationError as error:
+        print(faults(error, "--"), file=sys.stderr)  # noqa: T201
+        return 1
+    except InputError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:

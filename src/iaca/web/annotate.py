@@ -26,7 +26,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from iaca.corpora.folder import find_videos
-from iaca.corpora.index import PARTITION_FILE, SUBJECT_FILE, read_subjects
+from iaca.corpora.index import PARTITION_FILE, SUBJECT_FILE, Problem, read_subjects
 from iaca.corpora.raters import (
     REPORT,
     GoldConfig,
@@ -39,7 +39,7 @@ from iaca.corpora.raters import (
     write_gold,
 )
 from iaca.errors import InputError, brief, counted, plain_name
-from iaca.files import is_name, make_folder, replacing, work_folder, write_text
+from iaca.files import is_name, make_folder, replacing, require_writable, work_folder, write_text
 from iaca.formats.annotations import export
 from iaca.formats.labels import LABELS, inspect_labels, read_labels
 from iaca.inference.adaptation import MODEL, SCORES, Labelled, adapt_clips, labelled_clips
@@ -81,6 +81,7 @@ class Annotations:
         self.helper, self.copier = Helper(self.scratch), Helper(self.scratch)
         if self.kept is not None:
             make_folder(self.kept)
+            require_writable(self.kept)
 
     def workspace(self, key: str) -> Workspace:
         """The clips of a browser.
@@ -192,9 +193,9 @@ class Workspace:
     _clocks: dict[tuple[Path, int], Array] = field(default_factory=dict)
     _shares: dict[tuple[Path, int], Answer] = field(default_factory=dict)
 
-    def videos(self) -> dict[str, Path]:
-        """Clip -> video."""
-        return find_videos(self.root) if self.root.exists() else {}
+    def videos(self, closed: list[Problem] | None = None) -> dict[str, Path]:
+        """Clip -> video; `closed` receives folders that may not be read."""
+        return find_videos(self.root, closed) if self.root.exists() else {}
 
     def video(self, clip: str) -> Path:
         """The video of a clip.
@@ -308,7 +309,8 @@ class Workspace:
 
 def state(annotations: Annotations, workspace: Workspace) -> Answer:
     """What the page shows: clips with their raters, labels and people, and what an adaptation still needs."""
-    videos, files = workspace.videos(), rater_files(workspace.root)
+    closed: list[Problem] = []
+    videos, files = workspace.videos(closed), rater_files(workspace.root)
     people = {clip: subject for clip, (subject, _) in read_subjects(workspace.root).items()}
     clips = []
     for clip, video in sorted(videos.items()):
@@ -323,7 +325,7 @@ def state(annotations: Annotations, workspace: Workspace) -> Answer:
                 "labelled": labels.exists() and inspect_labels(labels).annotated > 0,
             }
         )
-    problems, model, scores = [], None, None
+    problems, model, scores = [f"{p['file']}: {p['problem']} Remedy: {p['remedy']}" for p in closed], None, None
     try:
         model = annotations.model(workspace)
         scores = _scores(workspace.root) if model else None

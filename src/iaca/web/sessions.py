@@ -290,7 +290,7 @@ def _run(job: Job, models: tuple[Path, ...], limits: MediaLimits) -> InputError 
 
 def shown_error(error: Exception) -> InputError:
     """The error as the page shows it; the terminal gets the traceback of one that nobody expected."""
-    if not isinstance(error, InputError):
+    if not isinstance(error, InputError | PermissionError):
         log.error("unexpected error", exc_info=error)
     return as_input_error(error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
-from iaca.encoders.config import NOTHING, EmbeddingConfig, Fetching, describe, get_missing
+from iaca.encoders.config import NOTHING, Fetching, describe, get_missing
 from iaca.engine import ClipPaths, Task
 from iaca.errors import InputError
 from iaca.pipelines.ingestion.nodes import IngestionConfig
@@ -38,9 +38,8 @@ def plan_encoder(
     names = parts["train"] + parts["validation"]
     before = "random"
     if config.start == "weights":
-        encoders = EmbeddingConfig(**{config.modality: (config.encoder,)})
-        get_missing([encoders], fetching)
-        before = describe(encoders)[f"{config.modality}_version"]
+        get_missing([config.embedding], fetching)
+        before = describe(config.embedding)[f"{config.modality}_version"]
     shown = faces if config.modality == "visual" else audio
     return {
         config.encoder.name: Task(
