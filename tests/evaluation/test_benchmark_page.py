@@ -158,7 +158,7 @@ def test_a_page_needs_neither_gates_nor_intervals(scores):
     summary = summarise(single, ["iaca"], replicates=100)
     page = page_of(summary, single, caveat="")
     assert "No model here has a gate" in page
-    assert "undecided in 4." in page
+    assert "Not ranked: no difference below has an interval." in page and "undecided" not in page
     assert "[n/a" not in page  # one seed has neither spread nor interval: the numbers stand alone
     assert "± 0." not in page
     for figure in (robustness_curves(summary, ["iaca"], "test"), difference_dots(summary, ["iaca"], "test")):
@@ -172,7 +172,8 @@ def test_what_is_too_few_is_in_a_box_and_nothing_is_ranked(scores, clips, subjec
     page = page_of(summary, few, clips=clips, subjects=subjects)
     told = f"{seeds} seed" if seeds == 1 else f"{clips} clips of {subjects} subject{'s' * (subjects > 1)}"
     assert f"> **Too few: {told}" in page
-    assert "Not ranked" in page
+    found = page.split("## What was found")[1].split("##")[0].strip()
+    assert found == "Not ranked: no difference below has an interval."
     assert not re.search(r"better than [a-z]|[+−]\d\.\d+ \[[+−]", page)
     clean = page.split("## Clean")[1].split("##")[0]
     rows = [line.split("|")[1].strip() for line in clean.splitlines() if line.startswith("|")]
