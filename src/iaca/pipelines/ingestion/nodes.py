@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +25,7 @@ from iaca.corpora.index import (
     EVENT_FILE,
     OPEN,
     STOPS,
+    names_alike,
     problem_table,
     read_card,
     require_usable,
@@ -34,6 +36,8 @@ from iaca.engine.task import FEWER_WORKERS
 from iaca.formats.labels import inspect_labels, read_event_table
 from iaca.media.container import MediaLimits
 from iaca.parameters import Parameters
+
+log = logging.getLogger(__name__)
 
 
 class DemoImport(Parameters):
@@ -115,6 +119,14 @@ SHORTER_TABLES = f"{FEWER_WORKERS}, or cut the tables of the clip into parts"
 
 def index_corpus(root: Path, ingestion: IngestionConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The usable clips of the corpus, and the problems of all others and of its files."""
+    clips, problems = _index(root, ingestion, limits)
+    alike = names_alike(clips)
+    for row in alike:
+        log.warning("%s. Remedy: %s", row["problem"], row["remedy"])
+    return clips, pd.concat([problems, problem_table(alike)], ignore_index=True) if alike else problems
+
+
+def _index(root: Path, ingestion: IngestionConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     match ingestion.root:
         case FeaturesConfig() as config:
             return _index_features(root, config)
