@@ -36,8 +36,9 @@ PROBLEM_COLUMNS = ("clip", "file", "row", "problem", "effect", "remedy")
 STOPS = "the run stops"
 LEFT_OUT = "left out"  # the clip, until it is fixed; the run continues with the others
 OPEN = "decided by decoding"  # a suspicion from what the container declares
+DOUBTFUL = "doubtful"  # it is used as it is, though its owner may have meant something else
 NOTED = "noted"
-EFFECTS = (STOPS, LEFT_OUT, OPEN, NOTED)
+EFFECTS = (STOPS, LEFT_OUT, OPEN, DOUBTFUL, NOTED)
 
 REMEDY = "write one row per clip below the line clip,partition,subject"
 Problem = dict[str, object]
@@ -135,7 +136,7 @@ def names_alike(clips: pd.DataFrame) -> list[Problem]:
             differ = "have names that differ only in capitals, blanks or alike characters"
             what = f"{len(names)} {column}s {differ}: {named}"
             remedy = "if they are one, write the name alike everywhere; they count as different ones"
-            problems.append(problem("", ".", what, remedy, effect=NOTED))
+            problems.append(problem("", ".", what, remedy, effect=DOUBTFUL))
     return problems
 
 

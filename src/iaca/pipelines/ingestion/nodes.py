@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +21,7 @@ from iaca.corpora.folder import FolderConfig
 from iaca.corpora.index import (
     CLIP_COLUMNS,
     COUNT,
+    DOUBTFUL,
     EVENT_FILE,
     OPEN,
     STOPS,
@@ -36,8 +36,6 @@ from iaca.engine.task import FEWER_WORKERS
 from iaca.formats.labels import inspect_labels, read_event_table
 from iaca.media.container import MediaLimits
 from iaca.parameters import Parameters
-
-log = logging.getLogger(__name__)
 
 
 class DemoImport(Parameters):
@@ -119,14 +117,6 @@ SHORTER_TABLES = f"{FEWER_WORKERS}, or cut the tables of the clip into parts"
 
 def index_corpus(root: Path, ingestion: IngestionConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The usable clips of the corpus, and the problems of all others and of its files."""
-    clips, problems = _index(root, ingestion, limits)
-    alike = names_alike(clips)
-    for row in alike:
-        log.warning("%s. Remedy: %s", row["problem"], row["remedy"])
-    return clips, pd.concat([problems, problem_table(alike)], ignore_index=True) if alike else problems
-
-
-def _index(root: Path, ingestion: IngestionConfig, limits: MediaLimits) -> tuple[pd.DataFrame, pd.DataFrame]:
     match ingestion.root:
         case FeaturesConfig() as config:
             return _index_features(root, config)
@@ -136,7 +126,7 @@ def _index(root: Path, ingestion: IngestionConfig, limits: MediaLimits) -> tuple
             index = check.check_corpus(root, index_bah(root), affwild2.inspect_annotation, limits)
         case _:
             index = check.check_corpus(root, affwild2.index_affwild2(root), affwild2.inspect_annotation, limits)
-    problems = problem_table(index.problems)
+    problems = problem_table(index.problems + names_alike(index.clips))
     check.log_corpus("the corpus, as its files declare it", index.clips, problems)
     return index.clips[[*CLIP_COLUMNS, COUNT]], problems
 
@@ -144,6 +134,7 @@ def _index(root: Path, ingestion: IngestionConfig, limits: MediaLimits) -> tuple
 def _index_features(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
     """If a problem stops the run, all tables are read now for further problems: no later step would read them."""
     index = features.index_features(root)
+    index.problems += names_alike(index.clips)
     if not any(problem["effect"] == STOPS for problem in index.problems):
         return index.clips, problem_table(index.problems)
     clips, found = features.read_through(root, index.clips, config.tolerance_s)
@@ -233,8 +224,9 @@ def describe_corpus(
         title, settled = "the corpus of features", index_problems
         clips, found = features.clip_table(clip_index, frame_labels, root)
         found += check.untrainable(clips)
+    told = ingestion.has_media & (settled["effect"] == DOUBTFUL)  # a warning is enough once
+    check.log_corpus(title, clips, pd.concat([settled[~told], problem_table(found)], ignore_index=True))
     problems = pd.concat([settled, problem_table(found)], ignore_index=True)
-    check.log_corpus(title, clips, problems)
     return clips, problems, check.partition_summary(clips)
 
 
