@@ -172,6 +172,9 @@ accepts.
 | a clip is in `failures.csv` | fix or remove its file and repeat the command: only failed clips are processed again |
 | `dvc repro` trains again after a plain `kedro run` | Kedro wrote a new version of the model ([why]({WHY})) |
 | everything is rebuilt after an update | intended: the code of that step has a new `VERSION` |
+| a traceback through `kedro/framework/project/__init__.py` before anything is logged | `conf/logging.yml` is broken \
+or can't be opened, and `kedro` reads it before any code of this project. Restore it \
+(`git checkout conf/logging.yml`), or name another (`KEDRO_LOGGING_CONFIG=FILE`) |
 | results differ in the last digits on another machine | other processors sum floating-point numbers in another order |
 """
 SHAPES = "give tensors as `FusionConfig` says: (b, t, D) for modalities, (b, t) for masks, (b, t, q) for cues"

@@ -17,11 +17,12 @@ from kedro.validation import ParameterValidationError
 from kedro.validation.parameter_validator import ParameterValidator
 
 from iaca.cli import RunParameters
-from iaca.errors import INTERRUPTED, InputError, unreadable
+from iaca.errors import INTERRUPTED, InputError, show_early, unreadable
 from iaca.files import PROJECT
 from iaca.hooks import STACK, BoundedConfigLoader, keep_to_one_message, message_of, show
 from iaca.parameters import Parameters
 from iaca.settings import CONFIG_LOADER_ARGS
+from project import ROOT
 
 
 def raised(*chain: Exception) -> Exception:
@@ -383,3 +384,32 @@ def test_a_value_that_two_files_set_is_named_with_both(tmp_path: Path) -> None:
     (tmp_path / "local" / "parameters_more.yml").write_text("training: {epochs: 3}\n")
     with pytest.raises(InputError, match=r"parameters(_more)?\.yml and .*: training\.epochs\) Remedy: keep one"):
         found["parameters"]
+
+
+@pytest.mark.slow
+def test_errors_stay_short_without_a_configuration_of_logging(tmp_path: Path) -> None:
+    """Kedro then installs rich's tracebacks, after the settings have been read."""
+    code = """
+import sys
+from pathlib import Path
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from iaca.hooks import show
+
+bootstrap_project(Path(sys.argv[1]))
+with KedroSession.create(Path(sys.argv[1])) as session:
+    before = sys.excepthook is show
+    session.load_context()
+    print(before, sys.excepthook is show)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT)], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] == "False True"
+
+
+def test_a_closed_configuration_of_logging_is_named_where_code_of_the_project_comes_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_early(PermissionError, PermissionError(13, "Permission denied", "conf/logging.yml"), None)
+    assert capsys.readouterr().err == f"conf/logging.yml: can't be opened (Permission denied) {OPENS}\n"

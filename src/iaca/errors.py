@@ -143,8 +143,11 @@ def message_of_machine(error: BaseException | None) -> str | None:
 
 
 def show_early(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
-    """A `sys.excepthook` for an interrupt, a lack of memory or a missing package while a command imports libraries."""
+    """A `sys.excepthook` for an interrupt, a lack of memory, a missing package or a closed file (such as
+    `conf/logging.yml`, which Kedro reads when it is imported) while a command imports libraries."""
     message: str | InputError | None = message_of_machine(error)
+    if isinstance(error, PermissionError) and error.filename is not None:
+        message = unreadable(error)
     if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) in EXTRAS:
         message = InputError(f"this needs the package {package}", remedy=f'pip install "iaca[{EXTRAS[package]}]"')
     if message is None:

@@ -251,6 +251,15 @@ def show(kind: type[BaseException], error: BaseException, stack: TracebackType |
         sys.stderr.write(f"{printable(shown)}\n")
 
 
+class ShortErrors:
+    """Shows errors by `show` even without `conf/logging.yml`: Kedro then logs by rich, which shows them itself."""
+
+    @hook_impl
+    def after_context_created(self) -> None:
+        """Take the place of rich's `sys.excepthook`; the settings, which set ours, are read before Kedro sets that."""
+        sys.excepthook = show
+
+
 def message_of(error: BaseException) -> str | None:
     """The message for the user; None for an error that only its traceback explains."""
     chain = list(_chain(error))

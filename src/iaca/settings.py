@@ -13,6 +13,7 @@ from iaca.hooks import (  # noqa: E402
     MlflowRuns,
     OneRunAtATime,
     ProjectContext,
+    ShortErrors,
     WhereResultsLie,
     keep_to_one_message,
     show,
@@ -31,6 +32,7 @@ HOOKS = (  # Kedro calls the last one first
     WhereResultsLie(),
     RunsThatCanSucceed(run_locks.on_pipeline_error),
     run_locks,
+    ShortErrors(),
 )
 # The hook of kedro-viz records how each run ended, and kedro-viz later shows the error as HTML. A script in a file name
 # or a cell that the error quotes would run. Graph, previews and lineage do not need these records.

@@ -186,6 +186,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def look_of(name: str) -> str:
+    """The same for names that differ only in capitals, blanks or compatible characters (`Anna`, `anna`)."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
 def clip_of(path: Path) -> str:
     """The clip that a file belongs to: its name without suffix, as `composed`."""
     return composed(path.stem)

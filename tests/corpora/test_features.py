@@ -1,5 +1,6 @@
 """Precomputed features: one clock for both modalities, and every fault named by file, row and remedy."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +24,16 @@ from iaca.corpora.features import (
     feature_widths,
     index_features,
     read_clip,
+    read_through,
 )
-from iaca.corpora.index import COUNT, LEFT_OUT, NOTED, STOPS
+from iaca.corpora.index import COUNT, DOUBTFUL, LEFT_OUT, NOTED, STOPS
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
 from iaca.corpora.timeline import nearest
 from iaca.engine import ExecutorConfig, Task, results, run_tasks
 from iaca.errors import InputError
 from iaca.formats.tables import read_table, write_table
+from iaca.media import MediaLimits
+from iaca.pipelines.ingestion.nodes import IngestionConfig, describe_corpus, index_corpus, plan_timelines
 
 WIDTHS = {"audio": 2, "visual": 3}
 
@@ -111,11 +115,29 @@ def test_where_a_modality_has_no_row_it_is_absent_and_zero(tmp_path: Path) -> No
     rewrite(root / "features/audio/c0.csv", lambda lines: lines[:11] + lines[21:])  # rows 10 to 19 are gone
     annotated = read_clip(clip_files(root), WIDTHS)
     clip = annotated.embedding
-    assert facts_of(annotated) == {"has_audio": True, "audio_present": 0.8, "face_found": 1.0, "notes": []}
+    assert facts_of(annotated) == {
+        "has_audio": True,
+        "audio_present": 0.8,
+        "face_found": 1.0,
+        "notes": [],
+        "zeros": {"audio": 0, "visual": 0},
+    }
     silent = replace(annotated, embedding=replace(clip, audio_present=np.zeros_like(clip.audio_present)))
-    assert facts_of(silent) == {"has_audio": False, "audio_present": 0.0, "face_found": 1.0, "notes": []}
+    assert facts_of(silent) == {
+        "has_audio": False,
+        "audio_present": 0.0,
+        "face_found": 1.0,
+        "notes": [],
+        "zeros": {"audio": 0, "visual": 0},
+    }
     faceless = replace(annotated, embedding=replace(clip, face_found=np.zeros_like(clip.face_found)))
-    assert facts_of(faceless) == {"has_audio": True, "audio_present": 0.8, "face_found": 0.0, "notes": []}
+    assert facts_of(faceless) == {
+        "has_audio": True,
+        "audio_present": 0.8,
+        "face_found": 0.0,
+        "notes": [],
+        "zeros": {"audio": 0, "visual": 0},
+    }
     assert np.flatnonzero(~clip.audio_present).tolist() == list(range(10, 20))
     assert (clip.audio[~clip.audio_present] == 0).all()
     assert clip.face_found.all()
@@ -532,3 +554,44 @@ def test_labels_without_a_column_are_told_which(tmp_path: Path) -> None:
     labels.write_text(labels.read_text().replace("valence", "V", 1))
     (found,) = (row for row in index_features(root).problems if row["clip"] == "clip00000")
     assert (found["problem"], found["row"]) == ("the column 'valence' is missing", 1)
+
+
+def test_rows_of_zeros_count_as_present_and_are_told_with_their_number(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = corpus(tmp_path / "root")
+
+    def faceless(lines: list[str]) -> list[str]:
+        return [f"{line.split(',')[0]},0,0,-0.0" if 11 <= i < 18 else line for i, line in enumerate(lines)]
+
+    for clip in ("c1", "c2"):
+        rewrite(root / f"features/visual/{clip}.csv", faceless)
+    rewrite(root / "features/audio/c1.csv", lambda lines: lines[:21] + lines[31:])  # absent, not zero
+    rewrite(root / "features/audio/c3.csv", lambda lines: lines[:1] + [re.sub(",.*,", ",0,", x) for x in lines[1:]])
+    ingestion = IngestionConfig.model_validate({"importer": "features"})
+    index, problems = index_corpus(root, ingestion, MediaLimits())
+    tasks = plan_timelines(root, index, problems, ingestion, MediaLimits())
+    run_tasks(tasks, tmp_path / "out", ".parquet", ExecutorConfig(kind="serial"))
+    clips, found, _ = describe_corpus(root, index, problems, results(tmp_path / "out", ".parquet"), ingestion)
+    assert clips["face_found"].tolist() == [1.0] * 4
+    doubtful = found[found["effect"] == DOUBTFUL]
+    assert doubtful[["clip", "file"]].to_numpy().tolist() == [[c, f"features/visual/{c}.csv"] for c in ("c1", "c2")]
+    what = "all visual features are zero at 7 of 50 steps, where they count as present"
+    remedy = "if nothing was observed there (no face), remove these rows: a missing row counts as absent"
+    assert set(doubtful["problem"]) == {what}
+    assert set(doubtful["remedy"]) == {remedy}
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    where = "c1 (features/visual/c1.csv), c2 (features/visual/c2.csv)"
+    assert [line for line in warned if "zero" in line] == [f"{where}: {what}; doubtful. Remedy: {remedy}"]
+    _, again = read_through(root, index, None)
+    assert [row["problem"] for row in again] == [what, what]
+
+
+def test_a_single_feature_may_be_zero(tmp_path: Path) -> None:
+    root = corpus(tmp_path, 1)
+    for columns in (1, 2):
+        rows = table(root / "features/visual/c0.csv", columns=columns)
+        rows.loc[:, rows.columns[1:]] = 0.0
+        rows.to_csv(root / "features/visual/c0.csv", index=False)
+        zeros = facts_of(read_clip(clip_files(root), {"audio": 2, "visual": columns}))["zeros"]
+        assert zeros == {"audio": 0, "visual": 50 * (columns - 1)}

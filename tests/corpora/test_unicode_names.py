@@ -8,17 +8,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from affwild2_tree import annotate
+from affwild2_tree import annotate, movie
 from iaca.corpora.affwild2 import find_crops, index_affwild2
 from iaca.corpora.convert import convert
 from iaca.corpora.features import index_features
 from iaca.corpora.folder import FolderConfig, index_folder
-from iaca.corpora.index import STOPS, read_subjects
+from iaca.corpora.index import DOUBTFUL, STOPS, names_alike, read_subjects
 from iaca.corpora.recordings import ConvertConfig
+from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.evaluation.score import pair_files
 from iaca.evaluation.submission import write_submission
 from iaca.formats.labels import read_event_table
 from iaca.formats.predictions import parse_predictions
+from iaca.media import MediaLimits
+from iaca.pipelines.ingestion.nodes import IngestionConfig, describe_corpus, index_corpus, plan_timelines
 
 NAMES = ("Jos\u00e9", "Zo\u00eb", "M\u00fcller", "\ud55c\uae00", "\u1e9b\u0323")  # composed; the last one in two steps
 FORMS = [("NFD", "NFC"), ("NFC", "NFD")]
@@ -144,3 +147,39 @@ def test_two_videos_whose_names_look_the_same_are_ambiguous(tmp_path: Path) -> N
     problems = index_folder(tmp_path, FolderConfig()).problems
     assert len(problems) == 2
     assert all("two videos have this name" in str(row["problem"]) for row in problems)
+
+
+def test_names_that_look_alike_are_told_once_with_their_partitions_and_stay_two(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = "a,train,Anna\nb,test,anna\nc,train,Ben\nZo\u00eb,train,x\nzo\u00cb,train,y\n\uff2d1,train,\nM1,test,\n"
+    put(tmp_path / "partition.csv", f"clip,partition,subject\n{rows}")
+    for clip in ("a", "b", "c", "Zo\u00eb", "zo\u00cb", "\uff2d1", "M1"):
+        movie(tmp_path / f"{clip}.mp4", 4)
+    folder = IngestionConfig.model_validate({"importer": "folder"})
+    index, problems = index_corpus(tmp_path, folder, MediaLimits())
+    out, serial = tmp_path.parent / f"{tmp_path.name}_out", ExecutorConfig(kind="serial")
+    run_tasks(plan_timelines(tmp_path, index, problems, folder, MediaLimits()), out, ".parquet", serial)
+    _, described, _ = describe_corpus(tmp_path, index, problems, results(out, ".parquet"), folder)
+    assert len(index) == 7
+    assert {"Anna", "anna"} <= set(index["subject"])
+    differ = "have names that differ only in capitals, blanks or alike characters"
+    told = [
+        f"2 clips {differ}: 'Zo\u00eb' (train), 'zo\u00cb' (train)",
+        f"2 subjects {differ}: 'Anna' (train), 'anna' (test)",
+        f"2 subjects {differ}: 'M1' (test), '\uff2d1' (train)",
+    ]
+    remedy = "if they are one, write the name alike everywhere; they count as different ones"
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [line for line in warned if "differ" in line] == [f"{line}; doubtful. Remedy: {remedy}" for line in told]
+    for table in (problems, described):
+        noted = table[table["problem"].str.contains("differ only")]
+        assert noted["problem"].tolist() == told
+        assert set(noted["effect"]) == {DOUBTFUL}
+
+
+def test_names_that_differ_are_not_told(tmp_path: Path) -> None:
+    names = ["a", "b", "ab", "a b", "\u00e9", "e", "1", "\u0661", "O", "0"]
+    table = pd.DataFrame({"clip": names, "subject": names, "partition": "train"})
+    assert names_alike(table) == []
+    assert names_alike(table.iloc[:0]) == []

@@ -313,7 +313,7 @@ def _shown(problems: pd.DataFrame) -> pd.DataFrame:
     table = table.sort_values("effect", key=lambda effects: effects.map(EFFECTS.index), kind="stable")
     named = table["clip"] != ""
     first = ~table.duplicated("clip") | ~named
-    unused = table["clip"].map(table[first & named].set_index("clip")["effect"] != NOTED).eq(True)
+    unused = table["clip"].map(table[first & named].set_index("clip")["effect"].isin((STOPS, LEFT_OUT, OPEN))).eq(True)
     table["others"] = table.groupby("clip")["clip"].transform("size").where(named & unused, 1) - 1
     cells = table[["clip", "problem", "remedy"]].astype(str).itertuples(index=False)
     table["alike"] = [_alike(clip, f"{what} {how}") for clip, what, how in cells]

@@ -21,6 +21,7 @@ from pydantic import Field
 from iaca.corpora.check import failure
 from iaca.corpora.index import (
     COUNT,
+    DOUBTFUL,
     LEFT_OUT,
     NOTED,
     PARTITION_FILE,
@@ -48,13 +49,14 @@ from iaca.errors import InputError, counted
 from iaca.files import entries
 from iaca.formats.labels import EXPRESSIONS, LABELS, MISSING, TASK_COLUMNS, UNITS, WIDTH
 from iaca.formats.tables import SUFFIXES, Table, columns_of, read_head, read_table
-from iaca.parameters import LONGEST_S, MODALITIES, Parameters
+from iaca.parameters import LONGEST_S, MODALITIES, Modality, Parameters
 from iaca.text import clip_of
 
-VERSION = "3"
+VERSION = "4"
 METADATA = {"visual_encoder": "features", "audio_encoder": "features", "embedding_version": "2"}
 SAME_CLOCK = "write all times in seconds from the same moment"
 FOLDERS = {"audio": "features/audio", "visual": "features/visual", "labels": "labels", "quality": "features/quality"}
+NOTHING = {"audio": "no sound", "visual": "no face"}
 FEWEST_COUNTED = 5  # rows from which a column that counts is not a coincidence
 FACTS = ("frames", "annotated", "first_s", "last_s", "has_audio", "audio_present", "face_found")
 
@@ -279,11 +281,13 @@ def write_clip_timeline(clip: AnnotatedClip, target: Path) -> None:
 
 
 def facts_of(clip: AnnotatedClip) -> dict[str, object]:
-    """Which modalities a clip has, at which share of its steps, and `notes`: pairs of an oddity and its remedy."""
+    """Which modalities a clip has, at which share of its steps; at how many steps all features of a present one are
+    zero; and `notes`: pairs of an oddity and its remedy."""
     return {
         "has_audio": bool(clip.embedding.audio_present.any()),
         "audio_present": float(clip.embedding.audio_present.mean()),
         "face_found": float(clip.embedding.face_found.mean()),
+        "zeros": {kind: _zeros(clip.embedding, kind) for kind in MODALITIES},
         "notes": _lengths(clip),
     }
 
@@ -408,6 +412,13 @@ def _check_informative(table: Table | None) -> None:
         raise InputError(what, table.file, 1, "remove the column from all clips: a model would learn the time from it")
 
 
+def _zeros(clip: ClipEmbedding, kind: Modality) -> int:
+    """Steps at which a modality counts as present and all its features are exactly zero, as many extractors write them
+    where they find no face. A single feature may well be zero."""
+    rows, present = (clip.visual, clip.face_found) if kind == "visual" else (clip.audio, clip.audio_present)
+    return int((present & ~rows.any(axis=1)).sum()) if rows.shape[1] > 1 else 0
+
+
 def _lengths(clip: AnnotatedClip) -> list[tuple[str, str]]:
     """A note on annotated steps before the first or after the last features, if there are more than a few."""
     observed = np.flatnonzero(clip.embedding.observed)
@@ -460,6 +471,14 @@ def read_through(root: Path, clip_index: pd.DataFrame, tolerance_s: float | None
 
 
 def _noted(row: Mapping[Hashable, Any], facts: Mapping[str, Any]) -> list[Problem]:
-    return [
-        problem(str(row["clip"]), str(row["labels"]), what, remedy, effect=NOTED) for what, remedy in facts["notes"]
-    ]
+    clip = str(row["clip"])
+    found = [problem(clip, str(row["labels"]), what, remedy, effect=NOTED) for what, remedy in facts["notes"]]
+    for kind, count in facts["zeros"].items():
+        if count:
+            steps = counted(facts["frames"], "step")
+            what = f"all {kind} features are zero at {count:,} of {steps}, where they count as present"
+            remedy = (
+                f"if nothing was observed there ({NOTHING[kind]}), remove these rows: a missing row counts as absent"
+            )
+            found.append(problem(clip, str(row[kind]), what, remedy, effect=DOUBTFUL))
+    return found

@@ -24,7 +24,7 @@ from iaca.errors import InputError, brief, plain_name, printable, unreadable
 from iaca.files import require_access, require_file
 from iaca.formats.labels import AnnotationFacts
 from iaca.parameters import Parameters, faults
-from iaca.text import clip_of, csv_table
+from iaca.text import clip_of, csv_table, look_of
 
 PARTITIONS = ("train", "validation", "test")
 PARTITION_FILE, SUBJECT_FILE, EVENT_FILE, CARD_FILE = "partition.csv", "subjects.csv", "events.csv", "corpus.json"
@@ -36,8 +36,9 @@ PROBLEM_COLUMNS = ("clip", "file", "row", "problem", "effect", "remedy")
 STOPS = "the run stops"
 LEFT_OUT = "left out"  # the clip, until it is fixed; the run continues with the others
 OPEN = "decided by decoding"  # a suspicion from what the container declares
+DOUBTFUL = "doubtful"  # it is used as it is, though its owner may have meant something else
 NOTED = "noted"
-EFFECTS = (STOPS, LEFT_OUT, OPEN, NOTED)
+EFFECTS = (STOPS, LEFT_OUT, OPEN, DOUBTFUL, NOTED)
 
 REMEDY = "write one row per clip below the line clip,partition,subject"
 Problem = dict[str, object]
@@ -110,6 +111,32 @@ def subject_problems(clips: pd.DataFrame, file: str | Path) -> list[Problem]:
         what = f"subject {subject} is in {' and '.join(partitions)} ({where})"
         remedy = "move all clips of a subject into one partition; a score over shared subjects means nothing"
         problems.append(problem(strays["clip"].iloc[0], file, what, remedy, row, STOPS))
+    return problems
+
+
+def names_alike(clips: pd.DataFrame) -> list[Problem]:
+    """Subjects and clips whose names differ only in capitals, blanks or compatible characters: one problem per group.
+
+    They stay different ones. If they are one subject, training and test may share it.
+
+    Args:
+        clips: columns `clip`, `subject`, `partition`.
+    """
+    problems, told = list[Problem](), set[tuple[str, ...]]()
+    for column in ("subject", "clip"):
+        known = clips.groupby(column, sort=True)["partition"].agg(lambda parts: " and ".join(sorted(set(parts))))
+        alike: dict[str, list[str]] = {}
+        for name in known.index:
+            alike.setdefault(look_of(str(name)), []).append(str(name))
+        for names in alike.values():
+            if len(names) < 2 or tuple(names) in told:
+                continue
+            told.add(tuple(names))
+            named = ", ".join(f"{name!r} ({known[name]})" for name in names)
+            differ = "have names that differ only in capitals, blanks or alike characters"
+            what = f"{len(names)} {column}s {differ}: {named}"
+            remedy = "if they are one, write the name alike everywhere; they count as different ones"
+            problems.append(problem("", ".", what, remedy, effect=DOUBTFUL))
     return problems
 
 

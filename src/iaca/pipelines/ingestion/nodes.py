@@ -21,9 +21,11 @@ from iaca.corpora.folder import FolderConfig
 from iaca.corpora.index import (
     CLIP_COLUMNS,
     COUNT,
+    DOUBTFUL,
     EVENT_FILE,
     OPEN,
     STOPS,
+    names_alike,
     problem_table,
     read_card,
     require_usable,
@@ -124,7 +126,7 @@ def index_corpus(root: Path, ingestion: IngestionConfig, limits: MediaLimits) ->
             index = check.check_corpus(root, index_bah(root), affwild2.inspect_annotation, limits)
         case _:
             index = check.check_corpus(root, affwild2.index_affwild2(root), affwild2.inspect_annotation, limits)
-    problems = problem_table(index.problems)
+    problems = problem_table(index.problems + names_alike(index.clips))
     check.log_corpus("the corpus, as its files declare it", index.clips, problems)
     return index.clips[[*CLIP_COLUMNS, COUNT]], problems
 
@@ -132,6 +134,7 @@ def index_corpus(root: Path, ingestion: IngestionConfig, limits: MediaLimits) ->
 def _index_features(root: Path, config: FeaturesConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
     """If a problem stops the run, all tables are read now for further problems: no later step would read them."""
     index = features.index_features(root)
+    index.problems += names_alike(index.clips)
     if not any(problem["effect"] == STOPS for problem in index.problems):
         return index.clips, problem_table(index.problems)
     clips, found = features.read_through(root, index.clips, config.tolerance_s)
@@ -221,8 +224,9 @@ def describe_corpus(
         title, settled = "the corpus of features", index_problems
         clips, found = features.clip_table(clip_index, frame_labels, root)
         found += check.untrainable(clips)
+    told = ingestion.has_media & (settled["effect"] == DOUBTFUL)  # a warning is enough once
+    check.log_corpus(title, clips, pd.concat([settled[~told], problem_table(found)], ignore_index=True))
     problems = pd.concat([settled, problem_table(found)], ignore_index=True)
-    check.log_corpus(title, clips, problems)
     return clips, problems, check.partition_summary(clips)
 
 
