@@ -98,6 +98,17 @@ def test_what_might_be_thousands_is_no_number(cell: str, tmp_path: Path) -> None
         read_table(given(tmp_path, f"time_s;f0\n0,5;{cell}\n".encode()))
 
 
+@pytest.mark.parametrize(
+    ("above", "line"), [("", 3), ("name;time;f0\n", 4), ("sep=;\n", 4), ("sep=;\nname;time;f0\n", 5)]
+)
+def test_a_cell_that_is_no_number_is_named_with_its_line_with_and_without_a_header(
+    above: str, line: int, tmp_path: Path
+) -> None:
+    path = given(tmp_path, f"{above}'a';0,5;1\n'a';1,5;2\n'a';2,5;word\n'a';word;word\n".encode())
+    with pytest.raises(InputError, match=rf"line {line}: 'word' in column '?\w+'? is not a number"):
+        read_rows(path)
+
+
 def test_lines_are_counted_with_the_line_above_the_header(tmp_path: Path) -> None:
     path = given(tmp_path, b"sep=;\r\ntime_s;valence;arousal\r\n0,5;0,1;x\r\n")
     assert [fault.row for fault in inspect_labels(path).faults] == [3]

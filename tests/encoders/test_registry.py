@@ -181,6 +181,18 @@ def test_weights_versions_and_options_are_in_the_fingerprint(tmp_path: Path, mon
     assert len(seen) == 5
 
 
+def test_options_in_any_order_are_the_same_encoder(tmp_path: Path) -> None:
+    path = save_resnet18(tmp_path / "own.safetensors", 0)
+    changes = {"side": 64, "frames": 4, "dilation": 2}
+    given = (
+        {"name": "r2plus1d_18", "weights": str(path), "changes": dict(c)} for c in (changes, reversed(changes.items()))
+    )
+    one, other = (identity(EmbeddingConfig(visual=choice)) for choice in given)
+    assert one["visual_version"] == other["visual_version"]
+    assert one["visual_version"].endswith("(dilation=2,frames=4,side=64)")
+    assert not mismatches(one, other)
+
+
 def test_a_checkpoint_that_changed_is_read_again(tmp_path: Path) -> None:
     path = save_resnet18(tmp_path / "own.safetensors", 0)
     config = EmbeddingConfig(visual={"name": "resnet18", "weights": str(path)})

@@ -74,6 +74,9 @@ def test_pairing_narrows_the_interval_of_a_difference(table):
 def test_models_on_different_clips_cannot_be_compared(table):
     with pytest.raises(InputError, match="only in one of them: d"):
         paired_difference(table, table[table["clip"] != "d"])
+    more = [table.assign(clip=name) for name in ("z", "y", "x", "b2", "a1", "d2")]
+    with pytest.raises(InputError, match=r"only in one of them: a1, b2, d2$"):  # the first three by name, in every run
+        paired_difference(table, pd.concat([table, *more]))
 
 
 @pytest.mark.parametrize("clips", ["a", "ab", "abc"])

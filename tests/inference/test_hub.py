@@ -27,7 +27,7 @@ from iaca.errors import InputError
 from iaca.faces import FaceConfig
 from iaca.inference import Predictor
 from iaca.inference.config import NAMED, InferenceConfig, named_repository
-from iaca.inference.hub import CITATION, LAW, fetched, on_this_machine
+from iaca.inference.hub import CITATION, LAW, _require_models, fetched, on_this_machine
 from iaca.inference.members import FIRST, AdaptedModel
 from iaca.inference.write import plan_inference
 from iaca.inference.zero_shot import ZeroShot
@@ -249,6 +249,14 @@ def test_a_repository_of_pickles_is_refused_before_anything_is_downloaded(hub: H
     with pytest.raises(InputError, match="it has no safetensors Remedy"):
         Predictor.from_pretrained("owner/empty")
     assert not [path for _, path, _ in hub.asked if "resolve" in path or "storage" in path]
+
+
+def test_more_than_4_gib_of_safetensors_are_no_models() -> None:
+    whole, name = 4 * 1024**3, "model.safetensors"
+    _require_models(NAME, {name: whole, "data.bin": 2 * whole})  # other files are not fetched
+    for files in ({name: whole + 1}, {name: whole, "encoders/own.safetensors": 1}):
+        with pytest.raises(InputError, match=r"its safetensors have 4\.0 GiB, which no model of this project has"):
+            _require_models(NAME, files)
 
 
 def test_pickles_beside_a_model_are_not_fetched(hub: Hub, model: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -225,6 +226,28 @@ def test_the_bar_of_disagreement_is_as_long_as_the_inconsistency():
         assert not (bare[108, 412:628] == np.array(canvas.RAISED)).all(axis=1).any()
     _, unusual = painted(table().assign(inconsistency=0.97))
     assert (unusual[108] == np.array(canvas.AROUSAL)).all(axis=1).any()
+
+
+def test_everything_below_the_picture_grows_with_it(monkeypatch: pytest.MonkeyPatch):
+    """A panel of three times the width is the same drawing at three times the size, with the texts in their places."""
+    texts: list[list[tuple[str, float, float, float]]] = [[], []]
+    panels = []
+    clip = table().assign(inconsistency=0.97, valence_low=0.2, valence_high=0.9, arousal_low=-0.4, arousal_high=0.3)
+    for found, size in zip(texts, ((640, 360), (1920, 1080)), strict=True):
+        monkeypatch.setattr(
+            canvas,
+            "draw_text",
+            lambda image, text, x, y, size, *rest, found=found, **more: found.append((text, x, y, size)),
+        )
+        panels.append(painted(clip, 30, *size)[1].astype(float))
+    panel, large = panels
+    assert large.shape == (3 * panel.shape[0], 3 * panel.shape[1], 3)
+    small = large.reshape(panel.shape[0], 3, panel.shape[1], 3, 3).mean(axis=(1, 3))
+    off = cv2.blur(small, (7, 7)) - cv2.blur(panel, (7, 7))
+    assert np.abs(off).max() < 50
+    assert [text for text, *_ in texts[1]] == [text for text, *_ in texts[0]]
+    for (_, *place), (text, *enlarged) in zip(*texts, strict=True):
+        assert enlarged == pytest.approx([3 * number for number in place], abs=1e-6), text
 
 
 def test_a_whisker_spans_the_interval():
