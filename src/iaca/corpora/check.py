@@ -82,7 +82,8 @@ def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect, limits: Media
     clips = with_facts(index.clips, DECLARED, facts())
     problems += untrainable(clips) if len(clips) else []
     if clips.empty:
-        problems.append(problem("", ".", "no clip can be used", "fix the other problems of this table", effect=STOPS))
+        remedy = "fix the other problems; index_problems.csv has all"
+        problems.append(problem("", ".", "no clip can be used", remedy, effect=STOPS))
     return CorpusIndex(clips, problems)
 
 
