@@ -132,8 +132,6 @@ def _length_problems(clip: str, annotation: str, declared: int | None, facts: An
 
 
 def _declared(path: Path, limits: MediaLimits | None) -> MediaInfo:
-    if path.is_file() and not path.stat().st_size:
-        raise InputError("the file is empty", path, remedy="copy it again, or remove it")
     limits = limits or MediaLimits()
     cache = FileCache(f"declared by a container, {VERSION}, {limits.model_dump_json()}", path)
     if (cached := cache.get()) is not None:

@@ -28,7 +28,7 @@ from iaca.corpora.index import CARD_FILE
 from iaca.engine import ClipPaths, ExecutorConfig, Task, results, run_tasks
 from iaca.engine.results import MANIFEST
 from iaca.errors import InputError, unreadable
-from iaca.files import LEFTOVER, is_version, replacing, version_after, versions, write_text
+from iaca.files import ARCHIVES, LEFTOVER, is_version, replacing, version_after, versions, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -183,9 +183,6 @@ class FileFolder(PartitionedDataset):  # type: ignore[misc]
         """Write every file; the folder is there afterwards even if there is none."""
         inspect.unwrap(super().save.__func__)(self, data)
         Path(self._path).mkdir(parents=True, exist_ok=True)
-
-
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 
 class CorpusFolder(AbstractDataset[dict[str, str], Path]):
