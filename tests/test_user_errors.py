@@ -15,12 +15,14 @@ from kedro.config import MissingConfigException
 from kedro.io import DatasetError
 from kedro.validation import ParameterValidationError
 from kedro.validation.parameter_validator import ParameterValidator
+from pydantic import ValidationError
 
 from iaca.cli import RunParameters
+from iaca.encoders.config import EmbeddingConfig
 from iaca.errors import INTERRUPTED, InputError, show_early, unreadable
 from iaca.files import PROJECT
 from iaca.hooks import STACK, BoundedConfigLoader, keep_to_one_message, message_of, show
-from iaca.parameters import Parameters
+from iaca.parameters import Parameters, faults
 from iaca.settings import CONFIG_LOADER_ARGS
 from project import ROOT
 
@@ -251,6 +253,13 @@ def test_invalid_parameters_are_named_with_their_groups_and_without_pydantics_ow
         f"sweep: value is None but type is not Optional {advice}"
     )
     assert str(of_kedro(training={"loss": [1]})).startswith("invalid parameter: training.loss: it is not a group")
+
+
+@pytest.mark.parametrize("device", ["gpu", "CUDA", "cuda:x"])
+def test_a_device_that_is_none_is_told_with_those_that_are(device: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        EmbeddingConfig(device=device)
+    assert faults(refused.value) == "device: not the name of a device; use auto, cpu, cuda, cuda:N, mps or xpu"
 
 
 def test_kedro_does_not_log_what_is_shown_at_the_end(caplog: pytest.LogCaptureFixture) -> None:

@@ -232,15 +232,27 @@ def _verbatim(value: Any) -> Any:
     return "./???" if value == "???" else _REFERENCE.sub(lambda found: 2 * found[1] + "\\${", value)
 
 
+_DRIVE = re.compile(r"([A-Za-z]):[\\/]")
 _REFERENCE = re.compile(r"(\\*)\$\{")
 
 
 def _absolute(value: Any, base: Path) -> Any:
-    """A path, pattern or list of these, absolute; names of models that come with the project are unchanged."""
+    """A path, pattern or list of these, absolute; names of models that come with the project are unchanged. A shell
+    leaves `~/` as it is after a `=`.
+
+    Raises:
+        InputError: it is a path of Windows, and this is another system.
+    """
     if isinstance(value, list | tuple):
         return [_absolute(one, base) for one in value]
     if not isinstance(value, str) or not value or (value in NAMED and not (base / value).exists()):
         return value
+    if os.name != "nt" and (drive := _DRIVE.match(value)) and not os.path.lexists(base / value):
+        there = f"/mnt/{drive[1].lower()}/{value[drive.end() :]}".replace("\\", "/")
+        remedy = f"write the path that it has here, such as {there} in WSL"
+        raise InputError(f"{value} is a path of Windows", remedy=remedy)
+    if value.startswith("~/") and not os.path.lexists(base / value):
+        value = str(Path(value).expanduser())
     if glob.has_magic(value) and not os.path.lexists(base / value):  # the base folder is not a pattern
         return str(Path(glob.escape(str(base))) / value)
     return str(base / value)

@@ -29,6 +29,9 @@ ALWAYS_ALLOWED = 2**28
 MAX_RATIO = 200
 """Bytes in memory per byte of a compressed file that unpacks to more than `ALWAYS_ALLOWED`."""
 
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+"""Endings of files that have to be unpacked."""
+
 _OWNED = re.compile(
     rf"({re.escape(LEFTOVER)}|{re.escape(WEB_WORK)})(?P<process>\d+)-(?P<machine>[0-9a-f]{{6}})-[0-9a-f]{{8}}-"
 )

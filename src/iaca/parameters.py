@@ -78,6 +78,8 @@ class Parameters(BaseModel):
                     message = (
                         f"it is not a group of values; set one by its name, such as {next(iter(cls.model_fields))}"
                     )
+                if e.get("ctx", {}).get("pattern") == DEVICE:
+                    message = "not the name of a device; use auto, cpu, cuda, cuda:N, mps or xpu"
                 lines.append(fault(e["type"], message, e["loc"], e["input"]))
             raise ValidationError.from_exception_data(error.title, lines) from None
 

@@ -9,7 +9,7 @@ import pytest
 
 from affwild2_tree import annotate, movie
 from iaca.corpora.check import partition_summary
-from iaca.corpora.index import LEFT_OUT, NOTED, OPEN, STOPS
+from iaca.corpora.index import DOUBTFUL, LEFT_OUT, NOTED, OPEN, STOPS
 from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.errors import InputError
 from iaca.media import MediaLimits
@@ -146,7 +146,8 @@ def test_a_folder_with_everything_wrong(tmp_path: Path, video: bytes, caplog: py
     found = told(problems)
     assert found["long.csv", None] == ("frames up to 69 are annotated, but 30 decode", LEFT_OUT)
     assert found["later.csv", None][0].startswith("only 20% of the rows lie within the video")
-    assert set(found) == set(expected) - {("partition.csv", 10)} | {("later.csv", None)}
+    assert found[".", None] == ("every label of valence is 0.1", DOUBTFUL)
+    assert set(found) == set(expected) - {("partition.csv", 10)} | {("later.csv", None), (".", None)}
 
 
 @needs_shared("media/no_face.mp4")

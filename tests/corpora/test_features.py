@@ -574,7 +574,7 @@ def test_rows_of_zeros_count_as_present_and_are_told_with_their_number(
     run_tasks(tasks, tmp_path / "out", ".parquet", ExecutorConfig(kind="serial"))
     clips, found, _ = describe_corpus(root, index, problems, results(tmp_path / "out", ".parquet"), ingestion)
     assert clips["face_found"].tolist() == [1.0] * 4
-    doubtful = found[found["effect"] == DOUBTFUL]
+    doubtful = found[(found["effect"] == DOUBTFUL) & (found["clip"] != "")]
     assert doubtful[["clip", "file"]].to_numpy().tolist() == [[c, f"features/visual/{c}.csv"] for c in ("c1", "c2")]
     what = "all visual features are zero at 7 of 50 steps, where they count as present"
     remedy = "if nothing was observed there (no face), remove these rows: a missing row counts as absent"
@@ -595,3 +595,12 @@ def test_a_single_feature_may_be_zero(tmp_path: Path) -> None:
         rows.to_csv(root / "features/visual/c0.csv", index=False)
         zeros = facts_of(read_clip(clip_files(root), {"audio": 2, "visual": columns}))["zeros"]
         assert zeros == {"audio": 0, "visual": 50 * (columns - 1)}
+
+
+def test_a_clip_that_is_nearly_named_as_its_features_is_told_how_to_be_written(tmp_path: Path) -> None:
+    root = corpus(tmp_path)
+    rewrite(
+        root / "partition.csv", lambda lines: [line.replace("c1,", "C1.csv,").replace("c2,", "c9,") for line in lines]
+    )
+    remedies = {row["clip"]: row["remedy"] for row in index_features(root).problems if row["clip"] in ("C1.csv", "c9")}
+    assert remedies == {"C1.csv": "write c1 in partition.csv", "c9": "put a table of the clip's name there"}

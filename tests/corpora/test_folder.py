@@ -14,7 +14,7 @@ from affwild2_tree import movie
 from iaca.corpora.affwild2 import index_affwild2
 from iaca.corpora.features import index_features
 from iaca.corpora.folder import FolderConfig, assign_partitions, build_timeline, index_folder
-from iaca.corpora.index import NOTED, STOPS
+from iaca.corpora.index import DOUBTFUL, EVENT_FILE, NOTED, PARTITION_FILE, STOPS, SUBJECT_FILE
 from iaca.corpora.timeline import labels_at
 from iaca.errors import InputError
 from iaca.formats.labels import inspect_labels, read_labels
@@ -58,7 +58,8 @@ def test_what_belongs_to_nothing_and_names_that_collide_are_named(tmp_path: Path
     problems = told(root)
     assert set(problems) == {"a/twice.mp4", "b/twice.avi", "alone.csv", "c/ok.csv", "voice.wav"}
     assert "another is b/twice.avi" in problems["a/twice.mp4"]
-    assert "no video of this name is next to" in problems["c/ok.csv"]
+    assert problems["c/ok.csv"] == "it is not read: the video of this name is ok.mp4"
+    assert "no video of this name is next to" in problems["alone.csv"]
     assert "sound without a picture is not a clip" in problems["voice.wav"]
     assert index_folder(root, CONFIG).clips["clip"].tolist() == ["ok"]
     (tmp_path / "empty").mkdir()
@@ -93,6 +94,57 @@ def test_a_table_of_partitions_decides_and_says_what_it_lacks(tmp_path: Path) ->
     assert found["gone", "partition.csv", None]["problem"] == "no video of this name"
     assert found["d", "more/d.mp4", None]["problem"] == "the clip is in no partition"
     assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "read"),
+    [
+        ("mine/partition.csv", PARTITION_FILE), ("partition.txt", PARTITION_FILE), ("Partitions.xlsx", PARTITION_FILE),
+        ("splits.csv", PARTITION_FILE), ("subject.csv", SUBJECT_FILE), ("deep/er/Events.csv", EVENT_FILE),
+    ],
+)  # fmt: skip
+def test_a_table_that_is_not_read_where_it_lies_or_under_its_name_is_told(
+    tmp_path: Path, table: str, read: str
+) -> None:
+    root = put(tmp_path, {"mine/a.mp4": "", "b.mp4": "", table: "clip,partition\na,test\nb,train\n"})
+    index = index_folder(root, FolderConfig())
+    assert len(index.clips) == 2
+    (row,) = index.problems
+    assert (row["clip"], row["file"], row["effect"]) == ("", table, DOUBTFUL)
+    what = f"this table is not read: {read} has to be in the folder that is given, under this name"
+    random = ". Without it, partitions are drawn at random" if read == PARTITION_FILE else ""
+    assert row["problem"] == what + random
+    moved = f"move it there, or give its folder: ingestion.root={root}/mine"
+    assert row["remedy"] == (moved if table == "mine/partition.csv" else f"save it as {read} there")
+    put(root, {read: f"clip,{read[:-5]}\na,x\n" if read != PARTITION_FILE else "clip,partition\na,test\nb,train\n"})
+    assert [row["problem"] for row in index_folder(root, FolderConfig()).problems] == [what]
+
+
+def test_a_video_may_have_the_name_of_a_table(tmp_path: Path) -> None:
+    root = put(tmp_path, {"in/event.mp4": "", "in/event.csv": BY_TIME})
+    index = index_folder(root, FolderConfig())
+    assert (index.clips["annotation"].tolist(), index.problems) == (["in/event.csv"], [])
+
+
+def test_an_annotation_in_another_folder_than_its_video_does_not_leave_the_clip_out(tmp_path: Path) -> None:
+    root = put(tmp_path, {"videos/a.mp4": "", "labels/a.csv": BY_TIME})
+    index = index_folder(root, FolderConfig())
+    assert index.clips["clip"].tolist() == ["a"]
+    (row,) = index.problems
+    assert (row["clip"], row["file"], row["effect"]) == ("a", "labels/a.csv", DOUBTFUL)
+    assert row["problem"] == "it is not read: the video of this name is videos/a.mp4"
+    assert row["remedy"] == "move it next to the video"
+
+
+def test_names_in_the_table_of_partitions_that_are_nearly_those_of_videos_are_told_how_to_be_written(
+    tmp_path: Path,
+) -> None:
+    rows = "clip,partition\na.mp4,train\nvideos\\b.MOV,train\nC,test\ngone.mp4,test\n"
+    root = put(tmp_path, {"a.mp4": "", "videos/b.mov": "", "c.mp4": "", "partition.csv": rows})
+    found = {row["clip"]: row["remedy"] for row in index_folder(root, FolderConfig()).problems if row["row"] is None}
+    near = "write names of videos as they are, without folder and ending: a for a.mp4"
+    assert [found[clip] for clip in ("a.mp4", "videos\\b.MOV", "C")] == [near] * 3
+    assert found["gone.mp4"] == "put a video of this name anywhere below the root, or remove the row"
 
 
 def test_clips_of_one_subject_stay_together_annotated_or_not(tmp_path: Path) -> None:

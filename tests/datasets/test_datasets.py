@@ -26,6 +26,7 @@ from iaca.engine import Task
 from iaca.faces import encode_face, write_faces
 from iaca.faces.extract import NUMBERS, FaceRow, faces_frame
 from iaca.fusion import FusionConfig, FusionModel
+from iaca.hooks import message_of
 from iaca.training.model_file import TrainedModel
 from iaca.training.sample import Normalisation
 
@@ -162,14 +163,20 @@ def test_what_is_missing_says_how_to_get_it(tmp_path: Path) -> None:
 
 def test_a_corpus_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "video.mp4").touch()
-    with pytest.raises(DatasetError, match=r"video\.mp4 can't be read \(Not a directory\)\. Give a folder"):
-        CorpusFolder(path=str(tmp_path / "video.mp4")).load()
+    (tmp_path / "videos.tar.GZ").touch()
+    for name, said in (
+        ("video.mp4", "a file is no corpus Remedy: give the folder that contains it"),
+        ("videos.tar.GZ", "an archive is no corpus Remedy: unpack it, and give the folder that it contains"),
+    ):
+        with pytest.raises(DatasetError) as refused:
+            CorpusFolder(path=str(tmp_path / name)).load()
+        assert message_of(refused.value) == f"{tmp_path}/{name}: {said}"
 
     def refuse(_: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
-    with pytest.raises(DatasetError, match=r"can't be read \(Permission denied\)\. .*fix its permissions"):
+    with pytest.raises(DatasetError, match=r"can't be opened \(Permission denied\) .*fix its permissions"):
         CorpusFolder(path=str(tmp_path)).load()
 
 

@@ -222,5 +222,6 @@ def test_results_are_no_videos_and_videos_are_no_results(tmp_path):
 @pytest.mark.parametrize("given", ["none.mp4", "*.mp4", "."])
 def test_nothing_there_is_an_error_that_says_what_to_give(tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"no video found.*folder or a pattern"):
+    with pytest.raises(InputError, match=r"no video found.*folder or a pattern") as refused:
         find_videos(given)
+    assert ("there is no such file or folder" in str(refused.value)) == (given == "none.mp4")

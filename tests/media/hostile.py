@@ -83,7 +83,7 @@ def references(target: Path, address: str = "http://127.0.0.1:9/x.mp4") -> Itera
 
 def lies() -> Iterator[Hostile]:
     """Headers that claim what is not so, and content beyond every limit."""
-    yield Hostile("empty.mp4", "no content", Path.touch, REFUSED, "can't be opened")
+    yield Hostile("empty.mp4", "no content", Path.touch, REFUSED, "the file is empty")
     yield Hostile("zeros.mp4", "no content", partial(Path.write_bytes, data=bytes(4096)), REFUSED, "can't be opened")
     for name, suffix in (("matroska.mp4", ".mkv"), ("avi.mp4", ".avi"), ("mp4.avi", ".mp4")):
         write = partial(_renamed, suffix=suffix)

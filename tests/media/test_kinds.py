@@ -84,3 +84,12 @@ def test_what_is_nothing_known_is_an_error_with_the_reason(tmp_path: Path) -> No
 
 def test_files_left_out_are_counted_by_ending() -> None:
     assert left_out(map(Path, ["a.csv", "b.CSV", "c.png", "README"])) == "2 .csv, 1 .png, 1 without ending"
+
+
+def test_empty_files_and_archives_are_told_as_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "videos.ZIP").write_bytes(b"PK\3\4" + bytes(100))
+    with pytest.raises(InputError, match=r"a\.mp4: the file is empty Remedy: copy it again"):
+        probe(tmp_path / "a.mp4")
+    with pytest.raises(InputError, match=r"videos\.ZIP: an archive is not a media file Remedy: unpack it"):
+        probe(tmp_path / "videos.ZIP")

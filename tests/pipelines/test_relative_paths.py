@@ -8,6 +8,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from iaca.encoders.config import describe, weights_of
+from iaca.errors import InputError
 from iaca.files import in_project
 from iaca.inference.config import NAMED
 from project import ROOT, copy_project
@@ -58,6 +59,31 @@ def test_a_corpus_is_relative_to_the_current_folder(tmp_path: Path, monkeypatch:
     (tmp_path / "corpus").mkdir()
     found = context({"ingestion": {"root": "corpus"}}, "folder")
     assert found.catalog["corpus"].load() == tmp_path / "corpus"
+
+
+def test_a_path_from_the_home_folder_is_found_although_the_shell_does_not_expand_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    found = context({"ingestion": {"root": "~/my videos"}, "inference": {"input": "~/clips/*.mp4"}}, env="folder")
+    assert found.params["ingestion"].root.root == f"{tmp_path}/home/my videos"
+    assert found.params["inference"].input == f"{tmp_path}/home/clips/*.mp4"
+    (tmp_path / "~/own").mkdir(parents=True)
+    assert context({"ingestion": {"root": "~/own"}}, env="folder").params["ingestion"].root.root == f"{tmp_path}/~/own"
+
+
+@pytest.mark.parametrize("given", ["C:\\Users\\anna\\videos", "d:/videos"])
+def test_a_path_of_windows_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as refused:
+        context({"ingestion": {"root": given}}, env="folder")
+    there = {"C": "/mnt/c/Users/anna/videos", "d": "/mnt/d/videos"}[given[0]]
+    assert str(refused.value) == (
+        f"{given} is a path of Windows Remedy: write the path that it has here, such as {there} in WSL"
+    )
+    (tmp_path / given).mkdir(parents=True)
+    assert context({"ingestion": {"root": given}}, env="folder").params["ingestion"].root.root == f"{tmp_path}/{given}"
 
 
 def test_weights_are_relative_to_the_project_wherever_the_command_is_run(

@@ -19,6 +19,7 @@ import pandas as pd
 
 from iaca.corpora.index import (
     COUNT,
+    DOUBTFUL,
     EFFECTS,
     LEFT_OUT,
     NOTED,
@@ -30,16 +31,17 @@ from iaca.corpora.index import (
     problem,
     with_facts,
 )
-from iaca.corpora.timeline import length_problem, read_timeline_facts
+from iaca.corpora.timeline import length_problem, read_label_ranges, read_timeline_facts
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
 from iaca.errors import InputError, counted, printable, unreadable
-from iaca.formats.labels import AnnotationFacts, Inspect
+from iaca.formats.labels import LABELS, AnnotationFacts, Inspect
 from iaca.media import MediaInfo, MediaLimits, probe
 
 log = logging.getLogger(__name__)
 
 VERSION = "2"  # of the cached facts: increase it when a reader of annotations or containers returns other facts
+ONE_SIDED = 0.5  # labels that are all positive and reach this may have been rated from 0 to 1
 SHOWN_ROWS = 10  # faulty rows listed per file
 SHOWN_PROBLEMS = 40  # problems logged one by one; the table has all
 DECLARED = ("frames", "annotated", "first_s", "last_s", "has_audio")
@@ -82,7 +84,8 @@ def check_corpus(root: Path, index: CorpusIndex, inspect: Inspect, limits: Media
     clips = with_facts(index.clips, DECLARED, facts())
     problems += untrainable(clips) if len(clips) else []
     if clips.empty:
-        problems.append(problem("", ".", "no clip can be used", "fix the other problems of this table", effect=STOPS))
+        remedy = "fix the other problems; index_problems.csv has all"
+        problems.append(problem("", ".", "no clip can be used", remedy, effect=STOPS))
     return CorpusIndex(clips, problems)
 
 
@@ -129,8 +132,6 @@ def _length_problems(clip: str, annotation: str, declared: int | None, facts: An
 
 
 def _declared(path: Path, limits: MediaLimits | None) -> MediaInfo:
-    if path.is_file() and not path.stat().st_size:
-        raise InputError("the file is empty", path, remedy="copy it again, or remove it")
     limits = limits or MediaLimits()
     cache = FileCache(f"declared by a container, {VERSION}, {limits.model_dump_json()}", path)
     if (cached := cache.get()) is not None:
@@ -265,6 +266,27 @@ def failure(clip: str, reason: str, root: Path, file: str = "") -> Problem:
         return problem(clip, file, reason, "fix or remove the files of the clip, then run ingestion again")
     named = Path(parts["file"]).relative_to(root)
     return problem(clip, named, parts["problem"], parts["remedy"] or "", int(parts["row"]) if parts["row"] else None)
+
+
+def scale_problems(timelines: ClipPaths, clips: pd.DataFrame) -> list[Problem]:
+    """Doubts about the scale of a whole corpus, by dimension: no label is below 0, or all are the same."""
+    ranges = [read_label_ranges(timelines.whole(clip)) for clip in clips.loc[clips["annotated"] > 0, "clip"]]
+    problems = []
+    for dimension in LABELS:
+        known = [found[dimension] for found in ranges if dimension in found]
+        if not known:
+            continue
+        low, high = min(low for low, _ in known) + 0.0, max(high for _, high in known)
+        if low == high:
+            what = f"every label of {dimension} is {low:g}"
+            remedy = "check the annotation: nothing can be learned from it"
+        elif low >= 0 and high > ONE_SIDED:
+            what = f"no label of {dimension} is below 0: they run from {low:.3g} to {high:.3g}"
+            remedy = "if they were rated from 0 to 1, write 2 * LABEL - 1: the scale is [-1, 1]"
+        else:
+            continue
+        problems.append(problem("", ".", what, remedy, effect=DOUBTFUL))
+    return problems
 
 
 # Summary

@@ -28,6 +28,7 @@ from iaca.corpora.index import (
     STOPS,
     CorpusIndex,
     Problem,
+    meant,
     problem,
     read_partitions,
     require_exact_names,
@@ -164,10 +165,12 @@ def _with_features(clips: pd.DataFrame, files: dict[str, dict[str, Path]], probl
         missing = [kind for kind in MODALITIES if clip not in files[kind]]
         used.append(len(missing) < 2)
         effect = "counts as absent throughout" if used[-1] else "is empty"
+        near = None if used[-1] else meant(clip, {*files["audio"], *files["visual"]})
+        remedy = f"write {near} in {PARTITION_FILE}" if near else "put a table of the clip's name there"
         for kind in missing:
             what = f"no {kind} features: the {'modality' if used[-1] else 'clip'} {effect}"
             kept = NOTED if used[-1] else LEFT_OUT
-            problems.append(problem(clip, FOLDERS[kind], what, "put a table of the clip's name there", effect=kept))
+            problems.append(problem(clip, FOLDERS[kind], what, remedy, effect=kept))
     return clips[np.array(used, np.bool_)].reset_index(drop=True)
 
 

@@ -22,6 +22,7 @@ from pydantic import Field, model_validator
 
 from iaca.corpora.index import (
     CLIP_COLUMNS,
+    DOUBTFUL,
     EVENT_FILE,
     NOTED,
     PARTITION_FILE,
@@ -30,6 +31,7 @@ from iaca.corpora.index import (
     CorpusIndex,
     Problem,
     files_below,
+    meant,
     problem,
     read_partitions,
     read_subjects,
@@ -55,6 +57,8 @@ from iaca.text import clip_of
 
 VERSION = "3"
 TABLES = (PARTITION_FILE, SUBJECT_FILE, EVENT_FILE)
+TABLE_NAMES = {"partition": PARTITION_FILE, "split": PARTITION_FILE, "subject": SUBJECT_FILE, "event": EVENT_FILE}
+"""How people name these tables, without ending and without the s of a plural -> how they are read."""
 OTHER_TABLES = (".tsv", ".txt", ".xlsx", ".xls", ".ods")
 INSIDE = 0.5  # share of the annotated rows that must lie within the video
 
@@ -144,9 +148,13 @@ def _listed(root: Path, videos: dict[str, Path], problems: list[Problem]) -> pd.
     """The clips of partition.csv that have a video; the others, and videos it does not list, are reported."""
     members = read_partitions(root / PARTITION_FILE, problems)
     reported = {row["clip"] for row in problems}
+    example = ""
     for clip in members.loc[~members["clip"].isin(list(videos)), "clip"]:
         if clip not in reported:
             remedy = "put a video of this name anywhere below the root, or remove the row"
+            if near := meant(clip, videos):
+                example = example or f"{near} for {clip}"  # the same in every row, so that they share a line of the log
+                remedy = f"write names of videos as they are, without folder and ending: {example}"
             problems.append(problem(clip, PARTITION_FILE, "no video of this name", remedy))
     for clip in sorted(set(videos) - set(members["clip"]) - reported):
         remedy = f"give the clip a row in {PARTITION_FILE}, or remove its video"
@@ -172,8 +180,8 @@ def _kind(root: Path, path: Path, problems: list[Problem]) -> Kind:
 
 
 def _report_unused(root: Path, kinds: dict[Path, Kind], videos: dict[str, Path], problems: list[Problem]) -> None:
-    """Report annotations without a video next to them, or in another format than CSV, and sound files, which are not
-    clips."""
+    """Report annotations without a video next to them, or in another format than CSV, tables that have another name or
+    folder, and sound files, which are not clips."""
     annotated = {_place(path) for path in kinds if path.suffix.lower() == ".csv"}
     reported = {row["clip"] for row in problems}
     with_video = {_place(path) for path in videos.values()}
@@ -181,7 +189,12 @@ def _report_unused(root: Path, kinds: dict[Path, Kind], videos: dict[str, Path],
         clip = clip_of(path)
         known = _place(path) in with_video or clip in reported or (path.parent == root and path.name in TABLES)
         known = known or path.relative_to(root).parts[0] == RATERS
-        if path.suffix.lower() == ".csv" and not known:
+        if not known and (unread := _unread_table(root, path)) is not None:
+            problems.append(unread)
+        elif path.suffix.lower() == ".csv" and not known and clip in videos:
+            what = f"it is not read: the video of this name is {videos[clip].relative_to(root)}"
+            problems.append(problem(clip, path.relative_to(root), what, "move it next to the video", effect=DOUBTFUL))
+        elif path.suffix.lower() == ".csv" and not known:
             what = "no video of this name is next to the annotation"
             problems.append(problem(clip, path.relative_to(root), what, "put the video there, or remove the file"))
         elif path.suffix.lower() in OTHER_TABLES and _place(path) in with_video - annotated:
@@ -191,6 +204,20 @@ def _report_unused(root: Path, kinds: dict[Path, Kind], videos: dict[str, Path],
         elif kind == "sound" and _place(path) not in with_video:
             remedy = "extract features from it (docs/guide/features.md), or put it into a video file"
             problems.append(problem(clip, path.relative_to(root), "sound without a picture is not a clip", remedy))
+
+
+def _unread_table(root: Path, path: Path) -> Problem | None:
+    """The problem with a table of partitions, subjects or events that has another name or is in another folder."""
+    name = TABLE_NAMES.get(path.stem.lower().removesuffix("s"))
+    if name is None or path.suffix.lower() not in (".csv", *OTHER_TABLES):
+        return None
+    what = f"this table is not read: {name} has to be in the folder that is given, under this name"
+    if name == PARTITION_FILE and not (root / PARTITION_FILE).exists():
+        what += ". Without it, partitions are drawn at random"
+    remedy = f"save it as {name} there"
+    if path.name == name:
+        remedy = f"move it there, or give its folder: ingestion.root={path.parent}"
+    return problem("", path.relative_to(root), what, remedy, effect=DOUBTFUL)
 
 
 def _place(path: Path) -> tuple[Path, str]:

@@ -114,6 +114,13 @@ def subject_problems(clips: pd.DataFrame, file: str | Path) -> list[Problem]:
     return problems
 
 
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """The known clip that a name stands for if folders, ending and capitals are left aside; None if there is none."""
+    alike = {look_of(clip): clip for clip in known}
+    file = Path(name.replace("\\", "/"))
+    return next((alike[look_of(form)] for form in (name, file.name, clip_of(file)) if look_of(form) in alike), None)
+
+
 def names_alike(clips: pd.DataFrame) -> list[Problem]:
     """Subjects and clips whose names differ only in capitals, blanks or compatible characters: one problem per group.
 

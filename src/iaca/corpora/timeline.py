@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from iaca.errors import InputError, counted
 from iaca.faces import read_faces
-from iaca.formats.labels import TASK_COLUMNS, WIDTH, parse_expressions, parse_units, read_annotation, read_multitask
+from iaca.formats.labels import (
+    LABELS,
+    TASK_COLUMNS,
+    WIDTH,
+    parse_expressions,
+    parse_units,
+    read_annotation,
+    read_multitask,
+)
 from iaca.media import MediaLimits, frame_times, present_at, probe, read_audio_file
 
 VERSION = "3"
@@ -153,6 +161,21 @@ def read_timeline_facts(path: Path) -> dict[str, Any]:
 
     facts: dict[str, Any] = json.loads(pq.read_schema(path).metadata[b"pandas"])["attributes"]
     return facts
+
+
+def read_label_ranges(path: Path) -> dict[str, tuple[float, float]]:
+    """Lowest and highest label of each dimension that is annotated, from the statistics of the file, without reading
+    the table."""
+    import pyarrow.parquet as pq
+
+    metadata, found = pq.read_metadata(path), dict[str, tuple[float, float]]()
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            name, known = column.path_in_schema, column.statistics
+            if name in LABELS and known is not None and known.has_min_max:  # NaN does not count
+                low, high = found.get(name, (known.min, known.max))
+                found[name] = min(low, known.min), max(high, known.max)
+    return found
 
 
 def _facts(facts: dict[str, object]) -> dict[str, object]:

@@ -27,8 +27,8 @@ from kedro_datasets.text import TextDataset as StockText
 from iaca.corpora.index import CARD_FILE
 from iaca.engine import ClipPaths, ExecutorConfig, Task, results, run_tasks
 from iaca.engine.results import MANIFEST
-from iaca.errors import InputError
-from iaca.files import LEFTOVER, is_version, replacing, version_after, versions, write_text
+from iaca.errors import InputError, unreadable
+from iaca.files import ARCHIVES, LEFTOVER, is_version, replacing, version_after, versions, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -208,7 +208,8 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
         """The root of the corpus.
 
         Raises:
-            DatasetError: it is missing, is not a folder, or may not be listed.
+            DatasetError: it is missing.
+            InputError: it is not a folder, or may not be listed.
         """
         try:
             with os.scandir(self._path):
@@ -218,9 +219,13 @@ class CorpusFolder(AbstractDataset[dict[str, str], Path]):
             own = "for one of your own add --env folder, --env affwild2, --env bah or --env features"
             demo = f"Make the demo corpus: kedro run --pipelines demo_corpus; {own}"
             raise DatasetError(what + (f"Give {self._expects}: {self.option}" if self._expects else demo)) from None
+        except NotADirectoryError as error:
+            what, remedy = "a file is no corpus", "give the folder that contains it"
+            if self._path.suffix.lower() in ARCHIVES:
+                what, remedy = "an archive is no corpus", "unpack it, and give the folder that it contains"
+            raise InputError(what, self._path, remedy=remedy) from error
         except OSError as error:
-            remedy = "Give a folder that you may read, or fix its permissions"
-            raise DatasetError(f"The corpus {self._path} can't be read ({error.strerror}). {remedy}") from None
+            raise unreadable(error, self._path) from error
 
     def save(self, data: dict[str, str]) -> None:
         """Write relative name -> text, each file atomically; the card first, because it identifies the corpus. An empty

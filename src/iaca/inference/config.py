@@ -137,8 +137,9 @@ def find_videos(given: str, output: Path | None = None) -> dict[str, Path]:
         found = [path] if os.path.lexists(path) else _videos(_matches(given))
     videos = found if found == [path] else _without_overlays(found)
     if not videos:
+        absent = not (os.path.lexists(path) or glob.has_magic(given))
         raise InputError(
-            "no video found",
+            f"no video found{': there is no such file or folder' if absent else ''}",
             given,
             remedy="give a file, a folder or a pattern; a file that is named alone is tried whatever its ending",
         )

@@ -21,7 +21,7 @@ from av.stream import Disposition
 from pydantic import Field
 
 from iaca.errors import InputError, counted, plain_name, unreadable
-from iaca.files import require_file
+from iaca.files import ARCHIVES, require_file
 from iaca.parameters import Parameters
 
 _log = logging.getLogger(__name__)
@@ -147,11 +147,16 @@ def open_source(path: str | Path, limits: MediaLimits | None = None) -> Iterator
 
 def _open_container(path: Path, limits: MediaLimits) -> Any:
     try:
-        path.stat()
+        size = path.stat().st_size
     except OSError as error:
         remedy = "check the name and the permissions and, for a link, its target"
         raise InputError(f"can't be opened ({reason(error)})", file=path, remedy=remedy) from error
     require_file(path, "give a video or a sound file")
+    if not size:
+        raise InputError("the file is empty", path, remedy="copy it again, or remove it")
+    if path.suffix.lower() in ARCHIVES:
+        remedy = "unpack it, and give the folder that it contains"
+        raise InputError("an archive is not a media file", path, remedy=remedy)
     options = {
         "format_whitelist": ",".join(FORMATS),
         "protocol_whitelist": "file",
