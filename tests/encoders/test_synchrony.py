@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from iaca.encoders.cues import synchrony
+from iaca.encoders.cues import AGREEMENT_S, Pair, synchrony
 
 
 def envelope(seed: int, times: np.ndarray) -> np.ndarray:
@@ -82,6 +82,19 @@ def test_where_nothing_moves_there_is_no_agreement_and_no_lag(still: str) -> Non
     agreement, lag = measured(mouth, sound, times)
     assert not agreement.any()
     assert np.isnan(lag).all()
+
+
+@pytest.mark.parametrize("faint", ["mouth", "sound"])
+@pytest.mark.parametrize(("amplitude", "moves"), [(0.0095, False), (0.0108, True)])
+def test_a_movement_below_a_hundredth_of_the_deviation_is_none(faint: str, amplitude: float, moves: bool) -> None:
+    """At every step and at the end of a stream."""
+    wave = np.tile([1.0, 1.0, -1.0, -1.0], 60)
+    streams = {name: wave * (amplitude if name == faint else 1.0) for name in ("mouth", "sound")}
+    pair = Pair(**streams, known=np.ones(len(wave)), start=0.0, rate=30.0)
+    middle, end = pair.agreement(0, AGREEMENT_S)[120], pair.at_the_end(AGREEMENT_S)
+    assert middle == pytest.approx(float(moves), abs=0.01)
+    assert end[len(end) // 2] == pytest.approx(float(moves), abs=0.01)
+    assert end[len(end) // 2 - 2] == pytest.approx(-float(moves), abs=0.01)
 
 
 def test_a_gap_without_a_face_says_nothing_whatever_stands_in_it() -> None:

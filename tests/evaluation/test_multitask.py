@@ -183,7 +183,7 @@ def test_only_probabilities_decide_and_only_filtered_parts_change() -> None:
 
 
 def test_the_mean_of_models_averages_values_probabilities_and_thresholds() -> None:
-    one, other = noisy(0)[0], noisy(1)[0].sample(frac=1, random_state=0)
+    one, other = noisy(0)[0], noisy(1)[0].sample(frac=1, random_state=0, ignore_index=True)
     one.attrs, other.attrs = ({UNIT_THRESHOLDS: {"au1": t}} for t in (0.2, 0.6))
     joint = averaged([one, other])
     ordered = other.sort_values(["clip", "frame"], ignore_index=True)
@@ -221,6 +221,16 @@ def test_the_command_reads_validation_alone_and_writes_what_the_submission_takes
         main([*words, str(tmp_path / "three.json")])
     assert "no row of the validation partition" in capsys.readouterr().err
     assert not (tmp_path / "three.json").exists()
+
+
+def test_a_table_is_read_whatever_its_file_is_called(tmp_path: Path) -> None:
+    """Without the ending .parquet its values are read, and nothing else."""
+    predictions, _ = noisy()
+    predictions.to_parquet(tmp_path / "p.parquet")
+    (tmp_path / "p.parquet").rename(tmp_path / "p.pq")
+    pd.testing.assert_frame_equal(
+        read_tables([tmp_path / "p.pq"]), predictions[["clip", "frame", "valence", "arousal"]]
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"thresholds": {"au3": 0.5}}', '{"thresholds": {"au1": 2}}'])

@@ -304,6 +304,21 @@ def cut_power(*_: object) -> None:
     raise PowerCutError
 
 
+def test_the_fingerprint_of_a_run_is_of_clips_and_subjects_in_any_order() -> None:
+    """Subjects count where readings are fitted in folds of them."""
+    assert PLUS.reads > MODEL.reads
+    subjects = {name: f"s{i // 2}" for i, name in enumerate(TRAIN)}
+    turned, others = dict(reversed(TRAIN.items())), subjects | {"clip0": "s1"}
+
+    def fingerprint(model: FusionConfig, clips: dict, people: dict) -> str:
+        return TrainingRun(model, SHORT, clips, VALIDATION, Path("unused"), subjects=people).fingerprint
+
+    for model in (PLUS, MODEL):
+        first = fingerprint(model, TRAIN, subjects)
+        assert fingerprint(model, turned, dict(reversed(subjects.items()))) == first
+        assert (fingerprint(model, TRAIN, others) != first) == model.reads
+
+
 def test_checkpoints_of_another_version_of_the_code_are_not_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     before = run_fingerprint(MODEL, SHORT, "data")
     assert run_fingerprint(MODEL, SHORT, "data") == before
