@@ -137,8 +137,9 @@ def standing_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[fl
 def test_points_are_in_px_of_the_face_and_coefficients_are_made_of_them(
     standing_in: Callable[[float], Blendshapes],
 ) -> None:
-    encoder, face = standing_in(3.0), np.zeros((112, 112, 3), np.uint8)
+    encoder, face = standing_in(3.0), np.full((112, 112, 3), (204, 102, 51), np.uint8)
     points, presence = encoder.mesh(face)
+    np.testing.assert_allclose(encoder._mesh.given[0, ::60, ::60], np.full((5, 5, 3), (0.8, 0.4, 0.2)), atol=1e-6)
     np.testing.assert_allclose(points, np.tile([55.5, 55.5 + 9, 0], (POINTS, 1)), atol=1e-4)
     assert presence == pytest.approx(1 / (1 + np.exp(-3)))
     row = rows(encoder, face)[0]

@@ -48,6 +48,10 @@ def test_runs_differ_in_their_seed_only():
         ({"models": ["iaca", {"preset": "iaca", "width": 32}], "main": ["iaca"]}, "name of its own"),
         ({"models": ["iaca", {"preset": "ca", "name": "../ca"}], "main": ["iaca"]}, "pattern"),
         ({"models": ["iaca", "concat"], "main": ["jca"]}, "main names jca"),
+        (
+            {"models": ["iaca", "concat"], "main": ["rjca", "mha", "jca", "lfan", "ca"]},
+            "main names ca, jca, lfan, mha, rjca, but",
+        ),
         ({"models": ["iaca", "concat"], "main": []}, "main must be named"),
         ({"seeds": [0, 0]}, "each once"),
         ({"seeds": []}, "at least 1"),

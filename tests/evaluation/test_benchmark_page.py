@@ -12,6 +12,7 @@ from matplotlib.text import Text
 from iaca.evaluation import style
 from iaca.evaluation.benchmark_page import (
     PageData,
+    _limit,
     curve_finding,
     difference_dots,
     looks,
@@ -249,6 +250,16 @@ FAMILY = [
     "iaca", "concat", "audio", "visual", "jca", "ca", "dca", "lfan", "iaca_plus", "late", "ridge",
     "rjca", "grjca", "hgrjca", "tagf", "cold", "raav", "dca_paper",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("scale", "half"), [(0.1, 0.03), (1.0, 0.16), (3.0, 0.48)])
+def test_differences_are_drawn_to_the_scale_of_most_of_them(scale: float, half: float) -> None:
+    """1.6 times the median of their farthest ends, at least 0.03; one far off does not make the others small."""
+    rows = pd.DataFrame(
+        {"low": [-0.1, -0.02, -5.0, np.nan], "mean": [0.0, 0.04, 0.0, np.nan], "high": [0.05, 0.08, 1.0, np.nan]}
+    )
+    assert _limit(scale * rows) == pytest.approx(half)
+    assert _limit(rows.iloc[3:]) == 1.0
 
 
 @pytest.mark.parametrize("models", [FAMILY[:2], FAMILY[:11], FAMILY])

@@ -250,6 +250,22 @@ def test_everything_below_the_picture_grows_with_it(monkeypatch: pytest.MonkeyPa
         assert enlarged == pytest.approx([3 * number for number in place], abs=1e-6), text
 
 
+def test_text_is_thin_and_begins_at_its_place_unless_asked_otherwise():
+    def drawn(**options) -> np.ndarray:
+        image = np.zeros((40, 300, 3), np.uint8)
+        canvas.draw_text(image, "valence", 150, 30, 20, canvas.WHITE, **options)
+        return image
+
+    plain, bold = drawn(), drawn(bold=True)
+    assert (plain == drawn(bold=False, align="left")).all()
+    assert bold.sum() > 1.1 * plain.sum()
+    width = canvas.text_width("valence", 20)
+    assert width == canvas.text_width("valence", 20, bold=False)
+    for align, left in (("left", 150), ("centre", 150 - width / 2), ("right", 150 - width)):
+        columns = np.flatnonzero(drawn(align=align).any(axis=(0, 2)))
+        assert [columns[0], columns[-1]] == pytest.approx([left, left + width], abs=3)
+
+
 def test_a_whisker_spans_the_interval():
     ends = {"valence_low": -0.5, "valence_high": 0.5, "arousal_low": np.nan, "arousal_high": np.nan}
     _, panel = painted(table().assign(**ends, inconsistency=0.5))

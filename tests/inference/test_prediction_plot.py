@@ -86,6 +86,11 @@ def test_inconsistency_is_a_band_and_says_how_often_it_is_unusual(table):
     assert len(figure.axes) == len(prediction_plot(table, "a").axes) + 1
     assert "above 0.95 in 20 % of the time they are both known" in words(figure)
     assert len(prediction_plot(table.assign(inconsistency=np.nan), "a").axes) == len(prediction_plot(table, "a").axes)
+    (panel,) = (axes for axes in figure.axes if axes.get_title("left") == "Voice and face disagree")
+    whole, unusual = (np.concatenate([path.vertices for path in band.get_paths()]) for band in panel.collections)
+    assert (whole[:, 0].min(), whole[:, 0].max()) == pytest.approx((table["time_s"].min(), table["time_s"].max()))
+    assert sorted(set(whole[:, 1].round(6))) == [0.0, 0.4, 0.99]
+    assert sorted(set(unusual[:, 1].round(6))) == [0.0, 0.99]
 
 
 def test_intervals_are_bands_around_the_traces(table):

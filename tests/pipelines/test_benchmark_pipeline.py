@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from benchmark_project import BENCHMARK, FEATURES, TRAINING, check_what_is_trained_on, corpus, run
+from benchmark_project import BENCHMARK, FEATURES, LEVELS, TRAINING, check_what_is_trained_on, corpus, run
 from kedro.io import DatasetError
 
+from iaca.encoders.config import EmbeddingConfig
 from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.evaluation.config import BenchmarkConfig
 from iaca.pipelines.benchmark import nodes
+from iaca.pipelines.ingestion.nodes import IngestionConfig
 from project import ROOT, Command, environment
 
 RUNS = ["concat-seed0", "concat-seed1", "iaca-seed0", "iaca-seed1"]
@@ -171,6 +173,50 @@ def test_scores_are_asked_of_the_runs_that_are_planned(tmp_path):
         scored = sorted(index.loc[index["partition"] == "test", "clip"])
         assert task.inputs[1:] == (*(embeddings[clip] for clip in scored), *(timelines[clip] for clip in scored))
         assert task.parameters["events"] == []  # of clips that are not scored
+
+
+@pytest.mark.parametrize("importer", ["demo", "features"])
+def test_corrupted_signals_are_embedded_and_scored_where_there_are_videos(tmp_path, caplog, importer):
+    """Noise is added to the sound, a mouth is covered in the faces; a corpus of features has neither."""
+    embeddings, timelines, index = corpus(tmp_path)
+    levels = {**LEVELS, "audio_noise": [0.0], "occlusion_mouth": [0.9]}
+    corruption = BENCHMARK.corruption.model_validate({**BENCHMARK.corruption.model_dump(), "levels": levels})
+    common = {
+        "embeddings": embeddings, "training_index": index, "ingestion": IngestionConfig(importer=importer),
+        "benchmark": BENCHMARK.model_copy(update={"corruption": corruption}),
+    }  # fmt: skip
+    faces, audio = (
+        ClipPaths({clip: tmp_path / f"{clip}.{end}" for clip in index["clip"]}, {}) for end in ("png", "wav")
+    )
+    embedded = nodes.plan_corrupted_embeddings(
+        faces=faces, audio=audio, clips=index.assign(media=index["clip"]), embedding=EmbeddingConfig(), **common
+    )
+    scored = sorted(index.loc[index["partition"] == "test", "clip"])
+    noisy, covered = ([f"{clip}@{name}" for clip in scored] for name in ("audio_noise_0.0", "occlusion_mouth_0.9"))
+    spoilt = ClipPaths({item: tmp_path / item for item in embedded}, {})
+    events = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])
+    runs = ClipPaths({name: tmp_path / name for name in RUNS}, {})
+    given = {"runs": runs, "timelines": timelines, "events": events, "training": TRAINING, **common}
+    task = nodes.plan_scores(corrupted=spoilt, **given)[RUNS[0]]
+    assert task.inputs[1 : 1 + 2 * len(scored)] == (*(embeddings[c] for c in scored), *(timelines[c] for c in scored))
+    if importer == "features":
+        assert not embedded
+        assert "no sound and no faces: audio_noise, occlusion_mouth" in caplog.text
+        assert set(task.parameters["corruption"].levels) == {"missing_audio", "conflict"}
+        assert (len(task.inputs), task.parameters["spoilt"]) == (1 + 2 * len(scored), [])
+        return
+    assert not caplog.records
+    assert list(embedded) == [*noisy, *covered]
+    for items, files in ((noisy, audio), (covered, faces)):
+        for item, clip in zip(items, scored, strict=True):
+            assert embedded[item].inputs == (embeddings[clip], files[clip])
+    assert set(task.parameters["corruption"].levels) == set(levels)
+    assert task.inputs[1 + 2 * len(scored) :] == tuple(spoilt[item] for item in (*noisy, *covered))
+    assert [clip for *_, clip in task.parameters["spoilt"]] == [*scored, *scored]
+    with pytest.raises(
+        InputError, match=rf"{2 * len(scored)} clips of {2 * len(scored)} with a corrupted signal missing"
+    ):
+        nodes.plan_scores(corrupted=ClipPaths({}, {}), **given)
 
 
 @pytest.mark.slow

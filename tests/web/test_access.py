@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         page = build_page(sessions, annotations, {}, config)
         yield launch(page, sessions, annotations, config).rstrip("/"), sessions.uploads
         page.close()
+
+
+def test_what_has_a_template_of_its_own_has_the_pages_styles_and_not_gradios(served: tuple[str, Path]) -> None:
+    _, config = httpx.get(f"{served[0]}/").text.split("window.gradio_config = ", 1)
+    components = json.JSONDecoder().raw_decode(config)[0]["components"]
+    parts = [part["props"] for part in components if part["type"] == "html"]
+    own = {part["elem_id"]: part["apply_default_css"] for part in parts if part.get("html_template") != "${value}"}
+    assert own == dict.fromkeys(("tabs", "model", "result", "annotation", "live-view"), False)
 
 
 def test_it_is_bound_to_this_machine_alone(served: tuple[str, Path]) -> None:
