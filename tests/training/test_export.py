@@ -93,7 +93,9 @@ def session(name: str):
     return pytest.importorskip("onnxruntime").InferenceSession(onnx(name), providers=["CPUExecutionProvider"])
 
 
-def outputs_of_the_model(model: TrainedModel, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+def outputs_of_the_model(
+    model: TrainedModel, inputs: dict[str, Tensor], dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
     """The outputs of the model itself, its inputs normalised as in training."""
     normalisation, padding = model.normalisation, inputs["padding"].numpy()
     present = {m: inputs[f"{m}_present"].numpy() & padding for m in ("audio", "visual")}
@@ -106,7 +108,8 @@ def outputs_of_the_model(model: TrainedModel, inputs: dict[str, Tensor]) -> dict
         known = [where_known(model.config.cues, {"audio": audio, "visual": visual}) for audio, visual in rows]
         cues = np.where(np.stack(known), inputs["quality"].numpy(), np.float32(np.nan))
         normalised["quality"] = torch.from_numpy(normalisation.apply_cues(cues))
-    built, given = model.build(), inputs | normalised
+    built = model.build().to(dtype)
+    given = {n: v.to(dtype) if v.is_floating_point() else v for n, v in (inputs | normalised).items()}
     with torch.inference_mode():
         if "rate" in inputs:
             there = torch.stack([torch.from_numpy(present[m]) for m in ("audio", "visual")], dim=-1)
@@ -142,7 +145,16 @@ def test_every_part_becomes_a_program_that_says_what_the_model_says(name: str) -
 def test_every_part_becomes_an_onnx_file_that_predicts_what_the_model_predicts(name: str) -> None:
     model, run = trained(name), onnx_runner(onnx(name))
     for inputs in batches(model):
-        assert_same(run(inputs), outputs_of_the_model(model, inputs), 1e-4)
+        expected = outputs_of_the_model(model, inputs)
+        assert_same(run(inputs), expected, 1e-4 + rounding(model, inputs, expected))
+
+
+def rounding(model: TrainedModel, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> float:
+    """By how much the model itself misses its exact outputs in float32: 1e-7 for most, on some processors 1.5e-4 with
+    random weights and sharp gates (`grjca_paper`). No other program can be expected to be nearer to it than that."""
+    exact = outputs_of_the_model(model, inputs, torch.float64)
+    errors = [(outputs[name] - exact[name]).abs().max() for name in outputs if outputs[name].is_floating_point()]
+    return float(torch.stack(errors).nan_to_num(0.0).max())
 
 
 def test_the_exported_presets_have_every_part_of_all() -> None:
