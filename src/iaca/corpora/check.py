@@ -179,14 +179,17 @@ def require_annotated(clips: pd.DataFrame, needed: Mapping[str, str]) -> None:
     annotated = set(clips.loc[clips["annotated"].astype(int) > 0, "partition"])
     for partition, purpose in needed.items():
         if partition not in annotated:
-            count = counted(int((clips["partition"] == partition).sum()), "clip")
+            there = int((clips["partition"] == partition).sum())
+            count, how = counted(there, "clip"), "annotate clips of that partition"
+            if not there:
+                how = "assign annotated clips of other subjects to that partition"
             have = [name for name in PARTITIONS if name in annotated] or ["none"]
             parameter, given, _ = purpose.partition("=")
             scored = next((name for name in have if name != "train"), "train")
             other = f", or choose another one, as in {parameter}={scored}" if given and annotated else ""
             raise InputError(
                 f"no clip of the {partition} partition is annotated ({count}), but {purpose} needs one",
-                remedy=f"annotate clips of that partition{other}; annotated are: {', '.join(have)}",
+                remedy=f"{how}{other}; annotated are: {', '.join(have)}",
             )
 
 
