@@ -31,7 +31,7 @@ from iaca.corpora.index import (
     problem,
     with_facts,
 )
-from iaca.corpora.timeline import length_problem, read_label_ranges, read_timeline_facts
+from iaca.corpora.timeline import CUT_REMEDY, cut_off, length_problem, read_label_ranges, read_timeline_facts
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
 from iaca.errors import InputError, counted, printable, unreadable
@@ -243,6 +243,8 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
             found = read_timeline_facts(timelines.whole(clip))
             for what, remedy in found.get("notes", ()):
                 problems.append(problem(clip, annotation, what, remedy, effect=NOTED))
+            if cut := cut_off(found["last_s"], found["duration_s"]):
+                problems.append(problem(clip, media, cut, CUT_REMEDY, effect=DOUBTFUL))
             if warning := found.get("picture_warning"):
                 remedy = "none is needed; if the colours look wrong, re-encode the video"
                 problems.append(problem(clip, media, warning, remedy, effect=NOTED))
