@@ -29,6 +29,7 @@ from kedro.validation import ParameterValidationError
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from iaca.datasets.files import CorpusFolder
 from iaca.engine.results import locked
 from iaca.errors import InputError, brief, message_of_machine, printable, unreadable
 from iaca.files import make_folder, newest_version, version_after
@@ -365,15 +366,19 @@ class WhereResultsLie:
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Log one line per folder, and one per scored partition."""
-        made = {
-            name: path for name in sorted(pipeline.all_outputs()) if (path := dataset_path(catalog[name])) is not None
-        }
-        if lines := places({path for path in made.values() if path.exists()}):
+        made = pipeline.all_outputs()
+        written = {dataset_path(catalog[name]) for name in made if not _is_the_users(catalog[name])}
+        if lines := places({path for path in written if path is not None and path.exists()}):
             log.info("results, by folder:\n%s", printable("\n".join(lines)))
         if "metrics" in made:
             from iaca.evaluation.tables import score_lines  # only a run that has scored needs its libraries
 
             log.info("scores, with 95 %% intervals:\n%s", "\n".join(score_lines(catalog["metrics"].load())))
+
+
+def _is_the_users(dataset: Any) -> bool:
+    """Whether it is a corpus that no pipeline writes, though the chain of all pipelines begins with the demo corpus."""
+    return isinstance(dataset, CorpusFolder) and bool(dataset.option)
 
 
 def places(results: Collection[Path]) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +38,14 @@ class RunsThatCanSucceed:
 
     def __init__(self, release: Callable[[], None] = lambda: None) -> None:
         self._release, self._needed = release, dict[str, str]()
-        self._subjects, self._env = False, ""
+        self._subjects, self._env, self._given = False, "", False
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember the environment."""
+        """Remember the environment, and whether the command names a corpus."""
         self._env = context.env or ""
+        given = (context.config_loader.runtime_params or {}).get("ingestion")
+        self._given = isinstance(given, Mapping) and bool(given.get("root"))
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -85,6 +88,8 @@ class RunsThatCanSucceed:
                     command = " ".join(["kedro run", *(["--env", self._env] if self._env else []), "--pipelines"])
                     remedy = f"{command} {','.join(pipelines_for(lacking, catalog))} {_own_corpus(catalog)}".rstrip()
                     raise InputError("has not been made yet", dataset_path(dataset), remedy=remedy) from error
+        if self._given and "clips" in pipeline.inputs():
+            require_same_corpus(catalog, self._env)
         require_weights(pipeline, catalog)
 
     @hook_impl
@@ -150,6 +155,26 @@ def models_to_train(pipeline: Pipeline, catalog: DataCatalog) -> list[ModelChoic
     given = pipeline.inputs()
     main = [catalog["params:fusion"].load()] if "params:fusion" in given else []
     return main + (list(catalog["params:benchmark"].load().models) if "params:benchmark" in given else [])
+
+
+def require_same_corpus(catalog: DataCatalog, env: str) -> None:
+    """Refuse results of another corpus than the one that the command names: later pipelines do not open it.
+
+    Raises:
+        InputError: none of the files of the clips is there.
+    """
+    corpus, table = catalog[CORPUS], catalog["clips"].load()
+    kinds = [name for name in ("media", "audio", "visual") if name in table]
+    files = [str(cell) for cell in table[kinds].to_numpy().ravel() if isinstance(cell, str) and cell]
+    root = corpus.load()
+    if not files or any(os.path.lexists(root / file) for file in files):
+        return
+    command = f"kedro run --env {env} --pipelines ingestion,preprocessing,embedding {_own_corpus(catalog)}"
+    raise InputError(
+        f"these clips are not of the corpus that is given: {root} has none of their files",
+        dataset_path(catalog["clips"]),
+        remedy=f"read that corpus first ({command}), or leave ingestion.root out",
+    )
 
 
 def require_weights(pipeline: Pipeline, catalog: DataCatalog) -> None:

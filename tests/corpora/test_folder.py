@@ -1,5 +1,6 @@
 """A folder of videos: which clips it holds, how partitions are dealt, and annotations by time and by frame."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +15,16 @@ from affwild2_tree import movie
 from iaca.corpora.affwild2 import index_affwild2
 from iaca.corpora.features import index_features
 from iaca.corpora.folder import FolderConfig, assign_partitions, build_timeline, index_folder
-from iaca.corpora.index import DOUBTFUL, EVENT_FILE, NOTED, PARTITION_FILE, STOPS, SUBJECT_FILE
+from iaca.corpora.index import DOUBTFUL, EVENT_FILE, LEFT_OUT, NOTED, PARTITION_FILE, STOPS, SUBJECT_FILE
 from iaca.corpora.timeline import labels_at
+from iaca.engine import ExecutorConfig, results, run_tasks
 from iaca.errors import InputError
 from iaca.formats.labels import inspect_labels, read_labels
+from iaca.media import MediaLimits, write_movie
+from iaca.pipelines.ingestion.nodes import IngestionConfig, describe_corpus, index_corpus, plan_timelines
 
 CONFIG = FolderConfig()
+FOLDER = IngestionConfig.model_validate({"importer": "folder"})
 BY_TIME, BY_FRAME = "time_s,valence,arousal\n0,0.1,0.2\n0.5,0.3,0.4\n", "frame,valence,arousal\n0,0.1,0.2\n"
 
 
@@ -346,3 +351,30 @@ def test_frames_from_1_that_end_before_the_last_may_be_either_and_are_noted(vide
     assert np.isnan(table["valence"].iloc[0])
     ((what, _),) = table.attrs["notes"]
     assert what == "rows are numbered from 1 to 29, for 30 frames: taken as counted from 0"
+
+
+@pytest.mark.parametrize("key", ["time_s", "frame"])
+def test_a_video_that_is_cut_off_is_told_with_both_lengths(tmp_path: Path, key: str) -> None:
+    root, out, draw = tmp_path / "root", tmp_path / "out", np.random.default_rng(0)
+    pictures = draw.integers(0, 255, (100, 48, 64, 3), np.uint8)  # noise: each frame has about as many bytes
+    rows = "".join(f"{i if key == 'frame' else i / 25},{i / 200 - 0.2},0.1\n" for i in range(100))
+    for clip in ("labelled", "unlabelled", "whole"):
+        write_movie(root / f"{clip}.mp4", ((i / 25, picture) for i, picture in enumerate(pictures)), 25)
+        content = (root / f"{clip}.mp4").read_bytes()
+        start = content.find(b"mdat")
+        assert 0 < content.find(b"moov") < start
+        if clip != "whole":
+            (root / f"{clip}.mp4").write_bytes(content[: start + (len(content) - start) // 5])
+        if clip != "unlabelled":
+            put(root, {f"{clip}.csv": f"{key},valence,arousal\n{rows}"})
+    index, problems = index_corpus(root, FOLDER, MediaLimits())
+    tasks = plan_timelines(root, index, problems, FOLDER, MediaLimits())
+    run_tasks(tasks, out, ".parquet", ExecutorConfig(kind="serial"))
+    clips, found, _ = describe_corpus(root, index, problems, results(out, ".parquet"), FOLDER)
+    assert sorted(clips["clip"]) == ["unlabelled", "whole"]
+    told = found[found["problem"].str.contains("the pictures end at")].set_index("clip")
+    cut = r"the pictures end at 0\.\d+ s, but the file declares 4 s"
+    assert re.fullmatch(cut, told.loc["unlabelled", "problem"])
+    assert re.fullmatch(rf".* (lie within the video|decode); {cut}", told.loc["labelled", "problem"])
+    assert told.loc[["unlabelled", "labelled"], "effect"].tolist() == [DOUBTFUL, LEFT_OUT]
+    assert set(told["remedy"]) == {"play the video: if it is cut off, copy it again"}

@@ -7,7 +7,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
-from iaca.datasets.files import ClipFiles, CSVDataset, JSONDataset, NoClipFiles
+from iaca.datasets.files import ClipFiles, CorpusFolder, CSVDataset, JSONDataset, NoClipFiles
 from iaca.hooks import WhereResultsLie, places
 
 METRICS = {
@@ -63,11 +63,13 @@ def test_a_run_ends_with_its_files_and_the_scores_of_every_partition(
             "faces": ClipFiles(path=str(tmp_path / "faces"), suffix=".x"),
             "audio": NoClipFiles(),
             "in_memory": MemoryDataset(),
+            "corpus": CorpusFolder(path=str(tmp_path / "mine"), expects="a folder"),
         }
     )
     catalog["metrics"].save(METRICS)
     (tmp_path / "faces").mkdir()
-    names = ["metrics", "not_made", "faces", "audio", "in_memory"]
+    (tmp_path / "mine").mkdir()
+    names = ["metrics", "not_made", "faces", "audio", "in_memory", "corpus"]
     with caplog.at_level(logging.INFO, "iaca.hooks"):
         hook = WhereResultsLie()
         hook.after_pipeline_run(Pipeline([Node(lambda: None, None, names, name="n")]), catalog)

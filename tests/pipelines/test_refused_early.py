@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -68,7 +69,11 @@ def test_annotated_partitions_pass(made: str, name: str) -> None:
     ("made", "table", "said"),
     [
         ("training_runs", clips(train=0, validation=1), r"no clip of the train partition is annotated \(2 clips\)"),
-        ("training_runs", clips(train=9), r"validation partition is annotated \(0 clips\), but training needs one"),
+        (
+            "training_runs",
+            clips(train=9),
+            r"validation partition is annotated \(0 clips\), but training needs one Remedy: as",
+        ),
         ("benchmark_runs", clips(train=9, validation=0, test=1), "annotated are: train, test"),
         ("tuned_encoders", clips(train=0, validation=0), "annotated are: none"),
         (
@@ -247,6 +252,11 @@ def test_the_index_of_videos_counts_annotated_rows(tmp_path: Path) -> None:
     assert dict(zip(index["clip"], index["annotated"], strict=True)) == {"a": 19, "b": 0}
 
 
+def context_of(env: str, **given: object) -> Any:
+    """What the hook gets of a run with these parameters."""
+    return SimpleNamespace(env=env, config_loader=SimpleNamespace(runtime_params=given))
+
+
 def write(target: Path) -> None:
     target.write_text("x")
 
@@ -327,7 +337,7 @@ def test_the_command_that_makes_what_is_missing_is_named_with_all_that_it_needs(
     catalog = DataCatalog({name: stored(name) for name in names})
     pipeline = Pipeline([Node(lambda *_: 1, ["embeddings"], "out", name="n")])
     hook = RunsThatCanSucceed()
-    hook.after_context_created(SimpleNamespace(env="folder"))
+    hook.after_context_created(context_of("folder"))
     with pytest.raises(InputError) as refused:
         hook.before_pipeline_run(pipeline, catalog)
     made = "kedro run --env folder --pipelines ingestion,preprocessing,embedding"
@@ -364,12 +374,41 @@ def test_the_command_that_makes_what_is_missing_names_the_users_corpus(tmp_path:
     files = {name: ClipFiles(path=str(tmp_path / name), suffix=".txt") for name in names}
     catalog = DataCatalog({"corpus": CorpusFolder(path=str(root), expects="a folder"), **files})
     hook = RunsThatCanSucceed()
-    hook.after_context_created(SimpleNamespace(env="folder"))
+    hook.after_context_created(context_of("folder"))
     with pytest.raises(InputError) as refused:
         hook.before_pipeline_run(Pipeline([Node(lambda *_: 1, ["embeddings"], "out", name="n")]), catalog)
     given = shlex.quote(f"ingestion.root={root}") if there else "ingestion.root=FOLDER"
     assert str(refused.value.remedy) == (
         f"kedro run --env folder --pipelines ingestion,preprocessing,embedding --params {given}"
+    )
+
+
+@pytest.mark.parametrize("kind", ["media", "audio"])
+def test_results_of_another_corpus_than_the_one_that_is_given_are_refused(tmp_path: Path, kind: str) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for root in (ours, theirs):
+        (root / "in").mkdir(parents=True)
+    (ours / "in/b.x").touch()
+    pd.DataFrame({"clip": ["a", "b"], kind: ["in/a.x", "in/b.x"], "visual": [None, ""]}).to_csv(
+        tmp_path / "clips.csv", index=False
+    )
+    trains = Pipeline([Node(lambda _: 1, ["clips"], "out", name="n")])
+
+    def run(root: Path, **given: object) -> None:
+        corpus = CorpusFolder(path=str(root), expects="a folder")
+        catalog = DataCatalog({"corpus": corpus, "clips": CSVDataset(filepath=str(tmp_path / "clips.csv"))})
+        hook = RunsThatCanSucceed()
+        hook.after_context_created(context_of("folder", **given))
+        hook.before_pipeline_run(trains, catalog)
+
+    run(ours, ingestion={"root": str(ours)})  # one of two videos has been moved away
+    run(theirs)  # the catalog's own, which need not be what was read
+    with pytest.raises(InputError) as refused:
+        run(theirs, ingestion={"root": str(theirs)})
+    assert str(refused.value) == (
+        f"{tmp_path}/clips.csv: these clips are not of the corpus that is given: {theirs} has none of their files "
+        "Remedy: read that corpus first (kedro run --env folder --pipelines ingestion,preprocessing,embedding --params "
+        f"ingestion.root={theirs}), or leave ingestion.root out"
     )
 
 

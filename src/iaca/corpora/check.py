@@ -31,7 +31,7 @@ from iaca.corpora.index import (
     problem,
     with_facts,
 )
-from iaca.corpora.timeline import length_problem, read_label_ranges, read_timeline_facts
+from iaca.corpora.timeline import CUT_REMEDY, cut_off, length_problem, read_label_ranges, read_timeline_facts
 from iaca.engine import ClipPaths
 from iaca.engine.task import FileCache
 from iaca.errors import InputError, counted, printable, unreadable
@@ -179,14 +179,17 @@ def require_annotated(clips: pd.DataFrame, needed: Mapping[str, str]) -> None:
     annotated = set(clips.loc[clips["annotated"].astype(int) > 0, "partition"])
     for partition, purpose in needed.items():
         if partition not in annotated:
-            count = counted(int((clips["partition"] == partition).sum()), "clip")
+            there = int((clips["partition"] == partition).sum())
+            count, how = counted(there, "clip"), "annotate clips of that partition"
+            if not there:
+                how = "assign annotated clips of other subjects to that partition"
             have = [name for name in PARTITIONS if name in annotated] or ["none"]
             parameter, given, _ = purpose.partition("=")
             scored = next((name for name in have if name != "train"), "train")
             other = f", or choose another one, as in {parameter}={scored}" if given and annotated else ""
             raise InputError(
                 f"no clip of the {partition} partition is annotated ({count}), but {purpose} needs one",
-                remedy=f"annotate clips of that partition{other}; annotated are: {', '.join(have)}",
+                remedy=f"{how}{other}; annotated are: {', '.join(have)}",
             )
 
 
@@ -240,6 +243,8 @@ def clip_table(clip_index: pd.DataFrame, timelines: ClipPaths, root: Path) -> tu
             found = read_timeline_facts(timelines.whole(clip))
             for what, remedy in found.get("notes", ()):
                 problems.append(problem(clip, annotation, what, remedy, effect=NOTED))
+            if cut := cut_off(found["last_s"], found["duration_s"]):
+                problems.append(problem(clip, media, cut, CUT_REMEDY, effect=DOUBTFUL))
             if warning := found.get("picture_warning"):
                 remedy = "none is needed; if the colours look wrong, re-encode the video"
                 problems.append(problem(clip, media, warning, remedy, effect=NOTED))

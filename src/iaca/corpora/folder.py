@@ -39,8 +39,10 @@ from iaca.corpora.index import (
     unique_files,
 )
 from iaca.corpora.timeline import (
+    CUT_REMEDY,
     ROUNDING_S,
     TOLERANCE,
+    cut_off,
     decode_clock,
     labels_at,
     median_step,
@@ -277,7 +279,7 @@ def build_timeline(
     labels, notes = np.full((len(times), 2), np.nan, np.float32), Notes()
     if annotation is not None:
         given, notes = _counted_from_0(read_labels(annotation), len(times))
-        _check_fit(given, times, annotation)
+        _check_fit(given, times, annotation, cut_off(float(times[-1]), facts["duration_s"]))
         labels, others = _labels(given, times, tolerance_s)
         notes += others
     write_timeline(target, times, labels, facts | {"annotation_rows": None, "notes": notes})
@@ -296,15 +298,19 @@ def _counted_from_0(given: Annotation, frames: int) -> tuple[Annotation, Notes]:
     return given, [(what, "none, if the first frame is not annotated; otherwise count frames from 0")]
 
 
-def _check_fit(given: Annotation, times: Places, path: Path) -> None:
+def _check_fit(given: Annotation, times: Places, path: Path, cut: str | None) -> None:
+    """Refuse an annotation that does not fit the video; `cut` says why the video may be the shorter one."""
     last = int(given.places[-1])
     if given.key == "frame" and last >= len(times) + TOLERANCE:
         what = f"frames up to {last} are annotated, but {len(times)} decode"
-        raise InputError(what, path, remedy="check that annotation and video belong together, and count frames from 0")
+        remedy = "check that annotation and video belong together, and count frames from 0"
+        raise InputError(f"{what}; {cut}" if cut else what, path, remedy=CUT_REMEDY if cut else remedy)
     if given.key == "frame":
         return
     remedy = "write times in seconds, and check that annotation and video belong together"
     inside = float((given.places <= times[-1] + ROUNDING_S).mean())
+    if inside < INSIDE and cut:
+        raise InputError(f"only {inside:.0%} of the rows lie within the video; {cut}", path, remedy=CUT_REMEDY)
     if inside < INSIDE:
         what = f"only {inside:.0%} of the rows lie within the video: {spans(given.places, times)}"
         raise InputError(what, path, remedy=remedy)

@@ -29,6 +29,8 @@ from iaca.formats.labels import (
 from iaca.media import MediaLimits, frame_times, present_at, probe, read_audio_file
 
 VERSION = "3"
+CUT_OFF = 0.5  # a video whose pictures end before this share of the declared length is probably cut off
+CUT_REMEDY = "play the video: if it is cut off, copy it again"
 TOLERANCE = 2  # rows: annotation files are often a line or two longer or shorter than their video
 STEPS = 1.5  # median steps of the rows: the default distance up to which a labelled row counts for a time
 ROUNDING_S = 1e-6  # times written with few decimals still match
@@ -124,6 +126,13 @@ def decode_clock(media: Path, limits: MediaLimits | None = None) -> tuple[NDArra
     if not facts["has_video"]:
         raise InputError("there is no video stream", media, remedy="remove the file from the corpus")
     return frame_times(media, limits), _facts(facts)
+
+
+def cut_off(last_s: float, declared_s: object) -> str | None:
+    """That the pictures end long before the length that the file declares, as in a download that broke off."""
+    if not isinstance(declared_s, float) or last_s >= CUT_OFF * declared_s or declared_s - last_s < 1:
+        return None
+    return f"the pictures end at {last_s:.3g} s, but the file declares {declared_s:.3g} s"
 
 
 def write_timeline(
