@@ -82,6 +82,7 @@ def test_every_clip_has_its_partition_its_side_and_its_video(tree: Path) -> None
     assert set(clips["media"].str[-4:]) == {".mp4", ".avi"}
 
 
+@pytest.mark.slow
 def test_two_people_of_a_video_are_in_one_partition_and_share_the_subject_it_counts_as(checked: CorpusIndex) -> None:
     assert checked.clips["subject"].nunique() == 545  # videos
     assert checked.clips.groupby("subject")["partition"].nunique().max() == 1

@@ -179,6 +179,7 @@ def found(corpus: tuple[SyntheticConfig, Path]) -> pd.DataFrame:
     return contradiction_ceiling(corpus[1])
 
 
+@pytest.mark.slow
 def test_the_ceiling_has_one_row_per_step_and_its_parts_add_up(
     corpus: tuple[SyntheticConfig, Path], found: pd.DataFrame
 ) -> None:
@@ -210,6 +211,7 @@ def test_who_is_wrong_and_where_is_found_from_the_seams(
     assert table.loc["both", "clean_frames"] == len(truth) - truth.sum()
 
 
+@pytest.mark.slow
 def test_agreement_is_calibrated_and_knows_less_than_the_seams() -> None:
     config = SyntheticConfig(clips=40, seconds=40.0, rate=5.0, event_share=0.3, event_kinds=("other",))
     views = draw_views(config)
@@ -234,6 +236,7 @@ def test_agreement_is_calibrated_and_knows_less_than_the_seams() -> None:
     assert np.isnan(auroc.loc["visual", "auroc_agreement"])
 
 
+@pytest.mark.slow
 def test_other_kinds_of_events_are_told_apart() -> None:
     config = SyntheticConfig(clips=3, seconds=20.0, rate=10.0, event_share=0.5, event_s=(2.0, 4.0), seed=1)
     kinds = set()

@@ -65,6 +65,7 @@ def noting(image: np.ndarray, sizes: list[int]) -> np.ndarray:
     return image
 
 
+@pytest.mark.slow
 def test_what_is_no_crop_is_a_frame_without_a_face_and_takes_no_memory(
     corpus: Path, timelines: ClipPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_clip_is_the_same_in_a_corpus_of_any_size_and_another_with_another_see
     assert not same(clip.annotated, draw_clip(EVENTFUL, 2).annotated)
 
 
+@pytest.mark.slow
 def test_the_face_sees_valence_well_and_the_voice_arousal(correlations: dict[str, dict[str, list[float]]]) -> None:
     for kind in ("s", "s2"):
         valence, arousal = correlations[kind]["visual"]
@@ -149,6 +150,7 @@ def swap_auroc(lip_sync: float) -> float:
     return float(roc_auc_score(np.concatenate(truth), -np.concatenate(synchrony)))
 
 
+@pytest.mark.slow
 def test_synchrony_is_lost_when_one_modality_is_swapped_as_far_as_the_mouth_follows_the_sound() -> None:
     assert abs(swap_auroc(0.0) - 0.5) < 0.08
     assert swap_auroc(0.7) > 0.9 > swap_auroc(0.3) > 0.7
@@ -241,6 +243,7 @@ def test_s3_is_s2_but_for_one_modality_of_the_test_clips(tmp_path: Path, form: s
     assert after.keys() - before.keys() == {"shift.csv"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", ["gone", "reversed"])
 @pytest.mark.parametrize(("modality", "dimension"), [("audio", "valence"), ("visual", "arousal")])
 def test_what_training_teaches_of_the_shifted_modality_fails_in_the_test_partition(
@@ -326,6 +329,7 @@ def peak(config: SyntheticConfig, folder: Path) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_clips(tmp_path: Path) -> None:
     peak(SMALL.model_copy(update={"clips": 2}), tmp_path / "warm")
     few, many = (peak(SMALL.model_copy(update={"clips": n}), tmp_path / str(n)) for n in (5, 65))

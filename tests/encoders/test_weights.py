@@ -92,7 +92,7 @@ def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publi
     here.port = server.server_address[1]
     monkeypatch.setenv("IACA_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setitem(WEIGHTS, "resnet18", replace(FILE, url=here.url))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield here
     server.shutdown()
     server.server_close()

@@ -232,6 +232,7 @@ def test_without_the_extra_its_name_is_said(words: Path, tmp_path: Path, monkeyp
         run_tasks(slow_tasks(words), tmp_path / "out", ".txt", ExecutorConfig(kind="dask", address="tcp://nowhere:1"))
 
 
+@pytest.mark.slow
 def test_an_address_belongs_to_a_cluster_and_to_nothing_else() -> None:
     for wrong in ({"kind": "dask"}, {"kind": "serial", "address": "tcp://127.0.0.1:8786"}):
         with pytest.raises(ValueError, match="address"):

@@ -82,6 +82,7 @@ def whole(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 def test_a_killed_run_takes_its_workers_along_and_the_next_one_resumes_to_the_same_bytes(
     words: Path, tmp_path: Path, start: Callable[[], subprocess.Popen[str]]
 ) -> None:
@@ -160,6 +161,7 @@ def test_an_interrupt_while_a_pool_starts_ends_the_run_and_the_pool(
     config.discard(ending=True)  # "cannot join thread before it is started", if it was not
 
 
+@pytest.mark.slow
 def test_a_folder_is_held_by_one_run_and_free_after_it(tmp_path: Path) -> None:
     with locked(tmp_path) as run:
         assert still_ours(tmp_path, run)

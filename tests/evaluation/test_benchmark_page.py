@@ -67,6 +67,7 @@ def paired(summary, other):
     return rows.set_index(["corruption", "level"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["concat", "audio", "jca"])
 def test_the_sentence_counts_the_verdicts_of_the_intervals(summary, page, other):
     rows = paired(summary, other).loc[CORRUPTED]
@@ -167,6 +168,7 @@ def test_a_page_needs_neither_gates_nor_intervals(scores):
         assert style.png(figure).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clips", "subjects", "seeds"), [(2, 2, 4), (4, 1, 4), (4, 4, 1)])
 def test_what_is_too_few_is_in_a_box_and_nothing_is_ranked(scores, clips, subjects, seeds):
     few = {(model, seed): made_up(skill, seed, clips) for model, skill in SKILLS.items() for seed in range(seeds)}

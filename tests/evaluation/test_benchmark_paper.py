@@ -130,6 +130,7 @@ def test_models_are_grouped_and_none_is_lost() -> None:
     assert sorted(chain.from_iterable(grouped(FAMILY))) == sorted(FAMILY)
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_column_for_each_attention_and_one_for_the_others(table: pd.DataFrame) -> None:
     figure = paper_figure(table, "corpus", "test")
     titles = [axes.get_title(loc="left") for axes in figure.axes]

@@ -59,6 +59,7 @@ def by_seed(results, model, corruption, level):
     return rows.sort_values("seed").set_index("seed").eval("(ccc_valence + ccc_arousal) / 2")
 
 
+@pytest.mark.slow
 def test_the_results_contain_every_run_and_condition_once_including_the_clean_one(results):
     assert list(results) == ["model", "seed", "corruption", "level", "ccc_valence", "ccc_arousal"]
     assert len(results) == len(SKILLS) * len(SEEDS) * len(CONDITIONS)
@@ -132,6 +133,7 @@ def test_intervals_over_clips_resample_clips_and_hold_the_trained_models_fixed(s
     assert summary.loc[summary["measure"] == "area", ["clips_low", "clips_high"]].isna().all(axis=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clips", "subjects"), [(1, 1), (2, 2), (4, 1)])
 def test_too_few_clips_or_subjects_have_no_interval_however_many_seeds(clips, subjects):
     scores = {(model, seed): made_up(skill, seed, clips) for model, skill in SKILLS.items() for seed in SEEDS}

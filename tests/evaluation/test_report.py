@@ -39,6 +39,7 @@ def _numbers(element):
     return [float(found["value"]) for found in element.find_all("data") if found["value"]]
 
 
+@pytest.mark.slow
 def test_every_number_on_the_page_is_in_the_file_it_names(page, folder, data):
     named = page.select("[data-from]")
     drawn_or_in_words = {"event_response.csv", "failures_found.csv"}

@@ -52,6 +52,7 @@ def test_a_corruption_changes_a_copy_and_never_the_times(lengths, protocol, leve
         assert result.truth.shape == (len(before[name]), 2)
 
 
+@pytest.mark.slow
 @FEW
 @given(LENGTHS, st.sampled_from(ON_FEATURES), LEVELS)
 def test_a_corruption_is_reproducible_whatever_runs_in_between(lengths, protocol, level):
@@ -63,6 +64,7 @@ def test_a_corruption_is_reproducible_whatever_runs_in_between(lengths, protocol
         np.testing.assert_array_equal(result.truth, second[name].truth)
 
 
+@pytest.mark.slow
 @FEW
 @given(LENGTHS, LEVELS)
 @pytest.mark.parametrize("protocol", ["missing_audio", "missing_video", "conflict", "feature_noise"])
@@ -116,6 +118,7 @@ def test_segments_are_contiguous_and_as_long_as_block_and_share_require():
         assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts))
 
 
+@pytest.mark.slow
 @FEW
 @given(LENGTHS, LEVELS)
 @pytest.mark.parametrize("protocol", ["conflict", "feature_noise"])
@@ -136,6 +139,7 @@ def test_both_modalities_are_corrupted_about_equally():
         np.testing.assert_allclose(shares, 0.4, atol=0.1)
 
 
+@pytest.mark.slow
 @FEW
 @given(LENGTHS, LEVELS)
 def test_a_conflict_inserts_observed_rows_of_another_clip_with_their_cues(lengths, level):

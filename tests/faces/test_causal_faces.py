@@ -33,6 +33,7 @@ def tracked(images, detector):
     return [tracker.step(VideoFrame(k, k / 25, image)) for k, image in enumerate(images)]
 
 
+@pytest.mark.slow
 def test_boxes_agree_with_those_of_every_frame_at_a_fraction_of_the_detections(mtcnn):
     images, counting = moving(100), Counting(mtcnn.detect)
     rows = tracked(images, counting)

@@ -135,6 +135,7 @@ def test_a_real_recording_without_a_face_has_rows_but_no_face(mtcnn):
     assert (len(table), table["face_found"].sum()) == (95, 0)
 
 
+@pytest.mark.slow
 @needs_shared("media")
 @pytest.mark.parametrize(("name", "first", "last"), [("face_noface.mov", 0, 71), ("noface_face.mov", 97, 168)])
 def test_a_real_recording_has_its_face_while_it_is_in_view(mtcnn, name, first, last):

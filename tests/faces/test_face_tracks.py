@@ -44,6 +44,7 @@ def test_flow_loses_a_face_that_is_covered_or_gone(mtcnn):
     assert follow(face, FlowImage.of(image), FlowImage.of(background(3))) is None
 
 
+@pytest.mark.slow
 def test_tracked_boxes_agree_with_those_of_every_frame_at_a_fraction_of_the_detections(mtcnn):
     images, counting = moving(100), Counting(mtcnn.detect)
     rows = track(images, counting)
@@ -105,6 +106,7 @@ def test_a_detector_that_disagrees_is_believed():
     assert set(asked) >= {6, 7, 8}
 
 
+@pytest.mark.slow
 def test_the_interval_grows_while_all_agrees_and_every_1_detects_each_frame(mtcnn):
     still = [with_face(150)] * 60
     counting = Counting(mtcnn.detect)

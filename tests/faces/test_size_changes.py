@@ -43,6 +43,7 @@ def boxes_in_detected_size(path: Path, images: list[NDArray[np.uint8]]) -> list[
     return [max(iou(row, face.box) for face in faces) for row, faces in zip(rows, found, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [4, 12])
 @pytest.mark.parametrize("scale", [0.5, 0.4, 2.0])
 def test_the_same_face_in_a_smaller_or_larger_picture_keeps_its_track(tmp_path: Path, scale: float, every: int) -> None:
@@ -55,6 +56,7 @@ def test_the_same_face_in_a_smaller_or_larger_picture_keeps_its_track(tmp_path: 
     assert whole(everyone).equals(table)
 
 
+@pytest.mark.slow
 def test_a_picture_of_another_shape_is_the_same_person(tmp_path: Path) -> None:
     """A phone is turned: from here on the picture is a part of the former one, and the face touches its edge."""
     wide = [with_face(140 + k / 6, scale=1.1) for k in range(36)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from fusion_models import (
     LENGTH,
@@ -34,6 +35,7 @@ def cropped(output: FusionOutput, row: int, steps: int) -> FusionOutput:
     return FusionOutput(output.prediction[row : row + 1, :steps], gates, output.observed[row : row + 1, :steps])
 
 
+@pytest.mark.slow
 def test_the_chosen_combinations_hold_every_pair_of_an_encoder_and_another_part() -> None:
     assert set().union(*map(pairs, spread())) == set().union(*map(pairs, combinations()))
     chosen, every = ([c.model_copy(update={"temporal": "none"}) for c in some] for some in (spread(), combinations()))

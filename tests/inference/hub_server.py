@@ -219,7 +219,7 @@ def serving() -> Iterator[Hub]:
     for handler in (OfHub, OfStorage):
         own = type(handler.__name__, (handler,), {"hub": hub})
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), own))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        threading.Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
     hub.address = f"http://127.0.0.1:{servers[0].server_port}"
     hub.storage = f"http://localhost:{servers[1].server_port}"
     yield hub

@@ -116,6 +116,7 @@ def test_the_weights_that_act_are_drawn_for_valence_and_for_arousal(table):
     assert drawn == pytest.approx([0.25, 0.625])
 
 
+@pytest.mark.slow
 def test_several_people_have_panels_of_their_own_and_a_crowd_is_cut(table):
     alone = len(prediction_plot(table, "a").axes)
     figure = prediction_plot([table, table.assign(face_found=table["time_s"] < 5)], "a")

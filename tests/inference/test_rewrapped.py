@@ -265,6 +265,7 @@ def check(table: pd.DataFrame, expected: pd.DataFrame, form: Form) -> None:
         assert np.abs(table[name] - expected[name]).max() < TOLERANCE, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EACH)
 def test_one_recording_in_another_wrapping_has_the_same_predictions(
     model: Predictor, expected: pd.DataFrame, tmp_path: Path, name: str

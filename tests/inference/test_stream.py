@@ -112,6 +112,7 @@ def assert_equal(streamed: pd.DataFrame, offline: pd.DataFrame, tolerance: float
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_stream_gives_the_rows_of_the_whole_recording(name: str, video: Path, tmp_path: Path) -> None:
     predictor = Predictor.load(model_file(tmp_path, name, **MODELS[name]))
@@ -123,6 +124,7 @@ def test_a_stream_gives_the_rows_of_the_whole_recording(name: str, video: Path, 
     assert_equal(streamed(predictor, video, np.random.default_rng(3)), offline)
 
 
+@pytest.mark.slow
 def test_several_models_that_look_ahead_differently_are_averaged(video: Path, tmp_path: Path) -> None:
     paths = [model_file(tmp_path, name, **MODELS[name]) for name in ("iaca", "iaca_plus")]
     predictor = Predictor.load(paths)
@@ -169,6 +171,7 @@ def test_a_gap_in_the_sound_is_not_observed_as_in_a_recording(tmp_path: Path) ->
     assert heard == [1, 2, 3, 7, 8, 9, 10, 11]
 
 
+@pytest.mark.slow
 def test_sound_of_another_rate_is_resampled(video: Path, tmp_path: Path) -> None:
     predictor = Predictor.load(model_file(tmp_path, "iaca"))
     seconds = np.arange(3 * 48_000) / 48_000
@@ -218,6 +221,7 @@ def test_models_that_read_ahead_are_refused(tmp_path: Path) -> None:
         Predictor.load(tmp_path / "centred.safetensors").stream()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["zero_shot", "adapted"])
 def test_zero_shot_and_adapted_models_run_on_the_past_alone(name: str, video: Path, tmp_path: Path) -> None:
     if name == "adapted":
@@ -258,6 +262,7 @@ def test_the_zero_shot_stream_settles_where_the_whole_recording_does() -> None:
     np.testing.assert_array_equal(model.stream().push(happy_then_sad).prediction[:200], first)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(tmp_path: Path) -> None:
     def size(thing: object, seen: set[int]) -> int:
         if id(thing) in seen:

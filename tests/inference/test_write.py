@@ -96,6 +96,7 @@ def test_a_frame_with_neither_face_nor_sound_keeps_its_row(made: Path, tmp_path:
     assert (table["audio_present"][:5].all(), table["audio_present"][7:].any()) == (True, False)
 
 
+@pytest.mark.slow
 def test_the_main_person_is_the_first_of_all_and_old_tables_go(made: Path, tmp_path: Path) -> None:
     for _ in range(2):  # what is drawn again is not outdated
         run(made, tmp_path, drawing=Drawing(overlay=False), people="all")
@@ -182,6 +183,7 @@ def test_a_model_is_stamped_as_what_it_is(origin: dict[str, str], words: str) ->
     assert len(stamp({**DEMO, "corpus": "x" * 10**6})) < 200
 
 
+@pytest.mark.slow
 def test_a_model_of_the_demo_corpus_is_stamped_on_plot_and_overlay(made: Path, tmp_path: Path) -> None:
     plain = load_model(made / "0.safetensors")
     save_model(replace(plain, metadata={**plain.metadata, **DEMO}), tmp_path / "demo.safetensors")

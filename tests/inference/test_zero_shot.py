@@ -322,6 +322,7 @@ def test_the_level_of_acted_speech_changes_nothing() -> None:
     assert mean_arousal(0.1 * samples) == pytest.approx(mean_arousal(samples), abs=1e-3)
 
 
+@pytest.mark.slow
 @needs_shared("reference/ravdess_dev")
 @pytest.mark.parametrize(("channel", "least"), [(np.array, 0.84), (telephone, 0.79), (noisy, 0.79)], ids=IDS)
 def test_faces_that_contradict_acted_speech_are_found(channel, least: float) -> None:

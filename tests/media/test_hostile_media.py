@@ -45,6 +45,7 @@ def of(found: list[tuple[Hostile, dict]], outcome: str) -> list[tuple[Hostile, d
     return [(file, said) for file, said in found if file.outcome == outcome]
 
 
+@pytest.mark.slow
 def test_nothing_crashes_and_nothing_grows(found: list[tuple[Hostile, dict]]) -> None:
     assert len(found) > 80
     assert {file.name: said["crash"] for file, said in found if "crash" in said} == {}

@@ -120,6 +120,7 @@ def test_an_error_while_drawing_leaves_no_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
 
 
+@pytest.mark.slow
 @needs_shared("media")
 def test_a_phone_recording_with_late_sound_stays_in_step(tmp_path):
     source = SHARED / "media" / "face_noface.mov"

@@ -152,6 +152,7 @@ def test_folds_are_of_whole_subjects() -> None:
     assert subject_folds(TRAIN, SUBJECTS, 0) == []
 
 
+@pytest.mark.slow
 def test_calibration_does_not_touch_the_model(model: TrainedModel, tmp_path: Path) -> None:
     plain, _ = train(run(tmp_path / "checkpoints"))
     assert plain.calibration is None
@@ -159,6 +160,7 @@ def test_calibration_does_not_touch_the_model(model: TrainedModel, tmp_path: Pat
         np.testing.assert_array_equal(tensor, model.weights[name])
 
 
+@pytest.mark.slow
 def test_errors_on_train_clips_are_those_of_networks_that_have_not_seen_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +217,7 @@ def test_recalibration_gives_predictions_the_mean_and_the_spread_of_the_annotati
     assert found.of(np.full((1, 2), 9.0, np.float32)).tolist() == [[1.0, 1.0]]
 
 
+@pytest.mark.slow
 def test_a_recalibrated_model_predicts_on_the_scale_of_the_annotation(model: TrainedModel, tmp_path: Path) -> None:
     again = SHORT.model_copy(update={"recalibrate": True})
     found, _ = calibrated(run(tmp_path / "checkpoints", again))
@@ -299,6 +302,7 @@ def test_a_unimodal_model_is_not_influenced_by_what_it_does_not_use() -> None:
         assert np.isnan(judged.inconsistency).all()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_does_not_train_a_finished_network_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,7 @@ def test_a_causal_calibration_has_intervals_that_read_nothing_later() -> None:
     assert np.ptp(whole[:, 1, 0] - whole[:, 0, 0]) > 0.01
 
 
+@pytest.mark.slow
 def test_a_causal_model_is_trained_and_predicts_from_its_file(tmp_path: Path) -> None:
     config = TrainingConfig(length=40, hop=30, epochs=2, folds=2, threads=1)
     train, held = annotated_clips(6, steps=80), annotated_clips(5, first=10, steps=80)

@@ -161,6 +161,7 @@ def noise_labels() -> dict:
     return {n: replace(c, labels=np.repeat(c.labels[::50], 50, axis=0)) for n, c in wide.items()}
 
 
+@pytest.mark.slow
 def test_training_sees_readings_of_readers_that_have_not_seen_the_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +278,7 @@ def moved_plus(strength: float) -> tuple[FusionModel, list, Normalisation]:
     return model, loaders, normalisation
 
 
+@pytest.mark.slow
 def test_a_network_that_only_harms_is_held_back_to_late_fusion() -> None:
     model, loaders, _ = moved_plus(0.5)
     weights, scores = held_back(PLUS, dict(model.state_dict()), loaders, ("valence", "arousal"), {})
@@ -287,6 +289,7 @@ def test_a_network_that_only_harms_is_held_back_to_late_fusion() -> None:
     assert scores == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_that_helps_everybody_is_used() -> None:
     """Readings of valence that are exactly wrong, which the network corrects by preferring the voice's."""
     model, loaders, _ = moved_plus(0.0)
@@ -305,6 +308,7 @@ def test_a_network_that_helps_everybody_is_used() -> None:
         assert (weights["readings.share"][1] > 0) == used  # of four, nothing can be shown
 
 
+@pytest.mark.slow
 def test_a_trained_iaca_plus_says_how_far_its_network_is_used(tmp_path: Path) -> None:
     model, _ = train(TrainingRun(PLUS, SHORT, TRAIN, VALIDATION, tmp_path, subjects=SUBJECTS))
     shares = [float(text) for text in model.metadata["correction"].split(", ")]

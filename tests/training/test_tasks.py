@@ -328,6 +328,7 @@ def test_an_ensemble_averages_probabilities_and_leaves_out_a_task_that_not_all_h
     assert mixed.thresholds is None
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_has_the_probabilities(trained, tmp_path: Path) -> None:
     from iaca.training.export import Exportable, example, export_model, facts_of
 

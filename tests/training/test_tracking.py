@@ -45,6 +45,7 @@ def needed(package: str) -> None:
     pytest.importorskip(package, reason=f"{package} is an extra")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logger", ["none", "tensorboard", "mlflow"])
 def test_a_run_connects_to_nothing_and_imports_only_what_it_was_asked_for(tmp_path: Path, logger: str) -> None:
     if logger != "none":

@@ -44,6 +44,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
     pd.testing.assert_frame_equal(history, uninterrupted[1], check_exact=True)
 
 
+@pytest.mark.slow
 def test_windows_cut_by_other_processes_train_the_same_model_interrupted_or_not(
     uninterrupted: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +56,7 @@ def test_windows_cut_by_other_processes_train_the_same_model_interrupted_or_not(
     pd.testing.assert_frame_equal(history, uninterrupted[1], check_exact=True)
 
 
+@pytest.mark.slow
 def test_readings_are_made_in_other_processes_too(tmp_path: Path) -> None:
     models = [
         train(
@@ -97,6 +99,7 @@ def zipped(content: object) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_a_torn_or_hostile_checkpoint_is_neither_used_nor_executed(uninterrupted: tuple, tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self) -> tuple:
@@ -231,6 +234,7 @@ def test_a_folder_that_was_moved_starts_from_the_beginning(
     assert equal(train(TrainingRun(MODEL, SHORT, TRAIN, VALIDATION, tmp_path / "there"))[0], uninterrupted[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["iaca", "concat"])
 def test_two_latent_trajectories_are_learned_in_a_few_epochs(name: str, tmp_path: Path) -> None:
     config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=8, learning_rate=3e-3, accelerator="cpu", threads=1)
@@ -243,6 +247,7 @@ def test_two_latent_trajectories_are_learned_in_a_few_epochs(name: str, tmp_path
     assert best["score"] > 0.65
 
 
+@pytest.mark.slow
 def test_each_modality_alone_learns_what_it_sees(tmp_path: Path) -> None:
     config = TrainingConfig(length=60, hop=40, batch_size=4, epochs=6, learning_rate=3e-3, accelerator="cpu", threads=1)
     data, held_out = (annotated_clips(n, first, steps=120, noise=2.0) for n, first in ((12, 0), (6, 100)))

@@ -27,6 +27,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, pd.Da
     return train(TrainingRun(MODEL, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("plain")))
 
 
+@pytest.mark.slow
 def test_a_plateau_survives_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     falls = SHORT.model_copy(
         update={"schedule": "plateau", "plateau_patience": 1, "epochs": 6, "learning_rate": 0.05, "warmup_epochs": 0.0}
@@ -65,6 +66,7 @@ def supervised(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, 
     return train(TrainingRun(PLUS, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("plus")))
 
 
+@pytest.mark.slow
 def test_corruption_supervises_the_gates_of_iaca_plus(supervised: tuple, tmp_path: Path) -> None:
     model, history = supervised
     assert list(history.columns[:4]) == ["epoch", "train_loss", "learning_rate", "score"]
@@ -105,6 +107,7 @@ def test_cold_learns_its_variances_from_its_errors(tmp_path: Path) -> None:
     assert not equal(model, unsupervised)
 
 
+@pytest.mark.slow
 def test_no_other_model_is_supervised(plain: tuple, tmp_path: Path) -> None:
     model, history = train(
         TrainingRun(MODEL, SHORT.model_copy(update={"supervision": 9.0}), TRAIN, VALIDATION, tmp_path)
@@ -117,6 +120,7 @@ def with_reversed_cues(one: ClipEmbedding) -> ClipEmbedding:
     return replace(one, quality=one.quality[::-1].copy())
 
 
+@pytest.mark.slow
 def test_cues_reach_the_model_that_reads_them(supervised: tuple, tmp_path: Path) -> None:
     shifted = {n: replace(c, embedding=with_reversed_cues(c.embedding)) for n, c in TRAIN.items()}
     assert supervised[0].normalisation.quality_mean.shape == (3,)
