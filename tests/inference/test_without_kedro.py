@@ -24,9 +24,13 @@ HEAVY = (
     "kedro", "kedro_datasets", "kedro_viz", "lightning", "pytorch_lightning", "dvc", "yaml", "jinja2", "skimage",
     "pyarrow", "scipy", "sklearn", "joblib",
 )  # fmt: skip
+OF_LINUX = ("sched_getaffinity", "posix_fadvise", "posix_fallocate", "memfd_create", "pidfd_open", "copy_file_range")
 ALONE = f"""
-import sys
+import os, sys
 from importlib.machinery import PathFinder
+
+for name in {OF_LINUX}:
+    delattr(os, name)
 
 class Without(PathFinder):
     @classmethod
@@ -48,11 +52,13 @@ def video(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_video_is_analysed_without_the_packages_of_the_project(video: Path, tmp_path: Path) -> None:
+def test_a_video_is_analysed_without_the_packages_of_the_project_and_calls_of_linux_alone(
+    video: Path, tmp_path: Path
+) -> None:
     script, out = tmp_path / "alone.py", tmp_path / "out"
     script.write_text(ALONE)
     done = subprocess.run(
-        [sys.executable, script, video.parent, out, "--jobs", "1"], capture_output=True, text=True, timeout=300
+        [sys.executable, script, video.parent, out], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert f"1 video in {out}: inference_summary.csv lists them" in done.stdout

@@ -107,7 +107,12 @@ class ExecutorConfig(Parameters):
 
     def count(self) -> int:
         """Number of workers in the pool."""
-        return 1 if self.kind == "serial" else self.workers or len(os.sched_getaffinity(0))
+        return 1 if self.kind == "serial" else self.workers or usable_cores()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; those of the machine where the system has no such limit, as macOS."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class PoolWorker(SpawnProcess):

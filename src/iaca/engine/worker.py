@@ -165,7 +165,8 @@ def memory_facts(task: Task, whose: int) -> str:
         task: that lacked memory.
         whose: `RUSAGE_SELF` for this process, `RUSAGE_CHILDREN` for the largest of its processes that have ended.
     """
-    taken, (free, total) = getrusage(whose).ru_maxrss * 1024, free_memory()
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
+    taken, (free, total) = getrusage(whose).ru_maxrss * unit, free_memory()
     given = gib(input_size(task))
     return (
         f": it had taken {gib(taken)} GiB, mapped files included, for {given} GiB of input; {gib(free)} of "
