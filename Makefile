@@ -41,7 +41,7 @@ test: $(READY)  ## linters, types, and all tests
 	  wait $$checking || { echo "== check failed, see above"; exit 1; }; \
 	  [ $$tested = 0 ] && echo "== tests done in $$((SECONDS - start)) s"
 
-test-fast: $(READY)  ## tests of the library: no browser, no pipeline (about 3 minutes)
+test-fast: $(READY)  ## tests of the library: no browser, no pipeline (about 2 minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadgroup -m "not slow" \
 	  $(addprefix tests/,$(FAST)) $(patsubst %,--ignore-glob='*/test_%',$(LONG))
 

@@ -65,6 +65,7 @@ def test_steps_beyond_the_sound_are_finite(samples: int) -> None:
     assert functionals(torch.zeros(samples), times).isfinite().all()
 
 
+@pytest.mark.slow
 def test_a_long_sound_is_described_around_each_moment_as_a_cut_from_it_is() -> None:
     rate = 16_000
     clock = torch.arange(150 * rate) / rate  # two and a half blocks of frames

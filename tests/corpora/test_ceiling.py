@@ -116,6 +116,7 @@ def enumerated(config: SyntheticConfig, log_likelihood: Enumerated, streams: int
     return np.tensordot(shares / shares.sum(), np.stack(found), axes=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1])
 def test_the_posterior_is_that_of_all_sequences_of_runs(index: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ceiling, "MOST", 10_000)  # a step of so few features leaves all of them open
@@ -252,6 +253,7 @@ def test_other_kinds_of_events_are_told_apart() -> None:
     assert kinds == {"absent", "zeros", "noise", "other"}
 
 
+@pytest.mark.slow
 def test_without_a_shared_emotion_there_is_no_agreement_to_miss() -> None:
     config = SyntheticConfig(kind="s3", clips=6, rate=5.0, seconds=20.0, event_share=0.3, event_kinds=("other",))
     train, test = (np.prod([v.sees for v in draw_views(config, name).values()], axis=0) for name in ("train", "test"))

@@ -28,6 +28,7 @@ CLIPS = [(plan, clip) for plan in PLANS for clip in plan.people]
 NAME = re.compile(r"\d+|video\d+|\d+-\d+-320x240")
 
 
+@pytest.mark.slow
 def test_the_same_config_gives_the_same_plan_and_another_seed_another_one():
     assert plan_corpus(DEFAULT) == PLANS
     assert plan_corpus(DemoConfig(seed=1)) != PLANS
@@ -44,6 +45,7 @@ def test_every_person_has_the_asked_number_of_clips():
     assert set(counts) == {DEFAULT.clips_per_identity}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [DEFAULT, TINY, DemoConfig(identities=3), DemoConfig(identities=7, seed=5)])
 def test_no_person_is_in_two_partitions_and_no_partition_is_empty(config):
     seen = {part: {c.identity.subject for p in plan_corpus(config) if p.partition == part for c in p.people}

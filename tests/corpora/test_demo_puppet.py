@@ -145,6 +145,7 @@ def test_a_person_who_left_leaves_the_backdrop():
     np.testing.assert_array_equal(PUPPET.draw(GREY, Expression(), Pose(x=11.0)), GREY)
 
 
+@pytest.mark.slow
 def test_identities_look_different_and_are_drawn_from_the_seed():
     people = draw_identities(8, seed=0)
     assert people == draw_identities(8, seed=0)

@@ -48,6 +48,7 @@ def test_rows_of_annotation_beyond_the_last_frame_repeat_the_row_of_the_last_fra
     assert beyond
 
 
+@pytest.mark.slow
 def test_rendering_twice_gives_the_same_bytes(tmp_path):
     for name in ("a.mp4", "b.mp4"):
         render_movie(PLANS[0], TINY, tmp_path / name)
@@ -81,6 +82,7 @@ def test_every_way_to_hide_a_face_occurs():
     assert kinds == set(KINDS)
 
 
+@pytest.mark.slow
 def test_in_a_two_person_video_only_the_speaker_moves_the_lips():
     pair = next(plan for plan in PLANS if len(plan.people) == 2)
     still = tuple(replace(person, events=()) for person in pair.people)

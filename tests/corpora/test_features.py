@@ -75,6 +75,7 @@ def rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
     path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
 
 
+@pytest.mark.slow
 @given(
     arrays.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 4)),
                   elements=st.floats(width=32, allow_nan=False)),

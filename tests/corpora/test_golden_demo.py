@@ -69,6 +69,7 @@ def check_faces(name: str, faces: dict[str, np.ndarray]) -> None:
     check(GOLDEN / name, {kind: np.round(face / 255, 4) for kind, face in faces.items()}, 1e-3)
 
 
+@pytest.mark.slow
 def test_complexions_and_clothes_are_what_they_were() -> None:
     faces = {f"{i}": drawn(Identity(skin=skin, hair=hair)).mean(axis=2) for i, (skin, hair) in enumerate(COMPLEXIONS)}
     faces |= {f"suit {i}": drawn(Identity(suit=suit))[:, -4:].mean(axis=2) for i, suit in enumerate(SUITS)}
@@ -77,6 +78,7 @@ def test_complexions_and_clothes_are_what_they_were() -> None:
     check_faces("demo_colours.json", faces)
 
 
+@pytest.mark.slow
 def test_shapes_poses_and_expressions_are_what_they_were(portrait: np.ndarray) -> None:
     """What each of them changes in the portrait, in grey."""
     faces = {

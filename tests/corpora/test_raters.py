@@ -42,6 +42,7 @@ def late(seed: int, delay: float, noise: float = 0.0) -> tuple[np.ndarray, np.nd
     return TIMES, slow(seed, TIMES - delay) + wiggle
 
 
+@pytest.mark.slow
 def test_delays_are_those_by_which_raters_are_later_than_the_fastest() -> None:
     delays = {"ann": 1.0, "bob": 2.2, "cy": 3.4}
     clips = [{name: late(seed, delay, 0.02) for name, delay in delays.items()} for seed in range(3)]

@@ -113,6 +113,7 @@ def spread(identity: float) -> float:
     return float(means.var(axis=0).mean() / np.mean([x.var(axis=0).mean() for x in clips]))
 
 
+@pytest.mark.slow
 def test_identity_tells_clips_apart_as_far_as_it_is_asked_to() -> None:
     assert spread(0.0) < 0.02 < 0.1 < spread(1.0) < spread(2.0)
 
@@ -178,6 +179,7 @@ def test_an_event_changes_what_it_says_and_nothing_else() -> None:
     assert kinds == {"absent", "zeros", "noise", "other"}
 
 
+@pytest.mark.slow
 def test_a_stretch_of_another_clip_has_the_level_of_features_but_noise_is_larger() -> None:
     def level(kind: str) -> float:
         config = EVENTFUL.model_copy(update={"event_kinds": (kind,), "clips": 12})
@@ -191,6 +193,7 @@ def test_a_stretch_of_another_clip_has_the_level_of_features_but_noise_is_larger
     assert level("noise") > 1.6 * clean
 
 
+@pytest.mark.slow
 def test_events_fill_about_the_share_of_time_that_is_asked_for() -> None:
     config = SyntheticConfig(clips=60, seconds=60.0, rate=5.0, event_share=0.3, audio_dim=1, visual_dim=1)
     steps = sum(event.end - event.start for clip in draw_corpus(config) for event in clip.events)
@@ -230,6 +233,7 @@ def files_of(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_s3_is_s2_but_for_one_modality_of_the_test_clips(tmp_path: Path, form: str) -> None:
     for kind in ("s2", "s3"):
@@ -267,6 +271,7 @@ def test_what_training_teaches_of_the_shifted_modality_fails_in_the_test_partiti
     assert agreement("test", other) == pytest.approx(agreement("validation", other), abs=0.15)
 
 
+@pytest.mark.slow
 def test_a_stretch_of_another_clip_is_shifted_as_its_own_clip_is() -> None:
     sizes = {"clips": 40, "noise": 0.2, "nuisance": 0.0, "identity": 0.0, "event_share": 0.8, "event_kinds": ("other",)}
     config = SyntheticConfig(kind="s3", shift="reversed", shift_learnt=1.0, shift_modality="visual", **sizes)
@@ -337,6 +342,7 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path: Path) -> None:
     assert (many - few) / 60 < 0.1 * whole  # a row of partition.csv, but no clip
 
 
+@pytest.mark.slow
 def test_the_command_takes_every_parameter_and_refuses_a_wrong_one(tmp_path: Path) -> None:
     words = ["--kind", "s", "--clips", "3", "--seconds", "2", "--audio-dim", "4", "--partitions", "train", "test"]
     done = subprocess.run(

@@ -104,6 +104,7 @@ def test_too_many_failures_are_an_error_after_the_rest_is_done(words: Path, tmp_
     assert results(tmp_path / "out") == {"d": "D!"}
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_only_its_own_item(words: Path, tmp_path: Path) -> None:
     (words / "b").write_text("die")
     report = run_tasks(tasks(words), tmp_path / "out", ".txt", POOL)

@@ -216,6 +216,7 @@ def test_a_worker_that_joins_late_checks_itself(words: Path, tmp_path: Path) -> 
         work_remotely(work, task, tmp_path / "nowhere/a.txt", "", code_digest())
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_named_in_bounded_time(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

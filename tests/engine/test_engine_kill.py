@@ -104,6 +104,7 @@ def test_a_killed_run_takes_its_workers_along_and_the_next_one_resumes_to_the_sa
     assert whole(out) == whole(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_run_and_workers_at_once_and_leaves_only_what_is_whole(
     words: Path, tmp_path: Path, start: Callable[[], subprocess.Popen[str]]
 ) -> None:
@@ -132,6 +133,7 @@ multiprocessing.util.spawnv_passfds = spawn
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_a_worker_starts_shows_nothing_of_the_worker(words: Path, tmp_path: Path) -> None:
     code = f"{EARLY}\n{DRIVER}"
     command = [sys.executable, "-c", code, str(words), str(tmp_path / "out"), json.dumps({"workers": 2})]

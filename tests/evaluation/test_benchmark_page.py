@@ -155,6 +155,7 @@ def test_intervals_and_inconsistency_of_the_main_models_are_listed(page, summary
     assert "## How sure" not in page_of(summary, scores, certainty=certainty_summary(none))
 
 
+@pytest.mark.slow
 def test_a_page_needs_neither_gates_nor_intervals(scores):
     single = {key: [row | {"gates": []} for row in rows] for key, rows in scores.items() if key[1] == 0}
     summary = summarise(single, ["iaca"], replicates=100)
@@ -204,6 +205,7 @@ def figures(summary):
     return drawn
 
 
+@pytest.mark.slow
 def test_figures_are_readable_and_nothing_leaves_the_paper(figures):
     for name, figure in figures.items():
         texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
@@ -213,6 +215,7 @@ def test_figures_are_readable_and_nothing_leaves_the_paper(figures):
         assert (drawn.x1, drawn.y1) <= (figure.get_figwidth() + 0.01, figure.get_figheight() + 0.01), name
 
 
+@pytest.mark.slow
 def test_titles_of_adjacent_panels_do_not_touch(summary):
     some = summary[(summary["minus"] == "concat") & (summary["measure"] == AREA)].head(1)
     more = [some.assign(corruption=name) for name in TITLES if name not in set(summary["corruption"])]

@@ -210,6 +210,7 @@ def calibrated(given):
     return replace(model, calibration=calibrate(*parts, train, validation, {}))
 
 
+@pytest.mark.slow
 def test_the_clean_partition_has_the_coverage_and_the_auroc_of_the_evaluation(given, calibrated):
     clean = run(given, calibrated)["clean", 0.0]
     tables, labels = [], []

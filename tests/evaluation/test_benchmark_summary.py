@@ -152,6 +152,7 @@ def test_what_is_too_few_is_counted():
     assert too_few(2, 0).count("Too few") == 2
 
 
+@pytest.mark.slow
 def test_a_single_seed_has_a_mean_and_no_interval():
     summary = summarise({(model, 0): made_up(skill, 0) for model, skill in SKILLS.items()}, MAIN, 100)
     assert (summary["seeds"] == 1).all()

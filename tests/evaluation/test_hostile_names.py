@@ -65,6 +65,7 @@ def report(models, labels, events):
     return data_of(models, labels, events)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_on_the_model_card_they_are_words(report, name):
     odd = replace(
@@ -95,6 +96,7 @@ def summary(scores):
     return summarise(scores, ["iaca"], replicates=100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_on_the_benchmark_page_they_are_words(summary, scores, name):
     gates = gate_summary(gates_of_runs(scores)).replace({"silent": name, "iaca": name})
@@ -123,6 +125,7 @@ def test_in_the_report_they_are_words(report, name):
     assert visible(page.text).count(visible(name)) >= 7
 
 
+@pytest.mark.slow
 def test_in_figures_they_are_words(report, models, labels, events):
     """Two dollar signs begin a formula in matplotlib, and one that it can't read would stop the run."""
     name = "<b>$\\frac{a$"

@@ -50,6 +50,7 @@ def _read(cell):
     return [float(found.replace("−", "-")) for found in re.findall(r"[−-]?\d+\.\d+", cell)]
 
 
+@pytest.mark.slow
 def test_the_card_has_all_its_parts_in_order(text):
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == PARTS
     assert text.startswith(f"# Model card: iaca on {DEMO}\n")

@@ -128,6 +128,7 @@ def test_f1_equals_scikit_learn_where_both_are_defined() -> None:
     assert np.isnan(expression_f1(found, np.full(300, NAN))).all()
 
 
+@pytest.mark.slow
 def test_the_interval_is_that_of_resampled_clips() -> None:
     predictions, labels = noisy()
     inside = labels[labels["partition"] == "validation"]
@@ -153,6 +154,7 @@ def test_a_threshold_is_the_best_candidate_and_the_middle_one_without_evidence()
     assert (chosen[1:] == 0.5).all()
 
 
+@pytest.mark.slow
 def test_choices_are_made_on_the_frames_that_are_given_and_improve_them() -> None:
     predictions, labels = noisy()
     inside = labels[labels["partition"] == "validation"]
@@ -198,6 +200,7 @@ def test_the_mean_of_models_averages_values_probabilities_and_thresholds() -> No
         averaged([one, other.drop(columns="au4_probability")])
 
 
+@pytest.mark.slow
 def test_the_command_reads_validation_alone_and_writes_what_the_submission_takes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

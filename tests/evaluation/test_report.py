@@ -156,6 +156,7 @@ def test_the_headline_is_that_of_the_table(page, data):
     ]
 
 
+@pytest.mark.slow
 def test_the_headline_has_test_before_validation_and_says_what_each_is_worth(models, labels, events):
     both = labels.assign(partition=labels["partition"].replace("train", "test"))
     data = data_of(models, both, events)
@@ -232,6 +233,7 @@ def test_one_clip_and_no_baseline_make_a_report_too(models, labels, events):
     assert len(page.select("#videos table")) == 1
 
 
+@pytest.mark.slow
 def test_too_few_clips_are_in_a_box_and_nothing_is_ranked(models, labels, events):
     two = labels[labels["clip"].isin(["a", "b"])]
     page = BeautifulSoup(render_report(data_of(models, two, events)), "html.parser")
@@ -258,6 +260,7 @@ def test_one_clip_is_written_in_the_singular(models, labels, events):
     assert "(1 video with a defined CCC)" in page.text
 
 
+@pytest.mark.slow
 def test_a_model_without_gates_and_a_corpus_without_events_make_a_report_too(models, labels, events):
     named = {"audio": models["audio only"], "concat": models["concatenation"]}
     for made in (data_of(named, labels, events), data_of(models, labels, events.head(0))):

@@ -32,6 +32,7 @@ def truth(results):
     return np.concatenate([result.truth for result in results.values()])
 
 
+@pytest.mark.slow
 @FEW
 @given(LENGTHS, st.sampled_from(ON_FEATURES))
 def test_level_0_returns_the_clip_itself(lengths, protocol):
@@ -41,6 +42,7 @@ def test_level_0_returns_the_clip_itself(lengths, protocol):
         assert not result.truth.any()
 
 
+@pytest.mark.slow
 @FEW
 @given(LENGTHS, st.sampled_from(ON_FEATURES), LEVELS)
 def test_a_corruption_changes_a_copy_and_never_the_times(lengths, protocol, level):
@@ -81,6 +83,7 @@ def test_the_share_of_dropped_steps_is_the_probability():
     np.testing.assert_allclose(held.all(axis=1).mean(), 0.3 * 0.3, atol=0.02)  # the two modalities independently
 
 
+@pytest.mark.slow
 @FEW
 @given(LENGTHS, st.sampled_from(SHARES), LEVELS, LEVELS)
 def test_a_higher_level_extends_a_lower_one(lengths, protocol, one, other):
@@ -88,6 +91,7 @@ def test_a_higher_level_extends_a_lower_one(lengths, protocol, one, other):
     assert not (low & ~high).any()
 
 
+@pytest.mark.slow
 @FEW
 @given(LENGTHS, LEVELS)
 @pytest.mark.parametrize("protocol", ["missing_audio", "missing_video", "frame_drop"])

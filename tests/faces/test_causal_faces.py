@@ -53,6 +53,7 @@ def test_a_face_that_goes_and_comes_back_keeps_its_track_and_is_never_guessed(mt
     assert {track for faces in rows for track in faces} == {0}
 
 
+@pytest.mark.slow
 def test_later_frames_change_nothing(tmp_path, mtcnn):
     images = moving(40)
     whole = extract_faces(save(tmp_path / "whole.mp4", images), CAUSAL, detector=mtcnn)
@@ -63,6 +64,7 @@ def test_later_frames_change_nothing(tmp_path, mtcnn):
     pd.testing.assert_frame_equal(whole.loc[:20, columns], other.loc[:20, columns], atol=1.5)  # the codec looks ahead
 
 
+@pytest.mark.slow
 def test_the_switch_is_what_makes_the_difference(tmp_path, mtcnn):
     video = save(tmp_path / "moving.mp4", moving(30))
     causal, spread = (extract_faces(video, FaceConfig(causal=flag), detector=mtcnn) for flag in (True, False))

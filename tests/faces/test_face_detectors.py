@@ -97,6 +97,7 @@ def test_intervals_out_of_order_are_refused():
         FaceConfig(every=30)
 
 
+@pytest.mark.slow
 def test_importing_faces_loads_no_torch():
     code = "import sys, iaca.faces; raise SystemExit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

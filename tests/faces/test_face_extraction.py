@@ -34,6 +34,7 @@ def faces(clip, mtcnn):
     return extract_faces(clip, FaceConfig(), detector=mtcnn)
 
 
+@pytest.mark.slow
 def test_there_is_one_row_per_frame_with_the_types_of_the_contract(faces, clip):
     assert tuple(faces.columns) == COLUMNS
     assert faces["frame"].tolist() == list(range(40))
@@ -129,6 +130,7 @@ def test_flickers_are_false_alarms():
     assert choose([flicker, face], FaceConfig(join=False)) == [1]
 
 
+@pytest.mark.slow
 @needs_shared("media")
 def test_a_real_recording_without_a_face_has_rows_but_no_face(mtcnn):
     table = extract_faces(SHARED / "media/no_face.mp4", FaceConfig(), detector=mtcnn)

@@ -55,6 +55,7 @@ def test_tracked_boxes_agree_with_those_of_every_frame_at_a_fraction_of_the_dete
     assert {tuple(faces) for faces in rows} == {(0,)}
 
 
+@pytest.mark.slow
 def test_gaps_are_exact_to_the_frame_and_the_track_is_taken_up_again(mtcnn):
     images = [background() if 23 <= k < 42 else with_face(150 + k / 3) for k in range(60)]
     rows = track(images, mtcnn)
@@ -62,6 +63,7 @@ def test_gaps_are_exact_to_the_frame_and_the_track_is_taken_up_again(mtcnn):
     assert {number for faces in rows for number in faces} == {0}
 
 
+@pytest.mark.slow
 def test_a_newcomer_is_found_in_the_frame_it_enters(mtcnn):
     images = [
         with_face(240, image=with_face(80, scale=0.7), scale=0.7) if k >= 23 else with_face(80, scale=0.7)

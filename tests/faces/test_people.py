@@ -73,6 +73,7 @@ def test_in_a_short_video_half_of_it_is_enough():
     assert people([brief], TIMES[:12].tolist(), FaceConfig(), PeopleRule()) == [[0]]
 
 
+@pytest.mark.slow
 def test_everyone_gets_a_table_with_a_row_per_frame_and_the_largest_is_the_main_person(tmp_path):
     both = [with_face(235, 120, 0.9, image=with_face(75, scale=0.65)) for _ in range(12)]
     movie = save(tmp_path / "two.mp4", both)

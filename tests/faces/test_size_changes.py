@@ -67,6 +67,7 @@ def test_a_picture_of_another_shape_is_the_same_person(tmp_path: Path) -> None:
     assert whole(everyone)["face_found"].all()
 
 
+@pytest.mark.slow
 def test_of_two_people_each_keeps_the_own_rows(tmp_path: Path) -> None:
     both = [with_face(235, 120, 0.9, image=with_face(75, scale=0.65)) for _ in range(24)]
     path = film(tmp_path / "two.mkv", [resized(image, 0.5 if 8 <= k < 16 else 1.0) for k, image in enumerate(both)])

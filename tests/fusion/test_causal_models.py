@@ -91,6 +91,7 @@ def test_a_stream_in_pieces_of_any_length_gives_what_the_whole_sequence_gives(co
         assert_close(whole.prediction[:, last], prediction[:, -1:].expand(-1, ahead + 1, -1), atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 @some_causal
 def test_what_a_stream_keeps_does_not_grow(config: FusionConfig) -> None:
     def size(past: Past) -> int:

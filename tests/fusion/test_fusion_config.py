@@ -154,6 +154,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         preset("iacca", 3, 5)
 
 
+@pytest.mark.slow
 def test_configurations_are_read_without_torch() -> None:
     script = """
 import sys

@@ -75,6 +75,7 @@ def front_matter(text: str) -> dict[str, object]:
     return loaded
 
 
+@pytest.mark.slow
 def test_what_is_pushed_is_fetched_and_predicts_the_same(
     hub: Hub, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -93,6 +94,7 @@ def test_what_is_pushed_is_fetched_and_predicts_the_same(
     )
 
 
+@pytest.mark.slow
 def test_the_card_is_read_by_the_hubs_own_reader(hub: Hub, model: Path) -> None:
     from huggingface_hub import ModelCard
 
@@ -143,6 +145,7 @@ def test_a_folder_needs_no_hub(model: Path, tmp_path: Path, monkeypatch: pytest.
         Predictor.from_pretrained("no/such/folder")
 
 
+@pytest.mark.slow
 def test_an_adapted_model_is_pushed_with_its_kind_and_caveat(hub: Hub, tmp_path: Path) -> None:
     rules = ZeroShot.read(NAMED["zero_shot"]).config
     width = FIRST + 2 + sum(EmbeddingConfig().dim(modality) for modality in MODALITIES)
@@ -159,6 +162,7 @@ def test_an_adapted_model_is_pushed_with_its_kind_and_caveat(hub: Hub, tmp_path:
     np.testing.assert_array_equal(found.weights, weights)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_an_ensemble_and_own_checkpoints_travel_with_the_model(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +198,7 @@ def test_a_model_with_a_hostile_choice_of_encoders_is_refused(model: Path, tmp_p
         Predictor.from_pretrained(tmp_path / "repository")
 
 
+@pytest.mark.slow
 def test_a_pinned_commit_stays_what_it_was_and_needs_no_network(
     hub: Hub, model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,6 +215,7 @@ def test_a_pinned_commit_stays_what_it_was_and_needs_no_network(
     assert "the hub can't be reached (it answers 503): owner/voices is taken from the cache" in caplog.text
 
 
+@pytest.mark.slow
 def test_offline_the_cache_is_enough(hub: Hub, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
@@ -223,6 +229,7 @@ def test_offline_the_cache_is_enough(hub: Hub, model: Path, monkeypatch: pytest.
     assert hub.asked == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "revision", "message"),
     [
@@ -237,6 +244,7 @@ def test_what_does_not_exist_is_named(hub: Hub, model: Path, name: str, revision
         Predictor.from_pretrained(name, revision)
 
 
+@pytest.mark.slow
 def test_a_repository_of_pickles_is_refused_before_anything_is_downloaded(hub: Hub) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:
@@ -259,12 +267,14 @@ def test_more_than_4_gib_of_safetensors_are_no_models() -> None:
             _require_models(NAME, files)
 
 
+@pytest.mark.slow
 def test_pickles_beside_a_model_are_not_fetched(hub: Hub, model: Path) -> None:
     hub.commit(NAME, {"pytorch_model.bin": b"never", "model.safetensors": model.read_bytes()})
     folder = fetched(NAME).folder
     assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_safetensors_file_of_something_else_is_refused(hub: Hub, tmp_path: Path) -> None:
     save_file({"a": torch.zeros(3)}, tmp_path / "a.safetensors")
     hub.commit(NAME, {"model.safetensors": (tmp_path / "a.safetensors").read_bytes()})
@@ -272,6 +282,7 @@ def test_a_safetensors_file_of_something_else_is_refused(hub: Hub, tmp_path: Pat
         Predictor.from_pretrained(NAME)
 
 
+@pytest.mark.slow
 def test_a_cut_connection_is_continued_and_wrong_bytes_are_refused(
     hub: Hub, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +298,7 @@ def test_a_cut_connection_is_continued_and_wrong_bytes_are_refused(
         Predictor.from_pretrained("owner/wrong")
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_always_cut_is_an_error_and_leaves_nothing_that_looks_whole(
     hub: Hub, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +313,7 @@ def test_a_connection_that_is_always_cut_is_an_error_and_leaves_nothing_that_loo
     assert len(Predictor.from_pretrained(NAME).members) == 1
 
 
+@pytest.mark.slow
 def test_a_token_goes_to_the_hub_alone_and_into_no_message(
     hub: Hub, model: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -320,6 +333,7 @@ def test_a_token_goes_to_the_hub_alone_and_into_no_message(
         assert "hf_another_one" not in text
 
 
+@pytest.mark.slow
 def test_what_can_not_be_pushed_is_refused_before_any_connection(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"zero_shot\.json: not a trained or adapted model"):
         Predictor.load("zero_shot").push_to_hub(NAME, token=TOKEN)
@@ -336,6 +350,7 @@ def test_what_can_not_be_pushed_is_refused_before_any_connection(hub: Hub, tmp_p
     assert hub.asked == []
 
 
+@pytest.mark.slow
 def test_a_push_that_fails_says_so(hub: Hub, model: Path) -> None:
     hub.private[NAME] = TOKEN
     hub.commit(NAME, {})
@@ -347,6 +362,7 @@ def test_a_push_that_fails_says_so(hub: Hub, model: Path) -> None:
     assert hub.files(NAME) == {}
 
 
+@pytest.mark.slow
 def test_what_is_no_repository_is_left_as_it_is(hub: Hub, model: Path) -> None:
     for given in (str(model), "zero_shot", [str(model), NAME]):
         assert on_this_machine(given) == given
@@ -422,6 +438,7 @@ def test_kedro_leaves_a_repository_as_it_is_and_other_models_become_absolute(
     assert ModelPath(filepath=f"hub://{NAME}").load() == []
 
 
+@pytest.mark.slow
 def test_many_videos_are_planned_with_the_files_and_the_commit_of_a_repository(
     hub: Hub, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -476,6 +493,7 @@ def test_the_command_takes_a_repository_and_then_needs_no_network(hub: Hub, mode
     assert "Traceback" not in other.stderr
 
 
+@pytest.mark.slow
 def test_a_fetched_models_summary_names_repository_and_commit(hub: Hub, model: Path) -> None:
     commit = hub.commit(NAME, {"model.safetensors": model.read_bytes()})
     assert json.loads(json.dumps(Predictor.from_pretrained(NAME).origin()))["repository"] == f"{NAME}@{commit}"

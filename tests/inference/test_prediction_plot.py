@@ -81,6 +81,7 @@ def test_a_single_frame_is_a_picture_and_none_is_an_error(table):
         prediction_plot(table.head(0), "a")
 
 
+@pytest.mark.slow
 def test_inconsistency_is_a_band_and_says_how_often_it_is_unusual(table):
     figure = prediction_plot(table.assign(inconsistency=np.where(table["face_found"], 0.4, 0.99)), "a")
     assert len(figure.axes) == len(prediction_plot(table, "a").axes) + 1

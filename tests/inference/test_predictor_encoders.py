@@ -28,6 +28,7 @@ def save_weights(path: Path, seed: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_model_brings_its_encoders_checkpoints_and_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = save_weights(tmp_path / "own.safetensors", 0)
     config = EmbeddingConfig(visual={"name": "resnet18", "weights": str(weights), "changes": {"side": 64}})

@@ -131,6 +131,7 @@ def test_several_models_that_look_ahead_differently_are_averaged(video: Path, tm
     assert_equal(streamed(predictor, video), predictor.predict(video))
 
 
+@pytest.mark.slow
 def test_a_row_comes_with_its_frame_when_its_sound_is_there_and_after_the_lookahead(tmp_path: Path) -> None:
     image = picture(3)
     for name, ahead in (("iaca", 0), ("iaca_plus", 3)):
@@ -286,6 +287,7 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
     assert max(sizes[200:]) < 1.02 * max(sizes[100:200])
 
 
+@pytest.mark.slow
 def test_importing_the_library_starts_no_stream() -> None:
     code = "import sys, iaca.inference; sys.exit('iaca.inference.stream' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

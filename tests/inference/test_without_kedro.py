@@ -57,9 +57,7 @@ def test_a_video_is_analysed_without_the_packages_of_the_project_and_calls_of_li
 ) -> None:
     script, out = tmp_path / "alone.py", tmp_path / "out"
     script.write_text(ALONE)
-    done = subprocess.run(
-        [sys.executable, script, video.parent, out], capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run([sys.executable, script, video.parent, out], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert f"1 video in {out}: inference_summary.csv lists them" in done.stdout
     assert len(pd.read_csv(out / "a.csv")) == 20

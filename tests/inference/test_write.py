@@ -47,6 +47,7 @@ def run(made: Path, folder: Path, models: int = 1, drawing: Drawing = BARE, **wh
     return json.loads(target.read_text())
 
 
+@pytest.mark.slow
 def test_everyone_has_a_table_with_a_row_per_frame_and_an_entry_in_the_summary(made: Path, tmp_path: Path) -> None:
     summary = run(made, tmp_path, drawing=Drawing(), people="all")
     files = ["two people.person1.csv", "two people.person2.csv", "two people.png", "two people.mp4"]
@@ -110,6 +111,7 @@ def test_the_main_person_is_the_first_of_all_and_old_tables_go(made: Path, tmp_p
     pd.testing.assert_frame_equal(main[["valence", "arousal"]], first[["valence", "arousal"]], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "files", [["../two people.csv", "/two people.csv", "letter.txt", "two people.folder", 3, [], None],
               {"two people.csv": 1}, "two people.csv", 3],
@@ -128,6 +130,7 @@ def test_an_old_summary_of_anybody_names_nothing_but_files_of_that_video(
     assert (out / "two people.folder").is_dir()
 
 
+@pytest.mark.slow
 def test_two_models_give_their_mean(made: Path, tmp_path: Path) -> None:
     both = run(made, tmp_path, models=2)
     mean = pd.read_csv(tmp_path / "two people.csv")
@@ -204,6 +207,7 @@ def test_a_model_of_the_demo_corpus_is_stamped_on_plot_and_overlay(made: Path, t
     assert DEMO["caveat"] in json.loads((tmp_path / "demo.json").read_text())["warnings"]
 
 
+@pytest.mark.slow
 def test_a_video_without_a_face_has_no_mean_valence_from_the_heuristic(tmp_path: Path) -> None:
     """Grey pictures over a steady chord: no face, and no voice."""
     time_s = np.arange(48_000) / 16_000
@@ -230,6 +234,7 @@ def test_a_video_without_a_face_has_no_mean_valence_from_the_heuristic(tmp_path:
     assert any(words.startswith("the values come from the sound alone") for words in summary["warnings"])
 
 
+@pytest.mark.slow
 def test_words_are_in_the_tables_only_if_asked_for(made: Path, tmp_path: Path) -> None:
     run(made, tmp_path / "plain")
     run(made, tmp_path / "named", drawing=BARE.model_copy(update={"words": True}))

@@ -162,6 +162,7 @@ def test_nothing_is_carried_over_a_gap() -> None:
     assert np.abs(MODEL.predict(jump).prediction[50:]).max() < 1e-6
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_values_are_bounded_finite_and_the_same_again(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -257,6 +258,7 @@ def mean_arousal(samples: np.ndarray) -> float:
     return float(MODEL.predict(spoken(samples)).prediction[:, 1].mean())
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.floats(-0.9, 0.9), st.floats(90, 260), st.integers(0, 1000), st.sampled_from([-20.0, -6.0, 6.0]))
 def test_no_gain_changes_anything(arousal: float, pitch_hz: float, seed: int, gain_db: float) -> None:
@@ -308,6 +310,7 @@ CHANNELS = [(np.array, 0.85), (telephone, 0.75), (noisy, 0.75)]
 IDS = ["as recorded", "telephone", "noise at 10 dB"]
 
 
+@pytest.mark.slow
 @needs_shared("reference/ravdess_dev")
 @pytest.mark.parametrize(("channel", "least"), CHANNELS, ids=IDS)
 def test_acted_speech_is_ordered_by_arousal(channel, least: float) -> None:

@@ -49,6 +49,7 @@ def huge() -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claimed", [(WIDTH, HEIGHT), (64, 48)])
 def test_it_is_refused_by_the_parameters_name_without_its_memory(
     huge: bytes, tmp_path: Path, claimed: tuple[int, int]
@@ -64,6 +65,7 @@ def test_it_is_refused_by_the_parameters_name_without_its_memory(
     assert int(grown) < 60_000  # a grey frame alone has 133 MB
 
 
+@pytest.mark.slow
 def test_seventy_bytes_of_h264_that_claim_as_much_are_refused_alike(tmp_path: Path) -> None:
     """The header names 64 x 48 px; what the decoder is told comes with the picture."""
     header = element("63A2", SMALL_H264), element("E0", number("B0", 64), number("BA", 48))

@@ -162,6 +162,7 @@ def test_timeline_faces_and_frames_agree_in_number_and_time(
     assert timeline["frame"].tolist() == list(range(len(times)))
 
 
+@pytest.mark.slow
 @needs_shared("media")
 @pytest.mark.parametrize(
     ("name", "start", "end"),

@@ -137,6 +137,7 @@ def test_a_clock_that_restarts_goes_on():
     assert times_of(clock_of(), [9.96, 10.0, 0.0, 0.04]) == pytest.approx([9.96, 10.0, 10.04, 10.08])
 
 
+@pytest.mark.slow
 @needs_shared("media")
 @pytest.mark.parametrize(("name", "count"), [("no_face.mp4", 95), ("single_face.mp4", 72), ("face_noface.mov", 169)])
 def test_rows_are_the_frames_that_decode_not_those_declared(name, count):

@@ -120,6 +120,7 @@ WINDOWS = {"logmel_resnet18": (2, 107, 64), "vggish": (2, 96, 64), "ge2e": (2, 1
 NETWORKS = [name for name in ENCODERS["visual"] if name != "blendshapes"]  # that runs in LiteRT, on the CPU
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modality", "name"), [*(("visual", name) for name in NETWORKS), *(("audio", name) for name in WINDOWS)]
 )

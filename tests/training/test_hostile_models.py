@@ -123,6 +123,7 @@ CONFIGS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", CONFIGS, ids=lambda changes: str(changes)[:40])
 def test_a_configuration_of_anything_costs_nothing_and_is_told_in_short(changes: dict, path: Path) -> None:
     outer, _ = parts(path)

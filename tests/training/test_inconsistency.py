@@ -40,6 +40,7 @@ def fitted() -> Fitted:
     return readings, judge
 
 
+@pytest.mark.slow
 def test_steps_that_are_left_out_are_not_kept_in_memory(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice of an array keeps all of it: memory would grow with a corpus of more than `MOST_STEPS`."""
     kept: list[np.ndarray] = []

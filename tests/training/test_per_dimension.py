@@ -41,6 +41,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[TrainedM
     return {t: train(TrainingRun(MODEL, alone(t), TRAIN, VALIDATION, folder)) for t in ("valence", "arousal")}
 
 
+@pytest.mark.slow
 def test_each_dimension_is_predicted_by_the_network_that_learned_it(pair: tuple, single: dict) -> None:
     predicted = predict_clip(pair[0], clip(7, 70), window=30, hop=20)
     for i, target in enumerate(("valence", "arousal")):
@@ -95,6 +96,7 @@ def test_its_history_holds_both_and_makes_a_learning_curve(pair: tuple, single: 
     assert {"valence", "arousal", "mean"} <= {line.get_label() for line in scores.lines}
 
 
+@pytest.mark.slow
 def test_a_pair_that_was_stopped_does_not_repeat_its_first_half(
     pair: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,7 @@ def test_a_model_without_tasks_is_described_and_fingerprinted_as_before() -> Non
     assert data_fingerprint(TRAIN) != data_fingerprint(LEARNED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["iaca", "iaca_plus", "dca_paper", "cold", "visual"])
 def test_heads_are_added_behind_the_weights_of_the_model_which_start_and_predict_as_without(name: str) -> None:
     config = preset(name, 6, 8, **({} if "paper" in name else {"width": 8}))
@@ -185,6 +186,7 @@ def test_tasks_are_named_once_in_canonical_order_and_need_a_network() -> None:
 # --- training ---
 
 
+@pytest.mark.slow
 def test_the_model_file_returns_heads_and_thresholds_and_names_columns(trained, tmp_path: Path) -> None:
     model, history = trained
     save_model(model, tmp_path / "m.safetensors")
@@ -221,6 +223,7 @@ def test_thresholds_are_the_best_on_validation_clips_and_on_no_others(trained) -
     assert (model.weights[THRESHOLDS] != 0.5).any()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_of_all_tasks_gives_the_same_bits(
     trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +232,7 @@ def test_an_interrupted_run_of_all_tasks_gives_the_same_bits(
     assert equal(train(TrainingRun(*run))[0], trained[0])
 
 
+@pytest.mark.slow
 def test_the_weight_of_a_task_reaches_the_gradient_and_zero_leaves_its_head_alone(trained, tmp_path: Path) -> None:
     config = SHORT.model_copy(update={"loss": LossConfig(expression=0.0), "weight_decay": 0.0})
     model, _ = train(TrainingRun(MULTI, config, LEARNED, HELD_OUT, tmp_path / "c"))
@@ -245,6 +249,7 @@ def FusionModelAt(seed: int) -> FusionModel:  # noqa: N802  # a model
     return FusionModel(MULTI)
 
 
+@pytest.mark.slow
 def test_balanced_weights_and_all_tasks_as_the_choice_change_the_run(trained, tmp_path: Path) -> None:
     config = SHORT.model_copy(update={"loss": LossConfig(class_weights="balanced"), "selected_by": "all_tasks"})
     model, history = train(TrainingRun(MULTI, config, LEARNED, HELD_OUT, tmp_path / "c"))
@@ -261,6 +266,7 @@ def test_the_score_of_all_is_the_mean_of_the_parts_that_there_are() -> None:
     assert score_of_all({"score": 0.6}) == 0.6
 
 
+@pytest.mark.slow
 def test_iaca_plus_learns_all_tasks_too(tmp_path: Path) -> None:
     fusion = PLUS.model_copy(update={"tasks": BOTH})
     config = SHORT.model_copy(update={"epochs": 2, "selected_by": "all_tasks"})
@@ -280,6 +286,7 @@ def test_a_task_that_is_nowhere_annotated_and_a_network_per_dimension_are_refuse
         train(TrainingRun(MULTI, config, LEARNED, HELD_OUT, tmp_path / "c"))
 
 
+@pytest.mark.slow
 def test_a_clip_may_have_one_task_alone(tmp_path: Path) -> None:
     clips = dict(LEARNED)
     first, second, *_ = clips

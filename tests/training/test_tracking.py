@@ -83,6 +83,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(logger: str, place: str, tmp
         train(run_of(tmp_path, logger))
 
 
+@pytest.mark.slow
 def test_tensorboard_has_every_number_of_every_epoch_and_the_model_is_the_same(tmp_path: Path) -> None:
     needed("tensorboard")
     plain, _ = train(replace(run_of(tmp_path / "plain", "tensorboard"), tracking=None))
@@ -111,6 +112,7 @@ def interrupted(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
             train(run)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_continues_its_own_folder_of_tensorboard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedMode
     return train(TrainingRun(MODEL, SHORT, TRAIN, VALIDATION, tmp_path_factory.mktemp("run") / "checkpoints"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
     epoch: int, uninterrupted: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -79,6 +80,7 @@ def counting(epochs: list[int]):
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["seed", "data", "model"])
 def test_checkpoints_of_another_run_are_not_resumed(
     other: str, uninterrupted: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -114,6 +116,7 @@ def test_a_torn_or_hostile_checkpoint_is_neither_used_nor_executed(uninterrupted
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.slow
 def test_a_run_leaves_nothing_behind_and_prints_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
 ) -> None:
@@ -171,6 +174,7 @@ def test_the_best_epoch_is_kept_and_its_scores_are_in_the_metadata(uninterrupted
     assert "clip_seed" not in model.metadata  # the clips differ in it
 
 
+@pytest.mark.slow
 def test_training_stops_when_it_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iaca.training.predict.concordance", lambda *_: torch.tensor([0.1, 0.1]))
     _, history = train(
@@ -179,6 +183,7 @@ def test_training_stops_when_it_gets_no_better(tmp_path: Path, monkeypatch: pyte
     assert len(history) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "epochs", "best"), [(0.01, 6, 5), (-0.01, 3, 0)], ids=["rising", "falling"])
 def test_rising_scores_never_stop_it_and_falling_ones_do_after_the_patience(
     step: float, epochs: int, best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -213,6 +218,7 @@ def test_the_data_fingerprint_is_of_features_and_annotation() -> None:
     assert len({before, *(data_fingerprint(clips) for clips in (corrected, louder, others))}) == 4
 
 
+@pytest.mark.slow
 def test_epochs_that_were_no_better_are_remembered_across_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +232,7 @@ def test_epochs_that_were_no_better_are_remembered_across_a_stop(
     assert model.metadata["epoch"] == "0"
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_moved_starts_from_the_beginning(
     uninterrupted: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +276,7 @@ def test_a_fixed_length_trains_on_windows_of_that_length(tmp_path: Path) -> None
         train(TrainingRun(fixed, SHORT.model_copy(update={"length": 20}), TRAIN, VALIDATION, tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", [MODEL, PLUS], ids=["iaca", "iaca_plus"])
 def test_mixed_precision_trains(fusion: FusionConfig, tmp_path: Path) -> None:
     mixed = SHORT.model_copy(update={"precision": "bf16-mixed", "epochs": 2})
@@ -287,6 +295,7 @@ def test_clips_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
         train(TrainingRun(preset("iaca", 7, VISUAL_DIM, width=8), SHORT, TRAIN, VALIDATION, tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_when_all_is_done_but_the_model_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def run(files: list[Path], tmp_path: Path, training: TrainingConfig = SHORT, **c
     return tmp_path / "model.safetensors"
 
 
+@pytest.mark.slow
 def test_a_model_learns_from_the_train_clips_alone(files: list[Path], tmp_path: Path) -> None:
     """Their number, their fingerprint and their statistics are in its file, however far off the validation clip is."""
     folder, clips = tmp_path / "shifted", annotated_clips(4)
@@ -76,6 +77,7 @@ def test_a_timeline_of_another_clip_is_refused(files: list[Path], tmp_path: Path
         run([*files[:4], short, *files[5:]], tmp_path)
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_cues_is_given_those_of_the_corpus(files: list[Path], tmp_path: Path) -> None:
     model = load_model(run(files, tmp_path, preset="iaca_plus", **SMALL))
     assert model.config.cues == CUES
@@ -84,6 +86,7 @@ def test_a_model_that_reads_cues_is_given_those_of_the_corpus(files: list[Path],
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+@pytest.mark.slow
 def test_the_choice_may_name_the_cues(files: list[Path], tmp_path: Path) -> None:
     model = load_model(run(files, tmp_path, preset="iaca_plus", **SMALL, cues=["synchrony"]))
     assert model.config.cues == ("synchrony",)
@@ -95,6 +98,7 @@ def test_a_model_that_reads_none_has_none(files: list[Path], tmp_path: Path) -> 
     assert model.normalisation.quality_mean.size == 0
 
 
+@pytest.mark.slow
 def test_the_file_carries_the_history_of_a_pair_too(files: list[Path], tmp_path: Path) -> None:
     model = load_model(run(files, tmp_path, SHORT.model_copy(update={"per_dimension": True}), **SMALL))
     history = history_of(model)
@@ -103,6 +107,7 @@ def test_the_file_carries_the_history_of_a_pair_too(files: list[Path], tmp_path:
     assert {"train_loss", "score", "validation_ccc_valence", "validation_ccc_arousal"} <= set(history.columns)
 
 
+@pytest.mark.slow
 def test_rows_of_float16_give_nearly_the_same_predictions(files: list[Path], tmp_path: Path) -> None:
     model = load_model(run(files, tmp_path, preset="iaca_plus", **SMALL))
     full = read_embedding(files[0])

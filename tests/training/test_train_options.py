@@ -43,6 +43,7 @@ def test_a_plateau_survives_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert equal(resumed, model)
 
 
+@pytest.mark.slow
 def test_one_dimension_is_learned_and_scored_by_itself(tmp_path: Path) -> None:
     alone = SHORT.model_copy(update={"targets": ("arousal",), "epochs": 2})
     model, history = train(TrainingRun(MODEL, alone, TRAIN, VALIDATION, tmp_path))
@@ -97,6 +98,7 @@ def test_every_setting_reaches_what_it_sets(tmp_path: Path) -> None:
     assert loss.item() == pytest.approx((main + 0.25 * supervision).item())
 
 
+@pytest.mark.slow
 def test_cold_learns_its_variances_from_its_errors(tmp_path: Path) -> None:
     cold = MODEL.model_copy(update={"attention": "none", "gate": "cold", "stage2": "none"})
     model, history = train(TrainingRun(cold, SHORT, TRAIN, VALIDATION, tmp_path / "with"))
@@ -143,6 +145,7 @@ def test_the_learning_curve_shows_every_history(fusion: str, request: pytest.Fix
     assert kept in {line.get_xdata()[0] for line in scores.lines if len(line.get_xdata()) == 2}  # the dashed line
 
 
+@pytest.mark.slow
 def test_the_form_of_the_loss_is_minimised(plain: tuple, tmp_path: Path) -> None:
     by_window = SHORT.model_copy(update={"loss": LossConfig(form="window", mse=1.0)})
     model, history = train(TrainingRun(MODEL, by_window, TRAIN, VALIDATION, tmp_path))

@@ -32,6 +32,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     ]
 
 
+@pytest.mark.slow
 def test_a_file_holds_every_setting_that_decides_how_a_run_turns_out(trained: tuple, tmp_path: Path) -> None:
     config, model = trained
     save_model(model, tmp_path / "model.safetensors")

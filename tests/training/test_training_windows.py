@@ -46,6 +46,7 @@ def test_windows_cover_every_step_and_the_last_is_right_aligned(steps: int, leng
     assert all(0 < b - a <= hop for a, b in pairwise(starts))
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=4), st.integers(1, 40))
 def test_counted_once_each_annotated_step_is_valid_in_exactly_one_window(lengths: list[int], length: int) -> None:
     some = {f"c{i}": replace_labels(annotated(i, steps)) for i, steps in enumerate(lengths)}
