@@ -129,16 +129,16 @@ def names_alike(clips: pd.DataFrame) -> list[Problem]:
     Args:
         clips: columns `clip`, `subject`, `partition`.
     """
-    problems, told = list[Problem](), set[tuple[str, ...]]()
+    problems, seen = list[Problem](), set[tuple[str, ...]]()
     for column in ("subject", "clip"):
         known = clips.groupby(column, sort=True)["partition"].agg(lambda parts: " and ".join(sorted(set(parts))))
         alike: dict[str, list[str]] = {}
         for name in known.index:
             alike.setdefault(look_of(str(name)), []).append(str(name))
         for names in alike.values():
-            if len(names) < 2 or tuple(names) in told:
+            if len(names) < 2 or tuple(names) in seen:
                 continue
-            told.add(tuple(names))
+            seen.add(tuple(names))
             named = ", ".join(f"{name!r} ({known[name]})" for name in names)
             differ = "have names that differ only in capitals, blanks or alike characters"
             what = f"{len(names)} {column}s {differ}: {named}"

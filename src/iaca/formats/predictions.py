@@ -297,7 +297,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFra
 
 
 def read_schema(path: Path) -> pa.Schema:
-    """The columns of a Parquet file, and what pandas has written beside them.
+    """The columns of a Parquet file, with the metadata that pandas has written.
 
     Raises:
         InputError: it may not be read, or is not Parquet.

@@ -225,8 +225,8 @@ def describe_corpus(
         clips, found = features.clip_table(clip_index, frame_labels, root)
         found += check.untrainable(clips)
     found += check.scale_problems(frame_labels, clips)
-    told = ingestion.has_media & (settled["effect"] == DOUBTFUL)  # a warning is enough once
-    check.log_corpus(title, clips, pd.concat([settled[~told], problem_table(found)], ignore_index=True))
+    warned = ingestion.has_media & (settled["effect"] == DOUBTFUL)  # a warning is enough once
+    check.log_corpus(title, clips, pd.concat([settled[~warned], problem_table(found)], ignore_index=True))
     problems = pd.concat([settled, problem_table(found)], ignore_index=True)
     return clips, problems, check.partition_summary(clips)
 
