@@ -178,8 +178,18 @@ def test_names_that_look_alike_are_told_once_with_their_partitions_and_stay_two(
         assert set(noted["effect"]) == {DOUBTFUL}
 
 
-def test_names_that_differ_are_not_told(tmp_path: Path) -> None:
+def test_names_that_differ_are_no_problem(tmp_path: Path) -> None:
     names = ["a", "b", "ab", "a b", "\u00e9", "e", "1", "\u0661", "O", "0"]
     table = pd.DataFrame({"clip": names, "subject": names, "partition": "train"})
     assert names_alike(table) == []
     assert names_alike(table.iloc[:0]) == []
+
+
+def test_each_group_of_such_names_is_a_problem_once_though_clips_are_named_after_subjects() -> None:
+    names = ["Anna", "anna", "Bo", "bo", "cleo"]
+    table = pd.DataFrame({"clip": names, "subject": names, "partition": "train"})
+    found = names_alike(table)
+    assert [str(problem["problem"]).split(": ")[1] for problem in found] == [
+        "'Anna' (train), 'anna' (train)",
+        "'Bo' (train), 'bo' (train)",
+    ]
