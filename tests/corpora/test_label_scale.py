@@ -1,4 +1,4 @@
-"""Labels that seem to be on another scale than [-1, 1] are told, though each of them is a valid label."""
+"""Labels that seem to be on another scale than [-1, 1] are reported, though each of them is a valid label."""
 
 from pathlib import Path
 
