@@ -77,9 +77,9 @@ def test_quadrants_have_a_neutral_band():
         np.array([0.5, -0.5, -0.5, 0.5, 0.05, 0.5, 0.1]),
         np.array([0.5, 0.5, -0.5, -0.5, 0.5, -0.05, 0.1]),
     )
-    names = quadrant(valence, arousal, 0.1)
+    names = np.array(QUADRANTS)[quadrant(valence, arousal, 0.1)]
     assert names.tolist() == [*QUADRANTS[:4], NEUTRAL, NEUTRAL, QUADRANTS[0]]
-    assert NEUTRAL not in quadrant(valence, arousal, 0.0)
+    assert QUADRANTS.index(NEUTRAL) not in quadrant(valence, arousal, 0.0)
 
 
 def test_shares_of_a_confusion_are_those_of_the_annotated_quadrant():

@@ -135,9 +135,47 @@ def test_an_annotated_frame_without_prediction_is_counted_not_lost(predictions, 
     assert pooled_metrics(joined)["unpredicted"] == 20
 
 
-def test_a_repeated_frame_is_refused(predictions, labels):
-    with pytest.raises(InputError, match="frame 0 of clip a more than once"):
-        join_labels(pd.concat([predictions, predictions.head(1)]), labels)
+def _merged(predictions, labels):
+    gold = labels.rename(columns={"valence": "valence_gold", "arousal": "arousal_gold"})
+    return gold[["clip", "frame", "valence_gold", "arousal_gold", "partition"]].merge(
+        predictions, on=["clip", "frame"], how="left"
+    )
+
+
+@pytest.mark.parametrize("order", ["as written", "shuffled", "others missing", "one partition", "nothing predicted"])
+@pytest.mark.parametrize("names", ["strings", "categories", "categories of the predictions"])
+def test_predictions_stand_beside_the_labels_of_their_frame_whatever_the_order(predictions, labels, order, names):
+    if order == "shuffled":
+        predictions = predictions.sample(frac=1, random_state=0)
+    elif order == "others missing":
+        predictions = predictions[(predictions["frame"] % 3 > 0) & (predictions["clip"] != "b")]
+    elif order == "one partition":
+        labels = labels[labels["partition"] == "validation"]
+    elif order == "nothing predicted":
+        predictions = predictions.head(0)
+    expected = _merged(predictions, labels)
+    if names.startswith("categories"):
+        predictions = predictions.assign(clip=predictions["clip"].astype("category"))
+    if names == "categories":  # of a column of its own, in another order than that of the predictions
+        labels = labels.assign(clip=pd.Categorical(labels["clip"], sorted(labels["clip"].unique(), reverse=True)))
+    joined = join_labels(predictions, labels)
+    pd.testing.assert_frame_equal(joined.assign(clip=joined["clip"].astype(str)), expected, check_dtype=False)
+
+
+def test_what_is_joined_whole_is_not_copied(predictions, labels):
+    inside = labels[labels["clip"].isin(["b", "c"])]
+    joined = join_labels(predictions, inside)
+    assert np.shares_memory(joined["valence"].to_numpy(), predictions["valence"].to_numpy())
+
+
+@pytest.mark.parametrize("repeated", ["predictions", "labels"])
+@pytest.mark.parametrize("row", [0, 7])
+def test_a_repeated_frame_is_refused(predictions, labels, repeated, row):
+    tables = {"predictions": predictions, "labels": labels}
+    clip, frame = tables[repeated].iloc[row][["clip", "frame"]]
+    tables[repeated] = pd.concat([tables[repeated], tables[repeated].iloc[[row]]])
+    with pytest.raises(InputError, match=f"the {repeated} contain frame {frame} of clip {clip} more than once"):
+        join_labels(**tables)
 
 
 def test_the_mean_over_videos_leaves_undefined_videos_out_and_says_so(predictions, labels):

@@ -1,12 +1,17 @@
 """Tables of results: every model, every partition, the difference to the main model."""
 
+import gc
 import json
+import weakref
+from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from iaca.errors import InputError
 from iaca.evaluation.config import FilterStep
+from iaca.evaluation.events import event_scores
 from iaca.evaluation.metrics import join_labels, pooled_metrics
 from iaca.evaluation.tables import best_and_worst, comparison, headline, postprocessing_table, too_few, video_table
 
@@ -27,6 +32,37 @@ def test_its_numbers_are_the_pooled_metrics(table, models, labels):
         expected = pooled_metrics(join_labels(models[row["model"]], gold))
         assert {name: row[name] for name in expected} == expected
         assert row["ccc_mean_low"] <= row["ccc_mean"] <= row["ccc_mean_high"]
+
+
+class ReadWhenAsked(Mapping):
+    """A copy of each model's table whenever it is asked for, and how many of the others were still there then."""
+
+    def __init__(self, tables):
+        self._tables, self._read, self.alive = tables, [], []
+
+    def __getitem__(self, name):
+        gc.collect()
+        self.alive.append(sum(read() is not None for read in self._read))
+        table = self._tables[name].copy()
+        self._read.append(weakref.ref(table))
+        return table
+
+    def __iter__(self):
+        return iter(self._tables)
+
+    def __len__(self):
+        return len(self._tables)
+
+
+def test_of_all_models_one_at_a_time_is_in_memory(models, labels):
+    events = pd.DataFrame([("a", "audio", "noise", 0.5, 2.0)], columns=["clip", "modality", "kind", "start_s", "end_s"])
+    for scored, many in (
+        (lambda m: comparison(m, labels, replicates=50), len(models)),
+        (lambda m: event_scores(m, labels, events), len(models) + 1),
+    ):
+        asked = ReadWhenAsked(models)
+        pd.testing.assert_frame_equal(scored(asked), scored(models))
+        assert asked.alive == [0] * many
 
 
 def test_the_main_model_differs_from_itself_by_exactly_nothing(table):

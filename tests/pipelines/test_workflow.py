@@ -80,6 +80,9 @@ def test_predictions_have_one_row_per_decoded_frame_and_no_holes(finished: Path)
 
 def test_the_metrics_on_disk_are_those_of_the_predictions_on_disk(finished: Path) -> None:
     labels = pd.read_parquet(finished / "data/05_model_input/labels.parquet")
+    for names in (labels["clip"], labels["partition"], predictions(finished)["clip"]):
+        assert names.dtype == "category"  # millions of rows have a name each
+        assert list(names.cat.categories) == sorted(names.unique())
     gold = labels[labels["partition"] == "validation"]
     joined = join_labels(predictions(finished), gold).dropna(subset=["arousal", "arousal_gold"])
     stored = metrics(finished, versions(finished, "08_reporting/metrics.json")[-1])

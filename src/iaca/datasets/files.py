@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
+import pyarrow as pa
 from kedro.io.core import AbstractDataset, DatasetError, Version, VersionNotFoundError
 from kedro_datasets._typing import ImagePreview, TablePreview
 from kedro_datasets.json import JSONDataset as StockJSON
@@ -161,6 +162,12 @@ class CSVDataset(Atomic, StockCSV):  # type: ignore[misc]
 
 class ParquetDataset(Atomic, StockParquet):  # type: ignore[misc]
     """pandas.ParquetDataset, written atomically."""
+
+    def load(self) -> pd.DataFrame:
+        """As `Atomic`. Arrow would keep the memory of its reader, for millions of rows as much as the table takes."""
+        table: pd.DataFrame = super().load()
+        pa.default_memory_pool().release_unused()
+        return table
 
 
 class JSONDataset(Atomic, StockJSON):  # type: ignore[misc]

@@ -95,7 +95,8 @@ def coverage(
     """
     rows = []
     parts = annotated_partitions(labels) if labels[list(DIMENSIONS)].notna().any(axis=None) else []
-    joined = {name: join_labels(predictions, labels[labels["partition"] == name]) for name in parts}
+    used = [name for name in predictions if name in ("clip", "frame", "time_s", *DIMENSIONS, *CERTAINTY_COLUMNS)]
+    joined = {name: join_labels(predictions[used], labels[labels["partition"] == name]) for name in parts}
     for partition, table in joined.items():
         calibrating = joined.get(CALIBRATES.get(partition, ""))
         masks = {(ALL, ALL): np.ones(len(table), bool)}
@@ -104,11 +105,16 @@ def coverage(
         for dimension in DIMENSIONS:
             half = _constant_half(calibrating, dimension)
             for (modality, kind), mask in masks.items():
-                counted = table[mask & _scored(table, dimension)]
+                counted = table.loc[mask & _scored(table, dimension), _columns_of(dimension, table)]
                 if _known(counted, dimension).any():
                     place = {"partition": partition, "modality": modality, "kind": kind, "dimension": dimension}
                     rows.append(place | _coverage_of(counted, dimension, half, subjects, replicates, seed))
     return pd.DataFrame(rows, columns=list(COVERAGE_COLUMNS))
+
+
+def _columns_of(dimension: str, table: pd.DataFrame) -> list[str]:
+    """What a joined table has of what scores the intervals of a dimension."""
+    return [name for name in ("clip", dimension, f"{dimension}_gold", *BOUNDS[dimension]) if name in table]
 
 
 def _scored(table: pd.DataFrame, dimension: str) -> Mask:

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from iaca.errors import counted
 from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
-from iaca.evaluation.metrics import DIMENSIONS, Array
+from iaca.evaluation.metrics import DIMENSIONS, GOLD, Array
 from iaca.evaluation.style import MODALITY_NAMES, plain, signed
 from iaca.parameters import MODALITIES
 
@@ -35,7 +35,6 @@ REGION_COLUMNS = (
 )  # fmt: skip
 
 QUADRANT_COLUMNS = ("annotated", "predicted", "frames", "share")
-GOLD = tuple(f"{name}_gold" for name in DIMENSIONS)
 NEUTRAL = "neutral"
 QUADRANTS = ("positive active", "negative active", "negative passive", "positive passive", NEUTRAL)
 BASELINE = "concat"
@@ -72,7 +71,7 @@ def calibration(table: pd.DataFrame, config: AnalysisConfig) -> pd.DataFrame:
     """
     rows = []
     for dimension in DIMENSIONS:
-        known = table.dropna(subset=[dimension, f"{dimension}_gold"])
+        known = table[["clip", dimension, f"{dimension}_gold"]].dropna()
         bin_of_frame = _cell_of(known[dimension].to_numpy(np.float64), config.bins)
         for k, inside in known.groupby(bin_of_frame, sort=True):
             gold = inside[f"{dimension}_gold"].to_numpy(np.float64)
@@ -141,7 +140,7 @@ def _errors(inside: pd.DataFrame) -> dict[str, float | int]:
 
 def _complete(table: pd.DataFrame) -> pd.DataFrame:
     """The rows with annotation and prediction of both dimensions."""
-    return table.dropna(subset=[*DIMENSIONS, *GOLD])
+    return table[[name for name in ("clip", *DIMENSIONS, *GOLD) if name in table]].dropna(subset=[*DIMENSIONS, *GOLD])
 
 
 def plane_rmse(table: pd.DataFrame) -> float:
@@ -178,9 +177,9 @@ def quadrant_confusion(table: pd.DataFrame, config: AnalysisConfig) -> pd.DataFr
         quadrant(known[v].to_numpy(np.float64), known[a].to_numpy(np.float64), config.neutral_band)
         for v, a in (GOLD, DIMENSIONS)
     )
+    pairs = np.bincount(gold * len(QUADRANTS) + predicted, minlength=len(QUADRANTS) ** 2)
     rows = []
-    for annotated in QUADRANTS:
-        counts = [int(((gold == annotated) & (predicted == other)).sum()) for other in QUADRANTS]
+    for annotated, counts in zip(QUADRANTS, pairs.reshape(len(QUADRANTS), -1).tolist(), strict=True):
         total = sum(counts)
         rows += [
             (annotated, other, count, count / total if total else float("nan"))
@@ -189,17 +188,16 @@ def quadrant_confusion(table: pd.DataFrame, config: AnalysisConfig) -> pd.DataFr
     return pd.DataFrame(rows, columns=list(QUADRANT_COLUMNS))
 
 
-def quadrant(valence: Array, arousal: Array, band: float) -> npt.NDArray[np.str_]:
-    """Name the quadrant of each of (n,) pairs.
+def quadrant(valence: Array, arousal: Array, band: float) -> npt.NDArray[np.int8]:
+    """Place in `QUADRANTS` of each of (n,) pairs.
 
     Args:
         valence, arousal: (n,) in [-1, 1].
         band: a pair with |valence| or |arousal| below it is too close to an axis and counts as neutral.
     """
-    sign = np.where(valence >= 0, "positive", "negative")
-    activity = np.where(arousal >= 0, "active", "passive")
-    names = np.char.add(np.char.add(sign, " "), activity)
-    return np.where((np.abs(valence) < band) | (np.abs(arousal) < band), NEUTRAL, names)
+    active, passive = np.where(valence >= 0, 0, 1), np.where(valence >= 0, 3, 2)
+    neutral = (np.abs(valence) < band) | (np.abs(arousal) < band)
+    return np.where(neutral, QUADRANTS.index(NEUTRAL), np.where(arousal >= 0, active, passive)).astype(np.int8)
 
 
 # Failures by rules

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,16 @@ import pandas as pd
 from iaca.errors import InputError
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import plane_rmse
-from iaca.evaluation.metrics import are_few, join_labels, paired_difference, pooled_metrics
+from iaca.evaluation.metrics import (
+    DIMENSIONS,
+    ClipStatistics,
+    are_few,
+    clip_statistics,
+    difference_of,
+    join_labels,
+    pooled_metrics,
+    rows_by_clip,
+)
 from iaca.formats.labels import EVENT_COLUMNS
 from iaca.fusion.config import weighing_gates
 from iaca.parameters import MODALITIES
@@ -107,7 +116,7 @@ def gate_auroc(predictions: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
     if not has_modality_gates(predictions):
         return pd.DataFrame(columns=list(AUROC_COLUMNS))
     weights = believed(predictions).dropna()
-    weighed = predictions.loc[weights.index]
+    weighed = predictions.loc[weights.index, ["clip", "time_s"]]
     clean = ~event_mask(weighed, events)
     rows = [
         {"modality": modality, "kind": kind}
@@ -166,6 +175,7 @@ def event_response(predictions: pd.DataFrame, events: pd.DataFrame, config: Anal
     """
     if not has_modality_gates(predictions):
         return pd.DataFrame(columns=list(RESPONSE_COLUMNS))
+    predictions = predictions[predictions["clip"].isin(events["clip"].unique())]
     weighed = predictions[["clip", "time_s"]].join(believed(predictions)).dropna(subset=list(MODALITIES))
     clips = {str(clip): rows for clip, rows in weighed.groupby("clip")}
     known = events[events["clip"].isin(list(clips))].reset_index(drop=True)
@@ -231,28 +241,50 @@ def event_scores(
         `difference_ccc_mean` to the main model with its paired 95 % interval (NaN where `metrics.are_few`). Kinds
         without an annotated frame are left out.
     """
-    joined = {name: join_labels(table, labels) for name, table in predictions_by_model.items()}
-    main = next(iter(joined))
+    main = next(iter(predictions_by_model))
+    timed = join_labels(predictions_by_model[main][["clip", "frame", "time_s"]], labels)
+    masks = truth_masks(timed[["clip", "time_s"]], events)
+    # one after the other: a mapping may read each when it is asked for
+    scored = {name: _within_each(predictions_by_model[name], labels, masks) for name in predictions_by_model}
     rows = []
-    for (modality, kind), mask in truth_masks(joined[main], events).items():
-        chosen = joined[main].loc[mask, ["clip", "frame"]]
-        inside = {name: chosen.merge(table, on=["clip", "frame"]) for name, table in joined.items()}
-        scores = {name: pooled_metrics(table) for name, table in inside.items()}
-        if not scores[main]["frames_valence"]:
+    for (modality, kind), reference in scored[main].items():
+        clips = reference.clips
+        if not reference.scores["frames"]:
             continue
-        clips = chosen["clip"].unique()
         few = are_few(len(clips), len({(subjects or {}).get(clip, clip) for clip in clips}))
-        for name, table in inside.items():
-            difference = paired_difference(table, inside[main], replicates, seed)["ccc_mean"]
+        for name, found in scored.items():
+            own = found[modality, kind]
+            difference = difference_of(own.statistics, reference.statistics, replicates, seed)["ccc_mean"]
             if few:
                 difference = replace(difference, low=np.nan, high=np.nan)
             rows.append(
                 {"modality": modality, "kind": kind, "model": name, "main": name == main}
-                | {"clips": len(clips), "frames": scores[name]["frames_valence"]}
-                | {"ccc_mean": scores[name]["ccc_mean"], "rmse": plane_rmse(table)}
+                | {"clips": len(clips), **own.scores}
                 | dict(zip(EVENT_SCORE_COLUMNS[-3:], astuple(difference), strict=True))
             )
     return pd.DataFrame(rows, columns=list(EVENT_SCORE_COLUMNS))
+
+
+class _Within(NamedTuple):
+    """A model in the frames of a kind of event: its clips, their sums, and `frames`, `ccc_mean`, `rmse`."""
+
+    clips: tuple[str, ...]
+    statistics: ClipStatistics
+    scores: dict[str, float]
+
+
+def _within_each(
+    predictions: pd.DataFrame, labels: pd.DataFrame, masks: Mapping[tuple[str, str], Mask]
+) -> dict[tuple[str, str], _Within]:
+    """`masks` mark rows of the labels, which are those of the joined table, whatever the model."""
+    joined = join_labels(predictions[["clip", "frame", *DIMENSIONS]], labels)
+    return {event: _within(joined[mask]) for event, mask in masks.items()}
+
+
+def _within(table: pd.DataFrame) -> _Within:
+    pooled = pooled_metrics(table)
+    scores = {"frames": pooled["frames_valence"], "ccc_mean": pooled["ccc_mean"], "rmse": plane_rmse(table)}
+    return _Within(tuple(table["clip"].unique()), clip_statistics(table), scores)
 
 
 def detection_scores(scores: pd.DataFrame, truth: pd.DataFrame, threshold: float = 0.5) -> dict[str, float]:
@@ -348,11 +380,9 @@ def event_mask(
     if kind is not None:
         chosen = chosen[chosen["kind"] == kind]
     time_s, inside = predictions["time_s"].to_numpy(np.float64), np.zeros(len(predictions), bool)
-    rows_of_clip = (
-        predictions.groupby("clip").indices if len(chosen) else {}
-    )  # compare each event with its own clip only
+    rows_of_clip = rows_by_clip(predictions["clip"]) if len(chosen) else {}  # each event is in its own clip only
     for event in chosen[chosen["clip"].isin(list(rows_of_clip))].itertuples(index=False):
-        rows = rows_of_clip[event.clip]
+        rows = rows_of_clip[str(event.clip)]
         inside[rows] |= (time_s[rows] >= event.start_s) & (time_s[rows] < event.end_s)
     return inside
 

@@ -18,8 +18,8 @@ from iaca.evaluation import style
 from iaca.evaluation.config import AnalysisConfig
 from iaca.evaluation.errors import calibration_plot, quadrant_plot, region_plot, response_plot
 from iaca.evaluation.events import ANY, believed, event_mask, gate_auroc, has_modality_gates, spans, truth_masks
-from iaca.evaluation.metrics import DIMENSIONS, Array, ccc, join_labels, valid_pairs
-from iaca.evaluation.tables import best_and_worst, is_ranked, too_few, video_table
+from iaca.evaluation.metrics import DIMENSIONS, GOLD, Array, ccc, join_labels, valid_pairs
+from iaca.evaluation.tables import SCORED_COLUMNS, best_and_worst, is_ranked, too_few, video_table
 from iaca.parameters import MODALITIES
 
 NOTICED = 0.6
@@ -54,7 +54,7 @@ def report_figures(
         shown_videos: number of best and of worst clips to draw.
     """
     gold = labels[labels["partition"] == partition]
-    table = join_labels(predictions, gold)
+    table = join_labels(predictions[[*SCORED_COLUMNS, "time_s"]], gold)
     figures = {
         "comparison": comparison_dots(comparison, partition),
         "affect_plane": affect_plane(table),
@@ -249,8 +249,7 @@ def affect_plane(table: pd.DataFrame) -> Figure:
     Args:
         table: joined predictions (valence, arousal, valence_gold, arousal_gold); only frames with all four are drawn.
     """
-    names = [*DIMENSIONS, *(f"{name}_gold" for name in DIMENSIONS)]
-    complete = table.dropna(subset=names)
+    complete = table[[*DIMENSIONS, *GOLD]].dropna()
     figure = style.new_figure(
         9.6,
         5.5,

@@ -35,6 +35,7 @@ Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Scores = dict[str, float]
 DIMENSIONS = ("valence", "arousal")
+GOLD = ("valence_gold", "arousal_gold")
 SCORES = ("ccc_valence", "ccc_arousal", "ccc_mean")
 MIN_CLIPS, MIN_SUBJECTS = 3, 2  # fewer give no interval and no ranking
 
@@ -138,14 +139,63 @@ def join_labels(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame
     Raises:
         InputError: if either table has a frame of a clip twice.
     """
-    for name, table in (("predictions", predictions), ("labels", labels)):
-        repeated = table.loc[table.duplicated(["clip", "frame"]), ["clip", "frame"]]
-        if len(repeated):
-            clip, frame = repeated.iloc[0]
-            raise InputError(f"the {name} contain frame {frame} of clip {clip} more than once")
+    names = pd.Index(list(dict.fromkeys(name for t in (predictions, labels) for name in t["clip"].unique())))
+    span = 1 + max((int(t["frame"].max()) for t in (labels, predictions) if len(t)), default=0)
+    wanted, given = (_keys(table, names, span) for table in (labels, predictions))
+    for what, table, keys in (("predictions", predictions, given), ("labels", labels, wanted)):
+        _require_unique(what, table, keys)
     gold = labels.rename(columns={name: f"{name}_gold" for name in DIMENSIONS})
     columns = ["clip", "frame", *(f"{name}_gold" for name in DIMENSIONS), "partition"]
-    return gold[[name for name in columns if name in gold]].merge(predictions, on=["clip", "frame"], how="left")
+    gold = gold[[name for name in columns if name in gold]].reset_index(drop=True)
+    found = _taken(predictions.drop(columns=["clip", "frame"]), _rows_of(wanted, given))
+    return pd.concat([gold, found], axis=1)
+
+
+def rows_by_clip(clips: pd.Series) -> dict[str, Counts]:
+    """Clip -> (n,) the positions of its rows, ascending; sorted by clip."""
+    number, names = pd.factorize(clips, sort=True)
+    order = np.argsort(number, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(number, minlength=len(names)))[:-1]) if len(names) else []
+    return dict(zip(map(str, names), parts, strict=True))
+
+
+def _keys(table: pd.DataFrame, names: pd.Index, span: int) -> Counts:
+    """(n,) a number that identifies the clip and the frame of each row."""
+    clips = table["clip"]
+    if isinstance(clips.dtype, pd.CategoricalDtype):
+        number = names.get_indexer(pd.Index(clips.cat.categories))[clips.cat.codes.to_numpy()]
+    else:
+        number = names.get_indexer(pd.Index(clips))
+    return np.asarray(number * span + table["frame"].to_numpy(np.int64))
+
+
+def _require_unique(what: str, table: pd.DataFrame, keys: Counts) -> None:
+    if (np.diff(keys) > 0).all():  # as this project writes them
+        return
+    repeated = table.loc[pd.Series(keys, table.index).duplicated(), ["clip", "frame"]]
+    if len(repeated):
+        clip, frame = repeated.iloc[0]
+        raise InputError(f"the {what} contain frame {frame} of clip {clip} more than once")
+
+
+def _rows_of(wanted: Counts, given: Counts) -> Counts | slice:
+    """For each wanted key the row that has it among the given ones, -1 if none has; a slice if they follow each
+    other."""
+    if not len(given) or not len(wanted):
+        return np.full(len(wanted), -1)
+    start = int(np.argmax(given == wanted[0]))
+    if np.array_equal(given[start : start + len(wanted)], wanted):
+        return slice(start, start + len(wanted))
+    order = np.argsort(given, kind="stable")
+    row = order[np.minimum(np.searchsorted(given, wanted, sorter=order), len(given) - 1)]
+    return np.where(given[row] == wanted, row, -1)
+
+
+def _taken(table: pd.DataFrame, rows: Counts | slice) -> pd.DataFrame:
+    """These rows of a table, numbered from 0; empty where a row is -1. Those of a slice are not copied."""
+    if isinstance(rows, slice):
+        return table.iloc[rows].reset_index(drop=True)
+    return table.reset_index(drop=True).reindex(rows).reset_index(drop=True)
 
 
 def pooled_metrics(table: pd.DataFrame) -> dict[str, float]:
@@ -186,8 +236,8 @@ def valid_pairs(table: pd.DataFrame, dimension: str) -> tuple[Array, Array]:
 
 def per_video(table: pd.DataFrame) -> pd.DataFrame:
     """`pooled_metrics` of each clip: one row per clip, sorted by clip, with its partition if the table has it."""
-    rows = []
-    for clip, rows_of_clip in table.groupby("clip", sort=True):
+    rows, used = [], [name for name in ("clip", "partition", *DIMENSIONS, *GOLD) if name in table]
+    for clip, rows_of_clip in table[used].groupby("clip", sort=True):
         partition = {"partition": rows_of_clip["partition"].iloc[0]} if "partition" in table else {}
         rows.append({"clip": clip, **partition, **pooled_metrics(rows_of_clip)})
     return pd.DataFrame(rows)
@@ -232,19 +282,31 @@ def bootstrap_ccc(
         seed: the same seed gives the same resamples, for every model on the same clips.
         level: coverage of the interval, in (0, 1).
     """
-    statistics = clip_statistics(table)
+    return intervals_of(clip_statistics(table), replicates, seed, level)
+
+
+def intervals_of(
+    statistics: ClipStatistics, replicates: int = 2000, seed: int = 0, level: float = 0.95
+) -> dict[str, Interval]:
+    """`bootstrap_ccc` of a table of which only the sums of each clip are known."""
     return _intervals(lambda counts: pooled_ccc(statistics, counts), len(statistics.clips), replicates, seed, level)
 
 
 def paired_difference(
     table: pd.DataFrame, reference: pd.DataFrame, replicates: int = 2000, seed: int = 0, level: float = 0.95
 ) -> dict[str, Interval]:
-    """CCC of `table` minus CCC of `reference`, both on the same resamples of the clips: a paired comparison.
+    """`difference_of` two joined tables."""
+    return difference_of(clip_statistics(table), clip_statistics(reference), replicates, seed, level)
+
+
+def difference_of(
+    first: ClipStatistics, second: ClipStatistics, replicates: int = 2000, seed: int = 0, level: float = 0.95
+) -> dict[str, Interval]:
+    """CCC of the first minus CCC of the second, both on the same resamples of the clips: a paired comparison.
 
     Raises:
-        InputError: if the two tables do not have the same clips.
+        InputError: if the two do not have the same clips.
     """
-    first, second = clip_statistics(table), clip_statistics(reference)
     if first.clips != second.clips:
         unshared = sorted(set(first.clips) ^ set(second.clips))
         raise InputError(
@@ -303,10 +365,13 @@ def clip_statistics(table: pd.DataFrame, clips: tuple[str, ...] | None = None) -
     centre = np.array([_mean_or_zero(valid_pairs(table, dimension)[1]) for dimension in DIMENSIONS])
     sums = np.zeros((len(names), 2, 6))
     lowest, highest = np.full((len(names), 2, 2), np.inf), np.full((len(names), 2, 2), -np.inf)
-    groups = dict(tuple(table.groupby("clip")))
-    for i, name in enumerate(names):
+    number = {name: i for i, name in enumerate(names)}
+    for name, rows in table[["clip", *DIMENSIONS, *GOLD]].groupby("clip"):
+        if name not in number:
+            continue
+        i = number[str(name)]
         for k, dimension in enumerate(DIMENSIONS):
-            x, y = valid_pairs(groups[name], dimension) if name in groups else (np.empty(0), np.empty(0))
+            x, y = valid_pairs(rows, dimension)
             if x.size:
                 lowest[i, k], highest[i, k] = (x.min(), y.min()), (x.max(), y.max())
                 x, y = x - centre[k], y - centre[k]
@@ -317,7 +382,7 @@ def clip_statistics(table: pd.DataFrame, clips: tuple[str, ...] | None = None) -
 def annotated_clips(table: pd.DataFrame) -> tuple[str, ...]:
     """The clips of joined predictions that are annotated in valence or arousal, sorted. One that has only expressions
     or action units says nothing about the CCC, and must not count as one of the clips that an interval rests on."""
-    annotated = table[[f"{name}_gold" for name in DIMENSIONS]].notna().any(axis=1)
+    annotated = table[list(GOLD)].notna().any(axis=1)
     return tuple(sorted(table.loc[annotated, "clip"].unique()))
 
 

@@ -7,7 +7,8 @@ frame. A frame without a prediction (NaN) stays without one and does not enter t
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,22 @@ from iaca.evaluation.metrics import (
     DIMENSIONS,
     SCORES,
     Array,
+    ClipStatistics,
     Interval,
-    annotated_clips,
     are_few,
-    bootstrap_ccc,
+    clip_statistics,
+    difference_of,
     few_sentence,
+    intervals_of,
     join_labels,
-    paired_difference,
     per_video,
     pooled_metrics,
+    rows_by_clip,
     video_means,
 )
 
+SCORED_COLUMNS = ("clip", "frame", *DIMENSIONS)
+"""What a score needs of predictions."""
 PARTITIONS = ("train", "validation", "test")
 POSTPROCESSING_COLUMNS = ("partition", "step", *SCORES, "difference", "low", "high")
 UNFILTERED = "none"
@@ -71,20 +76,45 @@ def comparison(
     if not predictions_by_model:
         raise InputError("there are no predictions to compare")
     main = next(iter(predictions_by_model)) if main is None else main
-    if main not in predictions_by_model:
+    if main not in list(predictions_by_model):
         raise InputError(f"no predictions of the main model {main}; given are {', '.join(predictions_by_model)}")
+    golds = {partition: _gold_of(labels, partition) for partition in annotated_partitions(labels)}
+    # one after the other: a mapping may read each when it is asked for
+    scored = {model: _scored(predictions_by_model[model], golds) for model in predictions_by_model}
     rows = []
-    for partition in annotated_partitions(labels):
-        gold = labels[labels["partition"] == partition]
-        count, few = _subjects_of(gold, subjects)
-        tables = {model: join_labels(table, gold) for model, table in predictions_by_model.items()}
-        for model, table in tables.items():
+    for partition in golds:
+        for model, parts in scored.items():
+            own = parts[partition]
+            count, few = _subjects_of(own.statistics.clips, subjects)
+            row = _with_intervals(own, scored[main][partition].statistics, replicates, seed)
             rows.append(
                 {"model": model, "partition": partition, "main": model == main}
-                | {"clips": len(annotated_clips(table)), "subjects": count, "few": few}
-                | _without_intervals(_scores(table, tables[main], replicates, seed), few)
+                | {"clips": len(own.statistics.clips), "subjects": count, "few": few}
+                | _without_intervals(row, few)
             )
     return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What is kept of a model in a partition: sums of its annotated clips, pooled scores, means over videos."""
+
+    statistics: ClipStatistics
+    pooled: dict[str, float]
+    means: dict[str, float]
+
+
+def _scored(predictions: pd.DataFrame, golds: Mapping[str, pd.DataFrame]) -> dict[str, _Scored]:
+    tables = ((name, join_labels(predictions[list(SCORED_COLUMNS)], gold)) for name, gold in golds.items())
+    return {
+        name: _Scored(clip_statistics(table), pooled_metrics(table), video_means(per_video(table)))
+        for name, table in tables
+    }
+
+
+def _gold_of(labels: pd.DataFrame, partition: str) -> pd.DataFrame:
+    columns = [name for name in labels if name in ("clip", "frame", "partition", *DIMENSIONS)]
+    return labels.loc[labels["partition"] == partition, columns]
 
 
 def annotated_partitions(labels: pd.DataFrame) -> list[str]:
@@ -99,9 +129,8 @@ def annotated_partitions(labels: pd.DataFrame) -> list[str]:
     return [name for name in PARTITIONS if name in annotated] + sorted(set(annotated) - set(PARTITIONS))
 
 
-def _subjects_of(gold: pd.DataFrame, subjects: Mapping[str, str] | None) -> tuple[int, bool]:
-    """Number of subjects of the annotated clips, and whether clips or subjects are too few for an interval."""
-    clips = gold.loc[gold[list(DIMENSIONS)].notna().any(axis=1), "clip"].unique()
+def _subjects_of(clips: Sequence[str], subjects: Mapping[str, str] | None) -> tuple[int, bool]:
+    """Number of subjects of these clips, and whether clips or subjects are too few for an interval."""
     count = len({(subjects or {}).get(clip, clip) for clip in clips})
     return count, are_few(len(clips), count)
 
@@ -110,15 +139,15 @@ def _without_intervals(row: dict[str, float], few: bool) -> dict[str, float]:
     return {name: np.nan if few and name.endswith(("_low", "_high")) else value for name, value in row.items()}
 
 
-def _scores(table: pd.DataFrame, main: pd.DataFrame, replicates: int, seed: int) -> dict[str, float]:
-    intervals = bootstrap_ccc(table, replicates, seed)
-    differences = paired_difference(table, main, replicates, seed)
-    row = pooled_metrics(table)
+def _with_intervals(own: _Scored, main: ClipStatistics, replicates: int, seed: int) -> dict[str, float]:
+    """The scores of a model, each CCC with its interval and its difference to the main model's."""
+    intervals = intervals_of(own.statistics, replicates, seed)
+    differences = difference_of(own.statistics, main, replicates, seed)
+    row = dict(own.pooled)
     for score in SCORES:
         row |= {f"{score}_low": intervals[score].low, f"{score}_high": intervals[score].high}
         row |= _difference_columns(score, differences[score])
-    means = video_means(per_video(table))
-    return row | {name: means[name] for name in means if name != "videos"}
+    return row | {name: value for name, value in own.means.items() if name != "videos"}
 
 
 def _difference_columns(score: str, difference: Interval) -> dict[str, float]:
@@ -191,7 +220,7 @@ def _json_number(value: object) -> float | int | None:
 
 def video_table(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Score every annotated clip by itself: clip, partition, metrics and frame counts; best mean CCC first."""
-    table = per_video(join_labels(predictions, labels))
+    table = per_video(join_labels(predictions[list(SCORED_COLUMNS)], labels))
     annotated = table[(table["frames_valence"] + table["frames_arousal"]) > 0]
     return annotated.sort_values(["ccc_mean", "clip"], ascending=[False, True], ignore_index=True)
 
@@ -242,15 +271,17 @@ def postprocessing_table(
         ccc_arousal, ccc_mean; `difference` of ccc_mean to `none` and the bounds `low`, `high` of its paired 95 %
         interval (NaN for too few clips or subjects).
     """
-    tried = {UNFILTERED: predictions} | {step.name: postprocess(predictions, step) for step in steps}
     rows = []
     for partition in annotated_partitions(labels):
-        gold = labels[labels["partition"] == partition]
-        raw = join_labels(predictions, gold)
-        _, few = _subjects_of(gold, subjects)
-        for name, table in tried.items():
-            joined = join_labels(table, gold)
-            scores, change = pooled_metrics(joined), paired_difference(joined, raw, replicates, seed)["ccc_mean"]
+        gold = _gold_of(labels, partition)
+        raw = predictions.loc[predictions["clip"].isin(gold["clip"].unique()), [*SCORED_COLUMNS, "time_s"]]
+        unfiltered = clip_statistics(join_labels(raw, gold))
+        _, few = _subjects_of(unfiltered.clips, subjects)
+        for step in (None, *steps):
+            joined = join_labels(raw if step is None else postprocess(raw, step), gold)
+            scores = pooled_metrics(joined)
+            change = difference_of(clip_statistics(joined), unfiltered, replicates, seed)["ccc_mean"]
+            name = UNFILTERED if step is None else step.name
             own = {score: scores[score] for score in SCORES}
             low, high = (np.nan, np.nan) if few else (change.low, change.high)
             difference = {"difference": change.estimate, "low": low, "high": high}
@@ -281,8 +312,7 @@ def filter_clips(values: Array, predictions: pd.DataFrame, step: FilterStep) -> 
         InputError: if a frame has no finite time.
     """
     time_s = predictions["time_s"].to_numpy(np.float64)
-    for clip, found in predictions.groupby("clip").indices.items():
-        rows = np.asarray(found)
+    for clip, rows in rows_by_clip(predictions["clip"]).items():
         if not np.isfinite(time_s[rows]).all():
             raise InputError(f"a prediction of clip {clip} has no time", remedy="give each row its time_s")
         rows = rows[np.argsort(time_s[rows], kind="stable")]

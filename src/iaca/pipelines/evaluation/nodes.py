@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -24,7 +24,7 @@ from iaca.evaluation.metrics import join_labels
 from iaca.evaluation.multitask import UNIT_THRESHOLDS, multitask_table
 from iaca.evaluation.report import FIGURES, CardData, ReportData, render_card, render_report
 from iaca.evaluation.style import new_figure
-from iaca.evaluation.tables import comparison, headline, postprocessing_table, video_table
+from iaca.evaluation.tables import SCORED_COLUMNS, comparison, headline, postprocessing_table, video_table
 from iaca.faces.detect import FaceConfig
 from iaca.formats.labels import UNITS
 from iaca.training.loss import THRESHOLDS
@@ -39,7 +39,7 @@ from iaca.training.model_file import (
     training_settings_of,
     weights_digest,
 )
-from iaca.training.predict import BuiltModel, predict_clip, prediction_table
+from iaca.training.predict import BuiltModel, predict_clip, prediction_columns
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +58,25 @@ def predict_partitions(
     require_unseen(model, training_index, config)
     built = BuiltModel.of(model, pick_device(config.device))
     clips = training_index.loc[training_index["partition"].isin(config.partitions), "clip"]
-    tables = []
-    for clip in clips:
-        embedding = read_embedding(embeddings.whole(clip))
-        prediction = predict_clip(built, embedding)
-        tables.append(prediction_table(clip, embedding, prediction, built.model.gate_labels))
-    table = pd.concat(tables, ignore_index=True)
+    table = _predicted(built, list(clips), embeddings)
     table.attrs = {NAME: model_name(model), MODEL: weights_digest(model)}
     if THRESHOLDS in model.weights:
         table.attrs[UNIT_THRESHOLDS] = dict(zip(UNITS, model.weights[THRESHOLDS].double().tolist(), strict=True))
     return table
+
+
+def _predicted(built: BuiltModel, clips: Sequence[str], embeddings: ClipPaths) -> pd.DataFrame:
+    """`prediction_table` of these clips. Columns are joined one by one, so that nothing is in memory twice; the names
+    of clips are categories."""
+    parts, steps = [], []
+    for clip in clips:
+        embedding = read_embedding(embeddings.whole(clip))
+        parts.append(prediction_columns(embedding, predict_clip(built, embedding), built.model.gate_labels))
+        steps.append(len(embedding))
+    columns = {
+        name: pd.concat([pd.Series(part.pop(name)) for part in parts], ignore_index=True) for name in [*parts[0]]
+    }
+    return pd.DataFrame({"clip": pd.Categorical(pd.Index(clips)).repeat(steps), **columns}, copy=False)
 
 
 def require_unseen(model: TrainedModel, training_index: pd.DataFrame, config: EvaluationConfig) -> None:
@@ -118,7 +127,7 @@ def predict_baselines(
 def score_models(
     model: TrainedModel,
     predictions: pd.DataFrame,
-    baselines: dict[str, Any],
+    baselines: Mapping[str, Callable[[], pd.DataFrame]],
     labels: pd.DataFrame,
     training_index: pd.DataFrame,
     coverage: pd.DataFrame,
@@ -132,7 +141,7 @@ def score_models(
     """
     _require_predictions_of(model, predictions)
     scored = labels[labels["partition"].isin(config.partitions)]
-    tables = _by_name(predictions, baselines)
+    tables = PredictionsByName(predictions, baselines)
     subjects = _subjects(training_index)
     table = comparison(tables, scored, replicates=config.replicates, seed=config.seed, subjects=subjects)
     metrics, covered = headline(table), coverage_metrics(coverage)
@@ -199,14 +208,14 @@ def analyse_errors(
     predictions: pd.DataFrame, labels: pd.DataFrame, config: EvaluationConfig
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Calibration, error by region of the plane and confusion of quadrants, in the shown partition."""
-    table = join_labels(predictions, labels[labels["partition"] == config.shown])
+    table = join_labels(predictions[list(SCORED_COLUMNS)], labels[labels["partition"] == config.shown])
     settings = config.analysis
     return calibration(table, settings), region_errors(table, settings), quadrant_confusion(table, settings)
 
 
 def analyse_events(
     predictions: pd.DataFrame,
-    baselines: dict[str, Any],
+    baselines: Mapping[str, Callable[[], pd.DataFrame]],
     labels: pd.DataFrame,
     events: pd.DataFrame,
     training_index: pd.DataFrame,
@@ -217,7 +226,9 @@ def analyse_events(
     shown = gold["clip"].unique()
     inside, known = predictions[predictions["clip"].isin(shown)], events[events["clip"].isin(shown)]
     subjects = _subjects(training_index)
-    scores = event_scores(_by_name(predictions, baselines), gold, known, config.replicates, config.seed, subjects)
+    scores = event_scores(
+        PredictionsByName(predictions, baselines), gold, known, config.replicates, config.seed, subjects
+    )
     return event_response(inside, known, config.analysis), scores
 
 
@@ -238,18 +249,33 @@ NAME, MODEL = "name", "model"
 AGAIN = "run the whole evaluation pipeline (kedro run --pipelines evaluation)"
 
 
-def _by_name(main: pd.DataFrame, baselines: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    """Predictions of every model, the main one first.
+class PredictionsByName(Mapping[str, pd.DataFrame]):
+    """Predictions of every model, the main one first. Those of a baseline are read whenever they are asked for, so that
+    never all of them are in memory.
 
     Raises:
         InputError: those of a baseline belong to another run.
     """
-    name = main.attrs.get(NAME, "model")
-    others = {other: load() for other, load in sorted(baselines.items()) if other != name}
-    for other, table in others.items():
-        if table.attrs.get(MODEL) != main.attrs.get(MODEL):
-            raise InputError(f"the predictions of {other} and of {name} are from different runs", remedy=AGAIN)
-    return {name: main, **others}
+
+    def __init__(self, main: pd.DataFrame, baselines: Mapping[str, Callable[[], pd.DataFrame]]):
+        self._name, self._main = main.attrs.get(NAME, "model"), main
+        self._baselines = {name: baselines[name] for name in sorted(baselines) if name != self._name}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        """The predictions of one model."""
+        if name == self._name:
+            return self._main
+        table = self._baselines[name]()
+        if table.attrs.get(MODEL) != self._main.attrs.get(MODEL):
+            raise InputError(f"the predictions of {name} and of {self._name} are from different runs", remedy=AGAIN)
+        return table
+
+    def __iter__(self) -> Iterator[str]:
+        yield self._name
+        yield from self._baselines
+
+    def __len__(self) -> int:
+        return 1 + len(self._baselines)
 
 
 def _require_predictions_of(model: TrainedModel, predictions: pd.DataFrame) -> None:

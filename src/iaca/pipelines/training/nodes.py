@@ -68,8 +68,8 @@ def collect_labels(training_index: pd.DataFrame, timelines: ClipPaths) -> pd.Dat
     tables = [pq.read_table(file, columns=columns + own) for file, own in zip(files, known, strict=True)]
     plain = [table.replace_schema_metadata(None) for table in tables]
     labels: pd.DataFrame = pa.concat_tables(plain, promote_options="default").to_pandas()
-    for name in ("clip", "partition"):
-        labels[name] = training_index[name].repeat([len(table) for table in tables]).to_numpy()
+    for name in ("clip", "partition"):  # categories: a name is stored once, not with each of millions of steps
+        labels[name] = pd.Categorical(training_index[name]).repeat([len(table) for table in tables])
     return labels.reindex(columns=["clip", "partition", *columns, *(TASK_COLUMNS if any(known) else ())])
 
 
