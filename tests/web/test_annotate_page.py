@@ -318,6 +318,7 @@ def test_three_clips_are_annotated_the_model_is_adapted_and_the_fourth_is_predic
     page.wait_for_selector(".busy >> text=/reading face and voice of/")
     page.wait_for_selector(".scores:not([hidden])")
     rows = page.locator(".scores tbody tr").all_inner_texts()
+    assert not any("−0.00" in row for row in rows), rows
     assert [row.split("\t")[0] for row in rows] == ["face_noface", "no_face", "single_face", "all, pooled"]
     assert "calibration needs 9 clips" in page.inner_text(".verdict")
     assert "valence: CCC" in page.inner_text(".verdict")

@@ -9,7 +9,10 @@ const make = (tag, attributes, ...children) => {
   node.append(...children);
   return node;
 };
-const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+const signed = (value) => {  // no sign on what rounds to 0
+  const digits = Math.abs(value).toFixed(2);
+  return (+digits === 0 ? "" : value < 0 ? "−" : "+") + digits;
+};
 const share = (value) => `${Math.round(100 * value)} %`;
 
 // ---- the server ------------------------------------------------------------------------------------------------
@@ -414,7 +417,7 @@ function showModel() {
   }))] : []);
   part("scores").hidden = !scores || running;
   if (!scores) return;
-  const number = (found) => (found === null || found === undefined ? "–" : found.toFixed(2).replace("-", "−"));
+  const number = (found) => (found === null || found === undefined ? "–" : signed(found).replace("+", ""));
   const cell = (row, name) => `${number(row[`ccc_zero_shot_${name}`])} → ${number(row[`ccc_adapted_${name}`])}`;
   part("scores").querySelector("tbody").replaceChildren(...scores.rows.map((row) =>
     make("tr", {}, make("td", {}, row.held_out), make("td", {}, cell(row, "valence")), make("td", {}, cell(row, "arousal")))));

@@ -3,7 +3,11 @@
 const ADDRESS = "/iaca/live", COLOURS = { valence: "#2f7fc4", arousal: "#e07a1f", audio: "#3aa396", visual: "#a3447c" };
 const FPS = 15, WIDTH = 640, QUALITY = 0.9, SPAN_S = 30, TRAIL_S = 3, SOUND_WAIT_MS = 120, MOST_ROWS = 108000;
 const part = (name) => element.querySelector("." + name);
-const signed = (value) => (value === null ? "–" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2));
+const signed = (value) => {  // no sign on what rounds to 0
+  if (value === null) return "–";
+  const digits = Math.abs(value).toFixed(2);
+  return (+digits === 0 ? "" : value < 0 ? "−" : "+") + digits;
+};
 const KEY = localStorage.getItem("iaca-key") || Array.from(crypto.getRandomValues(new Uint8Array(16)),
   (byte) => byte.toString(16).padStart(2, "0")).join("");
 localStorage.setItem("iaca-key", KEY);
