@@ -201,10 +201,12 @@ def test_the_mean_of_models_averages_values_probabilities_and_thresholds() -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("names", ["str", "category"])
 def test_the_command_reads_validation_alone_and_writes_what_the_submission_takes(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], names: str
 ) -> None:
     predictions, labels = noisy()
+    predictions, labels = predictions.astype({"clip": names}), labels.astype({"clip": names, "partition": names})
     predictions.attrs = {UNIT_THRESHOLDS: {"au1": 0.25}}
     predictions.to_parquet(tmp_path / "p.parquet")
     labels.to_parquet(tmp_path / "labels.parquet")

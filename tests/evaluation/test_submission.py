@@ -75,7 +75,9 @@ def test_the_newest_version_of_the_predictions_counts(tmp_path: Path) -> None:
 
 def test_what_is_written_passes_the_check_and_the_command_says_so(tmp_path: Path, caplog) -> None:
     listed, out = sample(tmp_path, "b/00002", "a/00001"), tmp_path / "out.txt"
-    predictions(a=[0.1], b=[0.4, 0.5]).to_parquet(tmp_path / "p.parquet")
+    predictions(a=[0.1], b=[0.4, 0.5]).astype({"clip": "category"}).to_parquet(
+        tmp_path / "p.parquet"
+    )  # as evaluation does
     main([str(tmp_path / "p.parquet"), str(listed), str(out)])
     assert check_submission(out, listed) == []
     out.write_bytes(b"\xef\xbb\xbf" + out.read_bytes().replace(b"\n", b"\r\n"))
