@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
@@ -74,6 +75,17 @@ def permission_errors() -> Iterator[None]:
         if error.filename is None:  # a socket or a process: nothing that a user can fix
             raise
         raise unreadable(error) from error
+
+
+@contextmanager
+def ended_by_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """Around a whole command: an InputError, or a file that may not be opened, ends it with the sentence and the exit
+    status 2, as wrong arguments do."""
+    try:
+        with permission_errors():
+            yield
+    except InputError as error:
+        parser.exit(2, f"{error}\n")
 
 
 def first_faults(faults: Iterable[InputError]) -> list[InputError]:

@@ -343,8 +343,9 @@ def test_a_corpus_without_a_usable_clip_or_without_one_modality_is_an_error(tmp_
         feature_widths(root, index_features(root).clips)
     for path in (root / "features/visual").iterdir():
         path.unlink()
-    stopping = [row["problem"] for row in index_features(root).problems if row["effect"] == STOPS]
-    assert stopping == ["no clip can be used"]
+    stopping = [(row["problem"], row["remedy"]) for row in index_features(root).problems if row["effect"] == STOPS]
+    put = "put the features of each clip of partition.csv into features/audio and features/visual"
+    assert stopping == [("no clip can be used", f"fix the other problems, or {put}")]
 
 
 def test_one_broken_clip_is_a_row_of_problems_and_the_others_are_read(tmp_path: Path) -> None:

@@ -369,9 +369,11 @@ def test_the_command_takes_a_folder_of_versions(tmp_path: Path, capsys: pytest.C
         assert capsys.readouterr().out.startswith(f"{tmp_path / 'out/mine.pt2'}: differs from the model by")
 
 
-def test_the_command_says_what_is_wrong_with_a_model_file(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"error: .*none\.safetensors: there is no such model file Remedy: "):
+def test_the_command_says_what_is_wrong_with_a_model_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
         main([str(tmp_path / "none.safetensors"), str(tmp_path)])
+    assert ended.value.code == 2
+    assert re.fullmatch(r".*none\.safetensors: there is no such model file Remedy: .*\n", capsys.readouterr().err)
     assert list(tmp_path.iterdir()) == []
 
 

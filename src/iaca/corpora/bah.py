@@ -38,7 +38,7 @@ from iaca.corpora.index import (
     subject_problems,
 )
 from iaca.corpora.timeline import TOLERANCE
-from iaca.errors import InputError, brief, permission_errors, plain_name, unreadable
+from iaca.errors import InputError, brief, ended_by_errors, permission_errors, plain_name, unreadable
 from iaca.files import replacing, require_access
 from iaca.text import clip_of, composed, open_text
 
@@ -309,12 +309,9 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     if given.truth is None and given.predictions is None:
         parser.error("give --truth FILE, --predictions FOLDER, or both")
-    try:
-        with permission_errors():
-            for line in _answers(given):
-                log.info("%s", line)
-    except InputError as error:
-        parser.exit(2, f"{error}\n")
+    with ended_by_errors(parser):
+        for line in _answers(given):
+            log.info("%s", line)
 
 
 def _answers(given: argparse.Namespace) -> Iterator[str]:

@@ -46,7 +46,7 @@ from iaca.corpora.timeline import (
     unit_problem,
 )
 from iaca.engine.run import progress
-from iaca.errors import InputError, counted, permission_errors, printable, unreadable
+from iaca.errors import InputError, counted, ended_by_errors, printable, unreadable
 from iaca.files import LEFTOVER, make_folder, storage_errors, write_text
 from iaca.formats.labels import LABELS, TASK_COLUMNS
 from iaca.formats.tables import Table, read_rows, write_table
@@ -254,12 +254,10 @@ def main(words: Sequence[str] | None = None) -> None:
     corpus, source, root, form = (given.pop(name) for name in ("corpus", "source", "root", "format"))
     try:
         config = ConvertConfig(**{name: value for name, value in given.items() if value is not None})
-        with permission_errors():
+        with ended_by_errors(parser):
             clips = convert(corpus, source, root, config, form)
     except ValidationError as error:
         parser.error(faults(error, "--"))
-    except InputError as error:
-        parser.exit(2, f"{error}\n")
     log.info(
         '%s in %s. Next: kedro run --env features --params "ingestion.root=%s"', counted(clips, "clip"), root, root
     )

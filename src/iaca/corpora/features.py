@@ -108,6 +108,8 @@ def index_features(root: Path) -> CorpusIndex:
     clips[COUNT] = [_annotated(root / name) if name else 0 for name in clips["labels"]]
     if clips.empty:
         remedy = "put the features of each clip of partition.csv into features/audio and features/visual"
+        if problems:
+            remedy = f"fix the other problems, or {remedy}"
         problems.append(problem("", ".", "no clip can be used", remedy, effect=STOPS))
     return CorpusIndex(clips.sort_values("clip", ignore_index=True), problems)
 

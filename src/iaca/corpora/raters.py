@@ -26,7 +26,7 @@ from pydantic import Field, ValidationError
 from iaca.corpora.folder import find_videos
 from iaca.corpora.index import RATERS
 from iaca.corpora.timeline import labels_at
-from iaca.errors import InputError, brief, counted, permission_errors, plain_name
+from iaca.errors import InputError, brief, counted, ended_by_errors, plain_name
 from iaca.files import entries, is_name, replacing, write_text
 from iaca.formats.annotations import FORMATS, Trace, choose, export, read_traces
 from iaca.formats.labels import LABELS, read_labels
@@ -435,12 +435,10 @@ def main(words: Sequence[str] | None = None) -> None:
     given = vars(parser.parse_args(words))
     commands: dict[str, Callable[..., None]] = {"gold": _gold, "import": _import, "export": _export}
     try:
-        with permission_errors():
+        with ended_by_errors(parser):
             commands[given.pop("command")](**given)
     except ValidationError as error:
         parser.error(faults(error, "--"))
-    except InputError as error:
-        parser.exit(2, f"{error}\n")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -29,7 +29,7 @@ from iaca.corpora.index import CARD_FILE, NOT_ABOUT_PEOPLE, PARTITION_FILE, PART
 from iaca.encoders.cues import synchrony
 from iaca.encoders.embedding import AnnotatedClip, ClipEmbedding
 from iaca.engine.run import progress
-from iaca.errors import InputError, permission_errors
+from iaca.errors import InputError, ended_by_errors
 from iaca.files import replacing, require_file, write_text
 from iaca.formats.labels import EVENT_COLUMNS, LABELS
 from iaca.formats.tables import write_table
@@ -578,12 +578,10 @@ def main(words: Sequence[str] | None = None) -> None:
     root, form = given.pop("root"), given.pop("format")
     try:
         config = SyntheticConfig(**{name: value for name, value in given.items() if value is not None})
-        with permission_errors():
+        with ended_by_errors(parser):
             write_corpus(config, root, form)
     except ValidationError as error:
         parser.error(faults(error, "--"))
-    except InputError as error:
-        parser.exit(2, f"{error}\n")
     log.info("%d clips of %g s in %s", config.clips, config.seconds, root)
 
 

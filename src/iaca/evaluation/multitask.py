@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from pydantic import Field, ValidationError, field_validator
 
-from iaca.errors import InputError, brief, permission_errors, unreadable
+from iaca.errors import InputError, brief, ended_by_errors, unreadable
 from iaca.evaluation.config import FilterStep
 from iaca.evaluation.metrics import DIMENSIONS, are_few, clip_statistics, pooled_ccc, resamples
 from iaca.evaluation.tables import filter_clips, postprocess
@@ -432,13 +432,10 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--labels", type=Path, required=True, help="labels.parquet of the training pipeline")
     parser.add_argument("--out", type=Path, required=True, help="JSON, for the option --choices of the submission")
     given = parser.parse_args(words)
-    try:
-        with permission_errors():
-            predictions, labels = read_tables(given.predictions), _validation_labels(given.labels)
-            choices, scores = choose(predictions, labels)
-            write_text(given.out, choices.model_dump_json(indent=2) + "\n")
-    except InputError as error:
-        parser.exit(2, f"{error}\n")
+    with ended_by_errors(parser):
+        predictions, labels = read_tables(given.predictions), _validation_labels(given.labels)
+        choices, scores = choose(predictions, labels)
+        write_text(given.out, choices.model_dump_json(indent=2) + "\n")
     final = _rows(applied(predictions, choices), labels, 2000, 0, {})
     log.info("every filter, on validation:\n%s", scores.to_string(index=False, float_format="%.4f"))
     shown = final[final["measure"].isin([P_MTL, AFFECT, EXPRESSION_F1, UNITS_F1])]

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from iaca.errors import InputError, counted, permission_errors, printable
+from iaca.errors import InputError, counted, ended_by_errors, printable
 from iaca.evaluation.certainty import INCONSISTENCY, coverage, has_intervals, inconsistency_auroc
 from iaca.evaluation.metrics import (
     CONVENTIONS,
@@ -69,17 +69,14 @@ def main(words: Sequence[str] | None = None) -> None:
         "--allow-missing", action="store_true", help="score the predicted clips and name the missing ones"
     )
     given = parser.parse_args(words)
-    try:
-        with permission_errors():
-            pairing = pair_files(given.predictions, given.annotations, given.allow_missing)
-            events = None if given.events is None else known_events(given.events, pairing)
-            for line in report_lines(pairing, given.convention, events=events):
-                log.info("%s", printable(line))
-            if given.out:
-                with replacing(given.out) as partial:
-                    video_scores(pairing).to_csv(partial, index=False)
-    except InputError as error:
-        parser.exit(2, f"{error}\n")
+    with ended_by_errors(parser):
+        pairing = pair_files(given.predictions, given.annotations, given.allow_missing)
+        events = None if given.events is None else known_events(given.events, pairing)
+        for line in report_lines(pairing, given.convention, events=events):
+            log.info("%s", printable(line))
+        if given.out:
+            with replacing(given.out) as partial:
+                video_scores(pairing).to_csv(partial, index=False)
 
 
 def known_events(path: Path, pairing: Pairing) -> pd.DataFrame:

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iaca.errors import InputError, counted, permission_errors, printable
+from iaca.errors import InputError, counted, ended_by_errors, printable
 from iaca.evaluation.multitask import applied, read_choices, read_tables
 from iaca.evaluation.score import combined
 from iaca.files import write_text
@@ -56,14 +56,11 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     if (given.check and len(given.paths) != 2) or (not given.check and len(given.paths) < 3):
         parser.error("give FILE SAMPLE" if given.check else "give PREDICTIONS SAMPLE OUT")
-    try:
-        with permission_errors():
-            if given.check:
-                _check(*given.paths)
-            else:
-                _write(given.paths[:-2], given.paths[-2], given.paths[-1], given.choices)
-    except InputError as error:
-        parser.exit(2, f"{error}\n")
+    with ended_by_errors(parser):
+        if given.check:
+            _check(*given.paths)
+        else:
+            _write(given.paths[:-2], given.paths[-2], given.paths[-1], given.choices)
 
 
 def _check(file: Path, sample: Path) -> None:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from iaca.errors import InputError, permission_errors
+from iaca.errors import InputError, ended_by_errors
 from iaca.files import replacing
 from iaca.formats.labels import UNITS
 from iaca.training.config import TARGETS
@@ -57,13 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="folder for the exported model")
     parser.add_argument("--format", choices=sorted(SUFFIX), default="onnx", help="ONNX, or a program of torch.export")
     given = parser.parse_args(arguments)
-    try:
-        with permission_errors():
-            model = model_file(given.model)
-            target = given.folder / f"{model.stem}{SUFFIX[given.format]}"
-            difference = export_model(load_model(model), target, given.format)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    with ended_by_errors(parser):
+        model = model_file(given.model)
+        target = given.folder / f"{model.stem}{SUFFIX[given.format]}"
+        difference = export_model(load_model(model), target, given.format)
     sys.stdout.write(f"{target}: differs from the model by {difference:.0e} at most\n")
 
 
