@@ -1,6 +1,7 @@
 """What tests share: one finished run of the whole workflow on a tiny corpus."""
 
 import gc
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,7 +67,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command("git", "init", "--quiet")
     commit(project, "start")
     command("kedro", "run", "--env", "test")
+    shutil.copytree(project / "data", project.with_name("as_made"))
     return project
+
+
+@pytest.fixture(scope="session")
+def as_made(finished: Path) -> Path:
+    """The folder `data` of that project as the run left it, whatever later tests have made there."""
+    return finished.with_name("as_made")
 
 
 @pytest.fixture

@@ -11,14 +11,28 @@ from kedro.io import DatasetError
 from pydantic import ValidationError
 
 from environments import catalog_of, check_that_results_lie_apart, location
+from golden_facts import Loose, check, describe
 from iaca.corpora.synthetic import SyntheticConfig, write_corpus
 from iaca.datasets.files import NoClipFiles, SharedClipFiles
 from iaca.engine import Task
+from iaca.evaluation.submission import read_predictions, write_submission
 from iaca.pipelines.ingestion.nodes import IngestionConfig
 from project import copy_project, runner
 
-CORPUS = SyntheticConfig(clips=10, seconds=12.0, audio_dim=6, visual_dim=8, event_share=0.3)
+CORPUS = SyntheticConfig(clips=16, seconds=8.0, audio_dim=6, visual_dim=8, event_share=0.3)
 BROKEN = "clip00001"
+
+GOLDEN = Path(__file__).parent / "golden"
+COMMAND = "python -m pytest tests/pipelines/test_features_environment.py"
+TRAINED = ("06_models", "07_model_output", "08_reporting")
+BENCHMARK = ("08_reporting/features/benchmark", "08_reporting/features/paper")
+RUNS = tuple(f"{TRAINED[i]}/features/{part}" for i, part in ((0, "runs"), (0, "benchmark"), (1, "benchmark")))
+# Means of training that starts from the same numbers differ by some 1e-6 with other kernels, thresholds by a frame.
+ALIKE = (
+    Loose(r".*(benchmark|paper)", 1e-3, 5e-3, 0.1),
+    Loose(r".*(_low|_high|coverage)", 3e-3, 5e-3, 0.1),
+    Loose(r"0[678]_", 3e-4, 1e-3, 0.1),
+)
 
 
 @pytest.mark.usefixtures("default_pipelines")
@@ -67,7 +81,7 @@ def test_a_dataset_that_an_environment_does_without_takes_no_task(tmp_path: Path
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten clips, one of them with a word among its numbers."""
+    """Sixteen clips, one of them with a word among its numbers."""
     root = tmp_path_factory.mktemp("corpus") / "S2"
     write_corpus(CORPUS, root)
     broken = root / f"features/audio/{BROKEN}.csv"
@@ -91,7 +105,7 @@ def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_features_become_a_report_and_a_broken_clip_costs_only_itself(made: Path) -> None:
     data = made / "data"
     clips = pd.read_csv(data / "02_intermediate/features/clips.csv")
-    assert sorted(clips["clip"]) == [f"clip{i:05d}" for i in range(10) if f"clip{i:05d}" != BROKEN]
+    assert sorted(clips["clip"]) == [f"clip{i:05d}" for i in range(16) if f"clip{i:05d}" != BROKEN]
     problems = pd.read_csv(data / "02_intermediate/features/problems.csv")
     assert set(problems["effect"]) == {"left out", "doubtful"}  # the corpus has events with zeros
     (problem,) = problems[problems["effect"] == "left out"].to_dict("records")
@@ -106,6 +120,20 @@ def test_features_become_a_report_and_a_broken_clip_costs_only_itself(made: Path
     assert "validation_ccc_valence" in headline
     gates = pd.read_csv(data / "08_reporting/features/gate_scores.csv")
     assert {"absent", "zeros", "noise", "other"} & set(gates["kind"])
+
+
+@pytest.mark.slow
+def test_everything_from_the_features_to_the_report_has_its_numbers(made: Path, tmp_path: Path) -> None:
+    """Nothing here depends on the rounding of pixels: weights, intervals and scores are those of any processor."""
+    facts = describe(made / "data", TRAINED, (*RUNS, *BENCHMARK))
+    (tmp_path / "list.txt").write_text(
+        "".join(["image_location,valence,arousal\n", *(f"{clip}/{n:05d}.jpg,0,0\n" for n in range(202, 1, -7)
+                                                      for clip in ("clip00012", "clip00004"))])
+    )  # fmt: skip
+    predictions = read_predictions(made / "data/07_model_output/features/predictions.parquet")
+    write_submission(predictions, tmp_path / "list.txt", tmp_path / "08_reporting_submission.txt")
+    facts |= describe(tmp_path, TRAINED, ("list",))
+    check(GOLDEN / "features.json", facts, COMMAND, ALIKE)
 
 
 @pytest.mark.slow
@@ -126,11 +154,15 @@ def test_nothing_is_written_where_the_demo_writes_and_nothing_into_the_corpus(ma
 def test_the_benchmark_begins_at_the_corpus_and_makes_only_what_is_missing(made: Path, corpus: Path) -> None:
     words = ("kedro", "run", "--env", "features", "--pipelines", "benchmark", "--params")
     done = runner(made)(*words, f"ingestion.root={corpus},executor.kind=serial")
-    assert "embeddings: 0 made, 9 up to date" in done.stdout + done.stderr
+    assert "embeddings: 0 made, 15 up to date" in done.stdout + done.stderr
     results = pd.read_csv(made / "data/08_reporting/features/benchmark.csv")
     assert list(results.columns)[:6] == ["model", "seed", "corruption", "level", "ccc_valence", "ccc_arousal"]
     assert results["ccc_valence"].notna().all()
     assert "synthetic S2" in (made / "data/08_reporting/features/benchmark_summary.md").read_text()
+    facts = describe(made / "data", TRAINED, RUNS)
+    check(
+        GOLDEN / "benchmark.json", {name: facts[name] for name in facts if name.startswith(BENCHMARK)}, COMMAND, ALIKE
+    )
 
 
 @pytest.mark.slow
@@ -139,8 +171,8 @@ def test_a_second_run_reads_only_what_has_changed_and_a_typo_is_refused(made: Pa
     labels = corpus / "labels/clip00000.csv"
     labels.write_text(labels.read_text().replace("\n0.04,", "\n0.041,"))
     changed = runner(made)(*run, f"ingestion.root={corpus}")
-    assert "frame_labels: 1 made, 8 up to date" in changed.stdout + changed.stderr
-    assert "embeddings: 1 made, 8 up to date" in changed.stdout + changed.stderr
+    assert "frame_labels: 1 made, 14 up to date" in changed.stdout + changed.stderr
+    assert "embeddings: 1 made, 14 up to date" in changed.stdout + changed.stderr
     refused = runner(made)(*run, f"ingestion.root={corpus},ingestion.tolerance=1", fails=True)
     assert "tolerance" in refused.stdout + refused.stderr
 
