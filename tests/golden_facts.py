@@ -174,7 +174,10 @@ def _sound(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _video(path: Path) -> dict[str, npt.NDArray[Any]]:
     with av.open(str(path)) as file:
         frames = [(float(f.time), f.to_ndarray(format="rgb24")) for f in file.decode(video=0)]
-    return {"time_s": np.array([time for time, _ in frames]), **_colours(picture for _, picture in frames)}
+    columns = {"time_s": np.array([time for time, _ in frames]), **_colours(picture for _, picture in frames)}
+    with av.open(str(path)) as file:
+        sound = [frame.to_ndarray().mean(axis=0) for frame in file.decode(audio=0)] if file.streams.audio else []
+    return columns | {"sound": np.concatenate([np.empty(0, np.float32), *sound])}
 
 
 def _picture(path: Path) -> dict[str, npt.NDArray[Any]]:
