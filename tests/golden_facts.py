@@ -162,8 +162,13 @@ def _json(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _text(path: Path) -> dict[str, npt.NDArray[Any]]:
     plain = VARYING.sub("*", path.read_text())
     numbers = [float(x.replace("−", "-")) for x in NUMBER.findall(plain)]
-    lines = [f"{zlib.crc32(line.encode()) & 0xFFFFF:05x}" for line in NUMBER.sub("#", plain).splitlines()]
+    lines = [_letters(zlib.crc32(line.encode())) for line in NUMBER.sub("#", plain).splitlines()]
     return {"(lines)": np.array([" ".join(lines)]), "(numbers)": np.array(numbers, np.float64)}
+
+
+def _letters(number: int) -> str:
+    """Four letters, since numbers in words are left out where they depend on training."""
+    return "".join(chr(ord("a") + number // 26**place % 26) for place in range(4))
 
 
 def _sound(path: Path) -> dict[str, npt.NDArray[Any]]:
