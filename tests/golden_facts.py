@@ -162,8 +162,13 @@ def _json(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _text(path: Path) -> dict[str, npt.NDArray[Any]]:
     plain = VARYING.sub("*", path.read_text())
     numbers = [float(x.replace("−", "-")) for x in NUMBER.findall(plain)]
-    lines = [f"{zlib.crc32(line.encode()) & 0xFFFFF:05x}" for line in NUMBER.sub("#", plain).splitlines()]
+    lines = [_letters(zlib.crc32(line.encode())) for line in NUMBER.sub("#", plain).splitlines()]
     return {"(lines)": np.array([" ".join(lines)]), "(numbers)": np.array(numbers, np.float64)}
+
+
+def _letters(number: int) -> str:
+    """Four letters, since numbers in words are left out where they depend on training."""
+    return "".join(chr(ord("a") + number // 26**place % 26) for place in range(4))
 
 
 def _sound(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -174,7 +179,10 @@ def _sound(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _video(path: Path) -> dict[str, npt.NDArray[Any]]:
     with av.open(str(path)) as file:
         frames = [(float(f.time), f.to_ndarray(format="rgb24")) for f in file.decode(video=0)]
-    return {"time_s": np.array([time for time, _ in frames]), **_colours(picture for _, picture in frames)}
+    columns = {"time_s": np.array([time for time, _ in frames]), **_colours(picture for _, picture in frames)}
+    with av.open(str(path)) as file:
+        sound = [frame.to_ndarray().mean(axis=0) for frame in file.decode(audio=0)] if file.streams.audio else []
+    return columns | {"sound": np.concatenate([np.empty(0, np.float32), *sound])}
 
 
 def _picture(path: Path) -> dict[str, npt.NDArray[Any]]:

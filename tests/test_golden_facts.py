@@ -75,8 +75,12 @@ def test_texts_pictures_and_weights_are_compared(tmp_path: Path) -> None:
     picture = cv2.imread(str(other / "plot.png"))
     cv2.imwrite(str(other / "plot.png"), picture[::-1])
     save_file({"weight": TABLE["valence"].to_numpy().reshape(6, 5)}, other / "model.safetensors", {"seed": "2"})
-    lines = list(differences(describe(tmp_path / "a"), describe(other)))
-    assert [line.partition(": ")[0] for line in lines] == ["*.safetensors"] * 2 + ["page.md", "plot.png"]
+    for trained in ((), ("*", "page", "plot")):
+        lines = list(differences(describe(tmp_path / "a", trained), describe(other, trained)))
+        assert [line.partition(": ")[0] for line in lines] == ["*.safetensors"] * (1 if trained else 2) + [
+            "page.md",
+            "plot.png",
+        ]
 
 
 def test_files_and_columns_that_come_and_go_are_named(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from iaca.corpora.demo.plan import DemoConfig, Event, annotation_texts, event_table, plan_corpus
-from iaca.corpora.demo.render import KINDS, occlude, render_frames, render_movie
+from iaca.corpora.demo.render import KINDS, _mouths, occlude, render_frames, render_movie
+from iaca.corpora.demo.voice import make_sound, mouth_opening, other_take
 from iaca.media import frame_times, probe
 
 TINY = DemoConfig(identities=4, clips_per_identity=1, seconds=3, width=160, height=120)
@@ -139,3 +140,19 @@ def test_the_event_table_lists_noise_for_both_people_and_a_false_voice_for_the_s
         events = event_table([replace(pair, events=(Event("audio", kind, 0.5, 2.0, 0),))])
         assert set(events[events.modality == "audio"]["clip"]) == heard_by
     assert listener != pair.speaker.clip
+
+
+def test_the_mouth_of_a_contradictory_face_is_that_of_the_next_seed_and_a_listener_has_none() -> None:
+    """The other take has the seed of the clip plus one, so the same parameters give the same pixels."""
+    config = DemoConfig(seconds=3.0)
+    times = np.arange(75) / 25
+    person = replace(ALONE.people[0], speaks=True, events=(Event("visual", "contradictory", 0.8, 2.4, 5),))
+    plan = replace(ALONE, seconds=3.0, people=(person,))
+    sound = make_sound(plan, config.audio_rate)
+    own, other = _mouths(person, plan, config, sound, times)
+    take = other_take(person, person.identity.voice, 3.0, config.audio_rate, person.seed + 1)
+    np.testing.assert_array_equal(other, mouth_opening(take, config.audio_rate, times))
+    np.testing.assert_array_equal(own, mouth_opening(sound.spoken, config.audio_rate, times))
+    assert np.abs(own - other).max() > 0.1
+    quiet = _mouths(replace(person, speaks=False), plan, config, sound, times)
+    assert not np.any(quiet)

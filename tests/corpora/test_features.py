@@ -326,6 +326,18 @@ def test_what_does_not_fit_is_reported_and_costs_only_its_own_clip(tmp_path: Pat
     assert len(index.problems) == len(told) == 9  # c4 lacks two files
 
 
+def test_clips_without_labels_are_noted_with_their_partition_and_kept(tmp_path: Path) -> None:
+    root = corpus(tmp_path, 6)
+    listed = pd.read_csv(root / "partition.csv").set_index("clip")["partition"]
+    for name in ("c1", "c4"):
+        (root / f"labels/{name}.csv").unlink()
+    index = index_features(root)
+    noted = {row["clip"]: row["problem"] for row in index.problems}
+    assert noted == {name: f"no labels: a {listed[name]} clip that is only predicted" for name in ("c1", "c4")}
+    assert {row["file"] for row in index.problems} == {"labels"}
+    assert {"c1", "c4"} < set(index.clips["clip"])
+
+
 def test_cues_are_had_by_all_clips_or_by_none(tmp_path: Path) -> None:
     root = corpus(tmp_path)
     for i in range(3):

@@ -10,7 +10,17 @@ import pytest
 
 from golden_numbers import check
 from iaca.corpora.demo.face import Expression, FaceFrame, Pose
-from iaca.corpora.demo.plan import COMPLEXIONS, SUITS, DemoConfig, Event, Identity, Shape, VideoPlan, plan_corpus
+from iaca.corpora.demo.plan import (
+    COMPLEXIONS,
+    SUITS,
+    DemoConfig,
+    Event,
+    Identity,
+    Shape,
+    VideoPlan,
+    _slots,
+    plan_corpus,
+)
 from iaca.corpora.demo.render import Puppet, draw_backdrop
 from iaca.corpora.demo.voice import make_sound
 
@@ -91,3 +101,10 @@ def test_shapes_poses_and_expressions_are_what_they_were(portrait: np.ndarray) -
     changes = {name: (face - portrait).mean(axis=0) for name, face in faces.items()}
     assert all(np.abs(change).max() > 2 for change in changes.values()), "a change that can't be seen"
     check_faces("demo_faces.json", {"portrait": portrait.mean(axis=0), **changes})
+
+
+def test_a_video_has_a_stretch_for_an_event_in_each_5_s_of_it() -> None:
+    assert _slots(4.0) == [(0.0, 4.0)]
+    assert _slots(8.0) == [(0.0, 8.0)]
+    assert _slots(12.5) == [(0.0, 6.25), (6.25, 12.5)]
+    assert _slots(16.0) == [(0.0, 5.333), (5.333, 10.667), (10.667, 16.0)]

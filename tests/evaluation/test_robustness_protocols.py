@@ -216,6 +216,19 @@ def test_a_late_sound_is_that_of_earlier_steps_and_repeats_at_the_edges(steps, s
     assert not result.truth[:, 1].any()
 
 
+def test_the_cues_of_late_sound_are_late_and_those_of_the_face_are_not():
+    clean = clip(0, 60)
+    shifted, rows = run("time_shift", 7 / RATE_HZ, {"clip0": clean})["clip0"].clip, np.clip(np.arange(60) - 7, 0, 59)
+    moved = {name for name in clean.quality_names if OF.get(name) == "audio"}
+    assert moved
+    assert moved < {*clean.quality_names}
+    for column, name in enumerate(clean.quality_names):
+        if name not in ("synchrony", "synchrony_lag"):  # of both, computed again
+            expected = clean.quality[rows if name in moved else np.arange(60), column]
+            np.testing.assert_array_equal(shifted.quality[:, column], expected, err_msg=name)
+            assert name not in moved or (np.diff(clean.quality[:, column]) != 0).any(), name
+
+
 def test_a_shift_is_in_seconds_at_a_variable_frame_rate():
     clean = clip(0, 4)
     uneven = type(clean)(**{**vars(clean), "time_s": np.array([0.0, 0.1, 0.5, 0.6])})
@@ -253,6 +266,14 @@ def test_without_another_clip_that_has_the_modality_a_conflict_takes_another_tim
     origins = np.array([rows[result.clip.audio[step].tobytes()] for step in wrong])
     assert ((origins - wrong) % 400 >= 100).all()
     assert ((origins - wrong) % 400 <= 300).all()
+
+
+def test_a_corpus_of_features_keeps_exactly_the_protocols_that_change_features():
+    kept = CONFIG.of_features()
+    assert set(kept.levels) == {name for name in CONFIG.levels if name not in SIGNAL} == set(ON_FEATURES)
+    assert all(kept.levels[name] == CONFIG.levels[name] for name in kept.levels)
+    assert not kept.signal_conditions()
+    assert CONFIG.signal_conditions()
 
 
 def test_an_empty_clip_stays_empty():

@@ -363,3 +363,16 @@ def test_a_table_that_can_not_be_written_is_one_message(
         assert ended.value.code == 2
         assert said in capsys.readouterr().err
     assert (tmp_path / "taken" / "file").read_text() == "mine"
+
+
+def test_without_another_wish_an_interval_is_of_2000_resamples(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    gold = {f"clip{i}": rng.uniform(-1, 1, (30, 2)) for i in range(6)}
+    given = {clip: (values + rng.normal(0, 0.3, values.shape)).clip(-1, 1) for clip, values in gold.items()}
+    rows = [{clip: [f"{v:.3f},{a:.3f}" for v, a in values] for clip, values in one.items()} for one in (given, gold)]
+    pairing = pair_files(folder(tmp_path / "given", rows[0]), folder(tmp_path / "gold", rows[1]))
+    wishes = ({}, {"replicates": 2000}, {"replicates": 4001}, {"replicates": 50})
+    usual, known, *others = (report_lines(pairing, **wish)[2] for wish in wishes)
+    assert "n/a" not in usual
+    assert usual == known
+    assert usual not in others

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iaca.faces import FaceConfig, PeopleRule, extract_faces, iou, keep_faces, make_detector
-from iaca.faces.detect import within
+from iaca.faces.detect import Detection, within
+from iaca.faces.track import _Seen
 from media.matroska import matroska, pictures
 
 BOX = ["x0", "y0", "x1", "y1"]
@@ -90,3 +91,14 @@ def test_parts_of_an_aligned_face_beyond_the_picture_are_known() -> None:
     left = within((200, 200, 3), landmarks + np.array([-28, 40]), 8)
     assert not left[:, :2].any()
     assert left[:, 3:].all()
+
+
+def test_a_remembered_face_is_where_the_new_size_has_it() -> None:
+    """A width three times and a height twice as large: x times three, y times two."""
+    landmarks = np.array([[12, 22], [28, 22], [20, 30], [14, 36], [26, 36]], np.float32)
+    seen = _Seen(Detection(np.array([10, 20, 30, 40], np.float32), landmarks, 0.95), 1.5).resized(
+        (100, 160), (200, 480)
+    )
+    np.testing.assert_allclose(seen.face.box, [30, 40, 90, 80])
+    np.testing.assert_allclose(seen.face.landmarks, landmarks * [3, 2])
+    assert (seen.face.score, seen.time_s) == (0.95, 1.5)

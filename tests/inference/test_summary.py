@@ -59,6 +59,13 @@ def test_means_peaks_coverage_and_gates(table):
     assert summary["media"]["codec"] == "h264"
 
 
+def test_the_share_that_is_predicted_has_both_dimensions(table):
+    table.loc[:19, "valence"] = np.nan
+    table.loc[10:59, "arousal"] = np.nan
+    table.loc[150:, "audio_present"] = False
+    assert summarise(table, {})["coverage"] == {"predicted": 0.7, "face": 1.0, "audio": 0.75}
+
+
 ZERO_SHOT = {"valence": ("visual",), "arousal": ("audio", "visual")}
 SOUND = "the values come from the sound alone, be it a voice, music or noise"
 

@@ -289,3 +289,16 @@ def test_batches_carry_every_field_by_name() -> None:
 def test_training_settings_that_do_not_fit_are_refused(given: dict, named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         TrainingConfig(**given)
+
+
+def test_a_step_counts_only_if_every_dimension_that_is_learned_is_annotated() -> None:
+    clip = annotated(3, 20)
+    labels = np.nan_to_num(clip.labels)
+    labels[:4, 0] = labels[3:9, 1] = np.nan
+    halves = replace(clip, labels=labels)
+    present = np.stack([clip.embedding.audio_present, clip.embedding.face_found]).any(axis=0)
+    steps = np.arange(20)
+    np.testing.assert_array_equal(cut(halves, 0, 20).valid, present & (steps >= 9))
+    np.testing.assert_array_equal(cut(halves, 0, 20, targets=("valence",)).valid, present & (steps >= 4))
+    arousal = present & ~((steps >= 3) & (steps < 9))
+    np.testing.assert_array_equal(cut(halves, 0, 20, targets=("arousal",)).valid, arousal)
