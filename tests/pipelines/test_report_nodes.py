@@ -1,6 +1,7 @@
 """The evaluation pipeline's pictures: one for every slot, whatever could be drawn."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ from kedro.io.core import DatasetError
 from matplotlib.figure import Figure
 
 from iaca.datasets.files import BenchmarkOutput
+from iaca.encoders.embedding import ClipEmbedding, write_embedding
+from iaca.engine import ClipPaths
 from iaca.errors import InputError
 from iaca.evaluation.benchmark_page import NO_BENCHMARK
 from iaca.evaluation.certainty import COVERAGE_COLUMNS
@@ -19,7 +22,8 @@ from iaca.evaluation.report import FIGURES
 from iaca.evaluation.tables import comparison
 from iaca.faces.detect import FaceConfig
 from iaca.fusion import preset
-from iaca.pipelines.evaluation import create_pipeline
+from iaca.fusion.model import FusionModel
+from iaca.pipelines.evaluation import create_pipeline, nodes
 from iaca.pipelines.evaluation.nodes import (
     ANALYSIS_FIGURES,
     SCORE_FIGURES,
@@ -47,8 +51,10 @@ from iaca.training.model_file import (
     with_history,
     with_training_settings,
 )
+from iaca.training.predict import predict_clip
 from iaca.training.sample import Normalisation
 
+MAPS = Path("/proc/self/maps")
 CONFIG = EvaluationConfig(replicates=100)
 EVENTS = pd.DataFrame(columns=["clip", "modality", "kind", "start_s", "end_s"])
 NO_COVERAGE = pd.DataFrame(columns=list(COVERAGE_COLUMNS))
@@ -164,6 +170,30 @@ def test_the_facts_of_a_model_include_the_settings_of_its_training():
     judged = replace(model, calibration=Calibration(("audio",), None, None, None, {"intervals": "none: two clips"}))
     assert model_facts(judged) == older | {"calibration.intervals": "none: two clips"}
     assert older == {name: value for name, value in facts.items() if not name.startswith("training.")}
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="needs Linux's /proc/self/maps")
+def test_predictions_let_the_files_of_earlier_clips_go(tmp_path, monkeypatch):
+    config, rows, there = preset("audio", 4, 4, width=16), np.ones((5, 4), np.float32), np.ones(5, np.bool_)
+    scales = Normalisation(*[np.ones(4, np.float32)] * 4)
+    trained = TrainedModel(config, FusionModel(config).state_dict(), scales, {})
+    clips, mapped = [f"c{i}" for i in range(6)], []
+    for clip in clips:
+        table = ClipEmbedding(rows, rows, there, there, np.arange(5) / 5, np.zeros((5, 0), np.float32))
+        write_embedding(table, tmp_path / clip)
+
+    def predicted(*arguments):
+        lines = MAPS.read_text().splitlines()
+        mapped.append(len({line.split()[-1] for line in lines if str(tmp_path) in line}))
+        return predict_clip(*arguments)
+
+    monkeypatch.setattr(nodes, "predict_clip", predicted)
+    index = pd.DataFrame({"clip": clips, "subject": clips, "partition": "test"})
+    paths = ClipPaths({clip: tmp_path / clip for clip in clips}, {})
+    found = predict_partitions(trained, paths, index, CONFIG)
+    assert found.groupby("clip").size().to_dict() == dict.fromkeys(clips, 5)
+    assert found["frame"].tolist() == [0, 1, 2, 3, 4] * 6
+    assert 1 <= max(mapped) <= 2
 
 
 # Model, baselines, history and predictions of one run belong together

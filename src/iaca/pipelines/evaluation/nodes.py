@@ -71,7 +71,8 @@ def _predicted(built: BuiltModel, clips: Sequence[str], embeddings: ClipPaths) -
     parts, steps = [], []
     for clip in clips:
         embedding = read_embedding(embeddings.whole(clip))
-        parts.append(prediction_columns(embedding, predict_clip(built, embedding), built.model.gate_labels))
+        found = prediction_columns(embedding, predict_clip(built, embedding), built.model.gate_labels)
+        parts.append({name: values.copy() for name, values in found.items()})  # a view would keep its file mapped
         steps.append(len(embedding))
     columns = {
         name: pd.concat([pd.Series(part.pop(name)) for part in parts], ignore_index=True) for name in [*parts[0]]
