@@ -179,7 +179,11 @@ def test_padding_and_absence_reach_the_fixed_layer_as_if_rows_were_empty() -> No
     assert_close(found, x_a + F.relu(layer.out["audio"](hidden)), atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("config", [FIXED, FusionConfig(**SMALL)], ids=["jca_fixed", "iaca"])
+@pytest.mark.parametrize(
+    "config",
+    [FIXED, FusionConfig(**SMALL), FusionConfig(**{**SMALL, "temporal": "lstm", "causal": True})],
+    ids=["jca_fixed", "iaca", "causal"],
+)
 def test_training_under_bfloat16_autocast_has_finite_gradients_near_those_of_float32(config: FusionConfig) -> None:
     model, inputs = some_model(config.model_copy(update={"dropout": 0.0})).train(), some_inputs()
     with torch.autocast("cpu", dtype=torch.bfloat16):

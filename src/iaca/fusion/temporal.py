@@ -91,7 +91,7 @@ class CausalLSTM(nn.Module):
     def forward(self, x: Tensor, presence: Tensor, masks: Masks) -> Tensor:
         """(b, t, d) -> (b, t, d)."""
         before: Any = None if masks.past is None else masks.past.kept.get(self)
-        hidden, after = self.ahead(x, before)
+        hidden, after = _through(self.ahead, x, before)
         if masks.past is not None:
             masks.past.kept[self] = after
         update: Tensor = self.dropout(hidden)
@@ -133,8 +133,18 @@ def _each_way(start: Tensor | None, b: int) -> tuple[State | None, State | None]
 
 def _read(lstm: nn.Module, x: Tensor, order: Tensor, start: State | None) -> Tensor:
     """One way: x (b, t, d), read in `order` (b * t,) -> hidden states in the order of x, (b, t, d/2)."""
-    hidden: Tensor = lstm(x.flatten(0, 1).index_select(0, order).view_as(x), start)[0]
+    hidden: Tensor = _through(lstm, x.flatten(0, 1).index_select(0, order).view_as(x), start)[0]
     return hidden.flatten(0, 1).index_select(0, order.argsort()).view_as(hidden)
+
+
+def _through(lstm: nn.Module, x: Tensor, start: State | None) -> tuple[Tensor, State]:
+    """(b, t, inputs) -> (b, t, d), and the last states. On a CPU always in float32: oneDNN has no LSTM in bfloat16 for
+    processors without AVX-512, and fails there."""
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        result: tuple[Tensor, State] = lstm(x, start)
+        return result
+    with torch.autocast("cpu", enabled=False):
+        return _through(lstm, x.float(), None if start is None else (start[0].float(), start[1].float()))
 
 
 def reading_orders(steps: Tensor) -> tuple[Tensor, Tensor]:
